@@ -1,0 +1,41 @@
+"""The command ``crystint``: gathers the commands."""
+
+from __future__ import annotations
+
+import click
+
+from crystint import __version__
+from crystint.commands import judge, look, separate
+from crystint.commands.program import Program
+
+__all__ = ["main"]
+
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@click.group(cls=Program, invoke_without_command=True, context_settings=_HELP)
+@click.version_option(__version__, prog_name="crystint")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Separate signal from background in X-ray diffraction frames.
+
+    Start with `crystint demo`, or with `crystint info FILE` and `crystint peaks FILE -o peaks.cxi`.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for command in (
+    look.devices,
+    look.info,
+    separate.peaks,
+    separate.sparsify,
+    separate.densify,
+    separate.convert,
+    judge.compare,
+    look.plot,
+    judge.demo,
+    judge.bench,
+):
+    main.add_command(command)

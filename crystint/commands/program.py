@@ -1,0 +1,162 @@
+"""The program around the commands: one line per failure, exit codes, no traceback without --debug."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from crystint.errors import CrystintError, GeometryError, SettingError
+
+__all__ = ["Command", "Program"]
+
+
+class _StoppedError(Exception):
+    """Ctrl-C, by a name that click does not turn into an empty line."""
+
+
+def _debug_option() -> click.Option:
+    text = "Show the traceback of an error, and what the libraries below have to say."
+    return click.Option(["--debug"], is_flag=True, expose_value=False, help=text)
+
+
+class Command(click.Command):
+    """A command that knows --debug and ends its help with an example."""
+
+    def __init__(self, *args: Any, example: str = "", **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.example = example
+        self.params.append(_debug_option())
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The example, in the lines it was written in."""
+        super().format_epilog(ctx, formatter)
+        if self.example:
+            with formatter.section("Example"):
+                formatter.write("".join(f"  {line.strip()}\n" for line in self.example.strip().splitlines()))
+
+
+class Program(click.Group):
+    """Turns every failure into one line on stderr: exit 1, or 2 for a wrong argument."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.params.append(_debug_option())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _StoppedError from None
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **more: Any
+    ) -> NoReturn:
+        """Run, and leave through `sys.exit` with 0, 1, 2, or 130 when interrupted."""
+        debug = "--debug" in (sys.argv[1:] if args is None else args)
+        more["standalone_mode"] = False
+        with _quiet(debug):
+            try:
+                with _terminable():
+                    code = super().main(args, prog_name or "crystint", **more)
+                    sys.stdout.flush()
+            except BrokenPipeError:  # whoever read our output has left
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                sys.exit(1)
+            except (Exception, KeyboardInterrupt) as error:
+                if debug:
+                    traceback.print_exc()
+                message, code = _judge(error)
+                lines = [line.strip() for line in message.splitlines() if line.strip()] or ["failed"]
+                rest = " (--debug shows the rest)" if len(lines) > 1 and not debug else ""
+                click.echo(f"crystint: error: {lines[0]}{rest}", err=True)
+                if args is None:
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+                    os._exit(code)  # HDF5 may crash at exit when a full disk kept it from closing a file
+            gc.collect()
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _judge(error: BaseException) -> tuple[str, int]:
+    """What to say about an error, and the exit code."""
+    match error:
+        case _StoppedError() | KeyboardInterrupt() | click.Abort():
+            return "interrupted; nothing half-written was left", 130
+        case click.UsageError():
+            place = f" (see: {error.ctx.command_path} --help)" if error.ctx else ""
+            return error.format_message() + place, 2
+        case click.ClickException():
+            return error.format_message(), error.exit_code
+        case SettingError():
+            return str(error), 2
+        case GeometryError():
+            return str(error).replace("beam_outside=True", "beam_outside=True (--beam-outside)"), 1
+        case CrystintError():
+            return str(error), 1
+        case MemoryError():
+            return f"out of memory: {error or 'the machine has too little for this'}", 1
+        case OSError():
+            return f"{error.filename or 'file'}: {error.strerror or error}", 1
+        case _:
+            return f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1
+
+
+@contextmanager
+def _quiet(debug: bool) -> Iterator[None]:
+    """Without --debug: libraries do not log to the terminal, and warnings are one line."""
+    if debug:
+        yield
+        return
+    root = logging.getLogger()
+    silent = logging.NullHandler()  # a handler, so that `logging` does not fall back on stderr
+    root.addHandler(silent)
+    before = warnings.showwarning, sys.excepthook, sys.unraisablehook
+    warnings.showwarning = _one_line
+    sys.excepthook = sys.unraisablehook = _nothing  # h5py prints there when a full disk keeps it from closing
+    try:
+        yield
+    finally:
+        warnings.showwarning, sys.excepthook, sys.unraisablehook = before
+        root.removeHandler(silent)
+
+
+def _nothing(*_args: object) -> None:
+    """A hook that says nothing."""
+
+
+def _one_line(message: Warning | str, category: type[Warning], *_rest: Any, **_more: Any) -> None:
+    """Users see user warnings; those for developers stay hidden."""
+    if issubclass(category, UserWarning):
+        click.echo(f"crystint: warning: {str(message).splitlines()[0]}", err=True)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM leaves like an error does, so that temporary files go."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        sys.exit(143)
+
+    try:
+        before = signal.signal(signal.SIGTERM, leave)
+    except ValueError:  # not in the main thread: signals are somebody else's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

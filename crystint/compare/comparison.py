@@ -1,0 +1,160 @@
+"""What the comparison of raw and densified frames found: sums that add, and the ratios made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.compare.shells import SHELL_DTYPE
+from crystint.errors import ShapeError
+
+__all__ = ["Comparison"]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Raw against densified frames.
+
+    ``a + b`` is what one pass over both would have given; ``Comparison()`` is zero. Background pixels are the
+    usable pixels that were not picked. NaN = a shell without such pixels.
+    """
+
+    edges: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """float64 [shells + 1]: q in 1/angstrom, or radius in m"""
+    unit: str = "q"
+    """what `edges` are: "q" or "radius" """
+    sums: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, SHELL_DTYPE))
+    """[shells] of `SHELL_DTYPE`"""
+    frames: int = 0
+    wrong_picked: int = 0
+    """picked pixels whose value is not the raw one, in the sparse or in the densified frame: must be 0"""
+    wrong_unusable: int = 0
+    """pixels unusable in one of the raw and the densified frame only, or changed where unusable: must be 0"""
+    dense_bytes: int = 0
+    """frames as plain arrays"""
+    packed_bytes: int = 0
+    """raw frames under bitshuffle-LZ4, each alone"""
+    payload_bytes: int = 0
+    """index and value of the picked pixels, plain"""
+    raw_bytes: int | None = None
+    """files of the raw frames; None = not from files"""
+    sparse_bytes: int | None = None
+    """the sparse file; None = not from a file"""
+
+    def __add__(self, other: Self) -> Self:
+        if not other.frames and not len(other.sums):
+            return self
+        if not self.frames and not len(self.sums):
+            return other
+        if self.unit != other.unit or not np.array_equal(self.edges, other.edges):
+            raise ShapeError(
+                "the two comparisons have different resolution shells: compare them with the same geometry"
+            )
+        sums = self.sums.copy()
+        for name in SHELL_DTYPE.names or ():
+            sums[name] += other.sums[name]
+        sums["strongest"] = np.maximum(self.sums["strongest"], other.sums["strongest"])
+        plain = ("frames", "wrong_picked", "wrong_unusable", "dense_bytes", "packed_bytes", "payload_bytes")
+        added: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in plain}
+        for name in ("raw_bytes", "sparse_bytes"):
+            parts = getattr(self, name), getattr(other, name)
+            added[name] = None if None in parts else sum(parts)
+        return replace(self, sums=sums, **added)
+
+    @property
+    def total(self) -> Self:
+        """The same comparison with all shells in one."""
+        sums = np.zeros(min(1, len(self.sums)), SHELL_DTYPE)
+        for name in SHELL_DTYPE.names or ():
+            sums[name] = self.sums[name].max(initial=0) if name == "strongest" else self.sums[name].sum()
+        return replace(self, sums=sums, edges=self.edges[[0, -1]] if len(sums) else self.edges)
+
+    def _per_pixel(self, name: str) -> NDArray[np.float64]:
+        return _ratio(self.sums[name], self.sums["pixels"])
+
+    @property
+    def d(self) -> NDArray[np.float64]:
+        """float64 [shells + 1]: spacing at the edges, angstrom, descending; NaN when q is unknown."""
+        if self.unit != "q":
+            return np.full(len(self.edges), np.nan)
+        with np.errstate(divide="ignore"):
+            return np.asarray(2 * np.pi / self.edges)
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """float64 [shells]: counts per background pixel in the raw frames."""
+        return self._per_pixel("expected") + self._per_pixel("raw")
+
+    @property
+    def bias_clean(self) -> NDArray[np.float64]:
+        """float64 [shells]: mean of densified without noise - raw over background pixels, counts."""
+        return self._per_pixel("clean") - self._per_pixel("raw")
+
+    @property
+    def bias_noisy(self) -> NDArray[np.float64]:
+        """float64 [shells]: mean of densified with noise - raw over background pixels, counts."""
+        return self._per_pixel("noisy") - self._per_pixel("raw")
+
+    @property
+    def bias_error(self) -> NDArray[np.float64]:
+        """float64 [shells]: standard error of `bias_noisy`, counts."""
+        return np.sqrt(_ratio(self.variance_raw + self.variance_noisy, self.sums["pixels"]))
+
+    @property
+    def variance_raw(self) -> NDArray[np.float64]:
+        """float64 [shells]: variance of raw - stored background over background pixels, counts^2."""
+        return self._per_pixel("raw_square") - self._per_pixel("raw") ** 2
+
+    @property
+    def variance_noisy(self) -> NDArray[np.float64]:
+        """float64 [shells]: variance of densified with noise - stored background, counts^2."""
+        return self._per_pixel("noisy_square") - self._per_pixel("noisy") ** 2
+
+    @property
+    def zeros_raw(self) -> NDArray[np.float64]:
+        """float64 [shells]: share of background pixels that hold 0 in the raw frames."""
+        return self._per_pixel("raw_zeros")
+
+    @property
+    def zeros_noisy(self) -> NDArray[np.float64]:
+        """float64 [shells]: share of background pixels that hold 0 in the frames densified with noise."""
+        return self._per_pixel("noisy_zeros")
+
+    @property
+    def picked_share(self) -> NDArray[np.float64]:
+        """float64 [shells]: share of usable pixels that were picked."""
+        return _ratio(self.sums["picked"], self.sums["picked"] + self.sums["pixels"])
+
+    @property
+    def signal_kept(self) -> NDArray[np.float64]:
+        """float64 [shells]: share of the counts above background that was kept.
+
+        Lost are the tails of spots: the counts above background in unpicked pixels that touch a picked one.
+        """
+        return _ratio(self.sums["signal"], self.sums["signal"] + np.maximum(self.sums["tail"], 0))
+
+    @property
+    def exact(self) -> bool:
+        """Whether every picked and every unusable pixel came back as it was."""
+        return self.wrong_picked == 0 and self.wrong_unusable == 0
+
+    def table(self) -> str:
+        """The comparison as text: a line per shell, one for all, and the sizes."""
+        from crystint.compare.report import comparison_table
+
+        return comparison_table(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as JSON-able values; None where there is no number."""
+        from crystint.compare.report import comparison_dict
+
+        return comparison_dict(self)
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    """part / whole, NaN where whole is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(whole != 0, np.divide(part, whole), np.nan)

@@ -1,0 +1,129 @@
+"""Raw and sparse frames, pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.compare.comparison import Comparison
+from crystint.compare.measure import measure
+from crystint.compare.shells import Shells
+from crystint.errors import ShapeError
+from crystint.model.geometry import Geometry
+from crystint.model.sparse import SparseFrame
+
+if TYPE_CHECKING:
+    from crystint.engine import Engine
+
+__all__ = ["compare"]
+
+_Path: TypeAlias = str | PathLike[str]
+_End = object()
+
+
+def compare(
+    frames: _Path | Sequence[_Path] | NDArray[Any] | Iterable[NDArray[Any]],
+    sparse: _Path | SparseFrame | Iterable[SparseFrame],
+    geometry: Geometry | None = None,
+    shells: int = 20,
+    seed: int = 0,
+    *,
+    engine: Engine | None = None,
+    progress: Callable[[], object] | None = None,
+) -> Comparison:
+    """What the compression lost, in constant memory however many frames there are.
+
+    Parameters
+    ----------
+    frames : path, paths, array [slow, fast] or [n, slow, fast], or iterable of arrays [slow, fast]
+        The raw frames.
+    sparse : path, SparseFrame or iterable of SparseFrame
+        The same frames, sparsified, in the same order.
+    geometry : Geometry or None
+        Divides the frame by q; None = the q that the sparse frames carry.
+    shells : int
+        Number of resolution shells.
+    seed : int
+        Of the noise that densify draws.
+    engine : Engine or None
+        Device for densify; None = the default one.
+    progress : callable or None
+        Called after every frame.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        When the two hold different numbers of frames, or frames of different shape or dtype.
+    FileError
+        When a file cannot be read.
+    SettingError
+        When `shells` is below 1.
+    """
+    from crystint.ops.densify import densify
+
+    found = Comparison()
+    with ExitStack() as stack:
+        raw_frames, raw_bytes = _raw(frames, stack)
+        sparse_frames, sparse_bytes = _sparse(sparse, stack)
+        place: Shells | None = None
+        for raw, one in _pairs(raw_frames, sparse_frames):
+            place = Shells.of(one, shells, geometry) if place is None else place
+            clean = densify(one, noise=False, seed=seed, engine=engine)
+            noisy = densify(one, noise=True, seed=seed, engine=engine)
+            found = found + measure(raw, one, clean, noisy, place)
+            if progress is not None:
+                progress()
+    return replace(found, raw_bytes=raw_bytes, sparse_bytes=sparse_bytes)
+
+
+def _raw(frames: Any, stack: ExitStack) -> tuple[Iterable[NDArray[Any]], int | None]:
+    """The raw frames as an iterable, and the size of the files they come from."""
+    if isinstance(frames, np.ndarray):
+        return (frames[None] if frames.ndim == 2 else frames), None
+    if isinstance(frames, (str, PathLike)) or (
+        isinstance(frames, (list, tuple)) and len(frames) and isinstance(frames[0], (str, PathLike))
+    ):
+        from crystint.io.frames import open_frames
+
+        frames = stack.enter_context(open_frames(frames))
+    files = [Path(file) for file in dict.fromkeys(getattr(frames, "files", []))]
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    return frames, size or None
+
+
+def _sparse(sparse: Any, stack: ExitStack) -> tuple[Iterable[SparseFrame], int | None]:
+    """The sparse frames as an iterable, and the size of the file they come from."""
+    if isinstance(sparse, SparseFrame):
+        return [sparse], None
+    if isinstance(sparse, (str, PathLike)):
+        from crystint.io.sparse_file import open_sparse
+
+        return stack.enter_context(open_sparse(sparse)), Path(sparse).stat().st_size
+    return sparse, None
+
+
+def _pairs(
+    frames: Iterable[NDArray[Any]], sparse: Iterable[SparseFrame]
+) -> Iterator[tuple[NDArray[Any], SparseFrame]]:
+    """Frames side by side; an error when one of the two ends first."""
+    left, right = iter(frames), iter(sparse)
+    number = 0
+    while True:
+        raw: Any = next(left, _End)
+        one: Any = next(right, _End)
+        if raw is _End and one is _End:
+            return
+        if raw is _End or one is _End:
+            fewer = "raw" if raw is _End else "sparse"
+            raise ShapeError(
+                f"the {fewer} frames end after {number}, the others do not: compare the same frames"
+            )
+        yield np.asarray(raw), one
+        number += 1

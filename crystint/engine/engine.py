@@ -1,0 +1,150 @@
+"""A device, its queue, and the kernels built for it."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+from numpy.typing import NDArray
+
+from crystint.engine.device import Device, find_device
+from crystint.engine.source import read_kernel
+from crystint.errors import DeviceError
+
+__all__ = ["Engine", "default_engine"]
+
+_FLAGS = cl.mem_flags
+
+
+class Engine:
+    """A device with a queue of its own and the kernels built for it.
+
+    Make one per thread and hand it to every operation.
+
+    Parameters
+    ----------
+    device : str, Device or None
+        As `crystint.engine.find_device`; None = CRYSTINT_DEVICE, or the best device.
+    profile : bool
+        Record the device time of every kernel, see `milliseconds`.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device or it does not start.
+    """
+
+    def __init__(self, device: str | Device | None = None, *, profile: bool = False) -> None:
+        self.device = device if isinstance(device, Device) else find_device(device)
+        properties = cl.command_queue_properties.PROFILING_ENABLE if profile else 0
+        try:
+            self.context = cl.Context([self.device.handle])
+            self.queue = cl.CommandQueue(self.context, properties=properties)
+        except cl.Error as error:
+            raise DeviceError(f"OpenCL device {self.device.id} {self.device.name} did not start: {error}") from None
+        self._events: list[tuple[str, Any]] | None = [] if profile else None
+        self._kernels: dict[tuple[Any, ...], Any] = {}
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the device shares its memory with the host."""
+        return self.device.kind == "cpu"
+
+    def kernel(self, file: str, **defines: object) -> Any:
+        """Build the kernel that is named like its file, once per set of `defines`.
+
+        Raises
+        ------
+        DeviceError
+            With the compiler's messages, if the kernel does not build.
+        """
+        key = (file, *sorted(defines.items()))
+        if key not in self._kernels:
+            options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # compilers of CPUs speak of vectorisation here
+                    program = cl.Program(self.context, read_kernel(file)).build(options)
+            except cl.Error as error:
+                raise DeviceError(f"{file} did not build on {self.device.name}:\n{error}") from None
+            self._kernels[key] = cl.Kernel(program, file.removesuffix(".cl"))
+        return self._kernels[key]
+
+    def launch(self, kernel: Any, groups: int, local_size: int, *arguments: Any) -> None:
+        """Start `groups` work-groups of `local_size` work-items. Scalars are passed as NumPy scalars."""
+        event = kernel(self.queue, (groups * local_size,), (local_size,), *arguments)
+        if self._events is not None:
+            self._events.append((kernel.function_name, event))
+
+    def empty(self, size: int, dtype: Any) -> Any:
+        """A buffer of `size` elements on the device.
+
+        Raises
+        ------
+        DeviceError
+            Before anything is allocated, if the device cannot hold it.
+        """
+        nbytes = max(1, size) * np.dtype(dtype).itemsize
+        self._check(nbytes)
+        return cl.Buffer(self.context, _FLAGS.READ_WRITE, nbytes)
+
+    def send(self, array: NDArray[Any]) -> Any:
+        """Copy an array to a new buffer on the device."""
+        array = np.ascontiguousarray(array)
+        if not array.size:
+            return self.empty(1, array.dtype)
+        self._check(array.nbytes)
+        return cl.Buffer(self.context, _FLAGS.READ_ONLY | _FLAGS.COPY_HOST_PTR, hostbuf=array)
+
+    def lend(self, array: NDArray[Any]) -> Any:
+        """A read-only buffer of a C-contiguous array: in place where the device shares the host's memory, else a copy.
+
+        The array must live, unchanged, until the results of the kernels that read it have been received.
+        """
+        self._check(array.nbytes)
+        where = _FLAGS.USE_HOST_PTR if self.on_cpu else _FLAGS.COPY_HOST_PTR
+        return cl.Buffer(self.context, _FLAGS.READ_ONLY | where, hostbuf=array)
+
+    def write(self, buffer: Any, array: NDArray[Any]) -> None:
+        """Copy an array into a buffer."""
+        cl.enqueue_copy(self.queue, buffer, np.ascontiguousarray(array), is_blocking=True)
+
+    def receive(self, buffer: Any, size: int, dtype: Any) -> NDArray[Any]:
+        """The first `size` elements of a buffer, as a new array. Waits for all kernels started before."""
+        array = np.empty(size, dtype)
+        if size:
+            cl.enqueue_copy(self.queue, array, buffer, is_blocking=True)
+        return array
+
+    def milliseconds(self) -> dict[str, float]:
+        """Device time of each kernel since the last call, ms, summed over its launches.
+
+        Raises
+        ------
+        DeviceError
+            If the engine was made without ``profile=True``.
+        """
+        if self._events is None:
+            raise DeviceError("this engine records no times; make it with Engine(..., profile=True)")
+        self.queue.finish()
+        times: dict[str, float] = {}
+        for name, event in self._events:
+            times[name] = times.get(name, 0.0) + 1e-6 * (event.profile.end - event.profile.start)
+        self._events.clear()
+        return times
+
+    def _check(self, nbytes: int) -> None:
+        if nbytes > self.device.max_allocation:
+            raise DeviceError(
+                f"a buffer of {nbytes / 2**20:.0f} MiB does not fit on {self.device.name}, which allows "
+                f"{self.device.max_allocation / 2**20:.0f} MiB at once; use smaller frames or another device"
+            )
+
+
+@cache
+def default_engine() -> Engine:
+    """The engine that functions use when none is given: on CRYSTINT_DEVICE, or the best device."""
+    return Engine()

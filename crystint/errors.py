@@ -1,0 +1,77 @@
+"""Everything crystint raises on purpose.
+
+CrystintError
+ |- ShapeError      (also ValueError)  an array has the wrong shape
+ |- DTypeError      (also TypeError)   an array has a dtype that no kernel was written for
+ |- SettingError    (also ValueError)  a parameter has an impossible value
+ |- GeometryError   (also ValueError)  a geometry is missing, incomplete or impossible
+ |- FileError       (also OSError)     a file is missing, damaged, of an unknown kind, or cannot be written
+ '- DeviceError     (also RuntimeError) no usable OpenCL device, too little memory, or a kernel did not build
+
+Messages say which thing, what it is, what was expected and, where it can be seen, the likely cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "CrystintError",
+    "DTypeError",
+    "DeviceError",
+    "FileError",
+    "GeometryError",
+    "SettingError",
+    "ShapeError",
+    "check",
+]
+
+
+class CrystintError(Exception):
+    """Base of everything crystint raises on purpose."""
+
+
+class ShapeError(CrystintError, ValueError):
+    """An array has the wrong shape."""
+
+
+class DTypeError(CrystintError, TypeError):
+    """An array has a dtype that no kernel was written for."""
+
+
+class SettingError(CrystintError, ValueError):
+    """A parameter has an impossible value."""
+
+
+class GeometryError(CrystintError, ValueError):
+    """A geometry is missing, incomplete or impossible."""
+
+
+class FileError(CrystintError, OSError):
+    """A file is missing, damaged, of an unknown kind, or cannot be written."""
+
+
+class DeviceError(CrystintError, RuntimeError):
+    """No usable OpenCL device, too little device memory, or a kernel that does not build."""
+
+
+def check(
+    what: str, array: np.ndarray[Any, Any], shape: tuple[int, ...], dtypes: Iterable[np.dtype[Any]]
+) -> None:
+    """Raise unless `array` has this shape and one of these dtypes.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        With the name `what`, the value found and the value expected.
+    """
+    if array.shape != shape:
+        hint = "; it looks transposed" if array.shape == shape[::-1] else ""
+        raise ShapeError(f"{what} is {array.shape}, expected {shape} (slow, fast){hint}")
+    allowed = list(dtypes)
+    if array.dtype not in allowed:
+        wanted = ", ".join(str(dtype) for dtype in allowed)
+        raise DTypeError(f"{what} is {array.dtype}, expected one of {wanted}")

@@ -1,0 +1,242 @@
+"""What a run works on: frames, geometry, masks and corrections that fit one another, and a separator."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.config import Settings
+from crystint.engine import Engine
+from crystint.errors import CrystintError, FileError, GeometryError, ShapeError
+from crystint.io.frames import Frames, open_frames
+from crystint.io.masks import read_mask
+from crystint.io.provenance import provenance
+from crystint.model.geometry import Geometry
+from crystint.model.mask import combine_masks, unusable
+from crystint.model.peaks import PeakList
+from crystint.model.rings import Background
+from crystint.ops.separator import Separator
+
+__all__ = ["Run", "Source", "geometry_of", "mask_of", "opened", "read_ahead"]
+
+Source = str | PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Opened frames and the separator that fits them."""
+
+    frames: Frames
+    settings: Settings
+    geometry: Geometry
+    separator: Separator
+
+    def record(self, command: Sequence[str] | None, **used: Any) -> dict[str, Any]:
+        """Provenance: everything that is needed to repeat the run."""
+        settings = self.settings.plain() | used
+        settings["device"] = self.separator.engine.device.name
+        settings["geometry_used"] = self.geometry.to_dict()
+        settings["saturation_used"] = self.separator.saturation
+        return provenance(settings, self.frames.files, command)
+
+    def peaks(
+        self, frame: NDArray[Any], number: int, snr: float, background: Background | None = None
+    ) -> PeakList:
+        """Peaks of one frame, with the settings of the run. `background` as in `Separator.peaks`."""
+        use = self.settings
+        return self.separator.peaks(
+            frame,
+            snr,
+            use.snr_pick,
+            use.connected,
+            use.patch,
+            use.noise,
+            strict_mask=use.strict_mask,
+            d_min=use.d_min,
+            d_max=use.d_max,
+            number=number,
+            background=background,
+        )
+
+    @cached_property
+    def _good(self) -> NDArray[np.intp]:
+        """Numbers of the pixels that the mask leaves."""
+        return np.flatnonzero(self.separator.rings.mask == 0)
+
+    def nothing_in(self, frame: NDArray[Any]) -> bool:
+        """Whether the frame has no usable pixel at all."""
+        flat = frame.reshape(-1)
+        limit = self.separator.saturation
+        some = self._good[:: max(1, len(self._good) // 1000)]
+        for place in (some, self._good):  # nearly always the few say enough
+            values = flat[place]
+            bad = unusable(values)
+            if limit is not None:
+                bad |= values > limit
+            if not bad.all():
+                return False
+        return True
+
+
+@contextmanager
+def opened(sources: Sequence[Source], settings: Settings, device: str | None = None) -> Iterator[Run]:
+    """Open frames and make the separator for them.
+
+    Raises
+    ------
+    DeviceError, FileError, GeometryError, SettingError, ShapeError
+        Before anything is computed, when something does not fit.
+    """
+    engine = Engine(device)
+    with open_frames(*sources, dataset=settings.dataset) as frames:
+        if not len(frames):
+            raise FileError(f"{', '.join(map(str, sources))}: no frames in it")
+        geometry = geometry_of(frames, settings)
+        mask = mask_of(frames, settings)
+        dark = None if settings.dark is None else _image(settings.dark, "dark", frames.shape)
+        flat = None if settings.flat is None else _image(settings.flat, "flat", frames.shape)
+        factors = [_image(path, "normalization", frames.shape) for path in settings.normalization]
+        saturation = frames.saturation if settings.saturation == "file" else settings.saturation
+        separator = Separator(
+            geometry,
+            mask,
+            settings.rings,
+            settings.error_model,
+            settings.clip,
+            settings.cycles,
+            engine,
+            dark=dark,
+            flat=flat,
+            normalization=np.prod(np.stack(factors), axis=0) if factors else None,
+            solid_angle=settings.solid_angle,
+            saturation=None if saturation == "none" else saturation,
+        )
+        yield Run(frames, settings, geometry, separator)
+
+
+def read_ahead(frames: Frames, depth: int = 2) -> Generator[tuple[int, NDArray[Any]]]:
+    """Number and data of every frame, read by a thread that is at most `depth` frames ahead.
+
+    Raises
+    ------
+    FileError
+        With the number of the frame and its file.
+    """
+    reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
+    try:
+        waiting = [reader.submit(frames.__getitem__, i) for i in range(min(depth, len(frames)))]
+        for i in range(len(frames)):
+            try:
+                frame = waiting.pop(0).result()
+            except (CrystintError, OSError) as error:
+                reader.shutdown(cancel_futures=True)
+                raise _placed(frames, i, error) from error
+            if i + depth < len(frames):
+                waiting.append(reader.submit(frames.__getitem__, i + depth))
+            yield i, frame
+    finally:
+        reader.shutdown(cancel_futures=True)
+
+
+def _placed(frames: Frames, i: int, error: Exception) -> CrystintError:
+    """The error of reading frame `i`, saying which file that is."""
+    source = frames.source(i)
+    place = "" if source.file in str(error) else f" ({source.file}, frame {source.index} in it)"
+    kind = type(error) if isinstance(error, CrystintError) else FileError
+    return kind(f"frame {i}{place}: {error}")
+
+
+def geometry_of(frames: Frames, settings: Settings) -> Geometry:
+    """The geometry of a run: of the file given, or of the frames; explicit numbers replace its own.
+
+    Raises
+    ------
+    GeometryError
+        When there is none, or it is impossible.
+    ShapeError
+        When it belongs to a detector of another shape.
+    """
+    explicit: dict[str, Any] = {
+        "distance": settings.distance,
+        "beam_center": settings.beam,
+        "wavelength": settings.wavelength,
+        "pixel_size": settings.pixel_size,
+    }
+    explicit = {name: value for name, value in explicit.items() if value is not None}
+    if settings.polarization != "file":
+        explicit["polarization"] = None if settings.polarization == "none" else settings.polarization
+    complete = {"distance", "beam_center", "pixel_size"} <= explicit.keys()
+    known = _known_geometry(frames, settings, tolerant=complete)
+    explicit["beam_outside"] = settings.beam_outside
+    if known is None:
+        if not complete:
+            names = {"distance": "--distance", "beam_center": "--beam", "pixel_size": "--pixel-size"}
+            missing = ", ".join(option for name, option in names.items() if name not in explicit)
+            raise GeometryError(
+                f"{frames.files[0] if frames.files else 'the frames'}: no geometry in it; give one with "
+                f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing} (and --wavelength)"
+            )
+        return Geometry(shape=frames.shape, **explicit)
+    if known.shape != frames.shape:
+        where = settings.geometry or "the geometry"
+        hint = "; it looks transposed" if known.shape == frames.shape[::-1] else ""
+        raise ShapeError(f"{where} is for {known.shape}, the frames are {frames.shape} (slow, fast){hint}")
+    return replace(known, **explicit)
+
+
+def _known_geometry(frames: Frames, settings: Settings, tolerant: bool) -> Geometry | None:
+    """The geometry on file. With `tolerant`, an impossible one in the frames counts as none."""
+    if settings.geometry is not None:
+        return Geometry.read(settings.geometry, beam_outside=True)
+    try:
+        return frames.geometry
+    except GeometryError:
+        if tolerant:
+            return None
+        if settings.beam_outside and frames.files:
+            return Geometry.read(frames.files[0], beam_outside=True)
+        raise
+
+
+def mask_of(frames: Frames, settings: Settings) -> NDArray[np.uint32]:
+    """uint32 [slow, fast]: the mask of the frames and those of the settings together.
+
+    Raises
+    ------
+    ShapeError
+        When one has another shape than the frames.
+    FileError
+        When no pixel is left.
+    """
+    masks = [read_mask(path) for path in settings.mask]
+    for path, mask in zip(settings.mask, masks):
+        _check_shape(f"mask {path}", mask.shape, frames.shape)
+    together = combine_masks(frames.mask, *masks, shape=frames.shape)
+    if together.all():
+        raise FileError("no usable pixel: the mask covers the whole frame")
+    return together
+
+
+def _check_shape(what: str, shape: tuple[int, ...], expected: tuple[int, int]) -> None:
+    if shape != expected:
+        hint = "; it looks transposed" if shape == expected[::-1] else ""
+        raise ShapeError(f"{what} is {shape}, the frames are {expected} (slow, fast){hint}")
+
+
+def _image(path: Path, what: str, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """float32 [slow, fast]: the one frame of a file."""
+    with open_frames(path) as images:
+        if len(images) != 1:
+            raise FileError(f"{what} {path} holds {len(images)} frames, expected one")
+        image = images[0]
+    _check_shape(f"{what} {path}", image.shape, shape)
+    return image.astype(np.float32)

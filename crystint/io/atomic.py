@@ -1,0 +1,79 @@
+"""Output files that are whole or not there: written beside the target and renamed at the end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from os import PathLike
+from pathlib import Path
+
+from crystint.errors import CrystintError, FileError
+
+__all__ = ["atomic_path"]
+
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "the file is too large",
+}
+
+
+@contextmanager
+def atomic_path(path: str | PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """A temporary file in the folder of `path`: renamed to `path` when the block ends, removed when it fails.
+
+    The temporary file exists and is empty; its name ends with the suffix of `path`. A failure is any
+    exception, KeyboardInterrupt too; then a file that was there before is untouched.
+
+    Raises
+    ------
+    FileError
+        When `path` exists and `overwrite` is False, is not a plain file, its folder is missing or not
+        writable, or the disk is full. An OSError raised in the block becomes one.
+    """
+    target = Path(os.path.realpath(path))
+    _check(target, path, overwrite)
+    temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}{target.suffix}")
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:
+        raise _refused(path, error) from error
+    try:
+        yield temporary
+        _check(target, path, overwrite)
+        temporary.replace(target)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and not isinstance(error, CrystintError):
+            raise _refused(path, error) from error
+        raise
+
+
+def _check(target: Path, given: str | PathLike[str], overwrite: bool) -> None:
+    """Raise FileError unless a file may be put at `target`."""
+    if not target.parent.is_dir():
+        raise FileError(f"{given} cannot be written: there is no folder {target.parent}")
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _refused(given, error) from error
+    if not stat.S_ISREG(mode):
+        raise FileError(f"{given} cannot be written: it exists and is not a plain file")
+    if not overwrite:
+        raise FileError(f"{given} exists; choose another name, or allow it to be replaced with --overwrite")
+
+
+def _refused(given: str | PathLike[str], error: OSError) -> FileError:
+    """What to tell about an OSError met while writing `given`. HDF5 hides the number of the error in its
+    text."""
+    reason = _FULL.get(error.errno or 0)
+    if reason is None:
+        reason = next((text for number, text in _FULL.items() if os.strerror(number) in str(error)), None)
+    return FileError(f"{given} cannot be written: {reason or error.strerror or error}")

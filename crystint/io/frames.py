@@ -1,0 +1,253 @@
+"""A sequence of frames, whatever files they come from; one frame is in memory at a time."""
+
+from __future__ import annotations
+
+import glob
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import accumulate
+from os import PathLike, fspath
+from pathlib import Path
+from threading import RLock
+from types import TracebackType
+from typing import Any, Self, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import FileError
+from crystint.io.cbf import CbfReader
+from crystint.io.images import ArrayReader, ImageReader, NumpyReader, count_pages
+from crystint.io.readers import FrameSource, Reader, file_kind
+from crystint.io.stacks import StackReader
+from crystint.model.geometry import Geometry
+
+__all__ = ["FrameSource", "Frames", "open_frames"]
+
+_Path: TypeAlias = str | PathLike[str]
+
+
+def open_frames(
+    source: _Path | Sequence[_Path] | NDArray[Any], *more: _Path | Sequence[_Path], dataset: str | None = None
+) -> Frames:
+    """Open files, or an array, as one sequence of frames.
+
+    Only headers are read; nothing is decoded before a frame is asked for.
+
+    Parameters
+    ----------
+    source, more : path, glob pattern, list of those, or an array
+        Files in the order given; those of a pattern in the order of the numbers in their names. An array
+        has the shape (slow, fast) or (frames, slow, fast).
+    dataset : str, optional
+        Path of the data set in HDF5 files, where it is not found by itself.
+
+    Returns
+    -------
+    Frames
+
+    Raises
+    ------
+    FileError
+        When a file is missing, damaged, of an unknown kind or holds no frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> frames = open_frames(np.zeros((3, 4, 5), dtype=np.uint16))
+    >>> len(frames), frames.shape, frames[-1].dtype
+    (3, (4, 5), dtype('uint16'))
+    """
+    if isinstance(source, np.ndarray):
+        if more:
+            raise FileError("an array is a sequence of its own; open the files apart from it")
+        return Frames([ArrayReader(source, "<array>")], ["<array>"])
+    paths = [path for given in (source, *more) for path in _expand(given)]
+    if not paths:
+        raise FileError("no file given; name at least one")
+    return Frames([_Later(path, dataset) for path in paths], [str(path) for path in paths])
+
+
+def _expand(given: _Path | Sequence[_Path]) -> list[Path]:
+    """Paths of a path, a pattern or a list of those."""
+    if not isinstance(given, str | PathLike):
+        return [path for one in given for path in _expand(one)]
+    name = fspath(given)
+    if glob.has_magic(name) and not Path(name).exists():
+        found = sorted(glob.glob(name, recursive=True), key=_by_number)
+        if not found:
+            raise FileError(f"no file matches {name}")
+        return [Path(path) for path in found]
+    return [Path(name)]
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """Sorts img_2 before img_10."""
+    return [(int(part), part) if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _reader(path: Path, dataset: str | None) -> Reader:
+    kind = file_kind(path)
+    if kind == "hdf5":
+        return StackReader(path, dataset)
+    if kind == "npy":
+        return NumpyReader(path)
+    if kind == "cbf":
+        return CbfReader(path)
+    return ImageReader(path)
+
+
+class _Later:
+    """A file that is opened when it is wanted."""
+
+    def __init__(self, path: Path, dataset: str | None) -> None:
+        self.path, self.dataset = path, dataset
+        if not path.exists():
+            raise FileError(f"{path} does not exist")
+
+    def open(self) -> Reader:
+        return _reader(self.path, self.dataset)
+
+    @cached_property
+    def frames(self) -> int | None:
+        """Number of frames where it can be told without decoding one; None elsewhere."""
+        if re.search(r"\.cbf(\.gz|\.bz2)?$", self.path.name, re.IGNORECASE):
+            return 1
+        if re.search(r"\.tiff?$", self.path.name, re.IGNORECASE):
+            return count_pages(self.path)
+        return None
+
+
+class Frames:
+    """Frames by number: ``frames[3]``, ``frames[-1]``, ``frames[2:5]``, ``for frame in frames``.
+
+    Made by `open_frames`. Holds one file open at a time. Threads may share it; they read in turn.
+    """
+
+    def __init__(self, readers: Sequence[_Later | Reader], files: list[str]) -> None:
+        self._readers = readers
+        self._current: tuple[int, Reader] | None = None
+        self._lock = RLock()
+        self.files: list[str] = files
+        """names of the files, in order"""
+        first = self._reader(0)
+        self.shape: tuple[int, int] = first.shape
+        """(slow, fast) of every frame"""
+        self.dtype: np.dtype[Any] = first.dtype
+        """dtype of every frame, native-endian"""
+        counts = []
+        for number, reader in enumerate(readers):
+            if isinstance(reader, _Later) and reader.frames is not None:
+                counts.append(reader.frames)
+                continue
+            opened = self._reader(number)
+            if opened.count == 0:
+                raise FileError(f"{files[number]} holds no frame")
+            self._check(number, opened.shape, opened.dtype)
+            counts.append(opened.count)
+        self._ends = list(accumulate(counts))
+
+    def _reader(self, number: int) -> Reader:
+        """The reader of a file, opened; the one before it is closed."""
+        if self._current is not None and self._current[0] == number:
+            return self._current[1]
+        reader = self._readers[number]
+        opened = reader.open() if isinstance(reader, _Later) else reader
+        self.close()
+        self._current = number, opened
+        return opened
+
+    def _check(self, number: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        if tuple(shape) != self.shape or dtype != self.dtype:
+            raise FileError(
+                f"{self.files[number]} holds frames of {shape} {dtype}, but {self.files[0]} of {self.shape} "
+                f"{self.dtype}; the frames of a sequence must be alike"
+            )
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def _find(self, index: int) -> tuple[int, int]:
+        """(number of the file, number of the frame in it)."""
+        wanted = index + len(self) if index < 0 else index
+        if not 0 <= wanted < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        number = bisect_right(self._ends, wanted)
+        return number, wanted - (self._ends[number - 1] if number else 0)
+
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> NDArray[Any]: ...
+    def __getitem__(self, index: int | np.integer[Any] | slice) -> NDArray[Any]:
+        if isinstance(index, slice):
+            wanted = range(*index.indices(len(self)))
+            stack = np.empty((len(wanted), *self.shape), dtype=self.dtype)
+            for place, each in enumerate(wanted):
+                stack[place] = self[each]
+            return stack
+        number, within = self._find(int(index))
+        with self._lock:
+            frame = self._reader(number).read(within)
+        self._check(number, frame.shape, frame.dtype)
+        return frame
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        for index in range(len(self)):
+            yield self[index]
+
+    def source(self, index: int) -> FrameSource:
+        """Where a frame came from: file, number in it, data set."""
+        number, within = self._find(index)
+        reader = self._readers[number]
+        if isinstance(reader, _Later) and reader.frames is not None:
+            return FrameSource(self.files[number], within)
+        with self._lock:
+            return self._reader(number).source(within)
+
+    @cached_property
+    def geometry(self) -> Geometry | None:
+        """What the first file tells; None when beam centre, distance or pixel size are missing.
+
+        Raises
+        ------
+        GeometryError
+            When it tells something impossible, such as a beam centre outside the frame.
+        """
+        return self.read_geometry()
+
+    def read_geometry(self, *, beam_outside: bool = False) -> Geometry | None:
+        """As `geometry`, and allows a direct beam that misses the frame when told so."""
+        with self._lock:
+            return self._reader(0).geometry(beam_outside=beam_outside)
+
+    @cached_property
+    def mask(self) -> NDArray[np.uint32] | None:
+        """uint32 [slow, fast]: the pixel mask (NXmx bit field, 0 = good) in the first file; None = it has
+        none."""
+        with self._lock:
+            return self._reader(0).mask()
+
+    @cached_property
+    def saturation(self) -> int | float | None:
+        """The largest value that is a valid measurement, as the first file tells; None = not told."""
+        with self._lock:
+            found = self._reader(0).saturation()
+        return int(found) if found is not None and found == int(found) else found
+
+    def close(self) -> None:
+        """Close the open file. Asking for a frame opens it again."""
+        with self._lock:
+            if self._current is not None:
+                self._current[1].close()
+                self._current = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

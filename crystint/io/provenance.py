@@ -1,0 +1,67 @@
+"""What an output was made with, so that the run can be repeated."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+
+from crystint import __version__
+
+__all__ = ["provenance"]
+
+
+def provenance(
+    settings: Mapping[str, Any], inputs: Sequence[str | PathLike[str]], command: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """The record that every output file carries.
+
+    Parameters
+    ----------
+    settings : mapping
+        Every setting that the result depends on. NumPy scalars and arrays, paths and dataclasses are turned
+        into what JSON can hold; NaN and infinities into text.
+    inputs : sequence of str or path
+        Names of the input files.
+    command : sequence of str, optional
+        The command line; None = ``sys.argv``.
+
+    Returns
+    -------
+    dict
+        JSON-able: ``program``, ``version``, ``date`` (ISO 8601, UTC), ``command``, ``inputs``, ``settings``.
+    """
+    return {
+        "program": "crystint",
+        "version": __version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": list(sys.argv if command is None else command),
+        "inputs": [fspath(name) for name in inputs],
+        "settings": plain(settings),
+    }
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(entry) for entry in value]
+    if isinstance(value, PathLike):
+        return fspath(value)
+    if hasattr(value, "to_dict"):
+        return plain(value.to_dict())
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    return str(value)

@@ -1,0 +1,1 @@
+"""What things are: frozen dataclasses over NumPy arrays. No OpenCL, no files."""

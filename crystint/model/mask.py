@@ -1,0 +1,111 @@
+"""Which pixels are not to be used: masks as NXmx bit fields, and the values that mark a pixel within a
+frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from crystint.errors import DTypeError, ShapeError
+
+__all__ = ["USER_MASK", "combine_masks", "marker", "unusable"]
+
+USER_MASK = 0x100
+"""Bit 8 of the NXmx pixel mask: masked by the user."""
+
+
+def unusable(frame: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels that the frame itself marks as holding no measurement.
+
+    Negative values of signed integers (CBF writes -1 and -2), the all-ones value of unsigned integers, and
+    NaN and infinities of floats. Saturation is not looked at: that needs a limit.
+
+    Parameters
+    ----------
+    frame : int, uint or float [slow, fast]
+        Counts; any other shape works as well.
+
+    Returns
+    -------
+    bool [slow, fast]
+        True where unusable.
+
+    Raises
+    ------
+    DTypeError
+        For bool, complex and other dtypes that are no counts.
+    """
+    kind = frame.dtype.kind
+    if kind == "i":
+        return np.asarray(frame < 0)
+    if kind == "u":
+        return np.asarray(frame == np.iinfo(frame.dtype).max)
+    if kind == "f":
+        return np.asarray(~np.isfinite(frame))
+    raise DTypeError(f"the frame is {frame.dtype}, expected an integer or a float dtype")
+
+
+def marker(dtype: np.dtype[Any] | type) -> int | float:
+    """The value that marks an unusable pixel in this dtype: -1 (signed), all ones (unsigned) or NaN (float).
+
+    Raises
+    ------
+    DTypeError
+        For bool, complex and other dtypes that are no counts.
+    """
+    dtype = np.dtype(dtype)
+    if dtype.kind == "i":
+        return -1
+    if dtype.kind == "u":
+        return int(np.iinfo(dtype).max)
+    if dtype.kind == "f":
+        return float("nan")
+    raise DTypeError(f"{dtype} has no marker for unusable pixels, expected an integer or a float dtype")
+
+
+def combine_masks(*masks: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.uint32]:
+    """Bitwise OR of masks. Zero = good; `None` entries are ignored.
+
+    Parameters
+    ----------
+    masks : bool, int or float [slow, fast]
+        Integers keep their bits where they fit 32 bits (int32 -1 is all bits set). True, a float other than
+        0 and an integer that does not fit become `USER_MASK`. NaN is masked.
+    shape : (slow, fast)
+        Shape of the frame; with no mask at all the result is all good.
+
+    Returns
+    -------
+    uint32 [slow, fast]
+
+    Raises
+    ------
+    ShapeError
+        When a mask has another shape; the message gives its number in the call, from 1.
+    DTypeError
+        When a mask holds anything but numbers.
+    """
+    found = np.zeros(shape, dtype=np.uint32)
+    for number, given in enumerate(masks, start=1):
+        if given is None:
+            continue
+        mask = np.asarray(given)
+        if mask.shape != tuple(shape):
+            hint = "; it looks transposed" if mask.shape == tuple(shape)[::-1] else ""
+            raise ShapeError(f"mask {number} is {mask.shape}, expected {tuple(shape)} (slow, fast){hint}")
+        if mask.dtype.kind not in "biuf":
+            raise DTypeError(f"mask {number} is {mask.dtype}, expected bool or numbers with 0 = good")
+        found |= _bits(mask)
+    return found
+
+
+def _bits(mask: NDArray[Any]) -> NDArray[np.uint32]:
+    """The mask as uint32, nonzero wherever it was nonzero."""
+    if mask.dtype.kind in "bf":
+        return np.where(mask != 0, np.uint32(USER_MASK), np.uint32(0))
+    bits = mask.astype(np.uint32)
+    if mask.dtype.itemsize > 4:
+        bits[(mask > 0xFFFFFFFF) | (mask < -0x80000000)] = USER_MASK
+    return bits

@@ -1,0 +1,174 @@
+"""The pieces under a geometry: flat panels, the rotation of PONI, and the checks of what a caller gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import GeometryError
+
+__all__ = ["Panel", "check_geometry", "panel_corners", "rotation_matrix"]
+
+_Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A flat piece of a detector: which pixels of the frame it owns, and where they are in the laboratory.
+
+    The laboratory is PONI's: x, y, z = pyFAI's t2, t1, t3; z is along the beam.
+
+    Raises
+    ------
+    GeometryError
+        When a range is empty or a vector is not three finite numbers.
+    """
+
+    slow: tuple[int, int]
+    """(start, stop) pixels"""
+    fast: tuple[int, int]
+    """(start, stop) pixels"""
+    origin: _Vector
+    """(x, y, z) of the outer corner of the panel's first pixel, m"""
+    slow_vector: _Vector
+    """(x, y, z) of one step along slow, m per px"""
+    fast_vector: _Vector
+    """(x, y, z) of one step along fast, m per px"""
+
+    def __post_init__(self) -> None:
+        for name in ("slow", "fast"):
+            start, stop = (int(value) for value in getattr(self, name))
+            if not 0 <= start < stop:
+                raise GeometryError(f"panel: {name} is ({start}, {stop}), expected 0 <= start < stop")
+            object.__setattr__(self, name, (start, stop))
+        for name in ("origin", "slow_vector", "fast_vector"):
+            object.__setattr__(self, name, _numbers(f"panel: {name}", getattr(self, name), 3))
+        area = np.cross(self.slow_vector, self.fast_vector)
+        if not np.any(area):
+            raise GeometryError("panel: slow_vector and fast_vector are parallel or zero")
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Where the panel lies in the frame."""
+        return slice(*self.slow), slice(*self.fast)
+
+    def holds(self, slow: NDArray[np.float64], fast: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which positions, px, lie in the panel."""
+        inside = (slow >= self.slow[0]) & (slow < self.slow[1])
+        return np.asarray(inside & (fast >= self.fast[0]) & (fast < self.fast[1]))
+
+    def lab(self, slow: NDArray[np.float64], fast: NDArray[np.float64]) -> NDArray[np.float64]:
+        """x, y, z in m of positions in px of the frame; float64 [3, ...]."""
+        slow, fast = slow - self.slow[0], fast - self.fast[0]
+        return np.stack(
+            [
+                o + s * slow + f * fast
+                for o, s, f in zip(self.origin, self.slow_vector, self.fast_vector, strict=True)
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as lists."""
+        return {field.name: list(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Make a panel from what `to_dict` gave."""
+        return cls(**{name: tuple(value) for name, value in values.items()})
+
+
+def rotation_matrix(rotation: _Vector) -> NDArray[np.float64]:
+    """PONI's rotation R3 R2 R1; float64 [3, 3], rows and columns in the order of its axes 1, 2, 3 (y, x,
+    z)."""
+    (s1, s2, s3), (c1, c2, c3) = np.sin(rotation), np.cos(rotation)
+    about1 = np.array([[1, 0, 0], [0, c1, s1], [0, -s1, c1]])
+    about2 = np.array([[c2, 0, -s2], [0, 1, 0], [s2, 0, c2]])
+    about3 = np.array([[c3, -s3, 0], [s3, c3, 0], [0, 0, 1]])
+    return np.asarray(about3 @ about2 @ about1)
+
+
+def panel_corners(shape: tuple[int, int], panels: tuple[Panel, ...] | None) -> Iterator[tuple[float, float]]:
+    """(slow, fast) px of the centres of the corner pixels of the frame, or of every panel."""
+    ranges = (
+        [((0, shape[0]), (0, shape[1]))] if panels is None else [(panel.slow, panel.fast) for panel in panels]
+    )
+    for slow, fast in ranges:
+        for at_slow in (slow[0] + 0.5, slow[1] - 0.5):
+            for at_fast in (fast[0] + 0.5, fast[1] - 0.5):
+                yield at_slow, at_fast
+
+
+def _numbers(name: str, given: Any, count: int) -> tuple[float, ...]:
+    """`given` as `count` finite floats."""
+    try:
+        values = tuple(float(value) for value in given)
+    except (TypeError, ValueError):
+        values = ()
+    if len(values) != count or not all(math.isfinite(value) for value in values):
+        raise GeometryError(f"{name} is {given!r}, expected {count} finite numbers")
+    return values
+
+
+def _number(name: str, given: Any, unit: str) -> float:
+    """`given` as a positive finite float."""
+    try:
+        value = float(given)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not (math.isfinite(value) and value > 0.0):
+        raise GeometryError(f"{name} is {given!r}, expected a number above 0, in {unit}")
+    return value
+
+
+def check_geometry(geometry: Any) -> dict[str, Any]:
+    """The fields of a geometry as plain Python numbers.
+
+    Raises
+    ------
+    GeometryError
+        When a value is impossible; the message names the field.
+    """
+    found: dict[str, Any] = {}
+    try:
+        shape = tuple(geometry.shape)
+        whole = tuple(int(value) for value in shape)
+    except (TypeError, ValueError):
+        shape, whole = (), ()
+    if len(whole) != 2 or whole != shape or min(whole) < 1:
+        raise GeometryError(
+            f"shape is {geometry.shape!r}, expected two whole numbers above 0, (slow, fast) pixels"
+        )
+    found["shape"] = whole
+    found["pixel_size"] = _numbers("pixel_size", geometry.pixel_size, 2)
+    if min(found["pixel_size"]) <= 0.0:
+        raise GeometryError(
+            f"pixel_size is {geometry.pixel_size!r}, expected two numbers above 0, (slow, fast) in m"
+        )
+    found["distance"] = _number("distance", geometry.distance, "m")
+    found["beam_center"] = _numbers("beam_center", geometry.beam_center, 2)
+    found["rotation"] = _numbers("rotation", geometry.rotation, 3)
+    if geometry.wavelength is not None:
+        found["wavelength"] = _number("wavelength", geometry.wavelength, "angstrom")
+        if found["wavelength"] < 1e-6:
+            raise GeometryError(
+                f"wavelength is {geometry.wavelength!r} angstrom; it looks like metres, multiply by 1e10"
+            )
+    if geometry.polarization is not None:
+        (found["polarization"],) = _numbers("polarization", (geometry.polarization,), 1)
+        if abs(found["polarization"]) > 1.0:
+            raise GeometryError(f"polarization is {geometry.polarization!r}, expected a number from -1 to 1")
+    if geometry.panels is not None:
+        found["panels"] = panels = tuple(geometry.panels)
+        if not panels:
+            raise GeometryError("panels is empty, expected at least one panel, or None for one flat detector")
+        for panel in panels:
+            if panel.slow[1] > whole[0] or panel.fast[1] > whole[1]:
+                raise GeometryError(
+                    f"panel slow {panel.slow}, fast {panel.fast} leaves the frame of {whole} pixels"
+                )
+    return found

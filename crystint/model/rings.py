@@ -1,0 +1,117 @@
+"""The rings of a detector, and the background found in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ERROR_MODELS", "Background", "RingMap"]
+
+ERROR_MODELS = ("poisson", "azimuthal", "hybrid")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RingMap:
+    """Which ring each pixel lies in, and what a count in it is worth.
+
+    Rings are equally wide in their radius: ``radius[i] = radius[0] + i * step``.
+    """
+
+    position: NDArray[np.float32]
+    """float32 [slow, fast]: place between ring centres, in rings: the centre of ring i is at i, its borders
+    at i - 0.5 and i + 0.5. NaN where the pixel is masked or lies in no ring."""
+    weight: NDArray[np.float32]
+    """float32 [slow, fast]: normalization w > 0 (solid angle, polarization, flat, ...): v = (raw - dark) / w."""
+    mask: NDArray[np.uint32]
+    """uint32 [slow, fast]: NXmx pixel mask, 0 = good."""
+    radius: NDArray[np.float64]
+    """float64 [rings]: ring centres, m."""
+    q: NDArray[np.float64]
+    """float64 [rings]: momentum transfer at the ring centres, 1/angstrom; NaN when the wavelength is unknown."""
+    dark: NDArray[np.float32] | None = None
+    """float32 [slow, fast]: counts of a dark frame, subtracted from the raw counts; None = 0."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(slow, fast)."""
+        return self.position.shape[0], self.position.shape[1]
+
+    @property
+    def rings(self) -> int:
+        """Number of rings."""
+        return len(self.radius)
+
+    @property
+    def step(self) -> float:
+        """Width of a ring, m."""
+        return float(self.radius[1] - self.radius[0]) if self.rings > 1 else float(2 * self.radius[0]) or 1.0
+
+
+def interpolate(values: NDArray[np.float64], position: NDArray[Any]) -> NDArray[np.float64]:
+    """Values at places between ring centres: linear, flat beyond the first and last centre.
+
+    A ring without a value (NaN) gives NaN to its own pixels and nothing to its neighbours: there the one
+    neighbour that has a value stands alone.
+
+    Parameters
+    ----------
+    values : float64 [rings]
+    position : float [...]
+        As `RingMap.position`.
+    """
+    last = len(values) - 1
+    place = np.clip(np.asarray(position, dtype=np.float64), 0.0, last)
+    known = np.isfinite(place)
+    place = np.where(known, place, 0.0)
+    low = np.minimum(np.floor(place).astype(np.intp), max(last - 1, 0))
+    high = np.minimum(low + 1, last)
+    part = place - low
+    own = values[np.floor(place + 0.5).astype(np.intp)]
+    at_low, at_high = values[low], values[high]
+    at_low, at_high = np.where(np.isnan(at_low), at_high, at_low), np.where(np.isnan(at_high), at_low, at_high)
+    found = at_low + part * (at_high - at_low)
+    return np.where(known & ~np.isnan(own), found, np.nan)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Background:
+    """What sigma clipping left in each ring of one frame. NaN = no usable pixel in the ring."""
+
+    mean: NDArray[np.float64]
+    """float64 [rings]: V / Omega, normalised counts per pixel."""
+    std: NDArray[np.float64]
+    """float64 [rings]: sqrt(VV / OmegaOmega), spread of one pixel, of the error model (Poisson for hybrid)."""
+    count: NDArray[np.float64]
+    """float64 [rings]: pixels left in the ring."""
+    sem: NDArray[np.float64]
+    """float64 [rings]: sqrt(VV) / Omega, standard error of `mean`."""
+    excess: NDArray[np.float64]
+    """float64 [rings]: phi, azimuthal variance / Poisson variance, at least 1; 1 where it is additive."""
+    additive: NDArray[np.float64]
+    """float64 [rings]: variance per pixel that does not come from counting (read-out noise), normalised counts^2."""
+    rings: RingMap
+    error_model: str
+    snr_clip: float | None = None
+    """clipping threshold; None = Chauvenet's"""
+    cycles: int = 5
+    """most cycles of clipping"""
+    saturation: float | None = None
+    """largest valid value of a pixel; None = not known"""
+
+    @property
+    def radius(self) -> NDArray[np.float64]:
+        """float64 [rings]: ring centres, m."""
+        return self.rings.radius
+
+    @property
+    def q(self) -> NDArray[np.float64]:
+        """float64 [rings]: ring centres, 1/angstrom; NaN when the wavelength is unknown."""
+        return self.rings.q
+
+    def image(self) -> NDArray[np.float64]:
+        """float64 [slow, fast]: counts that the background puts into each pixel of the frame; NaN where unknown."""
+        found = interpolate(self.mean, self.rings.position) * self.rings.weight
+        return found if self.rings.dark is None else found + self.rings.dark

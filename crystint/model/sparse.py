@@ -1,0 +1,47 @@
+"""A frame reduced to its signal and its background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.model.rings import Background
+
+__all__ = ["SparseFrame"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseFrame:
+    """The picked pixels of one frame, exactly as they were, and the background of the others."""
+
+    index: NDArray[np.uint32]
+    """uint32 [n]: pixel numbers slow * width + fast of the picked pixels, ascending."""
+    value: NDArray[Any]
+    """frame dtype [n]: raw counts of the picked pixels, exact."""
+    background: Background
+    """its `rings` carry the mask, the normalization and the place of each pixel"""
+    dtype: np.dtype[Any]
+    """dtype of the frame"""
+    snr: float
+    """SNR_pick the pixels were picked with"""
+    noise: float = 0.0
+    """constant noise, counts, that was added in quadrature"""
+    unusable_index: NDArray[np.uint32] | None = None
+    """uint32 [m]: pixels that the mask calls good but that were unusable in this frame, ascending; None = none"""
+    unusable_value: NDArray[Any] | None = None
+    """frame dtype [m]: what the frame held there"""
+    frame: int = 0
+    """number of the frame in its sequence"""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(slow, fast) of the frame."""
+        return self.background.rings.shape
+
+    @property
+    def error_model(self) -> str:
+        """"poisson", "azimuthal" or "hybrid"."""
+        return self.background.error_model

@@ -1,0 +1,1 @@
+"""Operations on one frame: background, significant pixels, peaks, sparse frames and back."""

@@ -1,0 +1,114 @@
+"""How many counts make a pixel significant, where the background and its spread are known.
+
+A pixel of n counts where lambda are expected is at k sigma when P(N >= n | lambda) equals the Gaussian tail Q(k). With
+the regularised lower incomplete gamma function P(N >= x | mu) = P(x, mu), which also gives a meaning to fractions of
+counts (Abramowitz & Stegun 26.4.19). The ring's excess variance phi is taken out of both: n/phi against lambda/phi.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import SettingError
+from crystint.model.rings import Background, interpolate
+
+__all__ = ["CURVE_FIRST", "CURVE_PER_OCTAVE", "CURVE_POINTS", "excess_curve", "ring_table", "smallest_excess", "thresholds"]
+
+CURVE_FIRST = -20
+CURVE_PER_OCTAVE = 32
+CURVE_POINTS = 44 * CURVE_PER_OCTAVE + 1
+"""The curve is tabulated from mu = 2^-20 to 2^24, 32 points per octave."""
+
+
+def _significant_counts(mu: NDArray[np.float64], k: float) -> NDArray[np.float64]:
+    """x with P(N >= x | mu) = Q(k), by bisection."""
+    from scipy.special import gammainc
+    from scipy.stats import norm
+
+    low, high = np.zeros_like(mu), mu + (k + 4.0) * np.sqrt(mu) + k * k + 12.0
+    tail = norm.sf(k)
+    for _ in range(80):
+        x = 0.5 * (low + high)
+        if k < 30.0:
+            above = gammainc(x, mu) > tail
+        else:  # the tail leaves double precision: signed root of the deviance, which is Gaussian to first order
+            above = (x <= mu) | (2.0 * (x * np.log(np.maximum(x, 1e-300) / mu) - x + mu) < k * k)
+        low, high = np.where(above, x, low), np.where(above, high, x)
+    return np.asarray(0.5 * (low + high))
+
+
+@lru_cache(maxsize=64)
+def excess_curve(k: float) -> NDArray[np.float64]:
+    """(x - mu) / (1 + sqrt(mu)) on the grid of log2(mu), where x counts are k sigma above mu.
+
+    Returns
+    -------
+    float64 [CURVE_POINTS], read-only
+
+    Raises
+    ------
+    SettingError
+        If `k` is not a positive number.
+    """
+    if not (np.isfinite(k) and 0 < k <= 1e6):
+        raise SettingError(f"a threshold of {k} sigma has no meaning; expected a number above 0")
+    mu = np.exp2(CURVE_FIRST + np.arange(CURVE_POINTS) / CURVE_PER_OCTAVE)
+    curve = (_significant_counts(mu, k) - mu) / (1.0 + np.sqrt(mu))
+    curve.setflags(write=False)
+    return curve
+
+
+@lru_cache(maxsize=64)
+def smallest_excess(k: float) -> float:
+    """Smallest (x - mu) / sqrt(mu) of any mu: a pixel less than this above its background is never significant."""
+    mu = np.exp2(CURVE_FIRST + np.arange(CURVE_POINTS) / CURVE_PER_OCTAVE)
+    return float(max(0.0, 0.999 * np.min(excess_curve(k) * (1.0 + np.sqrt(mu)) / np.sqrt(mu))))
+
+
+def ring_table(background: Background) -> NDArray[np.float32]:
+    """What the kernels need of each ring: mean, phi, variance that is not counting, standard error of the mean.
+
+    In the azimuthal model phi is 0 and all variance is of the last kind. NaN in a ring without background.
+
+    Returns
+    -------
+    float32 [rings, 4]
+    """
+    if background.error_model == "azimuthal":
+        phi, additive = np.zeros_like(background.mean), background.std**2
+    else:
+        phi, additive = background.excess, background.additive
+    table = np.stack([background.mean, phi, additive, background.sem], axis=1)
+    table[np.isnan(background.mean)] = np.nan
+    return np.ascontiguousarray(table, dtype=np.float32)
+
+
+def thresholds(
+    background: Background, position: NDArray[np.float32], weight: NDArray[np.float32], k: float, noise: float = 0.0
+) -> NDArray[np.float64]:
+    """Counts (dark subtracted) above which a pixel is more than k sigma above the background.
+
+    Parameters
+    ----------
+    position, weight : float32 [n]
+        Place of the pixels between ring centres, and their normalization (`RingMap`).
+    noise : float
+        Constant noise, counts, added in quadrature.
+
+    Returns
+    -------
+    float64 [n]; NaN where the background is unknown
+    """
+    table = ring_table(background).astype(np.float64)
+    mean, phi, additive = (interpolate(table[:, column], position) for column in range(3))
+    expected = mean * weight
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mu = np.where(phi > 0, np.maximum(expected, 0.0) / phi, 0.0)
+        place = np.clip((np.log2(mu) - CURVE_FIRST) * CURVE_PER_OCTAVE, 0.0, CURVE_POINTS - 1.0)
+    place = np.where(np.isnan(place), 0.0, place)
+    counting = np.interp(place, np.arange(CURVE_POINTS), excess_curve(k)) * (1.0 + np.sqrt(mu)) * phi
+    other = k * k * (additive * np.square(weight, dtype=np.float64) + noise * noise)
+    return np.asarray(expected + np.sqrt(np.square(counting) + other))

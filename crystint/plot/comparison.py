@@ -1,0 +1,181 @@
+"""A comparison of raw and densified frames as a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crystint.compare.comparison import Comparison
+from crystint.compare.report import readable_size, sizes
+from crystint.errors import ShapeError
+from crystint.plot.style import ACCENT, BLUE, GREY, RING, TITLE, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_comparison"]
+
+
+def plot_comparison(comparison: Comparison, *, title: str | None = None) -> Figure:
+    """Draw what the compression lost, shell by shell, and what it saved.
+
+    Raises
+    ------
+    ShapeError
+        When the comparison holds no frame.
+    """
+    if not len(comparison.sums):
+        raise ShapeError("the comparison holds no frame, expected one or more")
+    with style():
+        figure = new_figure(13.2, 7.4)
+        grid = figure.add_gridspec(
+            2, 3, left=0.06, right=0.98, top=0.84, bottom=0.08, hspace=0.42, wspace=0.26
+        )
+        panels = [figure.add_subplot(grid[i, j]) for i in range(2) for j in range(3)]
+        _draw_bias(panels[0], comparison)
+        _draw_variance(panels[1], comparison)
+        _draw_zeros(panels[2], comparison)
+        _draw_signal(panels[3], comparison)
+        _draw_strongest(panels[4], comparison)
+        for panel in panels[:5]:
+            _finish(panel, comparison)
+        _draw_sizes(panels[5], comparison)
+        total = comparison.total.sums[0]
+        kept = comparison.total.signal_kept[0]
+        parts = [
+            f"{comparison.frames} frame{'' if comparison.frames == 1 else 's'}",
+            f"{total['picked']} pixels picked, {_verdict(comparison.wrong_picked)}",
+            f"unusable pixels {_verdict(comparison.wrong_unusable)}",
+            f"{100 * kept:.2f} % of the signal kept",
+            f"{total['missed']} pixels missed",
+        ]
+        figure.text(0.06, 0.945, title or "What the compression lost", **TITLE)
+        figure.text(0.06, 0.91, "   ·   ".join(parts), fontsize=9, color=GREY if comparison.exact else ACCENT)
+    return figure
+
+
+def _verdict(wrong: int) -> str:
+    return "all exact" if wrong == 0 else f"{wrong} wrong"
+
+
+def _x(comparison: Comparison) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    edges = comparison.edges * (1 if comparison.unit == "q" else 1e3)
+    return 0.5 * (edges[1:] + edges[:-1])
+
+
+def _finish(axes: Axes, comparison: Comparison) -> None:
+    by_q = comparison.unit == "q"
+    edges = comparison.edges * (1 if by_q else 1e3)
+    axes.set(xlim=(edges[0], edges[-1]), xlabel="q (1/Å)" if by_q else "radius (mm)")
+    axes.grid(visible=True)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if by_q:
+        taken = 0.0
+        for spacing in (50, 20, 10, 7, 5, 4, 3, 2.5, 2, 1.7, 1.5, 1.3, 1.2, 1.1, 1, 0.9, 0.8, 0.7, 0.6):
+            place = float((2 * np.pi / spacing - edges[0]) / np.ptp(edges))
+            if taken + 0.09 < place < 0.99:
+                taken = place
+                axes.text(
+                    place,
+                    1.015,
+                    f"{spacing:g} Å",
+                    transform=axes.transAxes,
+                    fontsize=7,
+                    color=RING,
+                    ha="center",
+                )
+
+
+def _draw_bias(axes: Axes, comparison: Comparison) -> None:
+    axes.axhline(0, color=GREY, linewidth=0.9)
+    axes.errorbar(
+        _x(comparison),
+        comparison.bias_noisy,
+        comparison.bias_error,
+        fmt="o",
+        markersize=3.5,
+        color=BLUE,
+        elinewidth=1.0,
+        capsize=2,
+        label="with its standard error",
+    )
+    axes.set_ylabel("densified − raw (counts)")
+    axes.set_title("Bias of the background, noise drawn", pad=16)
+    reach = 1.25 * float(np.nanmax(np.abs(comparison.bias_noisy) + comparison.bias_error, initial=1e-6))
+    axes.set_ylim(-reach, reach)
+
+
+def _draw_pair(axes: Axes, comparison: Comparison, raw: str, noisy: str, scale: float = 1.0) -> None:
+    x = _x(comparison)
+    axes.plot(x, scale * getattr(comparison, raw), color=GREY, linewidth=2.4, alpha=0.7, label="raw")
+    axes.plot(x, scale * getattr(comparison, noisy), "o", color=BLUE, markersize=3.5, label="densified")
+    axes.legend()
+
+
+def _draw_variance(axes: Axes, comparison: Comparison) -> None:
+    _draw_pair(axes, comparison, "variance_raw", "variance_noisy")
+    axes.set_ylabel("counts²")
+    values = comparison.variance_raw[comparison.variance_raw > 0]
+    if values.size and values.max() > 30 * values.min():
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    axes.set_title("Variance of the background", pad=16)
+
+
+def _draw_zeros(axes: Axes, comparison: Comparison) -> None:
+    _draw_pair(axes, comparison, "zeros_raw", "zeros_noisy", 100.0)
+    axes.set(ylabel="% of background pixels", ylim=(-3, 103))
+    axes.set_title("Pixels that hold 0", pad=16)
+
+
+def _draw_signal(axes: Axes, comparison: Comparison) -> None:
+    kept = 100 * comparison.signal_kept
+    x = _x(comparison)
+    axes.plot(x, kept, "o-", color=BLUE, markersize=3.5, linewidth=1.2, label="signal kept")
+    axes.plot(
+        x,
+        100 * comparison.picked_share,
+        "s-",
+        color=ACCENT,
+        markersize=3,
+        linewidth=1.2,
+        label="pixels picked",
+    )
+    axes.set(ylabel="%", ylim=(-3, 106))
+    axes.legend(loc="center right")
+    axes.set_title("Counts above background, and the pixels they took", pad=16)
+
+
+def _draw_strongest(axes: Axes, comparison: Comparison) -> None:
+    x, missed = _x(comparison), comparison.sums["missed"] > 0
+    highest = np.where(comparison.sums["pixels"] > 0, comparison.sums["strongest"], np.nan)
+    axes.plot(x[~missed], highest[~missed], "o", color=BLUE, markersize=3.5, label="nothing missed")
+    if missed.any():
+        axes.plot(x[missed], highest[missed], "o", color=ACCENT, markersize=4.5, label="pixels missed")
+    top = float(np.nanmax(highest)) if np.isfinite(highest).any() else 1.0
+    axes.set(ylabel="σ", ylim=(0, 1.25 * top or 1.0))
+    axes.legend(loc="lower right")
+    axes.set_title("Most significant pixel left unpicked", pad=16)
+
+
+def _draw_sizes(axes: Axes, comparison: Comparison) -> None:
+    found = list(sizes(comparison).items())
+    values = [size for _, (size, _) in found]
+    colours = [ACCENT if ratio is None else BLUE for _, (_, ratio) in found]
+    axes.barh(range(len(found)), values, color=colours, height=0.32, alpha=0.85)
+    for i, (label, (size, ratio)) in enumerate(found):
+        text = f"{label}: {readable_size(size)}" + ("" if ratio is None else f"  (× {ratio:.3g})")
+        axes.text(0.0, i - 0.22, text, transform=axes.get_yaxis_transform(), fontsize=8.5, va="bottom")
+    axes.set(
+        xscale="log",
+        yticks=[],
+        ylim=(len(found) - 0.6, -0.75),
+        xlim=(0.3 * min(values) or 1, 2 * max(values) + 2),
+    )
+    axes.set_xlabel("bytes")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.set_title("Sizes, and how many times the sparse form", pad=16)

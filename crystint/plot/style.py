@@ -1,0 +1,124 @@
+"""How crystint's figures look, and how they are saved. Matplotlib is imported when a figure is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystint.errors import SettingError
+from crystint.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "ACCENT",
+    "BLUE",
+    "GREY",
+    "INK",
+    "MASKED",
+    "RING",
+    "RING_TEXT",
+    "TITLE",
+    "frame_colours",
+    "new_figure",
+    "save_figure",
+    "style",
+]
+
+INK, GREY, ACCENT, BLUE = "#1d2430", "#7a8391", "#c8102e", "#1f6fb4"
+MASKED = "#c9dcec"
+RING, RING_TEXT = "#d9822b", "#a85a10"
+
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9.0,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.8,
+    "axes.grid": False,
+    "grid.color": "#e3e7ec",
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "text.usetex": False,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "legend.fontsize": 8.0,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "savefig.bbox": None,
+    "svg.hashsalt": "crystint",
+    "svg.fonttype": "path",
+}
+
+TITLE: dict[str, Any] = {"fontsize": 13, "fontweight": "bold", "parse_math": False}
+
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": "crystint"},
+    "pdf": {"Creator": "crystint", "Producer": "crystint", "CreationDate": None},
+    "svg": {"Creator": "crystint", "Date": None},
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The settings under which figures are made and saved, whatever the user's own are."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of this size in inches, known to no global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def frame_colours() -> Colormap:
+    """White through slate to near black for counts, a pale blue for pixels without a measurement."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    steps = ["#ffffff", "#dfe4ea", "#9aa5b4", "#4a566a", "#161b26", "#000000"]
+    colours = LinearSegmentedColormap.from_list("crystint", steps, N=512)
+    return colours.with_extremes(bad=MASKED)
+
+
+def save_figure(
+    figure: Figure, path: str | PathLike[str], *, overwrite: bool = False, dpi: float = 150
+) -> None:
+    """Write a figure as PNG, PDF or SVG, by the suffix of `path`. Equal figures give equal bytes: no dates.
+
+    Raises
+    ------
+    SettingError
+        For another suffix.
+    FileError
+        When the file exists and `overwrite` is False, or cannot be written.
+    """
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in _METADATA:
+        known = ", ".join(f".{name}" for name in _METADATA)
+        raise SettingError(f"figure {Path(path).name!r} has the suffix {kind!r}, expected one of {known}")
+    with style(), atomic_path(Path(path), overwrite=overwrite) as temporary:
+        figure.savefig(temporary, format=kind, dpi=dpi, metadata=_METADATA[kind])

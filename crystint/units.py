@@ -1,0 +1,30 @@
+"""Constants and conversions, each written once. Lengths in metres, wavelength in angstrom, energy in eV, angles in radians."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+HC = 12398.419843320026
+"""h c / e in eV angstrom, from the exact SI values of h, c and e (CODATA 2018)."""
+
+
+def wavelength_of(energy: float) -> float:
+    """Wavelength in angstrom of a photon of `energy` eV."""
+    return HC / energy
+
+
+def energy_of(wavelength: float) -> float:
+    """Energy in eV of a photon of `wavelength` angstrom."""
+    return HC / wavelength
+
+
+def q_of(two_theta: ArrayLike, wavelength: float) -> NDArray[np.float64]:
+    """Momentum transfer 4 pi sin(theta) / lambda in 1/angstrom."""
+    return np.asarray(4.0 * np.pi / wavelength * np.sin(0.5 * np.asarray(two_theta, dtype=np.float64)))
+
+
+def d_of(two_theta: ArrayLike, wavelength: float) -> NDArray[np.float64]:
+    """Spacing lambda / (2 sin(theta)) in angstrom; infinite on the beam."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(0.5 * wavelength / np.sin(0.5 * np.asarray(two_theta, dtype=np.float64)))

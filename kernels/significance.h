@@ -1,0 +1,55 @@
+/* significance.h - the background of a pixel and the counts that make it significant.
+ *
+ * A ring's row of the table is (mean, phi, additive variance, standard error of the mean); NaN = no background.
+ * The curve holds (x - mu) / (1 + sqrt(mu)), where x counts are k sigma above mu by Poisson's law, on a grid of
+ * log2(mu). See docs/significance.md; the oracle is tests/oracles/significance.py.
+ *
+ * Defines   CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS: the grid; RINGS
+ */
+#ifndef SIGNIFICANCE_H
+#define SIGNIFICANCE_H
+
+/* Row of the table between ring centres: linear; an unknown neighbour is left out; unknown in an unknown ring. */
+inline float4 background_at(__global const float4 *table, const float position)
+{
+    const float place = clamp(position, 0.0f, (float)(RINGS - 1));
+    const int low = min((int)place, max(RINGS - 2, 0)), high = min(low + 1, RINGS - 1);
+    const float part = place - low;
+    float4 a = table[low], b = table[high];
+    const float4 own = part < 0.5f ? a : b;
+    if (isnan(own.x)) return own;
+    if (isnan(a.x)) a = b;
+    if (isnan(b.x)) b = a;
+    return a + part * (b - a);
+}
+
+/* Variance, in counts^2, that does not come from counting. */
+inline float other_variance(const float4 ring, const float w, const float noise2)
+{
+    return ring.z * w * w + noise2;
+}
+
+/* Counts that are k sigma above the background; a pixel with more is significant. */
+inline float significant_counts(const float4 ring, const float w, const float noise2, const float k,
+                                __global const float *curve)
+{
+    const float expected = ring.x * w;
+    const float mu = ring.y > 0.0f ? fmax(expected, 0.0f) / ring.y : 0.0f;
+    const float place = clamp((log2(mu) - CURVE_FIRST) * CURVE_PER_OCTAVE, 0.0f, (float)(CURVE_POINTS - 1));
+    const int low = min((int)place, CURVE_POINTS - 2);
+    const float height = curve[low] + (place - low) * (curve[low + 1] - curve[low]);
+    const float counting = height * (1.0f + sqrt(mu)) * ring.y;
+    return expected + sqrt(counting * counting + k * k * other_variance(ring, w, noise2));
+}
+
+/* Whether a pixel can be significant at all: cheap, and true for every pixel that is. `least` is the smallest
+ * (x - mu) / sqrt(mu) of the curve. */
+inline int may_be_significant(const float s, const float4 ring, const float w, const float noise2, const float k,
+                              const float least)
+{
+    const float expected = ring.x * w, above = s - expected;
+    const float counting = least * least * fmax(expected, 0.0f) * ring.y;
+    return above > 0.0f && above * above >= 0.999f * (counting + k * k * other_variance(ring, w, noise2));
+}
+
+#endif

@@ -1,0 +1,143 @@
+"""What holds for the house as a whole: kernel headers, files that must exist, a light import."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import crystint
+from tests.conftest import ROOT
+
+KERNELS = sorted((ROOT / "kernels").glob("*.cl"))
+FIELDS = ("Launch", "In", "Out", "Defines", "Exact", "Limits", "Method", "Oracle")
+
+
+def _header(path: Path) -> str:
+    found = re.match(r"/\*(.*?)\*/", path.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None, f"{path.name} does not begin with a comment"
+    return found[1]
+
+
+def _field(header: str, name: str) -> str:
+    found = re.search(
+        rf"^ \* {name}\b[ \t]+(.+?)(?=^ \* [A-Z][a-z]+\b  |\Z)", header, re.MULTILINE | re.DOTALL
+    )
+    assert found is not None, f"no field {name}"
+    return found[1]
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.name)
+def test_a_kernel_has_its_header(path):
+    header = _header(path)
+    assert header.strip().startswith(f"{path.name} - "), "the first line is '<file> - <what it does>'"
+    for name in FIELDS:
+        assert _field(header, name).strip(), f"{path.name}: empty field {name}"
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.name)
+def test_a_kernel_has_an_oracle_that_knows_nothing_of_the_package(path):
+    oracles = re.findall(r"tests/oracles/\w+\.py", _field(_header(path), "Oracle"))
+    assert oracles, f"{path.name}: the field Oracle names no file of tests/oracles"
+    for name in oracles:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert not re.search(r"^\s*(from|import) crystint", text, re.MULTILINE), f"{name} imports crystint"
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.name)
+def test_a_kernel_is_named_like_its_file(path):
+    assert re.search(rf"\b{path.stem}\s*\(", path.read_text(encoding="utf-8").split("*/", 1)[1])
+
+
+def test_kernels_and_python_modules_name_each_other():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "crystint").rglob("*.py"))
+    named = set(re.findall(r'"(\w+\.cl)"', text))
+    assert named == {path.name for path in KERNELS}
+
+
+def test_every_header_file_is_included_once_over():
+    sources = {
+        path: path.read_text(encoding="utf-8") for path in (ROOT / "kernels").iterdir() if path.is_file()
+    }
+    included = {name for text in sources.values() for name in re.findall(r'#include "(\S+)"', text)}
+    headers = {path.name for path in sources if path.suffix == ".h"}
+    assert included == headers
+    for path, text in sources.items():
+        if path.suffix == ".h":
+            assert re.search(r"#ifndef (\w+)\s+#define \1\b", text), f"{path.name} has no include guard"
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CHANGELOG.md", "LICENSE", "Makefile", ".ci/run", "pyproject.toml"]
+)
+def test_what_a_project_needs_is_there(name):
+    assert (ROOT / name).stat().st_size > 0
+
+
+def _files() -> list[Path]:
+    """Files under version control or about to be; empty where there is no git."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return [ROOT / name for name in listed.stdout.splitlines()]
+
+
+def test_no_file_speaks_of_the_machine_it_was_written_on():
+    words = [
+        re.compile(rf"(?<![\w.]){re.escape(place)}") for place in ("/" + "work/", "/" + "tmp/", "/" + "root/")
+    ]
+    found = []
+    for path in _files():
+        if path.suffix in {".png", ".h5", ".npz", ".npy", ".bz2", ".cbf"} or not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [f"{path.relative_to(ROOT)}: {word.pattern}" for word in words if word.search(text)]
+    assert not found
+
+
+def test_version_is_the_same_everywhere():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{crystint.__version__}"' in text
+    assert crystint.__version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_public_name_is_there_and_named_in_order():
+    for name in crystint.__all__:
+        assert getattr(crystint, name) is not None
+    assert set(crystint.__all__) <= set(dir(crystint))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = crystint.nonsense
+
+
+HEAVY = (
+    "pyopencl",
+    "h5py",
+    "hdf5plugin",
+    "fabio",
+    "scipy",
+    "matplotlib",
+    "pydantic",
+    "pyFAI",
+    "rich",
+)
+
+
+def _loaded_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_import_is_light():
+    assert _loaded_by("import crystint") == set()
+
+
+def test_the_geometry_needs_neither_device_nor_files():
+    assert _loaded_by("import crystint; crystint.Geometry") == set()
+
+
+def test_help_of_the_commands_needs_neither_device_nor_files():
+    heavy = {"pyopencl", "h5py", "fabio", "scipy", "matplotlib", "rich"}
+    assert not _loaded_by("import crystint.cli") & heavy

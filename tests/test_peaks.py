@@ -1,0 +1,250 @@
+"""Peaks against plain loops, against truth, and the rules one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import erf
+
+from crystint.errors import GeometryError, SettingError
+from crystint.model.geometry import Geometry
+from crystint.model.peaks import PeakFlag
+from crystint.ops.separator import Separator
+from crystint.ops.threshold import thresholds
+from tests.oracles import peaks as oracle
+
+
+def flat_geometry(shape, **more):
+    return Geometry(
+        shape=shape,
+        pixel_size=(1e-4, 1e-4),
+        distance=more.pop("distance", 0.5),
+        beam_center=(0.47 * shape[0], 0.53 * shape[1]),
+        wavelength=1.0,
+        **more,
+    )
+
+
+def spots(shape, slow, fast, sigma, photons):
+    """Expected photons of Gaussian spots, integrated over the pixels."""
+    image = np.zeros(shape)
+    y, x = np.arange(shape[0] + 1), np.arange(shape[1] + 1)
+    for one in zip(slow, fast, np.broadcast_to(photons, len(slow))):
+        rows, columns = (np.diff(erf((edge - centre) / sigma / np.sqrt(2))) / 2 for edge, centre in ((y, one[0]), (x, one[1])))
+        near_y, near_x = rows > 1e-12, columns > 1e-12
+        image[np.ix_(near_y, near_x)] += one[2] * np.outer(rows[near_y], columns[near_x])
+    return image
+
+
+def grid(shape, pitch, rng):
+    """Positions anywhere in their pixel, far from one another."""
+    slow, fast = (axis.ravel() for axis in np.mgrid[10 : shape[0] - 10 : pitch, 10 : shape[1] - 10 : pitch])
+    return slow + rng.random(len(slow)), fast + rng.random(len(fast))
+
+
+@pytest.mark.parametrize("patch", [3, 5])
+@pytest.mark.parametrize("mean", [0.05, 0.8, 20.0])
+def test_peaks_equal_plain_loops(engine, rng, mean, patch):
+    shape = (90, 101)
+    separator = Separator(flat_geometry(shape, polarization=0.9), rings=8, engine=engine)
+    slow, fast = grid(shape, 13, rng)
+    signal = spots(shape, slow, fast, 0.6, 40 + 6 * np.sqrt(mean) * rng.uniform(0.5, 4, len(slow)))
+    frame = rng.poisson(mean * separator.rings.weight + signal).astype(np.int32)
+    frame[rng.random(shape) < 0.02] = -1
+    frame[30:60, 50] = -1
+    background = separator.background(frame)
+    found = separator.peaks(frame, patch=patch, background=background)
+
+    def above(k):
+        place, weight = separator.rings.position.ravel(), separator.rings.weight.ravel()
+        return thresholds(background, place, weight, k).reshape(shape)
+
+    valid = frame >= 0
+    reach = patch // 2
+    maxima = oracle.maxima(frame, valid, frame >= above(5.0), frame > above(2.0), 3, reach)
+    assert len(found) > 20
+    tops = {(int(y), int(x)) for y, x in maxima}
+    image = background.image() / separator.rings.weight
+    mean_excess = np.ones(shape) if not np.any(background.excess > 1) else None
+    single = 0
+    for peak in found:
+        near = [p for p in tops if abs(p[0] + 0.5 - peak["slow"]) < patch and abs(p[1] + 0.5 - peak["fast"]) < patch]
+        assert near, "a peak without a maximum"
+        if len(near) != 1 or mean_excess is None:
+            continue
+        single += 1
+        top = near[0]
+        ring = int(np.floor(separator.rings.position[top] + 0.5))
+        variance = image / separator.rings.weight
+        sem = background.sem[ring]
+        wanted = oracle.measure(near, frame, valid, separator.rings.weight, image, variance, sem, reach)
+        assert peak["intensity"] == pytest.approx(wanted[0], rel=1e-5, abs=1e-4)
+        assert peak["sigma"] == pytest.approx(wanted[1], rel=2e-3)
+        assert peak["slow"] == pytest.approx(wanted[2], abs=1e-4)
+        assert peak["fast"] == pytest.approx(wanted[3], abs=1e-4)
+        assert peak["maximum"] == frame[top]
+    lonely = [p for p in tops if all(max(abs(p[0] - q[0]), abs(p[1] - q[1])) > 6 for q in tops if q != p)]
+    for y, x in lonely:  # nothing to merge with: each is a peak
+        assert np.any((np.abs(found["slow"] - y - 0.5) < patch) & (np.abs(found["fast"] - x - 0.5) < patch))
+
+
+@pytest.mark.parametrize("mean", [0.1, 1.0, 10.0, 100.0])
+def test_position_and_intensity_of_isolated_peaks(engine, rng, mean):
+    """Unbiased within their sigma at SNR > 10; the spots lie within the neighbourhood (5 x 5)."""
+    shape = (700, 720)
+    separator = Separator(flat_geometry(shape), rings=60, engine=engine)
+    slow, fast = grid(shape, 24, rng)
+    photons = 250 + 60 * np.sqrt(mean)
+    frame = rng.poisson(mean * separator.rings.weight + spots(shape, slow, fast, 0.45, photons)).astype(np.int32)
+    found = separator.peaks(frame, patch=5)
+    truth = np.stack([slow, fast], axis=1)
+    distance = np.hypot(found["slow"][:, None] - truth[:, 0], found["fast"][:, None] - truth[:, 1])
+    match = distance.argmin(axis=1)
+    good = distance.min(axis=1) < 2
+    assert good.all()
+    assert len(np.unique(match)) == len(slow)
+    assert np.median(found["snr"]) > 10
+    offset = np.stack([found["slow"], found["fast"]], axis=1) - truth[match]
+    assert np.sqrt(np.mean(offset**2)) < 0.15
+    assert np.all(np.abs(offset.mean(axis=0)) < 4 * offset.std(axis=0) / np.sqrt(len(found)))
+    weight = separator.rings.weight[truth[match, 0].astype(int), truth[match, 1].astype(int)]
+    pull = (found["intensity"] - photons / weight) / found["sigma"]
+    assert abs(pull.mean()) < 0.1
+    assert 0.9 < pull.std() < 1.15
+
+
+def test_weak_spots_on_a_nearly_empty_frame(engine, rng):
+    """20 photons over 5 pixels at a mean of 0.01 counts."""
+    shape = (800, 820)
+    separator = Separator(flat_geometry(shape), rings=500, engine=engine)
+    slow, fast = (axis.ravel() for axis in np.mgrid[20:780:40, 20:800:40])
+    signal = np.zeros(shape)
+    for i, j in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
+        signal[slow + i, fast + j] = 4
+    found = separator.peaks(rng.poisson(0.01 + signal).astype(np.uint16))
+    near = np.hypot(found["slow"][:, None] - slow - 0.5, found["fast"][:, None] - fast - 0.5) < 2
+    assert near.any(axis=0).mean() >= 0.9
+    assert (~near.any(axis=1)).sum() <= 2
+
+
+@pytest.mark.parametrize("mean", [0.003, 0.03, 0.3, 3.0, 30.0])
+def test_blank_frames_have_no_peaks(engine, rng, mean):
+    separator = Separator(flat_geometry((700, 720)), rings=500, engine=engine)
+    assert len(separator.peaks(rng.poisson(mean, (700, 720)).astype(np.uint16))) <= 2
+
+
+def quiet(engine, shape=(60, 70), level=4, **more):
+    """A separator and a frame of constant counts to put things on."""
+    return Separator(flat_geometry(shape), rings=5, engine=engine, solid_angle=False, **more), np.full(shape, level, np.int32)
+
+
+def test_of_equal_counts_the_lowest_pixel_number_is_the_peak(engine):
+    separator, frame = quiet(engine)
+    frame[20, 30:32] = 100
+    (peak,) = separator.peaks(frame, connected=2)
+    assert peak["slow"] == pytest.approx(20.5)
+    assert 30.5 < peak["fast"] < 31.2  # the neighbourhood is that of pixel (20, 30)
+    assert peak["intensity"] == pytest.approx(192, rel=0.01)
+
+
+@pytest.mark.parametrize("saturation", [None, 5000])
+def test_a_saturated_plateau_is_one_peak(engine, saturation):
+    """pyFAI finds 36."""
+    separator, frame = quiet(engine, saturation=saturation)
+    frame[20:26, 30:36] = 5000
+    (peak,) = separator.peaks(frame)
+    assert bool(peak["flags"] & PeakFlag.SATURATED) == (saturation is not None)
+    if saturation is not None:  # all of the plateau is measured
+        assert (peak["slow"], peak["fast"]) == pytest.approx((23.0, 33.0), abs=0.01)
+        assert peak["intensity"] == pytest.approx(36 * 4996, rel=0.001)
+
+
+def test_connected_counts_the_pixel_itself(engine):
+    separator, frame = quiet(engine)
+    frame[20, 30] = 500
+    assert len(separator.peaks(frame, connected=1)) == 1
+    assert len(separator.peaks(frame, connected=2)) == 0
+    frame[21, 31] = 100
+    assert len(separator.peaks(frame, connected=2)) == 1
+    assert len(separator.peaks(frame, connected=3)) == 0
+
+
+def test_the_two_thresholds(engine):
+    """At level 4: 2 sigma is 9.5 counts, 5 sigma 18 counts."""
+    separator, frame = quiet(engine)
+    frame[20, 30] = 25
+    frame[20, 31] = frame[21, 30] = 12
+    assert len(separator.peaks(frame, snr=5, snr_pick=2)) == 1
+    assert len(separator.peaks(frame, snr=5, snr_pick=4.9)) == 0
+    assert len(separator.peaks(frame, snr=15, snr_pick=2)) == 0
+
+
+def test_one_spot_with_two_humps_is_one_peak_and_two_spots_are_two(engine):
+    separator, frame = quiet(engine)
+    frame[20, 28:35] = [40, 80, 100, 96, 99, 80, 40]  # a valley of 3 counts is noise
+    (peak,) = separator.peaks(frame)
+    assert peak["fast"] == pytest.approx(31.5, abs=0.2)
+    frame[20, 28:35] = [40, 80, 100, 30, 99, 80, 40]
+    assert len(separator.peaks(frame)) == 2
+
+
+def test_a_peak_at_a_masked_pixel_is_flagged_and_dropped_on_request(engine):
+    """pyFAI flags it only without noise."""
+    for noise in (0.0, 1.0, 3.0):
+        separator, frame = quiet(engine)
+        frame[20:22, 30:32] = [[90, 60], [60, 30]]
+        assert separator.peaks(frame, noise=noise)["flags"][0] == 0
+        frame[19, 30] = -1
+        (peak,) = separator.peaks(frame, noise=noise)
+        assert peak["flags"] == PeakFlag.MASKED
+        assert len(separator.peaks(frame, noise=noise, strict_mask=True)) == 0
+    mask = np.zeros((60, 70), bool)
+    mask[19, 30] = True
+    frame[19, 30] = 4
+    separator = Separator(flat_geometry((60, 70)), mask, rings=5, engine=engine)
+    assert separator.peaks(frame)["flags"][0] & PeakFlag.MASKED
+
+
+def test_a_peak_at_the_border_or_a_gap_is_flagged(engine):
+    separator, frame = quiet(engine)
+    frame[0, 30:32] = 90
+    frame[1, 30] = 60
+    (peak,) = separator.peaks(frame)
+    assert peak["flags"] == PeakFlag.EDGE
+    gap = np.zeros((60, 70), np.uint32)
+    gap[21:25] = 1
+    separator = Separator(flat_geometry((60, 70)), gap, rings=5, engine=engine)
+    frame[:] = 4
+    frame[19:21, 30:32] = [[50, 50], [90, 60]]
+    assert separator.peaks(frame)["flags"][0] == PeakFlag.EDGE | PeakFlag.MASKED
+
+
+def test_ice_and_resolution(engine):
+    geometry = Geometry(
+        shape=(400, 410), pixel_size=(2e-4, 2e-4), distance=0.1, beam_center=(200, 205), wavelength=1.0, polarization=0.9
+    )
+    separator = Separator(geometry, rings=50, engine=engine)
+    frame = np.full((400, 410), 4, np.int32)
+    places = []
+    for d in (3.661, 3.2, 4.6):
+        radius = 0.1 * np.tan(2 * np.arcsin(0.5 / d)) / 2e-4
+        slow, fast = 200, int(205 + radius)
+        frame[slow, fast - 1 : fast + 2] = [60, 200, 60]
+        places.append((slow + 0.5, fast + 0.5))
+    peaks = separator.peaks(frame)
+    by_d = peaks[np.argsort(peaks["d"])]
+    np.testing.assert_allclose(by_d["d"], [3.2, 3.661, 4.6], rtol=0.01)
+    assert [bool(flags & PeakFlag.ICE) for flags in by_d["flags"]] == [False, True, False]
+    assert len(separator.peaks(frame, d_min=3.5)) == 2
+    assert len(separator.peaks(frame, d_min=3.5, d_max=4.0)) == 1
+
+
+def test_settings_are_checked(engine):
+    separator, frame = quiet(engine)
+    for wrong in ({"patch": 4}, {"connected": 0}, {"connected": 10}, {"snr": 1.0}, {"snr": -1}, {"noise": -1}, {"snr": "x"}):
+        with pytest.raises(SettingError, match=next(iter(wrong))):
+            separator.peaks(frame, **wrong)
+    no_wavelength = Geometry(shape=(60, 70), pixel_size=(1e-4, 1e-4), distance=1, beam_center=(30, 30))
+    with pytest.raises(GeometryError, match="wavelength"):
+        Separator(no_wavelength, rings=5, engine=engine).peaks(frame, d_min=2.0)
+    assert len(Separator(no_wavelength, rings=5, engine=engine).peaks(frame)) == 0
