@@ -1,6 +1,7 @@
 """Time per frame of the operations on a 4.5 Mpx uint16 frame in host memory.
 
-``pytest benchmarks --benchmark-enable`` times them; without the option each runs once, as a test.
+``pytest benchmarks --benchmark-enable`` times them; without the option each runs once, as a test, on a small
+frame.
 ``crystint bench`` gives the same operations as a table in units of copying the frame.
 """
 
@@ -14,12 +15,14 @@ from crystint.model.rings import ERROR_MODELS
 from crystint.ops.densify import Densifier
 from crystint.simulate import simulate
 
+SPOTS = 50
+
 
 @pytest.fixture(scope="module")
-def data():
-    return simulate(
-        (2162, 2068), dtype="uint16", background=10.0, falloff=2.0, peaks=500, modules=(512, 1028)
-    )
+def data(request):
+    shape = (2162, 2068) if request.config.getoption("benchmark_enable") else (431, 420)
+    modules = (512, 1028) if shape[0] > 1000 else (200, 210)
+    return simulate(shape, dtype="uint16", background=10.0, falloff=2.0, peaks=SPOTS, intensity=3000.0, modules=modules)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +42,9 @@ def test_separate(benchmark, engine, data, frame, verb, model):
     result = benchmark(getattr(separator, verb), frame)
     about(benchmark, engine, frame)
     if verb == "background":
-        assert np.nanmin(result.mean) > 1
+        assert np.nanmedian(result.mean) > 1
     else:
-        assert len(result if verb == "peaks" else result.index) > 300
+        assert len(result if verb == "peaks" else result.index) > SPOTS // 2
 
 
 @pytest.mark.parametrize("noise", [False, True], ids=["clean", "noise"])
@@ -51,7 +54,7 @@ def test_densify(benchmark, engine, data, frame, noise):
     result = benchmark(densifier.run, sparse, noise)
     about(benchmark, engine, frame)
     good = data.mask == 0
-    assert result[good].mean() == pytest.approx(frame[good].mean(), rel=0.02)
+    assert result[good].mean() == pytest.approx(frame[good].mean(), rel=0.05)
 
 
 def test_copy(benchmark, frame):

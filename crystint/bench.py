@@ -83,9 +83,7 @@ def measure(
             cpu[name].append(1e3 * (time.process_time() - used))
     unit = float(np.median(wall["copy"]))
     return [
-        Timing(
-            name, middle := float(np.median(took)), float(np.median(cpu[name])), middle / unit, 1e3 / middle
-        )
+        Timing(name, middle := float(np.median(took)), float(np.median(cpu[name])), middle / unit, 1e3 / middle)
         for name, took in wall.items()
     ]
 

@@ -76,9 +76,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    geometry: Path | None = Field(
-        default=None, description="geometry file; without it the frames' own geometry"
-    )
+    geometry: Path | None = Field(default=None, description="geometry file; without it the frames' own geometry")
     distance: _Length | None = Field(default=None, description="sample to detector along its normal, m")
     beam: Annotated[tuple[_Finite, _Finite], BeforeValidator(_pair)] | None = Field(
         default=None, description="(slow, fast) of the point of normal incidence, px from the outer corner"
@@ -131,9 +129,7 @@ class Settings(BaseModel):
             raise ValueError(f"d_min {self.d_min:g} is not below d_max {self.d_max:g} angstrom")
         pixels = self.patch**2
         if self.connected > pixels:
-            raise ValueError(
-                f"connected is {self.connected}, but a patch of {self.patch} has {pixels} pixels"
-            )
+            raise ValueError(f"connected is {self.connected}, but a patch of {self.patch} has {pixels} pixels")
         return self
 
     @classmethod

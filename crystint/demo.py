@@ -250,11 +250,7 @@ def report(done: Demo) -> str:
         ],
         "pictures": [f"{done.folder / FRAME_PICTURE}, {done.folder / COMPARE_PICTURE}"],
     }
-    lines = [
-        f"{name if not i else '':10s}{text}"
-        for name, texts in sections.items()
-        for i, text in enumerate(texts)
-    ]
+    lines = [f"{name if not i else '':10s}{text}" for name, texts in sections.items() for i, text in enumerate(texts)]
     return "\n".join(["", *lines])
 
 

@@ -58,9 +58,7 @@ class DeviceError(CrystintError, RuntimeError):
     """No usable OpenCL device, too little device memory, or a kernel that does not build."""
 
 
-def check(
-    what: str, array: np.ndarray[Any, Any], shape: tuple[int, ...], dtypes: Iterable[np.dtype[Any]]
-) -> None:
+def check(what: str, array: np.ndarray[Any, Any], shape: tuple[int, ...], dtypes: Iterable[np.dtype[Any]]) -> None:
     """Raise unless `array` has this shape and one of these dtypes.
 
     Raises
@@ -74,4 +72,5 @@ def check(
     allowed = list(dtypes)
     if array.dtype not in allowed:
         wanted = ", ".join(str(dtype) for dtype in allowed)
-        raise DTypeError(f"{what} is {array.dtype}, expected one of {wanted}")
+        hint = "; convert it where its values fit" if array.dtype.kind in "iuf" else ""
+        raise DTypeError(f"{what} is {array.dtype}, expected one of {wanted}{hint}")

@@ -48,9 +48,7 @@ class Run:
         settings["saturation_used"] = self.separator.saturation
         return provenance(settings, self.frames.files, command)
 
-    def peaks(
-        self, frame: NDArray[Any], number: int, snr: float, background: Background | None = None
-    ) -> PeakList:
+    def peaks(self, frame: NDArray[Any], number: int, snr: float, background: Background | None = None) -> PeakList:
         """Peaks of one frame, with the settings of the run. `background` as in `Separator.peaks`."""
         use = self.settings
         return self.separator.peaks(

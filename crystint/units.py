@@ -1,4 +1,7 @@
-"""Constants and conversions, each written once. Lengths in metres, wavelength in angstrom, energy in eV, angles in radians."""
+"""Constants and conversions, each written once.
+
+Lengths in metres, wavelength in angstrom, energy in eV, angles in radians.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@
  * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); POISSON_CLIP = 1: clip with the Poisson spread, 0: azimuthal;
  *           LANES: pixels worked on side by side; LOCAL_SIZE: a power of two
  * Exact     counts are gathered exactly below 2^24; all moments are taken about the mean of the last cycle and added
- *           in blocks with a compensated sum: 1e-5 relative in float32 for any number of pixels. Always in the same order.
+ *           in blocks, and then the blocks: 1e-5 relative in float32 for any number of pixels. Always in the same order.
  * Limits    padded < 2^31
  * Method    Kieffer (2025), J. Appl. Cryst. 58, 138, for clipping, error models and Chauvenet's threshold; the robust start,
  *           the Poisson floor of the upper limit and the moments about the last mean are crystint's (docs/background.md)
@@ -29,13 +29,6 @@
 #define SAMPLE 128
 #define BLOCK 64
 #define MOMENTS 5
-
-/* Everything the cycles accumulate about the reference c: per lane sums of d, w, w^2, d^2, w d with d = s - c w. */
-typedef struct {
-    float high[MOMENTS][LANES];
-    float low[MOMENTS][LANES];
-    uint n[LANES];
-} moments_t;
 
 inline float chauvenet(const float n)
 {
@@ -186,10 +179,12 @@ void ring_statistics(__global const PIXEL_T *frame,
     /* 3. Cycles. All work-items hold the same limits. */
     float n = 0.0f, omega = 0.0f, omega2 = 0.0f, vv = 0.0f, v = 0.0f;
     for (int cycle = 0; cycle <= cycles; cycle++) {
-        moments_t sum;
+        /* Sums of d, w, w^2, d^2, w d with d = s - mean w, about the mean so far. */
+        float sum[MOMENTS][LANES];
+        uint number[LANES];
         for (int m = 0; m < MOMENTS; m++)
-            for (int lane = 0; lane < LANES; lane++) sum.high[m][lane] = sum.low[m][lane] = 0.0f;
-        for (int lane = 0; lane < LANES; lane++) sum.n[lane] = 0;
+            for (int lane = 0; lane < LANES; lane++) sum[m][lane] = 0.0f;
+        for (int lane = 0; lane < LANES; lane++) number[lane] = 0;
         const int zero_stays = mean * mean_weight < 10.0f;
 
         for (int from = first + me * LANES; from < last; from += BLOCK * LOCAL_SIZE * LANES) {
@@ -205,7 +200,7 @@ void ring_statistics(__global const PIXEL_T *frame,
                     const int in = below & above; /* NaN is in neither */
                     const float d = in ? fma(-mean, w, s) : 0.0f;
                     const float u = in ? w : 0.0f;
-                    sum.n[lane] += in;
+                    number[lane] += in;
                     part[0][lane] += d;
                     part[1][lane] += u;
                     part[2][lane] += u * u;
@@ -214,22 +209,16 @@ void ring_statistics(__global const PIXEL_T *frame,
                 }
             }
             for (int m = 0; m < MOMENTS; m++)
-                for (int lane = 0; lane < LANES; lane++) {
-                    const float old = sum.high[m][lane], add = part[m][lane], now = old + add;
-                    const float back = now - old;
-                    sum.low[m][lane] += (old - (now - back)) + (add - back);
-                    sum.high[m][lane] = now;
-                }
+                for (int lane = 0; lane < LANES; lane++) sum[m][lane] += part[m][lane];
         }
         float total[MOMENTS];
         for (int m = 0; m < MOMENTS; m++) {
             float mine = 0.0f;
-            for (int lane = 0; lane < LANES; lane++) mine += sum.high[m][lane];
-            for (int lane = 0; lane < LANES; lane++) mine += sum.low[m][lane];
+            for (int lane = 0; lane < LANES; lane++) mine += sum[m][lane];
             total[m] = group_sum(mine, slot);
         }
         uint my_count = 0;
-        for (int lane = 0; lane < LANES; lane++) my_count += sum.n[lane];
+        for (int lane = 0; lane < LANES; lane++) my_count += number[lane];
         const float now_n = group_sum((float)my_count, slot);
         if (now_n == 0.0f) break; /* a cycle that leaves nothing is not carried out */
 

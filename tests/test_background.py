@@ -59,11 +59,12 @@ def test_every_model_equals_the_oracle(engine, rng, model, dtype):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("snr_clip", [None, 2.0, 3.5])
 @pytest.mark.parametrize("cycles", [0, 1, 5])
-def test_threshold_and_cycles(engine, rng, model, snr_clip, cycles):
+@pytest.mark.parametrize("mean", [5, 200])  # at 5 counts and 2 sigma a zero would be an outlier, and is none
+def test_threshold_and_cycles(engine, rng, model, snr_clip, cycles, mean):
     separator = Separator(
         flat_geometry((131, 173)), rings=20, error_model=model, snr_clip=snr_clip, cycles=cycles, engine=engine
     )
-    frame = rng.poisson(200, (131, 173)).astype(np.int32)
+    frame = rng.poisson(mean, (131, 173)).astype(np.int32)
     frame[::7, ::11] += 300
     found = separator.background(frame)
     compare(found, expected(separator, frame, model, snr_clip, cycles))
@@ -152,6 +153,19 @@ def test_a_ring_of_mostly_zeros_keeps_its_ones(engine):
     assert separator.background(frame).mean[0] == pytest.approx(31 / 1000, rel=1e-6)
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_ring_that_is_nearly_all_unusable_is_found_robust_too(engine, model):
+    """Ten usable pixels in a thousand, none of them where the sample of the start looks, one of a million counts."""
+    geometry = Geometry(shape=(1, 1000), pixel_size=(1e-4, 1e-4), distance=1.0, beam_center=(0.5, 0.0))
+    separator = Separator(geometry, rings=1, error_model=model, solid_angle=False, engine=engine)
+    free = np.setdiff1d(np.arange(1000), np.arange(128) * 1000 // 128)[::90][:10]
+    frame = np.full((1, 1000), -1, np.int32)
+    frame[0, free] = [5, 4, 6, 5, 1_000_000, 5, 7, 3, 5, 5]
+    found = separator.background(frame)
+    assert found.mean[0] == pytest.approx(5, abs=0.5)
+    assert found.count[0] >= 5
+
+
 def test_saturated_and_unusable_pixels_never_enter(engine, rng):
     geometry = flat_geometry((80, 90))
     for dtype, bad in ((np.int32, [-1, -2]), (np.uint16, [65535]), (np.float32, [np.nan, np.inf, -np.inf])):
@@ -209,12 +223,12 @@ def test_rings_are_equally_wide_from_the_smallest_to_the_largest_radius(engine):
 
 def test_excess_variance_is_that_of_the_ring(engine, rng):
     """Counts whose mean varies by a fifth: variance = mean + (mean / 5)^2."""
-    shape, mean = (300, 310), 50.0
-    separator = Separator(flat_geometry(shape), rings=5, solid_angle=False, engine=engine)
+    shape, mean = (600, 610), 400.0
+    separator = Separator(flat_geometry(shape), rings=4, solid_angle=False, engine=engine)
     quiet = separator.background(rng.poisson(mean, shape).astype(np.uint16))
-    assert np.all(quiet.excess < 1.05)
+    assert np.all(quiet.excess < 1.02)
     restless = rng.poisson(mean * (1 + 0.2 * rng.standard_normal(shape)).clip(0)).astype(np.uint16)
-    np.testing.assert_allclose(separator.background(restless).excess, 1 + 0.04 * mean, rtol=0.08)
+    np.testing.assert_allclose(separator.background(restless).excess[:3], 1 + 0.04 * mean, rtol=0.02)
 
 
 def test_read_out_noise_of_float_frames_adds(engine, rng):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,7 @@ FEW = ("--rings", "60")
 
 @pytest.fixture(scope="module")
 def data() -> Simulation:
-    return simulate(
-        (150, 161), 3, dtype=np.int32, background=6.0, peaks=15, intensity=3000.0, dead=20, seed=3
-    )
+    return simulate((150, 161), 3, dtype=np.int32, background=6.0, peaks=15, intensity=3000.0, dead=20, seed=3)
 
 
 def write(data: Simulation, path: Path, frames: Any = None) -> Path:
@@ -142,8 +141,6 @@ def test_options_reach_the_separator(made, data, tmp_path):
     less = ("--no-solid-angle", "--polarization", "none", "--saturation", "1500", "-q")
     result = run(0, "peaks", made / "frames.h5", "-o", tmp_path / "p.jsonl", *FEW, *options, *more, *less)
     assert not result.stderr
-    from dataclasses import replace
-
     separator = crystint.Separator(
         replace(geometry_in(made), polarization=None),
         data.mask,
@@ -203,12 +200,8 @@ def test_plot_with_and_without_peaks_and_geometry(made, data, tmp_path):
     np.save(tmp_path / "bare.npy", data[0])
     result = run(0, "plot", tmp_path / "bare.npy", "-o", tmp_path / "bare.png")
     assert "warning: drawn without rings" in result.stderr
-    assert "no geometry" in refused(
-        1, tmp_path, "plot", tmp_path / "bare.npy", "-o", tmp_path / "x.png", "--find"
-    )
-    assert "frame is 3" in refused(
-        2, tmp_path, "plot", made / "frames.h5", "-o", tmp_path / "x.png", "--frame", "3"
-    )
+    assert "no geometry" in refused(1, tmp_path, "plot", tmp_path / "bare.npy", "-o", tmp_path / "x.png", "--find")
+    assert "frame is 3" in refused(2, tmp_path, "plot", made / "frames.h5", "-o", tmp_path / "x.png", "--frame", "3")
     assert "suffix" in refused(2, tmp_path, "plot", made / "frames.h5", "-o", tmp_path / "x.bmp")
 
 
@@ -239,6 +232,22 @@ def test_info_tells_what_each_file_is(made, data, tmp_path):
     assert [one["kind"] for one in found] == kinds
 
 
+def test_info_says_so_when_the_geometry_is_impossible(data, tmp_path):
+    beside = replace(data.geometry, beam_center=(-40.0, 20.0), beam_outside=True)
+    writer = DenseWriter(
+        tmp_path / "f.h5", data.shape, data.dtype, geometry=beside, mask=None, saturation=None, provenance={}
+    )
+    with writer:
+        writer.write(data[0])
+    text = run(0, "info", tmp_path / "f.h5").stdout
+    assert "unusable: " in text
+    assert "the direct beam meets the detector at" in text
+    assert "150 x 161" in text
+    arguments = ("peaks", tmp_path / "f.h5", "-o", tmp_path / "p.cxi", *FEW)
+    assert "--beam-outside" in refused(1, tmp_path, *arguments)
+    run(0, *arguments, "--beam-outside")
+
+
 def test_info_goes_on_after_a_file_that_it_cannot_read(made, tmp_path):
     (tmp_path / "junk.h5").write_bytes(b"junk")
     result = run(1, "info", tmp_path / "junk.h5", tmp_path / "none.cbf", made / "frames.h5")
@@ -261,9 +270,7 @@ def test_no_device_is_one_clear_line(monkeypatch, made, tmp_path):
 
 
 def test_an_unknown_device_lists_those_there_are(made, tmp_path):
-    message = refused(
-        1, tmp_path, "peaks", made / "frames.h5", "-o", tmp_path / "p.cxi", "--device", "abacus"
-    )
+    message = refused(1, tmp_path, "peaks", made / "frames.h5", "-o", tmp_path / "p.cxi", "--device", "abacus")
     assert "abacus" in message
     assert DEVICES[0].name in message
 
@@ -286,9 +293,7 @@ def test_an_unknown_device_lists_those_there_are(made, tmp_path):
         (("-o", "p.cxi"), ("twice",)),
     ],
 )
-def test_a_wrong_argument_is_exit_code_2_and_says_what_is_allowed(
-    made, tmp_path, monkeypatch, arguments, words
-):
+def test_a_wrong_argument_is_exit_code_2_and_says_what_is_allowed(made, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     message = refused(2, tmp_path, "peaks", made / "frames.h5", "-o", "p.cxi", *arguments)
     for word in words:
@@ -345,9 +350,7 @@ def test_a_damaged_file_behind_good_ones_stops_the_run_and_names_itself(data, tm
     files[2].write_bytes(files[2].read_bytes()[:-9000])
     data.geometry.write(tmp_path / "g.poni")
     for command, name in (("peaks", "p.cxi"), ("sparsify", "s.h5")):
-        message = refused(
-            1, tmp_path, command, *files, "-o", tmp_path / name, "-g", tmp_path / "g.poni", *FEW
-        )
+        message = refused(1, tmp_path, command, *files, "-o", tmp_path / name, "-g", tmp_path / "g.poni", *FEW)
         assert "frame_2.cbf" in message
     run(0, "peaks", *files[:2], "-o", tmp_path / "p.cxi", "-g", tmp_path / "g.poni", *FEW)
 
@@ -369,9 +372,7 @@ def test_compare_wants_the_same_frames(made, data, tmp_path):
 
 def test_no_geometry_says_what_to_give(data, tmp_path):
     np.save(tmp_path / "bare.npy", data[0])
-    message = refused(
-        1, tmp_path, "peaks", tmp_path / "bare.npy", "-o", tmp_path / "p.cxi", "--distance", "1"
-    )
+    message = refused(1, tmp_path, "peaks", tmp_path / "bare.npy", "-o", tmp_path / "p.cxi", "--distance", "1")
     assert "bare.npy" in message
     for option in ("-g", "--beam", "--pixel-size", "--wavelength"):
         assert option in message

@@ -28,7 +28,9 @@ def on_device(engine, text, out, *arguments):
     """Run a test kernel over the shared header random.h."""
     program = cl.Program(engine.context, read_kernel("random.h") + text).build()
     buffer = engine.empty(out.size, out.dtype)
-    cl.Kernel(program, "test")(engine.queue, (out.size // (4 if out.dtype == np.uint32 else 1),), None, *arguments, buffer)
+    cl.Kernel(program, "test")(
+        engine.queue, (out.size // (4 if out.dtype == np.uint32 else 1),), None, *arguments, buffer
+    )
     return engine.receive(buffer, out.size, out.dtype)
 
 

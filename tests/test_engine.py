@@ -42,7 +42,7 @@ def test_the_environment_chooses(monkeypatch):
     monkeypatch.setenv("CRYSTINT_DEVICE", devices()[-1].id)
     assert find_device().id == devices()[-1].id
     monkeypatch.setenv("CRYSTINT_DEVICE", "no such thing")
-    with pytest.raises(DeviceError, match="from CRYSTINT_DEVICE.*there are"):
+    with pytest.raises(DeviceError, match=r"from CRYSTINT_DEVICE.*there are"):
         find_device()
 
 

@@ -23,9 +23,7 @@ def _header(path: Path) -> str:
 
 
 def _field(header: str, name: str) -> str:
-    found = re.search(
-        rf"^ \* {name}\b[ \t]+(.+?)(?=^ \* [A-Z][a-z]+\b  |\Z)", header, re.MULTILINE | re.DOTALL
-    )
+    found = re.search(rf"^ \* {name}\b[ \t]+(.+?)(?=^ \* [A-Z][a-z]+\b  |\Z)", header, re.MULTILINE | re.DOTALL)
     assert found is not None, f"no field {name}"
     return found[1]
 
@@ -59,9 +57,7 @@ def test_kernels_and_python_modules_name_each_other():
 
 
 def test_every_header_file_is_included_once_over():
-    sources = {
-        path: path.read_text(encoding="utf-8") for path in (ROOT / "kernels").iterdir() if path.is_file()
-    }
+    sources = {path: path.read_text(encoding="utf-8") for path in (ROOT / "kernels").iterdir() if path.is_file()}
     included = {name for text in sources.values() for name in re.findall(r'#include "(\S+)"', text)}
     headers = {path.name for path in sources if path.suffix == ".h"}
     assert included == headers
@@ -70,9 +66,7 @@ def test_every_header_file_is_included_once_over():
             assert re.search(r"#ifndef (\w+)\s+#define \1\b", text), f"{path.name} has no include guard"
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "CHANGELOG.md", "LICENSE", "Makefile", ".ci/run", "pyproject.toml"]
-)
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "LICENSE", "Makefile", ".ci/run", "pyproject.toml"])
 def test_what_a_project_needs_is_there(name):
     assert (ROOT / name).stat().st_size > 0
 
@@ -85,9 +79,7 @@ def _files() -> list[Path]:
 
 
 def test_no_file_speaks_of_the_machine_it_was_written_on():
-    words = [
-        re.compile(rf"(?<![\w.]){re.escape(place)}") for place in ("/" + "work/", "/" + "tmp/", "/" + "root/")
-    ]
+    words = [re.compile(rf"(?<![\w.]){re.escape(place)}") for place in ("/" + "work/", "/" + "tmp/", "/" + "root/")]
     found = []
     for path in _files():
         if path.suffix in {".png", ".h5", ".npz", ".npy", ".bz2", ".cbf"} or not path.is_file():

@@ -30,7 +30,9 @@ def spots(shape, slow, fast, sigma, photons):
     image = np.zeros(shape)
     y, x = np.arange(shape[0] + 1), np.arange(shape[1] + 1)
     for one in zip(slow, fast, np.broadcast_to(photons, len(slow))):
-        rows, columns = (np.diff(erf((edge - centre) / sigma / np.sqrt(2))) / 2 for edge, centre in ((y, one[0]), (x, one[1])))
+        rows, columns = (
+            np.diff(erf((edge - centre) / sigma / np.sqrt(2))) / 2 for edge, centre in ((y, one[0]), (x, one[1]))
+        )
         near_y, near_x = rows > 1e-12, columns > 1e-12
         image[np.ix_(near_y, near_x)] += one[2] * np.outer(rows[near_y], columns[near_x])
     return image
@@ -135,7 +137,9 @@ def test_blank_frames_have_no_peaks(engine, rng, mean):
 
 def quiet(engine, shape=(60, 70), level=4, **more):
     """A separator and a frame of constant counts to put things on."""
-    return Separator(flat_geometry(shape), rings=5, engine=engine, solid_angle=False, **more), np.full(shape, level, np.int32)
+    return Separator(flat_geometry(shape), rings=5, engine=engine, solid_angle=False, **more), np.full(
+        shape, level, np.int32
+    )
 
 
 def test_of_equal_counts_the_lowest_pixel_number_is_the_peak(engine):
@@ -221,7 +225,12 @@ def test_a_peak_at_the_border_or_a_gap_is_flagged(engine):
 
 def test_ice_and_resolution(engine):
     geometry = Geometry(
-        shape=(400, 410), pixel_size=(2e-4, 2e-4), distance=0.1, beam_center=(200, 205), wavelength=1.0, polarization=0.9
+        shape=(400, 410),
+        pixel_size=(2e-4, 2e-4),
+        distance=0.1,
+        beam_center=(200, 205),
+        wavelength=1.0,
+        polarization=0.9,
     )
     separator = Separator(geometry, rings=50, engine=engine)
     frame = np.full((400, 410), 4, np.int32)
@@ -241,7 +250,15 @@ def test_ice_and_resolution(engine):
 
 def test_settings_are_checked(engine):
     separator, frame = quiet(engine)
-    for wrong in ({"patch": 4}, {"connected": 0}, {"connected": 10}, {"snr": 1.0}, {"snr": -1}, {"noise": -1}, {"snr": "x"}):
+    for wrong in (
+        {"patch": 4},
+        {"connected": 0},
+        {"connected": 10},
+        {"snr": 1.0},
+        {"snr": -1},
+        {"noise": -1},
+        {"snr": "x"},
+    ):
         with pytest.raises(SettingError, match=next(iter(wrong))):
             separator.peaks(frame, **wrong)
     no_wavelength = Geometry(shape=(60, 70), pixel_size=(1e-4, 1e-4), distance=1, beam_center=(30, 30))

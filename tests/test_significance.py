@@ -85,6 +85,18 @@ def test_picked_are_the_pixels_that_poissons_law_picks(engine, rng, mean, snr):
     assert np.array_equal(sparse.value, frame.ravel()[sparse.index])
 
 
+def test_a_pixel_at_the_threshold_is_not_above_it(engine):
+    """Half the pixels 98, half 102: the mean is 100, the spread 2, and 102 at one sigma exactly."""
+    geometry = flat_geometry((64, 64))
+    separator = Separator(geometry, rings=1, error_model="azimuthal", solid_angle=False, engine=engine)
+    frame = np.where(np.indices((64, 64)).sum(axis=0) % 2, 98, 102).astype(np.uint16)
+    assert separator.background(frame).std[0] == 2.0
+    assert len(separator.sparsify(frame, snr=1.0).index) == 0
+    assert len(separator.sparsify(frame, snr=0.999).index) == 64 * 64 // 2
+    assert len(separator.peaks(frame, snr=1.0, snr_pick=0.5, connected=1)) > 0  # a peak may be at its threshold
+    assert len(separator.peaks(frame, snr=1.001, snr_pick=0.5, connected=1)) == 0
+
+
 @pytest.mark.parametrize("noise", [0.0, 2.0])
 def test_the_azimuthal_model_picks_by_the_spread_of_the_ring(engine, rng, noise):
     shape = (83, 97)

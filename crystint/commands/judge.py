@@ -25,13 +25,9 @@ __all__ = ["bench", "compare", "demo"]
 )
 @click.argument("raw", nargs=-1, required=True, metavar="RAW...")
 @click.argument("sparse", metavar="SPARSE")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="picture (.png .pdf .svg)"
-)
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="picture (.png .pdf .svg)")
 @click.option("--shells", type=click.IntRange(1, 1000), default=20, help="resolution shells (default: 20)")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="of the noise of densify (default: 0)"
-)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="of the noise of densify (default: 0)")
 @click.option("--dataset", metavar="PATH", help="path of the frames inside an HDF5 file RAW")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @options.device
@@ -119,13 +115,9 @@ def demo(output: Path, frames: int, device: str | None, overwrite: bool, quiet: 
 
 @click.command(cls=Command, example="crystint bench\ncrystint bench thau_3_2_0003.cbf --peer pyfai --json")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
-@click.option(
-    "--frame", "number", type=click.IntRange(0), default=0, help="frame of FILE to use (default: 0)"
-)
+@click.option("--frame", "number", type=click.IntRange(0), default=0, help="frame of FILE to use (default: 0)")
 @click.option("--peer", type=click.Choice(["pyfai"]), help="time another program on the same frame, too")
-@click.option(
-    "--rounds", type=click.IntRange(1, 1000), default=7, help="how often each is timed (default: 7)"
-)
+@click.option("--rounds", type=click.IntRange(1, 1000), default=7, help="how often each is timed (default: 7)")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @options.frame_options
 @options.device
@@ -157,9 +149,7 @@ def bench(
         with open_frames(*files, dataset=settings.dataset) as frames:
             geometry, mask, frame = geometry_of(frames, settings), mask_of(frames, settings), frames[number]
     else:
-        data = simulate(
-            (2162, 2068), dtype="uint16", background=10.0, falloff=2.0, peaks=500, modules=(512, 1028)
-        )
+        data = simulate((2162, 2068), dtype="uint16", background=10.0, falloff=2.0, peaks=500, modules=(512, 1028))
         geometry, mask, frame = data.geometry, data.mask, data[0]
     watch: Any = silent if quiet else progress
     rows = work.measure(frame, geometry, mask, engine, rounds=rounds, peer=peer, progress=watch, warn=_warn)

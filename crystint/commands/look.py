@@ -16,9 +16,7 @@ from crystint.errors import CrystintError
 __all__ = ["devices", "info", "plot"]
 
 
-@click.command(
-    cls=Command, example="crystint devices\nCRYSTINT_DEVICE=cpu crystint peaks frame.cbf -o peaks.cxi"
-)
+@click.command(cls=Command, example="crystint devices\nCRYSTINT_DEVICE=cpu crystint peaks frame.cbf -o peaks.cxi")
 @click.option("--json", "as_json", is_flag=True, help="as JSON")
 def devices(as_json: bool) -> None:
     """List the OpenCL devices. The one marked * is the default, which CRYSTINT_DEVICE can change."""
@@ -103,9 +101,7 @@ def _shown(name: str, value: Any) -> str:
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @options.outputs(False, "picture to write (.png .pdf .svg)")
-@click.option(
-    "--frame", "number", type=int, default=0, help="number of the frame, from 0; -1 = the last (default: 0)"
-)
+@click.option("--frame", "number", type=int, default=0, help="number of the frame, from 0; -1 = the last (default: 0)")
 @click.option("--peaks", "peak_file", metavar="FILE", help="draw the peaks of this file")
 @click.option("--find", is_flag=True, help="find peaks and draw them")
 @options.snr

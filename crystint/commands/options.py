@@ -79,9 +79,7 @@ _PEAKS = [
 
 snr = _option("snr")
 snr_peak = _option("snr_peak")
-_config = click.option(
-    "--config", metavar="TOML", help="settings from a file; the command line goes before it"
-)
+_config = click.option("--config", metavar="TOML", help="settings from a file; the command line goes before it")
 device = click.option("--device", metavar="NAME", help="gpu, cpu, an id such as 0:1, or a part of a name")
 overwrite = click.option("--overwrite", is_flag=True, help="replace outputs that exist")
 quiet = click.option("-q", "--quiet", is_flag=True, help="no progress")
@@ -90,9 +88,7 @@ quiet = click.option("-q", "--quiet", is_flag=True, help="no progress")
 def outputs(multiple: bool = False, help: str = "file to write") -> Callable[[_Function], _Function]:
     """-o, required."""
     path = click.Path(path_type=Path)
-    return click.option(
-        "-o", "--output", required=True, multiple=multiple, type=path, metavar="FILE", help=help
-    )
+    return click.option("-o", "--output", required=True, multiple=multiple, type=path, metavar="FILE", help=help)
 
 
 def _all(options: list[Callable[[Any], Any]]) -> Callable[[_Function], _Function]:

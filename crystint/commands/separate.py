@@ -25,9 +25,7 @@ _FRAMES = click.argument("files", nargs=-1, required=True, metavar="FILE...")
     crystint peaks 'frame_*.tif' -g detector.poni -o SPOT.XDS""",
 )
 @_FRAMES
-@options.outputs(
-    True, "file to write, in the format of its suffix: .cxi .refl .h5 .json .jsonl SPOT.XDS; repeatable"
-)
+@options.outputs(True, "file to write, in the format of its suffix: .cxi .refl .h5 .json .jsonl SPOT.XDS; repeatable")
 @options.snr
 @options.peak_options
 @options.frame_options
@@ -56,9 +54,7 @@ def peaks(files: tuple[str, ...], output: tuple[Path, ...], **given: Any) -> Non
 @options.outputs(False, "HDF5 file to write")
 @options.snr
 @click.option("--peaks", is_flag=True, help="store the peak list, too")
-@click.option(
-    "--compact", is_flag=True, help="smaller, for crystint only: FabIO cannot read it (see convert)"
-)
+@click.option("--compact", is_flag=True, help="smaller, for crystint only: FabIO cannot read it (see convert)")
 @options.snr_peak
 @options.peak_options
 @options.frame_options
@@ -80,9 +76,7 @@ def sparsify(files: tuple[str, ...], output: Path, compact: bool, peaks: bool, *
 @click.command(cls=Command, example="crystint densify sparse.h5 -o dense.h5 --seed 1")
 @click.argument("sparse", metavar="SPARSE")
 @options.outputs(False, "NXmx HDF5 file to write")
-@click.option(
-    "--noise/--no-noise", default=True, help="draw the background from its distribution (default: yes)"
-)
+@click.option("--noise/--no-noise", default=True, help="draw the background from its distribution (default: yes)")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="of the noise (default: 0)")
 @options.device
 @options.overwrite

@@ -86,7 +86,7 @@ class DenseWriter:
         provenance: Mapping[str, Any],
         overwrite: bool = False,
         exposure: float | None = None,
-        compression: str = "bslz4",
+        compression: str = "gzip",
         sensor_material: str = "Si",
         sensor_thickness: float | None = None,
     ) -> None:

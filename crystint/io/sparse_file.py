@@ -203,7 +203,14 @@ class SparseFile:
             additive=row(self._own, "additive"),
             rings=self.rings,
             error_model=self.error_model,
+            snr_clip=self._known("snr_clip"),
+            cycles=int(self._own.attrs["cycles"]),
+            saturation=self._known("saturation"),
         )
+
+    def _known(self, name: str) -> float | None:
+        value = float(self._own.attrs[name])
+        return None if np.isnan(value) else value
 
     def close(self) -> None:
         """Close the file."""

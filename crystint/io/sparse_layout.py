@@ -73,6 +73,11 @@ def root(
         data.attrs["compact"] = COMPACT_NOTE
     own = group(entry, "crystint", "NXcollection", format=FORMAT)
     own.attrs["error_model"] = "" if first is None else first.error_model
+    if first is not None:
+        made = first.background
+        own.attrs["cycles"] = made.cycles
+        for name, value in (("snr_clip", made.snr_clip), ("saturation", made.saturation)):
+            own.attrs[name] = np.nan if value is None else value  # NaN = Chauvenet's, not known
     place = None if geometry is None else geometry.to_dict()
     put(own, "geometry", json.dumps(place), type="text/json")
     put(own, "provenance", json.dumps(plain(provenance)), type="text/json")

@@ -43,5 +43,5 @@ class SparseFrame:
 
     @property
     def error_model(self) -> str:
-        """"poisson", "azimuthal" or "hybrid"."""
+        """ "poisson", "azimuthal" or "hybrid"."""
         return self.background.error_model

@@ -18,8 +18,8 @@ __all__ = ["RingStatistics"]
 def _background(sums: NDArray[np.float32], rings: RingMap, error_model: str, **settings: Any) -> Background:
     """Mean, spread and excess variance from the sums of kernels/ring_statistics.cl.
 
-    A ring that holds fractional counts comes from an integrating detector: its variance beyond Poisson is read-out noise,
-    which adds. In a ring of whole counts it is a modulation of the expected counts, which multiplies.
+    A ring that holds fractional counts comes from an integrating detector: its variance beyond Poisson is read-out
+    noise, which adds. In a ring of whole counts it is a modulation of the expected counts, which multiplies.
     """
     n, mean, omega, omega2, azimuthal, total, fractions, core = sums.astype(np.float64).T
     with np.errstate(divide="ignore", invalid="ignore"):

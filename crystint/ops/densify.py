@@ -32,8 +32,8 @@ def _below(snr: float) -> float:
 class Densifier:
     """Densify one sparse frame after the other of one detector.
 
-    Noise is drawn below the picking threshold of the frame's background. Separating the new frame gives another background, from other
-    noise; pixels that stand out of that one are lowered to its threshold, until nothing does.
+    Noise is drawn below the picking threshold of the frame's background. Separating the new frame gives another
+    background, from other noise; pixels that stand out of that one are lowered to its threshold, until nothing does.
     """
 
     def __init__(self, engine: Engine, rings: RingMap) -> None:
@@ -154,11 +154,13 @@ def densify(sparse: SparseFrame, noise: bool = True, seed: int = 0, *, engine: E
     Returns
     -------
     frame dtype [slow, fast]
-        Masked pixels hold the value that marks unusable ones: -1, all ones, or NaN; pixels that were unusable in this frame
-        hold what they held.
+        Masked pixels hold the value that marks unusable ones: -1, all ones, or NaN; pixels that were unusable in
+        this frame hold what they held.
 
     Raises
     ------
     DTypeError, SettingError
     """
-    return Densifier(engine if engine is not None else default_engine(), sparse.background.rings).run(sparse, noise, seed)
+    return Densifier(engine if engine is not None else default_engine(), sparse.background.rings).run(
+        sparse, noise, seed
+    )

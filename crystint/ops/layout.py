@@ -1,4 +1,4 @@
-"""From a geometry to rings: which ring each pixel lies in, its normalization, and the order that keeps a ring together."""
+"""From a geometry to rings: the ring of each pixel, its normalization, and the order that keeps a ring together."""
 
 from __future__ import annotations
 
@@ -84,9 +84,11 @@ def ring_map(
     lowest, highest = float(radius[on_panel].min()), float(radius[on_panel].max())
     width = (highest - lowest) / rings or max(highest, 1.0)
     position = np.where(good, (radius - lowest) / width - 0.5, np.nan)
-    centre = lowest + (np.arange(rings) + 0.5) * width
+    centre = np.asarray(lowest + (np.arange(rings) + 0.5) * width, dtype=np.float64)
     wavelength = geometry.wavelength
-    q = q_of(geometry.ring_two_theta(centre), wavelength) if wavelength is not None else np.full(rings, np.nan)
+    q = np.full(rings, np.nan)
+    if wavelength is not None:
+        q = q_of(geometry.ring_two_theta(centre), wavelength)
     bits = bits.copy()
     bits[(bits == 0) & ~good] |= np.uint32(2)  # NXmx bit 1: dead
     return RingMap(

@@ -25,7 +25,7 @@ _ICE_HALF_WIDTH = 0.02
 
 
 def roots(maxima: NDArray[np.uint32], parent: NDArray[np.uint32]) -> NDArray[np.intp]:
-    """For each maximum the row of the maximum that its chain of parents ends at; a parent that is no maximum ends it."""
+    """For each maximum the row of the one that its chain of parents ends at; a parent that is no maximum ends it."""
     place = np.searchsorted(maxima, parent)
     place = np.minimum(place, len(maxima) - 1)
     above = np.where(maxima[place] == parent, place, np.arange(len(maxima)))
@@ -85,9 +85,9 @@ def measure_peaks(
 ) -> PeakList:
     """Measure the spots that the maxima make.
 
-    A spot is the union of the neighbourhoods of its maxima (and of its saturated pixels). Intensity is the sum of v - bg
-    over it; its variance is that of the background in it, that of its counts above the background by Poisson's law, and that of
-    the ring's mean; the centroid is weighted by v - bg.
+    A spot is the union of the neighbourhoods of its maxima (and of its saturated pixels). Intensity is the sum of
+    v - bg over it; its variance is that of the background in it, that of its counts above the background by Poisson's
+    law, and that of the ring's mean; the centroid is weighted by v - bg.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def measure_peaks(
     n = len(heads)
 
     def per_spot(values: NDArray[Any]) -> NDArray[np.float64]:
-        return np.bincount(owner, weights=np.where(good, values, 0.0), minlength=n)
+        return np.bincount(owner, weights=np.where(good, values, 0.0), minlength=n).astype(np.float64)
 
     mean = interpolate(background.mean, position)
     counts = np.where(good, raw, 0).astype(np.float64)
@@ -179,9 +179,7 @@ def _flags(
     return np.asarray(flags | np.where(ice, PeakFlag.ICE, 0), dtype=np.uint32)
 
 
-def _several_panels(
-    owner: NDArray[np.intp], pixel: NDArray[np.intp], geometry: Geometry, n: int
-) -> NDArray[np.bool_]:
+def _several_panels(owner: NDArray[np.intp], pixel: NDArray[np.intp], geometry: Geometry, n: int) -> NDArray[np.bool_]:
     """Which spots have pixels on more than one panel."""
     if geometry.panels is None:
         return np.zeros(n, dtype=bool)

@@ -30,4 +30,5 @@ def largest_valid(dtype: np.dtype[Any], saturation: float | None) -> np.generic[
     if dtype.kind == "f":
         return np.float32(np.inf if saturation is None else saturation)
     limit = np.iinfo(dtype).max
-    return dtype.type(limit if saturation is None else max(0, min(int(np.floor(saturation)), limit)))
+    valid: np.generic[Any] = dtype.type(limit if saturation is None else max(0, min(int(np.floor(saturation)), limit)))
+    return valid

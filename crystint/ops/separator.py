@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.engine import Engine, default_engine
 from crystint.errors import DeviceError, GeometryError, SettingError, check
+from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakFlag, PeakList
 from crystint.model.rings import ERROR_MODELS, Background, RingMap
 from crystint.model.sparse import SparseFrame
@@ -17,9 +18,6 @@ from crystint.ops.layout import ring_map
 from crystint.ops.peaks import measure_peaks
 from crystint.ops.pixels import PIXEL_TYPES
 from crystint.ops.significant import BLOCK, SignificantPixels
-
-if TYPE_CHECKING:
-    from crystint.model.geometry import Geometry
 
 __all__ = ["Separator"]
 
@@ -48,8 +46,8 @@ def _whole(name: str, value: Any, low: int, high: int) -> int:
 class Separator:
     """Separates signal from background in the frames of one detector.
 
-    What is fixed (rings, normalization, mask, settings) is uploaded once; each call moves one frame in and one result out.
-    One separator belongs to one thread.
+    What is fixed (rings, normalization, mask, settings) is uploaded once; each call moves one frame in and one result
+    out. One separator belongs to one thread.
 
     Parameters
     ----------
@@ -60,17 +58,19 @@ class Separator:
     rings : int
         Rings of equal width between the smallest and the largest radius of the detector.
     error_model : {"hybrid", "poisson", "azimuthal"}
-        What the spread of a ring is taken from: its counts, its pixels, or the pixels while clipping and then the counts.
+        What the spread of a ring is taken from: its counts, its pixels, or the pixels while clipping and the counts
+        afterwards.
     snr_clip : float, optional
         Clipping threshold in standard deviations; None = Chauvenet's.
     cycles : int
         Most cycles of clipping; 0 = no clipping.
-    engine : Engine, optional
-        None = the default device.
+    engine : Engine or str, optional
+        A string names a device as `Engine` does; None = the default device.
     dark, flat, normalization : real [slow, fast], optional
         Dark counts, relative efficiency, any further factor.
     solid_angle : bool
-        Whether the solid angle of the pixels belongs to the normalization. The polarization does when the geometry has one.
+        Whether the solid angle of the pixels belongs to the normalization. The polarization does when the geometry
+        has one.
     saturation : float, optional
         Largest valid value of a pixel. Saturated pixels never enter the background; they are signal.
 
@@ -90,7 +90,7 @@ class Separator:
         error_model: str = "hybrid",
         snr_clip: float | None = None,
         cycles: int = 5,
-        engine: Engine | None = None,
+        engine: Engine | str | None = None,
         *,
         dark: NDArray[Any] | None = None,
         flat: NDArray[Any] | None = None,
@@ -102,6 +102,8 @@ class Separator:
             raise GeometryError(
                 "no geometry: the rings need the distance, the beam centre and the pixel size; give a crystint.Geometry"
             )
+        if not isinstance(geometry, Geometry):
+            raise GeometryError(f"geometry is {geometry!r}, expected a crystint.Geometry; Geometry.read opens a file")
         if error_model not in ERROR_MODELS:
             raise SettingError(f"error_model is {error_model!r}, expected one of {', '.join(ERROR_MODELS)}")
         if snr_clip is not None:
@@ -113,6 +115,8 @@ class Separator:
         self.rings: RingMap = ring_map(
             geometry, mask, rings, dark=dark, flat=flat, normalization=normalization, solid_angle=solid_angle
         )
+        if isinstance(engine, str):
+            engine = Engine(engine)
         self.engine = engine if engine is not None else default_engine()
         self._fits()
         self._statistics = RingStatistics(

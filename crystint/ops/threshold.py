@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from crystint.errors import SettingError
 from crystint.model.rings import Background, interpolate
 
-__all__ = ["CURVE_FIRST", "CURVE_PER_OCTAVE", "CURVE_POINTS", "excess_curve", "ring_table", "smallest_excess", "thresholds"]
+__all__ = [
+    "CURVE_FIRST",
+    "CURVE_PER_OCTAVE",
+    "CURVE_POINTS",
+    "excess_curve",
+    "ring_table",
+    "smallest_excess",
+    "thresholds",
+]
 
 CURVE_FIRST = -20
 CURVE_PER_OCTAVE = 32
