@@ -199,7 +199,7 @@ def sparsify(
             for number, frame in progress(ahead, total, "sparsify"):
                 sparse = run.separator.sparsify(frame, snr, settings.noise, number=number)
                 spots = run.peaks(frame, number, settings.snr_peak, sparse.background) if peaks else None
-                writer.write(sparse, spots)
+                writer.write(sparse, spots, frame)
                 pixels += len(sparse.index)
                 if spots is not None:
                     counts.append(len(spots))
@@ -223,6 +223,7 @@ def densify_file(
     *,
     noise: bool = True,
     seed: int = 0,
+    compression: str = "gzip",
     device: str | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -251,6 +252,7 @@ def densify_file(
             mask=sparse.rings.mask,
             saturation=_saturation(sparse.provenance),
             provenance=provenance(settings, [str(source)], command),
+            compression=compression,
             overwrite=overwrite,
         )
         densifier = Densifier(engine, sparse.rings)

@@ -2,16 +2,17 @@
  *
  * What      every pixel becomes its expected counts, rounded, or counts drawn about them: Poisson counts whose mean is
  *           modulated (log-normal) so that the variance is that of the ring. Counts above the picking threshold are drawn again.
- * Launch    one work-item per pixel
+ * Launch    one work-item per pixel, rounded up to whole work-groups
  * In        position [pixels]  place between ring centres, NaN = masked
  *           weight   [pixels]  normalization w
  *           dark     [pixels]  dark counts (HAS_DARK)
  *           table    [RINGS]   (mean, phi, additive variance, sem) of each ring
- *           curve, k, noise2   of SNR_pick (significance.h)
+ *           curve, reach, k, noise2   of SNR_pick (significance.h)
  *           marker             what a masked pixel becomes
  *           largest            largest count that may be written
  *           noisy              0: expected counts, 1: with noise
  *           seed, number       seed of the noise, number of the frame
+ *           pixels             number of pixels
  * Out       frame    [pixels]  PIXEL_T
  * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h)
  * Exact     noise depends on seed, frame number and pixel number alone
@@ -30,6 +31,7 @@ __kernel void densify(__global const float *position,
                       __global const float *dark,
                       __global const float4 *table,
                       __global const float *curve,
+                      __global const float *reach,
                       const float k,
                       const float noise2,
                       const PIXEL_T marker,
@@ -37,9 +39,11 @@ __kernel void densify(__global const float *position,
                       const int noisy,
                       const ulong seed,
                       const uint number,
+                      const uint pixels,
                       __global PIXEL_T *frame)
 {
     const uint pixel = get_global_id(0);
+    if (pixel >= pixels) return;
     const float4 ring = background_at(table, position[pixel]);
     if (isnan(position[pixel]) || isnan(ring.x)) {
         frame[pixel] = marker;
@@ -48,22 +52,24 @@ __kernel void densify(__global const float *position,
     const float w = weight[pixel], expected = ring.x * w;
     float counts = expected;
     if (noisy) {
-        const float most = significant_counts(ring, w, noise2, k, curve);
-        const float variance = ring.y * fmax(expected, 0.0f) + ring.z * w * w;
-        const float modulation = log1p(fmax(variance - expected, 0.0f) / fmax(expected * expected, 1e-12f));
-        int trial = 0;
-        do {
+        const float variance = ring.y * fmax(expected, 0.0f) + ring.z * w * w, excess = variance - expected;
+        float modulation = 0.0f; /* variance of the logarithm of the mean */
+        if (excess > 1e-3f * expected) modulation = log1p(excess / fmax(expected * expected, 1e-12f));
+        for (int trial = 0; trial <= TRIALS; trial++) {
             const uint4 bits = philox((uint4)(pixel, number, trial, 0), (uint2)((uint)seed, (uint)(seed >> 32)));
 #if PIXEL_KIND == 2
             counts = ring.z > 0.0f ? expected + sqrt(variance) * normal_number(bits.z, bits.w)
                                    : poisson_number(expected, bits);
 #else
             float mean = expected;
-            if (modulation > 1e-4f) mean *= exp(sqrt(modulation) * normal_number(bits.z, bits.w) - 0.5f * modulation);
+            if (modulation > 0.0f) mean *= exp(sqrt(modulation) * normal_number(bits.z, bits.w) - 0.5f * modulation);
             counts = poisson_number(mean, bits);
 #endif
-        } while (counts > most && ++trial < TRIALS);
-        if (counts > most) counts = fmin(expected, most);
+            if (!may_be_significant(counts, position[pixel], w, reach)) break;
+            const float most = significant_counts(ring, w, noise2, k, curve);
+            if (counts <= most) break;
+            if (trial == TRIALS) counts = fmin(expected, most);
+        }
     }
 #if HAS_DARK
     counts += dark[pixel];

@@ -5,7 +5,7 @@
  *           are above SNR_pick
  * Launch    one work-group of LOCAL_SIZE per BLOCK pixels
  * In        frame, position, weight, dark, table, saturation, noise2: as pick_pixels.cl
- *           curve, k, least              of SNR_peak
+ *           curve, k, reach              of SNR_peak; reach as in pick_pixels.cl
  *           pick_curve, pick_k           of SNR_pick
  *           connected
  *           height, width                of the frame
@@ -30,7 +30,7 @@ void find_maxima(__global const PIXEL_T *frame,
                  __global const float4 *table,
                  __global const float *curve,
                  const float k,
-                 const float least,
+                 __global const float *reach,
                  __global const float *pick_curve,
                  const float pick_k,
                  const float noise2,
@@ -51,9 +51,11 @@ void find_maxima(__global const PIXEL_T *frame,
         if (pixel < last && !isnan(position[pixel]) && usable(frame[pixel])) {
             const PIXEL_T raw = frame[pixel];
             const float s = COUNTS(raw, dark, pixel), w = weight[pixel];
-            const float4 ring = background_at(table, position[pixel]);
-            peak = raw > saturation || (may_be_significant(s, ring, w, noise2, k, least) &&
-                                        s >= significant_counts(ring, w, noise2, k, curve));
+            peak = raw > saturation;
+            if (!peak && may_be_significant(s, position[pixel], w, reach)) {
+                const float4 ring = background_at(table, position[pixel]);
+                peak = s >= significant_counts(ring, w, noise2, k, curve);
+            }
         }
         if (peak) {
             const PIXEL_T raw = min(frame[pixel], saturation);

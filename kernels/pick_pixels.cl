@@ -8,7 +8,8 @@
  *           dark     [pixels]   dark counts (HAS_DARK)
  *           table    [RINGS]    (mean, phi, additive variance, sem) of each ring
  *           curve               significance.h
- *           k, least, noise2    threshold in sigma; the curve's smallest excess; constant variance, counts^2
+ *           k, noise2           threshold in sigma; constant variance, counts^2
+ *           reach    [RINGS]    normalized counts below which no pixel of the ring is significant
  *           saturation          largest valid raw value; above it a pixel is signal without a test
  *           pixels              number of pixels
  * Out       picked   [blocks * BLOCK]  pixel numbers; block b starts at b * BLOCK
@@ -32,7 +33,7 @@ void pick_pixels(__global const PIXEL_T *frame,
                  __global const float4 *table,
                  __global const float *curve,
                  const float k,
-                 const float least,
+                 __global const float *reach,
                  const float noise2,
                  const PIXEL_T saturation,
                  const uint pixels,
@@ -51,11 +52,12 @@ void pick_pixels(__global const PIXEL_T *frame,
             lost = !usable(raw);
             if (!lost) {
                 const float s = COUNTS(raw, dark, pixel), w = weight[pixel];
-                const float4 ring = background_at(table, position[pixel]);
                 if (raw > saturation)
                     pick = 1;
-                else if (may_be_significant(s, ring, w, noise2, k, least))
+                else if (may_be_significant(s, position[pixel], w, reach)) {
+                    const float4 ring = background_at(table, position[pixel]);
                     pick = s > significant_counts(ring, w, noise2, k, curve);
+                }
             }
         }
         n_picked = append(pick, pixel, picked + first, n_picked, scan);

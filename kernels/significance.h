@@ -4,6 +4,9 @@
  * The curve holds (x - mu) / (1 + sqrt(mu)), where x counts are k sigma above mu by Poisson's law, on a grid of
  * log2(mu). See docs/significance.md; the oracle is tests/oracles/significance.py.
  *
+ * A ring's reach is a normalized count that no insignificant pixel test needs to go below: a pixel with s <= reach w is
+ * certainly not significant (crystint/ops/threshold.py, `reach_of_rings`).
+ *
  * Defines   CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS: the grid; RINGS
  */
 #ifndef SIGNIFICANCE_H
@@ -42,14 +45,11 @@ inline float significant_counts(const float4 ring, const float w, const float no
     return expected + sqrt(counting * counting + k * k * other_variance(ring, w, noise2));
 }
 
-/* Whether a pixel can be significant at all: cheap, and true for every pixel that is. `least` is the smallest
- * (x - mu) / sqrt(mu) of the curve. */
-inline int may_be_significant(const float s, const float4 ring, const float w, const float noise2, const float k,
-                              const float least)
+/* Whether a pixel can be significant at all: cheap, and true for every pixel that is. Not for NaN, nor in an unknown ring. */
+inline int may_be_significant(const float s, const float position, const float w, __global const float *reach)
 {
-    const float expected = ring.x * w, above = s - expected;
-    const float counting = least * least * fmax(expected, 0.0f) * ring.y;
-    return above > 0.0f && above * above >= 0.999f * (counting + k * k * other_variance(ring, w, noise2));
+    const int ring = clamp((int)(position + 0.5f), 0, RINGS - 1);
+    return s > reach[ring] * w;
 }
 
 #endif

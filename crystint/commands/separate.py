@@ -78,14 +78,20 @@ def sparsify(files: tuple[str, ...], output: Path, compact: bool, peaks: bool, *
 @options.outputs(False, "NXmx HDF5 file to write")
 @click.option("--noise/--no-noise", default=True, help="draw the background from its distribution (default: yes)")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="of the noise (default: 0)")
+@click.option(
+    "--compression",
+    type=click.Choice(["gzip", "bslz4", "none"]),
+    default="gzip",
+    help="gzip: any HDF5 program reads it; bslz4: fast and what Eiger files have, needs a plugin (default: gzip)",
+)
 @options.device
 @options.overwrite
 @options.quiet
-def densify(sparse: str, output: Path, noise: bool, seed: int, **given: Any) -> None:
+def densify(sparse: str, output: Path, noise: bool, seed: int, compression: str, **given: Any) -> None:
     """Make whole frames again from the sparse file SPARSE."""
     from crystint.pipeline import densify_file
 
-    report(densify_file(sparse, output, noise=noise, seed=seed, **_how(given)))
+    report(densify_file(sparse, output, noise=noise, seed=seed, compression=compression, **_how(given)))
 
 
 @click.command(cls=Command, example="crystint convert sparse.h5 -o compact.h5 --compact")

@@ -169,6 +169,8 @@ class DenseWriter:
         beam = group(instrument, "beam", "NXbeam")
         if self._geometry is not None and self._geometry.wavelength is not None:
             put(beam, "incident_wavelength", self._geometry.wavelength, "angstrom")
+        if self._geometry is not None and self._geometry.polarization is not None:
+            put(beam, "incident_polarization_stokes", np.array([1.0, self._geometry.polarization, 0.0, 0.0]))
 
     def _detector(self, detector: h5py.Group) -> None:
         put(detector, "description", "unknown")

@@ -64,6 +64,7 @@ def nexus_geometry(
     if detector is None:
         return None
     wavelength = _wavelength(file, detector)
+    polarization = _polarization(file)
     try:
         from_axes = _from_axes(file, detector, shape, wavelength)
         plain = (
@@ -72,10 +73,11 @@ def nexus_geometry(
             else _plain(detector, shape, wavelength, beam_outside)
         )
         if plain is not None:
-            return plain
-        if from_axes is not None and not _tilted(from_axes):
-            return replace(from_axes, beam_outside=beam_outside)
-        return from_axes
+            return replace(plain, polarization=polarization)
+        if from_axes is None:
+            return None
+        outside = from_axes.beam_outside if _tilted(from_axes) else beam_outside
+        return replace(from_axes, polarization=polarization, beam_outside=outside)
     except GeometryError as error:
         raise GeometryError(f"{name}: {error}") from error
 
@@ -152,6 +154,17 @@ def _wavelength(file: h5py.File, detector: h5py.Group) -> float | None:
             if energy is not None and energy.value > 0.0:
                 return wavelength_of(energy.electronvolts)
     return None
+
+
+def _polarization(file: h5py.File) -> float | None:
+    """Polarization factor from the Stokes parameters (I, Q, U, V) of NXbeam: Q / I; None when absent."""
+    beam = find_group(file, ("entry/instrument/beam", "entry/sample/beam"), "NXbeam")
+    item = None if beam is None else beam.get("incident_polarization_stokes")
+    if not isinstance(item, h5py.Dataset) or item.shape[-1:] != (4,):
+        return None
+    stokes = np.asarray(item[()], dtype=np.float64).reshape(-1, 4)[0]
+    factor = stokes[1] / stokes[0] if stokes[0] > 0 else math.nan
+    return float(factor) if abs(factor) <= 1 else None
 
 
 def nexus_mask(file: h5py.File, shape: tuple[int, int] | None, name: str) -> NDArray[np.uint32] | None:

@@ -15,12 +15,14 @@ from crystint.model.sparse import SparseFrame
 from crystint.ops.background import RingStatistics
 from crystint.ops.pixels import PIXEL_TYPES, pixel_defines
 from crystint.ops.significant import BLOCK, SignificantPixels, curve_defines
-from crystint.ops.threshold import excess_curve, ring_table, thresholds
+from crystint.ops.threshold import excess_curve, reach_of_rings, ring_table, thresholds
 
 __all__ = ["Densifier", "densify"]
 
 _MARGIN = 0.01
 """Noise stays this many sigma below SNR_pick, so that a later rounding of the normalization does not matter."""
+_GROUP = 128
+"""work-items of a work-group"""
 _ROUNDS = 12
 """most rounds in which noise that a new separation would pick is lowered"""
 
@@ -111,13 +113,14 @@ class Densifier:
         out = self.engine.empty(pixels, dtype)
         self.engine.launch(
             kernel,
-            pixels,
-            1,
+            -(-pixels // _GROUP),
+            _GROUP,
             self._position,
             self._weight,
             self._dark,
             self.engine.send(ring_table(sparse.background)),
             self._curves[snr],
+            self.engine.send(reach_of_rings(sparse.background, snr, sparse.noise, float(self.rings.weight.max()))),
             np.float32(snr),
             np.float32(sparse.noise**2),
             empty,
@@ -125,6 +128,7 @@ class Densifier:
             np.int32(bool(noise)),
             np.uint64(seed),
             np.uint32(sparse.frame % 2**32),
+            np.uint32(pixels),
             out,
         )
         frame = self.engine.receive(out, pixels, dtype)

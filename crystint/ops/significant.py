@@ -15,8 +15,8 @@ from crystint.ops.threshold import (
     CURVE_PER_OCTAVE,
     CURVE_POINTS,
     excess_curve,
+    reach_of_rings,
     ring_table,
-    smallest_excess,
 )
 
 __all__ = ["BLOCK", "SignificantPixels", "curve_defines"]
@@ -51,7 +51,8 @@ class SignificantPixels:
         self._local_size = 1 if engine.on_cpu else 128
         self._position, self._weight = engine.send(rings.position.ravel()), engine.send(rings.weight.ravel())
         self._dark = engine.send(np.zeros(1, np.float32) if rings.dark is None else rings.dark.ravel())
-        self._table = engine.empty(4 * rings.rings, np.float32)
+        self._table, self._reach = engine.empty(4 * rings.rings, np.float32), engine.empty(rings.rings, np.float32)
+        self._heaviest = float(rings.weight.max())
         self._unusable = engine.empty(self.blocks * BLOCK, np.uint32)
         self._length = engine.empty(2 * self.blocks, np.uint32)
         self._curves: dict[float, Any] = {}
@@ -64,6 +65,10 @@ class SignificantPixels:
     def _kernel(self, name: str, dtype: np.dtype[Any], **defines: object) -> Any:
         defines |= pixel_defines(dtype, dark=self.rings.dark is not None) | curve_defines(self.rings.rings)
         return self.engine.kernel(name, **defines)
+
+    def _send(self, background: Background, snr: float, noise: float) -> None:
+        self.engine.write(self._table, ring_table(background))
+        self.engine.write(self._reach, reach_of_rings(background, snr, noise, self._heaviest))
 
     def _fixed(self, frame: Any) -> tuple[Any, ...]:
         return frame, self._position, self._weight, self._dark, self._table
@@ -86,7 +91,7 @@ class SignificantPixels:
         ----------
         frame : buffer of `dtype` [slow * fast]
         """
-        self.engine.write(self._table, ring_table(background))
+        self._send(background, snr, noise)
         kernel = self._kernel("pick_pixels.cl", dtype, BLOCK=BLOCK, LOCAL_SIZE=self._local_size)
         self.engine.launch(
             kernel,
@@ -95,7 +100,7 @@ class SignificantPixels:
             *self._fixed(frame),
             self._curve(snr),
             np.float32(snr),
-            np.float32(smallest_excess(snr)),
+            self._reach,
             np.float32(noise * noise),
             largest_valid(dtype, self._saturation),
             np.uint32(self.rings.position.size),
@@ -126,7 +131,7 @@ class SignificantPixels:
         share: float,
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Pixel numbers of all maxima, ascending, and for each that of the higher maximum it belongs to, or its own."""
-        self.engine.write(self._table, ring_table(background))
+        self._send(background, snr, noise)
         height, width = (np.int32(n) for n in self.rings.shape)
         noise2, saturation = np.float32(noise * noise), largest_valid(dtype, self._saturation)
         kernel = self._kernel("find_maxima.cl", dtype, BLOCK=BLOCK, LOCAL_SIZE=self._local_size, REACH=reach)
@@ -137,7 +142,7 @@ class SignificantPixels:
             *self._fixed(frame),
             self._curve(snr),
             np.float32(snr),
-            np.float32(smallest_excess(snr)),
+            self._reach,
             self._curve(snr_pick),
             np.float32(snr_pick),
             noise2,

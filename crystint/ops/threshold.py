@@ -20,6 +20,7 @@ __all__ = [
     "CURVE_PER_OCTAVE",
     "CURVE_POINTS",
     "excess_curve",
+    "reach_of_rings",
     "ring_table",
     "smallest_excess",
     "thresholds",
@@ -92,6 +93,33 @@ def ring_table(background: Background) -> NDArray[np.float32]:
     table = np.stack([background.mean, phi, additive, background.sem], axis=1)
     table[np.isnan(background.mean)] = np.nan
     return np.ascontiguousarray(table, dtype=np.float32)
+
+
+def reach_of_rings(background: Background, k: float, noise: float, heaviest: float) -> NDArray[np.float32]:
+    """Normalized counts s/w below which no pixel of a ring is significant, whatever its place and normalization.
+
+    The lowest background, and the lowest spread, of the ring and its neighbours; NaN in a ring without background.
+
+    Parameters
+    ----------
+    heaviest : float
+        Largest normalization of any pixel.
+
+    Returns
+    -------
+    float32 [rings]
+    """
+    mean, phi, additive, _ = ring_table(background).astype(np.float64).T
+    counting = smallest_excess(k) ** 2 * phi * np.maximum(mean, 0.0) / heaviest
+    spread = np.sqrt(counting + k * k * (additive + (noise / heaviest) ** 2))
+
+    def lowest(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        around = np.concatenate([[np.nan], values, [np.nan]])
+        return np.fmin(np.fmin(around[:-2], around[2:]), values)
+
+    reach = lowest(mean) + 0.999 * lowest(spread)
+    reach -= 1e-5 * np.abs(reach)  # float32 must not lose a pixel at its threshold
+    return np.asarray(np.where(np.isnan(mean), np.nan, reach), dtype=np.float32)
 
 
 def thresholds(
