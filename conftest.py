@@ -1,7 +1,7 @@
-"""Runs the examples of README.md and docs/: Python blocks, and ``console`` blocks whose commands begin with ``$ crystint``.
+"""Runs the examples of README.md and docs/: Python blocks, and ``console`` blocks of ``$ crystint`` commands.
 
-The blocks of a document share one namespace and one folder, which is empty at first. Outputs that are shown are checked;
-``...`` stands for anything.
+The blocks of a document share one namespace and one folder, which is empty at first. Outputs that are shown are
+checked; ``...`` stands for anything.
 """
 
 from __future__ import annotations

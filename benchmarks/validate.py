@@ -119,7 +119,13 @@ def compression_table(frames: dict[str, Any], folder: Path) -> None:
             path = folder / "sparse.h5"
             record = provenance({}, [], [])
             writer = SparseWriter(
-                path, separator.rings, frame.dtype, geometry=geometry, provenance=record, compact=compact, overwrite=True
+                path,
+                separator.rings,
+                frame.dtype,
+                geometry=geometry,
+                provenance=record,
+                compact=compact,
+                overwrite=True,
             )
             with writer:
                 writer.write(sparse, frame=frame)
@@ -148,7 +154,17 @@ def payload_size(path: Path) -> int:
 def densify_table(frames: dict[str, Any]) -> None:
     """Statistics of background pixels, raw and densified."""
     heading("Background before and after, SNR_pick 3, seed 0")
-    head = ("frame", "pixels", "mean raw", "densified", "variance raw", "densified", "zeros % raw", "densified", "picked anew")
+    head = (
+        "frame",
+        "pixels",
+        "mean raw",
+        "densified",
+        "variance raw",
+        "densified",
+        "zeros % raw",
+        "densified",
+        "picked anew",
+    )
     rows: list[tuple[Any, ...]] = [head]
     for name, (frame, separator, _) in frames.items():
         sparse = separator.sparsify(frame)

@@ -12,10 +12,11 @@ _HEAD = """\
 
 <!-- made by docs/make_kernels.py from the headers of kernels/; do not edit -->
 
-The kernels are written by hand in OpenCL C 1.2 and lie in the folder `kernels/`, one kernel per file, named like it. Each is built when it is first used, once per
-pixel type and set of defines. What is said here is the head of each file.
+The kernels are written by hand in OpenCL C 1.2 and lie in the folder `kernels/`, one kernel per file, named like it.
+Each is built when it is first used, once per pixel type and set of defines. What is said here is the head of each file.
 
-Every kernel has an oracle, a slow and obvious version in NumPy under `tests/oracles` that knows nothing of the package, and runs against it on every OpenCL device of the machine.
+Every kernel has an oracle, a slow and obvious version in NumPy under `tests/oracles` that knows nothing of the
+package, and runs against it on every OpenCL device of the machine.
 
 | kernel | what it makes |
 |---|---|

@@ -6,12 +6,10 @@ import io
 import sys
 from pathlib import Path
 
-import numpy as np
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from crystint import Separator, compare, densify  # noqa: E402
+from crystint import Separator, compare  # noqa: E402
 from crystint.plot import plot_frame  # noqa: E402
 from crystint.simulate import Lattice, Simulation, ice_rings, simulate  # noqa: E402
 
@@ -65,7 +63,6 @@ def main() -> None:
     figure = plot_frame(frame, background=background, peaks=peaks, geometry=data.geometry, mask=data.mask, title=title)
     save(figure, "frame.png", 80)
     sparse = separator.sparsify(frame, background=background)
-    print(len(peaks), "peaks,", len(sparse.index), "pixels kept,", np.count_nonzero(densify(sparse) != frame), "changed")
     save(plot_comparison(compare.compare(frame, sparse)), "compare.png", 75)
 
 

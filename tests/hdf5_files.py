@@ -82,9 +82,7 @@ def virtual_master(folder, frames, per_file=2):
         name = f"vds_data_{number:06d}.h5"
         some = frames[start : start + per_file]
         with h5py.File(folder / name, "w") as part:
-            part.create_dataset(
-                "entry/data/data", data=some, chunks=(1, *some.shape[1:]), **hdf5plugin.Zstd()
-            )
+            part.create_dataset("entry/data/data", data=some, chunks=(1, *some.shape[1:]), **hdf5plugin.Zstd())
         layout[start : start + len(some)] = h5py.VirtualSource(name, "entry/data/data", shape=some.shape)
     with h5py.File(path, "w") as master:
         master.attrs["default"] = "entry"
@@ -115,9 +113,7 @@ def axis(group, name, value, kind, vector, depends_on, unit, offset=(0.0, 0.0, 0
     return f"{group.name}/{name}"
 
 
-def add_module(
-    group, name, *, corner, depends_on, origin=(0, 0), size=SHAPE, fast=(-1, 0, 0), slow=(0, -1, 0)
-):
+def add_module(group, name, *, corner, depends_on, origin=(0, 0), size=SHAPE, fast=(-1, 0, 0), slow=(0, -1, 0)):
     """An NXdetector_module of 75 um pixels whose first pixel's corner is at `corner` m."""
     module = group.create_group(name)
     module.attrs["NX_class"] = "NXdetector_module"

@@ -202,6 +202,9 @@ def test_dark_flat_and_normalization_are_applied(engine, rng):
     separator = Separator(geometry, rings=15, dark=dark, flat=flat, normalization=factor, engine=engine)
     weight = flat * factor * geometry.solid_angle() * geometry.polarization_factor()
     np.testing.assert_allclose(separator.rings.weight, weight, rtol=1e-6)
+    flat[5, 7], factor[8, 9] = 0, np.nan  # no normalization, no measurement
+    dead = Separator(geometry, rings=15, dark=dark, flat=flat, normalization=factor, engine=engine).rings
+    assert np.flatnonzero(dead.mask).tolist() == np.flatnonzero(np.isnan(dead.position)).tolist() == [522, 833]
     frame = rng.poisson(dark + 30 * weight).astype(np.uint16)
     found = separator.background(frame)
     compare(found, expected(separator, frame, "hybrid"))
@@ -229,6 +232,12 @@ def test_excess_variance_is_that_of_the_ring(engine, rng):
     assert np.all(quiet.excess < 1.02)
     restless = rng.poisson(mean * (1 + 0.2 * rng.standard_normal(shape)).clip(0)).astype(np.uint16)
     np.testing.assert_allclose(separator.background(restless).excess[:3], 1 + 0.04 * mean, rtol=0.02)
+
+
+def test_excess_variance_is_never_below_that_of_the_counts(engine, rng):
+    separator = Separator(flat_geometry((90, 95)), rings=5, solid_angle=False, engine=engine)
+    frame = np.round(rng.normal(400, 2, (90, 95))).astype(np.uint16)  # an average of many frames
+    assert np.all(separator.background(frame).excess == 1)
 
 
 def test_read_out_noise_of_float_frames_adds(engine, rng):

@@ -23,9 +23,7 @@ from crystint.model.geometry import Geometry
 from tests.dials import run_dials, run_dials_python
 
 SHAPE = (120, 90)
-GEOMETRY = Geometry(
-    shape=SHAPE, pixel_size=(1e-4, 2e-4), distance=0.08, beam_center=(50.25, 40.75), wavelength=0.9876
-)
+GEOMETRY = Geometry(shape=SHAPE, pixel_size=(1e-4, 2e-4), distance=0.08, beam_center=(50.25, 40.75), wavelength=0.9876)
 TILTED = replace(GEOMETRY, rotation=(0.06, -0.04, 0.7), beam_outside=True)
 RECORD = provenance({"seed": 0}, ["sparse.h5"], ["crystint", "densify"])
 DTYPES = [np.int16, np.int32, np.uint8, np.uint16, np.uint32, np.float32]
@@ -93,9 +91,7 @@ def test_plain_values_of_nxmx(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("geometry", [GEOMETRY, TILTED])
-def test_dials_agrees_about_the_geometry(
-    tmp_path: Path, rng: np.random.Generator, geometry: Geometry
-) -> None:
+def test_dials_agrees_about_the_geometry(tmp_path: Path, rng: np.random.Generator, geometry: Geometry) -> None:
     """Import it, and compare what dxtbx makes of it; its laboratory has y and z turned round."""
     frames = rng.poisson(3, (2, *SHAPE)).astype(np.int32)
     frames[:, 60:63, 30:33] += 40

@@ -528,9 +528,7 @@ def test_a_frame_of_another_shape_or_dtype_is_named(tmp_path):
     cbf(tmp_path / "a_2.cbf", FRAMES[0][:-1])
     frames = open_frames(tmp_path / "a_*.cbf")
     assert len(frames) == 2
-    with pytest.raises(
-        FileError, match=r"a_2\.cbf holds frames of \(30, 47\) int32, but .*a_1\.cbf of \(31, 47\)"
-    ):
+    with pytest.raises(FileError, match=r"a_2\.cbf holds frames of \(30, 47\) int32, but .*a_1\.cbf of \(31, 47\)"):
         frames[1]
     np.save(tmp_path / "b_1.npy", FRAMES)
     np.save(tmp_path / "b_2.npy", FRAMES.astype(np.int32))

@@ -56,9 +56,7 @@ def test_maps_equal_pyfai(rotation):
         expected = peer.array_from_unit(shape, unit=unit)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
         assert found.dtype == np.float64
-    np.testing.assert_allclose(
-        geometry.solid_angle(), peer.solidAngleArray(shape), rtol=1e-7
-    )  # float32 there
+    np.testing.assert_allclose(geometry.solid_angle(), peer.solidAngleArray(shape), rtol=1e-7)  # float32 there
     np.testing.assert_allclose(geometry.polarization_factor(), peer.polarization(shape, 0.9), rtol=1e-6)
     np.testing.assert_allclose(geometry.d(), 2 * np.pi / geometry.q(), rtol=1e-14)
     z, y, x = peer.calc_pos_zyx(corners=False)
@@ -86,9 +84,7 @@ def test_maps_by_hand():
     assert (geometry.polarization_factor() == 1.0).all()
     flat = Geometry((3, 5), (1e-3, 2e-3), 0.01, (1.5, 2.5), polarization=1.0)
     two_theta = math.atan(4e-3 / 0.01)
-    assert flat.polarization_factor()[1, 4] == pytest.approx(
-        math.cos(two_theta) ** 2
-    )  # in the plane of the field
+    assert flat.polarization_factor()[1, 4] == pytest.approx(math.cos(two_theta) ** 2)  # in the plane of the field
     assert flat.polarization_factor()[2, 2] == pytest.approx(1.0)  # across it
 
 
@@ -206,9 +202,7 @@ def two_panels():
     return make(panels=tuple(halves))
 
 
-@pytest.mark.parametrize(
-    "name", ["radius", "two_theta", "q", "d", "solid_angle", "polarization_factor", "ring_radius"]
-)
+@pytest.mark.parametrize("name", ["radius", "two_theta", "q", "d", "solid_angle", "polarization_factor", "ring_radius"])
 def test_panels_of_one_plane_equal_the_plane(name):
     parts, whole = getattr(two_panels(), name)(), getattr(make(), name)()
     assert np.isnan(parts[:, 20:22]).all()

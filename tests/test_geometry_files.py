@@ -35,9 +35,7 @@ def poni(path, config='{"pixel1": 1e-4, "pixel2": 2e-4, "max_shape": [37, 53], "
         "Rot3": "0.4",
         "Wavelength": "9.7e-11",
     } | changes
-    path.write_text(
-        "# comment\n" + "".join(f"{key}: {value}\n" for key, value in values.items() if value is not None)
-    )
+    path.write_text("# comment\n" + "".join(f"{key}: {value}\n" for key, value in values.items() if value is not None))
     return path
 
 
@@ -243,9 +241,7 @@ def test_geom_by_hand_and_against_cfelpyutils(tmp_path):
     expected = math.atan2(math.hypot(at[0], at[1]), at[2])
     assert geometry.two_theta()[19, 30] == pytest.approx(expected, rel=1e-12)
     at = np.array([-30 + 4.5, -2.0 - 7.5, 0.083 / pixel])
-    assert geometry.two_theta()[47, 4] == pytest.approx(
-        math.atan2(math.hypot(at[0], at[1]), at[2]), rel=1e-12
-    )
+    assert geometry.two_theta()[47, 4] == pytest.approx(math.atan2(math.hypot(at[0], at[1]), at[2]), rel=1e-12)
     assert geometry.d_at([47.5], [4.5]) == pytest.approx(geometry.d()[47, 4], rel=1e-12)
 
     plain = GEOM.replace(" eV", "").replace("80 mm", "0.08")
@@ -540,9 +536,7 @@ def test_two_modules_at_different_heights_are_panels(tmp_path):
     with h5py.File(tmp_path / "m.h5", "w") as file:
         group = detector(file, beam_center_x=None, detector_distance=None)
         beam(file)
-        for number, (rows, corner) in enumerate(
-            (((0, 15), (1e-3, 2e-3, 0.1)), ((15, 31), (1.1e-3, -1e-4, 0.102)))
-        ):
+        for number, (rows, corner) in enumerate((((0, 15), (1e-3, 2e-3, 0.1)), ((15, 31), (1.1e-3, -1e-4, 0.102)))):
             size = (rows[1] - rows[0], SHAPE[1])
             add_module(group, f"m{number}", corner=corner, depends_on=".", origin=(rows[0], 0), size=size)
         file["entry/data/data"] = stack(1)
@@ -551,9 +545,7 @@ def test_two_modules_at_different_heights_are_panels(tmp_path):
     at = np.array([1.1e-3 - 7.5 * 75e-6, -1e-4 - 3.5 * 75e-6, 0.102])
     expected = math.atan2(math.hypot(at[0], at[1]), at[2])
     assert geometry.two_theta()[18, 7] == pytest.approx(expected, rel=1e-9)
-    assert geometry.two_theta()[0, 0] == pytest.approx(
-        math.atan2(math.hypot(1e-3 - 37.5e-6, 2e-3 - 37.5e-6), 0.1)
-    )
+    assert geometry.two_theta()[0, 0] == pytest.approx(math.atan2(math.hypot(1e-3 - 37.5e-6, 2e-3 - 37.5e-6), 0.1))
 
 
 def test_relative_depends_on(tmp_path):

@@ -21,9 +21,7 @@ from tests.dials import run_dials, run_dials_python
 
 NAMES = ["p.cxi", "p.refl", "p.h5", "p.nxs", "p.json", "p.jsonl", "SPOT.XDS"]
 SHAPE = (200, 300)
-GEOMETRY = Geometry(
-    shape=SHAPE, pixel_size=(2e-4, 1e-4), distance=0.1, beam_center=(90.25, 120.75), wavelength=1.25
-)
+GEOMETRY = Geometry(shape=SHAPE, pixel_size=(2e-4, 1e-4), distance=0.1, beam_center=(90.25, 120.75), wavelength=1.25)
 RECORD = provenance({"snr": 5.0}, ["in.h5"], ["crystint", "peaks"])
 
 
@@ -159,9 +157,7 @@ def test_refl_as_messagepack_knows_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 127, 128, 70000])
-def test_refl_of_any_size_and_written_by_messagepack(
-    tmp_path: Path, rng: np.random.Generator, rows: int
-) -> None:
+def test_refl_of_any_size_and_written_by_messagepack(tmp_path: Path, rng: np.random.Generator, rows: int) -> None:
     msgpack = pytest.importorskip("msgpack")
     peaks = some_peaks(rng, [0] * rows)
     write(tmp_path / "p.refl", peaks)
@@ -248,9 +244,7 @@ def test_what_cannot_be_written(tmp_path: Path, peaks: PeakList) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    "content", [b"\x93", b"\xc1\xc1", b"1 2 3\n", b"{}\n", b"\x89HDF\r\n\x1a\n" + bytes(100)]
-)
+@pytest.mark.parametrize("content", [b"\x93", b"\xc1\xc1", b"1 2 3\n", b"{}\n", b"\x89HDF\r\n\x1a\n" + bytes(100)])
 def test_damaged_files(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(FileError, match=name):

@@ -206,6 +206,16 @@ def test_one_spot_with_two_humps_is_one_peak_and_two_spots_are_two(engine):
     assert len(separator.peaks(frame)) == 2
 
 
+def test_each_pixel_of_a_merged_spot_counts_once(engine):
+    separator, frame = quiet(engine)
+    values = np.array([30, 60, 100, 80, 99, 90, 70, 50])
+    frame[20, 28:36] = values
+    (peak,) = separator.peaks(frame)
+    excess = values - 4
+    assert peak["fast"] == pytest.approx(np.sum(excess * (np.arange(28, 36) + 0.5)) / excess.sum(), abs=0.002)
+    assert peak["intensity"] == pytest.approx(excess[1:6].sum(), rel=0.002)  # the neighbourhoods of 100 and 99
+
+
 def test_a_peak_at_a_masked_pixel_is_flagged_and_dropped_on_request(engine):
     """pyFAI flags it only without noise."""
     for noise in (0.0, 1.0, 3.0):
@@ -223,7 +233,9 @@ def test_a_peak_at_a_masked_pixel_is_flagged_and_dropped_on_request(engine):
     assert separator.peaks(frame)["flags"][0] & PeakFlag.MASKED
 
 
-@pytest.mark.parametrize(("dtype", "bad"), [(np.uint16, 65535), (np.uint8, 255), (np.float32, np.inf), (np.float32, np.nan)])
+@pytest.mark.parametrize(
+    ("dtype", "bad"), [(np.uint16, 65535), (np.uint8, 255), (np.float32, np.inf), (np.float32, np.nan)]
+)
 def test_an_unusable_neighbour_is_no_maximum(engine, dtype, bad):
     separator, frame = quiet(engine)
     frame = frame.astype(dtype)

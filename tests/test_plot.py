@@ -96,9 +96,7 @@ def test_the_scale_does_not_follow_a_hot_pixel() -> None:
 
 
 def test_rings_have_the_spacing_they_are_labelled_with() -> None:
-    geometry = Geometry(
-        (400, 300), (172e-6, 172e-6), 0.05, (190.0, 160.0), wavelength=1.0, rotation=(0.1, 0.1, 0)
-    )
+    geometry = Geometry((400, 300), (172e-6, 172e-6), 0.05, (190.0, 160.0), wavelength=1.0, rotation=(0.1, 0.1, 0))
     values, levels, labels = ring_levels(geometry)
     assert np.array_equal(values, geometry.q())
     assert 3 <= len(levels) <= 5

@@ -103,9 +103,7 @@ def test_photons_found_are_photons_expected() -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int16", "int32", "float32", "float64"])
 def test_gaps_dead_and_hot_pixels(dtype: str) -> None:
-    data = simulate(
-        SHAPE, frames=2, background=20.0, modules=(30, 40), gaps=(5, 3), dead=11, hot=17, dtype=dtype
-    )
+    data = simulate(SHAPE, frames=2, background=20.0, modules=(30, 40), gaps=(5, 3), dead=11, hot=17, dtype=dtype)
     gap, dead, hot = (data.mask & 1) > 0, (data.mask & 2) > 0, (data.mask & 16) > 0
     assert gap[30:35].all()
     assert gap[:, 40:43].all()
@@ -190,9 +188,7 @@ def test_lattice_that_turns_keeps_its_orientation() -> None:
     lattice = Lattice(cell=(40.0, 50.0, 60.0), rotation=1e-5)
     scene = Scene(flat(), peaks=lattice, intensity=1e5)
     first, second = scene.truth(0), scene.truth(1)
-    common = [
-        np.hypot(second["slow"] - s, second["fast"] - f).min() < 0.1 for s, f in first[["slow", "fast"]]
-    ]
+    common = [np.hypot(second["slow"] - s, second["fast"] - f).min() < 0.1 for s, f in first[["slow", "fast"]]]
     assert np.mean(common) > 0.9
 
 

@@ -54,9 +54,7 @@ def ring_map(geometry: Geometry, rings: int, mask: NDArray[Any] | None = None, *
     return RingMap(place, weight, bits, centre, np.linspace(0.1, 3.0, rings), **more)
 
 
-def sparse_frame(
-    frame: NDArray[Any], rings: RingMap, number: int = 0, snr: float = 3.0, **more: Any
-) -> SparseFrame:
+def sparse_frame(frame: NDArray[Any], rings: RingMap, number: int = 0, snr: float = 3.0, **more: Any) -> SparseFrame:
     """A plain pick: ring means after clipping, and counts above Poisson's limit."""
     good = (rings.mask == 0) & ~unusable(frame)
     ring = np.clip(np.floor(np.nan_to_num(rings.position) + 0.5), 0, rings.rings - 1).astype(int)
@@ -70,9 +68,7 @@ def sparse_frame(
             ]
             mean, sem, std = sums[0] / sums[1], np.sqrt(sums[0]) / sums[1], np.sqrt(sums[0] / sums[2])
             keep = good & (counts / rings.weight < (mean + 4 * std)[ring] + 1)
-    expected = (
-        np.interp(np.nan_to_num(rings.position), np.arange(rings.rings), np.nan_to_num(mean)) * rings.weight
-    )
+    expected = np.interp(np.nan_to_num(rings.position), np.arange(rings.rings), np.nan_to_num(mean)) * rings.weight
     level, at = np.unique(np.round(np.maximum(expected, 0.01), 2), return_inverse=True)
     limit = stats.poisson.isf(stats.norm.sf(snr), level)[at].reshape(frame.shape)
     index = np.flatnonzero(good & (counts > limit)).astype(np.uint32)
@@ -81,9 +77,7 @@ def sparse_frame(
     return SparseFrame(
         index=index,
         value=frame.ravel()[index],
-        background=Background(
-            mean, std, sums[3], sem, excess, 0.0 * excess, rings, more.pop("model", "hybrid")
-        ),
+        background=Background(mean, std, sums[3], sem, excess, 0.0 * excess, rings, more.pop("model", "hybrid")),
         dtype=frame.dtype,
         snr=snr,
         unusable_index=lost if len(lost) else None,
@@ -152,10 +146,7 @@ def assert_same(found: SparseFrame, expected: SparseFrame) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_comes_back_exactly(tmp_path: Path, rng: np.random.Generator, dtype: Any, compact: bool) -> None:
     rings = ring_map(GEOMETRY, 20)
-    frames = [
-        sparse_frame(some_frame(rng, dtype), rings, number=3 * i, snr=2.0 + i, noise=0.5 * i)
-        for i in range(4)
-    ]
+    frames = [sparse_frame(some_frame(rng, dtype), rings, number=3 * i, snr=2.0 + i, noise=0.5 * i) for i in range(4)]
     path = save(tmp_path / "s.h5", frames, compact=compact)
     with open_sparse(path) as file:
         assert (len(file), file.shape, file.dtype, file.compact) == (4, SHAPE, np.dtype(dtype), compact)
@@ -248,9 +239,7 @@ def test_ring_map_is_kept_closely(tmp_path: Path, rng: np.random.Generator) -> N
 
 @pytest.mark.parametrize("compact", [False, True])
 @pytest.mark.parametrize("give_raw", [False, True])
-def test_pixels_that_come_and_go(
-    tmp_path: Path, rng: np.random.Generator, compact: bool, give_raw: bool
-) -> None:
+def test_pixels_that_come_and_go(tmp_path: Path, rng: np.random.Generator, compact: bool, give_raw: bool) -> None:
     """The mask of the first frame is FabIO's mask; crystint knows that of each frame."""
     rings = ring_map(GEOMETRY, 20)
     raw = [rng.poisson(6.0, SHAPE).astype(np.int32) for _ in range(5)]
@@ -274,9 +263,7 @@ def test_pixels_that_come_and_go(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_lost_first_frame_does_not_mask_the_others(
-    tmp_path: Path, rng: np.random.Generator, dtype: Any
-) -> None:
+def test_a_lost_first_frame_does_not_mask_the_others(tmp_path: Path, rng: np.random.Generator, dtype: Any) -> None:
     rings = ring_map(GEOMETRY, 20)
     raw = [np.full(SHAPE, marker(dtype), dtype=dtype), some_frame(rng, dtype)]
     frames = [sparse_frame(frame, rings) for frame in raw]
@@ -324,9 +311,7 @@ def test_no_picks_and_no_frames(tmp_path: Path, compact: bool) -> None:
 
 
 @pytest.mark.parametrize("to_compact", [False, True])
-def test_conversion_there_and_back_changes_no_bit(
-    tmp_path: Path, rng: np.random.Generator, to_compact: bool
-) -> None:
+def test_conversion_there_and_back_changes_no_bit(tmp_path: Path, rng: np.random.Generator, to_compact: bool) -> None:
     rings = ring_map(GEOMETRY, 20)
     raw = [some_frame(rng, np.int32) for _ in range(20)]
     frames = [sparse_frame(frame, rings, number) for number, frame in enumerate(raw)]
@@ -399,9 +384,7 @@ def test_index_as_differences(rng: np.random.Generator) -> None:
 def test_sources_and_peaks(tmp_path: Path, rng: np.random.Generator) -> None:
     rings = ring_map(GEOMETRY, 20)
     frames = [sparse_frame(some_frame(rng, np.int32), rings, number) for number in range(40)]
-    sources = [FrameSource("a.h5", i, "x/data") for i in range(30)] + [
-        FrameSource(f"{i}.cbf", 0) for i in range(10)
-    ]
+    sources = [FrameSource("a.h5", i, "x/data") for i in range(30)] + [FrameSource(f"{i}.cbf", 0) for i in range(10)]
     lists = []
     with SparseWriter(
         tmp_path / "s.h5", rings, np.int32, geometry=GEOMETRY, provenance=RECORD, sources=sources, peaks=True
@@ -495,9 +478,7 @@ def test_damaged_and_foreign_files(tmp_path: Path, rng: np.random.Generator) -> 
         "frame_ptr",
         lambda entry: entry["sparse_frames/frame_ptr"].write_direct(np.array([0, 10**6], np.uint64)),
     )
-    harm(
-        "frame_ptr", lambda entry: entry["sparse_frames/frame_ptr"].write_direct(np.array([5, 0], np.uint64))
-    )
+    harm("frame_ptr", lambda entry: entry["sparse_frames/frame_ptr"].write_direct(np.array([5, 0], np.uint64)))
     harm("do not ascend", lambda entry: entry["sparse_frames/index"].__setitem__(0, 5062))
     harm("other", lambda entry: entry["sparse_frames"].__delitem__("intensity"))
     harm("other", lambda entry: entry["crystint"].__delitem__("ring_radius"))
@@ -568,9 +549,7 @@ def test_geometry_of_a_file_of_pyfai() -> None:
     np.testing.assert_allclose(radius[good], found.ring_radius()[good], atol=2e-6)
     weight = found.solid_angle() * found.polarization_factor()
     np.testing.assert_allclose(rings.weight[good], weight[good], rtol=1e-5)
-    np.testing.assert_allclose(
-        rings.q, 4 * np.pi * np.sin(np.arctan(rings.radius / 0.351) / 2) / 0.96859, rtol=1e-6
-    )
+    np.testing.assert_allclose(rings.q, 4 * np.pi * np.sin(np.arctan(rings.radius / 0.351) / 2) / 0.96859, rtol=1e-6)
 
 
 def test_wrong_normalization_of_pyfai_is_noticed(tmp_path: Path) -> None:

@@ -124,9 +124,7 @@ def _close(
     rings, background = sparse.background.rings, sparse.background
     counting = sparse.error_model != "azimuthal"
     level = np.maximum(stored[at] - (0.0 if rings.dark is None else rings.dark.ravel()[at]), 0.0)
-    above = over > (
-        0.9 * sparse.snr * np.sqrt(level) if counting else 0.0
-    )  # the variance is not below the level
+    above = over > (0.9 * sparse.snr * np.sqrt(level) if counting else 0.0)  # the variance is not below the level
     at, over, level = at[above], over[above], level[above]
     weight, place = rings.weight.ravel()[at], rings.position.ravel()[at]
     excess = interpolate(background.excess, place) if counting else np.zeros(len(at))

@@ -109,9 +109,7 @@ def _sparse(sparse: Any, stack: ExitStack) -> tuple[Iterable[SparseFrame], int |
     return sparse, None
 
 
-def _pairs(
-    frames: Iterable[NDArray[Any]], sparse: Iterable[SparseFrame]
-) -> Iterator[tuple[NDArray[Any], SparseFrame]]:
+def _pairs(frames: Iterable[NDArray[Any]], sparse: Iterable[SparseFrame]) -> Iterator[tuple[NDArray[Any], SparseFrame]]:
     """Frames side by side; an error when one of the two ends first."""
     left, right = iter(frames), iter(sparse)
     number = 0
@@ -122,8 +120,6 @@ def _pairs(
             return
         if raw is _End or one is _End:
             fewer = "raw" if raw is _End else "sparse"
-            raise ShapeError(
-                f"the {fewer} frames end after {number}, the others do not: compare the same frames"
-            )
+            raise ShapeError(f"the {fewer} frames end after {number}, the others do not: compare the same frames")
         yield np.asarray(raw), one
         number += 1

@@ -54,9 +54,7 @@ class Shells:
         rings = sparse.background.rings
         inside = np.isfinite(rings.position) & (rings.mask == 0)
         if geometry is not None and geometry.shape != rings.shape:
-            raise ShapeError(
-                f"geometry is {geometry.shape}, expected {rings.shape} (slow, fast) of the sparse frame"
-            )
+            raise ShapeError(f"geometry is {geometry.shape}, expected {rings.shape} (slow, fast) of the sparse frame")
         if geometry is not None and geometry.wavelength is not None:
             unit, value = "q", geometry.q()
         else:

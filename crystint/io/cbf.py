@@ -90,9 +90,7 @@ def _parse(path: Path, content: bytes) -> CbfHeader:
     except (KeyError, ValueError) as error:
         raise FileError(f"{path} is a CBF file without the size of its image: {error}") from None
     if slow < 1 or fast < 1 or int(fields.get("x-binary-size-third-dimension") or 1) > 1:
-        raise FileError(
-            f"{path} holds a CBF image of {slow} x {fast} pixels, expected one frame of some pixels"
-        )
+        raise FileError(f"{path} holds a CBF image of {slow} x {fast} pixels, expected one frame of some pixels")
     name = fields.get("x-binary-element-type", "signed 32-bit integer")
     if name not in _DTYPES:
         raise FileError(f"{path} holds elements of type {name!r}, which crystint does not read")

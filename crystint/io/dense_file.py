@@ -177,9 +177,7 @@ class DenseWriter:
         put(detector, "sensor_material", self._material)
         put(detector, "sensor_thickness", self._thickness or _THIN, "m")
         if not self._thickness:
-            detector["sensor_thickness"].attrs["comment"] = (
-                "unknown; so thin that positions are left as they are"
-            )
+            detector["sensor_thickness"].attrs["comment"] = "unknown; so thin that positions are left as they are"
         if self._dtype.kind != "f":
             put(detector, "bit_depth_image", np.int64(8 * self._dtype.itemsize))
             put(detector, "bit_depth_readout", np.int64(8 * self._dtype.itemsize))

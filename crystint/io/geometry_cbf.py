@@ -23,9 +23,7 @@ _Settings: TypeAlias = dict[str, tuple[float, float]]
 _METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "cm": 1e-2}
 
 
-def cbf_geometry(
-    text: str, shape: tuple[int, int], name: str, *, beam_outside: bool = False
-) -> Geometry | None:
+def cbf_geometry(text: str, shape: tuple[int, int], name: str, *, beam_outside: bool = False) -> Geometry | None:
     """Geometry from the text of a CBF header.
 
     The axis tables are used where they are there. They are read as dxtbx reads them: a displacement of 0 is
@@ -143,9 +141,7 @@ def _block(text: str) -> cif.Block:
         raise GeometryError(f"the header is not valid CIF: {error}") from error
 
 
-def _from_axes(
-    text: str, shape: tuple[int, int], mini: dict[str, float], beam_outside: bool
-) -> Geometry | None:
+def _from_axes(text: str, shape: tuple[int, int], mini: dict[str, float], beam_outside: bool) -> Geometry | None:
     """Geometry from the axis tables; None when they do not describe both axes of the array."""
     block = _block(text)
     axes = {row[0]: list(row) for row in block.find("_axis.", _AXIS)}

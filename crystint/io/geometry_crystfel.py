@@ -49,9 +49,7 @@ def read_geom(path: Path, shape: tuple[int, int] | None, beam_outside: bool) -> 
     if shape is not None and (shape[0] < extent[0] or shape[1] < extent[1]):
         raise GeometryError(f"{path}: the panels reach to {extent} (slow, fast), beyond a frame of {shape}")
     try:
-        return geometry_in_lab(
-            panels, shape or extent, wavelength=_wavelength(path, text), beam_outside=beam_outside
-        )
+        return geometry_in_lab(panels, shape or extent, wavelength=_wavelength(path, text), beam_outside=beam_outside)
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}") from error
 
@@ -101,8 +99,7 @@ def _tolerant(text: str) -> str:
 def _panel(path: Path, name: str, panel: Any) -> Panel:
     if panel["clen_from"]:
         raise GeometryError(
-            f"{path}: clen of panel {name} is {panel['clen_from']}, a place in the data files; "
-            "write the distance in m"
+            f"{path}: clen of panel {name} is {panel['clen_from']}, a place in the data files; write the distance in m"
         )
     odd = [entry for entry in panel["dim_structure"] if isinstance(entry, int) and entry != 0]
     order = [entry for entry in panel["dim_structure"] if entry in ("ss", "fs")]
@@ -157,9 +154,7 @@ def geom_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.ui
         found[panel.slices] = 0
     for name, bad in parsed.detector["bad"].items():
         if not bad["is_fsss"]:
-            raise GeometryError(
-                f"{path}: the bad region {name} is given in x and y; crystint reads fs and ss"
-            )
+            raise GeometryError(f"{path}: the bad region {name} is given in x and y; crystint reads fs and ss")
         region = np.zeros(found.shape, dtype=bool)
         region[bad["min_ss"] : bad["max_ss"] + 1, bad["min_fs"] : bad["max_fs"] + 1] = True
         if bad["panel"]:

@@ -18,9 +18,7 @@ from crystint.model.geometry import Geometry
 
 __all__ = ["read_geometry", "write_geometry"]
 
-_KNOWN = (
-    "PONI (.poni), CrystFEL (.geom), crystint's own .json, CBF with a header, NXmx or DECTRIS HDF5 masters"
-)
+_KNOWN = "PONI (.poni), CrystFEL (.geom), crystint's own .json, CBF with a header, NXmx or DECTRIS HDF5 masters"
 
 
 def read_geometry(
@@ -73,9 +71,7 @@ def _from_frames(path: Path, shape: tuple[int, int] | None, beam_outside: bool) 
         with open_frames(path) as frames:
             found = frames.read_geometry(beam_outside=beam_outside)
     if found is None:
-        raise GeometryError(
-            f"{path} does not tell beam centre, distance and pixel size; give another geometry file"
-        )
+        raise GeometryError(f"{path} does not tell beam centre, distance and pixel size; give another geometry file")
     return found
 
 
@@ -85,9 +81,7 @@ def _from_json(path: Path, beam_outside: bool) -> Geometry:
     except ValueError as error:
         raise FileError(f"{path} is no JSON: {error}") from None
     if not isinstance(values, dict):
-        raise GeometryError(
-            f"{path} holds no geometry: expected an object with shape, pixel_size, distance, ..."
-        )
+        raise GeometryError(f"{path} holds no geometry: expected an object with shape, pixel_size, distance, ...")
     try:
         return Geometry.from_dict(values | ({"beam_outside": True} if beam_outside else {}))
     except GeometryError as error:

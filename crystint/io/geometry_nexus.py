@@ -68,9 +68,7 @@ def nexus_geometry(
     try:
         from_axes = _from_axes(file, detector, shape, wavelength)
         plain = (
-            None
-            if from_axes is not None and _tilted(from_axes)
-            else _plain(detector, shape, wavelength, beam_outside)
+            None if from_axes is not None and _tilted(from_axes) else _plain(detector, shape, wavelength, beam_outside)
         )
         if plain is not None:
             return replace(plain, polarization=polarization)

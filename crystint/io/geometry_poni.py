@@ -40,17 +40,14 @@ def read_poni(path: Path, shape: tuple[int, int] | None, beam_outside: bool) -> 
         told = values.get("wavelength", "")
         wavelength = float(told) * 1e10 if told and told.lower() != "none" else None
     except (KeyError, ValueError) as error:
-        raise GeometryError(
-            f"{path}: a PONI file needs distance, poni1 and poni2 as numbers ({error})"
-        ) from None
+        raise GeometryError(f"{path}: a PONI file needs distance, poni1 and poni2 as numbers ({error})") from None
     if values.get("parallax", "").lower() == "true":
         raise GeometryError(f"{path} asks for the parallax correction, which crystint does not have")
     detector_shape, pixel, orientation = _detector(path, values)
     found_shape = detector_shape or shape
     if found_shape is None:
         raise GeometryError(
-            f"{path} does not tell the detector's shape; give the shape (slow, fast), "
-            "or max_shape in Detector_config"
+            f"{path} does not tell the detector's shape; give the shape (slow, fast), or max_shape in Detector_config"
         )
     try:
         if orientation == 3:
@@ -123,9 +120,7 @@ def _detector(path: Path, values: dict[str, str]) -> tuple[tuple[int, int] | Non
     if orientation not in (1, 2, 3, 4):
         raise GeometryError(f"{path}: the detector's orientation is {orientation}, expected 1 to 4")
     if values.get("splinefile", "none").lower() != "none" or config.get("splineFile"):
-        raise GeometryError(
-            f"{path}: the detector has a distortion spline; crystint takes flat, regular detectors"
-        )
+        raise GeometryError(f"{path}: the detector has a distortion spline; crystint takes flat, regular detectors")
     if name.lower() in ("detector", "none", "") or ("pixel1" in config and "max_shape" in config):
         if not config.get("pixel1") or not config.get("pixel2"):
             raise GeometryError(f"{path} does not tell the pixel size of its detector")
@@ -136,28 +131,21 @@ def _detector(path: Path, values: dict[str, str]) -> tuple[tuple[int, int] | Non
     return shape, pixel, orientation
 
 
-def _named(
-    path: Path, name: str, config: dict[str, Any]
-) -> tuple[tuple[int, int] | None, tuple[float, float]]:
+def _named(path: Path, name: str, config: dict[str, Any]) -> tuple[tuple[int, int] | None, tuple[float, float]]:
     """Shape and pixel size of a detector that pyFAI knows by name."""
     try:
         from pyFAI.detectors import detector_factory
     except ImportError:
         raise GeometryError(
-            f"{path} names the detector {name}, which pyFAI knows and crystint does not: "
-            "pip install 'crystint[pyfai]'"
+            f"{path} names the detector {name}, which pyFAI knows and crystint does not: pip install 'crystint[pyfai]'"
         ) from None
     try:
-        detector = detector_factory(
-            name, {key: value for key, value in config.items() if value is not None} or None
-        )
+        detector = detector_factory(name, {key: value for key, value in config.items() if value is not None} or None)
     except Exception as error:  # pyFAI raises RuntimeError, TypeError and others here
         raise GeometryError(f"{path}: pyFAI does not know the detector {name} as given ({error})") from error
     pixel = detector.pixel1, detector.pixel2
     if not (getattr(detector, "IS_FLAT", True) and getattr(detector, "uniform_pixel", True)):
-        raise GeometryError(
-            f"{path}: {name} is not one flat grid of equal pixels; crystint takes flat detectors"
-        )
+        raise GeometryError(f"{path}: {name} is not one flat grid of equal pixels; crystint takes flat detectors")
     if not pixel[0] or not pixel[1]:
         raise GeometryError(f"{path} does not tell the pixel size of the detector {name}")
     shape = detector.max_shape or getattr(detector, "shape", None)

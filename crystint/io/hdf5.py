@@ -79,9 +79,7 @@ def group(parent: h5py.Group, name: str, nx_class: str, **attributes: Any) -> h5
     return made
 
 
-def put(
-    parent: h5py.Group, name: str, value: Any, units: str | None = None, **attributes: Any
-) -> h5py.Dataset:
+def put(parent: h5py.Group, name: str, value: Any, units: str | None = None, **attributes: Any) -> h5py.Dataset:
     """A small dataset with its unit; text becomes variable-length UTF-8."""
     made = parent.create_dataset(name, data=value)
     if units is not None:
@@ -91,9 +89,7 @@ def put(
     return made
 
 
-def process(
-    parent: h5py.Group, name: str, configuration: Mapping[str, Any], made_by: Mapping[str, Any]
-) -> None:
+def process(parent: h5py.Group, name: str, configuration: Mapping[str, Any], made_by: Mapping[str, Any]) -> None:
     """A NXprocess group: the program, its version and the date of `made_by`, and `configuration` as JSON
     text."""
     step = group(parent, name, "NXprocess")

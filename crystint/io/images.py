@@ -21,9 +21,7 @@ from crystint.model.geometry import Geometry
 
 __all__ = ["ArrayReader", "ImageReader", "NumpyReader", "count_pages"]
 
-_WRONG = re.compile(
-    r"incomplete|truncat|corrupt|mismatch|no tiff reader|too short|unexpected end", re.IGNORECASE
-)
+_WRONG = re.compile(r"incomplete|truncat|corrupt|mismatch|no tiff reader|too short|unexpected end", re.IGNORECASE)
 
 
 class _Listener(logging.Handler):
@@ -106,9 +104,7 @@ class ImageReader:
                 damage = next((line for line in heard if _WRONG.search(line)), None)
                 if damage is not None or index is not None:
                     raise FileError(f"{where} is damaged or truncated: {damage or error}") from error
-                raise FileError(
-                    f"{where} is of unknown kind or damaged; crystint reads {READABLE}"
-                ) from error
+                raise FileError(f"{where} is of unknown kind or damaged; crystint reads {READABLE}") from error
         damage = next((line for line in heard if _WRONG.search(line)), None)
         if damage is not None:
             raise FileError(f"{where} is damaged or truncated: {damage}")

@@ -103,7 +103,5 @@ def _two_dimensional(values: NDArray[Any], name: str) -> NDArray[np.uint32]:
     if values.ndim == 3 and len(values) == 1:
         values = values[0]
     if values.ndim != 2 or values.dtype.kind not in "biuf":
-        raise FileError(
-            f"{name} is {values.dtype} of shape {values.shape}, expected a mask (slow, fast) of numbers"
-        )
+        raise FileError(f"{name} is {values.dtype} of shape {values.shape}, expected a mask (slow, fast) of numbers")
     return combine_masks(values, shape=(values.shape[0], values.shape[1]))

@@ -86,9 +86,7 @@ def length(group: h5py.Group, key: str) -> float | None:
     if found is None or not math.isfinite(found.value):
         return None
     if found.unit and found.metres is None:
-        raise GeometryError(
-            f"{group.name}/{key} is in {found.unit!r}, expected a unit of length such as m or mm"
-        )
+        raise GeometryError(f"{group.name}/{key} is in {found.unit!r}, expected a unit of length such as m or mm")
     return found.value if found.metres is None else found.metres
 
 

@@ -154,9 +154,7 @@ def read_cxi(path: Path) -> PeakList:
     with open_hdf5(path) as file:
         result = file.get("entry_1/result_1")
         if not isinstance(result, h5py.Group) or not {"nPeaks", "peakXPosRaw", "peakYPosRaw"} <= set(result):
-            raise FileError(
-                f"{path} holds no peak list: /entry_1/result_1 with nPeaks, peakXPosRaw, peakYPosRaw"
-            )
+            raise FileError(f"{path} holds no peak list: /entry_1/result_1 with nPeaks, peakXPosRaw, peakYPosRaw")
         counts: NDArray[np.int64] = result["nPeaks"][()].astype(np.int64)
         peaks = empty_peaks(int(counts.sum()))
         peaks["d"] = np.nan

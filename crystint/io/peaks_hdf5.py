@@ -60,9 +60,7 @@ def write_hdf5(
         if geometry is not None:
             put(entry, "geometry", json.dumps(geometry.to_dict()), type="text/json")
         if sources is not None:
-            put(
-                entry, "source_file", np.array([source.file for source in sources], dtype=h5py.string_dtype())
-            )
+            put(entry, "source_file", np.array([source.file for source in sources], dtype=h5py.string_dtype()))
             put(entry, "source_index", np.array([source.index for source in sources], dtype=np.int64))
         process(entry, "process", provenance, provenance)
 

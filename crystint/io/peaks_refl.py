@@ -144,9 +144,7 @@ def _pack(value: Any) -> bytes:
     if isinstance(value, list):
         return bytes([0x90 | len(value)]) + b"".join(map(_pack, value))
     if isinstance(value, dict):
-        return (
-            b"\xde" + struct.pack(">H", len(value)) + b"".join(_pack(k) + _pack(v) for k, v in value.items())
-        )
+        return b"\xde" + struct.pack(">H", len(value)) + b"".join(_pack(k) + _pack(v) for k, v in value.items())
     raise TypeError(f"cannot pack {type(value).__name__}")
 
 

@@ -50,8 +50,7 @@ class SparseFile:
         data, own = self._file[ENTRY]["sparse_frames"], self._file[ENTRY]["crystint"]
         if own.attrs["format"] > FORMAT:
             raise FileError(
-                f"{self.path} has the format {own.attrs['format']}, "
-                f"this crystint knows up to {FORMAT}: update crystint"
+                f"{self.path} has the format {own.attrs['format']}, this crystint knows up to {FORMAT}: update crystint"
             )
         self._role_ptr = self._pointer(own, "role_ptr")
         if "index_delta" in data:

@@ -175,14 +175,10 @@ class Peaks:
     )
 
     def __init__(self, entry: h5py.Group, name: str) -> None:
-        made = group(
-            entry, name, "NXdata", signal="nPeaks", convention="the centre of the first pixel is (0, 0)"
-        )
+        made = group(entry, name, "NXdata", signal="nPeaks", convention="the centre of the first pixel is (0, 0)")
         self._counts = Growing(made, "nPeaks", np.int32, chunk=1024)
         self._padded = [
-            made.create_dataset(
-                table, (0, 1), np.float32, maxshape=(None, None), chunks=(16, 128), **packed()
-            )
+            made.create_dataset(table, (0, 1), np.float32, maxshape=(None, None), chunks=(16, 128), **packed())
             for table, _, _ in self._tables
         ]
         columns = group(made, "columns", "NXcollection", convention=POSITION)

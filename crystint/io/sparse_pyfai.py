@@ -115,10 +115,7 @@ class PyfaiSparseFile(SparseFile):
     def provenance(self) -> dict[str, Any]:
         """How the file was made, as far as pyFAI recorded it."""
         step = self._own.get("sparsify", {})
-        found = {
-            name: str(step[name].asstr()[()]) if name in step else ""
-            for name in ("program", "version", "date")
-        }
+        found = {name: str(step[name].asstr()[()]) if name in step else "" for name in ("program", "version", "date")}
         command = str(step["argv"].asstr()[()]).split() if "argv" in step and step["argv"].shape == () else []
         return {**found, "command": command, "inputs": [], "settings": self._configuration}
 
@@ -168,12 +165,8 @@ class PyfaiSparseFile(SparseFile):
         if np.allclose(stored, right, rtol=_TOLERANCE):
             return stored
         at = np.unravel_index(np.argmin(polarization), self.shape)
-        power = (
-            math.log(stored[at] / right[at]) / math.log(polarization[at]) if polarization[at] < 0.999 else 0.0
-        )
-        known = round(power) >= 1 and np.allclose(
-            stored, right * polarization ** round(power), rtol=_TOLERANCE
-        )
+        power = math.log(stored[at] / right[at]) / math.log(polarization[at]) if polarization[at] < 0.999 else 0.0
+        known = round(power) >= 1 and np.allclose(stored, right * polarization ** round(power), rtol=_TOLERANCE)
         warnings.warn(
             f"{self.path}: the stored normalization does not fit the stored geometry"
             + (

@@ -106,9 +106,7 @@ class SparseWriter:
                 self._peaks.flush()
         return None
 
-    def write(
-        self, sparse: SparseFrame, peaks: PeakList | None = None, frame: NDArray[Any] | None = None
-    ) -> None:
+    def write(self, sparse: SparseFrame, peaks: PeakList | None = None, frame: NDArray[Any] | None = None) -> None:
         """Append a frame.
 
         Parameters
@@ -160,9 +158,7 @@ class SparseWriter:
         if sparse.value.dtype != self._dtype:
             raise DTypeError(f"the sparse frame is {sparse.value.dtype}, the file {self._dtype}")
         if self._written and sparse.error_model != self._model:
-            raise SettingError(
-                f"the sparse frame has the error model {sparse.error_model!r}, the file {self._model!r}"
-            )
+            raise SettingError(f"the sparse frame has the error model {sparse.error_model!r}, the file {self._model!r}")
 
     def _start(self, first: SparseFrame | None) -> None:
         """Write what all frames share; the mask that FabIO sees is that of the first frame."""

@@ -142,10 +142,7 @@ def _defaults(file: h5py.File) -> Iterator[str]:
 
 
 def _kind(group: h5py.Group, key: str) -> str:
-    if (
-        not isinstance(group.get(key, getlink=True), h5py.HardLink)
-        or group.get(key, getclass=True) is not h5py.Group
-    ):
+    if not isinstance(group.get(key, getlink=True), h5py.HardLink) or group.get(key, getclass=True) is not h5py.Group:
         return ""
     return _text(group[key].attrs.get("NX_class")) or ""
 

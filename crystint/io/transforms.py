@@ -28,9 +28,7 @@ def rotation(vector: NDArray[np.float64], angle: float, offset: NDArray[np.float
     return found
 
 
-def translation(
-    vector: NDArray[np.float64], length: float, offset: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def translation(vector: NDArray[np.float64], length: float, offset: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shift by `length` along `vector` and by `offset`; [4, 4]."""
     found = np.eye(4)
     found[:3, 3] = offset + (length * unit(vector) if length else 0.0)

@@ -74,9 +74,7 @@ class Geometry:
             hint = " Swapped it would lie inside: is it given as (fast, slow)?"
         else:
             for unit, size in (("mm", 1e-3), ("um", 1e-6), ("m", 1.0)):
-                places = [
-                    c * size / p / n for c, p, n in zip(center, self.pixel_size, self.shape, strict=True)
-                ]
+                places = [c * size / p / n for c, p, n in zip(center, self.pixel_size, self.shape, strict=True)]
                 if all(0.25 < place < 0.75 for place in places):
                     hint = f" The numbers look like {unit}; they must be pixels."
                     break
@@ -133,9 +131,7 @@ class Geometry:
         known = dict(values)
         panels = known.pop("panels", None)
         try:
-            return cls(
-                **known, panels=None if panels is None else tuple(Panel.from_dict(panel) for panel in panels)
-            )
+            return cls(**known, panels=None if panels is None else tuple(Panel.from_dict(panel) for panel in panels))
         except TypeError as error:
             raise GeometryError(f"not the fields of a geometry: {error}") from error
 
@@ -221,9 +217,7 @@ class Geometry:
 
     def _known_wavelength(self, what: str) -> float:
         if self.wavelength is None:
-            raise GeometryError(
-                f"{what} needs a wavelength, and this geometry has none: give wavelength= in angstrom"
-            )
+            raise GeometryError(f"{what} needs a wavelength, and this geometry has none: give wavelength= in angstrom")
         return self.wavelength
 
     def solid_angle(self) -> NDArray[np.float64]:

@@ -66,10 +66,7 @@ class Panel:
         """x, y, z in m of positions in px of the frame; float64 [3, ...]."""
         slow, fast = slow - self.slow[0], fast - self.fast[0]
         return np.stack(
-            [
-                o + s * slow + f * fast
-                for o, s, f in zip(self.origin, self.slow_vector, self.fast_vector, strict=True)
-            ]
+            [o + s * slow + f * fast for o, s, f in zip(self.origin, self.slow_vector, self.fast_vector, strict=True)]
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,9 +91,7 @@ def rotation_matrix(rotation: _Vector) -> NDArray[np.float64]:
 
 def panel_corners(shape: tuple[int, int], panels: tuple[Panel, ...] | None) -> Iterator[tuple[float, float]]:
     """(slow, fast) px of the centres of the corner pixels of the frame, or of every panel."""
-    ranges = (
-        [((0, shape[0]), (0, shape[1]))] if panels is None else [(panel.slow, panel.fast) for panel in panels]
-    )
+    ranges = [((0, shape[0]), (0, shape[1]))] if panels is None else [(panel.slow, panel.fast) for panel in panels]
     for slow, fast in ranges:
         for at_slow in (slow[0] + 0.5, slow[1] - 0.5):
             for at_fast in (fast[0] + 0.5, fast[1] - 0.5):
@@ -140,15 +135,11 @@ def check_geometry(geometry: Any) -> dict[str, Any]:
     except (TypeError, ValueError):
         shape, whole = (), ()
     if len(whole) != 2 or whole != shape or min(whole) < 1:
-        raise GeometryError(
-            f"shape is {geometry.shape!r}, expected two whole numbers above 0, (slow, fast) pixels"
-        )
+        raise GeometryError(f"shape is {geometry.shape!r}, expected two whole numbers above 0, (slow, fast) pixels")
     found["shape"] = whole
     found["pixel_size"] = _numbers("pixel_size", geometry.pixel_size, 2)
     if min(found["pixel_size"]) <= 0.0:
-        raise GeometryError(
-            f"pixel_size is {geometry.pixel_size!r}, expected two numbers above 0, (slow, fast) in m"
-        )
+        raise GeometryError(f"pixel_size is {geometry.pixel_size!r}, expected two numbers above 0, (slow, fast) in m")
     found["distance"] = _number("distance", geometry.distance, "m")
     found["beam_center"] = _numbers("beam_center", geometry.beam_center, 2)
     found["rotation"] = _numbers("rotation", geometry.rotation, 3)
@@ -168,7 +159,5 @@ def check_geometry(geometry: Any) -> dict[str, Any]:
             raise GeometryError("panels is empty, expected at least one panel, or None for one flat detector")
         for panel in panels:
             if panel.slow[1] > whole[0] or panel.fast[1] > whole[1]:
-                raise GeometryError(
-                    f"panel slow {panel.slow}, fast {panel.fast} leaves the frame of {whole} pixels"
-                )
+                raise GeometryError(f"panel slow {panel.slow}, fast {panel.fast} leaves the frame of {whole} pixels")
     return found

@@ -30,9 +30,7 @@ def plot_comparison(comparison: Comparison, *, title: str | None = None) -> Figu
         raise ShapeError("the comparison holds no frame, expected one or more")
     with style():
         figure = new_figure(13.2, 7.4)
-        grid = figure.add_gridspec(
-            2, 3, left=0.06, right=0.98, top=0.84, bottom=0.08, hspace=0.42, wspace=0.26
-        )
+        grid = figure.add_gridspec(2, 3, left=0.06, right=0.98, top=0.84, bottom=0.08, hspace=0.42, wspace=0.26)
         panels = [figure.add_subplot(grid[i, j]) for i in range(2) for j in range(3)]
         _draw_bias(panels[0], comparison)
         _draw_variance(panels[1], comparison)

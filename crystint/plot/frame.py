@@ -228,9 +228,7 @@ def _best(peaks: PeakList | None, shape: tuple[int, ...], count: int = 6) -> Pea
     key = np.where(np.isfinite(peaks["snr"]) & (peaks["snr"] > 0), peaks["snr"], 0.0)
     if not key.any():
         key = np.nan_to_num(peaks["intensity"])
-    inside = (
-        (peaks["slow"] >= 0) & (peaks["slow"] < shape[0]) & (peaks["fast"] >= 0) & (peaks["fast"] < shape[1])
-    )
+    inside = (peaks["slow"] >= 0) & (peaks["slow"] < shape[0]) & (peaks["fast"] >= 0) & (peaks["fast"] < shape[1])
     good = np.flatnonzero((peaks["flags"] == 0) & inside)
     chosen: PeakList = peaks[good[np.argsort(-key[good], kind="stable")[:count]]]
     return chosen

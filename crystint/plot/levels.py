@@ -44,9 +44,7 @@ _SPACINGS = np.array(
 _ANGLES = np.array([factor * power for power in (0.01, 0.1, 1, 10) for factor in (1, 2, 3, 4, 5, 6, 8, 10)])
 
 
-def ring_levels(
-    geometry: Geometry, count: int = 5
-) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+def ring_levels(geometry: Geometry, count: int = 5) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
     """A map of the detector, the values of it at which to draw rings, and what to write on them.
 
     Returns
@@ -70,9 +68,7 @@ def ring_levels(
     return values, nice[inside], [names[i] for i in inside]
 
 
-def label_place(
-    points: NDArray[Any], shape: tuple[int, int], beam: tuple[float, float]
-) -> tuple[float, float] | None:
+def label_place(points: NDArray[Any], shape: tuple[int, int], beam: tuple[float, float]) -> tuple[float, float] | None:
     """(fast, slow) of the point of a ring [n, 2] most to the upper right of the beam, not near a border."""
     margin = 0.03 * min(shape)
     inside = (points[:, 0] > margin) & (points[:, 0] < shape[1] - 2 * margin)

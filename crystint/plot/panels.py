@@ -28,9 +28,7 @@ def draw_closeup(axes: Axes, frame: NDArray[Any], bad: NDArray[np.bool_], peak: 
     low = min(np.nanmin(image), high - 1) if np.isfinite(image).any() else 0.0
     extent = (columns.start, columns.stop, rows.stop, rows.start)
     norm = PowerNorm(0.5, low, high, clip=True)
-    axes.imshow(
-        np.ma.masked_invalid(image), cmap=frame_colours(), norm=norm, extent=extent, interpolation="nearest"
-    )
+    axes.imshow(np.ma.masked_invalid(image), cmap=frame_colours(), norm=norm, extent=extent, interpolation="nearest")
     for turn in np.radians([0, 90, 180, 270]):
         tick = np.array([1.6, 3.8])
         axes.plot(
@@ -39,19 +37,11 @@ def draw_closeup(axes: Axes, frame: NDArray[Any], bad: NDArray[np.bool_], peak: 
             color=ACCENT,
             linewidth=1.1,
         )
-    axes.set(
-        xticks=[], yticks=[], xlim=(column - reach, column + reach + 1), ylim=(row + reach + 1, row - reach)
-    )
+    axes.set(xticks=[], yticks=[], xlim=(column - reach, column + reach + 1), ylim=(row + reach + 1, row - reach))
     axes.set_facecolor("#f3f4f6")
-    d = (
-        f"{peak['d']:.2f} Å"
-        if np.isfinite(peak["d"]) and peak["d"] > 0
-        else f"{peak['slow']:.0f}, {peak['fast']:.0f}"
-    )
+    d = f"{peak['d']:.2f} Å" if np.isfinite(peak["d"]) and peak["d"] > 0 else f"{peak['slow']:.0f}, {peak['fast']:.0f}"
     strength = (
-        f"I/σ {peak['snr']:.0f}"
-        if np.isfinite(peak["snr"]) and peak["snr"] > 0
-        else f"I {peak['intensity']:.0f}"
+        f"I/σ {peak['snr']:.0f}" if np.isfinite(peak["snr"]) and peak["snr"] > 0 else f"I {peak['intensity']:.0f}"
     )
     axes.set_title(f"{d}   {strength}", fontsize=8, pad=3)
 
@@ -65,9 +55,7 @@ def draw_profile(axes: Axes, background: Background, levels: tuple[NDArray[np.fl
     axes.plot(x, mean, color=BLUE, linewidth=1.2)
     axes.plot([], [], color=BLUE, linewidth=1.2, label="mean")
     axes.fill_between([], [], color=BLUE, alpha=0.18, linewidth=0, label="± spread of one pixel")
-    axes.set(
-        xlabel="q (1/Å)" if by_q else "radius (mm)", ylabel="counts per pixel (normalised)", xlim=(0, x.max())
-    )
+    axes.set(xlabel="q (1/Å)" if by_q else "radius (mm)", ylabel="counts per pixel (normalised)", xlim=(0, x.max()))
     top = float(np.nanmax(mean + std)) if known.any() else 1.0
     positive, floor = mean[known & (mean > 0)], 0.0
     if positive.size and top > 60 * np.percentile(positive, 2):

@@ -104,9 +104,7 @@ def frame_colours() -> Colormap:
     return colours.with_extremes(bad=MASKED)
 
 
-def save_figure(
-    figure: Figure, path: str | PathLike[str], *, overwrite: bool = False, dpi: float = 150
-) -> None:
+def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = False, dpi: float = 150) -> None:
     """Write a figure as PNG, PDF or SVG, by the suffix of `path`. Equal figures give equal bytes: no dates.
 
     Raises

@@ -171,9 +171,7 @@ class Scene:
     def _spoiled(self) -> NDArray[np.intp]:
         places = np.flatnonzero(~self._gaps)
         if self.dead + self.hot > len(places):
-            raise SettingError(
-                f"dead + hot is {self.dead + self.hot}, more than the {len(places)} pixels there are"
-            )
+            raise SettingError(f"dead + hot is {self.dead + self.hot}, more than the {len(places)} pixels there are")
         return np.random.default_rng([self.seed, 0]).choice(places, self.dead + self.hot, replace=False)
 
     @property

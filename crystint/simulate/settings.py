@@ -44,9 +44,7 @@ def check_scene(scene: Scene) -> None:
     elif not isinstance(scene.peaks, Lattice):
         given = np.asarray(scene.peaks, dtype=np.float64)
         if given.size and (given.ndim != 2 or given.shape[1] != 3 or not np.isfinite(given).all()):
-            raise SettingError(
-                f"peaks is an array {given.shape}, expected finite [n, 3]: slow, fast, intensity"
-            )
+            raise SettingError(f"peaks is an array {given.shape}, expected finite [n, 3]: slow, fast, intensity")
     for name in ("intensity", "width"):
         if not 0 < getattr(scene, name) < np.inf:
             raise wrong(name, "a number above 0")
@@ -65,6 +63,4 @@ def check_scene(scene: Scene) -> None:
         raise wrong("readout_noise", f"0 for {dtype} frames: only float frames hold it")
     needs_q = scene.falloff is not None or bool(scene.rings) or isinstance(scene.peaks, Lattice)
     if (needs_q or callable(scene.background)) and scene.geometry.wavelength is None:
-        raise GeometryError(
-            "wavelength is None, expected angstrom: rings, fall-off and lattice are laid out in q"
-        )
+        raise GeometryError("wavelength is None, expected angstrom: rings, fall-off and lattice are laid out in q")
