@@ -13,10 +13,16 @@ import sys
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sybil import Example, Sybil
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+try:
+    from sybil import Sybil
+    from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+except ImportError:
+    Sybil = None
+
+if TYPE_CHECKING:
+    from sybil import Example
 
 _ROOT = Path(__file__).resolve().parent
 _FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
@@ -61,13 +67,19 @@ def _console(example: Example) -> str | None:
     return None
 
 
-pytest_collect_file = Sybil(
-    parsers=[
-        PythonCodeBlockParser(doctest_optionflags=_FLAGS),
-        CodeBlockParser(language="console", evaluator=_console),
-        SkipParser(),
-    ],
-    patterns=["README.md", "docs/*.md", "docs/*/*.md"],
-    setup=_enter,
-    teardown=_leave,
-).pytest()
+if Sybil is not None:
+    pytest_collect_file = Sybil(
+        parsers=[
+            PythonCodeBlockParser(doctest_optionflags=_FLAGS),
+            CodeBlockParser(language="console", evaluator=_console),
+            SkipParser(),
+        ],
+        patterns=["README.md", "docs/*.md", "docs/*/*.md"],
+        setup=_enter,
+        teardown=_leave,
+    ).pytest()
+
+
+def pytest_report_header() -> list[str]:
+    """Say so when the examples are left out."""
+    return [] if Sybil is not None else ["sybil is not installed: the examples of README.md and docs/ are not run"]

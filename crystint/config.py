@@ -97,7 +97,8 @@ class Settings(BaseModel):
     normalization: tuple[Path, ...] = Field(default=(), description="further factors per pixel, divided out")
     solid_angle: bool = Field(default=True, description="divide by the solid angle of each pixel")
     saturation: Literal["file", "none"] | _Positive = Field(
-        default="file", description="counts above which a pixel is unusable; file = what the file says"
+        default="file",
+        description="largest valid counts; pixels above it are signal, never background; file = what the file says",
     )
 
     rings: int = Field(default=1000, ge=1, le=65534, description="number of resolution rings")

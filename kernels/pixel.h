@@ -8,7 +8,7 @@
 #define PIXEL_H
 
 /* A pixel of this frame that holds a measurement: not the all-ones value, not negative, not NaN or infinite. */
-inline int usable(const PIXEL_T raw)
+static inline int usable(const PIXEL_T raw)
 {
 #if PIXEL_KIND == 0
     return raw != (PIXEL_T)~(PIXEL_T)0;

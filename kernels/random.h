@@ -5,7 +5,7 @@
 #ifndef RANDOM_H
 #define RANDOM_H
 
-inline uint4 philox(uint4 counter, uint2 key)
+static inline uint4 philox(uint4 counter, uint2 key)
 {
     for (int round = 0; round < 10; round++) {
         const uint high0 = mul_hi(0xD2511F53u, counter.x), low0 = 0xD2511F53u * counter.x;
@@ -17,19 +17,19 @@ inline uint4 philox(uint4 counter, uint2 key)
 }
 
 /* Uniform in (0, 1), 24 bits. */
-inline float uniform_number(const uint bits)
+static inline float uniform_number(const uint bits)
 {
     return ((bits >> 8) + 0.5f) * 5.9604644775390625e-8f;
 }
 
 /* Standard normal (Box & Muller 1958). */
-inline float normal_number(const uint a, const uint b)
+static inline float normal_number(const uint a, const uint b)
 {
     return sqrt(-2.0f * log(uniform_number(a))) * cospi(2.0f * uniform_number(b));
 }
 
 /* Poisson of this mean: by inversion, and from 40 on from a normal number with the first Cornish-Fisher term. */
-inline float poisson_number(const float mean, const uint4 bits)
+static inline float poisson_number(const float mean, const uint4 bits)
 {
     if (!(mean > 0.0f)) return 0.0f;
     if (mean >= 40.0f) {

@@ -30,13 +30,13 @@
 #define BLOCK 64
 #define MOMENTS 5
 
-inline float chauvenet(const float n)
+static inline float chauvenet(const float n)
 {
     return n < 3.0f ? INFINITY : sqrt(2.0f * log(n * 0.3989422804f));
 }
 
 /* Sort sample[SAMPLE] upwards, all work-items together (bitonic network). */
-inline void sort_sample(__local float *sample)
+static inline void sort_sample(__local float *sample)
 {
     for (int size = 2; size <= SAMPLE; size <<= 1)
         for (int stride = size >> 1; stride > 0; stride >>= 1) {
@@ -53,7 +53,7 @@ inline void sort_sample(__local float *sample)
 }
 
 /* Add up one value of every work-item; all receive the sum. */
-inline float group_sum(const float mine, __local float *slot)
+static inline float group_sum(const float mine, __local float *slot)
 {
 #if LOCAL_SIZE == 1
     return mine;

@@ -6,7 +6,7 @@
 #define SELECT_H
 
 /* Append `value` where `chosen`, for all work-items of the group together, in their order; the new length. */
-inline uint append(const int chosen, const uint value, __global uint *list, uint length, __local uint *scan)
+static inline uint append(const int chosen, const uint value, __global uint *list, uint length, __local uint *scan)
 {
 #if LOCAL_SIZE == 1
     if (chosen) list[length++] = value;

@@ -13,7 +13,7 @@
 #define SIGNIFICANCE_H
 
 /* Row of the table between ring centres: linear; an unknown neighbour is left out; unknown in an unknown ring. */
-inline float4 background_at(__global const float4 *table, const float position)
+static inline float4 background_at(__global const float4 *table, const float position)
 {
     const float place = clamp(position, 0.0f, (float)(RINGS - 1));
     const int low = min((int)place, max(RINGS - 2, 0)), high = min(low + 1, RINGS - 1);
@@ -27,13 +27,13 @@ inline float4 background_at(__global const float4 *table, const float position)
 }
 
 /* Variance, in counts^2, that does not come from counting. */
-inline float other_variance(const float4 ring, const float w, const float noise2)
+static inline float other_variance(const float4 ring, const float w, const float noise2)
 {
     return ring.z * w * w + noise2;
 }
 
 /* Counts that are k sigma above the background; a pixel with more is significant. */
-inline float significant_counts(const float4 ring, const float w, const float noise2, const float k,
+static inline float significant_counts(const float4 ring, const float w, const float noise2, const float k,
                                 __global const float *curve)
 {
     const float expected = ring.x * w;
@@ -46,7 +46,7 @@ inline float significant_counts(const float4 ring, const float w, const float no
 }
 
 /* Whether a pixel can be significant at all: cheap, and true for every pixel that is. Not for NaN, nor in an unknown ring. */
-inline int may_be_significant(const float s, const float position, const float w, __global const float *reach)
+static inline int may_be_significant(const float s, const float position, const float w, __global const float *reach)
 {
     const int ring = clamp((int)(position + 0.5f), 0, RINGS - 1);
     return s > reach[ring] * w;

@@ -7,7 +7,7 @@
 /* Largest count c with  n P(N >= c | lambda) >= REACHED: what is clipped above it would have been reached by a fiftieth of
  * a pixel of n. Half a pixel would do to keep a ring from collapsing, but costs the mean 3 % at 0.03 counts.
  * The tail is summed from its far end, so that small probabilities keep their digits. For lambda up to about 100. */
-inline float reached_by_chance(const float lambda, const float n)
+static inline float reached_by_chance(const float lambda, const float n)
 {
     if (!(lambda > 0.0f)) return 0.0f;
     const float log_lambda = log(lambda);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from functools import cache
 from typing import Any
@@ -17,6 +18,8 @@ from crystint.errors import DeviceError
 __all__ = ["Engine", "default_engine"]
 
 _FLAGS = cl.mem_flags
+_ONE_BUILD = threading.Lock()
+"""Warnings are silenced for the whole process, so one kernel is built at a time."""
 
 
 class Engine:
@@ -65,8 +68,8 @@ class Engine:
         if key not in self._kernels:
             options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # compilers of CPUs speak of vectorisation here
+                with _ONE_BUILD, warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # some compilers always have something to say
                     program = cl.Program(self.context, read_kernel(file)).build(options)
             except cl.Error as error:
                 raise DeviceError(f"{file} did not build on {self.device.name}:\n{error}") from None

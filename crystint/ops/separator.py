@@ -21,7 +21,7 @@ from crystint.ops.significant import BLOCK, SignificantPixels
 
 __all__ = ["Separator"]
 
-_VALLEY = 0.9
+_VALLEY = 0.8
 """Two maxima are two spots when the counts between them fall by this many standard deviations ..."""
 _SHARE = 0.25
 """... and by this share of the lower maximum above its background (docs/peaks.md)."""
