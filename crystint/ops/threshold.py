@@ -115,7 +115,7 @@ def reach_of_rings(background: Background, k: float, noise: float, heaviest: flo
 
     def lowest(values: NDArray[np.float64]) -> NDArray[np.float64]:
         around = np.concatenate([[np.nan], values, [np.nan]])
-        return np.fmin(np.fmin(around[:-2], around[2:]), values)
+        return np.asarray(np.fmin(np.fmin(around[:-2], around[2:]), values))
 
     reach = lowest(mean) + 0.999 * lowest(spread)
     reach -= 1e-5 * np.abs(reach)  # float32 must not lose a pixel at its threshold
