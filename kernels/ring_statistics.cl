@@ -36,7 +36,7 @@ static inline float chauvenet(const float n)
 }
 
 /* Sort sample[SAMPLE] upwards, all work-items together (bitonic network). */
-static inline void sort_sample(__local float *sample)
+void sort_sample(__local float *sample)
 {
     for (int size = 2; size <= SAMPLE; size <<= 1)
         for (int stride = size >> 1; stride > 0; stride >>= 1) {
@@ -53,7 +53,7 @@ static inline void sort_sample(__local float *sample)
 }
 
 /* Add up one value of every work-item; all receive the sum. */
-static inline float group_sum(const float mine, __local float *slot)
+float group_sum(const float mine, __local float *slot)
 {
 #if LOCAL_SIZE == 1
     return mine;

@@ -5,8 +5,9 @@
 #ifndef SELECT_H
 #define SELECT_H
 
-/* Append `value` where `chosen`, for all work-items of the group together, in their order; the new length. */
-static inline uint append(const int chosen, const uint value, __global uint *list, uint length, __local uint *scan)
+/* (No `static inline`: PoCL crashes on a barrier in such a function.)
+ * Append `value` where `chosen`, for all work-items of the group together, in their order; the new length. */
+uint append(const int chosen, const uint value, __global uint *list, uint length, __local uint *scan)
 {
 #if LOCAL_SIZE == 1
     if (chosen) list[length++] = value;
