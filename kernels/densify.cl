@@ -6,7 +6,7 @@
  * In        position [pixels]  place between ring centres, NaN = masked
  *           weight   [pixels]  normalization w
  *           dark     [pixels]  dark counts (HAS_DARK)
- *           table    [RINGS]   (mean, phi, additive variance, sem) of each ring
+ *           table    [RINGS]   (mean, phi, spread that is not counting, 0) of each ring
  *           curve, reach, k, noise2   of SNR_pick (significance.h)
  *           marker             what a masked pixel becomes
  *           largest            largest count that may be written
@@ -52,7 +52,7 @@ __kernel void densify(__global const float *position,
     const float w = weight[pixel], expected = ring.x * w;
     float counts = expected;
     if (noisy) {
-        const float variance = ring.y * fmax(expected, 0.0f) + ring.z * w * w, excess = variance - expected;
+        const float variance = ring.y * fmax(expected, 0.0f) + ring.z * ring.z * w * w, excess = variance - expected;
         float modulation = 0.0f; /* variance of the logarithm of the mean */
         if (excess > 1e-3f * expected) modulation = log1p(excess / fmax(expected * expected, 1e-12f));
         for (int trial = 0; trial <= TRIALS; trial++) {

@@ -51,7 +51,7 @@ void find_maxima(__global const PIXEL_T *frame,
         if (pixel < last && !isnan(position[pixel]) && usable(frame[pixel])) {
             const PIXEL_T raw = frame[pixel];
             const float s = COUNTS(raw, dark, pixel), w = weight[pixel];
-            peak = raw > saturation;
+            peak = raw > saturation && !isnan(background_at(table, position[pixel]).x);
             if (!peak && may_be_significant(s, position[pixel], w, reach)) {
                 const float4 ring = background_at(table, position[pixel]);
                 peak = s >= significant_counts(ring, w, noise2, k, curve);

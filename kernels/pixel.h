@@ -2,6 +2,7 @@
  *
  * Defines   PIXEL_T = uchar | ushort | uint | short | int | float
  *           PIXEL_KIND = 0 unsigned | 1 signed | 2 float
+ *           PIXEL_WIDE = 1 for whole numbers of 32 bits, which a float does not hold exactly
  *           HAS_DARK = 0 | 1
  */
 #ifndef PIXEL_H

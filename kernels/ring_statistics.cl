@@ -11,19 +11,21 @@
  *           saturation           largest valid raw value
  *           clip                 threshold t in units of std; 0 = Chauvenet's sqrt(2 ln(n / sqrt(2 pi)))
  *           cycles               0 = no clipping at all
- * Scratch   counts [padded]      float
- * Out       sums   [rings][8]    n, V / Omega, Omega, OmegaOmega, VV azimuthal, V, n of fractional counts,
- *                                azimuthal / Poisson variance of the core of the ring
- * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); POISSON_CLIP = 1: clip with the Poisson spread, 0: azimuthal;
+ * Scratch   above  [padded]      float: s - c w, where c is near the level of the ring
+ * Out       sums   [rings][8]    n, V / Omega - c, Omega, OmegaOmega, VV azimuthal, c, n of counts that are not whole
+ *                                or have a dark subtracted, excess variance (azimuthal / Poisson)
+ * Defines   PIXEL_T, PIXEL_KIND, PIXEL_WIDE, HAS_DARK (pixel.h); POISSON_CLIP = 1: clip with the Poisson spread, 0: azimuthal;
  *           LANES: pixels worked on side by side; LOCAL_SIZE: a power of two
- * Exact     counts are gathered exactly below 2^24; all moments are taken about the mean of the last cycle and added
- *           in blocks, and then the blocks: 1e-5 relative in float32 for any number of pixels. Always in the same order.
+ * Exact     s - c w is exact to 24 bits of the difference, whatever the counts; all moments are taken about the mean of the
+ *           last cycle and added in blocks, then the blocks: 1e-5 relative in float32. Always in the same order.
  * Limits    padded < 2^31
  * Method    Kieffer (2025), J. Appl. Cryst. 58, 138, for clipping, error models and Chauvenet's threshold; the robust start,
  *           the Poisson floor of the upper limit and the moments about the last mean are crystint's (docs/background.md)
  * Oracle    tests/oracles/background.py
  */
+#pragma OPENCL FP_CONTRACT OFF
 #include "pixel.h"
+#include "reduce.h"
 #include "tail.h"
 
 #define SAMPLE 128
@@ -35,39 +37,24 @@ static inline float chauvenet(const float n)
     return n < 3.0f ? INFINITY : sqrt(2.0f * log(n * 0.3989422804f));
 }
 
-/* Sort sample[SAMPLE] upwards, all work-items together (bitonic network). */
-void sort_sample(__local float *sample)
+/* s - c w without losing what the two have in common. */
+static inline float counts_above(const PIXEL_T raw, const float c, const float w, const float dark_counts)
 {
-    for (int size = 2; size <= SAMPLE; size <<= 1)
-        for (int stride = size >> 1; stride > 0; stride >>= 1) {
-            barrier(CLK_LOCAL_MEM_FENCE);
-            for (int i = get_local_id(0); i < SAMPLE / 2; i += LOCAL_SIZE) {
-                const int a = 2 * i - (i & (stride - 1)), b = a + stride;
-                const float x = sample[a], y = sample[b];
-                const int upwards = (a & size) == 0;
-                sample[a] = upwards ? fmin(x, y) : fmax(x, y);
-                sample[b] = upwards ? fmax(x, y) : fmin(x, y);
-            }
-        }
-    barrier(CLK_LOCAL_MEM_FENCE);
+#if PIXEL_WIDE
+    const float high = (float)raw, low = (float)((long)raw - (long)high);
+    const float product = c * w, rest = fma(c, w, -product);
+    return (high - product) + (low - rest) - dark_counts;
+#else
+    return fma(-c, w, (float)raw) - dark_counts;
+#endif
 }
 
-/* Add up one value of every work-item; all receive the sum. */
-float group_sum(const float mine, __local float *slot)
+/* Normalized counts of a place of the ring; infinite where there is no measurement. */
+static inline float value_at(__global const PIXEL_T *frame, __global const int *order, __global const float *weight,
+                             __global const float *dark, const PIXEL_T saturation, const int k)
 {
-#if LOCAL_SIZE == 1
-    return mine;
-#else
-    const int me = get_local_id(0);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    slot[me] = mine;
-    for (int half_size = LOCAL_SIZE / 2; half_size > 0; half_size >>= 1) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (me < half_size) slot[me] += slot[me + half_size];
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    return slot[0];
-#endif
+    const PIXEL_T raw = frame[order[k]];
+    return usable(raw) && raw <= saturation ? COUNTS(raw, dark, k) / weight[k] : INFINITY;
 }
 
 __kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
@@ -79,25 +66,60 @@ void ring_statistics(__global const PIXEL_T *frame,
                      const PIXEL_T saturation,
                      const float clip,
                      const int cycles,
-                     __global float *counts,
+                     __global float *above,
                      __global float *sums)
 {
     __local float sample[SAMPLE];
     __local float slot[LOCAL_SIZE];
-    __local float guess[4]; /* level, lower limit, upper limit, upper limit in counts */
+    __local float guess[4];
     const int ring = get_group_id(0), me = get_local_id(0);
     const int first = start[ring], last = start[ring + 1];
+    int length = last - first; /* without the padding */
+    while (length > 0 && order[first + length - 1] < 0) length--;
 
-    /* 1. Gather. NaN marks what is no measurement. */
-    float my_n = 0.0f, my_length = 0.0f, my_weight = 0.0f, my_heaviest = 0.0f, my_fractions = 0.0f;
+    /* 1. A sample, spread evenly over the ring, and its median. */
+    for (int i = me; i < SAMPLE; i += LOCAL_SIZE) {
+        const int k = length <= SAMPLE ? i : (int)(((long)i * length) / SAMPLE);
+        sample[i] = k < length ? value_at(frame, order, weight, dark, saturation, first + k) : INFINITY;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (me == 0) {
+        int found = 0;
+        for (int i = 0; i < SAMPLE; i++) found += sample[i] < INFINITY;
+        if (found < 32 && length > SAMPLE) { /* mostly unusable: take the first that are not */
+            found = 0;
+            for (int k = first; k < first + length && found < SAMPLE; k++) {
+                const float v = value_at(frame, order, weight, dark, saturation, k);
+                if (v < INFINITY) sample[found++] = v;
+            }
+            for (int i = found; i < SAMPLE; i++) sample[i] = INFINITY;
+        }
+        guess[0] = found;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    const int known = guess[0];
+    if (known == 0) { /* the same for all work-items */
+        for (int i = me; i < 8; i += LOCAL_SIZE) sums[8 * ring + i] = 0.0f;
+        return;
+    }
+    sort_together(sample, SAMPLE);
+    const float median = sample[(known - 1) / 2];
+    const float c = fabs(median) < 10.0f ? 0.0f : median; /* small counts are exact as they are */
+
+    /* 2. Gather. NaN marks what is no measurement. */
+    float my_n = 0.0f, my_weight = 0.0f, my_heaviest = 0.0f, my_fractions = 0.0f;
     for (int k = first + me * LANES; k < last; k += LOCAL_SIZE * LANES) {
         for (int lane = 0; lane < LANES; lane++) {
             const int pixel = order[k + lane];
             const PIXEL_T raw = pixel < 0 ? 0 : frame[pixel];
             const int good = pixel >= 0 && usable(raw) && raw <= saturation;
             const float w = weight[k + lane];
-            counts[k + lane] = good ? COUNTS(raw, dark, k + lane) : NAN;
-            my_length += pixel >= 0 ? 1.0f : 0.0f;
+#if HAS_DARK
+            above[k + lane] = good ? counts_above(raw, c, w, dark[k + lane]) : NAN;
+            my_fractions += good ? 1.0f : 0.0f;
+#else
+            above[k + lane] = good ? counts_above(raw, c, w, 0.0f) : NAN;
+#endif
             my_n += good ? 1.0f : 0.0f;
             my_weight += good ? w : 0.0f;
             my_heaviest = good ? fmax(my_heaviest, w) : my_heaviest;
@@ -107,85 +129,53 @@ void ring_statistics(__global const PIXEL_T *frame,
         }
     }
     const float usable_n = group_sum(my_n, slot);
-    const int length = (int)group_sum(my_length, slot);
     const float mean_weight = group_sum(my_weight, slot) / usable_n;
     const float fractions = group_sum(my_fractions, slot);
-#if LOCAL_SIZE == 1
-    const float heaviest = my_heaviest;
-#else
-    barrier(CLK_LOCAL_MEM_FENCE);
-    slot[me] = my_heaviest;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    float heaviest = 0.0f;
-    for (int i = 0; i < LOCAL_SIZE; i++) heaviest = fmax(heaviest, slot[i]);
-#endif
-    if (usable_n == 0.0f) { /* the same for all work-items */
-        if (me < 8) sums[8 * ring + me] = 0.0f;
-        for (int i = me + LOCAL_SIZE; i < 8; i += LOCAL_SIZE) sums[8 * ring + i] = 0.0f;
-        return;
-    }
+    const float heaviest = group_max(my_heaviest, slot);
     barrier(CLK_GLOBAL_MEM_FENCE);
 
-    /* 2. A robust start from a sample: level, and limits that are wide on purpose. */
-    for (int i = me; i < SAMPLE; i += LOCAL_SIZE) {
-        const int k = length <= SAMPLE ? i : (int)(((long)i * length) / SAMPLE);
-        const float s = k < length ? counts[first + k] : NAN;
-        sample[i] = isnan(s) ? INFINITY : s / weight[first + k];
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    if (me == 0) {
-        int known = 0;
-        for (int i = 0; i < SAMPLE; i++) known += sample[i] < INFINITY;
-        if (known < 32 && known < usable_n) { /* mostly unusable: take the first that are not */
-            known = 0;
-            for (int k = first; k < last && known < SAMPLE; k++)
-                if (!isnan(counts[k])) sample[known++] = counts[k] / weight[k];
-            for (int i = known; i < SAMPLE; i++) sample[i] = INFINITY;
-        }
-        guess[0] = known;
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    const int known = guess[0];
-    sort_sample(sample);
-    const float threshold = clip > 0.0f ? clip : chauvenet(usable_n);
+    /* 3. A robust start: level, and limits that are wide on purpose. */
     if (me == 0) {
         int zeros = 0;
         for (int i = 0; i < known; i++) zeros += sample[i] == 0.0f;
+        const float threshold = clip > 0.0f ? clip : chauvenet(usable_n);
         const float wide = fmax(1.5f * threshold, 3.0f);
-        float level = sample[(known - 1) / 2], spread;
-        float most = 0.0f; /* highest level that the sample allows, for the Poisson floor */
-        if (level == 0.0f && sample[0] == 0.0f) {
+        float level = median, spread;
+        float most = median; /* highest level that the sample allows, for the Poisson floor */
+        if (median == 0.0f && sample[0] == 0.0f) {
             const float rate = -log(zeros / (known + 1.0f));
             level = rate / mean_weight;
             most = (rate + 2.0f * sqrt(rate / known) + 2.0f / known) / mean_weight;
             spread = sqrt(most / mean_weight);
         } else {
-            most = level;
             spread = sqrt(fmax(level, 0.0f) / mean_weight);
 #if !POISSON_CLIP
             spread = fmax(spread, level - sample[(int)(0.16f * (known - 1))]);
 #endif
+#if HAS_DARK
+            spread = fmax(spread, 1.0f / mean_weight); /* whole counts have steps of one */
+#endif
         }
         spread = fmax(spread, 1e-6f * fabs(level)); /* the level itself is always inside */
         const int clipped = cycles > 0 && isfinite(wide);
-        guess[0] = level;
-        guess[1] = clipped ? level - wide * spread : -INFINITY;
-        guess[2] = clipped ? fmax(level, most) + wide * spread : INFINITY;
+        guess[0] = c == 0.0f ? 0.0f : level - c;
+        guess[1] = clipped ? level - c - wide * spread : -INFINITY;
+        guess[2] = clipped ? fmax(level, most) - c + wide * spread : INFINITY;
         guess[3] = most * mean_weight < 10.0f ? reached_by_chance(most * heaviest, usable_n) : -INFINITY;
     }
     barrier(CLK_LOCAL_MEM_FENCE);
-    float mean = guess[0], low = guess[1], high = guess[2], floor_count = guess[3];
+    float mean = guess[0], low = guess[1], high = guess[2], floor_count = guess[3]; /* all but the last less c */
 
-    /* 3. Cycles. All work-items hold the same limits. */
+    /* 4. Cycles. All work-items hold the same limits. */
     float n = 0.0f, omega = 0.0f, omega2 = 0.0f, vv = 0.0f, v = 0.0f;
     for (int cycle = 0; cycle <= cycles; cycle++) {
-        /* Sums of d, w, w^2, d^2, w d with d = s - mean w, about the mean so far. */
+        /* Sums of d, w, w^2, d^2, w d with d = s - (c + mean) w. */
         float sum[MOMENTS][LANES];
         uint number[LANES];
         for (int m = 0; m < MOMENTS; m++)
             for (int lane = 0; lane < LANES; lane++) sum[m][lane] = 0.0f;
         for (int lane = 0; lane < LANES; lane++) number[lane] = 0;
-        const int zero_stays = mean * mean_weight < 10.0f;
+        const int zero_stays = (c + mean) * mean_weight < 10.0f;
 
         for (int from = first + me * LANES; from < last; from += BLOCK * LOCAL_SIZE * LANES) {
             float part[MOMENTS][LANES];
@@ -194,11 +184,12 @@ void ring_statistics(__global const PIXEL_T *frame,
             const int to = min(last, from + BLOCK * LOCAL_SIZE * LANES);
             for (int k = from; k < to; k += LOCAL_SIZE * LANES) {
                 for (int lane = 0; lane < LANES; lane++) {
-                    const float s = counts[k + lane], w = weight[k + lane];
-                    const int below = (s <= high * w) | (s <= floor_count);
-                    const int above = (s >= low * w) | ((s == 0.0f) & zero_stays);
-                    const int in = below & above; /* NaN is in neither */
-                    const float d = in ? fma(-mean, w, s) : 0.0f;
+                    const float a = above[k + lane], w = weight[k + lane];
+                    const float s = fma(c, w, a);
+                    const int below = (a <= high * w) | (s <= floor_count);
+                    const int over = (a >= low * w) | ((s == 0.0f) & zero_stays);
+                    const int in = below & over; /* NaN is in neither */
+                    const float d = in ? fma(-mean, w, a) : 0.0f;
                     const float u = in ? w : 0.0f;
                     number[lane] += in;
                     part[0][lane] += d;
@@ -228,8 +219,8 @@ void ring_statistics(__global const PIXEL_T *frame,
         omega = total[1];
         omega2 = total[2];
         vv = fmax(total[3] - 2.0f * shift * total[4] + shift * shift * total[2], 0.0f);
-        v = fma(mean, total[1], total[0]);
         mean += shift;
+        v = (c + mean) * omega;
         if (same || cycle == cycles) break;
 
 #if POISSON_CLIP
@@ -240,12 +231,16 @@ void ring_statistics(__global const PIXEL_T *frame,
         const float reach = (clip > 0.0f ? clip : chauvenet(n)) * std;
         low = fmax(low, mean - reach);
         high = fmin(high, mean + reach);
-        floor_count = mean * mean_weight < 10.0f ? reached_by_chance(mean * heaviest, n) : -INFINITY;
+        const float level = (c + mean) * mean_weight;
+        floor_count = level < 10.0f ? reached_by_chance((c + mean) * heaviest, n) : -INFINITY;
     }
-    /* 4. The excess variance comes from the core of the ring, within 3 std, where the feet of Bragg peaks that
-     * clipping left do not reach; a Gaussian has 0.9733 of its variance there. Below 2 counts all that is left counts. */
-    float excess = v > 0.0f ? vv / v : 1.0f;
-    if (mean * mean_weight >= 2.0f && n > 0.0f) {
+
+    /* 5. The excess variance. Up to 1.3 it is that of the core of the ring, within 3 std, where the feet of Bragg peaks that
+     * clipping left do not reach (a Gaussian has 0.9733 of its variance there); from 1.7 on, or below 2 counts, that
+     * of all that clipping left. */
+    const float all = v > 0.0f ? vv / v : 1.0f;
+    float excess = all;
+    if ((c + mean) * mean_weight >= 2.0f && n > 0.0f && all < 1.7f) {
         const float reach = 3.0f * sqrt(vv / omega2);
         float squares = 0.0f, weights = 0.0f;
         for (int from = first + me * LANES; from < last; from += BLOCK * LOCAL_SIZE * LANES) {
@@ -254,7 +249,7 @@ void ring_statistics(__global const PIXEL_T *frame,
             const int to = min(last, from + BLOCK * LOCAL_SIZE * LANES);
             for (int k = from; k < to; k += LOCAL_SIZE * LANES) {
                 for (int lane = 0; lane < LANES; lane++) {
-                    const float w = weight[k + lane], d = fma(-mean, w, counts[k + lane]);
+                    const float w = weight[k + lane], d = fma(-mean, w, above[k + lane]);
                     const int in = fabs(d) <= reach * w; /* not for NaN */
                     part[0][lane] += in ? d * d : 0.0f;
                     part[1][lane] += in ? w : 0.0f;
@@ -264,7 +259,8 @@ void ring_statistics(__global const PIXEL_T *frame,
         }
         squares = group_sum(squares, slot);
         weights = group_sum(weights, slot);
-        excess = weights > 0.0f ? squares / (0.9733f * mean * weights) : 1.0f;
+        const float core = weights > 0.0f ? squares / (0.9733f * (c + mean) * weights) : 1.0f;
+        excess = mix(core, all, clamp((all - 1.3f) / 0.4f, 0.0f, 1.0f));
     }
     if (me == 0) {
         __global float *out = sums + 8 * ring;
@@ -273,7 +269,7 @@ void ring_statistics(__global const PIXEL_T *frame,
         out[2] = omega;
         out[3] = omega2;
         out[4] = vv;
-        out[5] = v;
+        out[5] = c;
         out[6] = fractions;
         out[7] = excess;
     }

@@ -1,6 +1,6 @@
 /* significance.h - the background of a pixel and the counts that make it significant.
  *
- * A ring's row of the table is (mean, phi, additive variance, standard error of the mean); NaN = no background.
+ * A ring's row of the table is (mean, phi, spread that does not come from counting, 0); NaN = no background.
  * The curve holds (x - mu) / (1 + sqrt(mu)), where x counts are k sigma above mu by Poisson's law, on a grid of
  * log2(mu). See docs/significance.md; the oracle is tests/oracles/significance.py.
  *
@@ -29,7 +29,7 @@ static inline float4 background_at(__global const float4 *table, const float pos
 /* Variance, in counts^2, that does not come from counting. */
 static inline float other_variance(const float4 ring, const float w, const float noise2)
 {
-    return ring.z * w * w + noise2;
+    return ring.z * ring.z * w * w + noise2;
 }
 
 /* Counts that are k sigma above the background; a pixel with more is significant. */

@@ -88,6 +88,42 @@ def test_counts_of_any_size(engine, rng, model, level):
     compare(separator.background(frame), expected(separator, frame, model))
 
 
+@pytest.mark.parametrize("cycles", [0, 5])
+@pytest.mark.parametrize("level", [2**24, 2**31, 2**32 - 1000])
+def test_a_narrow_spread_at_a_level_that_float32_cannot_hold(engine, rng, level, cycles):
+    separator = Separator(
+        flat_geometry((64, 75)), rings=9, error_model="azimuthal", cycles=cycles, solid_angle=False, engine=engine
+    )
+    frame = (level + rng.integers(0, 300, (64, 75))).astype(np.uint32)
+    found, wanted = separator.background(frame), expected(separator, frame, "azimuthal", None, cycles)
+    assert np.array_equal(found.count, wanted[:, 0])
+    np.testing.assert_allclose(found.mean, wanted[:, 1], rtol=1e-9)
+    np.testing.assert_allclose(found.std, wanted[:, 2], rtol=1e-4)
+
+
+def test_a_frame_of_zeros_has_a_background_of_zero(engine):
+    for model in MODELS:
+        for cycles in (0, 5):
+            separator = Separator(flat_geometry((64, 75)), rings=9, error_model=model, cycles=cycles, engine=engine)
+            found = separator.background(np.zeros((64, 75), np.uint16))
+            assert np.all(found.mean == 0)
+            assert np.all(found.std == 0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize("level", [0.5, 3.0, 100.0])
+def test_a_dark_frame_under_very_few_counts(engine, rng, level, dtype):
+    """The noise of the dark is additive; zero is nothing special after it is subtracted."""
+    shape = (300, 310)
+    separator = Separator(flat_geometry(shape), rings=20, dark=np.full(shape, level), engine=engine)
+    frame = rng.poisson(level + 0.01, shape).astype(dtype)
+    found = separator.background(frame)
+    mean = np.sum(found.mean * found.count) / found.count.sum()
+    assert abs(mean - (frame.mean() - level)) < 0.02 * np.sqrt(level) + 0.005
+    assert len(separator.sparsify(frame).index) < 0.012 * frame.size
+    assert len(separator.peaks(frame)) <= 2
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_rings_of_one_two_and_three_pixels(engine, model):
     """A row of pixels on the beam's height: each ring gets one, two or three of them."""
@@ -232,6 +268,15 @@ def test_excess_variance_is_that_of_the_ring(engine, rng):
     assert np.all(quiet.excess < 1.02)
     restless = rng.poisson(mean * (1 + 0.2 * rng.standard_normal(shape)).clip(0)).astype(np.uint16)
     np.testing.assert_allclose(separator.background(restless).excess[:3], 1 + 0.04 * mean, rtol=0.02)
+
+
+@pytest.mark.parametrize("mean", [1.8, 2.2, 3.0, 10.0])
+def test_excess_variance_of_few_counts_is_that_of_all_pixels(engine, rng, mean):
+    """A negative binomial law with twice the variance of Poisson's."""
+    shape = (600, 610)
+    separator = Separator(flat_geometry(shape), rings=40, solid_angle=False, engine=engine)
+    frame = rng.negative_binomial(mean, 0.5, shape).astype(np.uint16)
+    assert np.median(separator.background(frame).excess) == pytest.approx(2, rel=0.07)
 
 
 def test_excess_variance_is_never_below_that_of_the_counts(engine, rng):

@@ -50,7 +50,7 @@ def grid(shape, pitch, rng):
 def test_peaks_equal_plain_loops(engine, rng, mean, patch):
     shape = (90, 101)
     separator = Separator(flat_geometry(shape, polarization=0.9), rings=8, engine=engine)
-    slow, fast = grid(shape, 13, rng)
+    slow, fast = grid(shape, 15, rng)
     signal = spots(shape, slow, fast, 0.6, 40 + 6 * np.sqrt(mean) * rng.uniform(0.5, 4, len(slow)))
     frame = rng.poisson(mean * separator.rings.weight + signal).astype(np.int32)
     frame[rng.random(shape) < 0.02] = -1
@@ -65,7 +65,7 @@ def test_peaks_equal_plain_loops(engine, rng, mean, patch):
     valid = frame >= 0
     reach = patch // 2
     maxima = oracle.maxima(frame, valid, frame >= above(5.0), frame > above(2.0), 3, reach)
-    assert len(found) > 20
+    assert len(found) > 15
     tops = set(maxima)
     image = background.image() / separator.rings.weight
     phi, sem = (
@@ -73,13 +73,13 @@ def test_peaks_equal_plain_loops(engine, rng, mean, patch):
         for values in (background.excess, background.sem)
     )
     variance = phi * image / separator.rings.weight
-    lonely = [p for p in tops if all(max(abs(p[0] - q[0]), abs(p[1] - q[1])) > 8 for q in tops if q != p)]
-    assert len(lonely) > 15
+    lonely = [p for p in tops if all(max(abs(p[0] - q[0]), abs(p[1] - q[1])) > 11 for q in tops if q != p)]
+    assert len(lonely) > 10
     for top in lonely:  # nothing to merge with: each is a peak, and measured as the definition says
         near = np.hypot(found["slow"] - top[0] - 0.5, found["fast"] - top[1] - 0.5) < 3
         (peak,) = found[near]
         wanted = oracle.measure(
-            top, frame, valid, frame > above(2.0), separator.rings.weight, image, variance, sem[top], reach
+            top, frame, valid, frame > above(2.0), frame > above(3.0), separator.rings.weight, image, variance, sem[top], reach
         )
         assert peak["intensity"] == pytest.approx(wanted[0], rel=1e-5, abs=1e-4)
         assert peak["sigma"] == pytest.approx(wanted[1], rel=1e-5)
@@ -111,6 +111,25 @@ def test_position_and_intensity_of_isolated_peaks(engine, rng, mean):
     weight = separator.rings.weight[truth[match, 0].astype(int), truth[match, 1].astype(int)]
     pull = (found["intensity"] - photons / weight) / found["sigma"]
     assert abs(pull.mean()) < 0.1
+    assert 0.9 < pull.std() < 1.15
+
+
+@pytest.mark.parametrize("width", [0.35, 0.6, 0.8])
+@pytest.mark.parametrize("mean", [0.05, 2.0, 50.0])
+def test_the_intensity_of_a_spot_of_any_width_is_not_biased(engine, rng, mean, width):
+    """With the default neighbourhood, which holds 83 % of a spot of 0.8 px."""
+    shape = (900, 920)
+    separator = Separator(flat_geometry(shape), rings=60, engine=engine)
+    slow, fast = grid(shape, 40, rng)
+    photons = 400 + 80 * np.sqrt(mean)
+    frame = rng.poisson(mean * separator.rings.weight + spots(shape, slow, fast, width, photons)).astype(np.int32)
+    found = separator.peaks(frame)
+    distance = np.hypot(found["slow"][:, None] - slow, found["fast"][:, None] - fast)
+    match = distance.argmin(axis=1)
+    assert len(found) == len(np.unique(match)) == len(slow)
+    weight = separator.rings.weight[slow[match].astype(int), fast[match].astype(int)]
+    pull = (found["intensity"] - photons / weight) / found["sigma"]
+    assert abs(pull.mean()) < 0.1 + 2 / np.sqrt(len(found))
     assert 0.9 < pull.std() < 1.15
 
 
@@ -164,15 +183,25 @@ def test_of_equal_counts_the_lowest_pixel_number_is_the_peak(engine):
 
 
 @pytest.mark.parametrize("saturation", [None, 5000])
-def test_a_saturated_plateau_is_one_peak(engine, saturation):
-    """pyFAI finds 36."""
+def test_a_plateau_is_one_peak_and_all_of_it_is_measured(engine, saturation):
+    """pyFAI finds 36 peaks."""
     separator, frame = quiet(engine, saturation=saturation)
     frame[20:26, 30:36] = 5000
     (peak,) = separator.peaks(frame)
     assert bool(peak["flags"] & PeakFlag.SATURATED) == (saturation is not None)
-    if saturation is not None:  # all of the plateau is measured
-        assert (peak["slow"], peak["fast"]) == pytest.approx((23.0, 33.0), abs=0.01)
-        assert peak["intensity"] == pytest.approx(36 * 4996, rel=0.001)
+    assert (peak["slow"], peak["fast"]) == pytest.approx((23.0, 33.0), abs=0.01)
+    assert peak["intensity"] == pytest.approx(36 * 4996, rel=0.001)
+
+
+def test_a_ring_without_background_has_no_peaks(engine):
+    geometry = flat_geometry((60, 70))
+    separator = Separator(geometry, rings=10, saturation=1000, engine=engine)
+    frame = np.full((60, 70), 4, np.int32)
+    ring = np.clip(np.floor(separator.rings.position + 0.5), 0, 9)
+    frame[ring == 4] = 2000
+    peaks = separator.peaks(frame)
+    assert np.isfinite(peaks["intensity"]).all()
+    assert np.isnan(separator.background(frame).mean[4])
 
 
 def test_connected_counts_the_pixel_itself(engine):
@@ -213,7 +242,7 @@ def test_each_pixel_of_a_merged_spot_counts_once(engine):
     (peak,) = separator.peaks(frame)
     excess = values - 4
     assert peak["fast"] == pytest.approx(np.sum(excess * (np.arange(28, 36) + 0.5)) / excess.sum(), abs=0.002)
-    assert peak["intensity"] == pytest.approx(excess[1:6].sum(), rel=0.002)  # the neighbourhoods of 100 and 99
+    assert peak["intensity"] == pytest.approx(excess.sum(), rel=0.002)
 
 
 def test_a_peak_at_a_masked_pixel_is_flagged_and_dropped_on_request(engine):

@@ -145,8 +145,6 @@ class DenseWriter:
         file.attrs["default"] = "entry"
         entry = group(file, "entry", "NXentry", default="data")
         put(entry, "definition", "NXmx", version="1.0")
-        put(entry, "start_time", str(self._provenance.get("date", "")))
-        put(entry, "end_time_estimated", str(self._provenance.get("date", "")))
         data = group(entry, "data", "NXdata", signal="data")
         self._data = data.create_dataset(
             "data",

@@ -95,7 +95,6 @@ def process(parent: h5py.Group, name: str, configuration: Mapping[str, Any], mad
     step = group(parent, name, "NXprocess")
     put(step, "program", made_by.get("program", "crystint"))
     put(step, "version", made_by.get("version", __version__))
-    put(step, "date", made_by.get("date", ""))
     put(step, "sequence_index", np.int64(1))
     note = group(step, "configuration", "NXnote")
     put(note, "type", "text/json")

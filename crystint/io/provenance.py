@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from datetime import UTC, datetime
 from os import PathLike, fspath
 from typing import Any
 
@@ -34,12 +33,12 @@ def provenance(
     Returns
     -------
     dict
-        JSON-able: ``program``, ``version``, ``date`` (ISO 8601, UTC), ``command``, ``inputs``, ``settings``.
+        JSON-able: ``program``, ``version``, ``command``, ``inputs``, ``settings``. No date: the same run gives the same
+        bytes, and the file system knows when a file was written.
     """
     return {
         "program": "crystint",
         "version": __version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": list(sys.argv if command is None else command),
         "inputs": [fspath(name) for name in inputs],
         "settings": plain(settings),

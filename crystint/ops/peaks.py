@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["measure_peaks"]
 
+_SURE = 3.0
+"""sigma of the pixels by which a spot is wider than its neighbourhood"""
 _ICE_HALF_WIDTH = 0.02
 """1/angstrom in q: half the width of a sharp ice ring on a detector"""
 
@@ -37,6 +39,7 @@ class _Pixels:
         spots: int,
     ) -> None:
         rings = background.rings
+        self.frame, self.background = frame, background
         self.owner, self.pixel, self.spots = owner, pixel, spots
         self.raw = frame.ravel()[pixel]
         self.position, self.weight = rings.position.ravel()[pixel], rings.weight.ravel()[pixel].astype(np.float64)
@@ -47,6 +50,11 @@ class _Pixels:
             self.counts -= rings.dark.ravel()[pixel]
         self.above = self.counts / self.weight - self.mean
         """v - bg, normalised counts"""
+
+    def joined(self, more: tuple[NDArray[np.intp], NDArray[np.intp]]) -> _Pixels:
+        """These pixels and more of them: (owner, pixel)."""
+        owner, pixel = np.concatenate([self.owner, more[0]]), np.concatenate([self.pixel, more[1]])
+        return _Pixels(self.frame, self.background, owner, pixel, self.spots)
 
     def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Sum of a value over the usable pixels of each spot."""
@@ -73,10 +81,11 @@ def measure_peaks(
 ) -> PeakList:
     """Measure the spots that the maxima make.
 
-    A spot is the union of the neighbourhoods of its maxima (and of its saturated pixels). Intensity is the sum of
-    v - bg over it; its variance is that of the background in it, that of its counts above the background by Poisson's
-    law, and that of the ring's mean. The centroid is weighted by v - bg, over the spot and the pixels above SNR_pick
-    that are connected to it: a neighbourhood that cuts a wide spot would pull it to its middle.
+    A spot is the union of the neighbourhoods of its maxima (and of the flat top of one). Where it is wider than that,
+    the pixels above 3 sigma that are connected to it, and those that touch one, belong to its intensity: the sum of
+    v - bg. The variance of the intensity is that of the background in these pixels, that of their counts above it by
+    Poisson's law, and that of the ring's mean. The centroid is weighted by v - bg, over the neighbourhoods and the
+    pixels above SNR_pick that are connected to them: a neighbourhood alone would pull it to its middle.
 
     Returns
     -------
@@ -87,20 +96,22 @@ def measure_peaks(
     rings, shape = background.rings, background.rings.shape
     heads, spot = np.unique(roots(maxima, parent), return_inverse=True)
     head, n = maxima[heads], len(heads)
-    members, owners = maxima, spot
-    if saturation is not None:
-        members, owners = plateaus(frame, maxima, spot, saturation)
+    members, owners = plateaus(frame, maxima, spot, saturation)
     owner, pixel, border = neighbourhoods(members, owners, shape, reach)
     core = _Pixels(frame, background, owner, pixel, n)
-    owner, pixel = outskirts(frame, background, members, owners, pixel, snr_pick=snr_pick, noise=noise, reach=reach)
-    skirt = _Pixels(frame, background, owner, pixel, n)
+    taken = pixel
+    skirt = outskirts(frame, background, members, owners, taken, snr=snr_pick, noise=noise, reach=reach)
+    sure = max(snr_pick, _SURE)
+    wide = outskirts(frame, background, members, owners, taken, snr=sure, noise=noise, reach=reach, rim=True)
+    centre = core.joined(skirt)
+    whole = core.joined(wide)
 
     peaks = empty_peaks(n)
     peaks["frame"] = number
-    peaks["intensity"] = core.sums(core.above)
-    peaks["sigma"] = np.sqrt(_variance(core, background, noise, head))
+    peaks["intensity"] = whole.sums(whole.above)
+    peaks["sigma"] = np.sqrt(_variance(whole, background, noise, head))
     peaks["snr"] = np.divide(peaks["intensity"], peaks["sigma"], out=np.zeros(n), where=peaks["sigma"] > 0)
-    peaks["slow"], peaks["fast"] = _centroids(core, skirt, head, shape[1])
+    peaks["slow"], peaks["fast"] = _centroids(centre, head, shape[1])
     limit = thresholds(background, core.position, core.weight.astype(np.float32), snr_pick, noise)
     peaks["npix"] = np.round(core.sums(core.counts > limit)).astype(np.int32)
     peaks["maximum"] = frame.ravel()[head]
@@ -122,7 +133,7 @@ def _variance(core: _Pixels, background: Background, noise: float, head: NDArray
         spread = np.square(interpolate(background.std, core.position))
     else:
         spread = interpolate(background.excess, core.position) * np.maximum(core.mean, 0.0) / core.weight
-        spread = spread + interpolate(background.additive, core.position)
+        spread = spread + np.square(interpolate(np.sqrt(background.additive), core.position))
     spread = spread + np.square(noise / core.weight)
     sem = interpolate(background.sem, background.rings.position.ravel()[head])
     of_mean = core.sums(np.ones(len(core.pixel))) * sem
@@ -131,25 +142,18 @@ def _variance(core: _Pixels, background: Background, noise: float, head: NDArray
 
 
 def _centroids(
-    core: _Pixels, skirt: _Pixels, head: NDArray[np.uint32], width: int
+    pixels: _Pixels, head: NDArray[np.uint32], width: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(slow, fast) of each spot, px from the outer corner of the first pixel."""
-    total, positive = (
-        core.sums(values) + skirt.sums(values_too)
-        for values, values_too in (
-            (core.above, skirt.above),
-            (np.maximum(core.above, 0.0), np.maximum(skirt.above, 0.0)),
-        )
-    )
-    steady = total > 0.5 * positive  # a sum that noise cancels has no centre
-    total = np.where(steady, total, positive)
+    positive = np.maximum(pixels.above, 0.0)
+    total, most = pixels.sums(pixels.above), pixels.sums(positive)
+    steady = total > 0.5 * most  # a sum that noise cancels has no centre
+    share = np.where(steady[pixels.owner], pixels.above, positive)
+    total = np.where(steady, total, most)
+    total[total <= 0] = 1.0
     found = []
-    for axis, centre in enumerate(np.divmod(head.astype(np.int64), width)):
-        shift = np.zeros(len(head))
-        for part in (core, skirt):
-            share = np.where(steady[part.owner], part.above, np.maximum(part.above, 0.0))
-            shift += part.sums(share * (np.divmod(part.pixel, width)[axis] - centre[part.owner]))
-        found.append(centre + 0.5 + shift / np.where(total > 0, total, 1.0))
+    for place, centre in zip(np.divmod(pixels.pixel, width), np.divmod(head.astype(np.int64), width)):
+        found.append(centre + 0.5 + pixels.sums(share * (place - centre[pixels.owner])) / total)
     return found[0], found[1]
 
 

@@ -22,7 +22,8 @@ PIXEL_TYPES: dict[np.dtype[Any], tuple[str, int]] = {
 def pixel_defines(dtype: np.dtype[Any], *, dark: bool) -> dict[str, object]:
     """The defines of kernels/pixel.h."""
     name, kind = PIXEL_TYPES[dtype]
-    return {"PIXEL_T": name, "PIXEL_KIND": kind, "HAS_DARK": int(dark)}
+    wide = dtype.kind != "f" and dtype.itemsize == 4
+    return {"PIXEL_T": name, "PIXEL_KIND": kind, "PIXEL_WIDE": int(wide), "HAS_DARK": int(dark)}
 
 
 def largest_valid(dtype: np.dtype[Any], saturation: float | None) -> np.generic[Any]:

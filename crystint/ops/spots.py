@@ -15,7 +15,7 @@ __all__ = ["neighbourhoods", "outskirts", "plateaus", "roots"]
 
 _PLATEAU_REACH = 24
 """pixels from a saturated maximum in which its plateau is looked for"""
-_FAR = 3
+_FAR = 4
 """pixels from a maximum in which the outskirts of its spot are looked for"""
 
 
@@ -62,17 +62,20 @@ def outskirts(
     spot: NDArray[np.intp],
     taken: NDArray[np.intp],
     *,
-    snr_pick: float,
+    snr: float,
     noise: float,
     reach: int,
+    rim: bool = False,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Spot and number of the pixels above SNR_pick that are connected to a neighbourhood without being in one.
+    """Spot and number of the pixels above `snr` that are connected to a neighbourhood without being in one.
 
     A pixel that several spots reach belongs to the one with the nearest maximum.
 
     Parameters
     ----------
     taken : pixel numbers of all neighbourhoods
+    rim : bool
+        Add the pixels that touch one above `snr`, inside or outside the neighbourhood.
     """
     from scipy.ndimage import binary_dilation
 
@@ -84,12 +87,15 @@ def outskirts(
         counts = counts - rings.dark.ravel()[window]
     usable = inside & ~unusable(raw.reshape(1, -1)).reshape(raw.shape)
     with np.errstate(invalid="ignore"):
-        above = usable & (counts > thresholds(background, position, weight, snr_pick, noise))
+        above = usable & (counts > thresholds(background, position, weight, snr, noise))
     region = np.zeros(window.shape, dtype=bool)
     middle = slice(_FAR - reach, _FAR + reach + 1)
     region[:, middle, middle] = True
+    touching = np.ones((1, 3, 3), dtype=bool)
     for _ in range(_FAR - reach):
-        region |= binary_dilation(region, np.ones((1, 3, 3), dtype=bool)) & above
+        region |= binary_dilation(region, touching) & above
+    if rim:
+        region |= binary_dilation(region & above, touching) & usable
     region[:, middle, middle] = False
     region &= ~np.isin(window, taken)
     step = np.arange(-_FAR, _FAR + 1)
@@ -103,17 +109,27 @@ def outskirts(
 
 
 def plateaus(
-    frame: NDArray[Any], maxima: NDArray[np.uint32], spot: NDArray[np.intp], saturation: float
+    frame: NDArray[Any], maxima: NDArray[np.uint32], spot: NDArray[np.intp], saturation: float | None
 ) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
-    """Add the saturated pixels connected to a saturated maximum to its spot, so that all of the spot is measured."""
+    """Add the pixels of the flat top that a maximum is a corner of to its spot, so that all of the spot is measured.
+
+    The top is saturated, or has three more pixels of the maximum's counts beside it.
+    """
     from scipy.ndimage import label
 
     reach, extra, owner = _PLATEAU_REACH, [maxima], [spot]
-    for row in np.flatnonzero(frame.ravel()[maxima] >= saturation):
+    value = frame.ravel()[maxima]
+    window, inside = _windows(maxima, (frame.shape[0], frame.shape[1]), 1)
+    equal = (frame.ravel()[window] == value[:, None, None]) & inside
+    flat = equal.sum(axis=(1, 2)) > 3
+    if saturation is not None:
+        flat |= value >= saturation
+    for row in np.flatnonzero(flat):
+        level = value[row] if saturation is None else min(value[row], saturation)
         slow, fast = divmod(int(maxima[row]), frame.shape[1])
         top, left = max(slow - reach, 0), max(fast - reach, 0)
         box = frame[top : slow + reach + 1, left : fast + reach + 1]
-        parts, _ = label((box >= saturation) & ~unusable(box), structure=np.ones((3, 3), int))
+        parts, _ = label((box >= level) & ~unusable(box), structure=np.ones((3, 3), int))
         here = np.argwhere(parts == parts[slow - top, fast - left])
         extra.append(((here[:, 0] + top) * frame.shape[1] + here[:, 1] + left).astype(np.uint32))
         owner.append(np.full(len(here), spot[row]))

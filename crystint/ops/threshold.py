@@ -78,19 +78,19 @@ def smallest_excess(k: float) -> float:
 
 
 def ring_table(background: Background) -> NDArray[np.float32]:
-    """What the kernels need of each ring: mean, phi, variance that is not counting, standard error of the mean.
+    """What the kernels need of each ring: mean, phi, spread that is not counting, and 0.
 
-    In the azimuthal model phi is 0 and all variance is of the last kind. NaN in a ring without background.
+    In the azimuthal model phi is 0 and all spread is of the last kind. NaN in a ring without background.
 
     Returns
     -------
     float32 [rings, 4]
     """
     if background.error_model == "azimuthal":
-        phi, additive = np.zeros_like(background.mean), background.std**2
+        phi, other = np.zeros_like(background.mean), background.std
     else:
-        phi, additive = background.excess, background.additive
-    table = np.stack([background.mean, phi, additive, background.sem], axis=1)
+        phi, other = background.excess, np.sqrt(background.additive)
+    table = np.stack([background.mean, phi, other, np.zeros_like(phi)], axis=1)
     table[np.isnan(background.mean)] = np.nan
     return np.ascontiguousarray(table, dtype=np.float32)
 
@@ -109,9 +109,9 @@ def reach_of_rings(background: Background, k: float, noise: float, heaviest: flo
     -------
     float32 [rings]
     """
-    mean, phi, additive, _ = ring_table(background).astype(np.float64).T
+    mean, phi, other, _ = ring_table(background).astype(np.float64).T
     counting = smallest_excess(k) ** 2 * phi * np.maximum(mean, 0.0) / heaviest
-    spread = np.sqrt(counting + k * k * (additive + (noise / heaviest) ** 2))
+    spread = np.sqrt(counting + k * k * (other**2 + (noise / heaviest) ** 2))
 
     def lowest(values: NDArray[np.float64]) -> NDArray[np.float64]:
         around = np.concatenate([[np.nan], values, [np.nan]])
@@ -139,12 +139,12 @@ def thresholds(
     float64 [n]; NaN where the background is unknown
     """
     table = ring_table(background).astype(np.float64)
-    mean, phi, additive = (interpolate(table[:, column], position) for column in range(3))
+    mean, phi, spread = (interpolate(table[:, column], position) for column in range(3))
     expected = mean * weight
     with np.errstate(divide="ignore", invalid="ignore"):
         mu = np.where(phi > 0, np.maximum(expected, 0.0) / phi, 0.0)
         place = np.clip((np.log2(mu) - CURVE_FIRST) * CURVE_PER_OCTAVE, 0.0, CURVE_POINTS - 1.0)
     place = np.where(np.isnan(place), 0.0, place)
     counting = np.interp(place, np.arange(CURVE_POINTS), excess_curve(k)) * (1.0 + np.sqrt(mu)) * phi
-    other = k * k * (additive * np.square(weight, dtype=np.float64) + noise * noise)
+    other = k * k * (np.square(spread * weight.astype(np.float64)) + noise * noise)
     return np.asarray(expected + np.sqrt(np.square(counting) + other))

@@ -29,15 +29,19 @@ def maxima(counts, valid, strong, above, connected, reach):
     return found
 
 
-def outskirts(top, above, reach, far=3):
-    """Pixels above SNR_pick connected to the neighbourhood of a lone maximum, at most `far` from it."""
+def around(pixels):
+    """The pixels and all that touch one of them."""
+    return {(i + a, j + b) for i, j in pixels for a in (-1, 0, 1) for b in (-1, 0, 1)}
+
+
+def outskirts(top, above, reach, far=4):
+    """Pixels above a threshold connected to the neighbourhood of a lone maximum, at most `far` from it."""
     y, x = top
     inside = {(i, j) for i in range(y - reach, y + reach + 1) for j in range(x - reach, x + reach + 1)}
     known, edge = set(inside), list(inside)
     while edge:
-        i, j = edge.pop()
-        for other in [(i + a, j + b) for a in (-1, 0, 1) for b in (-1, 0, 1)]:
-            if other in known or max(abs(other[0] - y), abs(other[1] - x)) > far:
+        for other in around({edge.pop()}) - known:
+            if max(abs(other[0] - y), abs(other[1] - x)) > far:
                 continue
             if 0 <= other[0] < above.shape[0] and 0 <= other[1] < above.shape[1] and above[other]:
                 known.add(other)
@@ -45,21 +49,31 @@ def outskirts(top, above, reach, far=3):
     return known - inside
 
 
-def measure(top, counts, valid, above, weight, background, variance, sem, reach):
-    """Intensity, sigma, slow, fast of the spot of a lone maximum; background and variance are those of v."""
+def measure(top, counts, valid, above, sure, weight, background, variance, sem, reach, far=4):
+    """Intensity, sigma, slow, fast of the spot of a lone maximum; background and variance are those of v.
+
+    above, sure: pixels above SNR_pick, and above 3 sigma.
+    """
     height, width = counts.shape
     y, x = top
-    pixels = {
+    core = {
         (i, j)
         for i in range(max(y - reach, 0), min(y + reach + 1, height))
         for j in range(max(x - reach, 0), min(x + reach + 1, width))
         if valid[i, j]
     }
-    skirt = outskirts(top, above & valid, reach)
-    excess = {p: counts[p] / weight[p] - background[p] for p in pixels | skirt}
-    intensity = sum(excess[p] for p in pixels)
-    signal = sum(excess[p] / weight[p] for p in pixels)
-    sigma = np.sqrt(sum(variance[p] for p in pixels) + max(signal, 0) + (len(pixels) * sem) ** 2)
-    slow = sum((p[0] + 0.5) * excess[p] for p in excess) / sum(excess.values())
-    fast = sum((p[1] + 0.5) * excess[p] for p in excess) / sum(excess.values())
+    wide = outskirts(top, sure & valid, reach)
+    rim = {
+        (i, j)
+        for i, j in around(wide | {p for p in core if sure[p]})
+        if 0 <= i < height and 0 <= j < width and max(abs(i - y), abs(j - x)) <= far and valid[i, j]
+    }
+    whole, centre = core | wide | rim, core | outskirts(top, above & valid, reach)
+    excess = {p: counts[p] / weight[p] - background[p] for p in whole | centre}
+    intensity = sum(excess[p] for p in whole)
+    signal = sum(excess[p] / weight[p] for p in whole)
+    sigma = np.sqrt(sum(variance[p] for p in whole) + max(signal, 0) + (len(whole) * sem) ** 2)
+    total = sum(excess[p] for p in centre)
+    slow = sum((p[0] + 0.5) * excess[p] for p in centre) / total
+    fast = sum((p[1] + 0.5) * excess[p] for p in centre) / total
     return intensity, sigma, slow, fast
