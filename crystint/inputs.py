@@ -215,8 +215,12 @@ def mask_of(frames: Frames, settings: Settings) -> NDArray[np.uint32]:
     FileError
         When no pixel is left.
     """
-    masks = [read_mask(path) for path in settings.mask]
-    for path, mask in zip(settings.mask, masks):
+    paths = list(settings.mask)
+    masks = [read_mask(path) for path in paths]
+    if settings.geometry is not None and settings.geometry.suffix.lower() == ".geom":
+        paths.append(settings.geometry)  # its bad regions
+        masks.append(read_mask(settings.geometry, shape=frames.shape))
+    for path, mask in zip(paths, masks):
         _check_shape(f"mask {path}", mask.shape, frames.shape)
     together = combine_masks(frames.mask, *masks, shape=frames.shape)
     if together.all():

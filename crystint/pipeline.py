@@ -91,8 +91,7 @@ def check_outputs(outputs: Sequence[Source], sources: Sequence[Source], overwrit
     """
     paths = tuple(Path(output) for output in outputs)
     read = {os.path.realpath(source) for source in sources}
-    beside = [path.with_name(path.name + ".json") for path in paths if path.suffix.lower() in _WITH_NOTES]
-    for path in (*paths, *beside):
+    for path in (one for output in paths for one in _files_of(output)):
         folder = path.parent
         if os.path.realpath(path) in read:
             raise FileError(f"{path} is also an input; give the output another name")
@@ -107,6 +106,12 @@ def check_outputs(outputs: Sequence[Source], sources: Sequence[Source], overwrit
     if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise SettingError(f"the same output twice: {', '.join(map(str, paths))}")
     return paths
+
+
+def _files_of(path: Path) -> tuple[Path, ...]:
+    """The files that an output is made of."""
+    notes = path.with_name(path.name + ".json")
+    return (path, notes) if path.suffix.lower() in _WITH_NOTES else (path,)
 
 
 def find_peaks(
@@ -142,17 +147,24 @@ def find_peaks(
                 dead.append(number)
         _check_some(total, dead)
         peaks = np.concatenate([empty_peaks(), *found])
-        for path in paths:
-            write_peaks(
-                path,
-                peaks,
-                shape=run.frames.shape,
-                n_frames=total,
-                geometry=run.geometry,
-                frames_per_file=[run.frames.source(i) for i in range(total)],
-                provenance=run.record(command, snr=snr),
-                overwrite=overwrite,
-            )
+        made: list[Path] = []
+        try:
+            for path in paths:
+                made += [one for one in _files_of(path) if not one.exists()]
+                write_peaks(
+                    path,
+                    peaks,
+                    shape=run.frames.shape,
+                    n_frames=total,
+                    geometry=run.geometry,
+                    frames_per_file=[run.frames.source(i) for i in range(total)],
+                    provenance=run.record(command, snr=snr),
+                    overwrite=overwrite,
+                )
+        except BaseException:
+            for one in made:  # all of the outputs, or none
+                one.unlink(missing_ok=True)
+            raise
     counts = np.array([len(peaks) for peaks in found], dtype=np.int64)
     return Summary(total, paths, time.monotonic() - start, counts, unusable=tuple(dead))
 

@@ -6,7 +6,7 @@
  * In        position [pixels]  place between ring centres, NaN = masked
  *           weight   [pixels]  normalization w
  *           dark     [pixels]  dark counts (HAS_DARK)
- *           table    [RINGS]   (mean, phi, spread that is not counting, 0) of each ring
+ *           table    [RINGS]   (mean, phi, spread that is not counting, fractions) of each ring
  *           curve, reach, k, noise2   of SNR_pick (significance.h)
  *           marker             what a masked pixel becomes
  *           largest            largest count that may be written
@@ -58,7 +58,7 @@ __kernel void densify(__global const float *position,
         for (int trial = 0; trial <= TRIALS; trial++) {
             const uint4 bits = philox((uint4)(pixel, number, trial, 0), (uint2)((uint)seed, (uint)(seed >> 32)));
 #if PIXEL_KIND == 2
-            counts = ring.z > 0.0f ? expected + sqrt(variance) * normal_number(bits.z, bits.w)
+            counts = ring.w > 0.5f ? expected + sqrt(variance) * normal_number(bits.z, bits.w)
                                    : poisson_number(expected, bits);
 #else
             float mean = expected;
@@ -75,7 +75,7 @@ __kernel void densify(__global const float *position,
     counts += dark[pixel];
 #endif
 #if PIXEL_KIND == 2
-    frame[pixel] = noisy && ring.z == 0.0f ? rint(counts) : counts;
+    frame[pixel] = noisy && ring.w < 0.5f ? rint(counts) : counts;
 #else
     counts = rint(counts);
     frame[pixel] = counts <= 0.0f ? 0 : counts >= (float)largest ? largest : (PIXEL_T)counts;

@@ -6,7 +6,7 @@
  *           position [pixels]   place between ring centres, NaN = masked
  *           weight   [pixels]   normalization w
  *           dark     [pixels]   dark counts (HAS_DARK)
- *           table    [RINGS]    (mean, phi, spread that is not counting, 0) of each ring
+ *           table    [RINGS]    (mean, phi, spread that is not counting, fractions) of each ring
  *           curve               significance.h
  *           k, noise2           threshold in sigma; constant variance, counts^2
  *           reach    [RINGS]    normalized counts below which no pixel of the ring is significant

@@ -1,6 +1,7 @@
 /* significance.h - the background of a pixel and the counts that make it significant.
  *
- * A ring's row of the table is (mean, phi, spread that does not come from counting, 0); NaN = no background.
+ * A ring's row of the table is (mean, phi, spread that does not come from counting, 1 if the frame holds
+ * fractions of counts); NaN = no background.
  * The curve holds (x - mu) / (1 + sqrt(mu)), where x counts are k sigma above mu by Poisson's law, on a grid of
  * log2(mu). See docs/significance.md; the oracle is tests/oracles/significance.py.
  *

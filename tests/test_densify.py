@@ -174,6 +174,16 @@ def test_float_frames_get_their_read_out_noise_back(engine, rng):
     assert back.ravel()[rest].var() == pytest.approx(frame.ravel()[rest].var(), rel=0.03)
 
 
+def test_no_ring_of_a_float_frame_turns_into_whole_numbers(engine, rng):
+    """Rings of a few pixels, in which the read-out noise does not show."""
+    separator = separator_for(engine, rings=2000)
+    frame = (rng.poisson(1.3, SHAPE) + 0.3 * rng.standard_normal(SHAPE)).astype(np.float32)
+    sparse = separator.sparsify(frame)
+    back = densify(sparse, engine=engine).ravel()
+    back[sparse.index] = 0.5
+    assert np.mean(back == np.rint(back)) < 1e-4
+
+
 def test_a_ring_without_background_is_marked(engine, rng):
     separator = separator_for(engine, rings=10)
     frame = rng.poisson(7, SHAPE).astype(np.int32)

@@ -86,6 +86,15 @@ def test_times_are_recorded_on_request(engine, rng):
         engine.milliseconds()
 
 
+def test_threads_may_share_a_separator(engine, rng):
+    frames = rng.poisson(3.0, (8, 60, 70)).astype(np.uint16)
+    frames[:, 20:23, 30:33] += 60
+    separator = Separator(_geometry(), rings=10, engine=engine)
+    alone = [separator.peaks(frame).tobytes() for frame in frames]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda frame: separator.peaks(frame).tobytes(), frames)) == alone
+
+
 def _geometry():
     return Geometry(shape=(60, 70), pixel_size=(1e-4, 1e-4), distance=0.1, beam_center=(30, 35), wavelength=1.0)
 

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import os
+import struct
 import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -551,3 +552,14 @@ def test_reading_says_nothing_on_stderr(tmp_path, capfd):
         warnings.simplefilter("error")
         same(open_frames(tmp_path / "lzw.tif")[0], FRAMES[0])
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_colour_tiff_is_refused(tmp_path):
+    """Planar, as tifffile writes three frames when it is not told otherwise."""
+    planes = np.zeros((3, 8, 9), np.uint16).tobytes()
+    tags = [(256, 3, 1, 9), (257, 3, 1, 8), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 134)]
+    tags += [(277, 3, 1, 3), (278, 3, 1, 24), (279, 4, 1, len(planes)), (284, 3, 1, 2)]
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    (tmp_path / "rgb.tif").write_bytes((head + bytes(4)).ljust(134, b"\0") + planes)
+    with pytest.raises(FileError, match="3 samples per pixel, expected a grey image"):
+        open_frames(tmp_path / "rgb.tif")

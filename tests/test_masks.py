@@ -171,3 +171,35 @@ def test_bad_regions_of_a_crystfel_geometry(tmp_path):
     expected[2, 4:7] = USER_MASK
     expected[18:] = 1
     assert (found == expected).all()
+
+
+def test_bad_regions_in_the_laboratory(tmp_path):
+    """Given in x and y, px from the beam: here the panel's corner is at (-10.5, -7)."""
+    pytest.importorskip("cfelpyutils")
+    text = """
+photon_energy = 12000
+adu_per_photon = 1
+clen = 0.1
+res = 10000
+data = /data
+dim0 = %
+dim1 = ss
+dim2 = fs
+p0/min_fs = 0
+p0/max_fs = 20
+p0/min_ss = 0
+p0/max_ss = 13
+p0/corner_x = -10.5
+p0/corner_y = -7
+p0/fs = +1.0x
+p0/ss = +1.0y
+badstop/min_x = -2
+badstop/max_x = 2
+badstop/min_y = -1
+badstop/max_y = 30
+"""
+    (tmp_path / "d.geom").write_text(text)
+    found = read_mask(tmp_path / "d.geom")
+    x, y = np.arange(21) + 0.5 - 10.5, np.arange(14) + 0.5 - 7
+    assert ((found != 0) == ((np.abs(x) <= 2) & (y[:, None] >= -1))).all()
+    assert found.any()

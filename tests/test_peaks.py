@@ -79,7 +79,16 @@ def test_peaks_equal_plain_loops(engine, rng, mean, patch):
         near = np.hypot(found["slow"] - top[0] - 0.5, found["fast"] - top[1] - 0.5) < 3
         (peak,) = found[near]
         wanted = oracle.measure(
-            top, frame, valid, frame > above(2.0), frame > above(3.0), separator.rings.weight, image, variance, sem[top], reach
+            top,
+            frame,
+            valid,
+            frame > above(2.0),
+            frame > above(3.0),
+            separator.rings.weight,
+            image,
+            variance,
+            sem[top],
+            reach,
         )
         assert peak["intensity"] == pytest.approx(wanted[0], rel=1e-5, abs=1e-4)
         assert peak["sigma"] == pytest.approx(wanted[1], rel=1e-5)
@@ -331,3 +340,11 @@ def test_settings_are_checked(engine):
     with pytest.raises(GeometryError, match="wavelength"):
         Separator(no_wavelength, rings=5, engine=engine).peaks(frame, d_min=2.0)
     assert len(Separator(no_wavelength, rings=5, engine=engine).peaks(frame)) == 0
+
+
+def test_a_masked_array_and_an_empty_range_are_refused(engine):
+    separator, frame = quiet(engine)
+    with pytest.raises(SettingError, match="masked array"):
+        separator.peaks(np.ma.array(frame, mask=frame > 3))
+    with pytest.raises(SettingError, match="d_min is 5, above d_max = 3"):
+        separator.peaks(frame, d_min=5, d_max=3)

@@ -146,17 +146,18 @@ def _one_line(message: Warning | str, category: type[Warning], *_rest: Any, **_m
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM leaves like an error does, so that temporary files go."""
+    """SIGTERM and SIGHUP leave like an error does, so that temporary files go."""
 
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        sys.exit(143)
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
 
     try:
-        before = signal.signal(signal.SIGTERM, leave)
+        before = [(number, signal.signal(number, leave)) for number in (signal.SIGTERM, signal.SIGHUP)]
     except ValueError:  # not in the main thread: signals are somebody else's business
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before:
+            signal.signal(number, handler)

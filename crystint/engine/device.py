@@ -102,6 +102,8 @@ def find_device(wanted: str | None = None) -> Device:
     DeviceError
         If there is no device at all, or none is meant by `wanted`; the message lists those there are.
     """
+    if wanted is not None and not isinstance(wanted, str):
+        raise DeviceError(f"device is {wanted!r}, expected a text such as 'gpu', 'cpu' or '0:1'")
     text = wanted if wanted is not None else os.environ.get("CRYSTINT_DEVICE", "")
     text = text.strip()
     found = devices()

@@ -139,12 +139,12 @@ def _wavelength(path: Path, text: str) -> float | None:
 
 
 def geom_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.uint32]:
-    """uint32 [slow, fast]: 1 in no panel, 0x100 in the bad regions that are given in fs and ss.
+    """uint32 [slow, fast]: 1 in no panel, 0x100 in the bad regions, whether given in fs and ss or in x and y.
 
     Raises
     ------
     GeometryError, FileError
-        As `read_geom`; GeometryError too for bad regions in laboratory x and y.
+        As `read_geom`.
     """
     _, parsed = _load(path)
     panels = {name: _panel(path, name, panel) for name, panel in parsed.detector["panels"].items()}
@@ -152,10 +152,18 @@ def geom_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.ui
     found = np.ones(shape or extent, dtype=np.uint32)
     for panel in panels.values():
         found[panel.slices] = 0
-    for name, bad in parsed.detector["bad"].items():
-        if not bad["is_fsss"]:
-            raise GeometryError(f"{path}: the bad region {name} is given in x and y; crystint reads fs and ss")
+    for bad in parsed.detector["bad"].values():
         region = np.zeros(found.shape, dtype=bool)
+        if not bad["is_fsss"]:
+            for name, panel in parsed.detector["panels"].items():
+                rows, columns = panels[name].slices
+                ss, fs = np.mgrid[: rows.stop - rows.start, : columns.stop - columns.start] + 0.5
+                x = panel["cnx"] + fs * panel["fsx"] + ss * panel["ssx"]
+                y = panel["cny"] + fs * panel["fsy"] + ss * panel["ssy"]
+                inside = (x >= bad["min_x"]) & (x <= bad["max_x"]) & (y >= bad["min_y"]) & (y <= bad["max_y"])
+                region[rows, columns] |= inside
+            found[region] |= 0x100
+            continue
         region[bad["min_ss"] : bad["max_ss"] + 1, bad["min_fs"] : bad["max_fs"] + 1] = True
         if bad["panel"]:
             inside = np.zeros(found.shape, dtype=bool)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,12 @@ PACKED = packed()
 
 
 @contextmanager
-def create_hdf5(path: str | PathLike[str], overwrite: bool, creator: str) -> Iterator[h5py.File]:
+def create_hdf5(
+    path: str | PathLike[str], overwrite: bool, creator: str, *, small: bool = False
+) -> Iterator[h5py.File]:
     """A new HDF5 file that appears at `path` when the block ends well, and not at all otherwise.
+
+    A `small` one is made in memory and written at once: HDF5 can crash when a full disk keeps it from closing a file.
 
     Raises
     ------
@@ -40,14 +45,17 @@ def create_hdf5(path: str | PathLike[str], overwrite: bool, creator: str) -> Ite
         As `atomic_path`; also when HDF5 cannot write (full disk).
     """
     with atomic_path(path, overwrite) as temporary:
+        memory = BytesIO()
         try:
-            with h5py.File(temporary, "w") as file:
+            with h5py.File(memory if small else temporary, "w") as file:
                 file.attrs["NX_class"] = "NXroot"
                 file.attrs["creator"] = creator
                 file.attrs["creator_version"] = __version__
                 file.attrs["file_name"] = Path(path).name
                 file.attrs["HDF5_Version"] = h5py.version.hdf5_version
                 yield file
+            if small:
+                temporary.write_bytes(memory.getbuffer())
         except CrystintError:
             raise
         except RuntimeError as error:  # h5py's class for some failures of HDF5 itself
@@ -90,8 +98,7 @@ def put(parent: h5py.Group, name: str, value: Any, units: str | None = None, **a
 
 
 def process(parent: h5py.Group, name: str, configuration: Mapping[str, Any], made_by: Mapping[str, Any]) -> None:
-    """A NXprocess group: the program, its version and the date of `made_by`, and `configuration` as JSON
-    text."""
+    """A NXprocess group: the program and its version of `made_by`, and `configuration` as JSON text."""
     step = group(parent, name, "NXprocess")
     put(step, "program", made_by.get("program", "crystint"))
     put(step, "version", made_by.get("version", __version__))

@@ -76,12 +76,34 @@ def count_pages(path: Path) -> int | None:
     return pages or None
 
 
+def _samples(path: Path) -> int | None:
+    """Samples per pixel (tag 277) of the first page of a TIFF file; None when it does not say, or is a BigTIFF."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(8)
+            order = {b"II": "<", b"MM": ">"}[start[:2]]
+            version, at = struct.unpack(order + "HI", start[2:])
+            if version != 42:
+                return None
+            stream.seek(at)
+            (entries,) = struct.unpack(order + "H", stream.read(2))
+            for _ in range(entries):
+                tag, kind, count = struct.unpack(order + "HHI", stream.read(8))
+                value = stream.read(4)
+                if tag == 277 and kind == 3 and count == 1:
+                    return int(struct.unpack(order + "H", value[:2])[0])
+    except (KeyError, OSError, struct.error):
+        return None
+    return None
+
+
 class ImageReader:
     """The frames of one file, through FabIO. The first frame is read when the reader is made."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        file_kind(path)  # missing, empty and badly packed files have better messages than FabIO's
+        if file_kind(path) == "tiff" and (samples := _samples(path)) not in (None, 1):
+            raise FileError(f"{path} has {samples} samples per pixel, expected a grey image (slow, fast)")
         with self._guarded():
             self._image = fabio.open(str(path))
             first = np.asarray(self._image.data)

@@ -18,8 +18,8 @@ __all__ = ["RingStatistics"]
 def _background(sums: NDArray[np.float32], rings: RingMap, error_model: str, **settings: Any) -> Background:
     """Mean, spread and excess variance from the sums of kernels/ring_statistics.cl.
 
-    A ring that holds fractional counts, or has a dark frame, comes from an integrating detector: its variance beyond
-    Poisson is read-out noise, which adds. In a ring of whole counts it is a modulation of the expected counts, which
+    A frame that holds fractional counts, or has a dark frame, comes from an integrating detector: its variance beyond
+    Poisson is read-out noise, which adds. In a frame of whole counts it is a modulation of the expected counts, which
     multiplies.
     """
     n, shift, omega, omega2, azimuthal, origin, fractions, ratio = sums.astype(np.float64).T
@@ -27,9 +27,10 @@ def _background(sums: NDArray[np.float32], rings: RingMap, error_model: str, **s
         mean = np.where(n > 0, origin + shift, np.nan)
         poisson = np.maximum(mean * omega, 0.0)
         variance = azimuthal if error_model == "azimuthal" else poisson
-        integrating = fractions > 0
-        excess = np.where(integrating, 1.0, np.maximum(ratio, 1.0))
-        additive = np.where(integrating, np.maximum(azimuthal - poisson, 0.0) / omega2, 0.0)
+        integrating = bool(np.any(fractions > 0))
+        excess = np.ones_like(mean) if integrating else np.maximum(ratio, 1.0)
+        more = np.maximum(azimuthal - poisson, 0.0) / omega2
+        additive = more if integrating else np.zeros_like(mean)
         return Background(
             mean=mean,
             std=np.sqrt(variance / omega2),

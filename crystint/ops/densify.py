@@ -23,7 +23,7 @@ _MARGIN = 0.01
 """Noise stays this many sigma below SNR_pick, so that a later rounding of the normalization does not matter."""
 _GROUP = 128
 """work-items of a work-group"""
-_ROUNDS = 12
+_ROUNDS = 20
 """most rounds in which noise that a new separation would pick is lowered"""
 
 
@@ -141,7 +141,9 @@ class Densifier:
         return frame
 
 
-def densify(sparse: SparseFrame, noise: bool = True, seed: int = 0, *, engine: Engine | None = None) -> NDArray[Any]:
+def densify(
+    sparse: SparseFrame, noise: bool = True, seed: int = 0, *, engine: Engine | str | None = None
+) -> NDArray[Any]:
     """The frame that a sparse frame was made from: its picked pixels exactly, and its background elsewhere.
 
     For many frames keep a `Densifier`.
@@ -165,6 +167,10 @@ def densify(sparse: SparseFrame, noise: bool = True, seed: int = 0, *, engine: E
     ------
     DTypeError, SettingError
     """
+    if not isinstance(sparse, SparseFrame):
+        raise SettingError(f"sparse is {type(sparse).__name__}, expected a SparseFrame")
+    if isinstance(engine, str):
+        engine = Engine(engine)
     return Densifier(engine if engine is not None else default_engine(), sparse.background.rings).run(
         sparse, noise, seed
     )

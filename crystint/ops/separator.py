@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Separator:
     """Separates signal from background in the frames of one detector.
 
     What is fixed (rings, normalization, mask, settings) is uploaded once; each call moves one frame in and one result
-    out. One separator belongs to one thread.
+    out. Threads may share one, and wait for one another then; one each is faster.
 
     Parameters
     ----------
@@ -124,6 +125,7 @@ class Separator:
         )
         blocks = -(-self.rings.position.size // BLOCK)
         self._scratch = self.engine.empty(max(self._statistics.padded, blocks * BLOCK), np.uint32)
+        self._lock = threading.Lock()  # the buffers on the device hold one frame at a time
         self._significant = SignificantPixels(self.engine, self.rings, self._scratch, saturation=saturation)
 
     def _fits(self) -> None:
@@ -137,6 +139,8 @@ class Separator:
 
     def _check(self, frame: NDArray[Any]) -> NDArray[Any]:
         """The frame, in native byte order and contiguous."""
+        if isinstance(frame, np.ma.MaskedArray):
+            raise SettingError("frame is a masked array; give its mask to the Separator, or fill it")
         frame = np.asarray(frame)
         if not frame.dtype.isnative:
             frame = frame.astype(frame.dtype.newbyteorder("="))
@@ -157,7 +161,8 @@ class Separator:
             If the frame does not fit the geometry or no kernel was written for its dtype.
         """
         frame = self._check(frame)
-        return self._statistics.run(self.engine.lend(frame), frame.dtype, self._scratch)
+        with self._lock:
+            return self._statistics.run(self.engine.lend(frame), frame.dtype, self._scratch)
 
     def sparsify(
         self,
@@ -183,10 +188,10 @@ class Separator:
             What `background` gave for this very frame; None = computed.
         """
         frame, snr, noise = self._check(frame), self._snr("snr", snr), _number("noise", noise, 0.0)
-        lent = self.engine.lend(frame)
         if background is None:
-            background = self._statistics.run(lent, frame.dtype, self._scratch)
-        picked, lost = self._significant.pick(lent, frame.dtype, background, snr, noise)
+            background = self.background(frame)
+        with self._lock:
+            picked, lost = self._significant.pick(self.engine.lend(frame), frame.dtype, background, snr, noise)
         flat = frame.ravel()
         return SparseFrame(
             index=picked,
@@ -251,22 +256,24 @@ class Separator:
                 _number(name, limit, 0.0)
                 if self.geometry.wavelength is None:
                     raise GeometryError(f"{name} needs the wavelength, which the geometry does not have")
-        lent = self.engine.lend(frame)
+        if d_min is not None and d_max is not None and d_min > d_max:
+            raise SettingError(f"d_min is {d_min:g}, above d_max = {d_max:g}")
         if background is None:
-            background = self._statistics.run(lent, frame.dtype, self._scratch)
+            background = self.background(frame)
         reach = patch // 2
-        maxima, parent = self._significant.maxima(
-            lent,
-            frame.dtype,
-            background,
-            snr=snr,
-            snr_pick=snr_pick,
-            noise=noise,
-            connected=connected,
-            reach=reach,
-            valley=_VALLEY,
-            share=_SHARE,
-        )
+        with self._lock:
+            maxima, parent = self._significant.maxima(
+                self.engine.lend(frame),
+                frame.dtype,
+                background,
+                snr=snr,
+                snr_pick=snr_pick,
+                noise=noise,
+                connected=connected,
+                reach=reach,
+                valley=_VALLEY,
+                share=_SHARE,
+            )
         peaks = measure_peaks(
             frame,
             background,

@@ -78,7 +78,7 @@ def smallest_excess(k: float) -> float:
 
 
 def ring_table(background: Background) -> NDArray[np.float32]:
-    """What the kernels need of each ring: mean, phi, spread that is not counting, and 0.
+    """What the kernels need of each ring: mean, phi, spread that is not counting, 1 if the frame holds fractions.
 
     In the azimuthal model phi is 0 and all spread is of the last kind. NaN in a ring without background.
 
@@ -90,7 +90,8 @@ def ring_table(background: Background) -> NDArray[np.float32]:
         phi, other = np.zeros_like(background.mean), background.std
     else:
         phi, other = background.excess, np.sqrt(background.additive)
-    table = np.stack([background.mean, phi, other, np.zeros_like(phi)], axis=1)
+    continuous = np.full_like(phi, np.nansum(background.additive) > 0)
+    table = np.stack([background.mean, phi, other, continuous], axis=1)
     table[np.isnan(background.mean)] = np.nan
     return np.ascontiguousarray(table, dtype=np.float32)
 
