@@ -43,7 +43,7 @@ def places(table: NDArray[Any]) -> NDArray[np.float64]:
 def share_near(of: NDArray[np.float64], near: NDArray[np.float64], reach: float = 3.0) -> float:
     """Share of the places `of` that have one of the places `near` within `reach` px."""
     if not len(of) or not len(near):
-        return float("nan")
+        return 0.0
     return float(np.mean(KDTree(near).query(of)[0] <= reach))
 
 
