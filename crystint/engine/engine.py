@@ -50,6 +50,7 @@ class Engine:
             raise DeviceError(f"OpenCL device {self.device.id} {self.device.name} did not start: {error}") from None
         self._events: list[tuple[str, Any]] | None = [] if profile else None
         self._kernels: dict[tuple[Any, ...], Any] = {}
+        self._launching = threading.Lock()
 
     @property
     def on_cpu(self) -> bool:
@@ -78,7 +79,8 @@ class Engine:
 
     def launch(self, kernel: Any, groups: int, local_size: int, *arguments: Any) -> None:
         """Start `groups` work-groups of `local_size` work-items. Scalars are passed as NumPy scalars."""
-        event = kernel(self.queue, (groups * local_size,), (local_size,), *arguments)
+        with self._launching:  # a kernel holds the arguments of one launch
+            event = kernel(self.queue, (groups * local_size,), (local_size,), *arguments)
         if self._events is not None:
             self._events.append((kernel.function_name, event))
 
@@ -110,6 +112,25 @@ class Engine:
         self._check(array.nbytes)
         where = _FLAGS.USE_HOST_PTR if self.on_cpu else _FLAGS.COPY_HOST_PTR
         return cl.Buffer(self.context, _FLAGS.READ_ONLY | where, hostbuf=array)
+
+    def borrow(self, array: NDArray[Any]) -> Any:
+        """A buffer for what kernels write: a C-contiguous array itself where the device shares the host's memory.
+
+        `give_back` brings the result into the array.
+        """
+        self._check(array.nbytes)
+        if self.on_cpu:
+            return cl.Buffer(self.context, _FLAGS.READ_WRITE | _FLAGS.USE_HOST_PTR, hostbuf=array)
+        return cl.Buffer(self.context, _FLAGS.READ_WRITE, array.nbytes)
+
+    def give_back(self, buffer: Any, array: NDArray[Any]) -> None:
+        """Fill an array from the buffer that it was borrowed for. Waits for all kernels started before."""
+        if self.on_cpu:
+            mapped, _ = cl.enqueue_map_buffer(self.queue, buffer, cl.map_flags.READ, 0, array.shape, array.dtype)
+            mapped.base.release(self.queue)
+            self.queue.finish()
+        else:
+            cl.enqueue_copy(self.queue, array, buffer, is_blocking=True)
 
     def write(self, buffer: Any, array: NDArray[Any]) -> None:
         """Copy an array into a buffer."""
