@@ -51,6 +51,7 @@ class Engine:
         self._events: list[tuple[str, Any]] | None = [] if profile else None
         self._programs: dict[tuple[Any, ...], Any] = {}
         self._kernels: dict[tuple[Any, ...], Any] = {}
+        self._launching = threading.Lock()
 
     def sibling(self) -> Engine:
         """An engine for another thread: same device, buffers and programs, its own queue and kernel arguments."""
@@ -58,6 +59,7 @@ class Engine:
         twin.device, twin.context = self.device, self.context
         twin.queue = cl.CommandQueue(self.context, properties=self.queue.properties)
         twin._events, twin._programs, twin._kernels = self._events, self._programs, {}
+        twin._launching = threading.Lock()
         return twin
 
     @cached_property
@@ -100,7 +102,8 @@ class Engine:
 
         Scalars are passed as NumPy scalars.
         """
-        event = kernel(self.queue, (groups * local_size, frames), (local_size, 1), *arguments)
+        with self._launching:  # a kernel holds the arguments of one launch
+            event = kernel(self.queue, (groups * local_size, frames), (local_size, 1), *arguments)
         if self._events is not None:
             self._events.append((kernel.function_name, event))
 
@@ -132,6 +135,25 @@ class Engine:
         self._check(array.nbytes)
         where = _FLAGS.USE_HOST_PTR if self.on_cpu else _FLAGS.COPY_HOST_PTR
         return cl.Buffer(self.context, _FLAGS.READ_ONLY | where, hostbuf=array)
+
+    def borrow(self, array: NDArray[Any]) -> Any:
+        """A buffer for what kernels write: a C-contiguous array itself where the device shares the host's memory.
+
+        `give_back` brings the result into the array.
+        """
+        self._check(array.nbytes)
+        if self.on_cpu:
+            return cl.Buffer(self.context, _FLAGS.READ_WRITE | _FLAGS.USE_HOST_PTR, hostbuf=array)
+        return cl.Buffer(self.context, _FLAGS.READ_WRITE, array.nbytes)
+
+    def give_back(self, buffer: Any, array: NDArray[Any]) -> None:
+        """Fill an array from the buffer that it was borrowed for. Waits for all kernels started before."""
+        if self.on_cpu:
+            mapped, _ = cl.enqueue_map_buffer(self.queue, buffer, cl.map_flags.READ, 0, array.shape, array.dtype)
+            mapped.base.release(self.queue)
+            self.queue.finish()
+        else:
+            cl.enqueue_copy(self.queue, array, buffer, is_blocking=True)
 
     def write(self, buffer: Any, array: NDArray[Any]) -> None:
         """Copy an array into a buffer."""

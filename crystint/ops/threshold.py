@@ -19,6 +19,7 @@ __all__ = [
     "CURVE_FIRST",
     "CURVE_PER_OCTAVE",
     "CURVE_POINTS",
+    "counts_at",
     "excess_curve",
     "ring_table",
     "thresholds",
@@ -105,11 +106,23 @@ def thresholds(
     """
     table = ring_table(background).astype(np.float64)
     mean, phi, spread = (interpolate(table[:, column], position) for column in range(3))
+    return counts_at(mean, phi, spread, weight.astype(np.float64), k, noise)
+
+
+def counts_at(
+    mean: NDArray[np.float64],
+    phi: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    k: float,
+    noise: float = 0.0,
+) -> NDArray[np.float64]:
+    """As `thresholds`, from the columns of `ring_table` at each pixel."""
     expected = mean * weight
     with np.errstate(divide="ignore", invalid="ignore"):
         mu = np.where(phi > 0, np.maximum(expected, 0.0) / phi, 0.0)
         place = np.clip((np.log2(mu) - CURVE_FIRST) * CURVE_PER_OCTAVE, 0.0, CURVE_POINTS - 1.0)
     place = np.where(np.isnan(place), 0.0, place)
     counting = np.interp(place, np.arange(CURVE_POINTS), excess_curve(k)) * (1.0 + np.sqrt(mu)) * phi
-    other = k * k * (np.square(spread * weight.astype(np.float64)) + noise * noise)
+    other = k * k * (np.square(spread * weight) + noise * noise)
     return np.asarray(expected + np.sqrt(np.square(counting) + other))
