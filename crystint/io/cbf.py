@@ -128,7 +128,7 @@ class CbfReader:
         """dtype of the frame."""
         return self.header.dtype
 
-    def read(self, index: int) -> NDArray[Any]:
+    def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The frame, after checks of its length and of its MD5 sum where the file has one.
 
         Raises
@@ -168,7 +168,11 @@ class CbfReader:
             raise FileError(f"{self._path}: crystint does not read the compression {header.compression}")
         if values.size != pixels:
             raise FileError(f"{self._path} is truncated: {values.size} of {pixels} pixels are there")
-        return np.array(values, dtype=header.dtype).reshape(header.shape)
+        own = values.base is None and values.flags.writeable
+        return np.array(values, dtype=header.dtype, copy=None if own else True).reshape(header.shape)
+
+    def chunk(self, index: int) -> None:
+        """None: the format knows no bitshuffle."""
 
     def source(self, index: int) -> FrameSource:
         """Where that frame is."""
