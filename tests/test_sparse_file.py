@@ -6,6 +6,7 @@ import os
 import shutil
 import tracemalloc
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -628,3 +629,20 @@ def test_size_on_a_real_frame(tmp_path: Path) -> None:
     found = fabio.open(tmp_path / "False.h5").data
     np.testing.assert_array_equal(found.ravel()[sparse.index], sparse.value)
     np.testing.assert_array_equal(found < 0, frame < 0)
+
+
+def test_the_file_does_not_depend_on_the_pool(tmp_path: Path, rng: np.random.Generator) -> None:
+    rings = ring_map(GEOMETRY, 20)
+    frames = [sparse_frame(some_frame(rng, np.int32), rings, number) for number in range(40)]
+    found = []
+    with ThreadPoolExecutor(3) as pool:
+        for more in ({}, {"pool": pool}):
+            path = tmp_path / str(len(found)) / "s.h5"
+            path.parent.mkdir()
+            with SparseWriter(
+                path, rings, np.int32, geometry=GEOMETRY, provenance=RECORD, peaks=True, **more
+            ) as writer:
+                for frame in frames:
+                    writer.write(frame, empty_peaks(3))
+            found.append(path.read_bytes())
+    assert found[0] == found[1]
