@@ -159,17 +159,17 @@ class CbfReader:
     def _decode(self, packed: bytes, header: CbfHeader) -> NDArray[Any]:
         pixels = header.shape[0] * header.shape[1]
         if header.compression.lower() == "x-cbf_byte_offset":
-            values = np.asarray(decByteOffset(packed, size=pixels, dtype=str(header.dtype)))
+            made = decByteOffset(packed, size=pixels, dtype=str(header.dtype))  # lets other threads run
+            values = np.asarray(made).astype(header.dtype, copy=False)
         elif header.compression.lower() in ("", "x-cbf_none"):
             size = header.dtype.itemsize
             whole = packed[: min(pixels * size, len(packed) // size * size)]
-            values = np.frombuffer(whole, dtype=header.dtype.newbyteorder("<"))
+            values = np.frombuffer(whole, dtype=header.dtype.newbyteorder("<")).astype(header.dtype)
         else:
             raise FileError(f"{self._path}: crystint does not read the compression {header.compression}")
         if values.size != pixels:
             raise FileError(f"{self._path} is truncated: {values.size} of {pixels} pixels are there")
-        own = values.base is None and values.flags.writeable
-        return np.array(values, dtype=header.dtype, copy=None if own else True).reshape(header.shape)
+        return values.reshape(header.shape)
 
     def chunk(self, index: int) -> None:
         """None: the format knows no bitshuffle."""

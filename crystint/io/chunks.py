@@ -39,8 +39,8 @@ class RawChunk:
     data: NDArray[np.uint8]
     """uint8 [n]: the chunk as it is in the file, with its header of 12 bytes"""
     starts: NDArray[np.int64]
-    """int64 [blocks + 1]: where in `data` the LZ4 bytes of each block start; block i ends at starts[i + 1] - 4. From
-    starts[-1] - 4 on follow, unpacked, the elements that do not fill a group of eight."""
+    """int64 [blocks + 1]: where in `data` each block starts, with 4 bytes (its length, big-endian) before its LZ4
+    bytes, and where the last one ends. There follow, unpacked, the elements that do not fill a group of eight."""
     block: int
     """elements per block; the last block has what is left, rounded down to a multiple of eight"""
     shape: tuple[int, int]

@@ -48,7 +48,7 @@ def unpack_bslz4(chunk):
     data, size = bytes(chunk.data), chunk.dtype.itemsize
     made = b""
     for start, stop in zip(chunk.starts[:-1], chunk.starts[1:]):
-        made += unshuffle(unpack_lz4(data[start : stop - 4]), size)
+        made += unshuffle(unpack_lz4(data[start + 4 : stop]), size)
     rest = chunk.shape[0] * chunk.shape[1] * size - len(made)
-    made += data[chunk.starts[-1] - 4 :][:rest]
+    made += data[chunk.starts[-1] :][:rest]
     return np.frombuffer(made, chunk.dtype).reshape(chunk.shape)
