@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from crystint.errors import DTypeError, FileError, ShapeError
-from crystint.io.chunks import ChunkReader
+from crystint.io.chunks import ChunkReader, kept_layers
 from crystint.io.filters import DamagedChunk, Filter, can_decode, decode
 from crystint.io.frames import open_frames
-from crystint.io.opened import OpenFiles
+from crystint.io.kept import Kept
 from crystint.io.virtual import VirtualReader
 from tests.conftest import shared_data
 from tests.hdf5_files import SHAPE, eiger_master, stack, virtual_master
@@ -89,7 +89,7 @@ def test_two_three_and_four_axes(tmp_path, shape, chunked, without_hdf5):
 def test_what_only_hdf5_reads(tmp_path, options):
     with h5py.File(tmp_path / "s.h5", "w") as file:
         made = file.create_dataset("data", data=FRAMES, chunks=(1, *SHAPE), **options)
-        assert ChunkReader.of(made) is None
+        assert ChunkReader.of(made, kept_layers()) is None
     with open_frames(tmp_path / "s.h5") as frames:
         same(frames[:], FRAMES)
         assert frames.chunk(0) is None
@@ -121,7 +121,7 @@ def test_layouts_that_only_hdf5_reads(tmp_path, how):
     with open_frames(path) as frames:
         same(frames[:], FRAMES)
     with h5py.File(path) as file:
-        assert ChunkReader.of(file["data"]) is None
+        assert ChunkReader.of(file["data"], kept_layers()) is None
 
 
 @pytest.mark.parametrize("codec", ["bslz4", "shuffle and zstd", "gzip"])
@@ -205,7 +205,7 @@ def test_virtual_tiles_are_left_to_hdf5(tmp_path):
     layout[:, :, 20:] = h5py.VirtualSource("right.h5", "data", (7, 31, 27))
     path = virtual(tmp_path / "v.h5", layout)
     with h5py.File(path) as file:
-        assert VirtualReader.of(file["data"]) is None
+        assert VirtualReader.of(file["data"], kept_layers()) is None
     same(open_frames(path)[:], FRAMES)
 
 
@@ -400,7 +400,7 @@ class _File:
 
 def test_open_files_are_shared_and_closed_after_their_last_user():
     opened = []
-    files = OpenFiles(lambda number: _File(number, opened), idle=1)
+    files = Kept(lambda number: _File(number, opened), _File.close, idle=1)
     with files.use(0) as one, files.use(0) as other:
         assert one is other
     assert not one.closed
@@ -409,13 +409,28 @@ def test_open_files_are_shared_and_closed_after_their_last_user():
         assert not any(each.closed for each in opened[1:])
     assert sum(each.closed for each in opened) == 3
     with files.use(5) as last:
-        files.close()
+        files.clear()
         assert not last.closed
         with files.use(5) as again:
             assert again is not last
     assert last.closed
-    files.close()
+    files.clear()
     assert all(each.closed for each in opened)
+
+
+def test_chunks_of_several_frames_are_unpacked_once(tmp_path, monkeypatch):
+    unpacked = []
+
+    def counting(*given):
+        unpacked.append(1)
+        decode(*given)
+
+    monkeypatch.setattr("crystint.io.chunks.decode", counting)
+    path = save(tmp_path / "s.h5", chunks=(4, *SHAPE))
+    with open_frames(path) as frames, ThreadPoolExecutor(4) as pool:
+        for number, frame in enumerate(pool.map(frames.__getitem__, range(7))):
+            same(frame, FRAMES[number])
+    assert len(unpacked) == 2
 
 
 def test_a_file_that_cannot_be_opened_is_tried_again():
@@ -425,7 +440,7 @@ def test_a_file_that_cannot_be_opened_is_tried_again():
         tries.append(number)
         raise OSError("no")
 
-    files = OpenFiles(fail)
+    files = Kept(fail, print)
     for _ in range(2):
         with pytest.raises(OSError, match="no"), files.use(0):
             pass

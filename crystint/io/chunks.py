@@ -7,20 +7,19 @@ HDF5 is asked once where the chunks are. From then on a frame is a `preadv` of i
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, prod
-from threading import Lock
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeAlias
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.io.filters import DamagedChunk, Filter, can_decode, decode, is_bslz4, packed_blocks
+from crystint.io.kept import Kept
 
-__all__ = ["ChunkReader", "DirectReader", "RawChunk", "stored_plainly"]
+__all__ = ["ChunkReader", "DirectReader", "Layers", "RawChunk", "kept_layers", "stored_plainly"]
 
 _PLACE = np.dtype([("offset", np.int64), ("size", np.int64), ("mask", np.int64)])
 """Where a chunk is in its file, its length, and which filters were left out."""
@@ -28,8 +27,6 @@ _ABSENT = -1
 """The offset of a chunk that was never written."""
 _MANY = 1 << 27
 """Bytes: chunks of several frames are unpacked as a whole and kept; larger ones are left to HDF5."""
-_KEPT = 2
-"""How many of those are kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,10 +60,21 @@ class DirectReader(Protocol):
         """Let go of files."""
 
 
+Layers: TypeAlias = "Kept[tuple[ChunkReader, int], NDArray[Any]]"
+"""The unpacked frames of chunks of several frames, by reader and number of the layer of chunks"""
+
+
+def kept_layers() -> Layers:
+    """Keeps two layers, for all data sets of a file."""
+    return Kept(lambda name: name[0].layer(name[1]), lambda _: None)
+
+
 class ChunkReader:
     """The frames of one data set, chunked or contiguous, in one file. `of` makes one."""
 
-    def __init__(self, dataset: h5py.Dataset, chunk: tuple[int, int, int], filters: tuple[Filter, ...]) -> None:
+    def __init__(
+        self, dataset: h5py.Dataset, layers: Layers, chunk: tuple[int, int, int], filters: tuple[Filter, ...]
+    ) -> None:
         self._dataset = dataset  # keeps the file open, and with it the descriptor
         self._file = int(dataset.file.id.get_vfd_handle())
         self._filters, self._chunk = filters, chunk
@@ -77,11 +85,10 @@ class ChunkReader:
         self.count: int = 1 if dataset.ndim == 2 else int(shape[0])
         self._grid = tuple(map(ceil, (self.count / chunk[0], self.shape[0] / chunk[1], self.shape[1] / chunk[2])))
         self._places = _contiguous(dataset, self.count) if dataset.chunks is None else _chunks(dataset, self._grid)
-        self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict()
-        self._lock = Lock()
+        self._layers = layers
 
     @classmethod
-    def of(cls, dataset: h5py.Dataset) -> Self | None:
+    def of(cls, dataset: h5py.Dataset, layers: Layers) -> Self | None:
         """A reader of that data set; None where only HDF5 can read it."""
         if not stored_plainly(dataset):
             return None
@@ -89,13 +96,13 @@ class ChunkReader:
         filters = tuple(_filter(plist.get_filter(place)) for place in range(plist.get_nfilters()))
         layout = plist.get_layout()
         if layout == h5py.h5d.CONTIGUOUS and dataset.id.get_offset() is not None:
-            return cls(dataset, (1, *dataset.shape[-2:]), ())
+            return cls(dataset, layers, (1, *dataset.shape[-2:]), ())
         if layout != h5py.h5d.CHUNKED or not can_decode(filters) or not hasattr(dataset.id, "chunk_iter"):
             return None
         deep = 1 if dataset.ndim == 2 else int(dataset.chunks[0])
         if deep > 1 and deep * prod(dataset.shape[-2:]) * dataset.dtype.itemsize > _MANY:
             return None
-        return cls(dataset, (deep, *dataset.chunks[-2:]), filters)
+        return cls(dataset, layers, (deep, *dataset.chunks[-2:]), filters)
 
     def read(self, index: int, out: NDArray[Any]) -> bool:
         """Put a frame into `out`, native-endian [slow, fast].
@@ -110,20 +117,18 @@ class ChunkReader:
             self._unpack(index, out[None])
             return True
         number, within = divmod(index, deep)
-        with self._lock:
-            stack = self._kept.get(number)
-        if stack is None:
-            stack = np.empty((deep, *self.shape), out.dtype)
-            self._unpack(number, stack)
-            with self._lock:
-                self._kept[number] = stack
-                while len(self._kept) > _KEPT:
-                    self._kept.popitem(last=False)
-        out[...] = stack[within]
+        with self._layers.use((self, number)) as frames:
+            out[...] = frames[within]
         return True
 
+    def layer(self, number: int) -> NDArray[Any]:
+        """All frames of a layer of chunks, native-endian [frames per chunk, slow, fast]."""
+        frames = np.empty((self._chunk[0], *self.shape), self._stored.newbyteorder("="))
+        self._unpack(number, frames)
+        return frames
+
     def _unpack(self, layer: int, stack: NDArray[Any]) -> None:
-        """All frames of a layer of chunks into `stack`, native-endian [frames per chunk, slow, fast]."""
+        """All frames of a layer of chunks into `stack`."""
         _, high, wide = self._chunk
         whole = (high, wide) == self.shape
         for row, column in product(range(self._grid[1]), range(self._grid[2])):

@@ -20,7 +20,7 @@ from crystint.errors import DTypeError, FileError, ShapeError
 from crystint.io.cbf import CbfReader
 from crystint.io.chunks import RawChunk
 from crystint.io.images import ArrayReader, ImageReader, NumpyReader, count_pages
-from crystint.io.opened import OpenFiles
+from crystint.io.kept import Kept
 from crystint.io.readers import FrameSource, Reader, file_kind
 from crystint.io.stacks import StackReader
 from crystint.model.geometry import Geometry
@@ -130,7 +130,7 @@ class Frames:
 
     def __init__(self, readers: Sequence[_Later | Reader], files: list[str]) -> None:
         self._readers = readers
-        self._opened: OpenFiles[Reader] = OpenFiles(self._open)
+        self._opened: Kept[int, Reader] = Kept(self._open, lambda reader: reader.close())
         self.files: list[str] = files
         """names of the files, in order"""
         with self._opened.use(0) as first:
@@ -285,7 +285,7 @@ class Frames:
 
     def close(self) -> None:
         """Close the open files. Asking for a frame opens them again."""
-        self._opened.close()
+        self._opened.clear()
 
     def __enter__(self) -> Self:
         return self

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
-from crystint.io.chunks import ChunkReader, DirectReader, RawChunk
+from crystint.io.chunks import ChunkReader, DirectReader, RawChunk, kept_layers
 from crystint.io.filters import DamagedChunk
 from crystint.io.geometry_nexus import nexus_geometry, nexus_mask, nexus_saturation
 from crystint.io.readers import FrameSource
@@ -72,6 +72,7 @@ class StackReader:
         self._ends = list(accumulate(1 if each.ndim == 2 else int(each.shape[0]) for each in self._sets))
         self.count: int = self._ends[-1]
         self._direct: dict[int, DirectReader | None] = {}
+        self._layers = kept_layers()
         self._lock = Lock()
 
     def _find(self, index: int) -> tuple[int, int]:
@@ -114,7 +115,8 @@ class StackReader:
         with self._lock:
             if number not in self._direct:
                 found = self._sets[number]
-                self._direct[number] = VirtualReader.of(found) if found.is_virtual else ChunkReader.of(found)
+                kind = VirtualReader if found.is_virtual else ChunkReader
+                self._direct[number] = kind.of(found, self._layers)
             return self._direct[number]
 
     @contextmanager
@@ -150,6 +152,7 @@ class StackReader:
             if reader is not None:
                 reader.close()
         self._direct, self._sets = {}, []
+        self._layers.clear()
         self._file.close()
 
 

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.io.chunks import ChunkReader, RawChunk
+from crystint.io.chunks import ChunkReader, Layers, RawChunk
 from crystint.io.filters import DamagedChunk
-from crystint.io.opened import OpenFiles
+from crystint.io.kept import Kept
 
 __all__ = ["VirtualReader"]
 
@@ -22,7 +22,7 @@ _EMPTY = -1
 class _Source:
     """A data set in another file, as long as it is wanted."""
 
-    def __init__(self, path: Path, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    def __init__(self, path: Path, name: str, like: h5py.Dataset, layers: Layers) -> None:
         try:
             self._file = h5py.File(path, "r")
         except OSError as error:
@@ -31,8 +31,8 @@ class _Source:
             found = self._file.get(name)
             if not isinstance(found, h5py.Dataset):
                 raise DamagedChunk(f"it is in {path}, which has no data set {name}")
-            fits = not found.is_virtual and found.shape[-2:] == shape and found.dtype == dtype
-            self.reader = ChunkReader.of(found) if fits else None
+            fits = not found.is_virtual and found.shape[-2:] == like.shape[-2:] and found.dtype == like.dtype
+            self.reader = ChunkReader.of(found, layers) if fits else None
         except BaseException:
             self._file.close()
             raise
@@ -47,15 +47,23 @@ class VirtualReader:
     """The frames of a virtual data set that is made of whole frames. `of` makes one."""
 
     def __init__(
-        self, dataset: h5py.Dataset, sources: list[tuple[Path, str]], source: NDArray[np.intp], frame: NDArray[np.intp]
+        self,
+        dataset: h5py.Dataset,
+        layers: Layers,
+        sources: list[tuple[Path, str]],
+        source: NDArray[np.intp],
+        frame: NDArray[np.intp],
     ) -> None:
         self._fill = dataset.fillvalue
-        shape, dtype = dataset.shape[-2:], dataset.dtype
         self._source, self._frame = source, frame
-        self._files = OpenFiles(lambda number: _Source(*sources[number], shape, dtype), idle=4)
+
+        def open_source(number: int) -> _Source:
+            return _Source(*sources[number], dataset, layers)
+
+        self._files = Kept(open_source, _Source.close, idle=4)
 
     @classmethod
-    def of(cls, dataset: h5py.Dataset) -> Self | None:
+    def of(cls, dataset: h5py.Dataset, layers: Layers) -> Self | None:
         """A reader of that data set; None where only HDF5 can put its frames together."""
         if os.environ.get("HDF5_VDS_PREFIX") or dataset.ndim not in (3, 4):
             return None
@@ -73,7 +81,7 @@ class VirtualReader:
                 return None
             source[shown], frame[shown] = len(sources), taken
             sources.append((path, part.dset_name))
-        return cls(dataset, sources, source, frame)
+        return cls(dataset, layers, sources, source, frame)
 
     def read(self, index: int, out: NDArray[Any]) -> bool:
         """Put a frame into `out`; False = HDF5 must read this one.
@@ -103,7 +111,7 @@ class VirtualReader:
 
     def close(self) -> None:
         """Close the files of the sources."""
-        self._files.close()
+        self._files.clear()
 
 
 def _whole_frames(space: h5py.h5s.SpaceID, number: int | None = None) -> NDArray[np.intp] | None:
