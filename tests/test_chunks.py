@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event, Thread
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from crystint.errors import DTypeError, FileError, ShapeError
+from crystint.io import images
 from crystint.io.chunks import ChunkReader, kept_layers
 from crystint.io.filters import DamagedChunk, Filter, can_decode, decode
 from crystint.io.frames import open_frames
@@ -219,6 +221,21 @@ def test_virtual_of_another_dtype_or_packing_is_left_to_hdf5(tmp_path):
     same(open_frames(virtual(tmp_path / "v.h5", layout))[:], np.concatenate([FRAMES, FRAMES]))
 
 
+def test_virtual_parts_that_overlap_or_reach_beyond_their_source(tmp_path):
+    save(tmp_path / "a.h5", FRAMES[:3])
+    save(tmp_path / "b.h5", FRAMES[3:])
+    for shown in ((slice(0, 3), slice(2, 6)), (slice(0, 3), slice(3, 9))):
+        layout = h5py.VirtualLayout((9, *SHAPE), FRAMES.dtype)
+        layout[shown[0]] = h5py.VirtualSource("a.h5", "data", (3, *SHAPE))
+        count = shown[1].stop - shown[1].start
+        layout[shown[1]] = h5py.VirtualSource("b.h5", "data", (count, *SHAPE), maxshape=(None, *SHAPE))[:count]
+        path = virtual(tmp_path / "v.h5", layout, fillvalue=5)
+        with h5py.File(path) as file, open_frames(path) as frames:
+            same(frames[:], file["data"][:])
+            overlap = shown[0].stop > shown[1].start
+            assert (VirtualReader.of(file["data"], kept_layers()) is None) == overlap
+
+
 def test_a_source_without_its_data_set_or_damaged_is_an_error(tmp_path):
     path = virtual_master(tmp_path, FRAMES)
     with h5py.File(tmp_path / "vds_data_000002.h5", "a") as file:
@@ -418,6 +435,31 @@ def test_open_files_are_shared_and_closed_after_their_last_user():
     assert all(each.closed for each in opened)
 
 
+def test_what_was_used_last_is_kept():
+    made = []
+    kept = Kept(lambda name: made.append(name) or name, lambda _: None, idle=2)
+    for name in "abacab":
+        with kept.use(name):
+            pass
+    assert made == ["a", "b", "c", "b"]
+
+
+def test_what_fabio_logs_in_one_thread_is_not_heard_in_another():
+    both = Barrier(2, timeout=20)
+
+    def listen(name):
+        with images._listening() as heard:
+            both.wait()
+            logging.getLogger("fabio.some").warning("%s is truncated", name)
+            both.wait()
+            return heard
+
+    before = logging.getLogger("fabio").propagate
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(listen, "ab")) == [["a is truncated"], ["b is truncated"]]
+    assert logging.getLogger("fabio").propagate == before
+
+
 def test_chunks_of_several_frames_are_unpacked_once(tmp_path, monkeypatch):
     unpacked = []
 
@@ -501,3 +543,11 @@ def test_other_packings_are_not_handed_out(tmp_path, codec):
     assert open_frames(save(tmp_path / "s.h5", codec=codec)).chunk(0) is None
     assert open_frames(save(tmp_path / "t.h5", chunks=(1, 16, 47))).chunk(0) is None
     assert open_frames(FRAMES).chunk(0) is None
+
+
+def test_a_chunk_shuffled_as_elements_of_another_size_is_not_handed_out(tmp_path):
+    with h5py.File(save(tmp_path / "s.h5")) as file:
+        reader = ChunkReader.of(file["data"], kept_layers())
+        assert reader.chunk(0) is not None
+        reader._filters = (Filter(32008, (0, 4, 1, 0, 2)),)
+        assert reader.chunk(0) is None

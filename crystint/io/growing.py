@@ -71,5 +71,5 @@ class Growing:
     def flush(self) -> None:
         """Write what is still waiting. More rows may follow."""
         if self._rows:
-            self._writer.put(self._start, self._rows, self._chunk.copy())
+            self._writer.put(self._start, self._rows, self._chunk)
         self._writer.flush()
