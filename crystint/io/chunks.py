@@ -60,13 +60,13 @@ class DirectReader(Protocol):
         """Let go of files."""
 
 
-Layers: TypeAlias = "Kept[tuple[ChunkReader, int], NDArray[Any]]"
-"""The unpacked frames of chunks of several frames, by reader and number of the layer of chunks"""
+Layers: TypeAlias = Kept[tuple[object, int], NDArray[Any]]
+"""The unpacked frames of chunks of several frames, by mark of the reader and number of the layer of chunks"""
 
 
 def kept_layers() -> Layers:
     """Keeps two layers, for all data sets of a file."""
-    return Kept(lambda name: name[0].layer(name[1]), lambda _: None)
+    return Kept(lambda _: None)
 
 
 class ChunkReader:
@@ -86,6 +86,7 @@ class ChunkReader:
         self._grid = tuple(map(ceil, (self.count / chunk[0], self.shape[0] / chunk[1], self.shape[1] / chunk[2])))
         self._places = _contiguous(dataset, self.count) if dataset.chunks is None else _chunks(dataset, self._grid)
         self._layers = layers
+        self._mark = object()
 
     @classmethod
     def of(cls, dataset: h5py.Dataset, layers: Layers) -> Self | None:
@@ -117,11 +118,11 @@ class ChunkReader:
             self._unpack(index, out[None])
             return True
         number, within = divmod(index, deep)
-        with self._layers.use((self, number)) as frames:
+        with self._layers.use((self._mark, number), lambda: self._layer(number)) as frames:
             out[...] = frames[within]
         return True
 
-    def layer(self, number: int) -> NDArray[Any]:
+    def _layer(self, number: int) -> NDArray[Any]:
         """All frames of a layer of chunks, native-endian [frames per chunk, slow, fast]."""
         frames = np.empty((self._chunk[0], *self.shape), self._stored.newbyteorder("="))
         self._unpack(number, frames)

@@ -6,6 +6,7 @@ import glob
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import accumulate
 from os import PathLike, fspath
@@ -130,26 +131,27 @@ class Frames:
 
     def __init__(self, readers: Sequence[_Later | Reader], files: list[str]) -> None:
         self._readers = readers
-        self._opened: Kept[int, Reader] = Kept(self._open, lambda reader: reader.close())
+        self._opened: Kept[int, Reader] = Kept(lambda reader: reader.close())
         self.files: list[str] = files
         """names of the files, in order"""
-        with self._opened.use(0) as first:
+        with self._use(0) as first:
             self.shape: tuple[int, int] = first.shape
             """(slow, fast) of every frame"""
             self.dtype: np.dtype[Any] = first.dtype
             """dtype of every frame, native-endian"""
         self._ends = list(accumulate(self._count(number) for number in range(len(readers))))
 
-    def _open(self, number: int) -> Reader:
+    def _use(self, number: int) -> AbstractContextManager[Reader]:
+        """The reader of a file, opened."""
         reader = self._readers[number]
-        return reader.open() if isinstance(reader, _Later) else reader
+        return self._opened.use(number, lambda: reader.open() if isinstance(reader, _Later) else reader)
 
     def _count(self, number: int) -> int:
         """How many frames a file holds; it is opened where that cannot be told otherwise."""
         reader = self._readers[number]
         if isinstance(reader, _Later) and reader.frames is not None:
             return reader.frames
-        with self._opened.use(number) as opened:
+        with self._use(number) as opened:
             if opened.count == 0:
                 raise FileError(f"{self.files[number]} holds no frame")
             self._check(number, opened.shape, opened.dtype)
@@ -215,7 +217,7 @@ class Frames:
                 raise ShapeError(f"out is {out.shape}, expected a writable, C-contiguous array of {self.shape}")
             if out.dtype != self.dtype:
                 raise DTypeError(f"out is {out.dtype}, expected {self.dtype}")
-        with self._opened.use(number) as reader:
+        with self._use(number) as reader:
             frame = reader.read(within, out)
         self._check(number, frame.shape, frame.dtype)
         if out is None or frame is out:
@@ -237,7 +239,7 @@ class Frames:
             When the chunk is cut off, or its blocks do not lie within it.
         """
         number, within = self._find(index)
-        with self._opened.use(number) as reader:
+        with self._use(number) as reader:
             return reader.chunk(within)
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
@@ -250,7 +252,7 @@ class Frames:
         reader = self._readers[number]
         if isinstance(reader, _Later) and reader.frames is not None:
             return FrameSource(self.files[number], within)
-        with self._opened.use(number) as opened:
+        with self._use(number) as opened:
             return opened.source(within)
 
     @cached_property
@@ -266,20 +268,20 @@ class Frames:
 
     def read_geometry(self, *, beam_outside: bool = False) -> Geometry | None:
         """As `geometry`, and allows a direct beam that misses the frame when told so."""
-        with self._opened.use(0) as reader:
+        with self._use(0) as reader:
             return reader.geometry(beam_outside=beam_outside)
 
     @cached_property
     def mask(self) -> NDArray[np.uint32] | None:
         """uint32 [slow, fast]: the pixel mask (NXmx bit field, 0 = good) in the first file; None = it has
         none."""
-        with self._opened.use(0) as reader:
+        with self._use(0) as reader:
             return reader.mask()
 
     @cached_property
     def saturation(self) -> int | float | None:
         """The largest value that is a valid measurement, as the first file tells; None = not told."""
-        with self._opened.use(0) as reader:
+        with self._use(0) as reader:
             found = reader.saturation()
         return int(found) if found is not None and found == int(found) else found
 

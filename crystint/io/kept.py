@@ -24,28 +24,26 @@ class _Place(Generic[T]):
 
 
 class Kept(Generic[K, T]):
-    """Things by name, made when wanted: ``with kept.use(3) as thing``.
+    """Things by name, made when wanted: ``with kept.use(3, make) as thing``.
 
     A thing is discarded when nobody uses it and `idle` others that nobody uses were used later.
 
     Parameters
     ----------
-    make : function
-        From the name to the thing.
     discard : function
         What is done with a thing that is not kept any more.
     idle : int
         Things without a user that are kept.
     """
 
-    def __init__(self, make: Callable[[K], T], discard: Callable[[T], object], idle: int = 2) -> None:
-        self._make, self._discard, self._idle = make, discard, idle
+    def __init__(self, discard: Callable[[T], object], idle: int = 2) -> None:
+        self._discard, self._idle = discard, idle
         self._lock = Lock()
         self._places: OrderedDict[K, _Place[T]] = OrderedDict()
 
     @contextmanager
-    def use(self, name: K) -> Iterator[T]:
-        """The thing of that name, which is kept at least until the block ends."""
+    def use(self, name: K, make: Callable[[], T]) -> Iterator[T]:
+        """The thing of that name, made by `make` if it is not there; it is kept at least until the block ends."""
         with self._lock:
             place = self._places.setdefault(name, _Place())
             self._places.move_to_end(name)
@@ -53,7 +51,7 @@ class Kept(Generic[K, T]):
         try:
             with place.lock:
                 if not place.made:
-                    place.made.append(self._make(name))
+                    place.made.append(make())
             yield place.made[0]
         finally:
             with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
@@ -55,12 +56,9 @@ class VirtualReader:
         frame: NDArray[np.intp],
     ) -> None:
         self._fill = dataset.fillvalue
-        self._source, self._frame = source, frame
-
-        def open_source(number: int) -> _Source:
-            return _Source(*sources[number], dataset, layers)
-
-        self._files = Kept(open_source, _Source.close, idle=4)
+        self._dataset, self._layers = dataset, layers
+        self._sources, self._source, self._frame = sources, source, frame
+        self._files: Kept[int, _Source] = Kept(_Source.close, idle=4)
 
     @classmethod
     def of(cls, dataset: h5py.Dataset, layers: Layers) -> Self | None:
@@ -95,7 +93,7 @@ class VirtualReader:
         if number == _EMPTY:
             out[...] = self._fill
             return True
-        with self._files.use(number) as source:
+        with self._use(number) as source:
             frame = int(self._frame[index])
             if source.reader is None or frame >= source.reader.count:
                 return False
@@ -106,8 +104,11 @@ class VirtualReader:
         number = int(self._source[index])
         if number == _EMPTY:
             return None
-        with self._files.use(number) as source:
+        with self._use(number) as source:
             return None if source.reader is None else source.reader.chunk(int(self._frame[index]))
+
+    def _use(self, number: int) -> AbstractContextManager[_Source]:
+        return self._files.use(number, lambda: _Source(*self._sources[number], self._dataset, self._layers))
 
     def close(self) -> None:
         """Close the files of the sources."""
