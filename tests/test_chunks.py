@@ -12,9 +12,11 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+from fabio.cbfimage import CbfImage
 
 from crystint.errors import DTypeError, FileError, ShapeError
 from crystint.io import images
+from crystint.io.cbf import CbfReader
 from crystint.io.chunks import ChunkReader, kept_layers
 from crystint.io.filters import DamagedChunk, Filter, can_decode, decode
 from crystint.io.frames import open_frames
@@ -388,19 +390,15 @@ def test_frames_are_read_at_the_same_time(tmp_path, monkeypatch):
 
 
 def test_different_files_are_read_at_the_same_time(tmp_path, monkeypatch):
-    from fabio.cbfimage import CbfImage
-
-    from crystint.io import cbf
-
     for number in range(4):
         CbfImage(data=FRAMES[number].astype(np.int32)).write(str(tmp_path / f"a_{number}.cbf"))
-    meet, plain = Barrier(2, timeout=20), cbf.decByteOffset
+    meet, plain = Barrier(2, timeout=20), CbfReader.read
 
-    def slow(*given, **more):
+    def slow(*given):
         meet.wait()
-        return plain(*given, **more)
+        return plain(*given)
 
-    monkeypatch.setattr(cbf, "decByteOffset", slow)
+    monkeypatch.setattr(CbfReader, "read", slow)
     with open_frames(tmp_path / "a_*.cbf") as frames, ThreadPoolExecutor(2) as pool:
         for number, frame in enumerate(pool.map(frames.__getitem__, range(4))):
             same(frame, FRAMES[number].astype(np.int32))

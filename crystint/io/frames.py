@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import glob
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import accumulate
-from os import PathLike, fspath
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias, overload
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import DTypeError, FileError, ShapeError
-from crystint.io.cbf import CbfReader
 from crystint.io.chunks import RawChunk
-from crystint.io.images import ArrayReader, ImageReader, NumpyReader, count_pages
+from crystint.io.images import ArrayReader
 from crystint.io.kept import Kept
-from crystint.io.readers import FrameSource, Reader, file_kind
-from crystint.io.stacks import StackReader
+from crystint.io.readers import FrameSource, Reader
+from crystint.io.sources import LaterFile, Source, expand
 from crystint.model.geometry import Geometry
 
 __all__ = ["FrameSource", "Frames", "open_frames"]
 
-_Path: TypeAlias = str | PathLike[str]
 
-
-def open_frames(
-    source: _Path | Sequence[_Path] | NDArray[Any], *more: _Path | Sequence[_Path], dataset: str | None = None
-) -> Frames:
+def open_frames(source: Source | NDArray[Any], *more: Source, dataset: str | None = None) -> Frames:
     """Open files, or an array, as one sequence of frames.
 
     Only headers are read; nothing is decoded before a frame is asked for.
@@ -66,60 +57,10 @@ def open_frames(
         if more:
             raise FileError("an array is a sequence of its own; open the files apart from it")
         return Frames([ArrayReader(source, "<array>")], ["<array>"])
-    paths = [path for given in (source, *more) for path in _expand(given)]
+    paths = [path for given in (source, *more) for path in expand(given)]
     if not paths:
         raise FileError("no file given; name at least one")
-    return Frames([_Later(path, dataset) for path in paths], [str(path) for path in paths])
-
-
-def _expand(given: _Path | Sequence[_Path]) -> list[Path]:
-    """Paths of a path, a pattern or a list of those."""
-    if not isinstance(given, str | PathLike):
-        return [path for one in given for path in _expand(one)]
-    name = fspath(given)
-    if glob.has_magic(name) and not Path(name).exists():
-        found = sorted(glob.glob(name, recursive=True), key=_by_number)
-        if not found:
-            raise FileError(f"no file matches {name}")
-        return [Path(path) for path in found]
-    return [Path(name)]
-
-
-def _by_number(name: str) -> list[tuple[int, str]]:
-    """Sorts img_2 before img_10."""
-    return [(int(part), part) if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def _reader(path: Path, dataset: str | None) -> Reader:
-    kind = file_kind(path)
-    if kind == "hdf5":
-        return StackReader(path, dataset)
-    if kind == "npy":
-        return NumpyReader(path)
-    if kind == "cbf":
-        return CbfReader(path)
-    return ImageReader(path)
-
-
-class _Later:
-    """A file that is opened when it is wanted."""
-
-    def __init__(self, path: Path, dataset: str | None) -> None:
-        self.path, self.dataset = path, dataset
-        if not path.exists():
-            raise FileError(f"{path} does not exist")
-
-    def open(self) -> Reader:
-        return _reader(self.path, self.dataset)
-
-    @cached_property
-    def frames(self) -> int | None:
-        """Number of frames where it can be told without decoding one; None elsewhere."""
-        if re.search(r"\.cbf(\.gz|\.bz2)?$", self.path.name, re.IGNORECASE):
-            return 1
-        if re.search(r"\.tiff?$", self.path.name, re.IGNORECASE):
-            return count_pages(self.path)
-        return None
+    return Frames([LaterFile(path, dataset) for path in paths], [str(path) for path in paths])
 
 
 class Frames:
@@ -129,7 +70,7 @@ class Frames:
     HDF5 file whose packing only HDF5 knows, and those that FabIO reads from one file, wait for each other.
     """
 
-    def __init__(self, readers: Sequence[_Later | Reader], files: list[str]) -> None:
+    def __init__(self, readers: Sequence[LaterFile | Reader], files: list[str]) -> None:
         self._readers = readers
         self._opened: Kept[int, Reader] = Kept(lambda reader: reader.close())
         self.files: list[str] = files
@@ -144,12 +85,12 @@ class Frames:
     def _use(self, number: int) -> AbstractContextManager[Reader]:
         """The reader of a file, opened."""
         reader = self._readers[number]
-        return self._opened.use(number, lambda: reader.open() if isinstance(reader, _Later) else reader)
+        return self._opened.use(number, lambda: reader.open() if isinstance(reader, LaterFile) else reader)
 
     def _count(self, number: int) -> int:
         """How many frames a file holds; it is opened where that cannot be told otherwise."""
         reader = self._readers[number]
-        if isinstance(reader, _Later) and reader.frames is not None:
+        if isinstance(reader, LaterFile) and reader.frames is not None:
             return reader.frames
         with self._use(number) as opened:
             if opened.count == 0:
@@ -250,7 +191,7 @@ class Frames:
         """Where a frame came from: file, number in it, data set."""
         number, within = self._find(index)
         reader = self._readers[number]
-        if isinstance(reader, _Later) and reader.frames is not None:
+        if isinstance(reader, LaterFile) and reader.frames is not None:
             return FrameSource(self.files[number], within)
         with self._use(number) as opened:
             return opened.source(within)
