@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -176,3 +177,25 @@ def test_what_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no folder"):
         save(tmp_path / "no" / "d.h5", frame[None])
     assert os.listdir(tmp_path) == ["d.h5"]
+
+
+@pytest.mark.parametrize("compression", ["bslz4", "gzip", "none"])
+def test_the_file_does_not_depend_on_the_pool(tmp_path: Path, rng: np.random.Generator, compression: str) -> None:
+    frames = rng.poisson(3, (20, *SHAPE)).astype(np.uint16)
+    with ThreadPoolExecutor(3) as pool:
+        for name, more in (("alone.h5", {}), ("pool.h5", {"pool": pool})):
+            (tmp_path / name[:-3]).mkdir()
+            save(tmp_path / name[:-3] / "d.h5", frames, compression=compression, **more)
+    assert (tmp_path / "alone/d.h5").read_bytes() == (tmp_path / "pool/d.h5").read_bytes()
+    with h5py.File(tmp_path / "pool/d.h5") as file:
+        np.testing.assert_array_equal(file["entry/data/data"][:], frames)
+
+
+def test_frames_of_any_layout_in_memory(tmp_path: Path, rng: np.random.Generator) -> None:
+    frame = rng.poisson(3, SHAPE[::-1]).astype(">u2").T
+    path = tmp_path / "d.h5"
+    record: dict[str, Any] = {"geometry": None, "mask": None, "saturation": None, "provenance": RECORD}
+    with DenseWriter(path, SHAPE, np.uint16, compression="bslz4", **record) as writer:
+        writer.write(frame)
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["entry/data/data"][0], frame)

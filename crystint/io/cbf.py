@@ -128,7 +128,7 @@ class CbfReader:
         """dtype of the frame."""
         return self.header.dtype
 
-    def read(self, index: int) -> NDArray[Any]:
+    def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The frame, after checks of its length and of its MD5 sum where the file has one.
 
         Raises
@@ -159,16 +159,20 @@ class CbfReader:
     def _decode(self, packed: bytes, header: CbfHeader) -> NDArray[Any]:
         pixels = header.shape[0] * header.shape[1]
         if header.compression.lower() == "x-cbf_byte_offset":
-            values = np.asarray(decByteOffset(packed, size=pixels, dtype=str(header.dtype)))
+            made = decByteOffset(packed, size=pixels, dtype=str(header.dtype))  # lets other threads run
+            values = np.asarray(made).astype(header.dtype, copy=False)
         elif header.compression.lower() in ("", "x-cbf_none"):
             size = header.dtype.itemsize
             whole = packed[: min(pixels * size, len(packed) // size * size)]
-            values = np.frombuffer(whole, dtype=header.dtype.newbyteorder("<"))
+            values = np.frombuffer(whole, dtype=header.dtype.newbyteorder("<")).astype(header.dtype)
         else:
             raise FileError(f"{self._path}: crystint does not read the compression {header.compression}")
         if values.size != pixels:
             raise FileError(f"{self._path} is truncated: {values.size} of {pixels} pixels are there")
-        return np.array(values, dtype=header.dtype).reshape(header.shape)
+        return values.reshape(header.shape)
+
+    def chunk(self, index: int) -> None:
+        """None: the format knows no bitshuffle."""
 
     def source(self, index: int) -> FrameSource:
         """Where that frame is."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
 
 import h5py
-import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,17 +18,16 @@ from crystint import __version__
 from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.io.hdf5 import create_hdf5, group, process, put
 from crystint.io.nexus_detector import write_axes, write_modules
+from crystint.io.packing import BSLZ4, GZIP, PLAIN, ChunkWriter
 from crystint.io.provenance import plain
 from crystint.model.geometry import Geometry
 from crystint.model.mask import marker
 
 __all__ = ["DenseWriter"]
 
-_COMPRESSIONS: dict[str, dict[str, Any]] = {
-    "bslz4": dict(hdf5plugin.Bitshuffle(cname="lz4")),
-    "gzip": {"compression": "gzip", "compression_opts": 1, "shuffle": True},
-    "none": {},
-}
+_COMPRESSIONS = {"bslz4": BSLZ4, "gzip": GZIP, "none": PLAIN}
+_WAITING = 8
+"""Frames that may wait for being written."""
 _THIN = 1e-9
 """Metres; stands for an unknown thickness of the sensor. NXmx demands one, and DIALS refuses 0."""
 
@@ -63,6 +62,8 @@ class DenseWriter:
         Chemical symbol or compound.
     sensor_thickness : float, optional
         Metres. DIALS corrects positions for parallax with it, which the geometry knows nothing of.
+    pool : concurrent.futures.Executor, optional
+        Its threads compress the frames; without one `write` does. The file is the same.
 
     Raises
     ------
@@ -89,6 +90,7 @@ class DenseWriter:
         compression: str = "gzip",
         sensor_material: str = "Si",
         sensor_thickness: float | None = None,
+        pool: Executor | None = None,
     ) -> None:
         self._path, self._overwrite = path, overwrite
         self._shape, self._dtype = (int(shape[0]), int(shape[1])), np.dtype(dtype).newbyteorder("=")
@@ -99,12 +101,13 @@ class DenseWriter:
                 raise ShapeError(f"the {what} is {tuple(found.shape)}, the frames {self._shape} (slow, fast)")
         if compression not in _COMPRESSIONS:
             raise SettingError(f"compression is {compression!r}, expected one of {', '.join(_COMPRESSIONS)}")
-        self._compression = compression
+        self._packing, self._pool = _COMPRESSIONS[compression], pool
         self._geometry, self._mask, self._saturation = geometry, mask, saturation
         self._provenance = plain(provenance)
         self._exposure, self._material, self._thickness = exposure, sensor_material, sensor_thickness
         self._stack = ExitStack()
-        self._data: h5py.Dataset | None = None
+        self._chunks: ChunkWriter | None = None
+        self._written = 0
 
     def __enter__(self) -> Self:
         file = self._stack.enter_context(create_hdf5(self._path, self._overwrite, f"crystint {__version__}"))
@@ -118,11 +121,16 @@ class DenseWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._data = None
-        return self._stack.__exit__(kind, error, trace)
+        chunks, self._chunks = self._chunks, None
+        if kind is not None:
+            return self._stack.__exit__(kind, error, trace)
+        with self._stack:
+            if chunks is not None:
+                chunks.flush()
+        return None
 
     def write(self, frame: NDArray[Any]) -> None:
-        """Append a frame, dtype [slow, fast].
+        """Append a frame, dtype [slow, fast]. With a pool, the frame must not change afterwards.
 
         Raises
         ------
@@ -131,31 +139,31 @@ class DenseWriter:
         SettingError
             When the writer is not open.
         """
-        if self._data is None:
+        if self._chunks is None:
             raise SettingError("the writer is not open: use it as `with DenseWriter(...) as writer:`")
         if frame.shape != self._shape:
             raise ShapeError(f"the frame is {frame.shape}, the file {self._shape} (slow, fast)")
         if frame.dtype.newbyteorder("=") != self._dtype:
             raise DTypeError(f"the frame is {frame.dtype}, the file {self._dtype}")
-        count = len(self._data)
-        self._data.resize(count + 1, axis=0)
-        self._data[count] = frame
+        self._chunks.put(self._written, 1, np.ascontiguousarray(frame, self._dtype)[None])
+        self._written += 1
 
     def _start(self, file: h5py.File) -> None:
         file.attrs["default"] = "entry"
         entry = group(file, "entry", "NXentry", default="data")
         put(entry, "definition", "NXmx", version="1.0")
         data = group(entry, "data", "NXdata", signal="data")
-        self._data = data.create_dataset(
+        frames = data.create_dataset(
             "data",
             shape=(0, *self._shape),
             maxshape=(None, *self._shape),
             chunks=(1, *self._shape),
             dtype=self._dtype,
-            **_COMPRESSIONS[self._compression],
+            **self._packing.options,
         )
-        self._data.attrs["interpretation"] = "image"
-        self._data.attrs["units"] = "count"
+        frames.attrs["interpretation"] = "image"
+        frames.attrs["units"] = "count"
+        self._chunks, self._written = ChunkWriter(frames, self._packing, self._pool, _WAITING), 0
         process(entry, "densify", self._provenance, self._provenance)
         put(group(entry, "source", "NXsource"), "name", "unknown")
         sample = group(entry, "sample", "NXsample")

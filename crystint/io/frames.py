@@ -1,37 +1,30 @@
-"""A sequence of frames, whatever files they come from; one frame is in memory at a time."""
+"""A sequence of frames, whatever files they come from, for any number of threads at once."""
 
 from __future__ import annotations
 
-import glob
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import accumulate
-from os import PathLike, fspath
-from pathlib import Path
-from threading import RLock
 from types import TracebackType
-from typing import Any, Self, TypeAlias, overload
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
-from crystint.io.cbf import CbfReader
-from crystint.io.images import ArrayReader, ImageReader, NumpyReader, count_pages
-from crystint.io.readers import FrameSource, Reader, file_kind
-from crystint.io.stacks import StackReader
+from crystint.errors import DTypeError, FileError, ShapeError
+from crystint.io.chunks import RawChunk
+from crystint.io.images import ArrayReader
+from crystint.io.kept import Kept
+from crystint.io.readers import FrameSource, Reader
+from crystint.io.sources import LaterFile, Source, expand
 from crystint.model.geometry import Geometry
 
 __all__ = ["FrameSource", "Frames", "open_frames"]
 
-_Path: TypeAlias = str | PathLike[str]
 
-
-def open_frames(
-    source: _Path | Sequence[_Path] | NDArray[Any], *more: _Path | Sequence[_Path], dataset: str | None = None
-) -> Frames:
+def open_frames(source: Source | NDArray[Any], *more: Source, dataset: str | None = None) -> Frames:
     """Open files, or an array, as one sequence of frames.
 
     Only headers are read; nothing is decoded before a frame is asked for.
@@ -64,100 +57,46 @@ def open_frames(
         if more:
             raise FileError("an array is a sequence of its own; open the files apart from it")
         return Frames([ArrayReader(source, "<array>")], ["<array>"])
-    paths = [path for given in (source, *more) for path in _expand(given)]
+    paths = [path for given in (source, *more) for path in expand(given)]
     if not paths:
         raise FileError("no file given; name at least one")
-    return Frames([_Later(path, dataset) for path in paths], [str(path) for path in paths])
-
-
-def _expand(given: _Path | Sequence[_Path]) -> list[Path]:
-    """Paths of a path, a pattern or a list of those."""
-    if not isinstance(given, str | PathLike):
-        return [path for one in given for path in _expand(one)]
-    name = fspath(given)
-    if glob.has_magic(name) and not Path(name).exists():
-        found = sorted(glob.glob(name, recursive=True), key=_by_number)
-        if not found:
-            raise FileError(f"no file matches {name}")
-        return [Path(path) for path in found]
-    return [Path(name)]
-
-
-def _by_number(name: str) -> list[tuple[int, str]]:
-    """Sorts img_2 before img_10."""
-    return [(int(part), part) if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def _reader(path: Path, dataset: str | None) -> Reader:
-    kind = file_kind(path)
-    if kind == "hdf5":
-        return StackReader(path, dataset)
-    if kind == "npy":
-        return NumpyReader(path)
-    if kind == "cbf":
-        return CbfReader(path)
-    return ImageReader(path)
-
-
-class _Later:
-    """A file that is opened when it is wanted."""
-
-    def __init__(self, path: Path, dataset: str | None) -> None:
-        self.path, self.dataset = path, dataset
-        if not path.exists():
-            raise FileError(f"{path} does not exist")
-
-    def open(self) -> Reader:
-        return _reader(self.path, self.dataset)
-
-    @cached_property
-    def frames(self) -> int | None:
-        """Number of frames where it can be told without decoding one; None elsewhere."""
-        if re.search(r"\.cbf(\.gz|\.bz2)?$", self.path.name, re.IGNORECASE):
-            return 1
-        if re.search(r"\.tiff?$", self.path.name, re.IGNORECASE):
-            return count_pages(self.path)
-        return None
+    return Frames([LaterFile(path, dataset) for path in paths], [str(path) for path in paths])
 
 
 class Frames:
     """Frames by number: ``frames[3]``, ``frames[-1]``, ``frames[2:5]``, ``for frame in frames``.
 
-    Made by `open_frames`. Holds one file open at a time. Threads may share it; they read in turn.
+    Made by `open_frames`. A few files are open at a time. Threads may share it and read at the same time; those of an
+    HDF5 file whose packing only HDF5 knows, and those that FabIO reads from one file, wait for each other.
     """
 
-    def __init__(self, readers: Sequence[_Later | Reader], files: list[str]) -> None:
+    def __init__(self, readers: Sequence[LaterFile | Reader], files: list[str]) -> None:
         self._readers = readers
-        self._current: tuple[int, Reader] | None = None
-        self._lock = RLock()
+        self._opened: Kept[int, Reader] = Kept(lambda reader: reader.close())
         self.files: list[str] = files
         """names of the files, in order"""
-        first = self._reader(0)
-        self.shape: tuple[int, int] = first.shape
-        """(slow, fast) of every frame"""
-        self.dtype: np.dtype[Any] = first.dtype
-        """dtype of every frame, native-endian"""
-        counts = []
-        for number, reader in enumerate(readers):
-            if isinstance(reader, _Later) and reader.frames is not None:
-                counts.append(reader.frames)
-                continue
-            opened = self._reader(number)
-            if opened.count == 0:
-                raise FileError(f"{files[number]} holds no frame")
-            self._check(number, opened.shape, opened.dtype)
-            counts.append(opened.count)
-        self._ends = list(accumulate(counts))
+        with self._use(0) as first:
+            self.shape: tuple[int, int] = first.shape
+            """(slow, fast) of every frame"""
+            self.dtype: np.dtype[Any] = first.dtype
+            """dtype of every frame, native-endian"""
+        self._ends = list(accumulate(self._count(number) for number in range(len(readers))))
 
-    def _reader(self, number: int) -> Reader:
-        """The reader of a file, opened; the one before it is closed."""
-        if self._current is not None and self._current[0] == number:
-            return self._current[1]
+    def _use(self, number: int) -> AbstractContextManager[Reader]:
+        """The reader of a file, opened."""
         reader = self._readers[number]
-        opened = reader.open() if isinstance(reader, _Later) else reader
-        self.close()
-        self._current = number, opened
-        return opened
+        return self._opened.use(number, lambda: reader.open() if isinstance(reader, LaterFile) else reader)
+
+    def _count(self, number: int) -> int:
+        """How many frames a file holds; it is opened where that cannot be told otherwise."""
+        reader = self._readers[number]
+        if isinstance(reader, LaterFile) and reader.frames is not None:
+            return reader.frames
+        with self._use(number) as opened:
+            if opened.count == 0:
+                raise FileError(f"{self.files[number]} holds no frame")
+            self._check(number, opened.shape, opened.dtype)
+            return opened.count
 
     def _check(self, number: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         if tuple(shape) != self.shape or dtype != self.dtype:
@@ -186,13 +125,63 @@ class Frames:
             wanted = range(*index.indices(len(self)))
             stack = np.empty((len(wanted), *self.shape), dtype=self.dtype)
             for place, each in enumerate(wanted):
-                stack[place] = self[each]
+                self.read(each, stack[place])
             return stack
-        number, within = self._find(int(index))
-        with self._lock:
-            frame = self._reader(number).read(within)
+        return self.read(int(index))
+
+    def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """One frame, as ``frames[index]``, into memory that is there already.
+
+        Parameters
+        ----------
+        index : int
+            Negative numbers count from the end.
+        out : dtype [slow, fast], optional
+            Takes the frame. It must be C-contiguous. Memory that is used again and again saves the time in which the
+            system clears new memory, which can be as long as unpacking the frame takes.
+
+        Returns
+        -------
+        dtype [slow, fast]
+            `out`, or a new array.
+
+        Raises
+        ------
+        FileError
+            When the frame is damaged or its file cut short; the message gives its number. `out` is undefined then.
+        ShapeError, DTypeError
+            When `out` does not fit.
+        """
+        number, within = self._find(index)
+        if out is not None:
+            if out.shape != self.shape or not out.flags.c_contiguous or not out.flags.writeable:
+                raise ShapeError(f"out is {out.shape}, expected a writable, C-contiguous array of {self.shape}")
+            if out.dtype != self.dtype:
+                raise DTypeError(f"out is {out.dtype}, expected {self.dtype}")
+        with self._use(number) as reader:
+            frame = reader.read(within, out)
         self._check(number, frame.shape, frame.dtype)
-        return frame
+        if out is None or frame is out:
+            return frame
+        np.copyto(out, frame)
+        return out
+
+    def chunk(self, index: int) -> RawChunk | None:
+        """A frame as it is packed in its file, for a decoder elsewhere.
+
+        Returns
+        -------
+        RawChunk or None
+            None where the frame is not one chunk of bitshuffle and LZ4 in an HDF5 file.
+
+        Raises
+        ------
+        FileError
+            When the chunk is cut off, or its blocks do not lie within it.
+        """
+        number, within = self._find(index)
+        with self._use(number) as reader:
+            return reader.chunk(within)
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         for index in range(len(self)):
@@ -202,10 +191,10 @@ class Frames:
         """Where a frame came from: file, number in it, data set."""
         number, within = self._find(index)
         reader = self._readers[number]
-        if isinstance(reader, _Later) and reader.frames is not None:
+        if isinstance(reader, LaterFile) and reader.frames is not None:
             return FrameSource(self.files[number], within)
-        with self._lock:
-            return self._reader(number).source(within)
+        with self._use(number) as opened:
+            return opened.source(within)
 
     @cached_property
     def geometry(self) -> Geometry | None:
@@ -220,29 +209,26 @@ class Frames:
 
     def read_geometry(self, *, beam_outside: bool = False) -> Geometry | None:
         """As `geometry`, and allows a direct beam that misses the frame when told so."""
-        with self._lock:
-            return self._reader(0).geometry(beam_outside=beam_outside)
+        with self._use(0) as reader:
+            return reader.geometry(beam_outside=beam_outside)
 
     @cached_property
     def mask(self) -> NDArray[np.uint32] | None:
         """uint32 [slow, fast]: the pixel mask (NXmx bit field, 0 = good) in the first file; None = it has
         none."""
-        with self._lock:
-            return self._reader(0).mask()
+        with self._use(0) as reader:
+            return reader.mask()
 
     @cached_property
     def saturation(self) -> int | float | None:
         """The largest value that is a valid measurement, as the first file tells; None = not told."""
-        with self._lock:
-            found = self._reader(0).saturation()
+        with self._use(0) as reader:
+            found = reader.saturation()
         return int(found) if found is not None and found == int(found) else found
 
     def close(self) -> None:
-        """Close the open file. Asking for a frame opens it again."""
-        with self._lock:
-            if self._current is not None:
-                self._current[1].close()
-                self._current = None
+        """Close the open files. Asking for a frame opens them again."""
+        self._opened.clear()
 
     def __enter__(self) -> Self:
         return self

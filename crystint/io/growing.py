@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.io.hdf5 import PACKED
+from crystint.io.packing import ZSTD, ChunkWriter
 
 __all__ = ["Growing"]
 
@@ -25,6 +26,8 @@ class Growing:
         Shape of a row; () for a list of numbers.
     chunk : int
         Rows per chunk.
+    pool : concurrent.futures.Executor, optional
+        Its threads pack the chunks; without one the caller does. The file is the same.
     attributes : mapping
         Of the data set.
     """
@@ -37,35 +40,36 @@ class Growing:
         row: tuple[int, ...] = (),
         *,
         chunk: int,
+        pool: Executor | None = None,
         **attributes: Any,
     ) -> None:
         self.data = parent.create_dataset(
-            name, shape=(0, *row), maxshape=(None, *row), dtype=dtype, chunks=(chunk, *row), **PACKED
+            name, shape=(0, *row), maxshape=(None, *row), dtype=dtype, chunks=(chunk, *row), **ZSTD.options
         )
         for key, value in attributes.items():
             self.data.attrs[key] = value
-        self._chunk = chunk
-        self._waiting: list[NDArray[Any]] = []
+        self._writer = ChunkWriter(self.data, ZSTD, pool)
+        self._start = 0
         self._rows = 0
+        self._chunk = self._empty()
+
+    def _empty(self) -> NDArray[Any]:
+        return np.zeros(self.data.chunks, self.data.dtype)
 
     def add(self, rows: NDArray[Any]) -> None:
         """Append rows; whole chunks go to the file."""
-        if not len(rows):
-            return
-        self._waiting.append(np.asarray(rows, dtype=self.data.dtype))
-        self._rows += len(rows)
-        if self._rows >= self._chunk:
-            self._write(self._rows // self._chunk * self._chunk)
+        rows = np.asarray(rows)
+        while len(rows):
+            some = rows[: len(self._chunk) - self._rows]
+            self._chunk[self._rows : self._rows + len(some)] = some
+            self._rows += len(some)
+            rows = rows[len(some) :]
+            if self._rows == len(self._chunk):
+                self._writer.put(self._start, self._rows, self._chunk)
+                self._start, self._rows, self._chunk = self._start + self._rows, 0, self._empty()
 
     def flush(self) -> None:
-        """Write what is still waiting."""
+        """Write what is still waiting. More rows may follow."""
         if self._rows:
-            self._write(self._rows)
-
-    def _write(self, count: int) -> None:
-        rows = np.concatenate(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
-        start = len(self.data)
-        self.data.resize(start + count, axis=0)
-        self.data[start:] = rows[:count]
-        rest = rows[count:]
-        self._waiting, self._rows = ([rest.copy()] if len(rest) else []), len(rest)
+            self._writer.put(self._start, self._rows, self._chunk)
+        self._writer.flush()

@@ -19,16 +19,20 @@ from crystint import __version__
 from crystint.errors import CrystintError, FileError
 from crystint.io.atomic import atomic_path
 
-__all__ = ["PACKED", "create_hdf5", "group", "open_hdf5", "packed", "process", "put"]
+__all__ = ["LEVEL", "PACKED", "create_hdf5", "group", "open_hdf5", "packed", "process", "put"]
 
 
-def packed(level: int = 9) -> dict[str, Any]:
+LEVEL = 7
+"""Of Zstandard, for data that comes frame by frame: the lowest that packs pixel numbers as well as 9."""
+
+
+def packed(level: int = LEVEL) -> dict[str, Any]:
     """Arguments of `create_dataset` for bytes of like weight stored together and then Zstandard."""
     return {"shuffle": True, **hdf5plugin.Zstd(clevel=level)}
 
 
 PACKED = packed()
-"""`packed` at the level used for data that comes frame by frame."""
+"""`packed` at that level."""
 
 
 @contextmanager

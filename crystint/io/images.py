@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock, get_ident
 from typing import Any
 
 import fabio
@@ -25,27 +26,41 @@ _WRONG = re.compile(r"incomplete|truncat|corrupt|mismatch|no tiff reader|too sho
 
 
 class _Listener(logging.Handler):
-    """Keeps what FabIO logs instead of printing it."""
+    """Keeps what FabIO logs in this thread instead of printing it."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.heard: list[str] = []
+        self._thread = get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.heard.append(record.getMessage())
+        if record.thread == self._thread:
+            self.heard.append(record.getMessage())
+
+
+_listeners: list[_Listener] = []
+_propagate = [True]
+"""What FabIO's logger did before the first of the listeners."""
+_lock = Lock()
 
 
 @contextmanager
 def _listening() -> Iterator[list[str]]:
     """FabIO reports some damage only to its log, and fills the frame with zeros: collect what it says."""
     logger, listener = logging.getLogger("fabio"), _Listener()
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(listener)
+    with _lock:
+        if not _listeners:
+            _propagate[0], logger.propagate = logger.propagate, False
+        _listeners.append(listener)
+        logger.addHandler(listener)
     try:
         yield listener.heard
     finally:
-        logger.removeHandler(listener)
-        logger.propagate = propagate
+        with _lock:
+            logger.removeHandler(listener)
+            _listeners.remove(listener)
+            if not _listeners:
+                logger.propagate = _propagate[0]
 
 
 def count_pages(path: Path) -> int | None:
@@ -102,6 +117,7 @@ class ImageReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = Lock()
         if file_kind(path) == "tiff" and (samples := _samples(path)) not in (None, 1):
             raise FileError(f"{path} has {samples} samples per pixel, expected a grey image (slow, fast)")
         with self._guarded():
@@ -131,22 +147,25 @@ class ImageReader:
         if damage is not None:
             raise FileError(f"{where} is damaged or truncated: {damage}")
 
-    def read(self, index: int) -> NDArray[Any]:
-        """One frame.
+    def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """One frame. FabIO reads one file for one thread at a time.
 
         Raises
         ------
         FileError
             When it is damaged or truncated; the message gives its number.
         """
-        with self._guarded(index):
+        with self._lock, self._guarded(index):
             if index == 0:
                 data = np.asarray(self._image.data)
             elif self._compressed_tiff():
                 data = self._page(index)
             else:
                 data = np.asarray(self._image.get_frame(index).data)
-        return native(data, copy=True)
+        return native(data)
+
+    def chunk(self, index: int) -> None:
+        """None: these formats know no bitshuffle."""
 
     def _compressed_tiff(self) -> bool:
         """FabIO reads only the first page of a compressed TIFF, through Pillow."""
@@ -204,9 +223,15 @@ class ArrayReader:
         self.shape: tuple[int, int] = (self._frames.shape[1], self._frames.shape[2])
         self.dtype: np.dtype[Any] = frames.dtype.newbyteorder("=")
 
-    def read(self, index: int) -> NDArray[Any]:
+    def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """One frame, copied."""
-        return native(self._frames[index], copy=True)
+        if out is None or (out.shape, out.dtype) != (self.shape, self.dtype):
+            return native(self._frames[index])
+        np.copyto(out, self._frames[index])
+        return out
+
+    def chunk(self, index: int) -> None:
+        """None: an array is not packed."""
 
     def source(self, index: int) -> FrameSource:
         """Where that frame is."""

@@ -7,13 +7,16 @@ import bz2
 import gzip
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.model.geometry import Geometry
+
+if TYPE_CHECKING:
+    from crystint.io.chunks import RawChunk
 
 __all__ = ["READABLE", "FrameSource", "Reader", "file_kind", "native", "open_packed"]
 
@@ -49,8 +52,15 @@ class Reader(Protocol):
     def dtype(self) -> np.dtype[Any]:
         """Native-endian dtype of the frames."""
 
-    def read(self, index: int) -> NDArray[Any]:
-        """One frame, native-endian, owned by the caller."""
+    def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """One frame, native-endian. Threads may call it at the same time.
+
+        It is put into `out` where that has the shape and the dtype of the frame and saves a copy, else into memory of
+        its own.
+        """
+
+    def chunk(self, index: int) -> RawChunk | None:
+        """The packed frame where it is one chunk of bitshuffle and LZ4; None elsewhere."""
 
     def source(self, index: int) -> FrameSource:
         """Where that frame is."""
@@ -118,7 +128,6 @@ def file_kind(path: Path) -> str:
     return "other"
 
 
-def native(values: NDArray[Any], *, copy: bool = False) -> NDArray[Any]:
-    """The same numbers in the byte order of this machine; with `copy`, in memory of their own."""
-    made = values.astype(values.dtype.newbyteorder("="), copy=copy)
-    return np.ascontiguousarray(made)
+def native(values: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in the byte order of this machine, in memory of their own."""
+    return np.array(values, dtype=values.dtype.newbyteorder("="), order="C")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import h5py
@@ -174,16 +175,16 @@ class Peaks:
         ("peakSNR", "snr", 0.0),
     )
 
-    def __init__(self, entry: h5py.Group, name: str) -> None:
+    def __init__(self, entry: h5py.Group, name: str, pool: Executor | None = None) -> None:
         made = group(entry, name, "NXdata", signal="nPeaks", convention="the centre of the first pixel is (0, 0)")
-        self._counts = Growing(made, "nPeaks", np.int32, chunk=1024)
+        self._counts = Growing(made, "nPeaks", np.int32, chunk=1024, pool=pool)
         self._padded = [
             made.create_dataset(table, (0, 1), np.float32, maxshape=(None, None), chunks=(16, 128), **packed())
             for table, _, _ in self._tables
         ]
         columns = group(made, "columns", "NXcollection", convention=POSITION)
         self._columns = {
-            column: Growing(columns, column, PEAK_DTYPE[column], chunk=4096, units=UNITS.get(column, ""))
+            column: Growing(columns, column, PEAK_DTYPE[column], chunk=4096, pool=pool, units=UNITS.get(column, ""))
             for column in PEAK_DTYPE.names or ()
         }
         self._waiting: list[PeakList] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from os import PathLike
 from types import TracebackType
@@ -55,6 +56,8 @@ class SparseWriter:
         Store the peak lists given to `write`.
     overwrite : bool
         Replace an existing file.
+    pool : concurrent.futures.Executor, optional
+        Its threads compress; without one `write` does. The file is the same.
 
     Raises
     ------
@@ -74,8 +77,9 @@ class SparseWriter:
         compact: bool = False,
         peaks: bool = False,
         overwrite: bool = False,
+        pool: Executor | None = None,
     ) -> None:
-        self._path, self._overwrite, self._compact = path, overwrite, compact
+        self._path, self._overwrite, self._compact, self._pool = path, overwrite, compact, pool
         self._rings, self._dtype = rings, np.dtype(dtype).newbyteorder("=")
         if self._dtype.kind not in "iuf":
             raise DTypeError(f"the frames are {self._dtype}, expected an integer or a float dtype")
@@ -168,16 +172,16 @@ class SparseWriter:
         static(data, own, self._rings, self._dtype, self._first.lost, self._first.value)
         self._make_columns(data, own)
         if self._want_peaks:
-            self._peaks = Peaks(data.parent, PEAK_GROUP)
+            self._peaks = Peaks(data.parent, PEAK_GROUP, self._pool)
 
     def _make_columns(self, data: Any, own: Any) -> None:
-        column, rings = self._columns, self._rings.rings
+        column, rings, pool = self._columns, self._rings.rings, self._pool
         if self._compact:
-            column["index_delta"] = Growing(data, "index_delta", np.uint8, chunk=PIXELS)
-            column["index_escape"] = Growing(data, "index_escape", np.uint32, chunk=PIXELS // 4)
+            column["index_delta"] = Growing(data, "index_delta", np.uint8, chunk=PIXELS, pool=pool)
+            column["index_escape"] = Growing(data, "index_escape", np.uint32, chunk=PIXELS // 4, pool=pool)
         else:
-            column["index"] = Growing(data, "index", np.uint32, chunk=PIXELS)
-        column["intensity"] = Growing(data, "intensity", self._dtype, chunk=PIXELS)
+            column["index"] = Growing(data, "index", np.uint32, chunk=PIXELS, pool=pool)
+        column["intensity"] = Growing(data, "intensity", self._dtype, chunk=PIXELS, pool=pool)
         for name in ("avg", "std"):
             long = f"{'Mean' if name == 'avg' else 'Standard deviation'} of the background per ring"
             column[name] = Growing(
@@ -186,21 +190,22 @@ class SparseWriter:
                 np.float32,
                 (max(rings, 2),),
                 chunk=_ROWS,
+                pool=pool,
                 interpretation="spectrum",
                 long_name=long,
             )
         data["errors"] = data["background_std"]
-        column["count"] = Growing(own, "background_count", np.uint32, (rings,), chunk=_ROWS)
+        column["count"] = Growing(own, "background_count", np.uint32, (rings,), chunk=_ROWS, pool=pool)
         for name in ("sem", "excess", "additive"):
-            column[name] = Growing(own, f"background_{name}", np.float32, (rings,), chunk=_ROWS)
+            column[name] = Growing(own, f"background_{name}", np.float32, (rings,), chunk=_ROWS, pool=pool)
         for name, dtype in (("frame", np.int64), ("snr", np.float64), ("noise", np.float64)):
-            column[name] = Growing(own, name, dtype, chunk=1024)
-        column["role_at"] = Growing(own, "role_at", np.uint32, chunk=4096)
-        column["role"] = Growing(own, "role", np.uint8, chunk=4096, meaning="1 = unusable, 2 = not picked")
+            column[name] = Growing(own, name, dtype, chunk=1024, pool=pool)
+        column["role_at"] = Growing(own, "role_at", np.uint32, chunk=4096, pool=pool)
+        column["role"] = Growing(own, "role", np.uint8, chunk=4096, pool=pool, meaning="1 = unusable, 2 = not picked")
         self._total: dict[str, int] = {}
         for name, parent in (("frame_ptr", data), ("role_ptr", own), ("escape_ptr", data)):
             if name != "escape_ptr" or self._compact:
-                column[name] = Growing(parent, name, np.uint64, chunk=1024)
+                column[name] = Growing(parent, name, np.uint64, chunk=1024, pool=pool)
                 self._pointer(name, 0)
 
     def _pointer(self, name: str, count: int) -> None:

@@ -1,10 +1,17 @@
-"""Frames in HDF5 files: plain stacks, NXmx and DECTRIS masters with links, virtual data sets, CXI."""
+"""Frames in HDF5 files: plain stacks, NXmx and DECTRIS masters with links, virtual data sets, CXI.
+
+Where the chunks of the file are frames, or tiles of frames, in a packing that `crystint.io.filters` knows, they are
+read without HDF5 and its lock; everything else is read by HDF5.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import h5py
@@ -13,9 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
+from crystint.io.chunks import ChunkReader, DirectReader, RawChunk, kept_layers
+from crystint.io.filters import DamagedChunk
 from crystint.io.geometry_nexus import nexus_geometry, nexus_mask, nexus_saturation
-from crystint.io.readers import FrameSource, native
+from crystint.io.readers import FrameSource
 from crystint.io.stack_search import check_sources, find_datasets
+from crystint.io.virtual import VirtualReader
 from crystint.model.geometry import Geometry
 
 __all__ = ["StackReader", "open_stack_file"]
@@ -61,12 +71,15 @@ class StackReader:
         self.dtype: np.dtype[Any] = first.dtype.newbyteorder("=")
         self._ends = list(accumulate(1 if each.ndim == 2 else int(each.shape[0]) for each in self._sets))
         self.count: int = self._ends[-1]
+        self._direct: dict[int, DirectReader | None] = {}
+        self._layers = kept_layers()
+        self._lock = Lock()
 
     def _find(self, index: int) -> tuple[int, int]:
         number = bisect_right(self._ends, index)
         return number, index - (self._ends[number - 1] if number else 0)
 
-    def read(self, index: int) -> NDArray[Any]:
+    def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """One frame.
 
         Raises
@@ -74,12 +87,45 @@ class StackReader:
         FileError
             When it cannot be decompressed or read; the message gives its number.
         """
+        if out is None or (out.shape, out.dtype) != (self.shape, self.dtype):
+            out = np.empty(self.shape, self.dtype)
         number, within = self._find(index)
-        stack = self._sets[number]
-        at = {2: (), 3: (within,), 4: (within, 0)}[stack.ndim]
+        with self._placed(index):
+            direct = self._reader(number)
+            if direct is None or not direct.read(within, out):
+                stack = self._sets[number]
+                stack.read_direct(out, {2: (), 3: (within,), 4: (within, 0)}[stack.ndim])
+        return out
+
+    def chunk(self, index: int) -> RawChunk | None:
+        """The packed frame where it is one chunk of bitshuffle and LZ4; None elsewhere.
+
+        Raises
+        ------
+        FileError
+            When it is not as long as it says, or cut off.
+        """
+        number, within = self._find(index)
+        with self._placed(index):
+            direct = self._reader(number)
+            return None if direct is None else direct.chunk(within)
+
+    def _reader(self, number: int) -> DirectReader | None:
+        """What reads a data set without HDF5, made when it is first wanted; None where nothing does."""
+        with self._lock:
+            if number not in self._direct:
+                found = self._sets[number]
+                kind = VirtualReader if found.is_virtual else ChunkReader
+                self._direct[number] = kind.of(found, self._layers)
+            return self._direct[number]
+
+    @contextmanager
+    def _placed(self, index: int) -> Iterator[None]:
+        """Turn what goes wrong with a frame into a FileError that says which."""
         try:
-            return native(np.asarray(stack[at]))
-        except (OSError, RuntimeError) as error:
+            yield
+        except (DamagedChunk, OSError, RuntimeError) as error:
+            number, within = self._find(index)
             where = f"{self._path}, frame {index} ({self._names[number]}[{within}]),"
             raise FileError(f"{where} cannot be read: {_reason(error)}") from error
 
@@ -102,6 +148,11 @@ class StackReader:
 
     def close(self) -> None:
         """Close the file."""
+        for reader in self._direct.values():
+            if reader is not None:
+                reader.close()
+        self._direct, self._sets = {}, []
+        self._layers.clear()
         self._file.close()
 
 
