@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +18,12 @@ from crystint.engine import Engine
 from crystint.io.dense_file import DenseWriter
 from crystint.io.frames import open_frames
 from crystint.io.sparse_file import SparseWriter
-from crystint.model.sparse import SparseFrame
 from crystint.ops.separator import Separator
 
 __all__ = ["files"]
 
-_FRAMES = 16
+_FRAMES = 32
+_WRITTEN = 16
 _ROUNDS = 3
 """rounds of what takes seconds"""
 _DATA = "entry/data/data"
@@ -62,10 +62,7 @@ def files(
     if wanted("decode"):
         yield Operation("decode", partial(stack.enter_context(open_frames(one)).__getitem__, 0))
     if wanted("write"):
-        separator = Separator(sample.geometry, sample.mask, RINGS, "hybrid", None, CYCLES, engine)
-        write = partial(_write, folder / "written.h5", separator, separator.sparsify(sample.frame), sample)
-        yield Operation("write, first", partial(write, 1), rounds=_ROUNDS)
-        yield Operation("write", partial(write, 1 + _FRAMES), None, 1 + _FRAMES, "write, first", _ROUNDS)
+        yield Operation("write", stack.enter_context(_writing(folder, sample, engine)), None, _WRITTEN)
     settings = Settings(rings=RINGS, cycles=CYCLES, beam_outside=sample.geometry.beam_outside)
     for verb in ("sparsify", "peaks"):
         if not wanted(f"command {verb}"):
@@ -81,8 +78,15 @@ def files(
             yield Operation(name, run, None, frames, beyond, _ROUNDS)
 
 
-def _write(path: Path, separator: Separator, sparse: SparseFrame, sample: Sample, frames: int) -> None:
-    rings, dtype = separator.rings, sample.frame.dtype
-    with SparseWriter(path, rings, dtype, geometry=sample.geometry, provenance={}, overwrite=True) as writer:
-        for _ in range(frames):
-            writer.write(sparse, None, sample.frame)
+@contextmanager
+def _writing(folder: Path, sample: Sample, engine: Engine) -> Iterator[Callable[[], None]]:
+    """A function that appends some frames to a sparse file."""
+    separator = Separator(sample.geometry, sample.mask, RINGS, "hybrid", None, CYCLES, engine)
+    sparse, path, dtype = separator.sparsify(sample.frame), folder / "written.h5", sample.frame.dtype
+    with SparseWriter(path, separator.rings, dtype, geometry=sample.geometry, provenance={}) as writer:
+
+        def write() -> None:
+            for _ in range(_WRITTEN):
+                writer.write(sparse, None, sample.frame)
+
+        yield write

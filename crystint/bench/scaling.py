@@ -157,7 +157,7 @@ def over_cores(sample: Sample, engine: Engine, rounds: int, watch: Watch, only: 
             if done.returncode:
                 raise DeviceError(f"crystint bench on {count} cores: {done.stderr.strip()}")
             rows = json.loads(done.stdout)["times"]
-            times = [Timing(**{key: row[key] for key in row if key != "met"}) for row in rows]
+            times = [Timing.from_dict(row) for row in rows]
             yield Point(count, sample.frame.size / 1e6, times)
 
 

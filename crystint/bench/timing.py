@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -26,7 +26,8 @@ class Operation:
     frames: int = 1
     """frames that one run works on"""
     beyond: str | None = None
-    """name of an operation on fewer frames: its time is taken off, and what is left belongs to the other frames"""
+    """name of an operation on fewer frames: its time in the same round is taken off, and what is left belongs to the
+    other frames"""
     rounds: int | None = None
     """most rounds in which it is timed; None = all"""
     warm: bool = True
@@ -55,13 +56,21 @@ class Timing:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
-        return asdict(self) | {"met": self.met}
+        plain = {name: None if value != value else value for name, value in asdict(self).items()}  # NaN is no JSON
+        return plain | {"met": self.met}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave."""
+        times = ("wall_ms", "cpu_ms", "copies", "frames_per_s")
+        known = {name: np.nan if values[name] is None else float(values[name]) for name in times}
+        return cls(str(values["name"]), **known, target=values["target"])
 
 
 def time_operations(operations: Sequence[Operation], rounds: int, watch: Watch) -> list[Timing]:
     """Run every operation once, then all in turn, round after round; medians per frame.
 
-    The first operation is the unit: one copy.
+    The first operation is the unit: one copy. What the noise of the machine hides is NaN.
     """
     for operation in operations:
         if operation.warm:
@@ -74,14 +83,13 @@ def time_operations(operations: Sequence[Operation], rounds: int, watch: Watch) 
             at, used = time.perf_counter(), time.process_time()
             operation.run()
             took[operation.name].append((time.perf_counter() - at, time.process_time() - used))
-    middle = {name: np.median(times, axis=0) for name, times in took.items()}
-    known = {operation.name: operation for operation in operations}
-    unit = float(middle[operations[0].name][0])
+    frames = {operation.name: operation.frames for operation in operations}
+    unit = float(np.median(took[operations[0].name], axis=0)[0])
     found = []
     for operation in operations:
-        spent, frames = middle[operation.name], operation.frames
+        spent, count = np.array(took[operation.name]), operation.frames
         if operation.beyond is not None:
-            spent, frames = spent - middle[operation.beyond], frames - known[operation.beyond].frames
-        wall, cpu = (max(float(seconds), 1e-9) / frames for seconds in spent)
+            spent, count = spent - took[operation.beyond], count - frames[operation.beyond]
+        wall, cpu = (float(seconds) / count if seconds > 0 else np.nan for seconds in np.median(spent, axis=0))
         found.append(Timing(operation.name, 1e3 * wall, 1e3 * cpu, wall / unit, 1 / wall, operation.target))
     return found
