@@ -1,7 +1,7 @@
 """Draw throughput against the size of the frame.
 
-    crystint bench --scale pixels --peer pyfai --json > pixels.json
-    python benchmarks/plot_throughput.py pixels.json -o benchmarks/throughput.png
+crystint bench --scale pixels --peer pyfai --json > pixels.json
+python benchmarks/plot_throughput.py pixels.json -o benchmarks/throughput.png
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ OWN = {
 PEERS = {
     "pyFAI sigma_clip Cython hybrid": ("pyFAI sigma clipping, Cython", "o--"),
     "pyFAI sparsify OpenCL hybrid": ("pyFAI sparsify, OpenCL", "s--"),
-    "pyFAI peakfinder OpenCL hybrid (grid corrected)": ("pyFAI peakfinder, OpenCL,\ngrid corrected", "^--"),
-    "peakfinder8 C++": ("peakfinder8, C++,\none thread", "D--"),
-    "FabIO densify clean": ("FabIO densify,\none thread", "v--"),
+    "pyFAI peakfinder OpenCL hybrid (grid corrected)": ("pyFAI peakfinder, OpenCL, corrected", "^--"),
+    "peakfinder8 C++": ("peakfinder8, C++, one thread", "D--"),
+    "FabIO densify clean": ("FabIO densify, one thread", "v--"),
 }
-APART = 0.058
+APART = 0.046
 """least distance of two labels, as a share of the height of the axes"""
 
 
@@ -80,6 +80,7 @@ def draw(found: dict[str, Any]) -> Any:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        arrow = {"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
         low, high = (float(np.log10(limit)) for limit in axes.get_ylim())
         label = {"copy": "copying the frame"} | {name: text for name, (text, _) in shown.items()}
         ends = sorted((float(np.log10(lines[name][1][-1])) - low, name) for name in label if name in lines)
@@ -87,7 +88,7 @@ def draw(found: dict[str, Any]) -> Any:
             colour = GREY if name == "copy" else ACCENT if name in OWN else BLUE
             axes.annotate(
                 label[name],
-                (1.0 + 0.0, end / (high - low)),
+                (1.0, end / (high - low)),
                 (1.045, place),
                 xycoords="axes fraction",
                 textcoords="axes fraction",
@@ -95,11 +96,12 @@ def draw(found: dict[str, Any]) -> Any:
                 color=colour,
                 fontsize=8,
                 annotation_clip=False,
-                arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0},
+                arrowprops=arrow | {"color": colour},
             )
         figure.text(0.085, 0.94, "Throughput against the size of the frame", color=INK, **TITLE)
-        where = f"{found['device']}, {found['platform']}, {found['cores']} cores, {found['dtype']}, {found['rings']} rings"
-        figure.text(0.085, 0.895, f"{where}, hybrid; crystint red, others blue", color=GREY, fontsize=8.5)
+        where = f"{found['device']}, {found['platform']}, {found['cores']} cores; {found['dtype']}"
+        what = f"{where}, {found['rings']} rings, hybrid"
+        figure.text(0.085, 0.895, f"{what}; crystint red, others blue", color=GREY, fontsize=8.5)
     return figure
 
 

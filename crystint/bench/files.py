@@ -22,7 +22,7 @@ from crystint.ops.separator import Separator
 
 __all__ = ["files"]
 
-_FRAMES = 32
+_FRAMES = 24
 _WRITTEN = 16
 _ROUNDS = 3
 """rounds of what takes seconds"""
