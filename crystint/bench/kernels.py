@@ -30,9 +30,8 @@ class Traffic:
 
 
 TRAFFIC = {
-    "ring_statistics": Traffic(8, 12),  # order 4, weight 4; normalized counts are kept for the next cycle: 4
-    "pick_pixels": Traffic(8, 8),  # position 4, weight 4
-    "find_maxima": Traffic(8, 8),  # position 4, weight 4
+    "ring_statistics": Traffic(8, 8.6),  # order 4, weight 4; 12 for each pixel in the tails of its ring, some 5 %
+    "list_unusable": Traffic(4, 4),  # position 4
     "densify": Traffic(8, 8),  # position 4, weight 4
 }
 """Kernels that work on whole frames. The others work on lists, and are shown with their time only."""
