@@ -14,6 +14,7 @@ from crystint.model.rings import ERROR_MODELS
 from crystint.ops.densify import Densifier
 
 DTYPES = ("int32", "uint16", "uint32")
+TOGETHER = 8
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -30,15 +31,21 @@ def test_separate(benchmark, engine, sample_of, about, verb, model, dtype):
         assert len(result if verb == "peaks" else result.index) > sample.frame.size / 4e4
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_pick(benchmark, engine, sample_of, about, dtype):
-    """The significant pixels above a background that is known."""
-    sample = sample_of(dtype)
-    separator = Separator(sample.geometry, sample.mask, engine=engine)
-    known = separator.background(sample.frame)
-    result = benchmark(separator.sparsify, sample.frame, background=known)
-    about(engine, sample.frame)
-    np.testing.assert_array_equal(result.index, separator.sparsify(sample.frame).index)
+@pytest.mark.parametrize("verb", ["sparsify", "peaks"])
+def test_several_at_once(benchmark, engine, sample_of, about, verb):
+    """A batch; the time is that of all its frames."""
+    sample = sample_of("uint16")
+    run = getattr(Separator(sample.geometry, sample.mask, engine=engine), verb)
+    frames = np.stack([sample.frame] * TOGETHER)
+    results = benchmark(run, frames)
+    about(engine, frames)
+    assert len(results) == TOGETHER
+    one = run(sample.frame)
+    for result in results:
+        if verb == "sparsify":
+            np.testing.assert_array_equal(result.index, one.index)
+        else:
+            np.testing.assert_array_equal(result["intensity"], one["intensity"])
 
 
 @pytest.mark.parametrize("noise", [False, True], ids=["clean", "noise"])

@@ -49,11 +49,12 @@ def test_operations_take_turns_and_a_copy_is_the_unit(monkeypatch):
         bench.Operation("start", lasting("start", 1.0)),
         bench.Operation("rest", lasting("rest", 1.6), frames=4, beyond="start"),
         bench.Operation("lost", lasting("lost", 0.9), frames=4, beyond="start"),
+        bench.Operation("more", lasting("more", 0.055), beyond="fast"),
     ]
     rows = {row.name: row for row in time_operations(operations, 3, unwatched)}
-    every = ["copy", "fast", "slow", "start", "rest", "lost"]
-    assert order[:6] == every, "one run of each before anything is timed, but of what takes minutes"
-    assert order[6:13] == ["copy", "fast", "slow", "cold", "start", "rest", "lost"]
+    every = ["copy", "fast", "slow", "start", "rest", "lost", "more"]
+    assert order[:7] == every, "one run of each before anything is timed, but of what takes minutes"
+    assert order[7:15] == ["copy", "fast", "slow", "cold", "start", "rest", "lost", "more"]
     assert [order.count(name) for name in ("fast", "slow", "cold")] == [4, 3, 1]
     assert rows["copy"].copies == 1
     assert rows["fast"].wall_ms == pytest.approx(20)
@@ -61,6 +62,7 @@ def test_operations_take_turns_and_a_copy_is_the_unit(monkeypatch):
     assert rows["fast"].frames_per_s == pytest.approx(50)
     assert (rows["fast"].met, rows["slow"].met, rows["copy"].met) == (True, False, None)
     assert rows["rest"].wall_ms == pytest.approx(200), "three frames beyond the first, in 0.6 s"
+    assert rows["more"].wall_ms == pytest.approx(35)
     assert np.isnan(rows["lost"].wall_ms)
     assert rows["lost"].to_dict()["wall_ms"] is None
     assert bench.Timing.from_dict(json.loads(json.dumps(rows["fast"].to_dict()))) == rows["fast"]
@@ -83,7 +85,8 @@ def test_another_dtype_keeps_counts_and_what_is_unusable():
 def test_the_table_has_every_operation(engine, dtype):
     small = bench.simulated((120, 130), dtype)
     rows = bench.measure(small, engine, rounds=1)
-    separate = [f"{verb} {model}" for model in MODELS for verb in ("background", "pick", "sparsify", "peaks")]
+    verbs = ("background", "pick", "sparsify", "peaks", "separate")
+    separate = [f"{verb} {model}" for model in MODELS for verb in verbs] + ["peaks hybrid, 8 at once"]
     commands = [f"command {verb}{first}" for verb in ("sparsify", "peaks") for first in (", first", "")]
     expected = ["copy", "read", "decode", "write", *commands, *separate, "densify clean", "densify noise"]
     assert [row.name for row in rows] == expected
@@ -92,7 +95,7 @@ def test_the_table_has_every_operation(engine, dtype):
 
 def test_only_what_is_wanted_is_made(engine, sample):
     rows = bench.measure(sample, engine, rounds=1, wanted=lambda name: name == "pick azimuthal")
-    assert [row.name for row in rows] == ["copy", "pick azimuthal"]
+    assert [row.name for row in rows] == ["copy", "background azimuthal", "pick azimuthal"]
 
 
 def test_kernel_times_name_kernels_and_bytes(engine, sample):

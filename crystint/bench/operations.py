@@ -24,6 +24,10 @@ TARGETS = {"background": 2.5, "sparsify": 4.0, "peaks": 5.0, "densify clean": 2.
 """Most copies on two cores with PoCL."""
 
 
+_VERBS = ("background", "pick", "sparsify", "peaks", "separate")
+_TOGETHER = 8
+"""frames of a batch"""
+
 Wanted = Callable[[str], bool]
 """whether the operation of this name is to be timed"""
 
@@ -45,19 +49,23 @@ def _separator(sample: Sample, engine: Engine, model: str, rings: int) -> Separa
 def separation(
     sample: Sample, engine: Engine, wanted: Wanted = everything, *, rings: int = RINGS
 ) -> Iterator[Operation]:
-    """Background, picking on a known background, sparsify and peaks, for each error model."""
-    verbs = ("background", "pick", "sparsify", "peaks")
+    """Background, picking, sparsify, peaks, and the latter two at once, for each error model; a batch of frames."""
     for model in ERROR_MODELS:
-        names = {verb: f"{verb} {model}" for verb in verbs if wanted(f"{verb} {model}")}
-        if not names:
+        names = {verb: f"{verb} {model}" for verb in _VERBS if wanted(f"{verb} {model}")}
+        together = f"peaks {model}, {_TOGETHER} at once"
+        if not names and not wanted(together):
             continue
         separator = _separator(sample, engine, model, rings)
-        known = separator.background(sample.frame)
-        for verb, name in names.items():
+        if "pick" in names:
+            names["background"] = f"background {model}"  # what picking is measured against
+        for verb in (verb for verb in _VERBS if verb in names):
             if verb == "pick":
-                yield Operation(name, partial(separator.sparsify, sample.frame, background=known))
+                yield Operation(names[verb], partial(separator.sparsify, sample.frame), beyond=names["background"])
             else:
-                yield Operation(name, partial(getattr(separator, verb), sample.frame), TARGETS[verb])
+                yield Operation(names[verb], partial(getattr(separator, verb), sample.frame), TARGETS.get(verb))
+        if wanted(together) and model == "hybrid":
+            frames = np.stack([sample.frame] * _TOGETHER)
+            yield Operation(together, partial(separator.peaks, frames), frames=_TOGETHER)
 
 
 def densification(sample: Sample, engine: Engine, wanted: Wanted = everything) -> Iterator[Operation]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,7 +35,7 @@ _THREADS = (1, 2, 4, 8)
 _FRAMES_PER_THREAD = 8
 
 HYBRID = (
-    *(f"{verb} hybrid" for verb in ("background", "pick", "sparsify", "peaks")),
+    *(f"{verb} hybrid" for verb in ("background", "pick", "sparsify", "peaks", "separate")),
     "densify",
     *(f"pyFAI {what} hybrid" for what in ("sigma_clip Cython", "sparsify OpenCL")),
     "pyFAI peakfinder OpenCL hybrid (grid corrected)",
@@ -93,7 +93,8 @@ def over_rings(sample: Sample, engine: Engine, rounds: int, watch: Watch, wanted
     operations = [copy(sample.frame)]
     for rings in _RING_COUNTS:
         for one in separation(sample, engine, wanted, rings=rings):
-            operations.append(Operation(f"{one.name}, {rings}", one.run, one.target))
+            beyond = one.beyond and f"{one.beyond}, {rings}"
+            operations.append(replace(one, name=f"{one.name}, {rings}", beyond=beyond))
     times = time_operations(operations, rounds, watch)
     for rings in _RING_COUNTS:
         mine = [row for row in times if row.name.endswith(f", {rings}")]
@@ -120,8 +121,7 @@ def _together(work: Callable[[NDArray[Any]], Any], frames: list[NDArray[Any]], t
 
 
 def _renamed(row: Timing, suffix: str) -> Timing:
-    name = row.name.removesuffix(suffix)
-    return Timing(name, row.wall_ms, row.cpu_ms, row.copies, row.frames_per_s, row.target)
+    return replace(row, name=row.name.removesuffix(suffix))
 
 
 def over_cores(sample: Sample, engine: Engine, rounds: int, watch: Watch, only: Sequence[str]) -> Iterator[Point]:

@@ -26,8 +26,8 @@ class Operation:
     frames: int = 1
     """frames that one run works on"""
     beyond: str | None = None
-    """name of an operation on fewer frames: its time in the same round is taken off, and what is left belongs to the
-    other frames"""
+    """name of an operation whose time in the same round is taken off; if it works on fewer frames, what is left belongs
+    to the other frames"""
     rounds: int | None = None
     """most rounds in which it is timed; None = all"""
     warm: bool = True
@@ -89,7 +89,7 @@ def time_operations(operations: Sequence[Operation], rounds: int, watch: Watch) 
     for operation in operations:
         spent, count = np.array(took[operation.name]), operation.frames
         if operation.beyond is not None:
-            spent, count = spent - took[operation.beyond], count - frames[operation.beyond]
+            spent, count = spent - took[operation.beyond], (count - frames[operation.beyond]) or count
         wall, cpu = (float(seconds) / count if seconds > 0 else np.nan for seconds in np.median(spent, axis=0))
         found.append(Timing(operation.name, 1e3 * wall, 1e3 * cpu, wall / unit, 1 / wall, operation.target))
     return found
