@@ -47,6 +47,11 @@ def run(folder: Path, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+def by_name(times: Sequence[Found]) -> dict[str, Found]:
+    """The rows of a table."""
+    return {row["name"]: row for row in times}
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A number with so many figures."""
     if value is None:
@@ -89,10 +94,10 @@ def times(runs: Sequence[Found]) -> str:
     for found in runs:
         head += [f"{name_of(found)}: copies", "wall ms", "CPU ms", "frames/s", ""]
     rows = []
-    for i, first in enumerate(runs[0]["times"]):
+    for first in runs[0]["times"]:
         row = [first["name"], number(first["target"])]
         for found in runs:
-            one = found["times"][i]
+            one = by_name(found["times"])[first["name"]]
             verdict = {None: "", True: "met", False: "missed"}[one["met"]]
             row += [number(one[key]) for key in ("copies", "wall_ms", "cpu_ms", "frames_per_s")] + [verdict]
         rows.append(row)
@@ -103,9 +108,9 @@ def dtypes(runs: Sequence[Found]) -> str:
     """One column per dtype."""
     head = ["operation, copies", "target", *(found["dtype"] for found in runs)]
     rows = []
-    for i, first in enumerate(runs[0]["times"]):
+    for first in runs[0]["times"]:
         if first["target"] is not None:
-            found = [run["times"][i] for run in runs]
+            found = [by_name(run["times"])[first["name"]] for run in runs]
             cells = [number(one["copies"]) + ("" if one["met"] else " (missed)") for one in found]
             rows.append([first["name"], number(first["target"]), *cells])
     units = ", ".join(f"{found['dtype']} {number(found['times'][0]['wall_ms'])}" for found in runs)
@@ -136,9 +141,8 @@ def over(found: Found, what: str) -> str:
     points = found["scale"]["points"]
     head = [f"wall ms per frame, at {what}", *(f"{point['at']:g}" for point in points)]
     rows = [
-        [first["name"], *(number(point["times"][i]["wall_ms"]) for point in points)]
-        for i, first in enumerate(points[0]["times"])
-        if all(len(point["times"]) > i for point in points)
+        [first["name"], *(number(by_name(point["times"])[first["name"]]["wall_ms"]) for point in points)]
+        for first in points[0]["times"]
     ]
     return f"{name_of(found)}, {found['dtype']}.\n\n" + table(head, rows)
 
