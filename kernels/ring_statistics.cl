@@ -62,7 +62,8 @@ static inline floats above_at(const Pixels *in, const floats w, const float c, c
 {
     const ints place = LOAD_LANES(in->order, k);
     const wides raw = GATHER(in->frame, place);
-    floats a = counts_above(raw, c, w);
+    floats a = TO_FLOATS(raw);
+    if (c != 0.0f) a = counts_above(raw, c, w);
 #if HAS_DARK
     a -= LOAD_LANES(in->dark, k);
 #endif
