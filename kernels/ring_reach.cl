@@ -1,5 +1,6 @@
 /* ring_reach.cl - how far the counts of each ring must reach to be significant, whatever the pixel.
  *
+ * What      the threshold of the heaviest pixel of the ring over the lowest background of its neighbours
  * Launch    one work-group of LOCAL_SIZE per frame
  * In        table  [frames][RINGS]  (mean, phi, spread that is not counting, fractions) of each ring
  *           about  [RINGS]          .y = largest normalization in the ring
@@ -9,8 +10,9 @@
  *           count  [frames][2]      set to 0, and to the number of rings with unusable pixels
  * Defines   RINGS, CURVE_* (significance.h); LOCAL_SIZE
  * Exact     a lower bound; the pixels above it are tested one by one
+ * Limits    none
  * Method    docs/significance.md
- * Oracle    tests/test_significance.py
+ * Oracle    tests/oracles/significance.py
  */
 #include "reduce.h"
 #include "significance.h"

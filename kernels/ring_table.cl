@@ -1,5 +1,6 @@
 /* ring_table.cl - background and spread of every ring, from the sums of ring_statistics.cl.
  *
+ * What      mean, excess variance, other spread and standard error of each ring
  * Launch    one work-group of LOCAL_SIZE per frame
  * In        sums   [frames][RINGS][8]  of ring_statistics.cl
  * Out       table  [frames][RINGS]     (mean, phi, spread that is not counting, fractions), NaN = no background
@@ -8,7 +9,7 @@
  * Exact     in double precision, as the host does it (crystint/ops/background.py, threshold.py): both give the same bits
  * Limits    needs a device with double precision
  * Method    docs/background.md
- * Oracle    the host's path
+ * Oracle    tests/oracles/significance.py
  */
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 #pragma OPENCL FP_CONTRACT OFF

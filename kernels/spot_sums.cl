@@ -24,6 +24,7 @@
  *                                    pixel, 2 border, 4 gap, 8 saturated, 16 several panels; at the head: expected counts, sem
  * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); REACH (spot_window.h); REAL: float or double
  * Exact     in the precision of REAL; always in the same order
+ * Limits    members < 2^31
  * Method    docs/peaks.md
  * Oracle    tests/oracles/peaks.py
  */
