@@ -12,8 +12,9 @@ from crystint.errors import DTypeError, SettingError
 from crystint.model.mask import marker
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
+from crystint.ops.invented import InventedPixels
 from crystint.ops.laws import law_defines, normal_knots, poisson_laws
-from crystint.ops.lowest import lowest_table
+from crystint.ops.lowest import is_safe, lowest_table
 from crystint.ops.pixels import PIXEL_TYPES, pixel_defines
 from crystint.ops.fixed import curve_defines
 from crystint.ops.threshold import counts_at, excess_curve, ring_table
@@ -61,6 +62,7 @@ def _halves(
     # below all limits: these are concave functions of the weight
     limit = (counts_at(*least.T, weight, k, noise) / weight for weight in weights)
     halves[:, :, 3] = (0.9999 * np.minimum(*limit) - 1e-6)[:, None]
+    halves[lowest[:, 3] > 1.5, :, 3] = -1.0  # no noise: all pixels are looked at again
     halves[np.isnan(mean)] = np.nan
     return halves
 
@@ -69,7 +71,8 @@ class Densifier:
     """Densify one sparse frame after the other of one detector. Threads may share one.
 
     Noise is drawn below the picking threshold of the frame's background. Separating the new frame gives another
-    background, from other noise: none of it is above the lowest threshold that this may have (`lowest_table`).
+    background, from other noise: none of it is above the lowest threshold that this may have (`lowest_table`). Where that
+    would harm the statistics, the new frame is separated, and what stands out is lowered (`InventedPixels`).
     """
 
     def __init__(self, engine: Engine, rings: RingMap) -> None:
@@ -80,6 +83,7 @@ class Densifier:
         self._position, self._weight, self._dark = (engine.lend(one) for one in self._kept)
         self._laws, self._knots = engine.send(poisson_laws()), engine.send(normal_knots())
         self._weights = _weights(rings)
+        self._invented = InventedPixels(engine, rings)
         self._curves: dict[float, Any] = {}
         self._tuning = {"LANES": 32, "STRIPS": 256} if engine.on_cpu else {"LANES": 1, "STRIPS": 1}
         self._local_size = 1 if engine.on_cpu else 128
@@ -112,7 +116,8 @@ class Densifier:
         if snr not in self._curves:
             self._curves[snr] = self.engine.send(excess_curve(snr).astype(np.float32))
         table = ring_table(sparse.background)
-        lowest = lowest_table(sparse.background, table, snr)
+        safe = is_safe(sparse.background, table, snr)
+        lowest = lowest_table(sparse.background, table, snr) if safe else table
         kernel = self.engine.kernel(
             "densify.cl",
             NOISY=int(noise),
@@ -154,7 +159,10 @@ class Densifier:
             kept.append(self._put(sparse.unusable_index, sparse.unusable_value, made, dtype))
         self.engine.give_back(made, frame)
         del kept
-        return frame.reshape(self.rings.shape)
+        frame = frame.reshape(self.rings.shape)
+        if noise and not safe:
+            self._invented.lower(frame, sparse, snr)
+        return frame
 
 
 def densify(
