@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.engine import Engine, default_engine
-from crystint.errors import DTypeError, SettingError
+from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.model.mask import marker
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
@@ -106,6 +106,11 @@ class Densifier:
         """The frame that `sparse` was made from, with the background in place of the pixels that were not picked.
 
         As `densify`.
+
+        Parameters
+        ----------
+        out : frame dtype [slow, fast], optional
+            C-contiguous array to write to, and to return. None = a new one; one that is used again costs less.
         """
         dtype = sparse.dtype
         if dtype not in PIXEL_TYPES:
@@ -116,8 +121,8 @@ class Densifier:
         if snr not in self._curves:
             self._curves[snr] = self.engine.send(excess_curve(snr).astype(np.float32))
         table = ring_table(sparse.background)
-        safe = is_safe(sparse.background, table, snr)
-        lowest = lowest_table(sparse.background, table, snr) if safe else table
+        safe = not noise or is_safe(sparse.background, table, snr)
+        lowest = lowest_table(sparse.background, table, snr) if noise and safe else table
         kernel = self.engine.kernel(
             "densify.cl",
             NOISY=int(noise),
@@ -130,7 +135,11 @@ class Densifier:
         largest = dtype.type(0)
         if dtype.kind != "f":  # the all-ones value of unsigned frames is no count
             largest = dtype.type(np.iinfo(dtype).max - (dtype.kind == "u"))
-        frame = np.empty(self.rings.position.size, dtype) if out is None else out.reshape(-1)
+        frame = np.empty(self.rings.shape, dtype) if out is None else out
+        if frame.shape != self.rings.shape:
+            raise ShapeError(f"out is {frame.shape}, the frame {self.rings.shape} (slow, fast)")
+        if frame.dtype != dtype or not frame.flags.c_contiguous:
+            raise DTypeError(f"out is {frame.dtype}, expected a C-contiguous array of {dtype}")
         made = self.engine.borrow(frame)
         self.engine.launch(
             kernel,
@@ -159,8 +168,7 @@ class Densifier:
             kept.append(self._put(sparse.unusable_index, sparse.unusable_value, made, dtype))
         self.engine.give_back(made, frame)
         del kept
-        frame = frame.reshape(self.rings.shape)
-        if noise and not safe:
+        if not safe:
             self._invented.lower(frame, sparse, snr)
         return frame
 
