@@ -138,7 +138,9 @@ def test_the_kernel_draws_what_the_oracle_draws(engine, rng, monkeypatch, mean, 
     monkeypatch.setattr(Engine, "on_cpu", property(lambda self: on_cpu))
     engine = Engine(engine.device)
     separator = separator_for(engine, rings=30)
-    sparse = separator.sparsify(rng.poisson(1.3 * mean * separator.rings.weight * rng.uniform(0.8, 1.2, SHAPE)).astype(np.int32), number=7)
+    sparse = separator.sparsify(
+        rng.poisson(1.3 * mean * separator.rings.weight * rng.uniform(0.8, 1.2, SHAPE)).astype(np.int32), number=7
+    )
     back = densify(sparse, seed=2**40 + 5, engine=engine).ravel()
     position, weight = separator.rings.position.ravel(), separator.rings.weight.ravel().astype(float)
     background = sparse.background

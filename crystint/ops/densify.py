@@ -60,7 +60,7 @@ def _halves(
     around[1:-1] = lowest[:, :3]
     least = np.fmin(np.fmin(around[:-2], around[2:]), around[1:-1])
     # below all limits: these are concave functions of the weight
-    limit = (counts_at(*least.T, weight, k, noise) / weight for weight in weights)
+    limit = (counts_at(least[:, 0], least[:, 1], least[:, 2], weight, k, noise) / weight for weight in weights)
     halves[:, :, 3] = (0.9999 * np.minimum(*limit) - 1e-6)[:, None]
     halves[lowest[:, 3] > 1.5, :, 3] = -1.0  # no noise: all pixels are looked at again
     halves[np.isnan(mean)] = np.nan
@@ -71,8 +71,8 @@ class Densifier:
     """Densify one sparse frame after the other of one detector. Threads may share one.
 
     Noise is drawn below the picking threshold of the frame's background. Separating the new frame gives another
-    background, from other noise: none of it is above the lowest threshold that this may have (`lowest_table`). Where that
-    would harm the statistics, the new frame is separated, and what stands out is lowered (`InventedPixels`).
+    background, from other noise: none of it is above the lowest threshold that this may have (`lowest_table`). Where
+    that would harm the statistics, the new frame is separated, and what stands out is lowered (`InventedPixels`).
     """
 
     def __init__(self, engine: Engine, rings: RingMap) -> None:

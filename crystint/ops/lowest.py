@@ -1,8 +1,9 @@
 """The lowest background that a separation of a densified frame may find.
 
-Noise below the threshold of that background is not picked when the frame is separated anew. A ring's mean comes back with
-its standard error, which for counts is one half in the square root of their number; the excess variance phi comes back
-with a standard error of phi sqrt(3 / n), a few percent lower because the noise ends at the threshold, and never below 1.
+Noise below the threshold of that background is not picked when the frame is separated anew. A ring's mean comes back
+with its standard error, which for counts is one half in the square root of their number; the excess variance phi comes
+back with a standard error of phi sqrt(3 / n), a few percent lower because the noise ends at the threshold, and never
+below 1.
 """
 
 from __future__ import annotations

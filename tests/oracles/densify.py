@@ -44,7 +44,7 @@ def modulated(expected, excess, bits):
 
 
 def drawn(mean, bits, laws):
-    """Poisson counts from a table [means, 64] of buckets; means are floats of 6 bits of mantissa from 1/4 on, less 1/4."""
+    """Poisson counts from a table [means, 64]; the means are floats of 6 bits of mantissa from 1/4 on, less 1/4."""
     (place,) = struct.unpack("<I", struct.pack("<f", mean + 0.25))
     row, part = divmod(place - 0x3E800000, 1 << 17)
     row += (bits & 1023) << 7 < part
