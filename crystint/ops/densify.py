@@ -12,11 +12,11 @@ from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.model.mask import marker
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
+from crystint.ops.fixed import curve_defines
 from crystint.ops.invented import InventedPixels
 from crystint.ops.laws import law_defines, normal_knots, poisson_laws
 from crystint.ops.lowest import is_safe, lowest_table
 from crystint.ops.pixels import PIXEL_TYPES, pixel_defines
-from crystint.ops.fixed import curve_defines
 from crystint.ops.threshold import counts_at, excess_curve, ring_table
 
 __all__ = ["Densifier", "densify"]

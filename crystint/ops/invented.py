@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from crystint.engine import Engine
 from crystint.model.rings import Background, RingMap
 from crystint.model.sparse import SparseFrame
-from crystint.ops.background import RingStatistics
-from crystint.ops.significant import BLOCK, SignificantPixels
+from crystint.ops.background import Clipping, read_background, start_statistics, start_table
+from crystint.ops.fixed import Fixed
+from crystint.ops.significant import start_picking, start_reach
 from crystint.ops.threshold import thresholds
+from crystint.ops.work import Work
 
 __all__ = ["InventedPixels"]
 
@@ -27,31 +29,22 @@ class InventedPixels:
     def __init__(self, engine: Engine, rings: RingMap) -> None:
         self.engine, self.rings = engine, rings
         self._lock = threading.Lock()
-        self._kept: tuple[Any, RingStatistics, SignificantPixels, Any] | None = None
-
-    def _separation(self, old: Background) -> tuple[RingStatistics, SignificantPixels, Any]:
-        settings = (old.error_model, old.snr_clip, old.cycles, old.saturation)
-        if self._kept is None or self._kept[0] != settings:
-            statistics = RingStatistics(
-                self.engine,
-                self.rings,
-                error_model=old.error_model,
-                snr_clip=old.snr_clip,
-                cycles=old.cycles,
-                saturation=old.saturation,
-            )
-            blocks = -(-self.rings.position.size // BLOCK)
-            scratch = self.engine.empty(max(statistics.padded, blocks * BLOCK), np.uint32)
-            pixels = SignificantPixels(self.engine, self.rings, scratch, saturation=old.saturation)
-            self._kept = settings, statistics, pixels, scratch
-        return self._kept[1:]
+        self._work: Work | None = None
 
     def _found(self, frame: NDArray[Any], sparse: SparseFrame, snr: float) -> tuple[NDArray[np.uint32], Background]:
         """Pixels that a separation of the new frame would pick and that were not picked, and its background."""
-        statistics, pixels, scratch = self._separation(sparse.background)
-        lent = self.engine.lend(frame)
-        new = statistics.run(lent, frame.dtype, scratch)
-        picked, _ = pixels.pick(lent, frame.dtype, new, snr, sparse.noise)
+        old = sparse.background
+        clip = Clipping(old.error_model, old.snr_clip, old.cycles, old.saturation)
+        with self._lock:
+            if self._work is None:
+                self._work = Work(Fixed(self.engine, self.rings))
+            work, lent = self._work, self.engine.lend(frame)
+            start_statistics(work, lent, frame.dtype, clip)
+            start_table(work, clip)
+            start_reach(work, snr, sparse.noise)
+            start_picking(work, lent, frame.dtype, snr, sparse.noise, old.saturation)
+            count = int(work.engine.receive(work.count, 1, np.uint32)[0])
+            picked, new = work.listed(0, count), read_background(work, clip)
         return np.setdiff1d(picked, sparse.index, assume_unique=True), new
 
     def lower(self, frame: NDArray[Any], sparse: SparseFrame, snr: float) -> None:
@@ -65,8 +58,7 @@ class InventedPixels:
         """
         flat = frame.ravel()
         for _ in range(_ROUNDS):
-            with self._lock:
-                pixels, background = self._found(frame, sparse, snr)
+            pixels, background = self._found(frame, sparse, snr)
             if not len(pixels):
                 return
             position, weight = self.rings.position.ravel()[pixels], self.rings.weight.ravel()[pixels]
