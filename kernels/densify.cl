@@ -10,7 +10,7 @@
  *           halves   [2 RINGS] for the inner and the outer half of each ring: mean at its centre, change of the mean per ring,
  *                              c of the excess variance c lambda, a of counts a w below all limits; NaN = no background
  *           table    [RINGS]   (mean, phi, spread that is not counting, fractions) of each ring
- *           lowest   [RINGS]   the same as a new separation finds them at least
+ *           lowest   [RINGS]   the same as a new separation finds them at least; last column 2: the ring gets no noise
  *           curve, k, noise2   of SNR_pick (significance.h)
  *           laws, knots        random.h
  *           marker             what a masked pixel becomes
@@ -182,6 +182,10 @@ __kernel void densify(__global const float *position,
                 const float least = significant_counts(background_at(lowest, place[i]), w[i], noise2, k, curve);
                 const float fractions = table[half_ring[i] >> 1].w;
                 const float zero = HAS_DARK ? dark[first + i] : 0.0f;
+                if (lowest[half_ring[i] >> 1].w > 1.5f) {
+                    counts[i] = AS_READ(expected[i], zero);
+                    continue;
+                }
                 for (int trial = 1; trial <= TRIALS && counts[i] > most; trial++) {
                     const uint again = pixel_bits(first + i, number, trial, seed);
                     counts[i] = AS_READ(drawn(expected[i], excess[i], fractions, again, laws, knots), zero);

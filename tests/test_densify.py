@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyopencl as cl
 import pytest
-from scipy.stats import chisquare, poisson
+from scipy.stats import chisquare, kstest, norm, poisson
 
+from crystint.engine import Engine
 from crystint.engine.source import read_kernel
-from crystint.errors import DTypeError, SettingError
+from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.model.geometry import Geometry
+from crystint.model.rings import interpolate
 from crystint.ops.densify import Densifier, densify
+from crystint.ops.laws import law_defines, normal_knots, poisson_laws
+from crystint.ops.lowest import is_safe
 from crystint.ops.separator import Separator
-from tests.oracles.densify import philox
+from crystint.ops.threshold import ring_table, thresholds
+from tests.oracles.densify import drawn, mixed, modulated, philox, pixel_bits
 
 SHAPE = (600, 620)
 
@@ -29,39 +35,62 @@ def separator_for(engine, dtype=np.uint16, **more):
 
 def on_device(engine, text, out, *arguments):
     """Run a test kernel over the shared header random.h."""
+    options = [f"-D{name}={value}" for name, value in law_defines().items()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some compilers always have something to say
-        program = cl.Program(engine.context, read_kernel("random.h") + text).build()
+        program = cl.Program(engine.context, read_kernel("random.h") + text).build(options)
     buffer = engine.empty(out.size, out.dtype)
-    cl.Kernel(program, "test")(
-        engine.queue, (out.size // (4 if out.dtype == np.uint32 else 1),), None, *arguments, buffer
-    )
+    cl.Kernel(program, "test")(engine.queue, (out.size,), None, *arguments, buffer)
     return engine.receive(buffer, out.size, out.dtype)
 
 
-def test_philox_is_philox(engine):
-    """Known answers of the authors' test file, and many numbers against a plain Python version."""
-    assert philox((0, 0, 0, 0), (0, 0)) == (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)
+def test_philox_is_philox():
+    """Known answers of the authors' test file."""
     ones = 0xFFFFFFFF
-    assert philox((ones,) * 4, (ones,) * 2) == (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)
+    assert philox((0, 0, 0, 0), (0, 0), 10) == (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)
+    assert philox((ones,) * 4, (ones,) * 2, 10) == (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)
+    assert philox((0, 0, 0, 0), (0, 0), 7) == (0x5F6FB709, 0x0D893F64, 0x4F121F81, 0x4F730A48)
+
+
+def test_the_bits_of_a_pixel(engine):
     text = """
     __kernel void test(__global uint *out) {
         const uint i = get_global_id(0);
-        vstore4(philox((uint4)(i, 3 * i, 7, ~i), (uint2)(i ^ 5, 11)), i, out);
+        out[i] = pixel_bits(i < 200 ? i : 7919 * i, 3 * i, i & 3, 0xFEDCBA9876543210ul ^ i);
     }"""
-    found = on_device(engine, text, np.empty(4 * 50, np.uint32)).reshape(-1, 4)
-    for i in range(50):
-        assert tuple(found[i].tolist()) == philox((i, 3 * i, 7, ~i & ones), (i ^ 5, 11))
+    found = on_device(engine, text, np.empty(400, np.uint32))
+    for i in range(400):
+        pixel = i if i < 200 else 7919 * i
+        assert found[i] == pixel_bits(pixel, 3 * i, i & 3, 0xFEDCBA9876543210 ^ i)
 
 
-@pytest.mark.parametrize("mean", [0.02, 0.5, 3.0, 17.0, 39.0, 41.0, 200.0])
+def law(row):
+    """Probabilities that a row of buckets gives."""
+    share = (row >> 16) / 65536 / 64
+    return np.bincount(row & 255, share, 256) + np.bincount(row >> 8 & 255, 1 / 64 - share, 256)
+
+
+def test_the_table_of_laws_is_poissons():
+    laws = poisson_laws().reshape(-1, 64)
+    first, last = (int(np.float32(x).view(np.uint32)) >> 17 for x in (0.25, 36.0))
+    assert len(laws) == last - first + 2  # one more for the upper neighbour of the last
+    for number, row in enumerate(laws):
+        mean = float(np.uint32(first + number << 17).view(np.float32)) - 0.25
+        counts = np.arange(256)
+        assert np.abs(law(row) - poisson.pmf(counts, mean)).max() < 1e-6
+        assert law(row) @ counts == pytest.approx(mean, abs=5e-6)
+
+
+@pytest.mark.parametrize("mean", [0.0003, 0.02, 0.5, 3.0, 17.0, 35.7, 36.2, 200.0])
 def test_poisson_numbers_are_poisson(engine, mean):
     text = """
-    __kernel void test(const float mean, __global float *out) {
-        const uint i = get_global_id(0);
-        out[i] = poisson_number(mean, philox((uint4)(i, 0, 0, 0), (uint2)(1, 2)));
+    __kernel void test(const float mean, __global const uint *laws, __global const float *knots, __global float *out) {
+        const uint bits = pixel_bits(get_global_id(0), 0, 0, 12345);
+        out[get_global_id(0)] = mean <= POISSON_MOST ? (float)poisson_from_table(mean, bits, laws)
+                                                     : poisson_of_many(mean, bits, knots);
     }"""
-    found = on_device(engine, text, np.empty(200_000, np.float32), np.float32(mean))
+    tables = engine.send(poisson_laws()), engine.send(normal_knots())
+    found = on_device(engine, text, np.empty(400_000, np.float32), np.float32(mean), *tables)
     counts = np.bincount(found.astype(int))
     k = np.arange(len(counts))
     wanted = poisson.pmf(k, mean) * found.size
@@ -71,6 +100,172 @@ def test_poisson_numbers_are_poisson(engine, mean):
     if wanted[-1] < 5:
         observed, wanted = observed[:-1], wanted[:-1] * observed[:-1].sum() / wanted[:-1].sum()
     assert chisquare(observed, wanted).pvalue > 1e-5
+
+
+def test_normal_numbers_are_normal(engine):
+    text = """
+    __kernel void test(__global const float *knots, __global float *out) {
+        out[get_global_id(0)] = normal_number(pixel_bits(get_global_id(0), 0, 0, 12345), knots);
+    }"""
+    found = on_device(engine, text, np.empty(1_000_000, np.float32), engine.send(normal_knots()))
+    assert kstest(found, "norm").pvalue > 1e-4
+    assert found.var() == pytest.approx(1.0, abs=0.006)
+    for limit in (3.0, 3.7, 4.2):
+        for tail in (found > limit, found < -limit):
+            wanted = norm.sf(limit) * found.size
+            assert tail.sum() == pytest.approx(wanted, abs=5 * np.sqrt(wanted) + 0.1 * wanted)
+
+
+@pytest.mark.parametrize(("expected", "excess"), [(4.0, 0.4), (4.0, 5.0), (4.0, 30.0), (0.05, 0.01), (300.0, 2000.0)])
+def test_modulated_means_have_their_mean_and_variance(engine, expected, excess):
+    text = """
+    __kernel void test(const float expected, const float excess, __global float *out) {
+        out[get_global_id(0)] = modulated(expected, excess, more_bits(pixel_bits(get_global_id(0), 0, 0, 12345)));
+    }"""
+    found = on_device(engine, text, np.empty(1_000_000, np.float32), np.float32(expected), np.float32(excess))
+    assert found.min() >= 0
+    assert found.mean() == pytest.approx(expected, abs=5e-3 * np.sqrt(excess))
+    assert found.var() == pytest.approx(excess, rel=0.02)
+    for i in range(0, 1000, 13):
+        wanted = modulated(expected, excess, mixed(pixel_bits(i, 0, 0, 12345)))
+        assert found[i] == pytest.approx(wanted, abs=3e-3 * (expected + np.sqrt(3 * excess)))
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize("mean", [0.5, 3.0, 15.0])
+def test_the_kernel_draws_what_the_oracle_draws(engine, rng, monkeypatch, mean, on_cpu):
+    """Pixel for pixel, up to the rounding of the mean; in the form for CPUs and in that for GPUs."""
+    monkeypatch.setattr(Engine, "on_cpu", property(lambda self: on_cpu))
+    engine = Engine(engine.device)
+    separator = separator_for(engine, rings=30)
+    sparse = separator.sparsify(
+        rng.poisson(1.3 * mean * separator.rings.weight * rng.uniform(0.8, 1.2, SHAPE)).astype(np.int32), number=7
+    )
+    back = densify(sparse, seed=2**40 + 5, engine=engine).ravel()
+    position, weight = separator.rings.position.ravel(), separator.rings.weight.ravel().astype(float)
+    background = sparse.background
+    expected = interpolate(background.mean, position) * weight
+    excess = (background.excess[np.floor(position + 0.5).clip(0, 29).astype(int)] - 1.0) * expected
+    limit = thresholds(background, position, weight, 2.0)
+    laws = poisson_laws().reshape(-1, 64)
+    picked = set(sparse.index.tolist())
+    pixels = [i for i in [*range(3000), *range(371_000, 372_000)] if i not in picked]
+    wanted = []
+    for i in pixels:
+        bits = pixel_bits(i, 7, 0, 2**40 + 5)
+        wanted.append(drawn(modulated(expected[i], excess[i], mixed(bits)), bits, laws))
+    wanted = np.array(wanted)
+    below = wanted <= limit[pixels]
+    assert below.mean() > 0.9
+    assert np.mean(back[pixels][below] != wanted[below]) < 2e-3
+
+
+def test_neighbours_frames_and_seeds_are_independent(engine, rng):
+    separator = separator_for(engine, rings=10)
+    frame = rng.poisson(3.0, SHAPE).astype(np.int32)
+    first, second = separator.sparsify(frame, number=4), separator.sparsify(frame, number=5)
+    densifier = Densifier(engine, separator.rings)
+    runs = ((first, 1), (second, 1), (first, 2))
+    a, b, c = (densifier.run(sparse, seed=seed) - sparse.background.image() for sparse, seed in runs)
+    good = np.ones(SHAPE, bool)
+    good.ravel()[first.index] = good.ravel()[second.index] = False
+
+    def correlation(x, y, use):
+        return abs(np.corrcoef(x[use], y[use])[0, 1]) * np.sqrt(use.sum())
+
+    assert correlation(a, b, good) < 4.5
+    assert correlation(a, c, good) < 4.5
+    for shift in (1, 2, 3, 4, 8, 16, 24, 32, 64):
+        for axis in (0, 1):
+            assert correlation(a, np.roll(a, shift, axis), good & np.roll(good, shift, axis)) < 4.5
+
+
+def test_threads_share_a_densifier(engine, rng):
+    separator = separator_for(engine)
+    frames = [rng.poisson(mean, SHAPE).astype(np.uint16) for mean in (0.05, 3.0)]
+    sparse = [separator.sparsify(frame, number=number) for number, frame in enumerate(4 * frames)]
+    densifier = Densifier(engine, separator.rings)
+    alone = [densifier.run(one) for one in sparse]
+    with ThreadPoolExecutor(4) as pool:
+        for together, one in zip(pool.map(densifier.run, sparse), alone, strict=True):
+            assert np.array_equal(together, one)
+
+
+def test_an_array_to_write_to(engine, rng):
+    separator = separator_for(engine)
+    sparse = separator.sparsify(rng.poisson(3.0, SHAPE).astype(np.uint16))
+    densifier = Densifier(engine, separator.rings)
+    out = np.full(SHAPE, 9, np.uint16)
+    assert densifier.run(sparse, out=out) is out
+    assert np.array_equal(out, densifier.run(sparse))
+    with pytest.raises(ShapeError, match="out is"):
+        densifier.run(sparse, out=out.T)
+    for wrong in (out.astype(np.int32), np.asfortranarray(out)):
+        with pytest.raises(DTypeError, match="C-contiguous"):
+            densifier.run(sparse, out=wrong)
+
+
+@pytest.mark.parametrize("rings", [40, 300, 1000])
+@pytest.mark.parametrize("mean", [0.6, 4.0, 100.0])
+@pytest.mark.parametrize("model", ["poisson", "hybrid"])
+def test_a_margin_makes_the_second_separation_needless(engine, rng, monkeypatch, rings, mean, model):
+    monkeypatch.setattr("crystint.ops.densify.is_safe", lambda *_: True)
+    monkeypatch.setattr("crystint.ops.densify.InventedPixels", lambda *_: None)
+    separator = separator_for(engine, rings=rings, error_model=model)
+    frame = rng.poisson(mean * separator.rings.weight).astype(np.int32)
+    frame[::30, ::30] += 50
+    sparse = separator.sparsify(frame)
+    densifier = Densifier(engine, separator.rings)
+    for seed in range(3):
+        again = separator.sparsify(densifier.run(sparse, seed=seed))
+        assert len(np.setdiff1d(again.index, sparse.index)) == 0
+
+
+def test_the_noise_of_a_frame_without_any_is_not_picked_either(engine):
+    separator = separator_for(engine)
+    sparse = separator.sparsify(np.full(SHAPE, 7, np.int32))
+    assert len(separator.sparsify(densify(sparse, engine=engine)).index) == 0
+
+
+def test_when_a_margin_does_no_harm(engine, rng):
+    separator = separator_for(engine)
+
+    def safe(mean, k=3.0, model="hybrid", dtype=np.int32):
+        separator = separator_for(engine, error_model=model)
+        frame = rng.poisson(mean, SHAPE) + (0.3 * rng.standard_normal(SHAPE) if dtype == np.float32 else 0)
+        background = separator.background(frame.astype(dtype))
+        return is_safe(background, ring_table(background), k)
+
+    assert safe(4.0)
+    assert safe(4.0, model="poisson")
+    assert not safe(0.05)
+    assert not safe(4.0, k=1.5)
+    assert not safe(4.0, model="azimuthal")
+    assert not safe(4.0, dtype=np.float32)
+    assert separator.rings.rings == 40
+
+
+def test_rings_of_a_few_pixels_hold_their_expected_counts(engine, rng):
+    separator = separator_for(engine, rings=500)
+    frame = rng.poisson(6.0, SHAPE).astype(np.int32)
+    sparse = separator.sparsify(frame)
+    assert is_safe(sparse.background, ring_table(sparse.background), 3.0)
+    back = densify(sparse, engine=engine).ravel()
+    position = separator.rings.position.ravel()
+    few = sparse.background.count[np.floor(position + 0.5).astype(int).clip(0, 499)] < 64
+    few[sparse.index] = False
+    assert few.sum() > 20
+    wanted = sparse.background.image().ravel()[few]
+    off = np.abs(wanted - np.floor(wanted) - 0.5) < 1e-3
+    assert np.array_equal(back[few][~off], np.round(wanted[~off]))
+
+
+def test_a_dark_frame_does_not_lift_noise_above_the_threshold(engine, rng):
+    dark = rng.uniform(0, 3, SHAPE)
+    separator = separator_for(engine, dark=dark)
+    sparse = separator.sparsify(rng.poisson(dark + 5.0).astype(np.uint16))
+    again = separator.sparsify(densify(sparse, engine=engine))
+    assert len(np.setdiff1d(again.index, sparse.index)) == 0
 
 
 @pytest.mark.parametrize(

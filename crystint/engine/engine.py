@@ -149,7 +149,7 @@ class Engine:
     def give_back(self, buffer: Any, array: NDArray[Any]) -> None:
         """Fill an array from the buffer that it was borrowed for. Waits for all kernels started before."""
         if self.on_cpu:
-            mapped, _ = cl.enqueue_map_buffer(self.queue, buffer, cl.map_flags.READ, 0, array.shape, array.dtype)
+            mapped, _ = cl.enqueue_map_buffer(self.queue, buffer, cl.map_flags.READ, 0, array.size, array.dtype)
             mapped.base.release(self.queue)
             self.queue.finish()
         else:

@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.engine import Engine, default_engine
-from crystint.errors import DTypeError, SettingError
+from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.model.mask import marker
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
-from crystint.ops.laws import law_defines, normal_knots, poisson_laws
-from crystint.ops.lowest import lowest_table
-from crystint.ops.pixels import PIXEL_TYPES, pixel_defines
 from crystint.ops.fixed import curve_defines
+from crystint.ops.invented import InventedPixels
+from crystint.ops.laws import law_defines, normal_knots, poisson_laws
+from crystint.ops.lowest import is_safe, lowest_table
+from crystint.ops.pixels import PIXEL_TYPES, pixel_defines
 from crystint.ops.threshold import counts_at, excess_curve, ring_table
 
 __all__ = ["Densifier", "densify"]
@@ -59,8 +60,9 @@ def _halves(
     around[1:-1] = lowest[:, :3]
     least = np.fmin(np.fmin(around[:-2], around[2:]), around[1:-1])
     # below all limits: these are concave functions of the weight
-    limit = (counts_at(*least.T, weight, k, noise) / weight for weight in weights)
+    limit = (counts_at(least[:, 0], least[:, 1], least[:, 2], weight, k, noise) / weight for weight in weights)
     halves[:, :, 3] = (0.9999 * np.minimum(*limit) - 1e-6)[:, None]
+    halves[lowest[:, 3] > 1.5, :, 3] = -1.0  # no noise: all pixels are looked at again
     halves[np.isnan(mean)] = np.nan
     return halves
 
@@ -69,7 +71,8 @@ class Densifier:
     """Densify one sparse frame after the other of one detector. Threads may share one.
 
     Noise is drawn below the picking threshold of the frame's background. Separating the new frame gives another
-    background, from other noise: none of it is above the lowest threshold that this may have (`lowest_table`).
+    background, from other noise: none of it is above the lowest threshold that this may have (`lowest_table`). Where
+    that would harm the statistics, the new frame is separated, and what stands out is lowered (`InventedPixels`).
     """
 
     def __init__(self, engine: Engine, rings: RingMap) -> None:
@@ -80,6 +83,7 @@ class Densifier:
         self._position, self._weight, self._dark = (engine.lend(one) for one in self._kept)
         self._laws, self._knots = engine.send(poisson_laws()), engine.send(normal_knots())
         self._weights = _weights(rings)
+        self._invented = InventedPixels(engine, rings)
         self._curves: dict[float, Any] = {}
         self._tuning = {"LANES": 32, "STRIPS": 256} if engine.on_cpu else {"LANES": 1, "STRIPS": 1}
         self._local_size = 1 if engine.on_cpu else 128
@@ -102,6 +106,11 @@ class Densifier:
         """The frame that `sparse` was made from, with the background in place of the pixels that were not picked.
 
         As `densify`.
+
+        Parameters
+        ----------
+        out : frame dtype [slow, fast], optional
+            C-contiguous array to write to, and to return. None = a new one; one that is used again costs less.
         """
         dtype = sparse.dtype
         if dtype not in PIXEL_TYPES:
@@ -112,7 +121,8 @@ class Densifier:
         if snr not in self._curves:
             self._curves[snr] = self.engine.send(excess_curve(snr).astype(np.float32))
         table = ring_table(sparse.background)
-        lowest = lowest_table(sparse.background, table, snr)
+        safe = not noise or is_safe(sparse.background, table, snr)
+        lowest = lowest_table(sparse.background, table, snr) if noise and safe else table
         kernel = self.engine.kernel(
             "densify.cl",
             NOISY=int(noise),
@@ -125,7 +135,11 @@ class Densifier:
         largest = dtype.type(0)
         if dtype.kind != "f":  # the all-ones value of unsigned frames is no count
             largest = dtype.type(np.iinfo(dtype).max - (dtype.kind == "u"))
-        frame = np.empty(self.rings.position.size, dtype) if out is None else out.reshape(-1)
+        frame = np.empty(self.rings.shape, dtype) if out is None else out
+        if frame.shape != self.rings.shape:
+            raise ShapeError(f"out is {frame.shape}, the frame {self.rings.shape} (slow, fast)")
+        if frame.dtype != dtype or not frame.flags.c_contiguous:
+            raise DTypeError(f"out is {frame.dtype}, expected a C-contiguous array of {dtype}")
         made = self.engine.borrow(frame)
         self.engine.launch(
             kernel,
@@ -154,7 +168,9 @@ class Densifier:
             kept.append(self._put(sparse.unusable_index, sparse.unusable_value, made, dtype))
         self.engine.give_back(made, frame)
         del kept
-        return frame.reshape(self.rings.shape)
+        if not safe:
+            self._invented.lower(frame, sparse, snr)
+        return frame
 
 
 def densify(

@@ -1,34 +1,81 @@
-"""The lowest background that a new separation may find in a densified frame."""
+"""The lowest background that a separation of a densified frame may find.
+
+Noise below the threshold of that background is not picked when the frame is separated anew. A ring's mean comes back
+with its standard error, which for counts is one half in the square root of their number; the excess variance phi comes
+back with a standard error of phi sqrt(3 / n), a few percent lower because the noise ends at the threshold, and never
+below 1.
+"""
 
 from __future__ import annotations
 
+from math import erfc, exp, pi, sqrt
+
 import numpy as np
 from numpy.typing import NDArray
+
 from crystint.model.rings import Background
 
-SIGMAS = 6.0
+__all__ = ["is_safe", "lowest_table"]
+
+_SIGMAS = 6.0
+"""standard errors that a ring may come back lower by"""
+_SNR = 2.5
+"""smallest SNR_pick at which noise is a small part of what is picked"""
+_COUNTS = 0.2
+"""smallest mean at which a step of one in the limit costs the variance less than 4 %"""
+_PHOTONS = 150.0
+"""smallest number of counts in a ring whose standard error is small"""
+_FEW = 64
+"""rings of fewer pixels get no noise: clipping may leave as good as nothing of it, whatever the standard error"""
+_SHARE = 0.02
+"""largest share of pixels in rings of less than these"""
+
+
+def _ends(k: float) -> tuple[float, float]:
+    """What a Gaussian that ends at k loses of its mean, in sigma, and of its variance, relative."""
+    lost = exp(-0.5 * k * k) / sqrt(2.0 * pi) / (1.0 - 0.5 * erfc(k / sqrt(2.0)))
+    return lost, k * lost + lost * lost
+
+
+def is_safe(background: Background, table: NDArray[np.float32], k: float) -> bool:
+    """Whether the noise of a frame may end at the threshold of `lowest_table` without harm to its statistics.
+
+    Parameters
+    ----------
+    table : float32 [rings, 4]
+        As `ring_table`.
+    k : float
+        SNR_pick.
+    """
+    mean, phi, other = table[:, 0], table[:, 1], table[:, 2]
+    if background.error_model == "azimuthal" or k < _SNR or np.nanmax(other, initial=0.0) > 0.0:
+        return False
+    count = np.nan_to_num(background.count)
+    poor = (mean < _COUNTS) | (mean * count < _PHOTONS * phi) | (count < _FEW)
+    return bool(count[poor].sum() <= _SHARE * count.sum())
 
 
 def lowest_table(background: Background, table: NDArray[np.float32], k: float) -> NDArray[np.float32]:
-    from math import erfc, exp, pi, sqrt
+    """Mean and phi of each ring as a new separation finds them at least, in the form of `ring_table`.
 
-    mean, phi, other, flag = table.astype(np.float64).T
-    n = np.maximum(background.count, 1.0)
-    tail = 0.5 * erfc(k / sqrt(2.0))
-    lost = exp(-0.5 * k * k) / sqrt(2.0 * pi) / (1.0 - tail)
-    narrower = min(1.5 * (k * lost + lost * lost), 1.0)
-    positive = np.maximum(mean, 0.0)
-    whole = positive * np.where(phi > 0, phi, 0.0) + other * other  # variance at w = 1
-    error = SIGMAS * np.sqrt(whole / n)
-    low = mean - error
-    low = np.where(
-        (other == 0) & (mean > 0), mean * np.square(np.maximum(0.0, 1.0 - 0.5 * error / np.maximum(mean, 1e-30))), low
-    )
-    low -= np.sqrt(whole) * lost + tail
-    low = np.where(mean >= 0, np.where(other == 0, np.maximum(low, 0.0), low), low)
-    keep = np.maximum(1.0 - SIGMAS * np.sqrt((3.0 + 1.0 / np.maximum(whole, 1e-3)) / n) - narrower, 0.0)
-    phi_low = np.where(mean > 2.0, np.maximum(1.0, phi * keep), np.minimum(phi, 1.0))
-    phi_low = np.where(phi > 0, phi_low, phi)
-    with np.errstate(invalid="ignore"):
-        other_low = np.sqrt(np.maximum(other * other - whole * (1.0 - keep), 0.0))
-    return np.stack([low, phi_low, other_low, flag], axis=1).astype(np.float32)
+    For backgrounds that are safe (`is_safe`). The last column is 2 in rings of a few pixels: they get no noise.
+
+    Returns
+    -------
+    float32 [rings, 4]
+    """
+    lowest = table.copy()
+    mean, phi = np.maximum(table[:, 0], 1e-6), table[:, 1]
+    count = np.maximum(np.nan_to_num(background.count), 1.0).astype(np.float32)
+    lost, narrower = _ends(k)
+    spread = np.sqrt(mean * phi)
+    root = np.maximum(np.sqrt(mean) - 0.5 * _SIGMAS * np.sqrt(phi / count), 0.0)
+    lowest[:, 0] = np.maximum(root * root - lost * spread - 0.5 * erfc(k / sqrt(2.0)), 0.0)
+    keep = 1.0 - _SIGMAS * np.sqrt(3.0 / count) - 1.5 * narrower
+    few = mean < 2.0  # phi is that of all pixels there, and steps of one make it come back lower
+    lowest[:, 1] = np.where(few, 1.0, np.maximum(phi * keep, 1.0))
+    quiet = count < _FEW
+    lowest[quiet, 0] = np.maximum(mean[quiet] - 0.51, 0.0)
+    lowest[quiet, 1], lowest[quiet, 3] = 1.0, 2.0
+    lowest[np.isnan(table[:, 0])] = np.nan
+    return lowest

@@ -1,0 +1,72 @@
+"""Noise that a separation of a densified frame would pick, lowered until there is none."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.engine import Engine
+from crystint.model.rings import Background, RingMap
+from crystint.model.sparse import SparseFrame
+from crystint.ops.background import Clipping, read_background, start_statistics, start_table
+from crystint.ops.fixed import Fixed
+from crystint.ops.significant import start_picking, start_reach
+from crystint.ops.threshold import thresholds
+from crystint.ops.work import Work
+
+__all__ = ["InventedPixels"]
+
+_ROUNDS = 20
+"""most rounds in which noise that a new separation would pick is lowered"""
+
+
+class InventedPixels:
+    """Separates densified frames anew. Threads may share one, and wait for one another."""
+
+    def __init__(self, engine: Engine, rings: RingMap) -> None:
+        self.engine, self.rings = engine, rings
+        self._lock = threading.Lock()
+        self._work: Work | None = None
+
+    def _found(self, frame: NDArray[Any], sparse: SparseFrame, snr: float) -> tuple[NDArray[np.uint32], Background]:
+        """Pixels that a separation of the new frame would pick and that were not picked, and its background."""
+        old = sparse.background
+        clip = Clipping(old.error_model, old.snr_clip, old.cycles, old.saturation)
+        with self._lock:
+            if self._work is None:
+                self._work = Work(Fixed(self.engine, self.rings))
+            work, lent = self._work, self.engine.lend(frame)
+            start_statistics(work, lent, frame.dtype, clip)
+            start_table(work, clip)
+            start_reach(work, snr, sparse.noise)
+            start_picking(work, lent, frame.dtype, snr, sparse.noise, old.saturation)
+            count = int(work.engine.receive(work.count, 1, np.uint32)[0])
+            picked, new = work.listed(0, count), read_background(work, clip)
+        return np.setdiff1d(picked, sparse.index, assume_unique=True), new
+
+    def lower(self, frame: NDArray[Any], sparse: SparseFrame, snr: float) -> None:
+        """Lower noise, in place, until a separation of the frame picks none of it.
+
+        Parameters
+        ----------
+        frame : array [slow, fast]
+        snr : float
+            SNR_pick, or a little less.
+        """
+        flat = frame.ravel()
+        for _ in range(_ROUNDS):
+            pixels, background = self._found(frame, sparse, snr)
+            if not len(pixels):
+                return
+            position, weight = self.rings.position.ravel()[pixels], self.rings.weight.ravel()[pixels]
+            limit = thresholds(background, position, weight, snr, sparse.noise)
+            if self.rings.dark is not None:
+                limit = limit + self.rings.dark.ravel()[pixels]
+            if frame.dtype.kind == "f":
+                flat[pixels] = np.minimum(flat[pixels], 0.999 * limit)
+            else:
+                lower = np.minimum(np.floor(0.9999 * limit), flat[pixels].astype(np.float64) - 1.0)
+                flat[pixels] = np.maximum(lower, 0.0).astype(frame.dtype)
