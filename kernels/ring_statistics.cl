@@ -10,7 +10,8 @@
  *           segment [groups * BANDS * GROUP + 1]  where the segments begin in `order`
  *           weight [padded]      normalization w of the pixels in that order, NaN in the padding
  *           dark   [padded]      dark counts in that order (HAS_DARK)
- *           sample_at [RINGS][SAMPLE]  places in `order` of pixels spread evenly over the ring, -1 = none
+ *           sample_pixel [RINGS][SAMPLE]  pixels spread evenly over the ring, -1 = none
+ *           sample_value [RINGS][SAMPLE]  their normalization and dark counts
  *           about  [RINGS]       mean, largest and smallest normalization of the ring, and its number of pixels
  *           room   [RINGS + 1]   where the tails of ring r go: room[r] .. room[r + 1] - 1
  *           pixels               of a frame
@@ -106,7 +107,8 @@ void ring_statistics(__global const PIXEL_T *frame,
                      __global const int *segment,
                      __global const float *weight,
                      __global const float *dark,
-                     __global const int *sample_at,
+                     __global const int *sample_pixel,
+                     __global const float2 *sample_value,
                      __global const float4 *about,
                      __global const int *room,
                      __global const int *run,
@@ -140,8 +142,10 @@ void ring_statistics(__global const PIXEL_T *frame,
     for (int g = 0; g < rings; g++) {
         const int ring = group * GROUP + g;
         for (int i = me; i < SAMPLE; i += LOCAL_SIZE) {
-            const int k = sample_at[ring * SAMPLE + i];
-            sample[i] = k < 0 ? INFINITY : value_at(&in, k);
+            const int pixel = sample_pixel[ring * SAMPLE + i];
+            const PIXEL_T raw = in.frame[max(pixel, 0)];
+            const float2 value = sample_value[ring * SAMPLE + i];
+            sample[i] = pixel >= 0 && usable(raw) && raw <= saturation ? ((float)raw - value.y) / value.x : INFINITY;
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         if (me == 0) {

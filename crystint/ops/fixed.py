@@ -46,7 +46,8 @@ class Fixed:
         self.room = int(layout.room[-1])
         send = engine.send
         self.order, self.segment, self.ring_weight = send(layout.order), send(layout.segment), send(layout.weight)
-        self.ring_dark, self.sample_at, self.about = send(layout.dark), send(layout.sample_at), send(layout.about)
+        self.ring_dark, self.about = send(layout.dark), send(layout.about)
+        self.sample_pixel, self.sample_value = send(layout.sample_pixel), send(layout.sample_value)
         self.room_of, self.run, self.line = send(layout.room), send(layout.run), send(layout.line)
         self._kept = [np.ascontiguousarray(array) for array in (rings.position, rings.weight)]
         if rings.dark is not None:

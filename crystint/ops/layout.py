@@ -123,7 +123,8 @@ class RingLayout:
     segment: NDArray[np.int32]
     weight: NDArray[np.float32]
     dark: NDArray[np.float32]
-    sample_at: NDArray[np.int32]
+    sample_pixel: NDArray[np.int32]
+    sample_value: NDArray[np.float32]
     about: NDArray[np.float32]
     room: NDArray[np.int32]
     run: NDArray[np.int32]
@@ -208,12 +209,17 @@ def ring_layout(rings: RingMap, lanes: int, local_size: int, group: int, rows: i
     padding = np.flatnonzero((padded > count).reshape(shape).any(axis=2).T.ravel())
     line = np.sort(np.concatenate([*lines, padding << 32 | filler // _LINE]))
     line = line[np.diff(line, prepend=-1) != 0]
+    at = _samples(count[:, :n], begins[:, :n])
+    sample = np.where(at < 0, -1, order[at])
     return RingLayout(
         order,
         segment.astype(np.int32),
         weight,
         dark,
-        _samples(count[:, :n], begins[:, :n]),
+        sample,
+        np.stack(
+            [weights[sample], np.zeros_like(weights[sample]) if rings.dark is None else rings.dark.ravel()[sample]], 2
+        ),
         about,
         _starts(room).astype(np.int32),
         np.searchsorted(line >> 32, np.arange(len(run))).astype(np.int32),
