@@ -9,8 +9,8 @@
 #include "tail.h"
 
 #define SAMPLE 128
-#define CORE_LOW 2.45f   /* the core reaches from this many spreads below the level ... */
-#define CORE_HIGH 2.3f   /* ... to this many above, so that it holds nothing that is picked */
+#define CORE_LOW 2.6f    /* the core reaches from this many spreads below the level ... */
+#define CORE_HIGH 2.5f   /* ... to this many above, so that it holds nothing that is picked */
 #define CORE_TAIL 0.01f   /* probability of counts above the core, where it ends with a count: below 2 counts */
 
 /* Chauvenet's threshold: beyond it half a pixel of n is expected. */
@@ -85,7 +85,7 @@ static inline Start robust_start(const Order order, const int known, const float
     spread = fmax(spread, 1e-6f * fabs(level)); /* the level itself is always inside */
 
     const float threshold = clip > 0.0f ? clip : chauvenet(n);
-    const float wide = fmax(1.5f * threshold, 3.0f), part = 0.62f * threshold;
+    const float wide = fmax(1.5f * threshold, 3.0f), part = 0.65f * threshold;
     const int clipped = cycles > 0 && isfinite(wide), few = most * mean_weight < 10.0f;
     Start start;
     start.c = fabs(level) * fmax(mean_weight, 1.0f) < 16.0f ? 0.0f : level;
