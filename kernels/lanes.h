@@ -13,9 +13,7 @@ typedef float floats;
 typedef int ints;
 typedef uint uints;
 #define MASK(condition) (-(condition))
-#define LOAD_LANES(array, place) ((array)[place])
 #define GATHER(array, place) WIDE((array)[place])
-#define STORE_LANES(x, array) (array)[0] = (x)
 #define AS_INTS as_int
 #define AS_FLOATS as_float
 #define TO_FLOATS convert_float
@@ -24,10 +22,8 @@ typedef float8 floats;
 typedef int8 ints;
 typedef uint8 uints;
 #define MASK(condition) (condition)
-#define LOAD_LANES(array, place) vload8(0, (array) + (place))
 #define GATHER(array, p) \
     (wides)(array[p.s0], array[p.s1], array[p.s2], array[p.s3], array[p.s4], array[p.s5], array[p.s6], array[p.s7])
-#define STORE_LANES(x, array) vstore8(x, 0, array)
 #define AS_INTS as_int8
 #define AS_FLOATS as_float8
 #define TO_FLOATS convert_float8
@@ -36,15 +32,19 @@ typedef float16 floats;
 typedef int16 ints;
 typedef uint16 uints;
 #define MASK(condition) (condition)
-#define LOAD_LANES(array, place) vload16(0, (array) + (place))
 #define GATHER(array, p)                                                                                           \
     (wides)(array[p.s0], array[p.s1], array[p.s2], array[p.s3], array[p.s4], array[p.s5], array[p.s6], array[p.s7], \
             array[p.s8], array[p.s9], array[p.sa], array[p.sb], array[p.sc], array[p.sd], array[p.se], array[p.sf])
-#define STORE_LANES(x, array) vstore16(x, 0, array)
 #define AS_INTS as_int16
 #define AS_FLOATS as_float16
 #define TO_FLOATS convert_float16
 #endif
+
+/* LANES values from any place, or to it. Not vload and vstore: some compilers call a function for each. */
+typedef floats __attribute__((aligned(4))) loose_floats;
+typedef ints __attribute__((aligned(4))) loose_ints;
+#define FLOATS(space, array, place) (*(space loose_floats *)((array) + (place)))
+#define INTS(space, array, place) (*(space loose_ints *)((array) + (place)))
 
 /* Raw values, widened: int holds all whole numbers but uint. */
 #if PIXEL_KIND == 2
@@ -133,7 +133,7 @@ static inline floats counts_above(const wides raw, const float c, const floats w
     const floats product = c * w, rest = fma((floats)c, w, -product);
     return (high - product) + (low - rest);
 #else
-    return fma((floats)-c, w, TO_FLOATS(raw));
+    return TO_FLOATS(raw) - c * w;
 #endif
 }
 

@@ -1,7 +1,8 @@
 /* moments.h - sums over the pixels of a ring that clipping left.
  *
  * With a = s - c w of a pixel, d = a - about w: the sums of 1, d, w, w^2, d^2 and w d. Added in blocks, and the blocks
- * then, so that float32 keeps 1e-6 of sums over any number of pixels.
+ * then, so that float32 keeps 1e-6 of sums over any number of pixels. Written without fma(), which some compilers call a
+ * function for; they are free to contract these expressions.
  */
 #ifndef MOMENTS_H
 #define MOMENTS_H
@@ -23,13 +24,13 @@ static inline void clear(Moments *sum)
 
 static inline void add_pixels(Moments *sum, const floats a, const floats w, const ints in, const float about)
 {
-    const floats d = where(in, fma((floats)-about, w, a)), u = where(in, w);
+    const floats d = where(in, a - about * w), u = where(in, w);
     sum->n += where(in, (floats)1.0f);
     sum->d += d;
     sum->w += u;
-    sum->ww = fma(u, u, sum->ww);
-    sum->dd = fma(d, d, sum->dd);
-    sum->wd = fma(u, d, sum->wd);
+    sum->ww += u * u;
+    sum->dd += d * d;
+    sum->wd += u * d;
 }
 
 static inline void add_block(Moments *sum, const Moments *part)
@@ -45,7 +46,7 @@ static inline void add_block(Moments *sum, const Moments *part)
 /* NaN is never inside. */
 static inline ints inside(const floats a, const floats w, const float c, const Limits limits)
 {
-    const floats s = fma((floats)c, w, a);
+    const floats s = a + c * w;
     const ints below = MASK(a <= limits.high * w) | MASK(s <= limits.floor_count);
     const ints over = MASK(a >= limits.low * w) | (MASK(s == 0.0f) & (limits.zero_stays ? -1 : 0));
     return below & over;

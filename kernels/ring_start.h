@@ -30,15 +30,15 @@ void order_statistics(__local const float *sample, const int known, __local Orde
 {
     const int middle = (known - 1) / 2, lower = (int)(0.16f * (known - 1));
     for (int i = get_local_id(0) * LANES; i < SAMPLE; i += LOCAL_SIZE * LANES) {
-        const floats x = LOAD_LANES(sample, i);
+        const floats x = FLOATS(__local const, sample, i);
         ints below = 0, not_above = 0;
         for (int j = 0; j < SAMPLE; j++) {
             below -= MASK(sample[j] < x);
             not_above -= MASK(sample[j] <= x);
         }
         int least[LANES], most[LANES];
-        STORE_LANES(below, least);
-        STORE_LANES(not_above, most);
+        INTS(__private, least, 0) = below;
+        INTS(__private, most, 0) = not_above;
         for (int lane = 0; lane < LANES; lane++) {
             const float one = sample[i + lane];
             if (least[lane] == 0) order->lowest = one;

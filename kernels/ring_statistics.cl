@@ -35,7 +35,6 @@
  *           the Poisson floor of the upper limit, and core and tails are crystint's (docs/background.md)
  * Oracle    tests/oracles/background.py
  */
-#pragma OPENCL FP_CONTRACT OFF
 #include "pixel.h"
 #include "moments.h"
 #include "ring_start.h"
@@ -61,12 +60,12 @@ static inline float value_at(const Pixels *in, const int k)
 /* Counts of LANES pixels less c w; NaN where there is no measurement. `known`: those that are usable, if saturated. */
 static inline floats above_at(const Pixels *in, const floats w, const float c, const int k, ints *known)
 {
-    const ints place = LOAD_LANES(in->order, k);
+    const ints place = INTS(__global const, in->order, k);
     const wides raw = GATHER(in->frame, place);
     floats a = TO_FLOATS(raw);
     if (c != 0.0f) a = counts_above(raw, c, w);
 #if HAS_DARK
-    a -= LOAD_LANES(in->dark, k);
+    a -= FLOATS(__global const, in->dark, k);
 #endif
     *known = usable_lanes(raw);
     const ints good = *known & MASK(raw <= WIDE(in->saturation));
@@ -82,7 +81,7 @@ static inline void add_ring(Moments *sum, const Pixels *in, __global const int *
         clear(&part);
         const int last = segment[band * GROUP + 1];
         for (int k = segment[band * GROUP] + get_local_id(0) * LANES; k < last; k += LOCAL_SIZE * LANES) {
-            const floats w = LOAD_LANES(in->weight, k);
+            const floats w = FLOATS(__global const, in->weight, k);
             ints known;
             const floats a = above_at(in, w, c, k, &known);
             add_pixels(&part, a, w, inside(a, w, c, limits), about);
@@ -96,7 +95,7 @@ static inline void add_tails(Moments *sum, __global const float *above, __global
                              const float c, const Limits limits, const float about)
 {
     for (int i = 0; i < n; i += LANES) {
-        const floats a = LOAD_LANES(above, i * LOCAL_SIZE), w = LOAD_LANES(weight, i * LOCAL_SIZE);
+        const floats a = FLOATS(__global const, above, i * LOCAL_SIZE), w = FLOATS(__global const, weight, i * LOCAL_SIZE);
         add_pixels(sum, a, w, inside(a, w, c, limits), about);
     }
 }
@@ -199,21 +198,21 @@ void ring_statistics(__global const PIXEL_T *frame,
             int n = n_tails[g];
             clear(&part);
             for (int k = first + me * LANES; k < last; k += LOCAL_SIZE * LANES) {
-                const floats w = LOAD_LANES(weight, k);
+                const floats w = FLOATS(__global const, weight, k);
                 ints known;
                 const floats a = above_at(&in, w, c, k, &known);
                 const ints inner = MASK(a >= core_low * w) & (MASK(a <= core_high * w) | MASK(a <= core_count));
                 add_pixels(&part, a, w, inner, near);
                 unknown |= ~known;
 #if PIXEL_KIND == 2
-                const floats s = fma((floats)c, w, a);
+                const floats s = a + c * w;
                 my_fractions[g] += lane_sum(where(MASK(s != rint(s)) & MASK(s == s), (floats)1.0f));
 #endif
                 const ints out = known & ~inner;
                 if (any_lane(out)) {
                     float lane_a[LANES], lane_w[LANES];
-                    STORE_LANES(a, lane_a);
-                    STORE_LANES(w, lane_w);
+                    FLOATS(__private, lane_a, 0) = a;
+                    FLOATS(__private, lane_w, 0) = w;
                     for (uint bits = lane_bits(out & MASK(w == w)); bits != 0; bits &= bits - 1, n++) { /* not padding */
                         const int lane = 31 - clz(bits & -bits);
                         if (n >= rounds) continue;
