@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crystint.config import Settings
 from crystint.engine import Engine
-from crystint.errors import CrystintError, FileError, GeometryError, ShapeError
+from crystint.errors import FileError, GeometryError, ShapeError
 from crystint.io.frames import Frames, open_frames
 from crystint.io.masks import read_mask
 from crystint.io.provenance import provenance
@@ -26,7 +26,7 @@ from crystint.model.peaks import PeakList
 from crystint.model.rings import Background
 from crystint.ops.separator import Separator
 
-__all__ = ["Run", "Source", "geometry_of", "mask_of", "opened", "read_ahead"]
+__all__ = ["Run", "Source", "geometry_of", "mask_of", "opened"]
 
 Source = str | PathLike[str]
 
@@ -39,6 +39,30 @@ class Run:
     settings: Settings
     geometry: Geometry
     separator: Separator
+    _own: threading.local = field(default_factory=threading.local)
+
+    def read(self, number: int) -> NDArray[Any]:
+        """A frame. The memory is this thread's, and used again for its next frame.
+
+        Raises
+        ------
+        FileError
+            With the number of the frame and its file, when it cannot be read.
+        """
+        if not hasattr(self._own, "frame"):
+            self._own.frame = np.empty(self.frames.shape, self.frames.dtype)
+        try:
+            return self.frames.read(number, self._own.frame)
+        except OSError as error:
+            raise FileError(f"frame {number}{self._place(number, str(error))}: {error}") from error
+
+    def _place(self, number: int, text: str) -> str:
+        """Where a frame is, unless the text says so already."""
+        try:
+            source = self.frames.source(number)
+        except OSError:
+            return ""
+        return "" if source.file in text else f" ({source.file}, frame {source.index} in it)"
 
     def record(self, command: Sequence[str] | None, **used: Any) -> dict[str, Any]:
         """Provenance: everything that is needed to repeat the run."""
@@ -119,38 +143,6 @@ def opened(sources: Sequence[Source], settings: Settings, device: str | None = N
             saturation=None if saturation == "none" else saturation,
         )
         yield Run(frames, settings, geometry, separator)
-
-
-def read_ahead(frames: Frames, depth: int = 2) -> Generator[tuple[int, NDArray[Any]]]:
-    """Number and data of every frame, read by a thread that is at most `depth` frames ahead.
-
-    Raises
-    ------
-    FileError
-        With the number of the frame and its file.
-    """
-    reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
-    try:
-        waiting = [reader.submit(frames.__getitem__, i) for i in range(min(depth, len(frames)))]
-        for i in range(len(frames)):
-            try:
-                frame = waiting.pop(0).result()
-            except (CrystintError, OSError) as error:
-                reader.shutdown(cancel_futures=True)
-                raise _placed(frames, i, error) from error
-            if i + depth < len(frames):
-                waiting.append(reader.submit(frames.__getitem__, i + depth))
-            yield i, frame
-    finally:
-        reader.shutdown(cancel_futures=True)
-
-
-def _placed(frames: Frames, i: int, error: Exception) -> CrystintError:
-    """The error of reading frame `i`, saying which file that is."""
-    source = frames.source(i)
-    place = "" if source.file in str(error) else f" ({source.file}, frame {source.index} in it)"
-    kind = type(error) if isinstance(error, CrystintError) else FileError
-    return kind(f"frame {i}{place}: {error}")
 
 
 def geometry_of(frames: Frames, settings: Settings) -> Geometry:

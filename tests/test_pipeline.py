@@ -12,7 +12,7 @@ import pytest
 import crystint
 from crystint.config import Settings
 from crystint.errors import FileError, GeometryError, SettingError, ShapeError
-from crystint.inputs import geometry_of, opened, read_ahead
+from crystint.inputs import geometry_of, opened
 from crystint.io.frames import open_frames
 from crystint.pipeline import check_outputs, densify_file, find_peaks, sparsify
 from crystint.simulate import Simulation, simulate

@@ -17,9 +17,12 @@ __all__ = [
     "overwrite",
     "peak_options",
     "quiet",
+    "resume",
     "settings_of",
     "snr",
     "snr_peak",
+    "strict",
+    "threads",
 ]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -83,6 +86,18 @@ _config = click.option("--config", metavar="TOML", help="settings from a file; t
 device = click.option("--device", metavar="NAME", help="gpu, cpu, an id such as 0:1, or a part of a name")
 overwrite = click.option("--overwrite", is_flag=True, help="replace outputs that exist")
 quiet = click.option("-q", "--quiet", is_flag=True, help="no progress")
+threads = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="frames worked on at a time (default: one per core, at least 2)",
+)
+strict = click.option(
+    "--strict",
+    is_flag=True,
+    help="stop at a frame that cannot be read, instead of recording it as missing (exit code 3)",
+)
+resume = click.option("--resume", is_flag=True, help="go on with a run that was interrupted")
 
 
 def outputs(multiple: bool = False, help: str = "file to write") -> Callable[[_Function], _Function]:

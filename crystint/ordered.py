@@ -1,0 +1,68 @@
+"""Jobs done side by side, their results taken in order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from typing import Protocol, TypeVar
+
+__all__ = ["Promise", "available_cores", "in_order"]
+
+_Job = TypeVar("_Job")
+_Result_co = TypeVar("_Result_co", covariant=True)
+
+
+class Promise(Protocol[_Result_co]):
+    """A future of `concurrent.futures`, of dask, or of anything alike."""
+
+    def result(self) -> _Result_co:
+        """Wait for the result."""
+
+    def cancel(self) -> object:
+        """Do not begin, if that can still be helped."""
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def in_order(
+    submit: Callable[[_Job], Promise[_Result_co]],
+    jobs: Iterable[_Job],
+    window: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> Generator[_Result_co]:
+    """Results of `jobs` in their order, at most `window` of them begun and not yet taken.
+
+    Whoever takes the results slowly slows the work down: memory holds `window` results, never more. Once `stop` says
+    so, no job is begun any more; those begun are finished and their results given.
+
+    Parameters
+    ----------
+    submit : callable
+        Begins a job.
+    jobs : iterable
+        Read as they are begun.
+    window : int
+        At least 1.
+    stop : callable
+        Asked before each job.
+    """
+    waiting: deque[Promise[_Result_co]] = deque()
+    coming = iter(jobs)
+    try:
+        while True:
+            while len(waiting) < window and not stop():
+                try:
+                    job = next(coming)
+                except StopIteration:
+                    break
+                waiting.append(submit(job))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+    finally:
+        for promise in waiting:
+            promise.cancel()
