@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-__all__ = ["Promise", "available_cores", "in_order"]
+__all__ = ["Promise", "available_cores", "in_order", "thread_pool"]
 
 _Job = TypeVar("_Job")
 _Result_co = TypeVar("_Result_co", covariant=True)
@@ -26,6 +28,18 @@ class Promise(Protocol[_Result_co]):
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def thread_pool(threads: int) -> Iterator[Executor]:
+    """Threads for the time of the block. Its end waits for what they have begun; a KeyboardInterrupt does not."""
+    pool = ThreadPoolExecutor(threads, "crystint")
+    try:
+        yield pool
+    except BaseException as error:
+        pool.shutdown(wait=not isinstance(error, KeyboardInterrupt), cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def in_order(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,7 @@ from crystint.io.sparse_file import SparseWriter, open_sparse
 from crystint.io.sparse_row import SparseRow
 from crystint.model.peaks import PeakList, empty_peaks
 from crystint.ops.densify import Densifier
-from crystint.ordered import in_order
+from crystint.ordered import in_order, thread_pool
 from crystint.outputs import check_outputs, files_of, is_finished
 from crystint.runner import PLAIN, Execution, Work, at_work
 from crystint.steps import Step, peaks_of
@@ -282,7 +281,7 @@ def densify_file(
             with turn:
                 return densifier.run(frame, noise, seed)
 
-        with ThreadPoolExecutor(execution.workers, "crystint") as pool, execution.until() as stop:
+        with thread_pool(execution.workers) as pool, execution.until() as stop:
             writer = DenseWriter(
                 paths[0],
                 sparse.shape,

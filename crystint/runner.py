@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from crystint.inputs import Run
 from crystint.io.journal import Journal, journal_of
 from crystint.io.record import Record
 from crystint.io.sparse_mask import FirstMask
-from crystint.ordered import available_cores, in_order
+from crystint.ordered import available_cores, in_order, thread_pool
 from crystint.steps import Step
 
 __all__ = ["PLAIN", "Execution", "Work", "at_work"]
@@ -168,7 +168,7 @@ def at_work(
     journal = Journal.open(output, header, resume=how.resume)
     start, keep = time.monotonic(), False
     try:
-        with ThreadPoolExecutor(how.workers, "crystint") as pool, how.until() as stop:
+        with thread_pool(how.workers) as pool, how.until() as stop:
             work = Work(run, step, how, journal, pool, stop)
             yield work
             keep = work.stopped

@@ -23,7 +23,7 @@ from crystint.io.provenance import plain
 from crystint.model.geometry import Geometry
 from crystint.model.mask import marker
 
-__all__ = ["DenseWriter"]
+__all__ = ["DenseWriter", "missing_in"]
 
 _COMPRESSIONS = {"bslz4": BSLZ4, "gzip": GZIP, "none": PLAIN}
 _WAITING = 8
@@ -238,3 +238,12 @@ class DenseWriter:
         put(detector, "beam_center_y", place.direct_beam[0], "pixel", convention=corner)
         write_axes(detector, place)
         write_modules(detector, place)
+
+
+def missing_in(path: str | PathLike[str]) -> tuple[int, ...]:
+    """Frames of a file of `DenseWriter` that are not there; none in any other file."""
+    if not h5py.is_hdf5(path):
+        return ()
+    with h5py.File(path, "r") as file:
+        found = file.get("entry/densify/missing")
+        return tuple(found[()].tolist()) if isinstance(found, h5py.Dataset) else ()

@@ -93,14 +93,14 @@ class SparseRow:
         )
 
     @classmethod
-    def absent(cls, frame: int, rings: RingMap, dtype: np.dtype[Any]) -> Self:
+    def absent(cls, frame: int, rings: RingMap, dtype: np.dtype[Any], snr: float, noise: float) -> Self:
         """The row of a frame that could not be read: no pixel, and NaN for a background."""
         wide, nan = np.full(max(rings.rings, 2), np.nan, np.float32), np.full(rings.rings, np.nan, np.float32)
         none, no_value = np.zeros(0, np.uint32), np.zeros(0, dtype)
         return cls(
             frame=frame,
-            snr=np.nan,
-            noise=np.nan,
+            snr=snr,
+            noise=noise,
             error_model="",
             cycles=0,
             snr_clip=None,

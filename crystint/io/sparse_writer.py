@@ -162,7 +162,7 @@ class SparseWriter:
             self._early.append(number)
             self._written += 1
         else:
-            self._add(SparseRow.absent(number, self._rings, self._dtype), None)
+            self._add(self._absent(number), None)
 
     def end_early(self, frames: int) -> None:
         """Note that the input has more frames than this file will have.
@@ -173,6 +173,10 @@ class SparseWriter:
             Of the input.
         """
         self._provenance = {**self._provenance, "incomplete": {"frames": self._written, "of": frames}}
+
+    def _absent(self, number: int) -> SparseRow:
+        """The row of a missing frame, with the thresholds of those that are there."""
+        return SparseRow.absent(number, self._rings, self._dtype, self._snr, self._noise)
 
     def _add(self, row: SparseRow, peaks: PeakList | None) -> None:
         column = self._columns
@@ -211,7 +215,9 @@ class SparseWriter:
     def _start(self, first: SparseRow | None) -> None:
         """Write what all frames share; the mask that FabIO sees is that of the first frame."""
         self.first = FirstMask.of(None, self._rings, self._dtype) if first is None else first.first
-        self._model = "hybrid" if first is None else first.error_model
+        self._model, self._snr, self._noise = "hybrid", 1.0, 0.0
+        if first is not None:
+            self._model, self._snr, self._noise = first.error_model, first.snr, first.noise
         self._data, self._own = root(self._file, self._geometry, self._provenance, first, self._compact)
         static(self._data, self._own, self._rings, self._dtype, self.first.lost, self.first.value)
         self._make_columns(self._data, self._own)
@@ -219,7 +225,7 @@ class SparseWriter:
             self._peaks = Peaks(self._data.parent, PEAK_GROUP, self._pool)
         early, self._early, self._written = self._early, [], 0
         for number in early:
-            self._add(SparseRow.absent(number, self._rings, self._dtype), None)
+            self._add(self._absent(number), None)
 
     def _make_columns(self, data: Any, own: Any) -> None:
         column, rings, pool = self._columns, self._rings.rings, self._pool
