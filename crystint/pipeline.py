@@ -204,6 +204,7 @@ def sparsify(
                 compact=compact,
                 peaks=peaks,
                 overwrite=overwrite,
+                pool=work.pool,
             )
             with writer, closing(work.records(lambda: writer.first)) as records:
                 for record in progress(records, work.total, "sparsify"):
@@ -292,6 +293,7 @@ def densify_file(
                 provenance=provenance(settings, [str(source)], command),
                 compression=compression,
                 overwrite=overwrite,
+                pool=pool,
             )
             made = in_order(lambda number: pool.submit(dense, number), range(total), execution.workers + 2, stop)
             with writer, closing(made):
