@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,7 +23,8 @@ from crystint.io.provenance import provenance
 from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks, unusable
 from crystint.model.peaks import PeakList
-from crystint.model.rings import Background
+from crystint.model.rings import Background, RingMap
+from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
 
 __all__ = ["Run", "Source", "geometry_of", "mask_of", "opened"]
@@ -33,13 +34,43 @@ Source = str | PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Opened frames and the separator that fits them."""
+    """Opened frames, everything that fits them, and the separator made of it when it is first asked for."""
 
     frames: Frames
     settings: Settings
     geometry: Geometry
-    separator: Separator
+    mask: NDArray[np.uint32]
+    images: Mapping[str, NDArray[np.float32] | None]
+    """dark, flat, normalization, float32 [slow, fast]"""
+    saturation: float | None
+    engine: Engine | None
+    """None = this process has no device to work with: other machines do the work"""
     _own: threading.local = field(default_factory=threading.local)
+
+    @cached_property
+    def separator(self) -> Separator:
+        """The separator of the run."""
+        use = self.settings
+        return Separator(
+            self.geometry,
+            self.mask,
+            use.rings,
+            use.error_model,
+            use.clip,
+            use.cycles,
+            self.engine,
+            **self.images,
+            solid_angle=use.solid_angle,
+            saturation=self.saturation,
+        )
+
+    @cached_property
+    def rings(self) -> RingMap:
+        """Those of the separator."""
+        if self.engine is not None:
+            return self.separator.rings
+        use = self.settings
+        return ring_map(self.geometry, self.mask, use.rings, **self.images, solid_angle=use.solid_angle)
 
     def read(self, number: int) -> NDArray[Any]:
         """A frame. The memory is this thread's, and used again for its next frame.
@@ -64,12 +95,12 @@ class Run:
             return ""
         return "" if source.file in text else f" ({source.file}, frame {source.index} in it)"
 
-    def record(self, command: Sequence[str] | None, **used: Any) -> dict[str, Any]:
-        """Provenance: everything that is needed to repeat the run."""
+    def record(self, command: Sequence[str] | None, device: str, **used: Any) -> dict[str, Any]:
+        """Provenance: everything that is needed to repeat the run, which used `device`."""
         settings = self.settings.plain() | used
-        settings["device"] = self.separator.engine.device.name
+        settings["device"] = device
         settings["geometry_used"] = self.geometry.to_dict()
-        settings["saturation_used"] = self.separator.saturation
+        settings["saturation_used"] = self.saturation
         return provenance(settings, self.frames.files, command)
 
     def peaks(self, frame: NDArray[Any], number: int, snr: float, background: Background | None = None) -> PeakList:
@@ -97,7 +128,7 @@ class Run:
     def nothing_in(self, frame: NDArray[Any]) -> bool:
         """Whether the frame has no usable pixel at all."""
         flat = frame.reshape(-1)
-        limit = self.separator.saturation
+        limit = self.saturation
         some = self._good[:: max(1, len(self._good) // 1000)]
         for place in (some, self._good):  # nearly always the few say enough
             values = flat[place]
@@ -110,39 +141,43 @@ class Run:
 
 
 @contextmanager
-def opened(sources: Sequence[Source], settings: Settings, device: str | None = None) -> Iterator[Run]:
+def opened(
+    sources: Sequence[Source], settings: Settings, device: str | None = None, *, remote: bool = False
+) -> Iterator[Run]:
     """Open frames and make the separator for them.
+
+    Parameters
+    ----------
+    sources : paths or patterns
+    settings : Settings
+    device : str, optional
+        As `Engine` takes it.
+    remote : bool
+        Others do the work: no device is needed here, and no separator is made.
 
     Raises
     ------
     DeviceError, FileError, GeometryError, SettingError, ShapeError
         Before anything is computed, when something does not fit.
     """
-    engine = Engine(device)
+    engine = None if remote else Engine(device)
     with open_frames(*sources, dataset=settings.dataset) as frames:
         if not len(frames):
             raise FileError(f"{', '.join(map(str, sources))}: no frames in it")
         geometry = geometry_of(frames, settings)
         mask = mask_of(frames, settings)
-        dark = None if settings.dark is None else _image(settings.dark, "dark", frames.shape)
-        flat = None if settings.flat is None else _image(settings.flat, "flat", frames.shape)
         factors = [_image(path, "normalization", frames.shape) for path in settings.normalization]
+        images = {
+            "dark": None if settings.dark is None else _image(settings.dark, "dark", frames.shape),
+            "flat": None if settings.flat is None else _image(settings.flat, "flat", frames.shape),
+            "normalization": np.prod(np.stack(factors), axis=0) if factors else None,
+        }
         saturation = frames.saturation if settings.saturation == "file" else settings.saturation
-        separator = Separator(
-            geometry,
-            mask,
-            settings.rings,
-            settings.error_model,
-            settings.clip,
-            settings.cycles,
-            engine,
-            dark=dark,
-            flat=flat,
-            normalization=np.prod(np.stack(factors), axis=0) if factors else None,
-            solid_angle=settings.solid_angle,
-            saturation=None if saturation == "none" else saturation,
-        )
-        yield Run(frames, settings, geometry, separator)
+        limit = None if saturation is None or saturation == "none" else float(saturation)
+        run = Run(frames, settings, geometry, mask, images, limit, engine)
+        if engine is not None:
+            run.separator  # noqa: B018  (now, not in the first frame)
+        yield run
 
 
 def geometry_of(frames: Frames, settings: Settings) -> Geometry:

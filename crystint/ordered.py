@@ -45,13 +45,13 @@ def thread_pool(threads: int) -> Iterator[Executor]:
 def in_order(
     submit: Callable[[_Job], Promise[_Result_co]],
     jobs: Iterable[_Job],
-    window: int,
+    at_a_time: Callable[[], int],
     stop: Callable[[], bool] = lambda: False,
 ) -> Generator[_Result_co]:
-    """Results of `jobs` in their order, at most `window` of them begun and not yet taken.
+    """Results of `jobs` in their order, at most two for each worker begun and not yet taken.
 
-    Whoever takes the results slowly slows the work down: memory holds `window` results, never more. Once `stop` says
-    so, no job is begun any more; those begun are finished and their results given.
+    Whoever takes the results slowly slows the work down: memory holds so many results, never more. Once `stop` says
+    so, no job is begun any more; those that a worker has already are finished and their results given.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def in_order(
         Begins a job.
     jobs : iterable
         Read as they are begun.
-    window : int
-        At least 1.
+    at_a_time : callable
+        How many workers there are; it may change.
     stop : callable
         Asked before each job.
     """
@@ -68,12 +68,14 @@ def in_order(
     coming = iter(jobs)
     try:
         while True:
-            while len(waiting) < window and not stop():
+            while not stop() and len(waiting) < 2 * at_a_time():
                 try:
                     job = next(coming)
                 except StopIteration:
                     break
                 waiting.append(submit(job))
+            while stop() and len(waiting) > at_a_time():
+                waiting.pop().cancel()
             if not waiting:
                 return
             yield waiting.popleft().result()

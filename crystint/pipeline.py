@@ -122,9 +122,9 @@ def find_peaks(
     paths = check_outputs(outputs, sources, overwrite)
     start = time.monotonic()
     found: list[PeakList] = []
-    with opened(sources, settings, device) as run:
+    with opened(sources, settings, device, remote=execution.dask is not None) as run:
         check_outputs(paths, run.frames.files, overwrite)  # a pattern may name an output
-        with at_work(paths[0], run, step, execution, command) as work:
+        with at_work(paths[0], run, step, execution, device=device, command=command) as work:
             with closing(work.records(lambda: None)) as records:
                 for record in progress(records, work.total, "peaks"):
                     peaks = peaks_of(record)
@@ -138,7 +138,7 @@ def find_peaks(
 def _write_peaks(paths: Sequence[Path], run: Run, work: Work, peaks: PeakList, snr: float, overwrite: bool) -> None:
     """All of the outputs, or none."""
     made: list[Path] = []
-    record = run.record(work.command, snr=snr)
+    record = run.record(work.command, work.device, snr=snr)
     if work.stopped:
         record["incomplete"] = {"frames": work.done, "of": work.total}
     try:
@@ -191,15 +191,15 @@ def sparsify(
     paths = check_outputs([output], sources, overwrite)
     start = time.monotonic()
     counts, pixels = [], 0
-    with opened(sources, settings, device) as run:
+    with opened(sources, settings, device, remote=execution.dask is not None) as run:
         check_outputs(paths, run.frames.files, overwrite)  # a pattern may name an output
-        with at_work(paths[0], run, step, execution, command, compact=compact) as work:
+        with at_work(paths[0], run, step, execution, device=device, command=command, compact=compact) as work:
             writer = SparseWriter(
                 paths[0],
-                run.separator.rings,
+                run.rings,
                 run.frames.dtype,
                 geometry=run.geometry,
-                provenance=run.record(work.command, snr=step.snr),
+                provenance=run.record(work.command, work.device, snr=step.snr),
                 sources=[run.frames.source(i) for i in range(work.total)],
                 compact=compact,
                 peaks=peaks,
@@ -295,7 +295,7 @@ def densify_file(
                 overwrite=overwrite,
                 pool=pool,
             )
-            made = in_order(lambda number: pool.submit(dense, number), range(total), execution.workers + 2, stop)
+            made = in_order(lambda number: pool.submit(dense, number), range(total), lambda: execution.workers, stop)
             with writer, closing(made):
                 for frame in progress(made, total, "densify"):
                     if isinstance(frame, str):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from crystint import __version__
 from crystint.errors import FileError
@@ -50,6 +50,10 @@ class Execution:
     """a frame that cannot be read is an error"""
     resume: bool = False
     """go on where a run was interrupted that had the same inputs, settings and output"""
+    dask: str | None = None
+    """address or scheduler file of a dask cluster that does the work; "local" = processes on this machine"""
+    dask_frames: int = 32
+    """frames given to a worker of it at a time"""
     tell: Callable[[str], None] = _silently
     """is given a line about each frame that is missing"""
     until: Callable[[], AbstractContextManager[Stop]] = _to_the_end
@@ -65,13 +69,40 @@ PLAIN = Execution()
 """To the end, with a thread per core."""
 
 
+class Crew(Protocol):
+    """Those who do the work."""
+
+    @property
+    def device(self) -> str:
+        """Name of the device that they work with."""
+
+    def records(self, numbers: range, first: FirstMask | None, stop: Stop) -> Generator[bytes]:
+        """The records of some frames, in order; fewer when `stop` says so."""
+
+
+class Threads:
+    """The threads of this process."""
+
+    def __init__(self, pool: Executor, threads: int, run: Run, step: Step) -> None:
+        self._pool, self._threads, self._run, self._step = pool, threads, run, step
+        self.device = run.separator.engine.device.name
+
+    def records(self, numbers: range, first: FirstMask | None, stop: Stop) -> Generator[bytes]:
+        """As `Crew`: a frame per job."""
+        work = partial(self._step.run, self._run, first=first)
+        return in_order(partial(self._pool.submit, work), numbers, lambda: self._threads, stop)
+
+
 class Work:
     """A run under way, and what became of its frames so far. Made by `at_work`."""
 
-    def __init__(self, run: Run, step: Step, how: Execution, journal: Journal, pool: Executor, stop: Stop) -> None:
-        self._run, self._step, self._how, self._journal, self._stop = run, step, how, journal, stop
+    def __init__(
+        self, run: Run, step: Step, how: Execution, journal: Journal, pool: Executor, crew: Crew, stop: Stop
+    ) -> None:
+        self._step, self._how, self._journal, self._crew, self._stop = step, how, journal, crew, stop
         self.pool = pool
         """threads that have time for packing as well"""
+        self.device = crew.device
         self.command: list[str] = journal.header["command"]
         """of the run as it was begun"""
         self.total = len(run.frames)
@@ -107,11 +138,11 @@ class Work:
         yield from self._new(range(self.done, self.total), first())
 
     def _new(self, numbers: range, first: FirstMask | None) -> Generator[Record]:
-        work = partial(self._step.run, self._run, first=first)
-        for packed in in_order(partial(self.pool.submit, work), numbers, 2 * self._how.workers, self._stop):
-            record = self._counted(Record.unpack(packed))
-            self._journal.append(packed)
-            yield record
+        with closing(self._crew.records(numbers, first, self._stop)) as records:
+            for packed in records:
+                record = self._counted(Record.unpack(packed))
+                self._journal.append(packed)
+                yield record
 
     def _counted(self, record: Record) -> Record:
         if record.missing is not None:
@@ -148,7 +179,14 @@ class Work:
 
 @contextmanager
 def at_work(
-    output: Path, run: Run, step: Step, how: Execution, command: Sequence[str] | None, **more: Any
+    output: Path,
+    run: Run,
+    step: Step,
+    how: Execution,
+    *,
+    device: str | None,
+    command: Sequence[str] | None,
+    **more: Any,
 ) -> Iterator[Work]:
     """Carry out `step` for the frames of `run`, with a journal beside `output` for as long as the block takes.
 
@@ -156,6 +194,10 @@ def at_work(
 
     Parameters
     ----------
+    device : str or None
+        For the workers of a cluster, as `Engine` takes it.
+    command : sequence of str or None
+        For the provenance; None = ``sys.argv``.
     more
         What else must be the same when a run is resumed.
 
@@ -164,39 +206,53 @@ def at_work(
     FileError
         When another run has the journal, or it belongs to a run with other settings or inputs.
     """
-    header = {"command": list(sys.argv if command is None else command), "same": _fingerprint(run, step, more)}
-    journal = Journal.open(output, header, resume=how.resume)
-    start, keep = time.monotonic(), False
-    try:
-        with thread_pool(how.workers) as pool, how.until() as stop:
-            work = Work(run, step, how, journal, pool, stop)
-            yield work
-            keep = work.stopped
-    except BaseException as error:
-        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
-        keep = interrupted or journal.resumed or time.monotonic() - start > _WORTH_S
-        if keep and journal.count:
-            how.tell(f"{journal_of(output)} keeps the {journal.count} frames that are done; --resume goes on with it")
-        raise
-    finally:
-        journal.close(keep=keep and journal.count > 0)
+    with ExitStack() as stack:
+        pool = stack.enter_context(thread_pool(how.workers))
+        crew = (
+            stack.enter_context(_cluster(run, step, how, device)) if how.dask else Threads(pool, how.workers, run, step)
+        )
+        header = {
+            "command": list(sys.argv if command is None else command),
+            "same": _fingerprint(run, step, crew.device) | more,
+        }
+        journal = Journal.open(output, header, resume=how.resume)
+        start, keep = time.monotonic(), False
+        try:
+            with how.until() as stop:
+                work = Work(run, step, how, journal, pool, crew, stop)
+                yield work
+                keep = work.stopped
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+            keep = interrupted or journal.resumed or time.monotonic() - start > _WORTH_S
+            if keep and journal.count:
+                how.tell(f"{journal_of(output)} keeps the {journal.count} frames that are done; --resume goes on there")
+            raise
+        finally:
+            journal.close(keep=keep and journal.count > 0)
 
 
-def _fingerprint(run: Run, step: Step, more: Mapping[str, Any]) -> dict[str, Any]:
+def _cluster(run: Run, step: Step, how: Execution, device: str | None) -> AbstractContextManager[Crew]:
+    """The workers of a dask cluster."""
+    from crystint.distributed import cluster  # dask is an optional package, and slow to import
+
+    return cluster(run, step, str(how.dask), device=device, workers=how.workers, frames=how.dask_frames, tell=how.tell)
+
+
+def _fingerprint(run: Run, step: Step, device: str) -> dict[str, Any]:
     """Everything that the records of a run depend on, in words for those who have to see what is different."""
     use = run.settings
     images = [use.geometry, *use.mask, use.dark, use.flat, *use.normalization]
     return {
         "crystint": __version__,
         "command": step.what,
-        "device": run.separator.engine.device.name,
+        "device": device,
         "frames": len(run.frames),
         "shape": list(run.frames.shape),
         "dtype": str(run.frames.dtype),
         **use.plain(),
         "snr": step.snr,
         "peaks": step.peaks,
-        **more,
         **{os.path.realpath(file): _state(file) for file in (*run.frames.files, *images) if file is not None},
     }
 

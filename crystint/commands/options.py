@@ -11,6 +11,7 @@ import click
 from crystint.config import Settings
 
 __all__ = [
+    "dask",
     "device",
     "frame_options",
     "outputs",
@@ -97,6 +98,14 @@ strict = click.option(
     is_flag=True,
     help="stop at a frame that cannot be read, instead of recording it as missing (exit code 3)",
 )
+_DASK = [
+    click.option(
+        "--dask", metavar="SCHEDULER", help="address or scheduler file of a dask cluster that does the work, or: local"
+    ),
+    click.option(
+        "--dask-frames", type=click.IntRange(min=1), default=32, metavar="N", help="frames per task of it (default: 32)"
+    ),
+]
 resume = click.option("--resume", is_flag=True, help="go on with a run that was interrupted")
 
 
@@ -117,6 +126,8 @@ def _all(options: list[Callable[[Any], Any]]) -> Callable[[_Function], _Function
 
 frame_options = _all([*_FRAMES, _config])
 """Geometry, masks, corrections and rings."""
+dask = _all(_DASK)
+"""Work elsewhere."""
 peak_options = _all(_PEAKS)
 """What makes a peak."""
 

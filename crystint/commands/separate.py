@@ -37,6 +37,7 @@ _FRAMES = click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @options.frame_options
 @options.device
 @options.threads
+@options.dask
 @options.strict
 @options.resume
 @options.overwrite
@@ -69,6 +70,7 @@ def peaks(files: tuple[str, ...], output: tuple[Path, ...], **given: Any) -> Non
 @options.frame_options
 @options.device
 @options.threads
+@options.dask
 @options.strict
 @options.resume
 @options.overwrite
@@ -141,6 +143,8 @@ def _run(given: dict[str, Any], run: Callable[..., Summary]) -> None:
             threads=given["threads"],
             strict=given["strict"],
             resume=given.get("resume", False),
+            dask=given.get("dask"),
+            dask_frames=given.get("dask_frames", 1),
             tell=warn,
             until=interruption.watched,
         ),
