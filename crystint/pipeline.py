@@ -138,6 +138,7 @@ def find_peaks(
 def _write_peaks(paths: Sequence[Path], run: Run, work: Work, peaks: PeakList, snr: float, overwrite: bool) -> None:
     """All of the outputs, or none."""
     made: list[Path] = []
+    sources = [run.frames.source(i) for i in range(work.done)]
     record = run.record(work.command, work.device, snr=snr)
     if work.stopped:
         record["incomplete"] = {"frames": work.done, "of": work.total}
@@ -150,7 +151,7 @@ def _write_peaks(paths: Sequence[Path], run: Run, work: Work, peaks: PeakList, s
                 shape=run.frames.shape,
                 n_frames=work.done,
                 geometry=run.geometry,
-                frames_per_file=[run.frames.source(i) for i in range(work.done)],
+                frames_per_file=sources,
                 provenance=record,
                 missing=work.missing,
                 overwrite=overwrite,
