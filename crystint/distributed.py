@@ -218,6 +218,7 @@ def cluster(
         frames=len(run.frames),
     )
     with ExitStack() as stack:
+        stack.enter_context(_quiet())
         try:
             client = stack.enter_context(_client(dask, address, workers, stack))
         except (OSError, ValueError, RuntimeError) as error:
@@ -229,9 +230,20 @@ def cluster(
         yield Cluster(client, order, frames, tell)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask logs nothing meanwhile: what matters is raised."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def _client(dask: Any, address: str, workers: int, stack: ExitStack) -> Any:
     """A client of the scheduler at an address."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
     if address != "local":
         given = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
         return dask.Client(**given, timeout=_ANSWER_S, set_as_default=False)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from crystint.errors import FileError, SettingError
 from crystint.inputs import Source
 from crystint.io.journal import check_free, journal_of, records_in
+from crystint.io.provenance import differences, plain, read_provenance
 
-__all__ = ["check_outputs", "files_of", "is_finished"]
+__all__ = ["check_made", "check_outputs", "files_of", "is_finished"]
 
 _WITH_NOTES = (".refl", ".xds")
 """Suffixes of peak lists that write a second file, <name>.json."""
@@ -33,6 +35,33 @@ def is_finished(outputs: Sequence[Source], *, resume: bool, overwrite: bool) -> 
             "--resume goes on with it, --overwrite begins anew"
         )
     return resume and not overwrite and not begun and all(Path(output).is_file() for output in outputs)
+
+
+def check_made(outputs: Sequence[Source], record: Mapping[str, Any]) -> None:
+    """Raise unless finished outputs are what a run would make that has this provenance.
+
+    Raises
+    ------
+    FileError
+        When one was made from other inputs, with other settings, only in part, or not by crystint.
+    """
+    for path in map(Path, outputs):
+        made = read_provenance(path)
+        if "incomplete" in made:
+            raise FileError(
+                f"{path} holds {made['incomplete']['frames']} of {made['incomplete']['of']} frames, and its journal "
+                f"{journal_of(path)} is gone: there is nothing to go on with; --overwrite begins anew"
+            )
+        found = differences(_what_matters(made), _what_matters(plain(record)))
+        if found:
+            raise FileError(f"{path} is no output of this run: {found}; --overwrite replaces it")
+
+
+def _what_matters(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result depends on, by name."""
+    settings = {name: value for name, value in record.get("settings", {}).items() if name != "device"}
+    inputs = [os.path.realpath(name) for name in record.get("inputs", ())]
+    return {"version": record.get("version"), **settings, "inputs": inputs}
 
 
 def check_outputs(outputs: Sequence[Source], sources: Sequence[Source], overwrite: bool) -> tuple[Path, ...]:

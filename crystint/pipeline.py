@@ -30,7 +30,7 @@ from crystint.io.sparse_row import SparseRow
 from crystint.model.peaks import PeakList, empty_peaks
 from crystint.ops.densify import Densifier
 from crystint.ordered import in_order, thread_pool
-from crystint.outputs import check_outputs, files_of, is_finished
+from crystint.outputs import check_made, check_outputs, files_of, is_finished
 from crystint.runner import PLAIN, Execution, Work, at_work
 from crystint.steps import Step, peaks_of
 
@@ -117,7 +117,7 @@ def find_peaks(
     for path in outputs:
         peak_format(path)  # an unknown suffix is better told now
     if is_finished(outputs, resume=execution.resume, overwrite=overwrite):
-        return _nothing_to_do(outputs)
+        return _nothing_to_do(sources, outputs, settings, step)
     overwrite = overwrite or (execution.resume and records_in(Path(outputs[0])) > 0)
     paths = check_outputs(outputs, sources, overwrite)
     start = time.monotonic()
@@ -187,7 +187,7 @@ def sparsify(
     settings = settings or Settings()
     step = Step("sparsify", settings.snr if settings.snr is not None else 3.0, peaks)
     if is_finished([output], resume=execution.resume, overwrite=overwrite):
-        return _nothing_to_do([output])
+        return _nothing_to_do(sources, [output], settings, step)
     overwrite = overwrite or (execution.resume and records_in(Path(output)) > 0)
     paths = check_outputs([output], sources, overwrite)
     start = time.monotonic()
@@ -236,8 +236,10 @@ def _summary(work: Work, paths: tuple[Path, ...], start: float, peaks: NDArray[n
     )
 
 
-def _nothing_to_do(outputs: Sequence[Source]) -> Summary:
+def _nothing_to_do(sources: Sequence[Source], outputs: Sequence[Source], settings: Settings, step: Step) -> Summary:
     """The summary of a run that is resumed though it was finished."""
+    with opened(sources, settings, remote=True) as run:
+        check_made(outputs, run.record(None, "", snr=step.snr))
     return Summary(0, tuple(map(Path, outputs)), 0.0)
 
 

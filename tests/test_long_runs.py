@@ -347,6 +347,42 @@ def test_resume_without_a_journal_begins_and_of_a_finished_run_does_nothing(good
     run("sparsify", good, tmp_path / "o.h5", resume=True, overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["o.cxi", "o.h5", "o.jsonl", "o.refl", "SPOT.XDS"])
+def test_resume_takes_nothing_else_for_finished(good, tmp_path, name):
+    target, again = tmp_path / name, Execution(resume=True)
+    find_peaks([good], [target], FEW)
+    before = target.read_bytes()
+    assert find_peaks([good], [target], FEW, execution=again).of == 0
+    with pytest.raises(FileError, match=r"no output of this run: rings was 60, is 61; --overwrite"):
+        find_peaks([good], [target], Settings(rings=61), execution=again)
+    assert target.read_bytes() == before
+    target.write_text("mine")
+    if name not in ("o.refl", "SPOT.XDS"):
+        with pytest.raises(FileError, match=r"no output of this run"):
+            find_peaks([good], [target], FEW, execution=again)
+
+
+def test_resume_of_an_incomplete_output_whose_journal_is_gone(good, tmp_path):
+    run("sparsify", good, tmp_path / "o.h5", stopping=Stopping(2))
+    journal_of(tmp_path / "o.h5").unlink()
+    with pytest.raises(FileError, match=r"holds \d of 7 frames, and its journal .* is gone"):
+        run("sparsify", good, tmp_path / "o.h5", resume=True)
+
+
+def test_a_run_that_is_killed_behind_its_last_frame(good, tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    run("sparsify", good, one / "o.h5")
+    with pytest.raises(KeyboardInterrupt):
+        run("sparsify", good, other / "o.h5", stopping=Stopping(7, KeyboardInterrupt))
+    (other / "o.h5").write_bytes((one / "o.h5").read_bytes())  # renamed already, the journal not yet removed
+    assert records_in(other / "o.h5") == 7
+    run("sparsify", good, other / "o.h5", resume=True)
+    equal(one / "o.h5", other / "o.h5")
+    assert os.listdir(other) == ["o.h5"]
+
+
 def test_overwrite_begins_anew(good, tmp_path):
     run("sparsify", good, tmp_path / "o.h5", stopping=Stopping(1))
     assert run("sparsify", good, tmp_path / "o.h5", overwrite=True).frames == 7

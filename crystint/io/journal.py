@@ -20,13 +20,12 @@ from typing import Any, Self
 
 from crystint.errors import FileError
 from crystint.io.atomic import refused, remove_leftovers
+from crystint.io.provenance import differences
 
 __all__ = ["Journal", "check_free", "journal_of", "records_in"]
 
 _MAGIC = b"crystint journal 1\n"
 _FRAME = Struct("<II")
-_SHOWN = 5
-"""Differences named in a message."""
 
 
 def journal_of(output: Path) -> Path:
@@ -211,11 +210,6 @@ def _locked(output: Path) -> FileIO:
 
 def _same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Raise unless a run is the one that the journal belongs to; the differences are listed."""
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    if not names:
-        return
-    listed = [f"{name} was {old.get(name)}, is {new.get(name)}" for name in names[:_SHOWN]]
-    listed += [f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
-    raise FileError(
-        f"{path} belongs to another run: {'; '.join(listed)}. Run as before to continue it, or --overwrite it"
-    )
+    found = differences(old, new)
+    if found:
+        raise FileError(f"{path} belongs to another run: {found}. Run as before to continue it, or --overwrite it")
