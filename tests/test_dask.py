@@ -15,7 +15,7 @@ import pytest
 
 import crystint
 from crystint.config import Settings
-from crystint.errors import ClusterError
+from crystint.errors import ClusterError, DeviceError
 from crystint.io.dense_file import DenseWriter
 from crystint.io.journal import records_in
 from crystint.pipeline import Execution, find_peaks, sparsify
@@ -134,6 +134,44 @@ def test_ctrl_c_reaches_no_worker_and_resume_goes_on_without_dask(source, tmp_pa
     with crystint.open_sparse(tmp_path / "o.h5") as file:
         assert len(file) == MANY
         assert file.missing == (0, 77)
+
+
+class Mortal:
+    """A client whose workers die a number of times, and then raise or answer."""
+
+    def __init__(self, deaths: int, end: Exception | str) -> None:
+        self.left, self.end = deaths, end
+
+    def submit(self, *_given: Any, **_more: Any) -> Any:
+        return self
+
+    def result(self) -> Any:
+        from distributed import KilledWorker
+
+        if self.left:
+            self.left -= 1
+            worker = type("Worker", (), {"address": "tcp://x"})()
+            raise KilledWorker("task", worker, 3)
+        if isinstance(self.end, Exception):
+            raise self.end
+        return self.end
+
+
+def test_frames_are_given_out_again_a_few_times_and_errors_are_told_apart():
+    from crystint.distributed import _Task
+
+    def result(deaths: int, end: Exception | str = "done") -> Any:
+        return _Task(Mortal(deaths, end), "frames 3 to 5", len).result()
+
+    assert result(0) == result(3) == "done"
+    with pytest.raises(ClusterError, match=r"frames 3 to 5: every worker .* died"):
+        result(4)
+    with pytest.raises(DeviceError, match="no device"):
+        result(1, DeviceError("no device"))
+    with pytest.raises(ClusterError, match=r"lacks a package: .*hdf5plugin"):
+        result(0, ModuleNotFoundError("No module named 'hdf5plugin'"))
+    with pytest.raises(ClusterError, match="frames 3 to 5 failed on the cluster: ZeroDivisionError: zero"):
+        result(0, ZeroDivisionError("zero"))
 
 
 def refused(source: Path, folder: Path, dask: str) -> str:
