@@ -3,34 +3,43 @@
  * What      a pixel is a peak when it has the most counts of its neighbourhood (of equals the one with the lowest
  *           number), is at or above SNR_peak, and at least `connected` pixels of the neighbourhood, itself included,
  *           are above SNR_pick
- * Launch    one work-group of LOCAL_SIZE per BLOCK pixels
- * In        frame, position, weight, dark, table, saturation, noise2: as pick_pixels.cl
- *           curve, k, reach              of SNR_peak; reach as in pick_pixels.cl
+ * Launch    one work-group of LOCAL_SIZE per ring; second dimension: one frame after the other
+ * In        frame, position, order, segment, room, tail_place, tails, cover, table, noise2, saturation, pixels: as pick_pixels.cl
+ *           ring_weight [padded]         `weight` of pick_pixels.cl
+ *           weight, dark [pixels]        of each pixel
+ *           reach, curve, k              of SNR_peak
  *           pick_curve, pick_k           of SNR_pick
  *           connected
  *           height, width                of the frame
- * Out       maxima [blocks * BLOCK]  pixel numbers; block b starts at b * BLOCK
- *           length [blocks]          how many
- * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); BLOCK; LOCAL_SIZE;
+ * Out       maxima [frames][pixels]  pixel numbers, in no order
+ *           count  [frames][2]       added to [0]: how many
+ * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); GROUP, BANDS; LOCAL_SIZE;
  *           REACH: 1 for a neighbourhood of 3 x 3, 2 for 5 x 5
- * Exact     raw counts are compared as they are, so equal counts are equal; lists are ascending and complete
- * Limits    height * width < 2^32. Masked and unusable neighbours are passed over; the border is no border.
+ * Exact     raw counts are compared as they are, so equal counts are equal; lists are complete
+ * Limits    height * width < 2^31. Masked and unusable neighbours are passed over; the border is no border.
  * Method    seed of the definitions: Kieffer (2025), J. Appl. Cryst. 58, 138; two thresholds, ties and borders as in docs/peaks.md
  * Oracle    tests/oracles/peaks.py
  */
 #include "pixel.h"
-#include "select.h"
+#include "candidates.h"
 #include "significance.h"
 
 __kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
 void find_maxima(__global const PIXEL_T *frame,
                  __global const float *position,
+                 __global const int *order,
+                 __global const int *segment,
+                 __global const float *ring_weight,
                  __global const float *weight,
                  __global const float *dark,
+                 __global const int *room,
+                 __global const uint *tail_place,
+                 __global const int *tails,
+                 __global const float *cover,
                  __global const float4 *table,
+                 __global const float *reach,
                  __global const float *curve,
                  const float k,
-                 __global const float *reach,
                  __global const float *pick_curve,
                  const float pick_k,
                  const float noise2,
@@ -39,43 +48,49 @@ void find_maxima(__global const PIXEL_T *frame,
                  const int height,
                  const int width,
                  __global uint *maxima,
-                 __global uint *length)
+                 __global uint *count)
 {
-    __local uint scan[LOCAL_SIZE];
+    const int ring = get_group_id(0), number = get_group_id(1);
     const uint pixels = (uint)height * (uint)width;
-    const uint block = get_group_id(0), first = block * BLOCK, last = min(pixels, first + BLOCK);
-    uint n = 0;
-    for (uint strip = first; strip < last; strip += LOCAL_SIZE) {
-        const uint pixel = strip + get_local_id(0);
-        int peak = 0;
-        if (pixel < last && !isnan(position[pixel]) && usable(frame[pixel])) {
-            const PIXEL_T raw = frame[pixel];
-            const float s = COUNTS(raw, dark, pixel), w = weight[pixel];
-            peak = raw > saturation && !isnan(background_at(table, position[pixel]).x);
-            if (!peak && may_be_significant(s, position[pixel], w, reach)) {
-                const float4 ring = background_at(table, position[pixel]);
-                peak = s >= significant_counts(ring, w, noise2, k, curve);
+    frame += (size_t)number * pixels;
+    table += number * RINGS;
+    Candidates all = candidates_of(ring, number, order, segment, room, tail_place, tails, cover, reach);
+    Found found;
+    found.list = maxima + (size_t)number * pixels;
+    found.count = count + 2 * number;
+    found.n = 0;
+    const float enough = reach[number * RINGS + ring];
+    for (int place = next_candidate(&all); place >= 0; place = next_candidate(&all)) {
+        const uint pixel = order[place];
+        const PIXEL_T top = frame[pixel], raw = min(top, saturation);
+        if (isnan(ring_weight[place]) || !usable(top)) continue; /* padding, or no measurement */
+        const float s = COUNTS(top, dark, pixel), w = weight[pixel];
+        if (top <= saturation && !(s > enough * w)) continue;
+        const int slow = pixel / width, fast = pixel % width;
+        const int slow_from = max(slow - REACH, 0), slow_to = min(slow + REACH, height - 1);
+        const int fast_from = max(fast - REACH, 0), fast_to = min(fast + REACH, width - 1);
+        int peak = 1;
+        for (int i = slow_from; i <= slow_to && peak; i++)
+            for (int j = fast_from; j <= fast_to; j++) {
+                const uint other = (uint)i * (uint)width + (uint)j;
+                const PIXEL_T level = min(frame[other], saturation);
+                if (!usable(frame[other]) || isnan(position[other])) continue;
+                if (level > raw || (level == raw && other < pixel)) peak = 0;
             }
-        }
-        if (peak) {
-            const PIXEL_T raw = min(frame[pixel], saturation);
-            const int slow = pixel / width, fast = pixel % width;
-            int above = 0;
-            for (int i = max(slow - REACH, 0); i <= min(slow + REACH, height - 1); i++)
-                for (int j = max(fast - REACH, 0); j <= min(fast + REACH, width - 1); j++) {
-                    const uint other = (uint)i * (uint)width + (uint)j;
-                    const PIXEL_T value = frame[other];
-                    if (isnan(position[other]) || !usable(value)) continue;
-                    const PIXEL_T level = min(value, saturation);
-                    if (level > raw || (level == raw && other < pixel)) peak = 0;
-                    const float4 ring = background_at(table, position[other]);
-                    above += value > saturation ||
-                             COUNTS(value, dark, other) >
-                                 significant_counts(ring, weight[other], noise2, pick_k, pick_curve);
-                }
-            peak = peak && above >= connected;
-        }
-        n = append(peak, pixel, maxima + first, n, scan);
+        if (!peak) continue;
+        const float4 here = background_at(table, position[pixel]);
+        if (isnan(here.x) || (top <= saturation && !(s >= significant_counts(here, w, noise2, k, curve)))) continue;
+        int above = 0;
+        for (int i = slow_from; i <= slow_to; i++)
+            for (int j = fast_from; j <= fast_to; j++) {
+                const uint other = (uint)i * (uint)width + (uint)j;
+                const PIXEL_T value = frame[other];
+                if (!usable(value) || isnan(position[other])) continue;
+                const float4 there = background_at(table, position[other]);
+                above += value > saturation || COUNTS(value, dark, other) >
+                                                   significant_counts(there, weight[other], noise2, pick_k, pick_curve);
+            }
+        if (above >= connected) add_found(&found, pixel);
     }
-    if (get_local_id(0) == 0) length[block] = n;
+    write_found(&found);
 }

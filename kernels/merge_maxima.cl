@@ -9,8 +9,10 @@
  *           maxima [n]               pixel numbers
  *           valley                   depth of a real valley in standard deviations of the counts that bound it
  *           share                    and as a share of the maximum above its background
- *           height, width            of the frame
+ *           number                   of the frame
+ *           height, width            of a frame
  * Out       parent [n]               pixel number of the higher maximum, or the maximum itself
+ *           flat   [n]               1 if the maximum is saturated or has more than two equals beside it, else 0
  * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); REACH as in find_maxima.cl
  * Exact     raw counts are compared as they are; the walk has one order
  * Limits    the walk stays within REACH_FAR pixels of the maximum and visits at most MOST of them
@@ -35,10 +37,14 @@ __kernel void merge_maxima(__global const PIXEL_T *frame,
                            __global const uint *maxima,
                            const float valley,
                            const float share,
+                           const uint number,
                            const int height,
                            const int width,
-                           __global uint *parent)
+                           __global uint *parent,
+                           __global uchar *flat)
 {
+    frame += (size_t)number * height * width;
+    table += number * RINGS;
     const uint top = maxima[get_global_id(0)];
     const int top_slow = top / width, top_fast = top % width;
     const PIXEL_T top_raw = min(frame[top], saturation);
@@ -48,6 +54,12 @@ __kernel void merge_maxima(__global const PIXEL_T *frame,
     const float spread = sqrt(2.0f * fmax(top_ring.y, 1.0f) * fmax(top_counts, 0.0f) +
                               2.0f * other_variance(top_ring, weight[top], noise2));
     const float level = top_counts - fmax(valley * spread, share * above);
+
+    int equal = 0;
+    for (int i = max(top_slow - 1, 0); i <= min(top_slow + 1, height - 1); i++)
+        for (int j = max(top_fast - 1, 0); j <= min(top_fast + 1, width - 1); j++)
+            equal += frame[(uint)i * (uint)width + (uint)j] == frame[top];
+    flat[get_global_id(0)] = equal > 3 || frame[top] >= saturation;
 
     uint seen[2 * REACH_FAR + 1];
     for (int i = 0; i <= 2 * REACH_FAR; i++) seen[i] = 0;

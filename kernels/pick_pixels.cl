@@ -1,70 +1,70 @@
-/* pick_pixels.cl - the pixels of a frame that are significantly above their background, and those that are unusable.
+/* pick_pixels.cl - the pixels of a frame that are significantly above their background.
  *
- * What      reads the frame once, in blocks of consecutive pixels; each block lists its own pixels in order
- * Launch    one work-group of LOCAL_SIZE per BLOCK pixels
- * In        frame    [pixels]   raw counts, PIXEL_T
+ * What      tests the candidates of each ring, which ring_statistics.cl listed
+ * Launch    one work-group of LOCAL_SIZE per ring; second dimension: one frame after the other
+ * In        frame    [frames][pixels]  raw counts, PIXEL_T
  *           position [pixels]   place between ring centres, NaN = masked
- *           weight   [pixels]   normalization w
- *           dark     [pixels]   dark counts (HAS_DARK)
- *           table    [RINGS]    (mean, phi, spread that is not counting, fractions) of each ring
+ *           order, segment, weight, dark, room, tail_place, tails, cover: as in ring_statistics.cl
+ *           table    [frames][RINGS]  (mean, phi, spread that is not counting, fractions) of each ring
+ *           reach    [frames][RINGS]  normalized counts below which no pixel of the ring is significant
  *           curve               significance.h
  *           k, noise2           threshold in sigma; constant variance, counts^2
- *           reach    [RINGS]    normalized counts below which no pixel of the ring is significant
  *           saturation          largest valid raw value; above it a pixel is signal without a test
- *           pixels              number of pixels
- * Out       picked   [blocks * BLOCK]  pixel numbers; block b starts at b * BLOCK
- *           unusable [blocks * BLOCK]  likewise: not masked, but no measurement in this frame
- *           length   [blocks][2]       how many of each
- * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); BLOCK; LOCAL_SIZE
- * Exact     thresholds agree with float64 to 1e-5 relative; lists are complete, ascending and the same on every run
+ *           pixels              of a frame
+ * Out       picked [frames][pixels]  pixel numbers, in no order
+ *           count  [frames][2]       added to [0]: how many
+ * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); GROUP, BANDS; LOCAL_SIZE
+ * Exact     thresholds agree with float64 to 1e-5 relative; lists are complete
  * Limits    pixels < 2^32
  * Method    docs/significance.md
  * Oracle    tests/oracles/significance.py
  */
 #include "pixel.h"
-#include "select.h"
+#include "candidates.h"
 #include "significance.h"
 
 __kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
 void pick_pixels(__global const PIXEL_T *frame,
                  __global const float *position,
+                 __global const int *order,
+                 __global const int *segment,
                  __global const float *weight,
                  __global const float *dark,
+                 __global const int *room,
+                 __global const uint *tail_place,
+                 __global const int *tails,
+                 __global const float *cover,
                  __global const float4 *table,
+                 __global const float *reach,
                  __global const float *curve,
                  const float k,
-                 __global const float *reach,
                  const float noise2,
                  const PIXEL_T saturation,
                  const uint pixels,
                  __global uint *picked,
-                 __global uint *unusable,
-                 __global uint *length)
+                 __global uint *count)
 {
-    __local uint scan[LOCAL_SIZE];
-    const uint block = get_group_id(0), first = block * BLOCK, last = min(pixels, first + BLOCK);
-    uint n_picked = 0, n_unusable = 0;
-    for (uint strip = first; strip < last; strip += LOCAL_SIZE) {
-        const uint pixel = strip + get_local_id(0);
-        int pick = 0, lost = 0;
-        if (pixel < last && !isnan(position[pixel])) {
-            const PIXEL_T raw = frame[pixel];
-            lost = !usable(raw);
-            if (!lost) {
-                const float s = COUNTS(raw, dark, pixel), w = weight[pixel];
-                if (raw > saturation)
-                    pick = 1;
-                else if (may_be_significant(s, position[pixel], w, reach)) {
-                    const float4 ring = background_at(table, position[pixel]);
-                    pick = s > significant_counts(ring, w, noise2, k, curve);
-                }
-            }
+    const int ring = get_group_id(0), number = get_group_id(1);
+    frame += (size_t)number * pixels;
+    table += number * RINGS;
+    Candidates all = candidates_of(ring, number, order, segment, room, tail_place, tails, cover, reach);
+    Found found;
+    found.list = picked + (size_t)number * pixels;
+    found.count = count + 2 * number;
+    found.n = 0;
+    const float enough = reach[number * RINGS + ring];
+    for (int place = next_candidate(&all); place >= 0; place = next_candidate(&all)) {
+        const float w = weight[place];
+        const uint pixel = order[place];
+        const PIXEL_T raw = frame[pixel];
+        if (isnan(w) || !usable(raw)) continue; /* padding, or no measurement */
+        const float s = COUNTS(raw, dark, place);
+        if (raw <= saturation) {
+            if (!(s > enough * w)) continue;
+            const float4 ring_here = background_at(table, position[pixel]);
+            if (!(s > significant_counts(ring_here, w, noise2, k, curve))) continue;
         }
-        n_picked = append(pick, pixel, picked + first, n_picked, scan);
-        n_unusable = append(lost, pixel, unusable + first, n_unusable, scan);
+        add_found(&found, pixel);
     }
-    if (get_local_id(0) == 0) {
-        length[2 * block] = n_picked;
-        length[2 * block + 1] = n_unusable;
-    }
+    write_found(&found);
 }

@@ -7,23 +7,6 @@
 #ifndef REDUCE_H
 #define REDUCE_H
 
-/* Sort sample[size] upwards (bitonic network); `size` is a power of two. */
-void sort_together(__local float *sample, const int size)
-{
-    for (int length = 2; length <= size; length <<= 1)
-        for (int stride = length >> 1; stride > 0; stride >>= 1) {
-            barrier(CLK_LOCAL_MEM_FENCE);
-            for (int i = get_local_id(0); i < size / 2; i += LOCAL_SIZE) {
-                const int a = 2 * i - (i & (stride - 1)), b = a + stride;
-                const float x = sample[a], y = sample[b];
-                const int upwards = (a & length) == 0;
-                sample[a] = upwards ? fmin(x, y) : fmax(x, y);
-                sample[b] = upwards ? fmax(x, y) : fmin(x, y);
-            }
-        }
-    barrier(CLK_LOCAL_MEM_FENCE);
-}
-
 /* Add up one value of every work-item; all receive the sum. */
 float group_sum(const float mine, __local float *slot)
 {

@@ -1,276 +1,343 @@
-/* ring_statistics.cl - background of every ring of one frame by iterative sigma clipping.
+/* ring_statistics.cl - background of every ring of a frame by iterative sigma clipping.
  *
- * What      gathers the counts s of each ring once, starts from a robust estimate of their level, and drops
- *           |s/w - mean| > t std for at most `cycles` cycles, until nothing more is dropped
- * Launch    one work-group of LOCAL_SIZE per ring
- * In        frame  [pixels]      raw counts, PIXEL_T
- *           order  [padded]      pixel numbers, ring after ring, each ring padded with -1 to a multiple of LANES
- *           start  [rings + 1]   ring r owns order[start[r]] .. order[start[r + 1] - 1]
- *           weight [padded]      normalization w of the pixels in that order, 1 in the padding
+ * What      reads the counts s of each ring once, beginning with a robust estimate of their level: the core of the ring, which
+ *           no cycle will clip, is summed up at once, the other pixels (its tails, some per cent) are listed. The cycles, which drop
+ *           |s/w - mean| > t std until nothing more is dropped, then look at the tails alone, and so does picking.
+ * Launch    one work-group of LOCAL_SIZE per GROUP rings; second dimension: one frame after the other. Rings of a group are read
+ *           together, band of rows after band of rows, so that their pixels are near one another in the frame
+ * In        frame  [frames][pixels]  raw counts, PIXEL_T
+ *           order  [padded]      pixel numbers by group, band, ring; each such segment padded to a multiple of LANES with any pixel
+ *           segment [groups * BANDS * GROUP + 1]  where the segments begin in `order`
+ *           weight [padded]      normalization w of the pixels in that order, NaN in the padding
  *           dark   [padded]      dark counts in that order (HAS_DARK)
+ *           sample_at [RINGS][SAMPLE]  places in `order` of pixels spread evenly over the ring, -1 = none
+ *           about  [RINGS]       mean, largest and smallest normalization of the ring, and its number of pixels
+ *           room   [RINGS + 1]   where the tails of ring r go: room[r] .. room[r + 1] - 1
+ *           pixels               of a frame
  *           saturation           largest valid raw value
  *           clip                 threshold t in units of std; 0 = Chauvenet's sqrt(2 ln(n / sqrt(2 pi)))
  *           cycles               0 = no clipping at all
- * Scratch   above  [padded]      float: s - c w, where c is near the level of the ring
- * Out       sums   [rings][8]    n, V / Omega - c, Omega, OmegaOmega, VV azimuthal, c, n of counts that are not whole
- *                                or have a dark subtracted, excess variance (azimuthal / Poisson)
+ * Out       tail_place [frames][room]  place in `order` of the pixels in the tails; those of work-item i of a ring are at
+ *                                room[r] + i, + LOCAL_SIZE, + 2 LOCAL_SIZE, ...
+ *           tail_above, tail_weight  likewise: s - c w, and w
+ *           tails  [frames][RINGS][LOCAL_SIZE]  how many; -1 = there was no room: all of the ring is tail
+ *           cover  [frames][RINGS]   normalized counts above which every pixel is in the tails
+ *           lost   [frames][RINGS]   1 if a pixel is unusable, else 0
+ *           sums   [frames][RINGS][8]  n, V / Omega - c, Omega, OmegaOmega, VV azimuthal, c, n of counts that are not whole or
+ *                                have a dark subtracted, excess variance (azimuthal / Poisson)
  * Defines   PIXEL_T, PIXEL_KIND, PIXEL_WIDE, HAS_DARK (pixel.h); POISSON_CLIP = 1: clip with the Poisson spread, 0: azimuthal;
- *           LANES: pixels worked on side by side; LOCAL_SIZE: a power of two
- * Exact     s - c w is exact to 24 bits of the difference, whatever the counts; all moments are taken about the mean of the
- *           last cycle and added in blocks, then the blocks: 1e-5 relative in float32. Always in the same order.
+ *           LANES, LOCAL_SIZE (lanes.h); RINGS, GROUP, BANDS
+ * Exact     s - c w is exact to 24 bits of the difference, whatever the counts; moments are taken about a value within a few std
+ *           of the mean: 1e-5 relative in float32. Always in the same order.
  * Limits    padded < 2^31
  * Method    Kieffer (2025), J. Appl. Cryst. 58, 138, for clipping, error models and Chauvenet's threshold; the robust start,
- *           the Poisson floor of the upper limit and the moments about the last mean are crystint's (docs/background.md)
+ *           the Poisson floor of the upper limit, and core and tails are crystint's (docs/background.md)
  * Oracle    tests/oracles/background.py
  */
 #pragma OPENCL FP_CONTRACT OFF
 #include "pixel.h"
-#include "reduce.h"
-#include "tail.h"
+#include "moments.h"
+#include "ring_start.h"
 
-#define SAMPLE 128
-#define BLOCK 64
-#define MOMENTS 5
+#define LEAST_SAMPLE 32
 
-static inline float chauvenet(const float n)
+/* Where the pixels of a frame are. */
+typedef struct {
+    __global const PIXEL_T *frame;
+    __global const int *order;
+    __global const float *weight;
+    __global const float *dark;
+    PIXEL_T saturation;
+} Pixels;
+
+/* Normalized counts; infinite where there is no measurement. */
+static inline float value_at(const Pixels *in, const int k)
 {
-    return n < 3.0f ? INFINITY : sqrt(2.0f * log(n * 0.3989422804f));
+    const PIXEL_T raw = in->frame[in->order[k]];
+    return usable(raw) && raw <= in->saturation ? COUNTS(raw, in->dark, k) / in->weight[k] : INFINITY;
 }
 
-/* s - c w without losing what the two have in common. */
-static inline float counts_above(const PIXEL_T raw, const float c, const float w, const float dark_counts)
+/* Counts of LANES pixels less c w; NaN where there is no measurement. `known`: those that are usable, if saturated. */
+static inline floats above_at(const Pixels *in, const floats w, const float c, const int k, ints *known)
 {
-#if PIXEL_WIDE
-    const float high = (float)raw, low = (float)((long)raw - (long)high);
-    const float product = c * w, rest = fma(c, w, -product);
-    return (high - product) + (low - rest) - dark_counts;
-#else
-    return fma(-c, w, (float)raw) - dark_counts;
+    const ints place = LOAD_LANES(in->order, k);
+    const wides raw = GATHER(in->frame, place);
+    floats a = counts_above(raw, c, w);
+#if HAS_DARK
+    a -= LOAD_LANES(in->dark, k);
 #endif
+    *known = usable_lanes(raw);
+    const ints good = *known & MASK(raw <= WIDE(in->saturation));
+    return AS_FLOATS((AS_INTS(a) & good) | (AS_INTS((floats)NAN) & ~good));
 }
 
-/* Normalized counts of a place of the ring; infinite where there is no measurement. */
-static inline float value_at(__global const PIXEL_T *frame, __global const int *order, __global const float *weight,
-                             __global const float *dark, const PIXEL_T saturation, const int k)
+/* Sums over all pixels of a ring that are inside the limits, about the value `about`. */
+static inline void add_ring(Moments *sum, const Pixels *in, __global const int *segment, const float c,
+                            const Limits limits, const float about)
 {
-    const PIXEL_T raw = frame[order[k]];
-    return usable(raw) && raw <= saturation ? COUNTS(raw, dark, k) / weight[k] : INFINITY;
+    for (int band = 0; band < BANDS; band++) {
+        Moments part;
+        clear(&part);
+        const int last = segment[band * GROUP + 1];
+        for (int k = segment[band * GROUP] + get_local_id(0) * LANES; k < last; k += LOCAL_SIZE * LANES) {
+            const floats w = LOAD_LANES(in->weight, k);
+            ints known;
+            const floats a = above_at(in, w, c, k, &known);
+            add_pixels(&part, a, w, inside(a, w, c, limits), about);
+        }
+        add_block(sum, &part);
+    }
+}
+
+/* The same over its tails. */
+static inline void add_tails(Moments *sum, __global const float *above, __global const float *weight, const int n,
+                             const float c, const Limits limits, const float about)
+{
+    for (int i = 0; i < n; i += LANES) {
+        const floats a = LOAD_LANES(above, i * LOCAL_SIZE), w = LOAD_LANES(weight, i * LOCAL_SIZE);
+        add_pixels(sum, a, w, inside(a, w, c, limits), about);
+    }
 }
 
 __kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
 void ring_statistics(__global const PIXEL_T *frame,
                      __global const int *order,
-                     __global const int *start,
+                     __global const int *segment,
                      __global const float *weight,
                      __global const float *dark,
+                     __global const int *sample_at,
+                     __global const float4 *about,
+                     __global const int *room,
+                     __global const int *run,
+                     __global const int *line,
+                     const uint pixels,
                      const PIXEL_T saturation,
                      const float clip,
                      const int cycles,
-                     __global float *above,
+                     __global uint *tail_place,
+                     __global float *tail_above,
+                     __global float *tail_weight,
+                     __global int *tails,
+                     __global float *cover,
+                     __global uint *lost,
                      __global float *sums)
 {
     __local float sample[SAMPLE];
     __local float slot[LOCAL_SIZE];
-    __local float guess[4];
-    const int ring = get_group_id(0), me = get_local_id(0);
-    const int first = start[ring], last = start[ring + 1];
-    int length = last - first; /* without the padding */
-    while (length > 0 && order[first + length - 1] < 0) length--;
+    __local Order statistics;
+    __local int found;
+    const int group = get_group_id(0), number = get_group_id(1), me = get_local_id(0);
+    const int rings = min(GROUP, RINGS - group * GROUP);
+    const size_t shift = (size_t)number * room[RINGS];
+    const Pixels in = {frame + (size_t)number * pixels, order, weight, dark, saturation};
+    segment += group * BANDS * GROUP;
+    tail_place += shift, tail_above += shift, tail_weight += shift;
 
-    /* 1. A sample, spread evenly over the ring, and its median. */
-    for (int i = me; i < SAMPLE; i += LOCAL_SIZE) {
-        const int k = length <= SAMPLE ? i : (int)(((long)i * length) / SAMPLE);
-        sample[i] = k < length ? value_at(frame, order, weight, dark, saturation, first + k) : INFINITY;
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    if (me == 0) {
-        int found = 0;
-        for (int i = 0; i < SAMPLE; i++) found += sample[i] < INFINITY;
-        if (found < 32 && length > SAMPLE) { /* mostly unusable: take the first that are not */
-            found = 0;
-            for (int k = first; k < first + length && found < SAMPLE; k++) {
-                const float v = value_at(frame, order, weight, dark, saturation, k);
-                if (v < INFINITY) sample[found++] = v;
+    /* 1. From a sample of each ring, where its core is. */
+    Start start[GROUP];
+    int empty[GROUP];
+    for (int g = 0; g < rings; g++) {
+        const int ring = group * GROUP + g;
+        for (int i = me; i < SAMPLE; i += LOCAL_SIZE) {
+            const int k = sample_at[ring * SAMPLE + i];
+            sample[i] = k < 0 ? INFINITY : value_at(&in, k);
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (me == 0) {
+            int n = 0;
+            for (int i = 0; i < SAMPLE; i++) n += sample[i] < INFINITY;
+            if (n < LEAST_SAMPLE && about[ring].w > SAMPLE) { /* mostly unusable: take the first that are not */
+                n = 0;
+                for (int band = 0; band < BANDS; band++)
+                    for (int k = segment[band * GROUP + g]; k < segment[band * GROUP + g + 1] && n < SAMPLE; k++) {
+                        const float v = value_at(&in, k);
+                        if (v < INFINITY) sample[n++] = v; /* not NaN, in the padding */
+                    }
+                for (int i = n; i < SAMPLE; i++) sample[i] = INFINITY;
             }
-            for (int i = found; i < SAMPLE; i++) sample[i] = INFINITY;
+            found = n;
         }
-        guess[0] = found;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        const int known = found;
+        empty[g] = known == 0; /* the same for all work-items */
+        if (known > 0) order_statistics(sample, known, &statistics);
+        start[g] = robust_start(statistics, max(known, 1), about[ring].w, about[ring].x, about[ring].y,
+                                about[ring].z, clip, cycles);
+        barrier(CLK_LOCAL_MEM_FENCE);
     }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    const int known = guess[0];
-    if (known == 0) { /* the same for all work-items */
-        for (int i = me; i < 8; i += LOCAL_SIZE) sums[8 * ring + i] = 0.0f;
-        return;
-    }
-    sort_together(sample, SAMPLE);
-    const float median = sample[(known - 1) / 2];
-    const float c = fabs(median) < 10.0f ? 0.0f : median; /* small counts are exact as they are */
 
-    /* 2. Gather. NaN marks what is no measurement. */
-    float my_n = 0.0f, my_weight = 0.0f, my_heaviest = 0.0f, my_fractions = 0.0f;
-    for (int k = first + me * LANES; k < last; k += LOCAL_SIZE * LANES) {
-        for (int lane = 0; lane < LANES; lane++) {
-            const int pixel = order[k + lane];
-            const PIXEL_T raw = pixel < 0 ? 0 : frame[pixel];
-            const int good = pixel >= 0 && usable(raw) && raw <= saturation;
-            const float w = weight[k + lane];
-#if HAS_DARK
-            above[k + lane] = good ? counts_above(raw, c, w, dark[k + lane]) : NAN;
-            my_fractions += good ? 1.0f : 0.0f;
-#else
-            above[k + lane] = good ? counts_above(raw, c, w, 0.0f) : NAN;
+    /* 2. Sum up the cores, list the tails. */
+    Moments core[GROUP];
+    int n_tails[GROUP];
+    ints missing[GROUP];
+    float my_fractions[GROUP];
+    for (int g = 0; g < rings; g++) {
+        clear(&core[g]);
+        n_tails[g] = 0;
+        missing[g] = 0;
+        my_fractions[g] = 0.0f;
+    }
+    int touched = 0;
+    for (int band = 0; band < BANDS; band++) {
+#if TOUCH
+        for (int i = run[group * BANDS + band]; i < run[group * BANDS + band + 1]; i++) touched += in.frame[line[i]];
 #endif
-            my_n += good ? 1.0f : 0.0f;
-            my_weight += good ? w : 0.0f;
-            my_heaviest = good ? fmax(my_heaviest, w) : my_heaviest;
+        for (int g = 0; g < rings; g++) {
+            if (empty[g]) continue;
+            const float c = start[g].c, near = start[g].near, core_low = start[g].core_low;
+            const float core_high = start[g].core_high, core_count = start[g].core_count;
+            const int first = segment[band * GROUP + g], last = segment[band * GROUP + g + 1];
+            const int mine = room[group * GROUP + g] + me;
+            const int rounds = (room[group * GROUP + g + 1] - room[group * GROUP + g]) / LOCAL_SIZE;
+            Moments part;
+            ints unknown = 0;
+            int n = n_tails[g];
+            clear(&part);
+            for (int k = first + me * LANES; k < last; k += LOCAL_SIZE * LANES) {
+                const floats w = LOAD_LANES(weight, k);
+                ints known;
+                const floats a = above_at(&in, w, c, k, &known);
+                const ints inner = MASK(a >= core_low * w) & (MASK(a <= core_high * w) | MASK(a <= core_count));
+                add_pixels(&part, a, w, inner, near);
+                unknown |= ~known;
 #if PIXEL_KIND == 2
-            my_fractions += good && raw != rint(raw) ? 1.0f : 0.0f;
+                const floats s = fma((floats)c, w, a);
+                my_fractions[g] += lane_sum(where(MASK(s != rint(s)) & MASK(s == s), (floats)1.0f));
 #endif
-        }
-    }
-    const float usable_n = group_sum(my_n, slot);
-    const float mean_weight = group_sum(my_weight, slot) / usable_n;
-    const float fractions = group_sum(my_fractions, slot);
-    const float heaviest = group_max(my_heaviest, slot);
-    barrier(CLK_GLOBAL_MEM_FENCE);
-
-    /* 3. A robust start: level, and limits that are wide on purpose. */
-    if (me == 0) {
-        int zeros = 0;
-        for (int i = 0; i < known; i++) zeros += sample[i] == 0.0f;
-        const float threshold = clip > 0.0f ? clip : chauvenet(usable_n);
-        const float wide = fmax(1.5f * threshold, 3.0f);
-        float level = median, spread;
-        float most = median; /* highest level that the sample allows, for the Poisson floor */
-        if (median == 0.0f && sample[0] == 0.0f) {
-            const float rate = -log(zeros / (known + 1.0f));
-            level = rate / mean_weight;
-            most = (rate + 2.0f * sqrt(rate / known) + 2.0f / known) / mean_weight;
-            spread = sqrt(most / mean_weight);
-        } else {
-            spread = sqrt(fmax(level, 0.0f) / mean_weight);
-#if !POISSON_CLIP
-            spread = fmax(spread, level - sample[(int)(0.16f * (known - 1))]);
-#endif
-#if HAS_DARK
-            spread = fmax(spread, 1.0f / mean_weight); /* whole counts have steps of one */
-#endif
-        }
-        spread = fmax(spread, 1e-6f * fabs(level)); /* the level itself is always inside */
-        const int clipped = cycles > 0 && isfinite(wide);
-        guess[0] = c == 0.0f ? 0.0f : level - c;
-        guess[1] = clipped ? level - c - wide * spread : -INFINITY;
-        guess[2] = clipped ? fmax(level, most) - c + wide * spread : INFINITY;
-        guess[3] = most * mean_weight < 10.0f ? reached_by_chance(most * heaviest, usable_n) : -INFINITY;
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    float mean = guess[0], low = guess[1], high = guess[2], floor_count = guess[3]; /* all but the last less c */
-
-    /* 4. Cycles. All work-items hold the same limits. */
-    float n = 0.0f, omega = 0.0f, omega2 = 0.0f, vv = 0.0f, v = 0.0f;
-    for (int cycle = 0; cycle <= cycles; cycle++) {
-        /* Sums of d, w, w^2, d^2, w d with d = s - (c + mean) w. */
-        float sum[MOMENTS][LANES];
-        uint number[LANES];
-        for (int m = 0; m < MOMENTS; m++)
-            for (int lane = 0; lane < LANES; lane++) sum[m][lane] = 0.0f;
-        for (int lane = 0; lane < LANES; lane++) number[lane] = 0;
-        const int zero_stays = (c + mean) * mean_weight < 10.0f;
-
-        for (int from = first + me * LANES; from < last; from += BLOCK * LOCAL_SIZE * LANES) {
-            float part[MOMENTS][LANES];
-            for (int m = 0; m < MOMENTS; m++)
-                for (int lane = 0; lane < LANES; lane++) part[m][lane] = 0.0f;
-            const int to = min(last, from + BLOCK * LOCAL_SIZE * LANES);
-            for (int k = from; k < to; k += LOCAL_SIZE * LANES) {
-                for (int lane = 0; lane < LANES; lane++) {
-                    const float a = above[k + lane], w = weight[k + lane];
-                    const float s = fma(c, w, a);
-                    const int below = (a <= high * w) | (s <= floor_count);
-                    const int over = (a >= low * w) | ((s == 0.0f) & zero_stays);
-                    const int in = below & over; /* NaN is in neither */
-                    const float d = in ? fma(-mean, w, a) : 0.0f;
-                    const float u = in ? w : 0.0f;
-                    number[lane] += in;
-                    part[0][lane] += d;
-                    part[1][lane] += u;
-                    part[2][lane] += u * u;
-                    part[3][lane] += d * d;
-                    part[4][lane] += u * d;
+                const ints out = known & ~inner;
+                if (any_lane(out)) {
+                    float lane_a[LANES], lane_w[LANES];
+                    STORE_LANES(a, lane_a);
+                    STORE_LANES(w, lane_w);
+                    for (uint bits = lane_bits(out & MASK(w == w)); bits != 0; bits &= bits - 1, n++) { /* not padding */
+                        const int lane = 31 - clz(bits & -bits);
+                        if (n >= rounds) continue;
+                        tail_place[mine + n * LOCAL_SIZE] = k + lane;
+                        tail_above[mine + n * LOCAL_SIZE] = lane_a[lane];
+                        tail_weight[mine + n * LOCAL_SIZE] = lane_w[lane];
+                    }
                 }
             }
-            for (int m = 0; m < MOMENTS; m++)
-                for (int lane = 0; lane < LANES; lane++) sum[m][lane] += part[m][lane];
+            n_tails[g] = n;
+            missing[g] |= unknown;
+            add_block(&core[g], &part);
         }
-        float total[MOMENTS];
-        for (int m = 0; m < MOMENTS; m++) {
-            float mine = 0.0f;
-            for (int lane = 0; lane < LANES; lane++) mine += sum[m][lane];
-            total[m] = group_sum(mine, slot);
-        }
-        uint my_count = 0;
-        for (int lane = 0; lane < LANES; lane++) my_count += number[lane];
-        const float now_n = group_sum((float)my_count, slot);
-        if (now_n == 0.0f) break; /* a cycle that leaves nothing is not carried out */
+    }
 
-        const float shift = total[0] / total[1];
-        const int same = cycle > 0 && now_n == n;
-        n = now_n;
-        omega = total[1];
-        omega2 = total[2];
-        vv = fmax(total[3] - 2.0f * shift * total[4] + shift * shift * total[2], 0.0f);
-        mean += shift;
-        v = (c + mean) * omega;
-        if (same || cycle == cycles) break;
+    for (int g = 0; g < rings; g++) {
+        const int ring = group * GROUP + g, row = number * RINGS + ring;
+        const int rounds = (room[ring + 1] - room[ring]) / LOCAL_SIZE;
+        const float mean_weight = about[ring].x, heaviest = about[ring].y, lightest = about[ring].z;
+        if (empty[g]) {
+            for (int i = me; i < 8; i += LOCAL_SIZE) sums[8 * row + i] = 0.0f;
+            tails[row * LOCAL_SIZE + me] = -1;
+            if (me == 0) {
+                cover[row] = INFINITY;
+                lost[row] = about[ring].w > 0.0f;
+            }
+            continue;
+        }
+        const float c = start[g].c, near = start[g].near, core_low = start[g].core_low;
+        const float core_high = start[g].core_high, core_count = start[g].core_count;
+        Limits limits = start[g].limits;
+        __global float *above = tail_above + room[ring] + me, *heavy = tail_weight + room[ring] + me;
+        const int n_mine = n_tails[g];
+        for (int i = n_mine; i % LANES != 0 && i < rounds; i++) above[i * LOCAL_SIZE] = NAN;
+        const int full = group_max(n_mine > rounds ? 1.0f : 0.0f, slot) > 0.0f;
+        const float some_lost = group_max(any_lane(missing[g]) ? 1.0f : 0.0f, slot);
+#if HAS_DARK
+        const float fractions = 1.0f;
+#else
+        const float fractions = group_sum(my_fractions[g], slot);
+#endif
+        float of_core[MOMENTS];
+        group_moments(&core[g], of_core, slot);
+        tails[row * LOCAL_SIZE + me] = full ? -1 : n_mine;
+
+        /* 3. Cycles. All work-items hold the same limits. */
+        float mean = near, n = 0.0f, omega = 0.0f, omega2 = 0.0f, vv = 0.0f, v = 0.0f;
+        int whole = full; /* the core is not what it was meant to be: look at all of the ring */
+        for (int cycle = 0; cycle <= cycles; cycle++) {
+            float total[MOMENTS], from;
+            for (int again = 0; again < 2; again++) {
+                whole |= !(limits.low <= core_low && core_high <= limits.high &&
+                           core_count <= fmax(limits.floor_count, limits.high * lightest));
+                Moments sum;
+                clear(&sum);
+                from = whole ? mean : near;
+                if (whole)
+                    add_ring(&sum, &in, segment + g, c, limits, from);
+                else
+                    add_tails(&sum, above, heavy, n_mine, c, limits, from);
+                group_moments(&sum, total, slot);
+                if (!whole)
+                    for (int m = 0; m < MOMENTS; m++) total[m] += of_core[m];
+                const float far = total[1] / total[2];
+                if (whole || !(far * far * total[3] > 64.0f * total[4])) break;
+                mean = near + far; /* too far away for sums about `near` to be exact */
+                whole = 1;
+            }
+            if (total[0] == 0.0f) break; /* a cycle that leaves nothing is not carried out */
+
+            const float further = total[1] / total[2];
+            const int same = cycle > 0 && total[0] == n;
+            n = total[0];
+            omega = total[2];
+            omega2 = total[3];
+            vv = fmax(total[4] - 2.0f * further * total[5] + further * further * total[3], 0.0f);
+            mean = from + further;
+            v = (c + mean) * omega;
+            if (same || cycle == cycles) break;
 
 #if POISSON_CLIP
-        const float std = sqrt(fmax(v, 0.0f) / omega2);
+            const float std = sqrt(fmax(v, 0.0f) / omega2);
 #else
-        const float std = sqrt(vv / omega2);
+            const float std = sqrt(vv / omega2);
 #endif
-        const float reach = (clip > 0.0f ? clip : chauvenet(n)) * std;
-        low = fmax(low, mean - reach);
-        high = fmin(high, mean + reach);
-        const float level = (c + mean) * mean_weight;
-        floor_count = level < 10.0f ? reached_by_chance((c + mean) * heaviest, n) : -INFINITY;
-    }
-
-    /* 5. The excess variance. Up to 1.3 it is that of the core of the ring, within 3 std, where the feet of Bragg peaks that
-     * clipping left do not reach (a Gaussian has 0.9733 of its variance there); from 1.7 on, or below 2 counts, that
-     * of all that clipping left. */
-    const float all = v > 0.0f ? vv / v : 1.0f;
-    float excess = all;
-    if ((c + mean) * mean_weight >= 2.0f && n > 0.0f && all < 1.7f) {
-        const float reach = 3.0f * sqrt(vv / omega2);
-        float squares = 0.0f, weights = 0.0f;
-        for (int from = first + me * LANES; from < last; from += BLOCK * LOCAL_SIZE * LANES) {
-            float part[2][LANES];
-            for (int lane = 0; lane < LANES; lane++) part[0][lane] = part[1][lane] = 0.0f;
-            const int to = min(last, from + BLOCK * LOCAL_SIZE * LANES);
-            for (int k = from; k < to; k += LOCAL_SIZE * LANES) {
-                for (int lane = 0; lane < LANES; lane++) {
-                    const float w = weight[k + lane], d = fma(-mean, w, above[k + lane]);
-                    const int in = fabs(d) <= reach * w; /* not for NaN */
-                    part[0][lane] += in ? d * d : 0.0f;
-                    part[1][lane] += in ? w : 0.0f;
-                }
-            }
-            for (int lane = 0; lane < LANES; lane++) squares += part[0][lane], weights += part[1][lane];
+            const float reach = (clip > 0.0f ? clip : chauvenet(n)) * std, level = (c + mean) * mean_weight;
+            limits.low = fmax(limits.low, mean - reach);
+            limits.high = fmin(limits.high, mean + reach);
+            limits.floor_count = level < 10.0f ? reached_by_chance((c + mean) * heaviest, n) : -INFINITY;
+            limits.zero_stays = level < 10.0f;
         }
-        squares = group_sum(squares, slot);
-        weights = group_sum(weights, slot);
-        const float core = weights > 0.0f ? squares / (0.9733f * (c + mean) * weights) : 1.0f;
-        excess = mix(core, all, clamp((all - 1.3f) / 0.4f, 0.0f, 1.0f));
+
+        /* 4. The excess variance. Up to 1.3 it is that of the core of the ring, within 3 std, where the feet of Bragg peaks
+         * that clipping left do not reach (a Gaussian has 0.9733 of its variance there); from 1.7 on, or below 2
+         * counts, that of all that clipping left. */
+        const float all = v > 0.0f ? vv / v : 1.0f;
+        float excess = all;
+        if ((c + mean) * mean_weight >= 2.0f && n > 0.0f && all < 1.7f) {
+            const float reach = 3.0f * sqrt(vv / omega2);
+            const Limits narrow = {mean - reach, mean + reach, -INFINITY, 0};
+            whole |= !(narrow.low <= core_low && core_high <= narrow.high && core_count <= narrow.high * lightest);
+            Moments sum;
+            float total[MOMENTS];
+            clear(&sum);
+            if (whole)
+                add_ring(&sum, &in, segment + g, c, narrow, mean);
+            else
+                add_tails(&sum, above, heavy, n_mine, c, narrow, near);
+            group_moments(&sum, total, slot);
+            if (!whole)
+                for (int m = 0; m < MOMENTS; m++) total[m] += of_core[m];
+            const float further = whole ? 0.0f : mean - near;
+            const float squares = total[4] - 2.0f * further * total[5] + further * further * total[3];
+            const float inner = total[2] > 0.0f ? squares / (0.9733f * (c + mean) * total[2]) : 1.0f;
+            excess = mix(inner, all, clamp((all - 1.3f) / 0.4f, 0.0f, 1.0f));
+        }
+        if (me == 0) {
+            __global float *out = sums + 8 * row;
+            out[0] = n;
+            out[1] = mean;
+            out[2] = omega;
+            out[3] = omega2;
+            out[4] = vv;
+            out[5] = c;
+            out[6] = fractions;
+            out[7] = excess;
+            cover[row] = full ? INFINITY : fmax(c + core_high, core_count / lightest) * (1.0f + 1e-6f);
+            lost[row] = some_lost > 0.0f;
+        }
     }
-    if (me == 0) {
-        __global float *out = sums + 8 * ring;
-        out[0] = n;
-        out[1] = mean;
-        out[2] = omega;
-        out[3] = omega2;
-        out[4] = vv;
-        out[5] = c;
-        out[6] = fractions;
-        out[7] = excess;
-    }
+    if (cycles < 0) lost[0] = touched; /* never: the compiler must keep the loads */
 }

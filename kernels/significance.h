@@ -5,8 +5,7 @@
  * The curve holds (x - mu) / (1 + sqrt(mu)), where x counts are k sigma above mu by Poisson's law, on a grid of
  * log2(mu). See docs/significance.md; the oracle is tests/oracles/significance.py.
  *
- * A ring's reach is a normalized count that no insignificant pixel test needs to go below: a pixel with s <= reach w is
- * certainly not significant (crystint/ops/threshold.py, `reach_of_rings`).
+ * A ring's reach is a normalized count below which nothing is significant: a pixel with s <= reach w is certainly not.
  *
  * Defines   CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS: the grid; RINGS
  */
@@ -44,6 +43,21 @@ static inline float significant_counts(const float4 ring, const float w, const f
     const float height = curve[low] + (place - low) * (curve[low + 1] - curve[low]);
     const float counting = height * (1.0f + sqrt(mu)) * ring.y;
     return expected + sqrt(counting * counting + k * k * other_variance(ring, w, noise2));
+}
+
+/* Normalized counts below which no pixel of a ring is significant: the threshold of the heaviest pixel over the lowest
+ * background and spread of the ring and its neighbours. Less what float32 may be wrong by. NaN in an unknown ring. */
+static inline float reach_of(__global const float4 *table, const int ring, const float heaviest, const float noise2,
+                             const float k, __global const float *curve)
+{
+    float4 least = table[ring];
+    if (isnan(least.x)) return NAN;
+    const float4 a = table[max(ring - 1, 0)], b = table[min(ring + 1, RINGS - 1)];
+    least = fmin(least, fmin(a, b)); /* NaN is passed over */
+    const float limit = significant_counts(least, heaviest, noise2, k, curve) / heaviest;
+    const float above = 0.999f * (limit - least.x);
+    const float found = least.x + above;
+    return found - 1e-5f * fabs(found);
 }
 
 /* Whether a pixel can be significant at all: cheap, and true for every pixel that is. Not for NaN, nor in an unknown ring. */

@@ -10,7 +10,7 @@ from crystint.errors import SettingError
 from crystint.model.geometry import Geometry
 from crystint.model.rings import interpolate
 from crystint.ops.separator import Separator
-from crystint.ops.threshold import CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS, excess_curve, smallest_excess
+from crystint.ops.threshold import CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS, counts_at, excess_curve
 from tests.oracles import significance as oracle
 
 
@@ -53,11 +53,17 @@ def test_at_high_counts_the_curve_is_gaussian(k):
     assert height * (1 + np.sqrt(mu)) / np.sqrt(mu) == pytest.approx(k, rel=2e-3)
 
 
-@pytest.mark.parametrize("k", [0.3, 1.0, 2.0, 5.0, 40.0])
-def test_nothing_below_the_smallest_excess_is_significant(k, rng):
-    mu = np.exp2(rng.uniform(CURVE_FIRST, 24, 3000))
-    height = np.interp((np.log2(mu) - CURVE_FIRST) * CURVE_PER_OCTAVE, np.arange(CURVE_POINTS), excess_curve(k))
-    assert np.all(height * (1 + np.sqrt(mu)) >= smallest_excess(k) * np.sqrt(mu))
+@pytest.mark.parametrize("k", [1.0, 2.0, 3.0, 5.0, 12.0])
+def test_a_threshold_falls_with_the_normalization_and_rises_with_all_else(k, rng):
+    """From this a bound for all pixels of a ring follows: that of the heaviest, over the lowest of its neighbours."""
+    mean, phi = 10.0 ** rng.uniform(-4, 4, 4000), rng.uniform(1, 3, 4000)
+    spread, weight, more = rng.uniform(0, 2, 4000), rng.uniform(0.1, 1.5, 4000), rng.uniform(1, 1.5, (4, 4000))
+    limit = counts_at(mean, phi, spread, weight, k) / weight
+    slack = 1e-4 * (limit - mean)
+    assert np.all(counts_at(mean, phi, spread, weight * more[0], k) / (weight * more[0]) <= limit + slack)
+    assert np.all(counts_at(mean * more[1], phi, spread, weight, k) / weight >= limit - slack)
+    assert np.all(counts_at(mean, phi * more[2], spread, weight, k) / weight >= limit - slack)
+    assert np.all(counts_at(mean, phi, spread * more[3], weight, k) / weight >= limit - slack)
 
 
 def test_a_threshold_without_meaning_is_refused():

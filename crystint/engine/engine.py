@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ _ONE_BUILD = threading.Lock()
 class Engine:
     """A device with a queue of its own and the kernels built for it.
 
-    Make one per thread and hand it to every operation.
+    Hand it to every operation; a thread of its own needs one of its own, or a `sibling`.
 
     Parameters
     ----------
@@ -49,7 +49,23 @@ class Engine:
         except cl.Error as error:
             raise DeviceError(f"OpenCL device {self.device.id} {self.device.name} did not start: {error}") from None
         self._events: list[tuple[str, Any]] | None = [] if profile else None
+        self._programs: dict[tuple[Any, ...], Any] = {}
         self._kernels: dict[tuple[Any, ...], Any] = {}
+        self._launching = threading.Lock()
+
+    def sibling(self) -> Engine:
+        """An engine for another thread: same device, buffers and programs, its own queue and kernel arguments."""
+        twin = object.__new__(Engine)
+        twin.device, twin.context = self.device, self.context
+        twin.queue = cl.CommandQueue(self.context, properties=self.queue.properties)
+        twin._events, twin._programs, twin._kernels = self._events, self._programs, {}
+        twin._launching = threading.Lock()
+        return twin
+
+    @cached_property
+    def doubles(self) -> bool:
+        """Whether the device has double precision."""
+        return "cl_khr_fp64" in self.device.handle.extensions.split()
 
     @property
     def on_cpu(self) -> bool:
@@ -66,19 +82,28 @@ class Engine:
         """
         key = (file, *sorted(defines.items()))
         if key not in self._kernels:
-            options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
-            try:
-                with _ONE_BUILD, warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # some compilers always have something to say
-                    program = cl.Program(self.context, read_kernel(file)).build(options)
-            except cl.Error as error:
-                raise DeviceError(f"{file} did not build on {self.device.name}:\n{error}") from None
-            self._kernels[key] = cl.Kernel(program, file.removesuffix(".cl"))
+            with _ONE_BUILD:
+                if key not in self._programs:
+                    self._programs[key] = self._build(file, defines)
+            self._kernels[key] = cl.Kernel(self._programs[key], file.removesuffix(".cl"))
         return self._kernels[key]
 
-    def launch(self, kernel: Any, groups: int, local_size: int, *arguments: Any) -> None:
-        """Start `groups` work-groups of `local_size` work-items. Scalars are passed as NumPy scalars."""
-        event = kernel(self.queue, (groups * local_size,), (local_size,), *arguments)
+    def _build(self, file: str, defines: dict[str, object]) -> Any:
+        options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # some compilers always have something to say
+                return cl.Program(self.context, read_kernel(file)).build(options)
+        except cl.Error as error:
+            raise DeviceError(f"{file} did not build on {self.device.name}:\n{error}") from None
+
+    def launch(self, kernel: Any, groups: int, local_size: int, *arguments: Any, frames: int = 1) -> None:
+        """Start `groups` work-groups of `local_size` work-items for each of some frames, the second dimension.
+
+        Scalars are passed as NumPy scalars.
+        """
+        with self._launching:  # a kernel holds the arguments of one launch
+            event = kernel(self.queue, (groups * local_size, frames), (local_size, 1), *arguments)
         if self._events is not None:
             self._events.append((kernel.function_name, event))
 
@@ -111,16 +136,39 @@ class Engine:
         where = _FLAGS.USE_HOST_PTR if self.on_cpu else _FLAGS.COPY_HOST_PTR
         return cl.Buffer(self.context, _FLAGS.READ_ONLY | where, hostbuf=array)
 
+    def borrow(self, array: NDArray[Any]) -> Any:
+        """A buffer for what kernels write: a C-contiguous array itself where the device shares the host's memory.
+
+        `give_back` brings the result into the array.
+        """
+        self._check(array.nbytes)
+        if self.on_cpu:
+            return cl.Buffer(self.context, _FLAGS.READ_WRITE | _FLAGS.USE_HOST_PTR, hostbuf=array)
+        return cl.Buffer(self.context, _FLAGS.READ_WRITE, array.nbytes)
+
+    def give_back(self, buffer: Any, array: NDArray[Any]) -> None:
+        """Fill an array from the buffer that it was borrowed for. Waits for all kernels started before."""
+        if self.on_cpu:
+            mapped, _ = cl.enqueue_map_buffer(self.queue, buffer, cl.map_flags.READ, 0, array.shape, array.dtype)
+            mapped.base.release(self.queue)
+            self.queue.finish()
+        else:
+            cl.enqueue_copy(self.queue, array, buffer, is_blocking=True)
+
     def write(self, buffer: Any, array: NDArray[Any]) -> None:
         """Copy an array into a buffer."""
         cl.enqueue_copy(self.queue, buffer, np.ascontiguousarray(array), is_blocking=True)
 
-    def receive(self, buffer: Any, size: int, dtype: Any) -> NDArray[Any]:
-        """The first `size` elements of a buffer, as a new array. Waits for all kernels started before."""
+    def receive(self, buffer: Any, size: int, dtype: Any, start: int = 0) -> NDArray[Any]:
+        """`size` elements of a buffer from `start` on, as a new array. Waits for all kernels started before."""
         array = np.empty(size, dtype)
         if size:
-            cl.enqueue_copy(self.queue, array, buffer, is_blocking=True)
+            cl.enqueue_copy(self.queue, array, buffer, src_offset=start * array.itemsize, is_blocking=True)
         return array
+
+    def finish(self) -> None:
+        """Wait until all that was started is done."""
+        self.queue.finish()
 
     def milliseconds(self) -> dict[str, float]:
         """Device time of each kernel since the last call, ms, summed over its launches.
@@ -132,9 +180,9 @@ class Engine:
         """
         if self._events is None:
             raise DeviceError("this engine records no times; make it with Engine(..., profile=True)")
-        self.queue.finish()
         times: dict[str, float] = {}
         for name, event in self._events:
+            event.wait()
             times[name] = times.get(name, 0.0) + 1e-6 * (event.profile.end - event.profile.start)
         self._events.clear()
         return times

@@ -2,20 +2,96 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.engine import Engine
 from crystint.model.rings import Background, RingMap
-from crystint.ops.layout import ring_order
-from crystint.ops.pixels import largest_valid, pixel_defines
+from crystint.ops.pixels import largest_valid
+from crystint.ops.threshold import ring_table
+from crystint.ops.work import Work
 
-__all__ = ["RingStatistics"]
+__all__ = ["Clipping", "read_background", "start_statistics", "start_table"]
 
 
-def _background(sums: NDArray[np.float32], rings: RingMap, error_model: str, **settings: Any) -> Background:
+@dataclass(frozen=True, slots=True)
+class Clipping:
+    """How rings are clipped; as `Separator`."""
+
+    error_model: str
+    snr_clip: float | None = None
+    """None = Chauvenet's"""
+    cycles: int = 5
+    saturation: float | None = None
+
+
+def start_statistics(work: Work, frame: Any, dtype: np.dtype[Any], clip: Clipping, frames: int = 1) -> None:
+    """Start to sum up every ring of the frames in a buffer, and to list their tails."""
+    fixed = work.fixed
+    kernel = work.engine.kernel(
+        "ring_statistics.cl",
+        POISSON_CLIP=int(clip.error_model == "poisson"),
+        LANES=fixed.lanes,
+        TOUCH=int(fixed.group > 1),
+        **fixed.defines(dtype),
+        **fixed.ring_defines,
+    )
+    work.engine.launch(
+        kernel,
+        fixed.groups,
+        fixed.local_size,
+        frame,
+        fixed.order,
+        fixed.segment,
+        fixed.ring_weight,
+        fixed.ring_dark,
+        fixed.sample_at,
+        fixed.about,
+        fixed.room_of,
+        fixed.run,
+        fixed.line,
+        np.uint32(fixed.pixels),
+        largest_valid(dtype, clip.saturation),
+        np.float32(clip.snr_clip or 0.0),
+        np.int32(clip.cycles),
+        work.tail_place,
+        work.tail_above,
+        work.tail_weight,
+        work.tails,
+        work.cover,
+        work.lost,
+        work.sums,
+        frames=frames,
+    )
+
+
+def read_background(work: Work, clip: Clipping, frame: int = 0) -> Background:
+    """The background of a frame whose statistics were started; waits for them."""
+    rings = work.fixed.rings
+    sums = work.engine.receive(work.sums, 8 * rings.rings, np.float32, start=frame * 8 * rings.rings)
+    return _background(sums.reshape(-1, 8), rings, clip)
+
+
+def start_table(work: Work, clip: Clipping, given: Background | None = None, frames: int = 1) -> None:
+    """Bring the table of rings about, from which pixels are judged: from the statistics, or from a given background."""
+    if given is None and work.engine.doubles:
+        kernel = work.engine.kernel(
+            "ring_table.cl",
+            RINGS=work.fixed.rings.rings,
+            AZIMUTHAL=int(clip.error_model == "azimuthal"),
+            LOCAL_SIZE=work.fixed.local_size,
+        )
+        size = work.fixed.local_size
+        work.engine.launch(kernel, frames, size, work.sums, work.table, work.sem)
+        return
+    found = [read_background(work, clip, i) if given is None else given for i in range(frames)]
+    work.engine.write(work.table, np.concatenate([ring_table(one) for one in found]))
+    work.engine.write(work.sem, np.concatenate([one.sem for one in found]).astype(np.float32))
+
+
+def _background(sums: NDArray[np.float32], rings: RingMap, clip: Clipping) -> Background:
     """Mean, spread and excess variance from the sums of kernels/ring_statistics.cl.
 
     A frame that holds fractional counts, or has a dark frame, comes from an integrating detector: its variance beyond
@@ -26,7 +102,7 @@ def _background(sums: NDArray[np.float32], rings: RingMap, error_model: str, **s
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.where(n > 0, origin + shift, np.nan)
         poisson = np.maximum(mean * omega, 0.0)
-        variance = azimuthal if error_model == "azimuthal" else poisson
+        variance = azimuthal if clip.error_model == "azimuthal" else poisson
         integrating = bool(np.any(fractions > 0))
         excess = np.ones_like(mean) if integrating else np.maximum(ratio, 1.0)
         more = np.maximum(azimuthal - poisson, 0.0) / omega2
@@ -39,85 +115,8 @@ def _background(sums: NDArray[np.float32], rings: RingMap, error_model: str, **s
             excess=np.where(n > 0, excess, np.nan),
             additive=np.where(n > 0, additive, np.nan),
             rings=rings,
-            error_model=error_model,
-            **settings,
-        )
-
-
-class RingStatistics:
-    """Sigma clipping of one frame after the other on the rings of one detector.
-
-    Parameters
-    ----------
-    error_model : {"poisson", "azimuthal", "hybrid"}
-    snr_clip : float or None
-        Clipping threshold; None = Chauvenet's.
-    cycles : int
-        Most cycles of clipping; 0 = none.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        rings: RingMap,
-        *,
-        error_model: str = "hybrid",
-        snr_clip: float | None = None,
-        cycles: int = 5,
-        saturation: float | None = None,
-    ) -> None:
-        self.engine, self.rings, self.error_model = engine, rings, error_model
-        self._snr_clip, self._cycles, self._saturation = snr_clip, cycles, saturation
-        self._lanes, self._local_size = (16, 1) if engine.on_cpu else (1, 128)
-        order, start = ring_order(rings, self._lanes)
-        self.padded = len(order)
-        used = order >= 0
-        weight = np.ones(len(order), dtype=np.float32)
-        weight[used] = rings.weight.ravel()[order[used]]
-        dark = np.zeros(1, dtype=np.float32)
-        if rings.dark is not None:
-            dark = np.zeros(len(order), dtype=np.float32)
-            dark[used] = rings.dark.ravel()[order[used]]
-        self._order, self._start = engine.send(order), engine.send(start)
-        self._weight, self._dark = engine.send(weight), engine.send(dark)
-        self._sums = engine.empty(8 * rings.rings, np.float32)
-
-    def run(self, frame: Any, dtype: np.dtype[Any], scratch: Any) -> Background:
-        """Background of a frame that is on the device.
-
-        Parameters
-        ----------
-        frame : buffer of `dtype` [slow * fast]
-        scratch : buffer of float32 [padded]
-        """
-        kernel = self.engine.kernel(
-            "ring_statistics.cl",
-            **pixel_defines(dtype, dark=self.rings.dark is not None),
-            POISSON_CLIP=int(self.error_model == "poisson"),
-            LANES=self._lanes,
-            LOCAL_SIZE=self._local_size,
-        )
-        self.engine.launch(
-            kernel,
-            self.rings.rings,
-            self._local_size,
-            frame,
-            self._order,
-            self._start,
-            self._weight,
-            self._dark,
-            largest_valid(dtype, self._saturation),
-            np.float32(self._snr_clip or 0.0),
-            np.int32(self._cycles),
-            scratch,
-            self._sums,
-        )
-        sums = self.engine.receive(self._sums, 8 * self.rings.rings, np.float32)
-        return _background(
-            sums.reshape(-1, 8),
-            self.rings,
-            self.error_model,
-            snr_clip=self._snr_clip,
-            cycles=self._cycles,
-            saturation=self._saturation,
+            error_model=clip.error_model,
+            snr_clip=clip.snr_clip,
+            cycles=clip.cycles,
+            saturation=clip.saturation,
         )

@@ -10,32 +10,66 @@ from numpy.typing import NDArray
 from crystint.engine import Engine, default_engine
 from crystint.errors import DTypeError, SettingError
 from crystint.model.mask import marker
-from crystint.model.rings import Background, RingMap
+from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
-from crystint.ops.background import RingStatistics
+from crystint.ops.laws import law_defines, normal_knots, poisson_laws
+from crystint.ops.lowest import lowest_table
 from crystint.ops.pixels import PIXEL_TYPES, pixel_defines
-from crystint.ops.significant import BLOCK, SignificantPixels, curve_defines
-from crystint.ops.threshold import excess_curve, reach_of_rings, ring_table, thresholds
+from crystint.ops.fixed import curve_defines
+from crystint.ops.threshold import counts_at, excess_curve, ring_table
 
 __all__ = ["Densifier", "densify"]
 
 _MARGIN = 0.01
 """Noise stays this many sigma below SNR_pick, so that a later rounding of the normalization does not matter."""
-_GROUP = 128
-"""work-items of a work-group"""
-_ROUNDS = 20
-"""most rounds in which noise that a new separation would pick is lowered"""
+
+
+_STRIP = 4096
+"""pixels that one work-item of a CPU puts into a frame"""
 
 
 def _below(snr: float) -> float:
     return max(snr - _MARGIN, 0.5 * snr)
 
 
+def _weights(rings: RingMap) -> NDArray[np.float64]:
+    """Smallest and largest normalization in each ring; 1 where it has no pixels."""
+    position, weight = rings.position.ravel(), rings.weight.ravel()
+    good = np.isfinite(position)
+    number = np.clip(np.floor(position[good] + np.float32(0.5)), 0, rings.rings - 1).astype(np.intp)
+    least, most = np.full(rings.rings, np.inf), np.zeros(rings.rings)
+    np.minimum.at(least, number, weight[good])
+    np.maximum.at(most, number, weight[good])
+    none = most == 0.0
+    return np.array([np.where(none, 1.0, least), np.where(none, 1.0, most)])
+
+
+def _halves(
+    table: NDArray[np.float32], lowest: NDArray[np.float32], weights: NDArray[np.float64], k: float, noise: float
+) -> NDArray[np.float32]:
+    """What kernels/densify.cl needs of the inner and the outer half of each ring."""
+    mean = table[:, 0]
+    halves = np.zeros((len(mean), 2, 4), np.float32)
+    step = np.diff(mean)
+    step[np.isnan(step)] = 0.0  # an unknown neighbour is left out
+    halves[:, :, 0] = mean[:, None]
+    halves[1:, 0, 1] = halves[:-1, 1, 1] = step
+    halves[:, :, 2] = (table[:, 1] - 1.0)[:, None]
+    around = np.full((len(mean) + 2, 3), np.nan)
+    around[1:-1] = lowest[:, :3]
+    least = np.fmin(np.fmin(around[:-2], around[2:]), around[1:-1])
+    # below all limits: these are concave functions of the weight
+    limit = (counts_at(*least.T, weight, k, noise) / weight for weight in weights)
+    halves[:, :, 3] = (0.9999 * np.minimum(*limit) - 1e-6)[:, None]
+    halves[np.isnan(mean)] = np.nan
+    return halves
+
+
 class Densifier:
-    """Densify one sparse frame after the other of one detector.
+    """Densify one sparse frame after the other of one detector. Threads may share one.
 
     Noise is drawn below the picking threshold of the frame's background. Separating the new frame gives another
-    background, from other noise; pixels that stand out of that one are lowered to its threshold, until nothing does.
+    background, from other noise: none of it is above the lowest threshold that this may have (`lowest_table`).
     """
 
     def __init__(self, engine: Engine, rings: RingMap) -> None:
@@ -44,50 +78,27 @@ class Densifier:
         dark = np.zeros(1, np.float32) if rings.dark is None else np.ascontiguousarray(rings.dark)
         self._kept = position, weight, dark  # lent to the device
         self._position, self._weight, self._dark = (engine.lend(one) for one in self._kept)
+        self._laws, self._knots = engine.send(poisson_laws()), engine.send(normal_knots())
+        self._weights = _weights(rings)
         self._curves: dict[float, Any] = {}
-        self._check: tuple[Any, RingStatistics, SignificantPixels, Any] | None = None
+        self._tuning = {"LANES": 32, "STRIPS": 256} if engine.on_cpu else {"LANES": 1, "STRIPS": 1}
+        self._local_size = 1 if engine.on_cpu else 128
 
-    def _invented(self, frame: NDArray[Any], sparse: SparseFrame) -> tuple[NDArray[np.uint32], Background]:
-        """Pixels that a separation of the new frame would pick and that were not picked, and its background."""
-        old = sparse.background
-        settings = (old.error_model, old.snr_clip, old.cycles, old.saturation)
-        if self._check is None or self._check[0] != settings:
-            statistics = RingStatistics(
-                self.engine,
-                self.rings,
-                error_model=old.error_model,
-                snr_clip=old.snr_clip,
-                cycles=old.cycles,
-                saturation=old.saturation,
-            )
-            blocks = -(-self.rings.position.size // BLOCK)
-            scratch = self.engine.empty(max(statistics.padded, blocks * BLOCK), np.uint32)
-            pixels = SignificantPixels(self.engine, self.rings, scratch, saturation=old.saturation)
-            self._check = settings, statistics, pixels, scratch
-        _, statistics, pixels, scratch = self._check
-        lent = self.engine.lend(frame)
-        new = statistics.run(lent, frame.dtype, scratch)
-        picked, _ = pixels.pick(lent, frame.dtype, new, _below(sparse.snr), sparse.noise)
-        return np.setdiff1d(picked, sparse.index, assume_unique=True), new
+    def _put(self, index: NDArray[np.uint32], value: NDArray[Any], frame: Any, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+        """Start writing the values of some pixels into a frame on the device; what must live until it is done."""
+        if not len(index):
+            return ()
+        strip = _STRIP if self.engine.on_cpu else 1
+        kernel = self.engine.kernel("put_pixels.cl", PIXEL_T=PIXEL_TYPES[dtype][0], STRIP=strip)
+        index, value = np.ascontiguousarray(index, np.uint32), np.ascontiguousarray(value, dtype)
+        groups = -(-len(index) // (strip * self._local_size))
+        lent = self.engine.lend(index), self.engine.lend(value)
+        self.engine.launch(kernel, groups, self._local_size, *lent, np.uint32(len(index)), frame)
+        return index, value, *lent
 
-    def _lower(self, frame: NDArray[Any], sparse: SparseFrame) -> None:
-        """Lower noise, in place, until a separation of the frame picks none of it."""
-        flat = frame.ravel()
-        for _ in range(_ROUNDS):
-            pixels, background = self._invented(frame, sparse)
-            if not len(pixels):
-                return
-            position, weight = self.rings.position.ravel()[pixels], self.rings.weight.ravel()[pixels]
-            limit = thresholds(background, position, weight, _below(sparse.snr), sparse.noise)
-            if self.rings.dark is not None:
-                limit = limit + self.rings.dark.ravel()[pixels]
-            if frame.dtype.kind == "f":
-                flat[pixels] = np.minimum(flat[pixels], 0.999 * limit)
-            else:
-                lower = np.minimum(np.floor(0.9999 * limit), flat[pixels].astype(np.float64) - 1.0)
-                flat[pixels] = np.maximum(lower, 0.0).astype(frame.dtype)
-
-    def run(self, sparse: SparseFrame, noise: bool = True, seed: int = 0) -> NDArray[Any]:
+    def run(
+        self, sparse: SparseFrame, noise: bool = True, seed: int = 0, *, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
         """The frame that `sparse` was made from, with the background in place of the pixels that were not picked.
 
         As `densify`.
@@ -100,45 +111,50 @@ class Densifier:
         snr = _below(sparse.snr)
         if snr not in self._curves:
             self._curves[snr] = self.engine.send(excess_curve(snr).astype(np.float32))
+        table = ring_table(sparse.background)
+        lowest = lowest_table(sparse.background, table, snr)
         kernel = self.engine.kernel(
             "densify.cl",
+            NOISY=int(noise),
+            OTHER=int(np.nanmax(table[:, 2]) > 0),
+            **self._tuning,
+            **law_defines(),
             **pixel_defines(dtype, dark=self.rings.dark is not None),
             **curve_defines(self.rings.rings),
         )
-        empty = dtype.type(marker(dtype))
         largest = dtype.type(0)
         if dtype.kind != "f":  # the all-ones value of unsigned frames is no count
             largest = dtype.type(np.iinfo(dtype).max - (dtype.kind == "u"))
-        pixels = self.rings.position.size
-        out = self.engine.empty(pixels, dtype)
+        frame = np.empty(self.rings.position.size, dtype) if out is None else out.reshape(-1)
+        made = self.engine.borrow(frame)
         self.engine.launch(
             kernel,
-            -(-pixels // _GROUP),
-            _GROUP,
+            -(-frame.size // (self._tuning["LANES"] * self._tuning["STRIPS"] * self._local_size)),
+            self._local_size,
             self._position,
             self._weight,
             self._dark,
-            self.engine.send(ring_table(sparse.background)),
+            self.engine.send(_halves(table, lowest, self._weights, snr, sparse.noise)),
+            self.engine.send(table),
+            self.engine.send(lowest),
             self._curves[snr],
-            self.engine.send(reach_of_rings(sparse.background, snr, sparse.noise, float(self.rings.weight.max()))),
             np.float32(snr),
             np.float32(sparse.noise**2),
-            empty,
+            self._laws,
+            self._knots,
+            dtype.type(marker(dtype)),
             largest,
-            np.int32(bool(noise)),
             np.uint64(seed),
             np.uint32(sparse.frame % 2**32),
-            np.uint32(pixels),
-            out,
+            np.uint32(frame.size),
+            made,
         )
-        frame = self.engine.receive(out, pixels, dtype)
+        kept = [self._put(sparse.index, sparse.value, made, dtype)]
         if sparse.unusable_index is not None and sparse.unusable_value is not None:
-            frame[sparse.unusable_index] = sparse.unusable_value
-        frame[sparse.index] = sparse.value
-        frame = frame.reshape(self.rings.shape)
-        if noise:
-            self._lower(frame, sparse)
-        return frame
+            kept.append(self._put(sparse.unusable_index, sparse.unusable_value, made, dtype))
+        self.engine.give_back(made, frame)
+        del kept
+        return frame.reshape(self.rings.shape)
 
 
 def densify(

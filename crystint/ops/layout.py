@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,14 @@ from crystint.units import q_of
 if TYPE_CHECKING:
     from crystint.model.geometry import Geometry
 
-__all__ = ["ring_map", "ring_order"]
+__all__ = ["RingLayout", "ring_layout", "ring_map"]
+
+SAMPLE = 128
+"""pixels of a ring from which clipping begins, as in kernels/ring_start.h"""
+_SHARE_OF_TAILS = 4
+"""a quarter of a ring at most is in its tails, or all of it counts as tail"""
+_LINE = 16
+"""pixels of a cache line, of those with four bytes"""
 
 
 def _image(what: str, array: NDArray[Any] | None, shape: tuple[int, int]) -> NDArray[np.float64] | None:
@@ -101,24 +109,104 @@ def ring_map(
     )
 
 
-def ring_order(rings: RingMap, lanes: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Pixel numbers ring after ring, ascending inside a ring, each ring padded with -1 to a multiple of `lanes`.
+@dataclass(frozen=True, slots=True, eq=False)
+class RingLayout:
+    """The order in which kernels read the pixels of a frame: see kernels/ring_statistics.cl for each array."""
 
-    Returns
-    -------
-    order : int32 [padded]
-    start : int32 [rings + 1]
-        Ring r owns ``order[start[r]:start[r + 1]]``; a ring without pixels owns nothing.
+    order: NDArray[np.int32]
+    segment: NDArray[np.int32]
+    weight: NDArray[np.float32]
+    dark: NDArray[np.float32]
+    sample_at: NDArray[np.int32]
+    about: NDArray[np.float32]
+    room: NDArray[np.int32]
+    run: NDArray[np.int32]
+    line: NDArray[np.int32]
+    group: int
+    """rings of a work-group"""
+    bands: int
+    """bands of rows in which they are read"""
+
+    @property
+    def groups(self) -> int:
+        """Work-groups."""
+        return (len(self.run) - 1) // self.bands
+
+
+def ring_layout(rings: RingMap, lanes: int, local_size: int, group: int, rows: int) -> RingLayout:
+    """Order the pixels by group of `group` rings, band of `rows` rows, ring, and number.
+
+    Each such segment is padded to a multiple of `lanes` with a pixel of normalization NaN.
     """
+    n = rings.rings
+    group = max(1, min(group, n))
+    bands, groups = -(-rings.shape[0] // rows), -(-n // group)
     place = rings.position.ravel()
-    pixels = np.flatnonzero(np.isfinite(place))
-    number = np.clip(np.floor(place[pixels] + np.float32(0.5)), 0, rings.rings - 1).astype(np.uint16)
-    by_ring = np.argsort(number, kind="stable")
-    count = np.bincount(number, minlength=rings.rings)
+    pixels = np.flatnonzero(np.isfinite(place)).astype(np.int32)
+    ring = np.clip(np.floor(place[pixels] + np.float32(0.5)), 0, n - 1).astype(np.uint16)
+    band = (pixels // (rings.shape[1] * rows)).astype(np.uint32)
+    block = (ring // np.uint16(group)).astype(np.uint32) * np.uint32(bands) + band
+    within = ring % np.uint16(group)
+    block = block.astype(np.uint16) if groups * bands < 2**16 else block
+    by = np.argsort(within, kind="stable")  # least significant key first: each sort is a quick one
+    by = by[np.argsort(block[by], kind="stable")]
+    pixels, ring = pixels[by], ring[by]
+    part = block[by].astype(np.int64) * group + within[by]
+    count = np.bincount(part, minlength=groups * bands * group)
     padded = -(-count // lanes) * lanes
-    start = np.concatenate([[0], np.cumsum(padded)])
-    shift = start[:-1] - np.concatenate([[0], np.cumsum(count)])[:-1]
-    order = np.full(start[-1], -1, dtype=np.int32)
-    sorted_number = number[by_ring]
-    order[np.arange(len(pixels)) + shift[sorted_number]] = pixels[by_ring]
-    return order, start.astype(np.int32)
+    segment = _starts(padded)
+    at = np.arange(len(pixels)) + (segment[:-1] - _starts(count)[:-1])[part]
+    order = np.full(segment[-1], pixels[0], np.int32)
+    order[at] = pixels
+    weight = np.full(len(order), np.nan, np.float32)
+    weight[at] = rings.weight.ravel()[pixels]
+    dark = np.zeros(1, np.float32)
+    if rings.dark is not None:
+        dark = np.zeros(len(order), np.float32)
+        dark[at] = rings.dark.ravel()[pixels]
+
+    length = np.bincount(ring, minlength=n)
+    first = _starts(length)
+    by_ring = np.argsort(ring, kind="stable")
+    rounds = -(-length // (lanes * local_size))
+    room = np.minimum(rounds, rounds // _SHARE_OF_TAILS + 8) * lanes * local_size
+    run = segment[::group]
+    whose = np.repeat(np.arange(len(run) - 1), np.diff(run))
+    line = np.unique(whose.astype(np.int64) << 32 | order // _LINE)
+    return RingLayout(
+        order,
+        segment.astype(np.int32),
+        weight,
+        dark,
+        _samples(at[by_ring], first),
+        _about(rings.weight.ravel()[pixels[by_ring]], first),
+        _starts(room).astype(np.int32),
+        np.searchsorted(line >> 32, np.arange(len(run))).astype(np.int32),
+        ((line & 0xFFFFFFFF) * _LINE).astype(np.int32),
+        group,
+        bands,
+    )
+
+
+def _starts(counts: NDArray[Any]) -> NDArray[np.int64]:
+    """Where the parts of a list begin, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+
+
+def _samples(at: NDArray[np.int64], first: NDArray[np.int64]) -> NDArray[np.int32]:
+    """int32 [rings, SAMPLE]: places of pixels spread evenly over each ring; of small rings all, and then -1."""
+    length, i = np.diff(first)[:, None], np.arange(SAMPLE)
+    chosen = np.where(length > SAMPLE, i * length // SAMPLE, i)
+    found = at[np.minimum(first[:-1, None] + chosen, len(at) - 1)]
+    return np.where(chosen < length, found, -1).astype(np.int32)
+
+
+def _about(weight: NDArray[np.float32], first: NDArray[np.int64]) -> NDArray[np.float32]:
+    """float32 [rings, 4]: mean, largest and smallest normalization, and number of pixels, of each ring."""
+    about = np.ones((len(first) - 1, 4), np.float32)
+    length = np.diff(first)
+    some, begins = length > 0, first[:-1][length > 0]
+    about[some, 0] = np.add.reduceat(weight, begins, dtype=np.float64) / length[some]
+    about[some, 1], about[some, 2] = np.maximum.reduceat(weight, begins), np.minimum.reduceat(weight, begins)
+    about[:, 3] = length
+    return about

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,21 +13,22 @@ from numpy.typing import NDArray
 from crystint.engine import Engine, default_engine
 from crystint.errors import DeviceError, GeometryError, SettingError, check
 from crystint.model.geometry import Geometry
-from crystint.model.peaks import PeakFlag, PeakList
+from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
 from crystint.model.rings import ERROR_MODELS, Background, RingMap
 from crystint.model.sparse import SparseFrame
-from crystint.ops.background import RingStatistics
+from crystint.ops.background import Clipping, read_background, start_statistics, start_table
+from crystint.ops.fixed import Fixed
 from crystint.ops.layout import ring_map
-from crystint.ops.peaks import measure_peaks
+from crystint.ops.maxima import PeakSettings, panel_places, spot_sums, start_maxima
+from crystint.ops.peaks import peaks_of_spots
 from crystint.ops.pixels import PIXEL_TYPES
-from crystint.ops.significant import BLOCK, SignificantPixels
+from crystint.ops.significant import start_picking, start_reach, unusable_pixels
+from crystint.ops.work import Work
 
 __all__ = ["Separator"]
 
-_VALLEY = 0.8
-"""Two maxima are two spots when the counts between them fall by this many standard deviations ..."""
-_SHARE = 0.25
-"""... and by this share of the lower maximum above its background (docs/peaks.md)."""
+_BATCH = 8
+"""frames that a GPU works on in one launch"""
 
 
 def _number(name: str, value: Any, low: float, *, inclusive: bool = True) -> float:
@@ -48,7 +51,10 @@ class Separator:
     """Separates signal from background in the frames of one detector.
 
     What is fixed (rings, normalization, mask, settings) is uploaded once; each call moves one frame in and one result
-    out. Threads may share one, and wait for one another then; one each is faster.
+    out. Threads may share one: it works on several frames at a time, and the results are the same.
+
+    `background`, `sparsify`, `peaks` and `separate` also take several frames as one array of (n, slow, fast), and
+    return a list then: a GPU works on them in one launch.
 
     Parameters
     ----------
@@ -120,13 +126,12 @@ class Separator:
             engine = Engine(engine)
         self.engine = engine if engine is not None else default_engine()
         self._fits()
-        self._statistics = RingStatistics(
-            self.engine, self.rings, error_model=error_model, snr_clip=snr_clip, cycles=cycles, saturation=saturation
-        )
-        blocks = -(-self.rings.position.size // BLOCK)
-        self._scratch = self.engine.empty(max(self._statistics.padded, blocks * BLOCK), np.uint32)
-        self._lock = threading.Lock()  # the buffers on the device hold one frame at a time
-        self._significant = SignificantPixels(self.engine, self.rings, self._scratch, saturation=saturation)
+        self._clip = Clipping(error_model, snr_clip, cycles, saturation)
+        self._fixed = Fixed(self.engine, self.rings)
+        self._free: list[Work] = []
+        self._places: Any = None
+        self._lock = threading.Lock()
+        self._room = threading.Semaphore(max(2, self.engine.device.compute_units) if self.engine.on_cpu else 4)
 
     def _fits(self) -> None:
         """Refuse a detector that the device cannot hold, before anything is allocated."""
@@ -138,22 +143,50 @@ class Separator:
             )
 
     def _check(self, frame: NDArray[Any]) -> NDArray[Any]:
-        """The frame, in native byte order and contiguous."""
+        """The frame, or frames, in native byte order and contiguous."""
         if isinstance(frame, np.ma.MaskedArray):
             raise SettingError("frame is a masked array; give its mask to the Separator, or fill it")
         frame = np.asarray(frame)
         if not frame.dtype.isnative:
             frame = frame.astype(frame.dtype.newbyteorder("="))
-        check("frame", frame, self.rings.shape, PIXEL_TYPES)
+        check("frame", frame[0] if frame.ndim == 3 and len(frame) else frame, self.rings.shape, PIXEL_TYPES)
         return np.ascontiguousarray(frame)
 
-    def background(self, frame: NDArray[Any]) -> Background:
+    @contextmanager
+    def _work(self, frames: int) -> Iterator[Work]:
+        """A work space that no other thread uses meanwhile."""
+        with self._room:
+            with self._lock:
+                work = next((one for one in self._free if one.frames >= frames), None)
+                if work is not None:
+                    self._free.remove(work)
+            work = work or Work(self._fixed, frames)
+            try:
+                yield work
+            finally:
+                work.engine.finish()  # nothing may read the frame any more
+                with self._lock:
+                    self._free.append(work)
+
+    def _batches(self, frames: NDArray[Any]) -> Iterator[tuple[Work, Any, NDArray[Any], int]]:
+        """Work space, buffer, frames and number of the first, of as many frames as fit one launch."""
+        most = 1 if self.engine.on_cpu else _BATCH
+        for first in range(0, len(frames), most):
+            some = frames[first : first + most]
+            with self._work(len(some)) as work:
+                yield work, work.engine.lend(some), some, first
+
+    def background(self, frame: NDArray[Any]) -> Any:
         """Background of a frame, ring by ring.
 
         Parameters
         ----------
         frame : uint8, uint16, uint32, int16, int32 or float32 [slow, fast]
-            Raw counts.
+            Raw counts. Or [n, slow, fast].
+
+        Returns
+        -------
+        Background; of n frames, a list of them
 
         Raises
         ------
@@ -161,8 +194,11 @@ class Separator:
             If the frame does not fit the geometry or no kernel was written for its dtype.
         """
         frame = self._check(frame)
-        with self._lock:
-            return self._statistics.run(self.engine.lend(frame), frame.dtype, self._scratch)
+        found = []
+        for work, lent, some, _ in self._batches(frame.reshape(-1, *self.rings.shape)):
+            start_statistics(work, lent, frame.dtype, self._clip, len(some))
+            found += [read_background(work, self._clip, i) for i in range(len(some))]
+        return found if frame.ndim == 3 else found[0]
 
     def sparsify(
         self,
@@ -172,7 +208,7 @@ class Separator:
         *,
         number: int = 0,
         background: Background | None = None,
-    ) -> SparseFrame:
+    ) -> Any:
         """Keep the pixels that are more than `snr` sigma above the background, and the background of all others.
 
         Parameters
@@ -183,27 +219,22 @@ class Separator:
         noise : float
             Constant noise of a pixel, counts, added in quadrature (read-out noise).
         number : int
-            Number of the frame in its sequence.
+            Number of the frame in its sequence; of the first one, of several.
         background : Background, optional
-            What `background` gave for this very frame; None = computed.
+            Of one frame: what it is judged by. None = its own.
+
+        Returns
+        -------
+        SparseFrame; of n frames, a list of them
         """
         frame, snr, noise = self._check(frame), self._snr("snr", snr), _number("noise", noise, 0.0)
-        if background is None:
-            background = self.background(frame)
-        with self._lock:
-            picked, lost = self._significant.pick(self.engine.lend(frame), frame.dtype, background, snr, noise)
-        flat = frame.ravel()
-        return SparseFrame(
-            index=picked,
-            value=flat[picked],
-            background=background,
-            dtype=frame.dtype,
-            snr=snr,
-            noise=noise,
-            unusable_index=lost if len(lost) else None,
-            unusable_value=flat[lost] if len(lost) else None,
-            frame=number,
-        )
+        self._one(frame, background)
+        found = []
+        for work, lent, some, first in self._batches(frame.reshape(-1, *self.rings.shape)):
+            start_statistics(work, lent, frame.dtype, self._clip, len(some))
+            start_table(work, self._clip, background, len(some))
+            found += self._sparse(work, lent, some, snr, noise, number + first, background)
+        return found if frame.ndim == 3 else found[0]
 
     def peaks(
         self,
@@ -219,7 +250,7 @@ class Separator:
         d_max: float | None = None,
         number: int = 0,
         background: Background | None = None,
-    ) -> PeakList:
+    ) -> Any:
         """Find the spots of a frame.
 
         Parameters
@@ -242,15 +273,132 @@ class Separator:
         Returns
         -------
         PeakList
-            Structured array of `crystint.PEAK_DTYPE`, sorted by pixel number.
+            Structured array of `crystint.PEAK_DTYPE`, sorted by pixel number. Of n frames, a list of them.
         """
-        frame, noise = self._check(frame), _number("noise", noise, 0.0)
+        frame, use = self._check(frame), self._peak_settings(snr, snr_pick, connected, patch, noise)
+        keep = self._keep(strict_mask, d_min, d_max)
+        self._one(frame, background)
+        found = []
+        for work, lent, some, first in self._batches(frame.reshape(-1, *self.rings.shape)):
+            start_statistics(work, lent, frame.dtype, self._clip, len(some))
+            start_table(work, self._clip, background, len(some))
+            found += [keep(one) for one in self._peaks(work, lent, some, use, number + first)]
+        return found if frame.ndim == 3 else found[0]
+
+    def separate(
+        self,
+        frame: NDArray[Any],
+        snr: float = 3.0,
+        snr_peak: float = 5.0,
+        snr_pick: float = 2.0,
+        connected: int = 3,
+        patch: int = 3,
+        noise: float = 0.0,
+        *,
+        strict_mask: bool = False,
+        d_min: float | None = None,
+        d_max: float | None = None,
+        number: int = 0,
+    ) -> Any:
+        """`sparsify` and `peaks` of the same frame at once, which reads it once.
+
+        Parameters
+        ----------
+        snr, noise, number : as `sparsify`
+        snr_peak : float
+            `snr` of `peaks`.
+        snr_pick, connected, patch, strict_mask, d_min, d_max : as `peaks`
+
+        Returns
+        -------
+        SparseFrame, PeakList; of n frames, a list of such pairs
+        """
+        frame, snr = self._check(frame), self._snr("snr", snr)
+        use = self._peak_settings(snr_peak, snr_pick, connected, patch, noise)
+        keep = self._keep(strict_mask, d_min, d_max)
+        found = []
+        for work, lent, some, first in self._batches(frame.reshape(-1, *self.rings.shape)):
+            start_statistics(work, lent, frame.dtype, self._clip, len(some))
+            start_table(work, self._clip, None, len(some))
+            sparse = self._sparse(work, lent, some, snr, use.noise, number + first, None)
+            peaks = self._peaks(work, lent, some, use, number + first)
+            found += [(one, keep(spots)) for one, spots in zip(sparse, peaks)]
+        return found if frame.ndim == 3 else found[0]
+
+    def _sparse(
+        self,
+        work: Work,
+        lent: Any,
+        frames: NDArray[Any],
+        snr: float,
+        noise: float,
+        number: int,
+        background: Background | None,
+    ) -> list[SparseFrame]:
+        """The sparse frames of a launch whose table of rings is there."""
+        n, dtype = len(frames), frames.dtype
+        start_reach(work, snr, noise, n)
+        start_picking(work, lent, dtype, snr, noise, self.saturation, n)
+        found = []
+        for i, (count, rings_lost) in enumerate(work.engine.receive(work.count, 2 * n, np.uint32).reshape(n, 2)):
+            picked = work.listed(i, int(count))
+            lost = unusable_pixels(work, lent, dtype, i) if rings_lost else None
+            flat = frames[i].reshape(-1)
+            found.append(
+                SparseFrame(
+                    index=picked,
+                    value=flat[picked],
+                    background=background or read_background(work, self._clip, i),
+                    dtype=dtype,
+                    snr=snr,
+                    noise=noise,
+                    unusable_index=lost,
+                    unusable_value=None if lost is None else flat[lost],
+                    frame=number + i,
+                )
+            )
+        return found
+
+    def _peaks(self, work: Work, lent: Any, frames: NDArray[Any], use: PeakSettings, number: int) -> list[PeakList]:
+        """The peaks of the frames of a launch whose table of rings is there."""
+        n, dtype = len(frames), frames.dtype
+        start_reach(work, use.snr, use.noise, n)
+        start_maxima(work, lent, dtype, use, n)
+        with self._lock:
+            if self._places is None:
+                self._places = panel_places(self._fixed, self.geometry)
+        found = []
+        for i, count in enumerate(work.engine.receive(work.count, 2 * n, np.uint32)[::2]):
+            maxima = work.listed(i, int(count))
+            if not len(maxima):
+                found.append(empty_peaks())
+                continue
+            head, sums = spot_sums(work, lent, frames[i], i, maxima, self._places, use)
+            found.append(
+                peaks_of_spots(
+                    frames[i],
+                    head,
+                    sums,
+                    geometry=self.geometry,
+                    dark=self.rings.dark,
+                    saturation=self.saturation,
+                    number=number + i,
+                )
+            )
+        return found
+
+    def _peak_settings(self, snr: float, snr_pick: float, connected: int, patch: int, noise: float) -> PeakSettings:
+        noise = _number("noise", noise, 0.0)
         snr, snr_pick = self._snr("snr", snr), self._snr("snr_pick", snr_pick)
         if snr_pick > snr:
             raise SettingError(f"snr_pick is {snr_pick:g}, above snr = {snr:g}; expected at most snr")
         if patch not in (3, 5):
             raise SettingError(f"patch is {patch!r}, expected 3 or 5")
         connected = _whole("connected", connected, 1, patch * patch)
+        return PeakSettings(snr, snr_pick, connected, patch // 2, noise, self.saturation)
+
+    def _keep(self, strict_mask: bool, d_min: float | None, d_max: float | None) -> Callable[[PeakList], PeakList]:
+        """What drops the peaks that are not wanted."""
         for name, limit in (("d_min", d_min), ("d_max", d_max)):
             if limit is not None:
                 _number(name, limit, 0.0)
@@ -258,42 +406,23 @@ class Separator:
                     raise GeometryError(f"{name} needs the wavelength, which the geometry does not have")
         if d_min is not None and d_max is not None and d_min > d_max:
             raise SettingError(f"d_min is {d_min:g}, above d_max = {d_max:g}")
-        if background is None:
-            background = self.background(frame)
-        reach = patch // 2
-        with self._lock:
-            maxima, parent = self._significant.maxima(
-                self.engine.lend(frame),
-                frame.dtype,
-                background,
-                snr=snr,
-                snr_pick=snr_pick,
-                noise=noise,
-                connected=connected,
-                reach=reach,
-                valley=_VALLEY,
-                share=_SHARE,
-            )
-        peaks = measure_peaks(
-            frame,
-            background,
-            maxima,
-            parent,
-            geometry=self.geometry,
-            snr_pick=snr_pick,
-            noise=noise,
-            reach=reach,
-            saturation=self.saturation,
-            number=number,
-        )
-        keep = np.ones(len(peaks), dtype=bool)
-        if strict_mask:
-            keep &= (peaks["flags"] & PeakFlag.MASKED) == 0
-        if d_min is not None:
-            keep &= peaks["d"] >= d_min
-        if d_max is not None:
-            keep &= peaks["d"] <= d_max
-        return peaks[keep]
+
+        def keep(peaks: PeakList) -> PeakList:
+            good = np.ones(len(peaks), dtype=bool)
+            if strict_mask:
+                good &= (peaks["flags"] & PeakFlag.MASKED) == 0
+            if d_min is not None:
+                good &= peaks["d"] >= d_min
+            if d_max is not None:
+                good &= peaks["d"] <= d_max
+            return peaks if good.all() else peaks[good]
+
+        return keep
+
+    @staticmethod
+    def _one(frame: NDArray[Any], background: Background | None) -> None:
+        if background is not None and frame.ndim == 3:
+            raise SettingError("background is given for several frames, expected one frame")
 
     @staticmethod
     def _snr(name: str, value: Any) -> float:

@@ -19,10 +19,9 @@ __all__ = [
     "CURVE_FIRST",
     "CURVE_PER_OCTAVE",
     "CURVE_POINTS",
+    "counts_at",
     "excess_curve",
-    "reach_of_rings",
     "ring_table",
-    "smallest_excess",
     "thresholds",
 ]
 
@@ -70,13 +69,6 @@ def excess_curve(k: float) -> NDArray[np.float64]:
     return curve
 
 
-@lru_cache(maxsize=64)
-def smallest_excess(k: float) -> float:
-    """Smallest (x - mu) / sqrt(mu) of any mu: a pixel less than this above its background is never significant."""
-    mu = np.exp2(CURVE_FIRST + np.arange(CURVE_POINTS) / CURVE_PER_OCTAVE)
-    return float(max(0.0, 0.999 * np.min(excess_curve(k) * (1.0 + np.sqrt(mu)) / np.sqrt(mu))))
-
-
 def ring_table(background: Background) -> NDArray[np.float32]:
     """What the kernels need of each ring: mean, phi, spread that is not counting, 1 if the frame holds fractions.
 
@@ -94,33 +86,6 @@ def ring_table(background: Background) -> NDArray[np.float32]:
     table = np.stack([background.mean, phi, other, continuous], axis=1)
     table[np.isnan(background.mean)] = np.nan
     return np.ascontiguousarray(table, dtype=np.float32)
-
-
-def reach_of_rings(background: Background, k: float, noise: float, heaviest: float) -> NDArray[np.float32]:
-    """Normalized counts s/w below which no pixel of a ring is significant, whatever its place and normalization.
-
-    The lowest background, and the lowest spread, of the ring and its neighbours; NaN in a ring without background.
-
-    Parameters
-    ----------
-    heaviest : float
-        Largest normalization of any pixel.
-
-    Returns
-    -------
-    float32 [rings]
-    """
-    mean, phi, other, _ = ring_table(background).astype(np.float64).T
-    counting = smallest_excess(k) ** 2 * phi * np.maximum(mean, 0.0) / heaviest
-    spread = np.sqrt(counting + k * k * (other**2 + (noise / heaviest) ** 2))
-
-    def lowest(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        around = np.concatenate([[np.nan], values, [np.nan]])
-        return np.asarray(np.fmin(np.fmin(around[:-2], around[2:]), values))
-
-    reach = lowest(mean) + 0.999 * lowest(spread)
-    reach -= 1e-5 * np.abs(reach)  # float32 must not lose a pixel at its threshold
-    return np.asarray(np.where(np.isnan(mean), np.nan, reach), dtype=np.float32)
 
 
 def thresholds(
@@ -141,11 +106,23 @@ def thresholds(
     """
     table = ring_table(background).astype(np.float64)
     mean, phi, spread = (interpolate(table[:, column], position) for column in range(3))
+    return counts_at(mean, phi, spread, weight.astype(np.float64), k, noise)
+
+
+def counts_at(
+    mean: NDArray[np.float64],
+    phi: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    k: float,
+    noise: float = 0.0,
+) -> NDArray[np.float64]:
+    """As `thresholds`, from the columns of `ring_table` at each pixel."""
     expected = mean * weight
     with np.errstate(divide="ignore", invalid="ignore"):
         mu = np.where(phi > 0, np.maximum(expected, 0.0) / phi, 0.0)
         place = np.clip((np.log2(mu) - CURVE_FIRST) * CURVE_PER_OCTAVE, 0.0, CURVE_POINTS - 1.0)
     place = np.where(np.isnan(place), 0.0, place)
     counting = np.interp(place, np.arange(CURVE_POINTS), excess_curve(k)) * (1.0 + np.sqrt(mu)) * phi
-    other = k * k * (np.square(spread * weight.astype(np.float64)) + noise * noise)
+    other = k * k * (np.square(spread * weight) + noise * noise)
     return np.asarray(expected + np.sqrt(np.square(counting) + other))

@@ -1,0 +1,62 @@
+"""Buffers of the frames that are being worked on, and the queue on which that happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.ops.fixed import Fixed
+
+__all__ = ["BLOCK", "Work"]
+
+BLOCK = 4096
+"""pixels that one work-group looks at, where frames are read from first to last pixel"""
+
+
+class Work:
+    """Room on the device for `frames` frames in one launch. One thread at a time may use it.
+
+    Parameters
+    ----------
+    fixed : Fixed
+    frames : int
+    """
+
+    def __init__(self, fixed: Fixed, frames: int = 1) -> None:
+        self.fixed, self.frames = fixed, frames
+        self.engine = fixed.engine.sibling()
+        empty, rings = self.engine.empty, frames * fixed.rings.rings
+        room = frames * fixed.room
+        self.tail_place, self.tail_above = empty(room, np.uint32), empty(room, np.float32)
+        self.tail_weight = empty(room, np.float32)
+        self.tails = empty(rings * fixed.local_size, np.int32)
+        self.cover, self.lost = empty(rings, np.float32), empty(rings, np.uint32)
+        self.sums, self.table = empty(8 * rings, np.float32), empty(4 * rings, np.float32)
+        self.sem, self.reach = empty(rings, np.float32), empty(rings, np.float32)
+        self.count = empty(2 * frames, np.uint32)
+        self.blocks = -(-fixed.pixels // BLOCK)
+        self.list = empty(frames * fixed.pixels, np.uint32)
+        self._buffers: dict[str, tuple[int, Any]] = {}
+
+    def buffer(self, name: str, size: int, dtype: Any) -> Any:
+        """A buffer of at least `size` elements, kept from call to call; its content is lost."""
+        nbytes = size * np.dtype(dtype).itemsize
+        have = self._buffers.get(name)
+        if have is None or have[0] < nbytes:
+            self._buffers[name] = nbytes + nbytes // 2, self.engine.empty(nbytes + nbytes // 2, np.uint8)
+        return self._buffers[name][1]
+
+    def sent(self, name: str, array: NDArray[Any]) -> Any:
+        """A kept buffer with the content of an array."""
+        buffer = self.buffer(name, array.size, array.dtype)
+        if array.size:
+            self.engine.write(buffer, array)
+        return buffer
+
+    def listed(self, frame: int, count: int) -> NDArray[np.uint32]:
+        """The first `count` entries of the list of one frame, ascending."""
+        found = self.engine.receive(self.list, count, np.uint32, start=frame * self.fixed.pixels)
+        found.sort()
+        return found

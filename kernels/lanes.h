@@ -1,0 +1,140 @@
+/* lanes.h - LANES pixels worked on side by side: vectors on CPUs, one pixel per work-item on GPUs.
+ *
+ * A mask has all bits of a lane set, or none, whatever LANES is.
+ *
+ * Defines   LANES = 1 | 8 | 16; LOCAL_SIZE; one of the two is 1
+ *           PIXEL_T, PIXEL_KIND, PIXEL_WIDE (pixel.h)
+ */
+#ifndef LANES_H
+#define LANES_H
+
+#if LANES == 1
+typedef float floats;
+typedef int ints;
+typedef uint uints;
+#define MASK(condition) (-(condition))
+#define LOAD_LANES(array, place) ((array)[place])
+#define GATHER(array, place) WIDE((array)[place])
+#define STORE_LANES(x, array) (array)[0] = (x)
+#define AS_INTS as_int
+#define AS_FLOATS as_float
+#define TO_FLOATS convert_float
+#elif LANES == 8
+typedef float8 floats;
+typedef int8 ints;
+typedef uint8 uints;
+#define MASK(condition) (condition)
+#define LOAD_LANES(array, place) vload8(0, (array) + (place))
+#define GATHER(array, p) \
+    (wides)(array[p.s0], array[p.s1], array[p.s2], array[p.s3], array[p.s4], array[p.s5], array[p.s6], array[p.s7])
+#define STORE_LANES(x, array) vstore8(x, 0, array)
+#define AS_INTS as_int8
+#define AS_FLOATS as_float8
+#define TO_FLOATS convert_float8
+#else
+typedef float16 floats;
+typedef int16 ints;
+typedef uint16 uints;
+#define MASK(condition) (condition)
+#define LOAD_LANES(array, place) vload16(0, (array) + (place))
+#define GATHER(array, p)                                                                                           \
+    (wides)(array[p.s0], array[p.s1], array[p.s2], array[p.s3], array[p.s4], array[p.s5], array[p.s6], array[p.s7], \
+            array[p.s8], array[p.s9], array[p.sa], array[p.sb], array[p.sc], array[p.sd], array[p.se], array[p.sf])
+#define STORE_LANES(x, array) vstore16(x, 0, array)
+#define AS_INTS as_int16
+#define AS_FLOATS as_float16
+#define TO_FLOATS convert_float16
+#endif
+
+/* Raw values, widened: int holds all whole numbers but uint. */
+#if PIXEL_KIND == 2
+typedef floats wides;
+#define WIDE(x) (x)
+#elif PIXEL_KIND == 0 && PIXEL_WIDE
+typedef uints wides;
+#define WIDE(x) (x)
+#else
+typedef ints wides;
+#define WIDE(x) ((int)(x))
+#endif
+
+/* x where the mask is set, 0 elsewhere. */
+static inline floats where(const ints mask, const floats x)
+{
+    return AS_FLOATS(AS_INTS(x) & mask);
+}
+
+static inline int any_lane(const ints mask)
+{
+#if LANES == 1
+    return mask;
+#elif LANES == 8
+    const ulong2 half_mask = as_ulong2(mask.lo | mask.hi);
+    return (half_mask.x | half_mask.y) != 0;
+#else
+    const int8 eight = mask.lo | mask.hi;
+    const ulong2 half_mask = as_ulong2(eight.lo | eight.hi);
+    return (half_mask.x | half_mask.y) != 0;
+#endif
+}
+
+static inline float lane_sum(const floats x)
+{
+#if LANES == 1
+    return x;
+#elif LANES == 8
+    const float4 half_sum = x.lo + x.hi;
+    const float2 pair = half_sum.lo + half_sum.hi;
+    return pair.x + pair.y;
+#else
+    const float8 eight = x.lo + x.hi;
+    const float4 half_sum = eight.lo + eight.hi;
+    const float2 pair = half_sum.lo + half_sum.hi;
+    return pair.x + pair.y;
+#endif
+}
+
+/* A bit for each lane of a mask. */
+static inline uint lane_bits(const ints mask)
+{
+#if LANES == 1
+    return mask & 1;
+#elif LANES == 8
+    const int8 bit = mask & (int8)(1, 2, 4, 8, 16, 32, 64, 128);
+    const int4 four = bit.lo | bit.hi;
+    const int2 two = four.lo | four.hi;
+    return two.x | two.y;
+#else
+    const int16 bit = mask & (int16)(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768);
+    const int8 eight = bit.lo | bit.hi;
+    const int4 four = eight.lo | eight.hi;
+    const int2 two = four.lo | four.hi;
+    return two.x | two.y;
+#endif
+}
+
+/* Masks of the pixels that hold a measurement (pixel.h, `usable`). */
+static inline ints usable_lanes(const wides raw)
+{
+#if PIXEL_KIND == 2
+    return MASK(raw - raw == 0.0f);
+#elif PIXEL_KIND == 1
+    return MASK(raw >= 0);
+#else
+    return MASK(raw != (PIXEL_T)~(PIXEL_T)0);
+#endif
+}
+
+/* s - c w without losing what the two have in common. Whole numbers of 32 bits go in two parts that floats hold. */
+static inline floats counts_above(const wides raw, const float c, const floats w)
+{
+#if PIXEL_WIDE
+    const floats high = TO_FLOATS(AS_INTS(raw >> 12)) * 4096.0f, low = TO_FLOATS(AS_INTS(raw & 4095));
+    const floats product = c * w, rest = fma((floats)c, w, -product);
+    return (high - product) + (low - rest);
+#else
+    return fma((floats)-c, w, TO_FLOATS(raw));
+#endif
+}
+
+#endif

@@ -1,0 +1,40 @@
+/* ring_reach.cl - how far the counts of each ring must reach to be significant, whatever the pixel.
+ *
+ * Launch    one work-group of LOCAL_SIZE per frame
+ * In        table  [frames][RINGS]  (mean, phi, spread that is not counting, fractions) of each ring
+ *           about  [RINGS]          .y = largest normalization in the ring
+ *           lost   [frames][RINGS]  of ring_statistics.cl
+ *           curve, k, noise2        of the threshold (significance.h)
+ * Out       reach  [frames][RINGS]  normalized counts below which no pixel of the ring is significant, NaN = no background
+ *           count  [frames][2]      set to 0, and to the number of rings with unusable pixels
+ * Defines   RINGS, CURVE_* (significance.h); LOCAL_SIZE
+ * Exact     a lower bound; the pixels above it are tested one by one
+ * Method    docs/significance.md
+ * Oracle    tests/test_significance.py
+ */
+#include "reduce.h"
+#include "significance.h"
+
+__kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
+void ring_reach(__global const float4 *table,
+                __global const float4 *about,
+                __global const uint *lost,
+                __global const float *curve,
+                const float k,
+                const float noise2,
+                __global float *reach,
+                __global uint *count)
+{
+    __local float slot[LOCAL_SIZE];
+    const int number = get_group_id(0), me = get_local_id(0);
+    float rings_lost = 0.0f;
+    for (int r = me; r < RINGS; r += LOCAL_SIZE) {
+        reach[number * RINGS + r] = reach_of(table + number * RINGS, r, about[r].y, noise2, k, curve);
+        rings_lost += lost[number * RINGS + r];
+    }
+    rings_lost = group_sum(rings_lost, slot);
+    if (me == 0) {
+        count[2 * number] = 0;
+        count[2 * number + 1] = (uint)rings_lost;
+    }
+}

@@ -1,0 +1,105 @@
+/* ring_start.h - a robust first estimate of a ring's background from a sample of its pixels, and what that says of the ring.
+ *
+ * Defines   POISSON_CLIP, HAS_DARK, LOCAL_SIZE
+ */
+#ifndef RING_START_H
+#define RING_START_H
+
+#include "lanes.h"
+#include "tail.h"
+
+#define SAMPLE 128
+#define CORE_LOW 2.45f   /* the core reaches from this many spreads below the level ... */
+#define CORE_HIGH 2.3f   /* ... to this many above, so that it holds nothing that is picked */
+#define CORE_TAIL 0.01f   /* probability of counts above the core, where it ends with a count: below 2 counts */
+
+/* Chauvenet's threshold: beyond it half a pixel of n is expected. */
+static inline float chauvenet(const float n)
+{
+    return n < 3.0f ? INFINITY : sqrt(2.0f * log(n * 0.3989422804f));
+}
+
+/* Order statistics of a sample of SAMPLE numbers, of which the `known` lowest are measurements. */
+typedef struct {
+    float lowest, lower, median; /* `lower` has 16 % below it */
+    int zeros;
+} Order;
+
+/* The k-th lowest number has at most k below it, and more than k not above it. */
+void order_statistics(__local const float *sample, const int known, __local Order *order)
+{
+    const int middle = (known - 1) / 2, lower = (int)(0.16f * (known - 1));
+    for (int i = get_local_id(0) * LANES; i < SAMPLE; i += LOCAL_SIZE * LANES) {
+        const floats x = LOAD_LANES(sample, i);
+        ints below = 0, not_above = 0;
+        for (int j = 0; j < SAMPLE; j++) {
+            below -= MASK(sample[j] < x);
+            not_above -= MASK(sample[j] <= x);
+        }
+        int least[LANES], most[LANES];
+        STORE_LANES(below, least);
+        STORE_LANES(not_above, most);
+        for (int lane = 0; lane < LANES; lane++) {
+            const float one = sample[i + lane];
+            if (least[lane] == 0) order->lowest = one;
+            if (least[lane] <= lower && lower < most[lane]) order->lower = one;
+            if (least[lane] <= middle && middle < most[lane]) order->median = one;
+            if (one == 0.0f) order->zeros = most[lane] - least[lane];
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+}
+
+/* What is left inside: normalized counts from low to high (less c), at most `floor_count` counts, and 0 if it stays. */
+typedef struct {
+    float low, high, floor_count;
+    int zero_stays;
+} Limits;
+
+/* Where clipping begins. All but the counts are normalized and less c. */
+typedef struct {
+    float c;                              /* what is taken off all counts; 0 where they are few, and exact as they are */
+    float near;                           /* the level, about which moments are taken */
+    float core_low, core_high, core_count; /* what is between, or not above the count, is the core */
+    Limits limits;
+} Start;
+
+static inline Start robust_start(const Order order, const int known, const float n, const float mean_weight,
+                                 const float heaviest, const float lightest, const float clip, const int cycles)
+{
+    float level = order.median, most = level, spread; /* `most`: highest level that the sample allows */
+    if (order.median == 0.0f && order.lowest == 0.0f) {
+        const float rate = -log(order.zeros / (known + 1.0f));
+        level = rate / mean_weight;
+        most = (rate + 2.0f * sqrt(rate / known) + 2.0f / known) / mean_weight;
+        spread = sqrt(most / mean_weight);
+    } else {
+        spread = sqrt(fmax(level, 0.0f) / mean_weight);
+#if !POISSON_CLIP
+        spread = fmax(spread, level - order.lower);
+#endif
+#if HAS_DARK
+        spread = fmax(spread, 1.0f / mean_weight); /* whole counts have steps of one */
+#endif
+    }
+    spread = fmax(spread, 1e-6f * fabs(level)); /* the level itself is always inside */
+
+    const float threshold = clip > 0.0f ? clip : chauvenet(n);
+    const float wide = fmax(1.5f * threshold, 3.0f), part = 0.62f * threshold;
+    const int clipped = cycles > 0 && isfinite(wide), few = most * mean_weight < 10.0f;
+    Start start;
+    start.c = fabs(level) * fmax(mean_weight, 1.0f) < 16.0f ? 0.0f : level;
+    start.near = level - start.c;
+    start.core_low = start.near - fmin(CORE_LOW, part) * spread;
+    start.core_high = start.near + fmin(CORE_HIGH, part) * spread;
+    start.limits.low = clipped ? start.near - wide * spread : -INFINITY;
+    start.limits.high = clipped ? fmax(level, most) - start.c + wide * spread : INFINITY;
+    start.limits.floor_count = few ? reached_by_chance(most * heaviest, n) : -INFINITY;
+    start.limits.zero_stays = level * mean_weight < 10.0f;
+    start.core_count = -INFINITY;
+    if (level * mean_weight < 2.0f && start.c == 0.0f)
+        start.core_count = fmin(reached_by_chance(level * lightest, REACHED / CORE_TAIL), start.limits.floor_count);
+    return start;
+}
+
+#endif

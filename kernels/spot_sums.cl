@@ -1,0 +1,180 @@
+/* spot_sums.cl - what each spot holds: intensity, its variance, centroid, flags.
+ *
+ * What      a spot is the union of the neighbourhoods of its members, and the outskirts that spot_regions.cl found. Every
+ *           pixel counts once: a pixel of a neighbourhood is in no outskirts, and a pixel in the outskirts of several members
+ *           belongs to the nearest one, of equals to that of the lowest spot
+ * Launch    one work-item per spot
+ * In        frame, position, table, noise2: as pick_pixels.cl; weight, dark [pixels]
+ *           place  [pixels]          panel, and 0x8000 in the gap between panels
+ *           pick_curve, pick_k       of SNR_pick
+ *           full                     raw value at which a pixel is saturated
+ *           sem    [RINGS]           standard error of the mean
+ *           member [n]               pixel numbers, ascending
+ *           spot   [n]               the spot of each
+ *           skirt, wide [n][SIDE]    of spot_regions.cl
+ *           list   [n]               members, those of a spot together
+ *           start  [spots + 1]       those of spot s: list[start[s]] .. list[start[s + 1] - 1]
+ *           head   [spots]           pixel number of the strongest maximum
+ *           members                  n
+ *           number                   of the frame
+ *           height, width            of a frame
+ * Out       sums   [spots][16]       of v - bg, its background variance, 1, (v - bg) / w over neighbourhoods and wide outskirts;
+ *                                    of v - bg, max(v - bg, 0), and both times the distance from the head (slow, fast) over
+ *                                    neighbourhoods and skirts; pixels above SNR_pick in the neighbourhoods; flags: 1 unusable
+ *                                    pixel, 2 border, 4 gap, 8 saturated, 16 several panels; at the head: expected counts, sem
+ * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); REACH (spot_window.h); REAL: float or double
+ * Exact     in the precision of REAL; always in the same order
+ * Method    docs/peaks.md
+ * Oracle    tests/oracles/peaks.py
+ */
+#if REAL_IS_DOUBLE
+#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+typedef double REAL;
+#else
+typedef float REAL;
+#endif
+#include "pixel.h"
+#include "significance.h"
+#include "spot_window.h"
+
+/* A row of another window, moved to where it lies in this one: `by` columns to the right. */
+static inline uint moved_row(const uint row, const int by)
+{
+    return (by >= 0 ? row << by : row >> -by) & ROW;
+}
+
+/* First member at or after a pixel number. */
+static inline int first_member(__global const uint *member, const int members, const uint pixel)
+{
+    int low = 0, high = members;
+    while (low < high) {
+        const int middle = (low + high) / 2;
+        if (member[middle] < pixel) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/* Bits of a row of outskirts that another member has a better claim to. */
+static inline uint lost_bits(uint both, const int i, const int dy, const int dx, const int wins_ties)
+{
+    uint lost = 0;
+    for (; both != 0; both &= both - 1) {
+        const int j = 31 - clz(both & -both);
+        const int mine = (i - FAR) * (i - FAR) + (j - FAR) * (j - FAR);
+        const int other = (i - FAR - dy) * (i - FAR - dy) + (j - FAR - dx) * (j - FAR - dx);
+        if (other < mine || (other == mine && wins_ties)) lost |= 1u << j;
+    }
+    return lost;
+}
+
+__kernel void spot_sums(__global const PIXEL_T *frame,
+                        __global const float *position,
+                        __global const float *weight,
+                        __global const float *dark,
+                        __global const ushort *place,
+                        __global const float4 *table,
+                        __global const float *sem,
+                        __global const float *pick_curve,
+                        const float pick_k,
+                        const float noise2,
+                        const PIXEL_T full,
+                        __global const uint *member,
+                        __global const int *spot,
+                        __global const ushort *skirt,
+                        __global const ushort *wide,
+                        __global const int *list,
+                        __global const int *start,
+                        __global const uint *head,
+                        const int members,
+                        const uint number,
+                        const int height,
+                        const int width,
+                        __global REAL *sums)
+{
+    frame += (size_t)number * height * width;
+    table += number * RINGS;
+    sem += number * RINGS;
+    const int s = get_global_id(0);
+    const int head_slow = head[s] / width, head_fast = head[s] % width;
+    REAL of[16];
+    for (int i = 0; i < 16; i++) of[i] = 0;
+    int flags = 0, panel = -1;
+    for (int at = start[s]; at < start[s + 1]; at++) {
+        const int m = list[at], slow = member[m] / width, fast = member[m] % width;
+        uint core[SIDE], near[SIDE], far[SIDE];
+        for (int i = 0; i < SIDE; i++) {
+            core[i] = core_row(i);
+            near[i] = skirt[m * SIDE + i];
+            far[i] = wide[m * SIDE + i];
+        }
+        const uint from = (uint)max(slow - 2 * FAR, 0) * (uint)width;
+        const uint to = (uint)min(slow + 2 * FAR + 1, height) * (uint)width;
+        for (int o = first_member(member, members, from); o < members && member[o] < to; o++) {
+            const int dy = (int)(member[o] / width) - slow, dx = (int)(member[o] % width) - fast;
+            if (o == m || abs(dx) > 2 * FAR) continue;
+            const int earlier = spot[o] < s || (spot[o] == s && o < m);
+            for (int i = max(dy, 0); i < min(SIDE + dy, SIDE); i++) {
+                const uint theirs = moved_row(core_row(i - dy), dx);
+                near[i] &= ~theirs;
+                far[i] &= ~theirs;
+                if (spot[o] == s && o < m) core[i] &= ~theirs;
+                near[i] &= ~lost_bits(near[i] & moved_row(skirt[o * SIDE + i - dy], dx), i, dy, dx, earlier);
+                far[i] &= ~lost_bits(far[i] & moved_row(wide[o * SIDE + i - dy], dx), i, dy, dx, earlier);
+            }
+        }
+        for (int i = 0; i < SIDE; i++)
+            for (uint bits = core[i] | near[i] | far[i]; bits != 0; bits &= bits - 1) {
+                const int j = 31 - clz(bits & -bits), y = slow + i - FAR, x = fast + j - FAR;
+                const int in_core = core[i] >> j & 1, in_near = near[i] >> j & 1, in_far = far[i] >> j & 1;
+                if (y < 0 || y >= height || x < 0 || x >= width) {
+                    flags |= in_core ? 2 : 0;
+                    continue;
+                }
+                const uint pixel = (uint)y * (uint)width + (uint)x;
+                const PIXEL_T raw = frame[pixel];
+                const int good = usable(raw) && !isnan(position[pixel]);
+                if (in_core) {
+                    const int here = place[pixel] & 0x7fff;
+                    if (place[pixel] & 0x8000) flags |= 4;
+                    if (!good) flags |= 1;
+                    if (good && raw >= full) flags |= 8;
+                    if (panel >= 0 && here != panel) flags |= 16;
+                    panel = here;
+                }
+                if (!good) continue;
+                const float4 ring = background_at(table, position[pixel]);
+                const REAL w = weight[pixel];
+                REAL counts = raw;
+#if HAS_DARK
+                counts -= dark[pixel];
+#endif
+                const REAL above = counts / w - ring.x;
+                if (isnan(above)) continue; /* a ring without background */
+                if (in_core && counts > significant_counts(ring, weight[pixel], noise2, pick_k, pick_curve)) of[10] += 1;
+                if (in_core || in_far) {
+                    of[0] += above;
+                    of[1] += ring.y * fmax(ring.x, 0.0f) / w + (REAL)ring.z * ring.z + noise2 / (w * w);
+                    of[2] += 1;
+                    of[3] += above / w;
+                }
+                if (in_core || in_near) {
+                    const REAL positive = above > 0 ? above : 0;
+                    of[4] += above;
+                    of[5] += positive;
+                    of[6] += above * (y - head_slow);
+                    of[7] += above * (x - head_fast);
+                    of[8] += positive * (y - head_slow);
+                    of[9] += positive * (x - head_fast);
+                }
+            }
+    }
+    const float at_head = position[head[s]];
+    const float low_place = clamp(at_head, 0.0f, (float)(RINGS - 1));
+    const int low = min((int)low_place, max(RINGS - 2, 0)), high = min(low + 1, RINGS - 1);
+    const float below = isnan(sem[low]) ? sem[high] : sem[low], beyond = isnan(sem[high]) ? sem[low] : sem[high];
+    of[11] = flags;
+    of[12] = (REAL)background_at(table, at_head).x * weight[head[s]];
+    of[13] = below + (low_place - low) * (beyond - below);
+    for (int i = 0; i < 16; i++) sums[16 * s + i] = of[i];
+}
