@@ -23,7 +23,8 @@ from crystint.io.provenance import provenance
 from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks, unusable
 from crystint.model.peaks import PeakList
-from crystint.model.rings import Background, RingMap
+from crystint.model.rings import RingMap
+from crystint.model.sparse import SparseFrame
 from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
 
@@ -103,22 +104,27 @@ class Run:
         settings["saturation_used"] = self.saturation
         return provenance(settings, self.frames.files, command)
 
-    def peaks(self, frame: NDArray[Any], number: int, snr: float, background: Background | None = None) -> PeakList:
-        """Peaks of one frame, with the settings of the run. `background` as in `Separator.peaks`."""
-        use = self.settings
-        return self.separator.peaks(
-            frame,
-            snr,
-            use.snr_pick,
-            use.connected,
-            use.patch,
-            use.noise,
-            strict_mask=use.strict_mask,
-            d_min=use.d_min,
-            d_max=use.d_max,
-            number=number,
-            background=background,
-        )
+    def peaks(self, frame: NDArray[Any], number: int, snr: float) -> PeakList:
+        """Peaks of one frame, with the settings of the run."""
+        found: PeakList = self.separator.peaks(frame, snr, number=number, **self._spots)
+        return found
+
+    def sparsify(self, frame: NDArray[Any], number: int, snr: float) -> SparseFrame:
+        """Signal and background of one frame, with the settings of the run."""
+        found: SparseFrame = self.separator.sparsify(frame, snr, self.settings.noise, number=number)
+        return found
+
+    def separate(self, frame: NDArray[Any], number: int, snr: float) -> tuple[SparseFrame, PeakList]:
+        """`sparsify`, and the peaks above ``settings.snr_peak``, in one go."""
+        peak = self.settings.snr_peak
+        found: tuple[SparseFrame, PeakList] = self.separator.separate(frame, snr, peak, number=number, **self._spots)
+        return found
+
+    @cached_property
+    def _spots(self) -> dict[str, Any]:
+        """What makes a peak, besides its significance."""
+        names = ("snr_pick", "connected", "patch", "noise", "strict_mask", "d_min", "d_max")
+        return {name: getattr(self.settings, name) for name in names}
 
     @cached_property
     def _good(self) -> NDArray[np.intp]:

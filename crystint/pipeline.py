@@ -6,7 +6,6 @@ Outputs are temporary files that get their name at the end; a journal keeps what
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -272,7 +271,7 @@ def densify_file(
         if not total:
             raise FileError(f"{source}: no frames in it")
         settings = {"noise": noise, "seed": seed, "device": engine.device.name, "sparse": sparse.provenance}
-        densifier, turn = Densifier(engine, sparse.rings), threading.Lock()
+        densifier = Densifier(engine, sparse.rings)
 
         def dense(number: int) -> NDArray[Any] | str:
             """A frame, or why there is none."""
@@ -282,8 +281,7 @@ def densify_file(
                 return str(error)
             if frame.missing:
                 return f"frame {number} is missing in {source}"
-            with turn:
-                return densifier.run(frame, noise, seed)
+            return densifier.run(frame, noise, seed)
 
         with thread_pool(execution.workers) as pool, execution.until() as stop:
             writer = DenseWriter(

@@ -54,11 +54,13 @@ class Step:
         )
 
     def _sparse(self, run: Run, number: int, frame: NDArray[Any], first: FirstMask | None) -> Record:
-        sparse = run.separator.sparsify(frame, self.snr, run.settings.noise, number=number)
+        if self.peaks:
+            sparse, found = run.separate(frame, number, self.snr)
+        else:
+            sparse = run.sparsify(frame, number, self.snr)
         row = SparseRow.of(sparse, frame, first)
         arrays = row.arrays()
         if self.peaks:
-            found = run.peaks(frame, number, run.settings.snr_peak, sparse.background)
             arrays["peaks"] = found.view(np.uint8)
         facts = row.facts() | {
             "dead": bool(np.isnan(sparse.background.mean).all()),
