@@ -403,6 +403,36 @@ def test_a_resumed_run_must_be_the_same(data, tmp_path):
     assert records_in(tmp_path / "o.h5") >= 1
 
 
+def test_a_run_that_stops_before_its_first_frame_leaves_nothing(good, tmp_path):
+    for what in ("sparsify", "peaks"):
+        with pytest.raises(KeyboardInterrupt):
+            run(what, good, tmp_path / "o.h5", stopping=Stopping(0))
+        assert os.listdir(tmp_path) == []
+    sparsify([good], tmp_path / "s.h5", FEW)
+    stop = Stopping(0)
+    with pytest.raises(KeyboardInterrupt):
+        densify_file(tmp_path / "s.h5", tmp_path / "d.h5", execution=Execution(until=stop.until))
+    assert os.listdir(tmp_path) == ["s.h5"]
+
+
+def test_densify_that_stops_leaves_a_valid_file(data, good, tmp_path):
+    sparsify([good], tmp_path / "s.h5", FEW)
+    stop = Stopping(2)
+    summary = densify_file(
+        tmp_path / "s.h5", tmp_path / "d.h5", progress=stop, execution=Execution(threads=1, until=stop.until)
+    )
+    assert summary.stopped
+    assert 2 <= summary.frames < 7
+    densify_file(tmp_path / "s.h5", tmp_path / "whole.h5")
+    with open_frames(tmp_path / "d.h5") as some, open_frames(tmp_path / "whole.h5") as whole:
+        assert len(some) == summary.frames
+        for number, frame in enumerate(some):
+            assert np.array_equal(frame, whole[number])
+    with h5py.File(tmp_path / "d.h5") as file:
+        made = json.loads(file["entry/densify/configuration/data"][()])
+    assert made["incomplete"] == {"frames": summary.frames, "of": 7}
+
+
 def test_two_runs_with_one_output(good, tmp_path):
     journal = Journal.open(tmp_path / "o.h5", {"command": [], "same": {}}, resume=False)
     with pytest.raises(FileError, match="being written by another run"):
