@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from crystint import __version__
-from crystint.commands import judge, look, separate
+from crystint.commands import judge, look, separate, speed
 from crystint.commands.program import Program
 
 __all__ = ["main"]
@@ -36,6 +36,6 @@ for command in (
     judge.compare,
     look.plot,
     judge.demo,
-    judge.bench,
+    speed.bench,
 ):
     main.add_command(command)

@@ -9,44 +9,65 @@
 
 typedef struct {
     __global const int *order;
-    __global const uint *tail; /* places in `order` */
+    __global const float *order_weight;
     __global const int *segment;
-    int n;                     /* tails; -1: all pixels */
-    int i, band, last;         /* where we are */
+    __global const uint *tail;
+    __global const float *above, *weight; /* of the tails: s - c w, and w */
+    float least;                          /* s / w - c that a pixel must be above */
+    int n;                                /* tails; -1: all pixels */
+    int i, band, last;                    /* where we are */
 } Candidates;
 
 static inline Candidates candidates_of(const int ring, const int number, __global const int *order,
-                                       __global const int *segment, __global const int *room,
-                                       __global const uint *tail_place, __global const int *tails,
-                                       __global const float *cover, __global const float *reach)
+                                       __global const int *segment, __global const float *order_weight,
+                                       __global const int *room, __global const uint *tail_pixel,
+                                       __global const float *tail_above, __global const float *tail_weight,
+                                       __global const int *tails, __global const float *cover,
+                                       __global const float *sums, const float reach)
 {
     const int row = number * RINGS + ring, me = get_local_id(0);
+    const size_t mine = (size_t)number * room[RINGS] + room[ring] + me;
     Candidates all;
     all.order = order;
+    all.order_weight = order_weight;
     all.segment = segment + ring / GROUP * BANDS * GROUP + ring % GROUP;
-    all.tail = tail_place + (size_t)number * room[RINGS] + room[ring] + me;
-    all.n = reach[row] >= cover[row] ? tails[row * LOCAL_SIZE + me] : -1;
+    all.tail = tail_pixel + mine;
+    all.above = tail_above + mine;
+    all.weight = tail_weight + mine;
+    all.least = reach - sums[8 * row + 5];
+    all.n = reach >= cover[row] ? tails[row * LOCAL_SIZE + me] : -1;
     all.band = 0;
     all.i = all.n < 0 ? all.segment[0] + me : 0;
     all.last = all.segment[1];
     return all;
 }
 
-/* The place of the next one in `order`; -1 = there is none left. */
-static inline int next_candidate(Candidates *all)
+/* Number of the next pixel, and its normalization; 0 = there is none left. */
+static inline int next_candidate(Candidates *all, uint *pixel, float *w)
 {
     if (all->n >= 0) {
-        if (all->i >= all->n) return -1;
-        return all->tail[all->i++ * LOCAL_SIZE];
+        for (; all->i < all->n; all->i++) {
+            const float heavy = all->weight[all->i * LOCAL_SIZE];
+            if (all->above[all->i * LOCAL_SIZE] <= all->least * heavy) continue; /* NaN = saturated: that is one */
+            *w = heavy;
+            *pixel = all->tail[all->i++ * LOCAL_SIZE];
+            return 1;
+        }
+        return 0;
     }
-    while (all->i >= all->last) {
-        if (++all->band == BANDS) return -1;
-        all->i = all->segment[all->band * GROUP] + get_local_id(0);
-        all->last = all->segment[all->band * GROUP + 1];
+    for (;;) {
+        while (all->i >= all->last) {
+            if (++all->band == BANDS) return 0;
+            all->i = all->segment[all->band * GROUP] + get_local_id(0);
+            all->last = all->segment[all->band * GROUP + 1];
+        }
+        const int place = all->i;
+        all->i += LOCAL_SIZE;
+        *w = all->order_weight[place];
+        if (isnan(*w)) continue; /* padding */
+        *pixel = all->order[place];
+        return 1;
     }
-    const int place = all->i;
-    all->i += LOCAL_SIZE;
-    return place;
 }
 
 #define HELD (LOCAL_SIZE == 1 ? 64 : 4)

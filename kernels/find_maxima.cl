@@ -4,7 +4,7 @@
  *           number), is at or above SNR_peak, and at least `connected` pixels of the neighbourhood, itself included,
  *           are above SNR_pick
  * Launch    one work-group of LOCAL_SIZE per ring; second dimension: one frame after the other
- * In        frame, position, order, segment, room, tail_place, tails, cover, table, noise2, saturation, pixels: as pick_pixels.cl
+ * In        frame, position, order, segment, room, tail_pixel, tail_above, tail_weight, tails, cover, sums, table, noise2, saturation, pixels: as pick_pixels.cl
  *           ring_weight [padded]         `weight` of pick_pixels.cl
  *           weight, dark [pixels]        of each pixel
  *           reach, curve, k              of SNR_peak
@@ -33,9 +33,12 @@ void find_maxima(__global const PIXEL_T *frame,
                  __global const float *weight,
                  __global const float *dark,
                  __global const int *room,
-                 __global const uint *tail_place,
+                 __global const uint *tail_pixel,
+                 __global const float *tail_above,
+                 __global const float *tail_weight,
                  __global const int *tails,
                  __global const float *cover,
+                 __global const float *sums,
                  __global const float4 *table,
                  __global const float *reach,
                  __global const float *curve,
@@ -54,17 +57,19 @@ void find_maxima(__global const PIXEL_T *frame,
     const uint pixels = (uint)height * (uint)width;
     frame += (size_t)number * pixels;
     table += number * RINGS;
-    Candidates all = candidates_of(ring, number, order, segment, room, tail_place, tails, cover, reach);
+    const float enough = reach[number * RINGS + ring];
+    Candidates all = candidates_of(ring, number, order, segment, ring_weight, room, tail_pixel, tail_above, tail_weight, tails, cover,
+                                   sums, enough);
     Found found;
     found.list = maxima + (size_t)number * pixels;
     found.count = count + 2 * number;
     found.n = 0;
-    const float enough = reach[number * RINGS + ring];
-    for (int place = next_candidate(&all); place >= 0; place = next_candidate(&all)) {
-        const uint pixel = order[place];
+    uint pixel;
+    float w;
+    while (next_candidate(&all, &pixel, &w)) {
         const PIXEL_T top = frame[pixel], raw = min(top, saturation);
-        if (isnan(ring_weight[place]) || !usable(top)) continue; /* padding, or no measurement */
-        const float s = COUNTS(top, dark, pixel), w = weight[pixel];
+        if (!usable(top)) continue;
+        const float s = COUNTS(top, dark, pixel);
         if (top <= saturation && !(s > enough * w)) continue;
         const int slow = pixel / width, fast = pixel % width;
         const int slow_from = max(slow - REACH, 0), slow_to = min(slow + REACH, height - 1);
@@ -87,8 +92,9 @@ void find_maxima(__global const PIXEL_T *frame,
                 const PIXEL_T value = frame[other];
                 if (!usable(value) || isnan(position[other])) continue;
                 const float4 there = background_at(table, position[other]);
-                above += value > saturation || COUNTS(value, dark, other) >
-                                                   significant_counts(there, weight[other], noise2, pick_k, pick_curve);
+                const float counts = COUNTS(value, dark, other), heavy = weight[other];
+                above += value > saturation || (!clearly_below(counts, there, heavy, noise2, pick_k, pick_curve) &&
+                                                counts > significant_counts(there, heavy, noise2, pick_k, pick_curve));
             }
         if (above >= connected) add_found(&found, pixel);
     }

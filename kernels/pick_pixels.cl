@@ -4,7 +4,8 @@
  * Launch    one work-group of LOCAL_SIZE per ring; second dimension: one frame after the other
  * In        frame    [frames][pixels]  raw counts, PIXEL_T
  *           position [pixels]   place between ring centres, NaN = masked
- *           order, segment, weight, dark, room, tail_place, tails, cover: as in ring_statistics.cl
+ *           dark     [pixels]   dark counts (HAS_DARK)
+ *           order, segment, weight, room, tail_pixel, tail_above, tail_weight, tails, cover, sums: as in ring_statistics.cl
  *           table    [frames][RINGS]  (mean, phi, spread that is not counting, fractions) of each ring
  *           reach    [frames][RINGS]  normalized counts below which no pixel of the ring is significant
  *           curve               significance.h
@@ -31,9 +32,12 @@ void pick_pixels(__global const PIXEL_T *frame,
                  __global const float *weight,
                  __global const float *dark,
                  __global const int *room,
-                 __global const uint *tail_place,
+                 __global const uint *tail_pixel,
+                 __global const float *tail_above,
+                 __global const float *tail_weight,
                  __global const int *tails,
                  __global const float *cover,
+                 __global const float *sums,
                  __global const float4 *table,
                  __global const float *reach,
                  __global const float *curve,
@@ -47,21 +51,23 @@ void pick_pixels(__global const PIXEL_T *frame,
     const int ring = get_group_id(0), number = get_group_id(1);
     frame += (size_t)number * pixels;
     table += number * RINGS;
-    Candidates all = candidates_of(ring, number, order, segment, room, tail_place, tails, cover, reach);
+    const float enough = reach[number * RINGS + ring];
+    Candidates all = candidates_of(ring, number, order, segment, weight, room, tail_pixel, tail_above, tail_weight, tails, cover,
+                                   sums, enough);
     Found found;
     found.list = picked + (size_t)number * pixels;
     found.count = count + 2 * number;
     found.n = 0;
-    const float enough = reach[number * RINGS + ring];
-    for (int place = next_candidate(&all); place >= 0; place = next_candidate(&all)) {
-        const float w = weight[place];
-        const uint pixel = order[place];
+    uint pixel;
+    float w;
+    while (next_candidate(&all, &pixel, &w)) {
         const PIXEL_T raw = frame[pixel];
-        if (isnan(w) || !usable(raw)) continue; /* padding, or no measurement */
-        const float s = COUNTS(raw, dark, place);
+        if (!usable(raw)) continue;
+        const float s = COUNTS(raw, dark, pixel);
         if (raw <= saturation) {
             if (!(s > enough * w)) continue;
             const float4 ring_here = background_at(table, position[pixel]);
+            if (clearly_below(s, ring_here, w, noise2, k, curve)) continue;
             if (!(s > significant_counts(ring_here, w, noise2, k, curve))) continue;
         }
         add_found(&found, pixel);

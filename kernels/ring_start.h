@@ -59,7 +59,7 @@ typedef struct {
 /* Where clipping begins. All but the counts are normalized and less c. */
 typedef struct {
     float c;                              /* what is taken off all counts; 0 where they are few, and exact as they are */
-    float near;                           /* the level, about which moments are taken */
+    float near;                           /* what moments are taken about: the level, or 0 where counts are so few */
     float core_low, core_high, core_count; /* what is between, or not above the count, is the core */
     Limits limits;
 } Start;
@@ -89,10 +89,11 @@ static inline Start robust_start(const Order order, const int known, const float
     const int clipped = cycles > 0 && isfinite(wide), few = most * mean_weight < 10.0f;
     Start start;
     start.c = fabs(level) * fmax(mean_weight, 1.0f) < 16.0f ? 0.0f : level;
-    start.near = level - start.c;
-    start.core_low = start.near - fmin(CORE_LOW, part) * spread;
-    start.core_high = start.near + fmin(CORE_HIGH, part) * spread;
-    start.limits.low = clipped ? start.near - wide * spread : -INFINITY;
+    const float middle = level - start.c;
+    start.near = level * mean_weight < 2.0f && start.c == 0.0f ? 0.0f : middle;
+    start.core_low = middle - fmin(CORE_LOW, part) * spread;
+    start.core_high = middle + fmin(CORE_HIGH, part) * spread;
+    start.limits.low = clipped ? middle - wide * spread : -INFINITY;
     start.limits.high = clipped ? fmax(level, most) - start.c + wide * spread : INFINITY;
     start.limits.floor_count = few ? reached_by_chance(most * heaviest, n) : -INFINITY;
     start.limits.zero_stays = level * mean_weight < 10.0f;

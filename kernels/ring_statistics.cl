@@ -17,7 +17,7 @@
  *           saturation           largest valid raw value
  *           clip                 threshold t in units of std; 0 = Chauvenet's sqrt(2 ln(n / sqrt(2 pi)))
  *           cycles               0 = no clipping at all
- * Out       tail_place [frames][room]  place in `order` of the pixels in the tails; those of work-item i of a ring are at
+ * Out       tail_pixel [frames][room]  numbers of the pixels in the tails; those of work-item i of a ring are at
  *                                room[r] + i, + LOCAL_SIZE, + 2 LOCAL_SIZE, ...
  *           tail_above, tail_weight  likewise: s - c w, and w
  *           tails  [frames][RINGS][LOCAL_SIZE]  how many; -1 = there was no room: all of the ring is tail
@@ -62,7 +62,8 @@ static inline floats above_at(const Pixels *in, const floats w, const float c, c
 {
     const ints place = LOAD_LANES(in->order, k);
     const wides raw = GATHER(in->frame, place);
-    floats a = counts_above(raw, c, w);
+    floats a = TO_FLOATS(raw);
+    if (c != 0.0f) a = counts_above(raw, c, w);
 #if HAS_DARK
     a -= LOAD_LANES(in->dark, k);
 #endif
@@ -114,7 +115,7 @@ void ring_statistics(__global const PIXEL_T *frame,
                      const PIXEL_T saturation,
                      const float clip,
                      const int cycles,
-                     __global uint *tail_place,
+                     __global uint *tail_pixel,
                      __global float *tail_above,
                      __global float *tail_weight,
                      __global int *tails,
@@ -131,7 +132,7 @@ void ring_statistics(__global const PIXEL_T *frame,
     const size_t shift = (size_t)number * room[RINGS];
     const Pixels in = {frame + (size_t)number * pixels, order, weight, dark, saturation};
     segment += group * BANDS * GROUP;
-    tail_place += shift, tail_above += shift, tail_weight += shift;
+    tail_pixel += shift, tail_above += shift, tail_weight += shift;
 
     /* 1. From a sample of each ring, where its core is. */
     Start start[GROUP];
@@ -212,7 +213,7 @@ void ring_statistics(__global const PIXEL_T *frame,
                     for (uint bits = lane_bits(out & MASK(w == w)); bits != 0; bits &= bits - 1, n++) { /* not padding */
                         const int lane = 31 - clz(bits & -bits);
                         if (n >= rounds) continue;
-                        tail_place[mine + n * LOCAL_SIZE] = k + lane;
+                        tail_pixel[mine + n * LOCAL_SIZE] = order[k + lane];
                         tail_above[mine + n * LOCAL_SIZE] = lane_a[lane];
                         tail_weight[mine + n * LOCAL_SIZE] = lane_w[lane];
                     }

@@ -45,6 +45,16 @@ static inline float significant_counts(const float4 ring, const float w, const f
     return expected + sqrt(counting * counting + k * k * other_variance(ring, w, noise2));
 }
 
+/* Whether counts are certainly not above the threshold: cheap, and needs neither logarithm nor root. After the points of the
+ * curve stands the square of its smallest (x - mu) / sqrt(mu). */
+static inline int clearly_below(const float s, const float4 ring, const float w, const float noise2, const float k,
+                                __global const float *curve)
+{
+    const float expected = ring.x * w, above = s - expected;
+    const float counting = curve[CURVE_POINTS] * ring.y * fmax(expected, 0.0f);
+    return !(above > 0.0f && above * above > 0.999f * (counting + k * k * other_variance(ring, w, noise2)));
+}
+
 /* Normalized counts below which no pixel of a ring is significant: the threshold of the heaviest pixel over the lowest
  * background and spread of the ring and its neighbours. Less what float32 may be wrong by. NaN in an unknown ring. */
 static inline float reach_of(__global const float4 *table, const int ring, const float heaviest, const float noise2,

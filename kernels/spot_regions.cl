@@ -61,7 +61,7 @@ __kernel void spot_regions(__global const PIXEL_T *frame,
                 good[i] |= 1u << j;
                 const float4 ring = background_at(table, position[pixel]);
                 const float s = COUNTS(raw, dark, pixel), w = weight[pixel];
-                if (!(s > ring.x * w)) continue;
+                if (clearly_below(s, ring, w, noise2, pick_k, pick_curve)) continue;
                 if (s > significant_counts(ring, w, noise2, pick_k, pick_curve)) picked[i] |= 1u << j;
                 if (s > significant_counts(ring, w, noise2, sure_k, sure_curve)) sure[i] |= 1u << j;
             }

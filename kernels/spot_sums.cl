@@ -151,7 +151,9 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
 #endif
                 const REAL above = counts / w - ring.x;
                 if (isnan(above)) continue; /* a ring without background */
-                if (in_core && counts > significant_counts(ring, weight[pixel], noise2, pick_k, pick_curve)) of[10] += 1;
+                if (in_core && !clearly_below(counts, ring, w, noise2, pick_k, pick_curve) &&
+                    counts > significant_counts(ring, weight[pixel], noise2, pick_k, pick_curve))
+                    of[10] += 1;
                 if (in_core || in_far) {
                     of[0] += above;
                     of[1] += ring.y * fmax(ring.x, 0.0f) / w + (REAL)ring.z * ring.z + noise2 / (w * w);

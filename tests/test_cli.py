@@ -569,8 +569,24 @@ def test_bench_prints_a_table_and_json(made):
     text = run(0, "bench", made / "frames.h5", "--rounds", "1").stdout
     for name in ("copy", "background hybrid", "sparsify poisson", "peaks azimuthal", "densify noise"):
         assert name in text
-    found = json.loads(run(0, "bench", made / "frames.h5", "--rounds", "1", "--json", "-q").stdout)
+    short = ("--rounds", "1", "--json", "-q", "--dtype", "int32", "--kernels", "--only", "background hybrid")
+    found = json.loads(run(0, "bench", made / "frames.h5", *short).stdout)
+    assert [row["name"] for row in found["times"]] == ["copy", "background hybrid"]
     assert found["times"][0]["copies"] == 1
+    assert found["dtype"] == "int32"
+    assert {row["kernel"] for row in found["kernels"]} >= {"ring_statistics", "all"}
+    assert {"crystint", "numpy", "pyopencl"} <= set(found["versions"])
+
+
+def test_bench_scales_and_refuses_what_has_no_meaning(made, tmp_path):
+    frames = made / "frames.h5"
+    short = ("bench", frames, "--rounds", "1", "-q", "--only", "pick hybrid")
+    found = json.loads(run(0, *short, "--scale", "rings", "--json").stdout)
+    assert [point["at"] for point in found["scale"]["points"]] == [100, 200, 500, 1000, 2000, 4000]
+    assert "Mpx/s" in run(0, *short, "--scale", "rings").stdout
+    assert "leave FILE out" in refused(2, tmp_path, *short, "--scale", "pixels")
+    assert "--peer has no meaning" in refused(2, tmp_path, *short, "--scale", "rings", "--peer", "fabio")
+    assert "dtype is 'int64'" in refused(2, tmp_path, *short, "--dtype", "int64")
 
 
 def test_demo_makes_everything_and_can_be_run_again(tmp_path):

@@ -1,4 +1,4 @@
-"""compare, bench, demo: how well, how fast, and what it looks like."""
+"""compare, demo: how well, and what it looks like."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crystint.commands.program import Command
 from crystint.commands.progress import progress
 from crystint.commands.text import PICTURES, command_line, size
 
-__all__ = ["bench", "compare", "demo"]
+__all__ = ["compare", "demo"]
 
 
 @click.command(
@@ -67,10 +67,6 @@ def compare(
         click.echo(f"wrote {path} ({size(path.stat().st_size)})", err=as_json)
 
 
-def _warn(text: str) -> None:
-    click.echo(f"crystint: warning: {text}", err=True)
-
-
 def _each(watch: Any, total: int) -> Any:
     """A function to be called after every frame, that moves the progress on."""
     steps: Iterator[int] = iter(watch(range(total), total, "compare"))
@@ -111,51 +107,3 @@ def demo(output: Path, frames: int, device: str | None, overwrite: bool, quiet: 
         command=command_line(),
     )
     click.echo(report(done))
-
-
-@click.command(cls=Command, example="crystint bench\ncrystint bench thau_3_2_0003.cbf --peer pyfai --json")
-@click.argument("files", nargs=-1, metavar="[FILE]...")
-@click.option("--frame", "number", type=click.IntRange(0), default=0, help="frame of FILE to use (default: 0)")
-@click.option("--peer", type=click.Choice(["pyfai"]), help="time another program on the same frame, too")
-@click.option("--rounds", type=click.IntRange(1, 1000), default=7, help="how often each is timed (default: 7)")
-@click.option("--json", "as_json", is_flag=True, help="print JSON")
-@options.frame_options
-@options.device
-@options.quiet
-def bench(
-    files: tuple[str, ...],
-    number: int,
-    peer: str | None,
-    rounds: int,
-    as_json: bool,
-    quiet: bool,
-    **given: Any,
-) -> None:
-    """Time background, sparsify, peaks and densify on a frame, in units of copying that frame.
-
-    Without FILE on a simulated one of 4.5 Mpx, uint16. Times are medians; CPU is the time of all threads.
-    Rings are 1000 and cycles 5, whatever the settings.
-    """
-    from crystint import bench as work
-    from crystint.engine import Engine
-    from crystint.inputs import geometry_of, mask_of
-    from crystint.io.frames import open_frames
-    from crystint.pipeline import silent
-    from crystint.simulate import simulate
-
-    settings = options.settings_of(given)
-    engine = Engine(given["device"])
-    if files:
-        with open_frames(*files, dataset=settings.dataset) as frames:
-            geometry, mask, frame = geometry_of(frames, settings), mask_of(frames, settings), frames[number]
-    else:
-        data = simulate((2162, 2068), dtype="uint16", background=10.0, falloff=2.0, peaks=500, modules=(512, 1028))
-        geometry, mask, frame = data.geometry, data.mask, data[0]
-    watch: Any = silent if quiet else progress
-    rows = work.measure(frame, geometry, mask, engine, rounds=rounds, peer=peer, progress=watch, warn=_warn)
-    if not as_json:
-        click.echo(work.table(rows, frame, f"{engine.device.name} ({engine.device.platform})"))
-        return
-    about = {"device": engine.device.name, "platform": engine.device.platform, "driver": engine.device.driver}
-    size_of = {"shape": list(frame.shape), "dtype": str(frame.dtype)}
-    click.echo(json.dumps({**about, **size_of, "times": [row.to_dict() for row in rows]}, indent=2))

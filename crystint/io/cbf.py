@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fabio.compression import decByteOffset
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
@@ -159,6 +158,8 @@ class CbfReader:
     def _decode(self, packed: bytes, header: CbfHeader) -> NDArray[Any]:
         pixels = header.shape[0] * header.shape[1]
         if header.compression.lower() == "x-cbf_byte_offset":
+            from fabio.compression import decByteOffset
+
             made = decByteOffset(packed, size=pixels, dtype=str(header.dtype))  # lets other threads run
             values = np.asarray(made).astype(header.dtype, copy=False)
         elif header.compression.lower() in ("", "x-cbf_none"):

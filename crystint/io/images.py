@@ -11,7 +11,6 @@ from pathlib import Path
 from threading import Lock, get_ident
 from typing import Any
 
-import fabio
 import numpy as np
 from numpy.typing import NDArray
 
@@ -121,6 +120,8 @@ class ImageReader:
         if file_kind(path) == "tiff" and (samples := _samples(path)) not in (None, 1):
             raise FileError(f"{path} has {samples} samples per pixel, expected a grey image (slow, fast)")
         with self._guarded():
+            import fabio
+
             self._image = fabio.open(str(path))
             first = np.asarray(self._image.data)
             self.count = int(self._image.nframes)

@@ -7,19 +7,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystint.errors import GeometryError
-from crystint.model.panels import Panel, check_geometry, panel_corners, rotation_matrix
+from crystint.model.panels import Panel, check_geometry, rotation_matrix
+from crystint.model.pixel_maps import Array, Formula, Place, fill, two_theta
 from crystint.units import d_of, q_of
 
 __all__ = ["Geometry", "Panel"]
 
 _FLAT_LIMIT = math.radians(80.0)
 """Largest two-theta for which rings are made equally wide on a plane; beyond it, equally wide in angle."""
+
+_Range: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,12 @@ class Geometry:
                 inside = panel.holds(*wide)
                 place[:, inside] = panel.lab(wide[0][inside], wide[1][inside])
             return place[0], place[1], place[2]
+        return self._on_plane(slow, fast)
+
+    def _on_plane(
+        self, slow: NDArray[np.float64], fast: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """As `_lab`, of a detector without panels."""
         y, x, z = rotation_matrix(self.rotation)
         p1 = (slow - self.beam_center[0]) * self.pixel_size[0]
         p2 = (fast - self.beam_center[1]) * self.pixel_size[1]
@@ -185,15 +194,24 @@ class Geometry:
             z[0] * p1 + (z[1] * p2 + z[2] * self.distance),
         )
 
+    def _map(self, formula: Formula) -> Array:
+        """A formula of x, y, z over all pixel centres; float64 [slow, fast], NaN in no panel."""
+        if self.panels is None:
+            found = np.empty(self.shape)
+            fill(found, formula, self._on_plane)
+            return found
+        found = np.full(self.shape, np.nan)
+        for panel in self.panels:
+            fill(found, formula, panel.lab, panel.slices)
+        return found
+
     def radius(self) -> NDArray[np.float64]:
         """Distance of the pixel centres from the beam axis, m (pyFAI's ``r_m``); float64 [slow, fast]."""
-        x, y, _ = self.positions()
-        return np.hypot(x, y)
+        return self._map(lambda x, y, _z: np.sqrt(x * x + y * y))
 
     def two_theta(self) -> NDArray[np.float64]:
         """Scattering angle of the pixel centres, rad; float64 [slow, fast]."""
-        x, y, z = self.positions()
-        return np.arctan2(np.hypot(x, y), z)
+        return self._map(two_theta)
 
     def q(self) -> NDArray[np.float64]:
         """Momentum transfer 4 pi sin(theta) / lambda, 1/angstrom; float64 [slow, fast].
@@ -227,17 +245,24 @@ class Geometry:
         over the squared distance, relative to a pixel of `pixel_size` at `distance`.
         """
         if self.panels is None:
-            x, y, z = self.positions()
-            return np.asarray((self.distance / np.sqrt(x * x + y * y + z * z)) ** 3)
+            cube = self.distance**3
+
+            def on_plane(x: Array, y: Array, z: Array) -> Array:
+                squared = x * x + y * y + z * z
+                return np.asarray(cube / (squared * np.sqrt(squared)))
+
+            return self._map(on_plane)
         found = np.full(self.shape, np.nan)
         scale = self.distance**2 / (self.pixel_size[0] * self.pixel_size[1])
-        x, y, z = self.positions()
         for panel in self.panels:
-            at = panel.slices
-            area = np.cross(panel.slow_vector, panel.fast_vector)
-            px, py, pz = x[at], y[at], z[at]
-            facing = np.abs(area[0] * px + area[1] * py + area[2] * pz)
-            found[at] = scale * facing / (px * px + py * py + pz * pz) ** 1.5
+            area = scale * np.cross(panel.slow_vector, panel.fast_vector)
+
+            def on_panel(x: Array, y: Array, z: Array, area: Array = area) -> Array:
+                squared = x * x + y * y + z * z
+                facing = np.abs(area[0] * x + area[1] * y + area[2] * z)
+                return np.asarray(facing / (squared * np.sqrt(squared)))
+
+            fill(found, on_panel, panel.lab, panel.slices)
         return found
 
     def polarization_factor(self) -> NDArray[np.float64]:
@@ -248,9 +273,13 @@ class Geometry:
         """
         if self.polarization is None:
             return np.ones(self.shape)
-        x, y, z = self.positions()
-        x, y, z = x * x, y * y, z * z
-        return np.asarray(0.5 * (1.0 + (z - self.polarization * (x - y)) / (x + y + z)))
+        fraction = self.polarization
+
+        def left(x: Array, y: Array, z: Array) -> Array:
+            x, y, z = x * x, y * y, z * z
+            return np.asarray(0.5 * (1.0 + (z - fraction * (x - y)) / (x + y + z)))
+
+        return self._map(left)
 
     def ring_radius(self) -> NDArray[np.float64]:
         """The coordinate in which rings are equally wide, m; float64 [slow, fast].
@@ -258,8 +287,10 @@ class Geometry:
         `distance_along_beam` * tan(2theta) when every 2theta is under 80 degrees (without tilt,
         `radius()`), and `distance_along_beam` * 2theta otherwise.
         """
-        angle = self.two_theta()
-        return self.distance_along_beam * (np.tan(angle) if self._rings_on_plane else angle)
+        scale = self.distance_along_beam
+        if self._rings_on_plane:
+            return self._map(lambda x, y, z: np.asarray(scale * (np.sqrt(x * x + y * y) / z)))
+        return self._map(lambda x, y, z: np.asarray(scale * two_theta(x, y, z)))
 
     def ring_two_theta(self, radius: ArrayLike) -> NDArray[np.float64]:
         """Scattering angle, rad, where `ring_radius` is `radius` m; the shape of `radius`."""
@@ -270,11 +301,14 @@ class Geometry:
     def _rings_on_plane(self) -> bool:
         """Whether every 2theta is under the limit. A cone cuts a plane in a convex figure, so corners
         decide."""
+        whole: list[tuple[Place, _Range, _Range]] = [(self._on_plane, (0, self.shape[0]), (0, self.shape[1]))]
+        pieces = whole if self.panels is None else [(panel.lab, panel.slow, panel.fast) for panel in self.panels]
         angles = []
-        for slow, fast in panel_corners(self.shape, self.panels):
-            x, y, z = self._lab(np.asarray(slow), np.asarray(fast))
-            angles.append(np.arctan2(np.hypot(x, y), z))
-        return bool(np.nanmax(angles) < _FLAT_LIMIT)
+        for place, rows, columns in pieces:
+            slow = np.array([[rows[0] + 0.5], [rows[1] - 0.5]])
+            fast = np.array([[columns[0] + 0.5, columns[1] - 0.5]])
+            angles.append(float(np.max(two_theta(*place(slow, fast)))))
+        return max(angles) < _FLAT_LIMIT
 
     def two_theta_at(self, slow: ArrayLike, fast: ArrayLike) -> NDArray[np.float64]:
         """Scattering angle, rad, at positions in px from the outer corner; NaN in no panel."""

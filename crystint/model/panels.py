@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import GeometryError
 
-__all__ = ["Panel", "check_geometry", "panel_corners", "rotation_matrix"]
+__all__ = ["Panel", "check_geometry", "rotation_matrix"]
 
 _Vector = tuple[float, float, float]
 
@@ -87,15 +87,6 @@ def rotation_matrix(rotation: _Vector) -> NDArray[np.float64]:
     about2 = np.array([[c2, 0, -s2], [0, 1, 0], [s2, 0, c2]])
     about3 = np.array([[c3, -s3, 0], [s3, c3, 0], [0, 0, 1]])
     return np.asarray(about3 @ about2 @ about1)
-
-
-def panel_corners(shape: tuple[int, int], panels: tuple[Panel, ...] | None) -> Iterator[tuple[float, float]]:
-    """(slow, fast) px of the centres of the corner pixels of the frame, or of every panel."""
-    ranges = [((0, shape[0]), (0, shape[1]))] if panels is None else [(panel.slow, panel.fast) for panel in panels]
-    for slow, fast in ranges:
-        for at_slow in (slow[0] + 0.5, slow[1] - 0.5):
-            for at_fast in (fast[0] + 0.5, fast[1] - 0.5):
-                yield at_slow, at_fast
 
 
 def _numbers(name: str, given: Any, count: int) -> tuple[float, ...]:

@@ -56,7 +56,7 @@ def start_statistics(work: Work, frame: Any, dtype: np.dtype[Any], clip: Clippin
         largest_valid(dtype, clip.saturation),
         np.float32(clip.snr_clip or 0.0),
         np.int32(clip.cycles),
-        work.tail_place,
+        work.tail_pixel,
         work.tail_above,
         work.tail_weight,
         work.tails,

@@ -10,7 +10,7 @@ from crystint.engine import Engine
 from crystint.model.rings import RingMap
 from crystint.ops.layout import ring_layout
 from crystint.ops.pixels import pixel_defines
-from crystint.ops.threshold import CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS, excess_curve
+from crystint.ops.threshold import CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS, excess_curve, smallest_excess
 
 __all__ = ["Fixed", "curve_defines"]
 
@@ -56,9 +56,10 @@ class Fixed:
         self._curves: dict[float, Any] = {}
 
     def curve(self, k: float) -> Any:
-        """The significance curve of `k` sigma."""
+        """The significance curve of `k` sigma as kernels/significance.h has it."""
         if k not in self._curves:
-            self._curves[k] = self.engine.send(excess_curve(k).astype(np.float32))
+            points = np.append(excess_curve(k), smallest_excess(k) ** 2)
+            self._curves[k] = self.engine.send(points.astype(np.float32))
         return self._curves[k]
 
     @property

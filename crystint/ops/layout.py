@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ SAMPLE = 128
 """pixels of a ring from which clipping begins, as in kernels/ring_start.h"""
 _SHARE_OF_TAILS = 4
 """a quarter of a ring at most is in its tails, or all of it counts as tail"""
+_NONE = 65535
+"""the ring of masked pixels"""
 _LINE = 16
 """pixels of a cache line, of those with four bytes"""
 
@@ -75,33 +78,36 @@ def ring_map(
     bits = combine_masks(mask, shape=shape)
     weight = geometry.solid_angle() if solid_angle else np.ones(shape)
     if geometry.polarization is not None:
-        weight = weight * geometry.polarization_factor()
+        weight *= geometry.polarization_factor()
     for what, array in (("flat", flat), ("normalization", normalization)):
         image = _image(what, array, shape)
         if image is not None:
-            weight = weight * image
-    radius = geometry.ring_radius()
-    on_panel = np.isfinite(radius)
+            weight *= image
+    place = geometry.ring_radius()
+    lowest, highest = float(np.nanmin(place)), float(np.nanmax(place))
     with np.errstate(invalid="ignore"):
-        good = (bits == 0) & on_panel & np.isfinite(weight) & (weight > 0)
+        good = (weight > 0) & (weight < np.inf)  # NaN is neither
+    good &= np.isfinite(place)
+    good &= bits == 0
     dark_image = _image("dark", dark, shape)
     if dark_image is not None:
         good &= np.isfinite(dark_image)
     if not good.any():
         raise GeometryError("no usable pixel is left: the mask, or the normalization, excludes all of the frame")
-    lowest, highest = float(radius[on_panel].min()), float(radius[on_panel].max())
     width = (highest - lowest) / rings or max(highest, 1.0)
-    position = np.where(good, (radius - lowest) / width - 0.5, np.nan)
+    for step, by in ((np.subtract, lowest), (np.divide, width), (np.subtract, 0.5)):
+        step(place, by, out=place)  # in place: fresh memory costs more than arithmetic
+    position, used = place.astype(np.float32), weight.astype(np.float32)
+    position[~good], used[~good] = np.nan, 1.0
     centre = np.asarray(lowest + (np.arange(rings) + 0.5) * width, dtype=np.float64)
     wavelength = geometry.wavelength
     q = np.full(rings, np.nan)
     if wavelength is not None:
         q = q_of(geometry.ring_two_theta(centre), wavelength)
-    bits = bits.copy()
     bits[(bits == 0) & ~good] |= np.uint32(2)  # NXmx bit 1: dead
     return RingMap(
-        position.astype(np.float32),
-        np.where(good, weight, 1.0).astype(np.float32),
+        position,
+        used,
         bits,
         centre,
         np.asarray(q, dtype=np.float64),
@@ -138,48 +144,77 @@ def ring_layout(rings: RingMap, lanes: int, local_size: int, group: int, rows: i
 
     Each such segment is padded to a multiple of `lanes` with a pixel of normalization NaN.
     """
-    n = rings.rings
+    n, width = rings.rings, rings.shape[1]
     group = max(1, min(group, n))
     bands, groups = -(-rings.shape[0] // rows), -(-n // group)
-    place = rings.position.ravel()
-    pixels = np.flatnonzero(np.isfinite(place)).astype(np.int32)
-    ring = np.clip(np.floor(place[pixels] + np.float32(0.5)), 0, n - 1).astype(np.uint16)
-    band = (pixels // (rings.shape[1] * rows)).astype(np.uint32)
-    block = (ring // np.uint16(group)).astype(np.uint32) * np.uint32(bands) + band
-    within = ring % np.uint16(group)
-    block = block.astype(np.uint16) if groups * bands < 2**16 else block
-    by = np.argsort(within, kind="stable")  # least significant key first: each sort is a quick one
-    by = by[np.argsort(block[by], kind="stable")]
-    pixels, ring = pixels[by], ring[by]
-    part = block[by].astype(np.int64) * group + within[by]
-    count = np.bincount(part, minlength=groups * bands * group)
-    padded = -(-count // lanes) * lanes
-    segment = _starts(padded)
-    at = np.arange(len(pixels)) + (segment[:-1] - _starts(count)[:-1])[part]
-    order = np.full(segment[-1], pixels[0], np.int32)
-    order[at] = pixels
-    weight = np.full(len(order), np.nan, np.float32)
-    weight[at] = rings.weight.ravel()[pixels]
-    dark = np.zeros(1, np.float32)
-    if rings.dark is not None:
-        dark = np.zeros(len(order), np.float32)
-        dark[at] = rings.dark.ravel()[pixels]
+    shape, cells = (bands, groups, group), groups * group
+    place, weights = rings.position.ravel(), rings.weight.ravel()
+    count = np.zeros((bands, cells), np.int64)
 
-    length = np.bincount(ring, minlength=n)
-    first = _starts(length)
-    by_ring = np.argsort(ring, kind="stable")
+    def sort(band: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The pixels of a band by ring and number, and (group, band, cache line) of those that it touches."""
+        begin = band * rows * width
+        here = place[begin : begin + rows * width]
+        with np.errstate(invalid="ignore"):
+            ring = np.clip((here + np.float32(0.5)).astype(np.int32), 0, n - 1).astype(np.uint16)
+        ring[np.isnan(here)] = _NONE
+        used = np.bincount(ring, minlength=_NONE)[:_NONE]
+        count[band, : len(used)] = used[:cells]
+        by = np.argsort(ring, kind="stable")[: used.sum()].astype(np.int32) + np.int32(begin)
+        good = np.flatnonzero(ring != _NONE)
+        line = ((ring[good] // np.uint16(group)).astype(np.int64) * bands + band) << 32 | (good + begin) // _LINE
+        return by, line[np.diff(line, prepend=-1) != 0]
+
+    with ThreadPoolExecutor() as pool:  # each band stays in cache, and NumPy lets go of the interpreter
+        by_ring, lines = zip(*pool.map(sort, range(bands)))
+        padded = -(-count // lanes) * lanes
+        segment = _starts(padded.reshape(shape).transpose(1, 0, 2).ravel())
+        begins = segment[:-1].reshape(groups, bands, group).transpose(1, 0, 2).reshape(bands, cells)
+        order, weight = np.full(segment[-1], -1, np.int32), np.full(segment[-1], np.nan, np.float32)
+        dark = np.zeros(1 if rings.dark is None else len(order), np.float32)
+
+        def put(band: int) -> NDArray[np.float64]:
+            """Put the pixels of a band where they belong.
+
+            Returns sum, maximum and minimum of the normalization, float64 [3, cells].
+            """
+            by, first = by_ring[band], _starts(count[band])[:-1]
+            at = np.arange(len(by)) + np.repeat(begins[band] - first, count[band])
+            order[at] = by
+            weight[at] = mine = weights[by]
+            if rings.dark is not None:
+                dark[at] = rings.dark.ravel()[by]
+            about = np.tile([[0.0], [-np.inf], [np.inf]], cells)
+            some = np.flatnonzero(count[band])
+            if len(some):
+                about[0, some] = np.add.reduceat(mine, first[some], dtype=np.float64)
+                about[1, some] = np.maximum.reduceat(mine, first[some])
+                about[2, some] = np.minimum.reduceat(mine, first[some])
+            return about
+
+        total, heaviest, lightest = np.stack(list(pool.map(put, range(bands)))).transpose(1, 0, 2)[:, :, :n]
+
+    filler = order[np.argmax(order >= 0)]
+    order[order < 0] = filler
+    length = count[:, :n].sum(axis=0)
+    about = np.ones((n, 4), np.float32)
+    some = length > 0
+    about[some, 0] = total.sum(axis=0)[some] / length[some]
+    about[some, 1], about[some, 2] = heaviest.max(axis=0)[some], lightest.min(axis=0)[some]
+    about[:, 3] = length
     rounds = -(-length // (lanes * local_size))
     room = np.minimum(rounds, rounds // _SHARE_OF_TAILS + 8) * lanes * local_size
     run = segment[::group]
-    whose = np.repeat(np.arange(len(run) - 1), np.diff(run))
-    line = np.unique(whose.astype(np.int64) << 32 | order // _LINE)
+    padding = np.flatnonzero((padded > count).reshape(shape).any(axis=2).T.ravel())
+    line = np.sort(np.concatenate([*lines, padding << 32 | filler // _LINE]))
+    line = line[np.diff(line, prepend=-1) != 0]
     return RingLayout(
         order,
         segment.astype(np.int32),
         weight,
         dark,
-        _samples(at[by_ring], first),
-        _about(rings.weight.ravel()[pixels[by_ring]], first),
+        _samples(count[:, :n], begins[:, :n]),
+        about,
         _starts(room).astype(np.int32),
         np.searchsorted(line >> 32, np.arange(len(run))).astype(np.int32),
         ((line & 0xFFFFFFFF) * _LINE).astype(np.int32),
@@ -193,20 +228,19 @@ def _starts(counts: NDArray[Any]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
-def _samples(at: NDArray[np.int64], first: NDArray[np.int64]) -> NDArray[np.int32]:
-    """int32 [rings, SAMPLE]: places of pixels spread evenly over each ring; of small rings all, and then -1."""
-    length, i = np.diff(first)[:, None], np.arange(SAMPLE)
+def _samples(count: NDArray[np.int64], begins: NDArray[np.int64]) -> NDArray[np.int32]:
+    """int32 [rings, SAMPLE]: places of pixels spread evenly over each ring; of small rings all, and then -1.
+
+    Parameters
+    ----------
+    count, begins : int64 [bands, rings]
+        Pixels of a ring in each band, and the place of the first.
+    """
+    length, i = count.sum(axis=0)[:, None], np.arange(SAMPLE)
     chosen = np.where(length > SAMPLE, i * length // SAMPLE, i)
-    found = at[np.minimum(first[:-1, None] + chosen, len(at) - 1)]
+    per_cell = count.T.ravel()  # ring after ring, band after band
+    ends = np.cumsum(per_cell)
+    number = np.minimum(_starts(length[:, 0])[:-1, None] + chosen, ends[-1] - 1)
+    cell = np.searchsorted(ends, number, side="right")
+    found = begins.T.ravel()[cell] + number - (ends - per_cell)[cell]
     return np.where(chosen < length, found, -1).astype(np.int32)
-
-
-def _about(weight: NDArray[np.float32], first: NDArray[np.int64]) -> NDArray[np.float32]:
-    """float32 [rings, 4]: mean, largest and smallest normalization, and number of pixels, of each ring."""
-    about = np.ones((len(first) - 1, 4), np.float32)
-    length = np.diff(first)
-    some, begins = length > 0, first[:-1][length > 0]
-    about[some, 0] = np.add.reduceat(weight, begins, dtype=np.float64) / length[some]
-    about[some, 1], about[some, 2] = np.maximum.reduceat(weight, begins), np.minimum.reduceat(weight, begins)
-    about[:, 3] = length
-    return about

@@ -1,13 +1,17 @@
 """The lowest background that a new separation may find in a densified frame."""
+
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 from crystint.model.rings import Background
+
 SIGMAS = 6.0
+
 
 def lowest_table(background: Background, table: NDArray[np.float32], k: float) -> NDArray[np.float32]:
     from math import erfc, exp, pi, sqrt
+
     mean, phi, other, flag = table.astype(np.float64).T
     n = np.maximum(background.count, 1.0)
     tail = 0.5 * erfc(k / sqrt(2.0))
@@ -17,7 +21,9 @@ def lowest_table(background: Background, table: NDArray[np.float32], k: float) -
     whole = positive * np.where(phi > 0, phi, 0.0) + other * other  # variance at w = 1
     error = SIGMAS * np.sqrt(whole / n)
     low = mean - error
-    low = np.where((other == 0) & (mean > 0), mean * np.square(np.maximum(0.0, 1.0 - 0.5 * error / np.maximum(mean, 1e-30))), low)
+    low = np.where(
+        (other == 0) & (mean > 0), mean * np.square(np.maximum(0.0, 1.0 - 0.5 * error / np.maximum(mean, 1e-30))), low
+    )
     low -= np.sqrt(whole) * lost + tail
     low = np.where(mean >= 0, np.where(other == 0, np.maximum(low, 0.0), low), low)
     keep = np.maximum(1.0 - SIGMAS * np.sqrt((3.0 + 1.0 / np.maximum(whole, 1e-3)) / n) - narrower, 0.0)

@@ -22,6 +22,7 @@ __all__ = [
     "counts_at",
     "excess_curve",
     "ring_table",
+    "smallest_excess",
     "thresholds",
 ]
 
@@ -33,11 +34,10 @@ CURVE_POINTS = 44 * CURVE_PER_OCTAVE + 1
 
 def _significant_counts(mu: NDArray[np.float64], k: float) -> NDArray[np.float64]:
     """x with P(N >= x | mu) = Q(k), by bisection."""
-    from scipy.special import gammainc
-    from scipy.stats import norm
+    from scipy.special import gammainc, ndtr
 
     low, high = np.zeros_like(mu), mu + (k + 4.0) * np.sqrt(mu) + k * k + 12.0
-    tail = norm.sf(k)
+    tail = ndtr(-k)
     for _ in range(80):
         x = 0.5 * (low + high)
         if k < 30.0:
@@ -67,6 +67,12 @@ def excess_curve(k: float) -> NDArray[np.float64]:
     curve = (_significant_counts(mu, k) - mu) / (1.0 + np.sqrt(mu))
     curve.setflags(write=False)
     return curve
+
+
+def smallest_excess(k: float) -> float:
+    """Smallest (x - mu) / sqrt(mu) of any mu: a pixel less than this above its background is never significant."""
+    mu = np.exp2(CURVE_FIRST + np.arange(CURVE_POINTS) / CURVE_PER_OCTAVE)
+    return float(max(0.0, 0.999 * np.min(excess_curve(k) * (1.0 + np.sqrt(mu)) / np.sqrt(mu))))
 
 
 def ring_table(background: Background) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ class Work:
         self.engine = fixed.engine.sibling()
         empty, rings = self.engine.empty, frames * fixed.rings.rings
         room = frames * fixed.room
-        self.tail_place, self.tail_above = empty(room, np.uint32), empty(room, np.float32)
+        self.tail_pixel, self.tail_above = empty(room, np.uint32), empty(room, np.float32)
         self.tail_weight = empty(room, np.float32)
         self.tails = empty(rings * fixed.local_size, np.int32)
         self.cover, self.lost = empty(rings, np.float32), empty(rings, np.uint32)

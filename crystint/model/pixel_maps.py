@@ -1,0 +1,44 @@
+"""A formula of the place of a pixel, evaluated for all pixels of a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Array", "Formula", "Place", "fill", "two_theta"]
+
+Array: TypeAlias = NDArray[np.float64]
+Formula: TypeAlias = Callable[[Array, Array, Array], Any]
+"""x, y, z in m -> a value; elementwise"""
+Place: TypeAlias = Callable[[Array, Array], tuple[Array, Array, Array] | Array]
+"""slow [m, 1], fast [1, n] in px -> x, y, z in m, each [m, n]"""
+
+_PIECE = 1 << 16
+"""pixels that are worked on at a time"""
+
+
+def fill(
+    out: Array,
+    formula: Formula,
+    place: Place,
+    at: tuple[slice, slice] | None = None,
+) -> None:
+    """Set a map, float64 [slow, fast], or the part `at` of it, to a formula.
+
+    It goes piece by piece, so that what is in between stays in the processor's cache.
+    """
+    rows, columns = at or (slice(0, out.shape[0]), slice(0, out.shape[1]))
+    fast = np.arange(columns.start, columns.stop, dtype=np.float64)[None, :] + 0.5
+    step = max(1, _PIECE // fast.size)
+    for start in range(rows.start, rows.stop, step):
+        stop = min(start + step, rows.stop)
+        slow = np.arange(start, stop, dtype=np.float64)[:, None] + 0.5
+        out[start:stop, columns] = formula(*place(slow, fast))
+
+
+def two_theta(x: Array, y: Array, z: Array) -> Array:
+    """Scattering angle, rad."""
+    return np.asarray(np.arctan2(np.sqrt(x * x + y * y), z))
