@@ -253,7 +253,7 @@ def _fingerprint(run: Run, step: Step, device: str) -> dict[str, Any]:
         **use.plain(),
         "snr": step.snr,
         "peaks": step.peaks,
-        **{os.path.realpath(file): _state(file) for file in (*run.frames.files, *images) if file is not None},
+        **{os.path.realpath(file): _state(file) for file in (*run.frames.all_files(), *images) if file is not None},
     }
 
 

@@ -403,6 +403,25 @@ def test_a_resumed_run_must_be_the_same(data, tmp_path):
     assert records_in(tmp_path / "o.h5") >= 1
 
 
+def test_a_resumed_run_must_find_the_files_behind_a_master_as_they_were(data, tmp_path):
+    for number in (1, 2):
+        write(data, tmp_path / f"data_{number}.h5", data)
+    master = write(data, tmp_path / "master.h5", [])
+    with h5py.File(master, "r+") as file:
+        del file["entry/data/data"]
+        file["entry/data/data_000001"] = h5py.ExternalLink("data_1.h5", "entry/data/data")
+        layout = h5py.VirtualLayout((7, *data.shape), np.uint16)
+        layout[:] = h5py.VirtualSource("data_2.h5", "entry/data/data", (7, *data.shape))
+        file.create_virtual_dataset("entry/data/data_000002", layout)
+    with open_frames(master) as frames:
+        found = {os.path.realpath(name) for name in frames.all_files()}
+    assert found == {os.path.realpath(tmp_path / name) for name in ("master.h5", "data_1.h5", "data_2.h5")}
+    run("sparsify", master, tmp_path / "o.h5", stopping=Stopping(2))
+    os.utime(tmp_path / "data_2.h5", (1e9, 1e9))
+    with pytest.raises(FileError, match=r"data_2\.h5 was .*, is .* of 2001"):
+        run("sparsify", master, tmp_path / "o.h5", resume=True)
+
+
 def test_a_run_that_stops_before_its_first_frame_leaves_nothing(good, tmp_path):
     for what in ("sparsify", "peaks"):
         with pytest.raises(KeyboardInterrupt):
