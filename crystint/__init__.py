@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from crystint.errors import (
+    ClusterError,
     CrystintError,
     DeviceError,
     DTypeError,
@@ -41,6 +42,7 @@ __version__ = "0.1.0"
 __all__ = [
     "PEAK_DTYPE",
     "Background",
+    "ClusterError",
     "CrystintError",
     "DTypeError",
     "Device",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import CrystintError, FileError, GeometryError
+from crystint.io.dense_file import missing_in
 from crystint.io.frames import Frames, open_frames
 from crystint.io.peak_files import read_peaks
 from crystint.io.sparse_file import open_sparse
@@ -57,7 +59,7 @@ def describe(path: str | PathLike[str], dataset: str | None = None) -> dict[str,
                 continue
             return {"kind": "sparse file" if look is _sparse else "peak list", **size, **found}
     with open_frames(path, dataset=dataset) as frames:
-        return {"kind": "frames", **size, **_frames(frames)}
+        return {"kind": "frames", **size, **_missing(missing_in(place)), **_frames(frames)}
 
 
 def _frames(frames: Frames) -> dict[str, Any]:
@@ -150,14 +152,23 @@ def _sparse(path: Path) -> dict[str, Any]:
         if file.geometry is not None:
             found |= _geometry(file.geometry)
         found["mask"] = _mask(file.rings.mask)
-        if len(file):
-            first = file[0]
-            found["frame 0"] = {
+        there = next((number for number in range(len(file)) if number not in file.missing), None)
+        found |= _missing(file.missing)
+        if there is not None:
+            first = file[there]
+            found[f"frame {there}"] = {
                 "pixels kept": len(first.index),
                 "error model": first.error_model,
                 "snr": first.snr,
             }
         return found
+
+
+def _missing(numbers: Sequence[int]) -> dict[str, Any]:
+    """Frames that could not be read when the file was made; nothing when there are none."""
+    if not len(numbers):
+        return {}
+    return {"missing": f"{len(numbers)} frame{'s' * (len(numbers) > 1)}: {', '.join(map(str, numbers[:10]))}{', ...' * (len(numbers) > 10)}"}
 
 
 def _peaks(path: Path) -> dict[str, Any]:

@@ -6,7 +6,8 @@ CrystintError
  |- SettingError    (also ValueError)  a parameter has an impossible value
  |- GeometryError   (also ValueError)  a geometry is missing, incomplete or impossible
  |- FileError       (also OSError)     a file is missing, damaged, of an unknown kind, or cannot be written
- '- DeviceError     (also RuntimeError) no usable OpenCL device, too little memory, or a kernel did not build
+ |- DeviceError     (also RuntimeError) no usable OpenCL device, too little memory, or a kernel did not build
+ '- ClusterError    (also RuntimeError) a dask cluster is not there, or does not do its part
 
 Messages say which thing, what it is, what was expected and, where it can be seen, the likely cause.
 """
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "ClusterError",
     "CrystintError",
     "DTypeError",
     "DeviceError",
@@ -56,6 +58,10 @@ class FileError(CrystintError, OSError):
 
 class DeviceError(CrystintError, RuntimeError):
     """No usable OpenCL device, too little device memory, or a kernel that does not build."""
+
+
+class ClusterError(CrystintError, RuntimeError):
+    """No dask cluster, workers without crystint or with another version of it, or workers that die."""
 
 
 def check(what: str, array: np.ndarray[Any, Any], shape: tuple[int, ...], dtypes: Iterable[np.dtype[Any]]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -16,54 +16,115 @@ from numpy.typing import NDArray
 
 from crystint.config import Settings
 from crystint.engine import Engine
-from crystint.errors import CrystintError, FileError, GeometryError, ShapeError
+from crystint.errors import FileError, GeometryError, ShapeError
 from crystint.io.frames import Frames, open_frames
 from crystint.io.masks import read_mask
 from crystint.io.provenance import provenance
 from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks, unusable
 from crystint.model.peaks import PeakList
-from crystint.model.rings import Background
+from crystint.model.rings import RingMap
+from crystint.model.sparse import SparseFrame
+from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
 
-__all__ = ["Run", "Source", "geometry_of", "mask_of", "opened", "read_ahead"]
+__all__ = ["Run", "Source", "geometry_of", "mask_of", "opened"]
 
 Source = str | PathLike[str]
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Opened frames and the separator that fits them."""
+    """Opened frames, everything that fits them, and the separator made of it when it is first asked for."""
 
     frames: Frames
     settings: Settings
     geometry: Geometry
-    separator: Separator
+    mask: NDArray[np.uint32]
+    images: Mapping[str, NDArray[np.float32] | None]
+    """dark, flat, normalization, float32 [slow, fast]"""
+    saturation: float | None
+    engine: Engine | None
+    """None = this process has no device to work with: other machines do the work"""
+    _own: threading.local = field(default_factory=threading.local)
 
-    def record(self, command: Sequence[str] | None, **used: Any) -> dict[str, Any]:
-        """Provenance: everything that is needed to repeat the run."""
+    @cached_property
+    def separator(self) -> Separator:
+        """The separator of the run."""
+        use = self.settings
+        return Separator(
+            self.geometry,
+            self.mask,
+            use.rings,
+            use.error_model,
+            use.clip,
+            use.cycles,
+            self.engine,
+            **self.images,
+            solid_angle=use.solid_angle,
+            saturation=self.saturation,
+        )
+
+    @cached_property
+    def rings(self) -> RingMap:
+        """Those of the separator."""
+        if self.engine is not None:
+            return self.separator.rings
+        use = self.settings
+        return ring_map(self.geometry, self.mask, use.rings, **self.images, solid_angle=use.solid_angle)
+
+    def read(self, number: int) -> NDArray[Any]:
+        """A frame. The memory is this thread's, and used again for its next frame.
+
+        Raises
+        ------
+        FileError
+            With the number of the frame and its file, when it cannot be read.
+        """
+        if not hasattr(self._own, "frame"):
+            self._own.frame = np.empty(self.frames.shape, self.frames.dtype)
+        try:
+            return self.frames.read(number, self._own.frame)
+        except OSError as error:
+            raise FileError(f"frame {number}{self._place(number, str(error))}: {error}") from error
+
+    def _place(self, number: int, text: str) -> str:
+        """Where a frame is, unless the text says so already."""
+        try:
+            source = self.frames.source(number)
+        except OSError:
+            return ""
+        return "" if source.file in text else f" ({source.file}, frame {source.index} in it)"
+
+    def record(self, command: Sequence[str] | None, device: str, **used: Any) -> dict[str, Any]:
+        """Provenance: everything that is needed to repeat the run, which used `device`."""
         settings = self.settings.plain() | used
-        settings["device"] = self.separator.engine.device.name
+        settings["device"] = device
         settings["geometry_used"] = self.geometry.to_dict()
-        settings["saturation_used"] = self.separator.saturation
+        settings["saturation_used"] = self.saturation
         return provenance(settings, self.frames.files, command)
 
-    def peaks(self, frame: NDArray[Any], number: int, snr: float, background: Background | None = None) -> PeakList:
-        """Peaks of one frame, with the settings of the run. `background` as in `Separator.peaks`."""
-        use = self.settings
-        return self.separator.peaks(
-            frame,
-            snr,
-            use.snr_pick,
-            use.connected,
-            use.patch,
-            use.noise,
-            strict_mask=use.strict_mask,
-            d_min=use.d_min,
-            d_max=use.d_max,
-            number=number,
-            background=background,
-        )
+    def peaks(self, frame: NDArray[Any], number: int, snr: float) -> PeakList:
+        """Peaks of one frame, with the settings of the run."""
+        found: PeakList = self.separator.peaks(frame, snr, number=number, **self._spots)
+        return found
+
+    def sparsify(self, frame: NDArray[Any], number: int, snr: float) -> SparseFrame:
+        """Signal and background of one frame, with the settings of the run."""
+        found: SparseFrame = self.separator.sparsify(frame, snr, self.settings.noise, number=number)
+        return found
+
+    def separate(self, frame: NDArray[Any], number: int, snr: float) -> tuple[SparseFrame, PeakList]:
+        """`sparsify`, and the peaks above ``settings.snr_peak``, in one go."""
+        peak = self.settings.snr_peak
+        found: tuple[SparseFrame, PeakList] = self.separator.separate(frame, snr, peak, number=number, **self._spots)
+        return found
+
+    @cached_property
+    def _spots(self) -> dict[str, Any]:
+        """What makes a peak, besides its significance."""
+        names = ("snr_pick", "connected", "patch", "noise", "strict_mask", "d_min", "d_max")
+        return {name: getattr(self.settings, name) for name in names}
 
     @cached_property
     def _good(self) -> NDArray[np.intp]:
@@ -73,7 +134,7 @@ class Run:
     def nothing_in(self, frame: NDArray[Any]) -> bool:
         """Whether the frame has no usable pixel at all."""
         flat = frame.reshape(-1)
-        limit = self.separator.saturation
+        limit = self.saturation
         some = self._good[:: max(1, len(self._good) // 1000)]
         for place in (some, self._good):  # nearly always the few say enough
             values = flat[place]
@@ -86,71 +147,43 @@ class Run:
 
 
 @contextmanager
-def opened(sources: Sequence[Source], settings: Settings, device: str | None = None) -> Iterator[Run]:
+def opened(
+    sources: Sequence[Source], settings: Settings, device: str | None = None, *, remote: bool = False
+) -> Iterator[Run]:
     """Open frames and make the separator for them.
+
+    Parameters
+    ----------
+    sources : paths or patterns
+    settings : Settings
+    device : str, optional
+        As `Engine` takes it.
+    remote : bool
+        Others do the work: no device is needed here, and no separator is made.
 
     Raises
     ------
     DeviceError, FileError, GeometryError, SettingError, ShapeError
         Before anything is computed, when something does not fit.
     """
-    engine = Engine(device)
+    engine = None if remote else Engine(device)
     with open_frames(*sources, dataset=settings.dataset) as frames:
         if not len(frames):
             raise FileError(f"{', '.join(map(str, sources))}: no frames in it")
         geometry = geometry_of(frames, settings)
         mask = mask_of(frames, settings)
-        dark = None if settings.dark is None else _image(settings.dark, "dark", frames.shape)
-        flat = None if settings.flat is None else _image(settings.flat, "flat", frames.shape)
         factors = [_image(path, "normalization", frames.shape) for path in settings.normalization]
+        images = {
+            "dark": None if settings.dark is None else _image(settings.dark, "dark", frames.shape),
+            "flat": None if settings.flat is None else _image(settings.flat, "flat", frames.shape),
+            "normalization": np.prod(np.stack(factors), axis=0) if factors else None,
+        }
         saturation = frames.saturation if settings.saturation == "file" else settings.saturation
-        separator = Separator(
-            geometry,
-            mask,
-            settings.rings,
-            settings.error_model,
-            settings.clip,
-            settings.cycles,
-            engine,
-            dark=dark,
-            flat=flat,
-            normalization=np.prod(np.stack(factors), axis=0) if factors else None,
-            solid_angle=settings.solid_angle,
-            saturation=None if saturation == "none" else saturation,
-        )
-        yield Run(frames, settings, geometry, separator)
-
-
-def read_ahead(frames: Frames, depth: int = 2) -> Generator[tuple[int, NDArray[Any]]]:
-    """Number and data of every frame, read by a thread that is at most `depth` frames ahead.
-
-    Raises
-    ------
-    FileError
-        With the number of the frame and its file.
-    """
-    reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
-    try:
-        waiting = [reader.submit(frames.__getitem__, i) for i in range(min(depth, len(frames)))]
-        for i in range(len(frames)):
-            try:
-                frame = waiting.pop(0).result()
-            except (CrystintError, OSError) as error:
-                reader.shutdown(cancel_futures=True)
-                raise _placed(frames, i, error) from error
-            if i + depth < len(frames):
-                waiting.append(reader.submit(frames.__getitem__, i + depth))
-            yield i, frame
-    finally:
-        reader.shutdown(cancel_futures=True)
-
-
-def _placed(frames: Frames, i: int, error: Exception) -> CrystintError:
-    """The error of reading frame `i`, saying which file that is."""
-    source = frames.source(i)
-    place = "" if source.file in str(error) else f" ({source.file}, frame {source.index} in it)"
-    kind = type(error) if isinstance(error, CrystintError) else FileError
-    return kind(f"frame {i}{place}: {error}")
+        limit = None if saturation is None or saturation == "none" else float(saturation)
+        run = Run(frames, settings, geometry, mask, images, limit, engine)
+        if engine is not None:
+            run.separator  # noqa: B018  (now, not in the first frame)
+        yield run
 
 
 def geometry_of(frames: Frames, settings: Settings) -> Geometry:

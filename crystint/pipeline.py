@@ -1,12 +1,11 @@
 """From frames to files: source, separator, sinks.
 
-The frames are read ahead by a thread of their own, so that decompression runs beside the kernels. Nothing is
-written before the whole run has succeeded: outputs are temporary files that get their name at the end.
+Frames are worked on side by side by a pool of threads, each from its file to its result; results are written in order.
+Outputs are temporary files that get their name at the end; a journal keeps what is done until then.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -19,17 +18,24 @@ from numpy.typing import NDArray
 
 from crystint.config import Settings
 from crystint.engine import Engine
-from crystint.errors import FileError, SettingError
-from crystint.inputs import Source, opened, read_ahead
+from crystint.errors import FileError
+from crystint.inputs import Run, Source, opened
 from crystint.io.dense_file import DenseWriter
+from crystint.io.journal import records_in
 from crystint.io.peak_files import peak_format, write_peaks
 from crystint.io.provenance import provenance
 from crystint.io.sparse_file import SparseWriter, open_sparse
-from crystint.model.peaks import empty_peaks
+from crystint.io.sparse_row import SparseRow
+from crystint.model.peaks import PeakList, empty_peaks
 from crystint.ops.densify import Densifier
+from crystint.ordered import in_order, thread_pool
+from crystint.outputs import check_made, check_outputs, files_of, is_finished
+from crystint.runner import PLAIN, Execution, Work, at_work
+from crystint.steps import Step, peaks_of
 
 __all__ = [
     "HIT",
+    "Execution",
     "Progress",
     "Summary",
     "check_outputs",
@@ -41,9 +47,6 @@ __all__ = [
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """(items, how many, what is being done) -> the items"""
-
-_WITH_NOTES = (".refl", ".xds")
-"""Suffixes of peak lists that write a second file, <name>.json."""
 
 HIT = 10
 """Peaks that make a frame a hit."""
@@ -67,6 +70,15 @@ class Summary:
     """pixels kept, of all frames"""
     unusable: tuple[int, ...] = ()
     """numbers of the frames without one usable pixel"""
+    missing: tuple[int, ...] = ()
+    """numbers of the frames that could not be read"""
+    of: int = 0
+    """frames of the input: more than `frames` when the run was stopped early, 0 when nothing was left to resume"""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was stopped before its last frame."""
+        return self.frames < self.of
 
     @property
     def size(self) -> int:
@@ -79,41 +91,6 @@ class Summary:
         return int(np.count_nonzero(self.peaks >= HIT))
 
 
-def check_outputs(outputs: Sequence[Source], sources: Sequence[Source], overwrite: bool) -> tuple[Path, ...]:
-    """The outputs as paths, when each of them can be written; better now than after the work.
-
-    Raises
-    ------
-    FileError
-        When one exists and is not to be replaced, is one of the `sources`, or has no open folder.
-    SettingError
-        When one is given twice.
-    """
-    paths = tuple(Path(output) for output in outputs)
-    read = {os.path.realpath(source) for source in sources}
-    for path in (one for output in paths for one in _files_of(output)):
-        folder = path.parent
-        if os.path.realpath(path) in read:
-            raise FileError(f"{path} is also an input; give the output another name")
-        if path.exists() and not path.is_file():
-            raise FileError(f"{path} is not a file that could be replaced")
-        if path.exists() and not overwrite:
-            raise FileError(f"{path} exists; --overwrite replaces it")
-        if not folder.is_dir():
-            raise FileError(f"{path} cannot be written: there is no folder {folder}")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise FileError(f"{path} cannot be written: the folder {folder} is not writable")
-    if len({os.path.realpath(path) for path in paths}) < len(paths):
-        raise SettingError(f"the same output twice: {', '.join(map(str, paths))}")
-    return paths
-
-
-def _files_of(path: Path) -> tuple[Path, ...]:
-    """The files that an output is made of."""
-    notes = path.with_name(path.name + ".json")
-    return (path, notes) if path.suffix.lower() in _WITH_NOTES else (path,)
-
-
 def find_peaks(
     sources: Sequence[Source],
     outputs: Sequence[Source],
@@ -123,8 +100,11 @@ def find_peaks(
     overwrite: bool = False,
     progress: Progress = silent,
     command: Sequence[str] | None = None,
+    execution: Execution = PLAIN,
 ) -> Summary:
     """Peaks of all frames, written to every one of `outputs` in the format of its suffix.
+
+    A journal beside the first output keeps what was found while the run lasts.
 
     Raises
     ------
@@ -132,41 +112,53 @@ def find_peaks(
         As the parts do. No partial output is left then.
     """
     settings = settings or Settings()
-    snr = settings.snr if settings.snr is not None else 5.0
-    paths = check_outputs(outputs, sources, overwrite)
-    for path in paths:
+    step = Step("peaks", settings.snr if settings.snr is not None else 5.0)
+    for path in outputs:
         peak_format(path)  # an unknown suffix is better told now
+    if is_finished(outputs, resume=execution.resume, overwrite=overwrite):
+        return _nothing_to_do(sources, outputs, settings, step)
+    overwrite = overwrite or (execution.resume and records_in(Path(outputs[0])) > 0)
+    paths = check_outputs(outputs, sources, overwrite)
     start = time.monotonic()
-    found, dead = [], []
-    with opened(sources, settings, device) as run, closing(read_ahead(run.frames)) as ahead:
-        total = len(run.frames)
+    found: list[PeakList] = []
+    with opened(sources, settings, device, remote=execution.dask is not None) as run:
         check_outputs(paths, run.frames.files, overwrite)  # a pattern may name an output
-        for number, frame in progress(ahead, total, "peaks"):
-            found.append(run.peaks(frame, number, snr))
-            if not len(found[-1]) and run.nothing_in(frame):
-                dead.append(number)
-        _check_some(total, dead)
-        peaks = np.concatenate([empty_peaks(), *found])
-        made: list[Path] = []
-        try:
-            for path in paths:
-                made += [one for one in _files_of(path) if not one.exists()]
-                write_peaks(
-                    path,
-                    peaks,
-                    shape=run.frames.shape,
-                    n_frames=total,
-                    geometry=run.geometry,
-                    frames_per_file=[run.frames.source(i) for i in range(total)],
-                    provenance=run.record(command, snr=snr),
-                    overwrite=overwrite,
-                )
-        except BaseException:
-            for one in made:  # all of the outputs, or none
-                one.unlink(missing_ok=True)
-            raise
+        with at_work(paths[0], run, step, execution, device=device, command=command) as work:
+            with closing(work.records(lambda: None)) as records:
+                for record in progress(records, work.total, "peaks"):
+                    peaks = peaks_of(record)
+                    found.append(empty_peaks() if peaks is None else peaks)
+            work.check()
+            _write_peaks(paths, run, work, np.concatenate([empty_peaks(), *found]), step.snr, overwrite)
     counts = np.array([len(peaks) for peaks in found], dtype=np.int64)
-    return Summary(total, paths, time.monotonic() - start, counts, unusable=tuple(dead))
+    return _summary(work, paths, start, counts)
+
+
+def _write_peaks(paths: Sequence[Path], run: Run, work: Work, peaks: PeakList, snr: float, overwrite: bool) -> None:
+    """All of the outputs, or none."""
+    made: list[Path] = []
+    sources = [run.frames.source(i) for i in range(work.done)]
+    record = run.record(work.command, work.device, snr=snr)
+    if work.stopped:
+        record["incomplete"] = {"frames": work.done, "of": work.total}
+    try:
+        for path in paths:
+            made += [one for one in files_of(path) if not one.exists()]
+            write_peaks(
+                path,
+                peaks,
+                shape=run.frames.shape,
+                n_frames=work.done,
+                geometry=run.geometry,
+                frames_per_file=sources,
+                provenance=record,
+                missing=work.missing,
+                overwrite=overwrite,
+            )
+    except BaseException:
+        for one in made:
+            one.unlink(missing_ok=True)
+        raise
 
 
 def sparsify(
@@ -180,8 +172,11 @@ def sparsify(
     overwrite: bool = False,
     progress: Progress = silent,
     command: Sequence[str] | None = None,
+    execution: Execution = PLAIN,
 ) -> Summary:
     """Signal and background of all frames, streamed to a sparse file; with their peaks on request.
+
+    A journal beside the output keeps what was done while the run lasts.
 
     Raises
     ------
@@ -189,44 +184,62 @@ def sparsify(
         As the parts do. No output is left then.
     """
     settings = settings or Settings()
-    snr = settings.snr if settings.snr is not None else 3.0
+    step = Step("sparsify", settings.snr if settings.snr is not None else 3.0, peaks)
+    if is_finished([output], resume=execution.resume, overwrite=overwrite):
+        return _nothing_to_do(sources, [output], settings, step)
+    overwrite = overwrite or (execution.resume and records_in(Path(output)) > 0)
     paths = check_outputs([output], sources, overwrite)
     start = time.monotonic()
-    counts, dead, pixels = [], [], 0
-    with opened(sources, settings, device) as run, closing(read_ahead(run.frames)) as ahead:
-        total = len(run.frames)
+    counts, pixels = [], 0
+    with opened(sources, settings, device, remote=execution.dask is not None) as run:
         check_outputs(paths, run.frames.files, overwrite)  # a pattern may name an output
-        writer = SparseWriter(
-            paths[0],
-            run.separator.rings,
-            run.frames.dtype,
-            geometry=run.geometry,
-            provenance=run.record(command, snr=snr),
-            sources=[run.frames.source(i) for i in range(total)],
-            compact=compact,
-            peaks=peaks,
-            overwrite=overwrite,
-        )
-        with writer:
-            for number, frame in progress(ahead, total, "sparsify"):
-                sparse = run.separator.sparsify(frame, snr, settings.noise, number=number)
-                spots = run.peaks(frame, number, settings.snr_peak, sparse.background) if peaks else None
-                writer.write(sparse, spots, frame)
-                pixels += len(sparse.index)
-                if spots is not None:
-                    counts.append(len(spots))
-                if np.isnan(sparse.background.mean).all():
-                    dead.append(number)
-            _check_some(total, dead)
-    seconds = time.monotonic() - start
-    return Summary(total, paths, seconds, np.array(counts, np.int64), pixels, tuple(dead))
+        with at_work(paths[0], run, step, execution, device=device, command=command, compact=compact) as work:
+            writer = SparseWriter(
+                paths[0],
+                run.rings,
+                run.frames.dtype,
+                geometry=run.geometry,
+                provenance=run.record(work.command, work.device, snr=step.snr),
+                sources=[run.frames.source(i) for i in range(work.total)],
+                compact=compact,
+                peaks=peaks,
+                overwrite=overwrite,
+                pool=work.pool,
+            )
+            with writer, closing(work.records(lambda: writer.first)) as records:
+                for record in progress(records, work.total, "sparsify"):
+                    spots = peaks_of(record)
+                    if peaks:
+                        counts.append(0 if spots is None else len(spots))
+                    if record.missing is not None:
+                        writer.put_missing(record.number)
+                        continue
+                    writer.put(SparseRow.of_record(record), spots)
+                    pixels += record.facts["picked"]
+                work.check()
+                if work.stopped:
+                    writer.end_early(work.total)
+    return _summary(work, paths, start, np.array(counts, np.int64), pixels)
 
 
-def _check_some(frames: int, dead: Sequence[int]) -> None:
-    """Raise when no frame had a usable pixel."""
-    if frames and len(dead) == frames:
-        which = "the frame" if frames == 1 else f"any of the {frames} frames"
-        raise FileError(f"no usable pixel in {which}: all are masked, marked as unusable, or saturated")
+def _summary(work: Work, paths: tuple[Path, ...], start: float, peaks: NDArray[np.int64], pixels: int = 0) -> Summary:
+    return Summary(
+        frames=work.done,
+        outputs=paths,
+        seconds=time.monotonic() - start,
+        peaks=peaks,
+        pixels=pixels,
+        unusable=tuple(work.dead),
+        missing=tuple(work.missing),
+        of=work.total,
+    )
+
+
+def _nothing_to_do(sources: Sequence[Source], outputs: Sequence[Source], settings: Settings, step: Step) -> Summary:
+    """The summary of a run that is resumed though it was finished."""
+    with opened(sources, settings, remote=True) as run:
+        check_made(outputs, run.record(None, "", snr=step.snr))
+    return Summary(0, tuple(map(Path, outputs)), 0.0)
 
 
 def densify_file(
@@ -240,8 +253,9 @@ def densify_file(
     overwrite: bool = False,
     progress: Progress = silent,
     command: Sequence[str] | None = None,
+    execution: Execution = PLAIN,
 ) -> Summary:
-    """Whole frames again from a sparse file, streamed to an NXmx file.
+    """Whole frames again from a sparse file, streamed to an NXmx file. Missing frames become frames of masked pixels.
 
     Raises
     ------
@@ -251,27 +265,54 @@ def densify_file(
     paths = check_outputs([output], [source], overwrite)
     start = time.monotonic()
     engine = Engine(device)
+    done, missing = 0, []
     with open_sparse(source) as sparse:
         total = len(sparse)
         if not total:
             raise FileError(f"{source}: no frames in it")
         settings = {"noise": noise, "seed": seed, "device": engine.device.name, "sparse": sparse.provenance}
-        writer = DenseWriter(
-            paths[0],
-            sparse.shape,
-            sparse.dtype,
-            geometry=sparse.geometry,
-            mask=sparse.rings.mask,
-            saturation=_saturation(sparse.provenance),
-            provenance=provenance(settings, [str(source)], command),
-            compression=compression,
-            overwrite=overwrite,
-        )
         densifier = Densifier(engine, sparse.rings)
-        with writer:
-            for frame in progress(sparse, total, "densify"):
-                writer.write(densifier.run(frame, noise, seed))
-    return Summary(total, paths, time.monotonic() - start)
+
+        def dense(number: int) -> NDArray[Any] | str:
+            """A frame, or why there is none."""
+            try:
+                frame = sparse[number]
+            except FileError as error:
+                return str(error)
+            if frame.missing:
+                return f"frame {number} is missing in {source}"
+            return densifier.run(frame, noise, seed)
+
+        with thread_pool(execution.workers) as pool, execution.until() as stop:
+            writer = DenseWriter(
+                paths[0],
+                sparse.shape,
+                sparse.dtype,
+                geometry=sparse.geometry,
+                mask=sparse.rings.mask,
+                saturation=_saturation(sparse.provenance),
+                provenance=provenance(settings, [str(source)], command),
+                compression=compression,
+                overwrite=overwrite,
+                pool=pool,
+            )
+            made = in_order(lambda number: pool.submit(dense, number), range(total), lambda: execution.workers, stop)
+            with writer, closing(made):
+                for frame in progress(made, total, "densify"):
+                    if isinstance(frame, str):
+                        if execution.strict:
+                            raise FileError(frame)
+                        execution.tell(f"{frame}; it is recorded as missing")
+                        missing.append(done)
+                        writer.write_missing()
+                    else:
+                        writer.write(frame)
+                    done += 1
+                if done < total:
+                    if not done:
+                        raise KeyboardInterrupt
+                    writer.end_early(total)
+    return Summary(done, paths, time.monotonic() - start, missing=tuple(missing), of=total)
 
 
 def _saturation(made: Mapping[str, Any]) -> float | None:

@@ -257,3 +257,26 @@ def test_files_are_opened_and_sized(engine: Engine, tmp_path: Path) -> None:
     assert found.exact
     assert found.raw_bytes == (tmp_path / "raw.npy").stat().st_size
     assert found.sparse_bytes == path.stat().st_size
+
+
+def test_missing_frames_are_left_out(tmp_path):
+    from crystint.io.dense_file import DenseWriter
+    from crystint.pipeline import sparsify
+    from tests.test_long_runs import FEW, damage
+
+    data = simulate((150, 161), 4, dtype=np.uint16, background=6.0, peaks=15, intensity=3000.0, seed=3)
+    for name in ("good.h5", "damaged.h5"):
+        writer = DenseWriter(
+            tmp_path / name, data.shape, data.dtype, geometry=data.geometry, mask=None, saturation=None, provenance={}
+        )
+        with writer:
+            for number in (0, 1, 2, 3) if name == "damaged.h5" else (0, 2, 3):
+                writer.write(data[number])
+    damage(tmp_path / "damaged.h5", 1)
+    for name in ("good", "damaged"):
+        sparsify([tmp_path / f"{name}.h5"], tmp_path / f"{name}_sparse.h5", FEW)
+    found = [compare(tmp_path / f"{name}.h5", tmp_path / f"{name}_sparse.h5") for name in ("good", "damaged")]
+    assert found[0].frames == found[1].frames == 3
+    assert found[0].exact
+    assert found[1].exact
+    assert found[0].total.signal_kept == found[1].total.signal_kept

@@ -11,15 +11,19 @@ import click
 from crystint.config import Settings
 
 __all__ = [
+    "dask",
     "device",
     "frame_options",
     "outputs",
     "overwrite",
     "peak_options",
     "quiet",
+    "resume",
     "settings_of",
     "snr",
     "snr_peak",
+    "strict",
+    "threads",
 ]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -83,6 +87,26 @@ _config = click.option("--config", metavar="TOML", help="settings from a file; t
 device = click.option("--device", metavar="NAME", help="gpu, cpu, an id such as 0:1, or a part of a name")
 overwrite = click.option("--overwrite", is_flag=True, help="replace outputs that exist")
 quiet = click.option("-q", "--quiet", is_flag=True, help="no progress")
+threads = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="frames worked on at a time (default: one per core, at least 2)",
+)
+strict = click.option(
+    "--strict",
+    is_flag=True,
+    help="stop at a frame that cannot be read, instead of recording it as missing (exit code 3)",
+)
+_DASK = [
+    click.option(
+        "--dask", metavar="SCHEDULER", help="address or scheduler file of a dask cluster that does the work, or: local"
+    ),
+    click.option(
+        "--dask-frames", type=click.IntRange(min=1), default=32, metavar="N", help="frames per task of it (default: 32)"
+    ),
+]
+resume = click.option("--resume", is_flag=True, help="go on with a run that was interrupted")
 
 
 def outputs(multiple: bool = False, help: str = "file to write") -> Callable[[_Function], _Function]:
@@ -102,6 +126,8 @@ def _all(options: list[Callable[[Any], Any]]) -> Callable[[_Function], _Function
 
 frame_options = _all([*_FRAMES, _config])
 """Geometry, masks, corrections and rings."""
+dask = _all(_DASK)
+"""Work elsewhere."""
 peak_options = _all(_PEAKS)
 """What makes a peak."""
 

@@ -18,11 +18,26 @@ import click
 
 from crystint.errors import CrystintError, GeometryError, SettingError
 
-__all__ = ["Command", "Program"]
+__all__ = ["Command", "EndedError", "Program"]
 
 
 class _StoppedError(Exception):
     """Ctrl-C, by a name that click does not turn into an empty line."""
+
+
+class EndedError(Exception):
+    """A run that wrote its output, but not all of it.
+
+    Parameters
+    ----------
+    message : str
+    code : int
+        To leave with.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def _debug_option() -> click.Option:
@@ -47,7 +62,7 @@ class Command(click.Command):
 
 
 class Program(click.Group):
-    """Turns every failure into one line on stderr: exit 1, or 2 for a wrong argument."""
+    """Turns every failure into one line on stderr: exit 1, 2 for a wrong argument, 3 for frames that are missing."""
 
     command_class = Command
 
@@ -65,7 +80,7 @@ class Program(click.Group):
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **more: Any
     ) -> NoReturn:
-        """Run, and leave through `sys.exit` with 0, 1, 2, or 130 when interrupted."""
+        """Run, and leave through `sys.exit` with 0, 1, 2, 3, or 128 + the number of the signal that interrupted it."""
         debug = "--debug" in (sys.argv[1:] if args is None else args)
         more["standalone_mode"] = False
         with _quiet(debug):
@@ -95,7 +110,9 @@ def _judge(error: BaseException) -> tuple[str, int]:
     """What to say about an error, and the exit code."""
     match error:
         case _StoppedError() | KeyboardInterrupt() | click.Abort():
-            return "interrupted; nothing half-written was left", 130
+            return "interrupted; no half-written output was left", 130
+        case EndedError():
+            return str(error), error.code
         case click.UsageError():
             place = f" (see: {error.ctx.command_path} --help)" if error.ctx else ""
             return error.format_message() + place, 2

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from crystint.commands import options
+from crystint.commands.interruption import Interruption
 from crystint.commands.program import Command
 from crystint.commands.progress import progress
-from crystint.commands.text import command_line, report, size
+from crystint.commands.text import command_line, conclude, report, size, warn
+
+if TYPE_CHECKING:
+    from crystint.pipeline import Summary
 
 __all__ = ["convert", "densify", "peaks", "sparsify"]
 
@@ -30,6 +36,10 @@ _FRAMES = click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @options.peak_options
 @options.frame_options
 @options.device
+@options.threads
+@options.dask
+@options.strict
+@options.resume
 @options.overwrite
 @options.quiet
 def peaks(files: tuple[str, ...], output: tuple[Path, ...], **given: Any) -> None:
@@ -41,7 +51,7 @@ def peaks(files: tuple[str, ...], output: tuple[Path, ...], **given: Any) -> Non
     settings = options.settings_of(given)
     from crystint.pipeline import find_peaks
 
-    report(find_peaks(files, output, settings, **_how(given)))
+    _run(given, partial(find_peaks, files, output, settings))
 
 
 @click.command(
@@ -59,6 +69,10 @@ def peaks(files: tuple[str, ...], output: tuple[Path, ...], **given: Any) -> Non
 @options.peak_options
 @options.frame_options
 @options.device
+@options.threads
+@options.dask
+@options.strict
+@options.resume
 @options.overwrite
 @options.quiet
 def sparsify(files: tuple[str, ...], output: Path, compact: bool, peaks: bool, **given: Any) -> None:
@@ -69,8 +83,7 @@ def sparsify(files: tuple[str, ...], output: Path, compact: bool, peaks: bool, *
     settings = options.settings_of(given)
     from crystint import pipeline
 
-    summary = pipeline.sparsify(files, output, settings, compact=compact, peaks=peaks, **_how(given))
-    report(summary)
+    _run(given, partial(pipeline.sparsify, files, output, settings, compact=compact, peaks=peaks))
 
 
 @click.command(cls=Command, example="crystint densify sparse.h5 -o dense.h5 --seed 1")
@@ -85,13 +98,15 @@ def sparsify(files: tuple[str, ...], output: Path, compact: bool, peaks: bool, *
     help="gzip: any HDF5 program reads it; bslz4: fast and what Eiger files have, needs a plugin (default: gzip)",
 )
 @options.device
+@options.threads
+@options.strict
 @options.overwrite
 @options.quiet
 def densify(sparse: str, output: Path, noise: bool, seed: int, compression: str, **given: Any) -> None:
     """Make whole frames again from the sparse file SPARSE."""
     from crystint.pipeline import densify_file
 
-    report(densify_file(sparse, output, noise=noise, seed=seed, compression=compression, **_how(given)))
+    _run(given, partial(densify_file, sparse, output, noise=noise, seed=seed, compression=compression))
 
 
 @click.command(cls=Command, example="crystint convert sparse.h5 -o compact.h5 --compact")
@@ -114,13 +129,25 @@ def convert(sparse: str, output: Path, compact: bool | None, overwrite: bool) ->
     click.echo(f"wrote {path} ({form}, {size(after)}; {sparse} is {size(before)})")
 
 
-def _how(given: dict[str, Any]) -> dict[str, Any]:
-    """What all runs are told beside their settings."""
-    from crystint.pipeline import silent
+def _run(given: dict[str, Any], run: Callable[..., Summary]) -> None:
+    """Carry out a run with what all of them are told beside their settings, and say how it ended."""
+    from crystint.pipeline import Execution, silent
 
-    return {
-        "device": given["device"],
-        "overwrite": given["overwrite"],
-        "progress": silent if given["quiet"] else progress,
-        "command": command_line(),
-    }
+    interruption = Interruption()
+    summary = run(
+        device=given["device"],
+        overwrite=given["overwrite"],
+        progress=silent if given["quiet"] else progress,
+        command=command_line(),
+        execution=Execution(
+            threads=given["threads"],
+            strict=given["strict"],
+            resume=given.get("resume", False),
+            dask=given.get("dask"),
+            dask_frames=given.get("dask_frames", 1),
+            tell=warn,
+            until=interruption.watched,
+        ),
+    )
+    report(summary)
+    conclude(summary, interruption.number, resumable="resume" in given)

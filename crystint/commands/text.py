@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
+from crystint.commands.program import EndedError
+
 if TYPE_CHECKING:
     from crystint.pipeline import Summary
 
-__all__ = ["PICTURES", "command_line", "report", "size"]
+__all__ = ["PICTURES", "command_line", "conclude", "report", "size", "warn"]
 
-
+_NAMED = 10
+_MISSING = 3
+"""Exit code of a run whose output lacks frames."""
 PICTURES = (".png", ".pdf", ".svg")
 
 
@@ -33,17 +38,20 @@ def command_line() -> list[str]:
     return ["crystint", *sys.argv[1:]]
 
 
+def warn(text: str) -> None:
+    """A line on stderr."""
+    click.echo(f"crystint: warning: {text}", err=True)
+
+
 def report(summary: Summary) -> None:
     """The closing lines of a run: outputs on stdout, warnings on stderr."""
     from crystint.pipeline import HIT
 
+    if not summary.of:
+        click.echo(f"nothing left to do: {', '.join(map(_shown, summary.outputs))} finished before")
+        return
     if summary.unusable:
-        dead = summary.unusable
-        named = ", ".join(map(str, dead[:5])) + (", ..." if len(dead) > 5 else "")
-        click.echo(
-            f"crystint: warning: {len(dead)} of {summary.frames} frames have no usable pixel: {named}",
-            err=True,
-        )
+        warn(f"{len(summary.unusable)} of {summary.frames} frames have no usable pixel: {_numbers(summary.unusable)}")
     parts = [f"{summary.frames} frame{'s' if summary.frames != 1 else ''}"]
     if len(summary.peaks):
         parts.append(f"{int(summary.peaks.sum())} peaks (median {np.median(summary.peaks):g} per frame)")
@@ -54,6 +62,34 @@ def report(summary: Summary) -> None:
     click.echo(", ".join(parts))
     for path in summary.outputs:
         click.echo(f"wrote {_shown(path)} ({size(path.stat().st_size)})")
+
+
+def conclude(summary: Summary, signal: int, *, resumable: bool) -> None:
+    """Leave with the exit code of a run that was stopped by a signal, or lacks frames.
+
+    Raises
+    ------
+    EndedError
+        With that code, when it is not 0.
+    """
+    lacks = ""
+    if summary.missing:
+        lacks = f"{len(summary.missing)} of {summary.frames} frames could not be read and are recorded as missing: "
+        lacks += _numbers(summary.missing)
+    if summary.stopped:
+        if lacks:
+            warn(lacks)
+        more = "; --resume goes on with the rest" if resumable else ""
+        raise EndedError(
+            f"interrupted after {summary.frames} of {summary.of} frames, which are written{more}", 128 + signal
+        )
+    if lacks:
+        raise EndedError(lacks, _MISSING)
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    """The first ten of some numbers."""
+    return ", ".join(map(str, numbers[:_NAMED])) + (", ..." if len(numbers) > _NAMED else "")
 
 
 def _shown(path: Path) -> str:

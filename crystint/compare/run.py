@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,6 +17,7 @@ from crystint.compare.comparison import Comparison
 from crystint.compare.measure import measure
 from crystint.compare.shells import Shells
 from crystint.errors import ShapeError
+from crystint.io.frames import Frames, open_frames
 from crystint.model.geometry import Geometry
 from crystint.model.sparse import SparseFrame
 
@@ -39,6 +41,8 @@ def compare(
     progress: Callable[[], object] | None = None,
 ) -> Comparison:
     """What the compression lost, in constant memory however many frames there are.
+
+    Frames that are missing in the sparse file are left out.
 
     Parameters
     ----------
@@ -90,8 +94,6 @@ def _raw(frames: Any, stack: ExitStack) -> tuple[Iterable[NDArray[Any]], int | N
     if isinstance(frames, (str, PathLike)) or (
         isinstance(frames, (list, tuple)) and len(frames) and isinstance(frames[0], (str, PathLike))
     ):
-        from crystint.io.frames import open_frames
-
         frames = stack.enter_context(open_frames(frames))
     files = [Path(file) for file in dict.fromkeys(getattr(frames, "files", []))]
     size = sum(file.stat().st_size for file in files if file.is_file())
@@ -110,16 +112,24 @@ def _sparse(sparse: Any, stack: ExitStack) -> tuple[Iterable[SparseFrame], int |
 
 
 def _pairs(frames: Iterable[NDArray[Any]], sparse: Iterable[SparseFrame]) -> Iterator[tuple[NDArray[Any], SparseFrame]]:
-    """Frames side by side; an error when one of the two ends first."""
-    left, right = iter(frames), iter(sparse)
+    """Frames side by side, without those that are missing; an error when one of the two ends first."""
+    left, right = _readers(frames), iter(sparse)
     number = 0
     while True:
-        raw: Any = next(left, _End)
+        read: Any = next(left, _End)
         one: Any = next(right, _End)
-        if raw is _End and one is _End:
+        if read is _End and one is _End:
             return
-        if raw is _End or one is _End:
-            fewer = "raw" if raw is _End else "sparse"
+        if read is _End or one is _End:
+            fewer = "raw" if read is _End else "sparse"
             raise ShapeError(f"the {fewer} frames end after {number}, the others do not: compare the same frames")
-        yield np.asarray(raw), one
+        if not one.missing:
+            yield np.asarray(read()), one
         number += 1
+
+
+def _readers(frames: Iterable[NDArray[Any]]) -> Iterator[Callable[[], NDArray[Any]]]:
+    """A function for each frame that gives it: one that cannot be read need not be."""
+    if isinstance(frames, Frames):
+        return (partial(frames.read, number) for number in range(len(frames)))
+    return (partial(np.asarray, frame) for frame in frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import secrets
 import stat
@@ -13,13 +14,15 @@ from pathlib import Path
 
 from crystint.errors import CrystintError, FileError
 
-__all__ = ["atomic_path"]
+__all__ = ["atomic_path", "refused", "remove_leftovers"]
 
 _FULL = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota is used up",
     errno.EFBIG: "the file is too large",
 }
+_BYTES = 4
+"""Random ones in the name of a temporary file."""
 
 
 @contextmanager
@@ -37,11 +40,11 @@ def atomic_path(path: str | PathLike[str], overwrite: bool = False) -> Iterator[
     """
     target = Path(os.path.realpath(path))
     _check(target, path, overwrite)
-    temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}{target.suffix}")
+    temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(_BYTES)}{target.suffix}")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     try:
         yield temporary
         _check(target, path, overwrite)
@@ -50,8 +53,17 @@ def atomic_path(path: str | PathLike[str], overwrite: bool = False) -> Iterator[
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and not isinstance(error, CrystintError):
-            raise _refused(path, error) from error
+            raise refused(path, error) from error
         raise
+
+
+def remove_leftovers(path: str | PathLike[str]) -> None:
+    """Remove temporary files of `path` that a killed process left. Only for those who know that nobody writes one."""
+    target = Path(os.path.realpath(path))
+    pattern = f".{glob.escape(target.stem[:80])}.{'[0-9a-f]' * 2 * _BYTES}{glob.escape(target.suffix)}"
+    for left in target.parent.glob(pattern):
+        with suppress(OSError):
+            left.unlink()
 
 
 def _check(target: Path, given: str | PathLike[str], overwrite: bool) -> None:
@@ -63,16 +75,15 @@ def _check(target: Path, given: str | PathLike[str], overwrite: bool) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise _refused(given, error) from error
+        raise refused(given, error) from error
     if not stat.S_ISREG(mode):
         raise FileError(f"{given} cannot be written: it exists and is not a plain file")
     if not overwrite:
         raise FileError(f"{given} exists; choose another name, or allow it to be replaced with --overwrite")
 
 
-def _refused(given: str | PathLike[str], error: OSError) -> FileError:
-    """What to tell about an OSError met while writing `given`. HDF5 hides the number of the error in its
-    text."""
+def refused(given: str | PathLike[str], error: OSError) -> FileError:
+    """What to tell about an OSError met while writing `given`. HDF5 hides the number of the error in its text."""
     reason = _FULL.get(error.errno or 0)
     if reason is None:
         reason = next((text for number, text in _FULL.items() if os.strerror(number) in str(error)), None)

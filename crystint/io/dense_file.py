@@ -23,7 +23,7 @@ from crystint.io.provenance import plain
 from crystint.model.geometry import Geometry
 from crystint.model.mask import marker
 
-__all__ = ["DenseWriter"]
+__all__ = ["DenseWriter", "missing_in"]
 
 _COMPRESSIONS = {"bslz4": BSLZ4, "gzip": GZIP, "none": PLAIN}
 _WAITING = 8
@@ -108,6 +108,7 @@ class DenseWriter:
         self._stack = ExitStack()
         self._chunks: ChunkWriter | None = None
         self._written = 0
+        self._missing: list[int] = []
 
     def __enter__(self) -> Self:
         file = self._stack.enter_context(create_hdf5(self._path, self._overwrite, f"crystint {__version__}"))
@@ -127,6 +128,9 @@ class DenseWriter:
         with self._stack:
             if chunks is not None:
                 chunks.flush()
+            process(self._entry, "densify", self._provenance, self._provenance)
+            if self._missing:
+                put(self._entry["densify"], "missing", np.array(self._missing, np.uint32))
         return None
 
     def write(self, frame: NDArray[Any]) -> None:
@@ -148,6 +152,24 @@ class DenseWriter:
         self._chunks.put(self._written, 1, np.ascontiguousarray(frame, self._dtype)[None])
         self._written += 1
 
+    def write_missing(self) -> None:
+        """Append a frame that is not there: every pixel holds the value that marks unusable ones.
+
+        ``/entry/densify/missing`` holds the numbers of such frames.
+        """
+        self._missing.append(self._written)
+        self.write(np.full(self._shape, marker(self._dtype), self._dtype))
+
+    def end_early(self, frames: int) -> None:
+        """Note that the input has more frames than this file will have.
+
+        Parameters
+        ----------
+        frames : int
+            Of the input.
+        """
+        self._provenance = {**self._provenance, "incomplete": {"frames": self._written, "of": frames}}
+
     def _start(self, file: h5py.File) -> None:
         file.attrs["default"] = "entry"
         entry = group(file, "entry", "NXentry", default="data")
@@ -164,7 +186,7 @@ class DenseWriter:
         frames.attrs["interpretation"] = "image"
         frames.attrs["units"] = "count"
         self._chunks, self._written = ChunkWriter(frames, self._packing, self._pool, _WAITING), 0
-        process(entry, "densify", self._provenance, self._provenance)
+        self._entry = entry
         put(group(entry, "source", "NXsource"), "name", "unknown")
         sample = group(entry, "sample", "NXsample")
         put(sample, "name", "unknown")
@@ -216,3 +238,12 @@ class DenseWriter:
         put(detector, "beam_center_y", place.direct_beam[0], "pixel", convention=corner)
         write_axes(detector, place)
         write_modules(detector, place)
+
+
+def missing_in(path: str | PathLike[str]) -> tuple[int, ...]:
+    """Frames of a file of `DenseWriter` that are not there; none in any other file."""
+    if not h5py.is_hdf5(path):
+        return ()
+    with h5py.File(path, "r") as file:
+        found = file.get("entry/densify/missing")
+        return tuple(found[()].tolist()) if isinstance(found, h5py.Dataset) else ()

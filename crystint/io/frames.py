@@ -19,6 +19,7 @@ from crystint.io.images import ArrayReader
 from crystint.io.kept import Kept
 from crystint.io.readers import FrameSource, Reader
 from crystint.io.sources import LaterFile, Source, expand
+from crystint.io.stacks import StackReader
 from crystint.model.geometry import Geometry
 
 __all__ = ["FrameSource", "Frames", "open_frames"]
@@ -195,6 +196,16 @@ class Frames:
             return FrameSource(self.files[number], within)
         with self._use(number) as opened:
             return opened.source(within)
+
+    def all_files(self) -> list[str]:
+        """`files`, and those that HDF5 files among them link to or show."""
+        found: dict[str, None] = {}
+        for number, reader in enumerate(self._readers):
+            found[self.files[number]] = None
+            if not isinstance(reader, LaterFile) or reader.frames is None:
+                with self._use(number) as opened:
+                    found |= dict.fromkeys(opened.behind() if isinstance(opened, StackReader) else ())
+        return list(found)
 
     @cached_property
     def geometry(self) -> Geometry | None:

@@ -59,6 +59,7 @@ def write_peaks(
     geometry: Geometry | None = None,
     frames_per_file: Sequence[Any] | None = None,
     provenance: Mapping[str, Any],
+    missing: Sequence[int] = (),
     overwrite: bool = False,
 ) -> None:
     """Write a peak list; the suffix says how: .cxi, .refl, .h5, .json (JSON lines) or .XDS.
@@ -80,6 +81,9 @@ def write_peaks(
         Where frame i came from; `n_frames` of them.
     provenance : mapping
         From `crystint.io.provenance.provenance`.
+    missing : sequence of int, optional
+        Frames of the input that could not be read. They are rows without peaks; which they are is recorded beside
+        them, or with the provenance.
     overwrite : bool
         Replace an existing file.
 
@@ -97,6 +101,7 @@ def write_peaks(
     if kind in ("refl", "xds"):
         notes = {
             "provenance": dict(provenance),
+            "missing": list(missing),
             "n_frames": n_frames,
             "shape": list(shape),
             "geometry": None if geometry is None else geometry.to_dict(),
@@ -118,6 +123,7 @@ def write_peaks(
         geometry=geometry,
         sources=frames_per_file,
         provenance=provenance,
+        missing=missing,
         overwrite=overwrite,
     )
 

@@ -46,19 +46,23 @@ def write_cxi(
     geometry: Geometry | None,
     sources: Sequence[Any] | None,
     provenance: Mapping[str, Any],
+    missing: Sequence[int] = (),
     overwrite: bool,
 ) -> None:
     """One row per frame of the input, frames without peaks too; positions lowered by half a pixel.
 
     ``/entry_1/result_1``: nPeaks int32 [frames]; the rest float32 [frames, most peaks in a frame], zeros
     after the last peak. ``/entry_1/data_1/data`` shows the frames where they are, when `sources` are HDF5
-    files.
+    files. ``missing`` int64: the frames that could not be read, whose rows are empty.
     """
     with create_hdf5(path, overwrite, "crystint", small=True) as file:
         put(file, "cxi_version", np.int32(160))
         file.attrs["default"] = "entry_1"
         entry = group(file, "entry_1", "NXentry", default="result_1")
-        _results(group(entry, "result_1", "NXdata", signal="nPeaks", convention=CONVENTION), peaks, n_frames)
+        result = group(entry, "result_1", "NXdata", signal="nPeaks", convention=CONVENTION)
+        _results(result, peaks, n_frames)
+        if missing:
+            put(result, "missing", np.array(missing, dtype=np.int64))
         _instrument(group(entry, "instrument_1", "NXinstrument"), geometry)
         if sources is not None:
             _data(group(entry, "data_1", "NXdata"), path, sources, shape)

@@ -39,10 +39,11 @@ def write_hdf5(
     geometry: Geometry | None,
     sources: Sequence[Any] | None,
     provenance: Mapping[str, Any],
+    missing: Sequence[int] = (),
     overwrite: bool,
 ) -> None:
     """``/entry/peaks``: every column of the peak list, exactly, and ``frame_ptr`` uint64 [frames + 1]: the
-    peaks of frame i are ``frame_ptr[i]:frame_ptr[i + 1]``."""
+    peaks of frame i are ``frame_ptr[i]:frame_ptr[i + 1]``. ``missing`` int64: the frames that could not be read."""
     with create_hdf5(path, overwrite, "crystint", small=True) as file:
         file.attrs["default"] = "entry"
         entry = group(file, "entry", "NXentry", default="peaks")
@@ -57,6 +58,8 @@ def write_hdf5(
         data["flags"].attrs["bits"] = ", ".join(f"{flag.value} {flag.name}" for flag in PeakFlag)
         counts = np.bincount(peaks["frame"], minlength=n_frames)
         put(data, "frame_ptr", np.concatenate([[0], np.cumsum(counts)]).astype(np.uint64))
+        if missing:
+            put(data, "missing", np.array(missing, dtype=np.int64))
         if geometry is not None:
             put(entry, "geometry", json.dumps(geometry.to_dict()), type="text/json")
         if sources is not None:

@@ -30,21 +30,24 @@ def write_json_lines(
     geometry: Geometry | None,
     sources: Sequence[Any] | None,
     provenance: Mapping[str, Any],
+    missing: Sequence[int] = (),
     overwrite: bool,
 ) -> None:
     """One object per frame, frames without peaks too: ``frame``, ``n_peaks``, ``file``, ``index`` and a
-    list per column.
+    list per column; ``missing``, true, in those that could not be read.
 
     The line of the first frame also has ``conventions``, ``shape``, ``geometry`` and ``provenance``.
     Numbers that JSON cannot hold (d without a wavelength, d on the beam) are null.
     """
-    first = np.searchsorted(peaks["frame"], np.arange(n_frames + 1))
+    first, absent = np.searchsorted(peaks["frame"], np.arange(n_frames + 1)), frozenset(missing)
     with atomic_path(path, overwrite) as temporary, temporary.open("w", encoding="utf-8") as file:
         for frame in range(n_frames):
             some = peaks[first[frame] : first[frame + 1]]
             line: dict[str, Any] = {"frame": frame, "n_peaks": len(some)}
             if sources is not None:
                 line |= {"file": sources[frame].file, "index": sources[frame].index}
+            if frame in absent:
+                line["missing"] = True
             for name in _COLUMNS:
                 line[name] = [_number(value) for value in some[name].tolist()]
             if frame == 0:

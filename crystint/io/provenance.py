@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from crystint import __version__
 
-__all__ = ["provenance"]
+__all__ = ["differences", "plain", "provenance", "read_provenance"]
 
 
 def provenance(
@@ -43,6 +46,34 @@ def provenance(
         "inputs": [fspath(name) for name in inputs],
         "settings": plain(settings),
     }
+
+
+_SHOWN = 5
+"""Differences named in a message."""
+_PLACES = ("entry_0000/crystint/provenance", "entry/process/configuration/data", "entry_1/process_1/configuration/data")
+
+
+def read_provenance(path: str | PathLike[str]) -> dict[str, Any]:
+    """The record of a sparse file or a peak list of crystint; empty when it has none, or is something else."""
+    path = Path(path)
+    beside = path.with_name(path.name + ".json")
+    try:
+        if h5py.is_hdf5(path):
+            with h5py.File(path, "r") as file:
+                return next((dict(json.loads(file[place].asstr()[()])) for place in _PLACES if place in file), {})
+        if path.suffix.lower() in (".refl", ".xds"):
+            return dict(json.loads(beside.read_text(encoding="utf-8"))["provenance"])
+        with path.open(encoding="utf-8") as lines:
+            return dict(json.loads(lines.readline())["provenance"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What is not the same in two records, in words, the first few of them; empty when nothing is."""
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    listed = [f"{name} was {old.get(name)}, is {new.get(name)}" for name in names[:_SHOWN]]
+    return "; ".join(listed + [f"{len(names) - _SHOWN} more"] * (len(names) > _SHOWN))
 
 
 def plain(value: Any) -> Any:

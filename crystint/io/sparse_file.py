@@ -128,6 +128,15 @@ class SparseFile:
             for file, index in self._own["sources"][()]
         ]
 
+    @cached_property
+    def missing(self) -> tuple[int, ...]:
+        """Numbers of the frames that could not be read when the file was made: they have no pixel and no background."""
+        return tuple(self._own["missing"][()].tolist()) if "missing" in self._own else ()
+
+    @cached_property
+    def _absent(self) -> frozenset[int]:
+        return frozenset(self.missing)
+
     @property
     def peaks(self) -> PeakList:
         """The peaks of all frames; empty when none were stored."""
@@ -170,7 +179,8 @@ class SparseFile:
         at = slice(*self._role_ptr[number : number + 2])
         role = np.zeros(len(index), dtype=np.uint8)
         role[own["role_at"][at]] = own["role"][at]
-        lost, lost_value = self._first.unusable(index, value, role)
+        missing = number in self._absent
+        lost, lost_value = (index[:0], value[:0]) if missing else self._first.unusable(index, value, role)
         return SparseFrame(
             index=index[role == PICKED],
             value=value[role == PICKED],
@@ -181,6 +191,7 @@ class SparseFile:
             unusable_index=lost if len(lost) else None,
             unusable_value=lost_value if len(lost) else None,
             frame=int(own["frame"][number]),
+            missing=missing,
         )
 
     @cached_property

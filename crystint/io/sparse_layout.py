@@ -21,11 +21,11 @@ from crystint.io.hdf5 import group, packed, process, put
 from crystint.io.peaks_hdf5 import POSITION, UNITS
 from crystint.io.provenance import plain
 from crystint.io.sparse_codec import fabio_radius, keep_bits, pixel_radius
+from crystint.io.sparse_row import SparseRow
 from crystint.model.geometry import Geometry
 from crystint.model.mask import marker
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
 from crystint.model.rings import RingMap
-from crystint.model.sparse import SparseFrame
 
 __all__ = [
     "COMPACT_NOTE",
@@ -34,6 +34,7 @@ __all__ = [
     "PEAK_GROUP",
     "Peaks",
     "creator",
+    "finish",
     "root",
     "static",
 ]
@@ -60,8 +61,7 @@ def root(
     file: h5py.File,
     geometry: Geometry | None,
     provenance: Mapping[str, Any],
-    sources: Sequence[Any] | None,
-    first: SparseFrame | None,
+    first: SparseRow | None,
     compact: bool,
 ) -> tuple[h5py.Group, h5py.Group]:
     """Make the groups; (the one that FabIO reads, crystint's own)."""
@@ -75,20 +75,11 @@ def root(
     own = group(entry, "crystint", "NXcollection", format=FORMAT)
     own.attrs["error_model"] = "" if first is None else first.error_model
     if first is not None:
-        made = first.background
-        own.attrs["cycles"] = made.cycles
-        for name, value in (("snr_clip", made.snr_clip), ("saturation", made.saturation)):
+        own.attrs["cycles"] = first.cycles
+        for name, value in (("snr_clip", first.snr_clip), ("saturation", first.saturation)):
             own.attrs[name] = np.nan if value is None else value  # NaN = Chauvenet's, not known
     place = None if geometry is None else geometry.to_dict()
     put(own, "geometry", json.dumps(place), type="text/json")
-    put(own, "provenance", json.dumps(plain(provenance)), type="text/json")
-    if sources is not None:
-        files = list(dict.fromkeys((source.file, source.dataset or "") for source in sources))
-        number = {name: i for i, name in enumerate(files)}
-        put(own, "source_files", np.array([name for name, _ in files], dtype=h5py.string_dtype()))
-        put(own, "source_datasets", np.array([name for _, name in files], dtype=h5py.string_dtype()))
-        table = np.array([(number[s.file, s.dataset or ""], s.index) for s in sources], dtype=np.int64)
-        own.create_dataset("sources", data=table.reshape(-1, 2), **(packed() if len(table) else {}))
     settings = dict(plain(provenance.get("settings", {})))
     if first is not None:
         settings |= {"cutoff_pick": first.snr, "noise": first.noise, "error_model": first.error_model}
@@ -96,6 +87,24 @@ def root(
     if geometry is not None:
         _detector(entry, geometry)
     return data, own
+
+
+def finish(
+    own: h5py.Group, provenance: Mapping[str, Any], sources: Sequence[Any] | None, frames: int, missing: Sequence[int]
+) -> None:
+    """What is known at the end: where the `frames` came from, which of them are missing, and the provenance."""
+    put(own, "provenance", json.dumps(plain(provenance)), type="text/json")
+    if missing:
+        made = put(own, "missing", np.array(missing, dtype=np.uint32))
+        made.attrs["meaning"] = "frames, by their rows, that could not be read: they have no pixel and no background"
+    if sources is not None:
+        sources = sources[:frames]
+        files = list(dict.fromkeys((source.file, source.dataset or "") for source in sources))
+        number = {name: i for i, name in enumerate(files)}
+        put(own, "source_files", np.array([name for name, _ in files], dtype=h5py.string_dtype()))
+        put(own, "source_datasets", np.array([name for _, name in files], dtype=h5py.string_dtype()))
+        table = np.array([(number[s.file, s.dataset or ""], s.index) for s in sources], dtype=np.int64)
+        own.create_dataset("sources", data=table.reshape(-1, 2), **(packed() if len(table) else {}))
 
 
 def _detector(entry: h5py.Group, geometry: Geometry) -> None:

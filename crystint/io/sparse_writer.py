@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.io.growing import Growing
 from crystint.io.hdf5 import create_hdf5
-from crystint.io.sparse_codec import encode_index, keep_bits
-from crystint.io.sparse_layout import PEAK_GROUP, Peaks, creator, root, static
+from crystint.io.sparse_codec import encode_index
+from crystint.io.sparse_layout import PEAK_GROUP, Peaks, creator, finish, root, static
 from crystint.io.sparse_mask import FirstMask
+from crystint.io.sparse_row import SparseRow
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakList
 from crystint.model.rings import RingMap
@@ -29,7 +30,7 @@ PIXELS = 1 << 16
 """Elements per chunk of the lists of pixels."""
 _ROWS = 16
 """Frames per chunk of the backgrounds."""
-_STD_BITS = 14
+_CLOSED = "the writer is not open: use it as `with SparseWriter(...) as writer:`"
 
 
 class SparseWriter:
@@ -89,6 +90,10 @@ class SparseWriter:
         self._columns: dict[str, Growing] = {}
         self._peaks: Peaks | None = None
         self._written = -1
+        self._missing: list[int] = []
+        self._early: list[int] = []
+        self.first: FirstMask | None = None
+        """unusable pixels of the first frame that is there; None = none has come yet"""
 
     def __enter__(self) -> Self:
         file = create_hdf5(self._path, self._overwrite, creator(self._compact))
@@ -102,8 +107,9 @@ class SparseWriter:
         if kind is not None:
             return self._stack.__exit__(kind, error, trace)
         with self._stack:
-            if not self._written:
+            if self.first is None:
                 self._start(None)
+            finish(self._own, self._provenance, self._sources, self._written, self._missing)
             for column in self._columns.values():
                 column.flush()
             if self._peaks is not None:
@@ -128,31 +134,73 @@ class SparseWriter:
         ShapeError, DTypeError, SettingError
             When the frame does not fit the file.
         """
+        if self._written < 0:
+            raise SettingError(_CLOSED)
         self._check(sparse)
-        if not self._written:
-            self._start(sparse)
-        index, value, role_at, role = self._first.entries(sparse, frame)
+        self.put(SparseRow.of(sparse, frame, self.first), peaks)
+
+    def put(self, row: SparseRow, peaks: PeakList | None = None) -> None:
+        """Append a frame that was turned into a row somewhere else, with the `first` of this writer."""
+        if self._written < 0:
+            raise SettingError(_CLOSED)
+        if self.first is None:
+            self._start(row)
+        self._add(row, peaks)
+
+    def put_missing(self, number: int) -> None:
+        """Append a frame that could not be read.
+
+        Parameters
+        ----------
+        number : int
+            Of the frame in its sequence.
+        """
+        if self._written < 0:
+            raise SettingError(_CLOSED)
+        self._missing.append(self._written)
+        if self.first is None:  # nothing is known yet that all frames share
+            self._early.append(number)
+            self._written += 1
+        else:
+            self._add(self._absent(number), None)
+
+    def end_early(self, frames: int) -> None:
+        """Note that the input has more frames than this file will have.
+
+        Parameters
+        ----------
+        frames : int
+            Of the input.
+        """
+        self._provenance = {**self._provenance, "incomplete": {"frames": self._written, "of": frames}}
+
+    def _absent(self, number: int) -> SparseRow:
+        """The row of a missing frame, with the thresholds of those that are there."""
+        return SparseRow.absent(number, self._rings, self._dtype, self._snr, self._noise)
+
+    def _add(self, row: SparseRow, peaks: PeakList | None) -> None:
         column = self._columns
         if self._compact:
-            delta, escape = encode_index(index)
+            delta, escape = encode_index(row.index)
             column["index_delta"].add(delta)
             column["index_escape"].add(escape)
             self._pointer("escape_ptr", len(escape))
         else:
-            column["index"].add(index)
-        column["intensity"].add(value)
-        self._pointer("frame_ptr", len(index))
-        column["role_at"].add(role_at)
-        column["role"].add(role)
-        self._pointer("role_ptr", len(role))
-        self._background(sparse)
+            column["index"].add(row.index)
+        column["intensity"].add(row.value)
+        self._pointer("frame_ptr", len(row.index))
+        column["role_at"].add(row.role_at)
+        column["role"].add(row.role)
+        self._pointer("role_ptr", len(row.role))
+        for name in ("avg", "std", "count", "sem", "excess", "additive"):
+            column[name].add(getattr(row, name)[None])
+        for name in ("frame", "snr", "noise"):
+            column[name].add(np.array([getattr(row, name)]))
         if self._peaks is not None:
             self._peaks.add(peaks)
         self._written += 1
 
     def _check(self, sparse: SparseFrame) -> None:
-        if self._written < 0:
-            raise SettingError("the writer is not open: use it as `with SparseWriter(...) as writer:`")
         mine = sparse.background.rings
         if sparse.shape != self._rings.shape or mine.rings != self._rings.rings:
             raise ShapeError(
@@ -161,18 +209,23 @@ class SparseWriter:
             )
         if sparse.value.dtype != self._dtype:
             raise DTypeError(f"the sparse frame is {sparse.value.dtype}, the file {self._dtype}")
-        if self._written and sparse.error_model != self._model:
+        if self.first is not None and sparse.error_model != self._model:
             raise SettingError(f"the sparse frame has the error model {sparse.error_model!r}, the file {self._model!r}")
 
-    def _start(self, first: SparseFrame | None) -> None:
+    def _start(self, first: SparseRow | None) -> None:
         """Write what all frames share; the mask that FabIO sees is that of the first frame."""
-        self._first = FirstMask.of(first, self._rings, self._dtype)
-        self._model = "hybrid" if first is None else first.error_model
-        data, own = root(self._file, self._geometry, self._provenance, self._sources, first, self._compact)
-        static(data, own, self._rings, self._dtype, self._first.lost, self._first.value)
-        self._make_columns(data, own)
+        self.first = FirstMask.of(None, self._rings, self._dtype) if first is None else first.first
+        self._model, self._snr, self._noise = "hybrid", 1.0, 0.0
+        if first is not None:
+            self._model, self._snr, self._noise = first.error_model, first.snr, first.noise
+        self._data, self._own = root(self._file, self._geometry, self._provenance, first, self._compact)
+        static(self._data, self._own, self._rings, self._dtype, self.first.lost, self.first.value)
+        self._make_columns(self._data, self._own)
         if self._want_peaks:
-            self._peaks = Peaks(data.parent, PEAK_GROUP, self._pool)
+            self._peaks = Peaks(self._data.parent, PEAK_GROUP, self._pool)
+        early, self._early, self._written = self._early, [], 0
+        for number in early:
+            self._add(self._absent(number), None)
 
     def _make_columns(self, data: Any, own: Any) -> None:
         column, rings, pool = self._columns, self._rings.rings, self._pool
@@ -211,15 +264,3 @@ class SparseWriter:
     def _pointer(self, name: str, count: int) -> None:
         self._total[name] = self._total.get(name, 0) + count
         self._columns[name].add(np.array([self._total[name]]))
-
-    def _background(self, sparse: SparseFrame) -> None:
-        found, column = sparse.background, self._columns
-        pad = (0, 1 if self._rings.rings == 1 else 0)
-        column["avg"].add(np.pad(found.mean.astype(np.float32), pad, mode="edge")[None])
-        column["std"].add(np.pad(keep_bits(found.std, _STD_BITS), pad, mode="edge")[None])
-        column["count"].add(np.rint(np.nan_to_num(found.count)).astype(np.uint32)[None])
-        column["sem"].add(keep_bits(found.sem, _STD_BITS)[None])
-        column["excess"].add((np.ceil(found.excess * 64.0) / 64.0)[None])
-        column["additive"].add(keep_bits(found.additive, _STD_BITS)[None])
-        for name in ("frame", "snr", "noise"):
-            column[name].add(np.array([getattr(sparse, name)]))

@@ -11,7 +11,7 @@ import h5py
 
 from crystint.errors import FileError
 
-__all__ = ["check_sources", "find_datasets"]
+__all__ = ["check_sources", "files_behind", "find_datasets"]
 
 _USUAL = (
     "entry/data/data",
@@ -177,6 +177,14 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return value if isinstance(value, str) else None
+
+
+def files_behind(dataset: h5py.Dataset) -> list[Path]:
+    """The file that a data set lies in, behind an external link too, and those that a virtual one shows."""
+    own = Path(dataset.file.filename)
+    shown = [source.file_name for source in dataset.virtual_sources()] if dataset.is_virtual else []
+    places = [(own.parent / name, own.parent / Path(name).name, Path(name)) for name in dict.fromkeys(shown)]
+    return [own, *(path for some in places for path in [next(filter(Path.exists, some), None)] if path is not None)]
 
 
 def check_sources(dataset: h5py.Dataset, name: str) -> None:

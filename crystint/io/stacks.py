@@ -24,7 +24,7 @@ from crystint.io.chunks import ChunkReader, DirectReader, RawChunk, kept_layers
 from crystint.io.filters import DamagedChunk
 from crystint.io.geometry_nexus import nexus_geometry, nexus_mask, nexus_saturation
 from crystint.io.readers import FrameSource
-from crystint.io.stack_search import check_sources, find_datasets
+from crystint.io.stack_search import check_sources, files_behind, find_datasets
 from crystint.io.virtual import VirtualReader
 from crystint.model.geometry import Geometry
 
@@ -133,6 +133,10 @@ class StackReader:
         """Where that frame is: the file that was opened, and the number within the data set named."""
         number, within = self._find(index)
         return FrameSource(str(self._path), within, self._names[number])
+
+    def behind(self) -> list[str]:
+        """The files that the frames lie in."""
+        return [str(path) for each in self._sets for path in files_behind(each)]
 
     def geometry(self, *, beam_outside: bool = False) -> Geometry | None:
         """From the NXdetector and NXbeam groups."""

@@ -35,6 +35,8 @@ class SparseFrame:
     """frame dtype [m]: what the frame held there"""
     frame: int = 0
     """number of the frame in its sequence"""
+    missing: bool = False
+    """whether the frame could not be read when the file was made: then it has no pixel and no background"""
 
     @property
     def shape(self) -> tuple[int, int]:

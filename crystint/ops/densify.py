@@ -126,7 +126,7 @@ class Densifier:
         kernel = self.engine.kernel(
             "densify.cl",
             NOISY=int(noise),
-            OTHER=int(np.nanmax(table[:, 2]) > 0),
+            OTHER=int(np.nanmax(table[:, 2], initial=0.0) > 0),
             **self._tuning,
             **law_defines(),
             **pixel_defines(dtype, dark=self.rings.dark is not None),

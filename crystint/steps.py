@@ -1,0 +1,74 @@
+"""What is done with each frame of a run: from its number to the record of its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import FileError
+from crystint.inputs import Run
+from crystint.io.record import Record
+from crystint.io.sparse_mask import FirstMask
+from crystint.io.sparse_row import SparseRow
+from crystint.model.peaks import PEAK_DTYPE, PeakList
+
+__all__ = ["Step", "peaks_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done with a frame."""
+
+    what: str
+    """ "peaks" or "sparsify" """
+    snr: float
+    peaks: bool = False
+    """sparsify: find the peaks, too"""
+
+    def run(self, run: Run, number: int, first: FirstMask | None) -> bytes:
+        """Do it; any thread may. A frame that cannot be read gives a record that says why.
+
+        Parameters
+        ----------
+        run : Run
+        number : int
+            Of the frame.
+        first : FirstMask or None
+            Sparsify: of the first frame of the file; None = this is the one.
+        """
+        try:
+            frame = run.read(number)
+        except FileError as error:
+            return Record(number, missing=str(error)).pack()
+        return (self._sparse if self.what == "sparsify" else self._peaks)(run, number, frame, first).pack()
+
+    def _peaks(self, run: Run, number: int, frame: NDArray[Any], _first: FirstMask | None) -> Record:
+        found = run.peaks(frame, number, self.snr)
+        return Record(
+            number,
+            facts={"dead": not len(found) and run.nothing_in(frame)},
+            arrays={"peaks": found.view(np.uint8)},
+        )
+
+    def _sparse(self, run: Run, number: int, frame: NDArray[Any], first: FirstMask | None) -> Record:
+        if self.peaks:
+            sparse, found = run.separate(frame, number, self.snr)
+        else:
+            sparse = run.sparsify(frame, number, self.snr)
+        row = SparseRow.of(sparse, frame, first)
+        arrays = row.arrays()
+        if self.peaks:
+            arrays["peaks"] = found.view(np.uint8)
+        facts = row.facts() | {
+            "dead": bool(np.isnan(sparse.background.mean).all()),
+            "picked": len(sparse.index),
+        }
+        return Record(number, facts=facts, arrays=arrays)
+
+
+def peaks_of(record: Record) -> PeakList | None:
+    """The peaks in a record, in memory of their own; None when none were looked for."""
+    return record.arrays["peaks"].view(PEAK_DTYPE).copy() if "peaks" in record.arrays else None
