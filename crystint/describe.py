@@ -168,9 +168,8 @@ def _missing(numbers: Sequence[int]) -> dict[str, Any]:
     """Frames that could not be read when the file was made; nothing when there are none."""
     if not len(numbers):
         return {}
-    return {
-        "missing": f"{len(numbers)} frame{'s' * (len(numbers) > 1)}: {', '.join(map(str, numbers[:10]))}{', ...' * (len(numbers) > 10)}"
-    }
+    some = ", ".join(map(str, numbers[:10])) + ", ..." * (len(numbers) > 10)
+    return {"missing": f"{len(numbers)} frame{'s' * (len(numbers) > 1)}: {some}"}
 
 
 def _peaks(path: Path) -> dict[str, Any]:
