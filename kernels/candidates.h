@@ -2,7 +2,7 @@
  *
  * These are the tails of the ring (ring_statistics.cl); all of its pixels where a threshold lies within the core.
  *
- * Defines   LOCAL_SIZE; RINGS, GROUP, BANDS (ring_statistics.cl)
+ * Defines   LOCAL_SIZE; GROUP (ring_statistics.cl)
  */
 #ifndef CANDIDATES_H
 #define CANDIDATES_H
@@ -15,28 +15,30 @@ typedef struct {
     __global const float *above, *weight; /* of the tails: s - c w, and w */
     float least;                          /* s / w - c that a pixel must be above */
     int n;                                /* tails; -1: all pixels */
-    int i, band, last;                    /* where we are */
+    int i, band, last, bands;             /* where we are, of how many bands */
 } Candidates;
 
-static inline Candidates candidates_of(const int ring, const int number, __global const int *order,
+static inline Candidates candidates_of(const int ring, const int rings, const int bands, const int number,
+                                       __global const int *order,
                                        __global const int *segment, __global const float *order_weight,
                                        __global const int *room, __global const uint *tail_pixel,
                                        __global const float *tail_above, __global const float *tail_weight,
                                        __global const int *tails, __global const float *cover,
                                        __global const float *sums, const float reach)
 {
-    const int row = number * RINGS + ring, me = get_local_id(0);
-    const size_t mine = (size_t)number * room[RINGS] + room[ring] + me;
+    const int row = number * rings + ring, me = get_local_id(0);
+    const size_t mine = (size_t)number * room[rings] + room[ring] + me;
     Candidates all;
     all.order = order;
     all.order_weight = order_weight;
-    all.segment = segment + ring / GROUP * BANDS * GROUP + ring % GROUP;
+    all.segment = segment + ring / GROUP * bands * GROUP + ring % GROUP;
     all.tail = tail_pixel + mine;
     all.above = tail_above + mine;
     all.weight = tail_weight + mine;
     all.least = reach - sums[8 * row + 5];
     all.n = reach >= cover[row] ? tails[row * LOCAL_SIZE + me] : -1;
     all.band = 0;
+    all.bands = bands;
     all.i = all.n < 0 ? all.segment[0] + me : 0;
     all.last = all.segment[1];
     return all;
@@ -57,7 +59,7 @@ static inline int next_candidate(Candidates *all, uint *pixel, float *w)
     }
     for (;;) {
         while (all->i >= all->last) {
-            if (++all->band == BANDS) return 0;
+            if (++all->band == all->bands) return 0;
             all->i = all->segment[all->band * GROUP] + get_local_id(0);
             all->last = all->segment[all->band * GROUP + 1];
         }

@@ -7,10 +7,10 @@
  * In        position [pixels]  place between ring centres, NaN = masked
  *           weight   [pixels]  normalization w
  *           dark     [pixels]  dark counts (HAS_DARK)
- *           halves   [2 RINGS] for the inner and the outer half of each ring: mean at its centre, change of the mean per ring,
+ *           halves   [2 rings] for the inner and the outer half of each ring: mean at its centre, change of the mean per ring,
  *                              c of the excess variance c lambda, a of counts a w below all limits; NaN = no background
- *           table    [RINGS]   (mean, phi, spread that is not counting, fractions) of each ring
- *           lowest   [RINGS]   the same as a new separation finds them at least; last column 2: the ring gets no noise
+ *           table    [rings]   (mean, phi, spread that is not counting, fractions) of each ring
+ *           lowest   [rings]   the same as a new separation finds them at least; last column 2: the ring gets no noise
  *           curve, k, noise2   of SNR_pick (significance.h)
  *           laws, knots        random.h
  *           marker             what a masked pixel becomes
@@ -18,7 +18,7 @@
  *           seed, number       seed of the noise, number of the frame
  *           pixels             number of pixels
  * Out       frame    [pixels]  PIXEL_T
- * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); NOISY: 0 expected counts, 1 with noise;
+ * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); CURVE_* (significance.h); NOISY: 0 expected counts, 1 with noise;
  *           OTHER: 0 where no ring has a spread that is not counting; LANES: 1 or a multiple of 32, pixels worked on side by side; STRIPS
  * Exact     noise depends on seed, frame number and pixel number alone
  * Limits    pixels < 2^32
@@ -66,6 +66,7 @@ __kernel void densify(__global const float *position,
                       __global const float *dark,
                       __global const float4 *halves,
                       __global const float4 *table,
+                      const int rings,
                       __global const float4 *lowest,
                       __global const float *curve,
                       const float k,
@@ -100,7 +101,7 @@ __kernel void densify(__global const float *position,
         for (int i = 0; i < LANES; i++) {
             const float twice = 2.0f * place[i] + 1.0f;
             const float inside = twice > 0.0f ? twice : 0.0f; /* masked: any ring */
-            half_ring[i] = (int)LOWER(inside, 2 * RINGS - 1.0f);
+            half_ring[i] = (int)LOWER(inside, 2 * rings - 1.0f);
         }
         float row[4][LANES] __attribute__((aligned(32)));
 #if LANES == 1
@@ -178,8 +179,8 @@ __kernel void densify(__global const float *position,
         if (high) {
             for (int i = 0; i < LANES; i++) {
                 if (!(counts[i] > row[3][i] * w[i]) || place[i] != place[i]) continue;
-                const float most = significant_counts(background_at(table, place[i]), w[i], noise2, k, curve);
-                const float least = significant_counts(background_at(lowest, place[i]), w[i], noise2, k, curve);
+                const float most = significant_counts(background_at(table, rings, place[i]), w[i], noise2, k, curve);
+                const float least = significant_counts(background_at(lowest, rings, place[i]), w[i], noise2, k, curve);
                 const float fractions = table[half_ring[i] >> 1].w;
                 const float zero = HAS_DARK ? dark[first + i] : 0.0f;
                 if (lowest[half_ring[i] >> 1].w > 1.5f) {

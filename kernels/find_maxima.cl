@@ -13,7 +13,7 @@
  *           height, width                of the frame
  * Out       maxima [frames][pixels]  pixel numbers, in no order
  *           count  [frames][2]       added to [0]: how many
- * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); GROUP, BANDS; LOCAL_SIZE;
+ * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); CURVE_* (significance.h); GROUP; LOCAL_SIZE;
  *           REACH: 1 for a neighbourhood of 3 x 3, 2 for 5 x 5
  * Exact     raw counts are compared as they are, so equal counts are equal; lists are complete
  * Limits    height * width < 2^31. Masked and unusable neighbours are passed over; the border is no border.
@@ -40,6 +40,8 @@ void find_maxima(__global const PIXEL_T *frame,
                  __global const float *cover,
                  __global const float *sums,
                  __global const float4 *table,
+                 const int rings,
+                 const int bands,
                  __global const float *reach,
                  __global const float *curve,
                  const float k,
@@ -56,9 +58,9 @@ void find_maxima(__global const PIXEL_T *frame,
     const int ring = get_group_id(0), number = get_group_id(1);
     const uint pixels = (uint)height * (uint)width;
     frame += (size_t)number * pixels;
-    table += number * RINGS;
-    const float enough = reach[number * RINGS + ring];
-    Candidates all = candidates_of(ring, number, order, segment, ring_weight, room, tail_pixel, tail_above, tail_weight, tails, cover,
+    table += number * rings;
+    const float enough = reach[number * rings + ring];
+    Candidates all = candidates_of(ring, rings, bands, number, order, segment, ring_weight, room, tail_pixel, tail_above, tail_weight, tails, cover,
                                    sums, enough);
     Found found;
     found.list = maxima + (size_t)number * pixels;
@@ -83,7 +85,7 @@ void find_maxima(__global const PIXEL_T *frame,
                 if (level > raw || (level == raw && other < pixel)) peak = 0;
             }
         if (!peak) continue;
-        const float4 here = background_at(table, position[pixel]);
+        const float4 here = background_at(table, rings, position[pixel]);
         if (isnan(here.x) || (top <= saturation && !(s >= significant_counts(here, w, noise2, k, curve)))) continue;
         int above = 0;
         for (int i = slow_from; i <= slow_to; i++)
@@ -91,7 +93,7 @@ void find_maxima(__global const PIXEL_T *frame,
                 const uint other = (uint)i * (uint)width + (uint)j;
                 const PIXEL_T value = frame[other];
                 if (!usable(value) || isnan(position[other])) continue;
-                const float4 there = background_at(table, position[other]);
+                const float4 there = background_at(table, rings, position[other]);
                 const float counts = COUNTS(value, dark, other), heavy = weight[other];
                 above += value > saturation || (!clearly_below(counts, there, heavy, noise2, pick_k, pick_curve) &&
                                                 counts > significant_counts(there, heavy, noise2, pick_k, pick_curve));

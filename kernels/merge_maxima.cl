@@ -13,7 +13,7 @@
  *           height, width            of a frame
  * Out       parent [n]               pixel number of the higher maximum, or the maximum itself
  *           flat   [n]               1 if the maximum is saturated or has more than two equals beside it, else 0
- * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); REACH as in find_maxima.cl
+ * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); CURVE_* (significance.h); REACH as in find_maxima.cl
  * Exact     raw counts are compared as they are; the walk has one order
  * Limits    the walk stays within REACH_FAR pixels of the maximum and visits at most MOST of them
  * Method    merging by the depth of the saddle (topological persistence); docs/peaks.md
@@ -30,6 +30,7 @@ __kernel void merge_maxima(__global const PIXEL_T *frame,
                            __global const float *weight,
                            __global const float *dark,
                            __global const float4 *table,
+                           const int rings,
                            __global const float *curve,
                            const float k,
                            const float noise2,
@@ -44,12 +45,12 @@ __kernel void merge_maxima(__global const PIXEL_T *frame,
                            __global uchar *flat)
 {
     frame += (size_t)number * height * width;
-    table += number * RINGS;
+    table += number * rings;
     const uint top = maxima[get_global_id(0)];
     const int top_slow = top / width, top_fast = top % width;
     const PIXEL_T top_raw = min(frame[top], saturation);
     const float top_counts = COUNTS(frame[top], dark, top);
-    const float4 top_ring = background_at(table, position[top]);
+    const float4 top_ring = background_at(table, rings, position[top]);
     const float above = top_counts - top_ring.x * weight[top];
     const float spread = sqrt(2.0f * fmax(top_ring.y, 1.0f) * fmax(top_counts, 0.0f) +
                               2.0f * other_variance(top_ring, weight[top], noise2));
@@ -82,7 +83,7 @@ __kernel void merge_maxima(__global const PIXEL_T *frame,
                 if (isnan(position[pixel]) || !usable(raw)) continue;
                 const float s = COUNTS(raw, dark, pixel);
                 if (s < level && raw <= saturation) continue;
-                const float4 ring = background_at(table, position[pixel]);
+                const float4 ring = background_at(table, rings, position[pixel]);
                 if (raw <= saturation && !(s > significant_counts(ring, weight[pixel], noise2, k, curve))) continue;
                 const PIXEL_T value = min(raw, saturation);
                 if (goal == top && (value > top_raw || (value == top_raw && pixel < top))) goal = pixel;

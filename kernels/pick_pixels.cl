@@ -6,15 +6,16 @@
  *           position [pixels]   place between ring centres, NaN = masked
  *           dark     [pixels]   dark counts (HAS_DARK)
  *           order, segment, weight, room, tail_pixel, tail_above, tail_weight, tails, cover, sums: as in ring_statistics.cl
- *           table    [frames][RINGS]  (mean, phi, spread that is not counting, fractions) of each ring
- *           reach    [frames][RINGS]  normalized counts below which no pixel of the ring is significant
+ *           rings, bands        numbers of them
+ *           table    [frames][rings]  (mean, phi, spread that is not counting, fractions) of each ring
+ *           reach    [frames][rings]  normalized counts below which no pixel of the ring is significant
  *           curve               significance.h
  *           k, noise2           threshold in sigma; constant variance, counts^2
  *           saturation          largest valid raw value; above it a pixel is signal without a test
  *           pixels              of a frame
  * Out       picked [frames][pixels]  pixel numbers, in no order
  *           count  [frames][2]       added to [0]: how many
- * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); GROUP, BANDS; LOCAL_SIZE
+ * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); CURVE_* (significance.h); GROUP; LOCAL_SIZE
  * Exact     thresholds agree with float64 to 1e-5 relative; lists are complete
  * Limits    pixels < 2^32
  * Method    docs/significance.md
@@ -39,6 +40,8 @@ void pick_pixels(__global const PIXEL_T *frame,
                  __global const float *cover,
                  __global const float *sums,
                  __global const float4 *table,
+                 const int rings,
+                 const int bands,
                  __global const float *reach,
                  __global const float *curve,
                  const float k,
@@ -50,9 +53,9 @@ void pick_pixels(__global const PIXEL_T *frame,
 {
     const int ring = get_group_id(0), number = get_group_id(1);
     frame += (size_t)number * pixels;
-    table += number * RINGS;
-    const float enough = reach[number * RINGS + ring];
-    Candidates all = candidates_of(ring, number, order, segment, weight, room, tail_pixel, tail_above, tail_weight, tails, cover,
+    table += number * rings;
+    const float enough = reach[number * rings + ring];
+    Candidates all = candidates_of(ring, rings, bands, number, order, segment, weight, room, tail_pixel, tail_above, tail_weight, tails, cover,
                                    sums, enough);
     Found found;
     found.list = picked + (size_t)number * pixels;
@@ -66,7 +69,7 @@ void pick_pixels(__global const PIXEL_T *frame,
         const float s = COUNTS(raw, dark, pixel);
         if (raw <= saturation) {
             if (!(s > enough * w)) continue;
-            const float4 ring_here = background_at(table, position[pixel]);
+            const float4 ring_here = background_at(table, rings, position[pixel]);
             if (clearly_below(s, ring_here, w, noise2, k, curve)) continue;
             if (!(s > significant_counts(ring_here, w, noise2, k, curve))) continue;
         }

@@ -2,13 +2,14 @@
  *
  * What      the threshold of the heaviest pixel of the ring over the lowest background of its neighbours
  * Launch    one work-group of LOCAL_SIZE per frame
- * In        table  [frames][RINGS]  (mean, phi, spread that is not counting, fractions) of each ring
- *           about  [RINGS]          .y = largest normalization in the ring
- *           lost   [frames][RINGS]  of ring_statistics.cl
+ * In        table  [frames][rings]  (mean, phi, spread that is not counting, fractions) of each ring
+ *           rings                   number of rings
+ *           about  [rings]          .y = largest normalization in the ring
+ *           lost   [frames][rings]  of ring_statistics.cl
  *           curve, k, noise2        of the threshold (significance.h)
- * Out       reach  [frames][RINGS]  normalized counts below which no pixel of the ring is significant, NaN = no background
+ * Out       reach  [frames][rings]  normalized counts below which no pixel of the ring is significant, NaN = no background
  *           count  [frames][2]      set to 0, and to the number of rings with unusable pixels
- * Defines   RINGS, CURVE_* (significance.h); LOCAL_SIZE
+ * Defines   CURVE_* (significance.h); LOCAL_SIZE
  * Exact     a lower bound; the pixels above it are tested one by one
  * Limits    none
  * Method    docs/significance.md
@@ -19,6 +20,7 @@
 
 __kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
 void ring_reach(__global const float4 *table,
+                const int rings,
                 __global const float4 *about,
                 __global const uint *lost,
                 __global const float *curve,
@@ -30,9 +32,9 @@ void ring_reach(__global const float4 *table,
     __local float slot[LOCAL_SIZE];
     const int number = get_group_id(0), me = get_local_id(0);
     float rings_lost = 0.0f;
-    for (int r = me; r < RINGS; r += LOCAL_SIZE) {
-        reach[number * RINGS + r] = reach_of(table + number * RINGS, r, about[r].y, noise2, k, curve);
-        rings_lost += lost[number * RINGS + r];
+    for (int r = me; r < rings; r += LOCAL_SIZE) {
+        reach[number * rings + r] = reach_of(table + number * rings, rings, r, about[r].y, noise2, k, curve);
+        rings_lost += lost[number * rings + r];
     }
     rings_lost = group_sum(rings_lost, slot);
     if (me == 0) {

@@ -7,13 +7,16 @@
  *           together, band of rows after band of rows, so that their pixels are near one another in the frame
  * In        frame  [frames][pixels]  raw counts, PIXEL_T
  *           order  [padded]      pixel numbers by group, band, ring; each such segment padded to a multiple of LANES with any pixel
- *           segment [groups * BANDS * GROUP + 1]  where the segments begin in `order`
+ *           segment [groups * bands * GROUP + 1]  where the segments begin in `order`
  *           weight [padded]      normalization w of the pixels in that order, NaN in the padding
  *           dark   [padded]      dark counts in that order (HAS_DARK)
- *           sample_pixel [RINGS][SAMPLE]  pixels spread evenly over the ring, -1 = none
- *           sample_value [RINGS][SAMPLE]  their normalization and dark counts
- *           about  [RINGS]       mean, largest and smallest normalization of the ring, and its number of pixels
- *           room   [RINGS + 1]   where the tails of ring r go: room[r] .. room[r + 1] - 1
+ *           sample_pixel [rings][SAMPLE]  pixels spread evenly over the ring, -1 = none
+ *           sample_value [rings][SAMPLE]  their normalization and dark counts
+ *           about  [rings]       mean, largest and smallest normalization of the ring, and its number of pixels
+ *           room   [rings + 1]   where the tails of ring r go: room[r] .. room[r + 1] - 1
+ *           run    [groups * bands + 1]  the lines of a group and band: line[run[i]] .. line[run[i + 1] - 1]
+ *           line                 a pixel in each line of 16 that the group has in the band (TOUCH)
+ *           rings, bands         numbers of them
  *           pixels               of a frame
  *           saturation           largest valid raw value
  *           clip                 threshold t in units of std; 0 = Chauvenet's sqrt(2 ln(n / sqrt(2 pi)))
@@ -21,13 +24,13 @@
  * Out       tail_pixel [frames][room]  numbers of the pixels in the tails; those of work-item i of a ring are at
  *                                room[r] + i, + LOCAL_SIZE, + 2 LOCAL_SIZE, ...
  *           tail_above, tail_weight  likewise: s - c w, and w
- *           tails  [frames][RINGS][LOCAL_SIZE]  how many; -1 = there was no room: all of the ring is tail
- *           cover  [frames][RINGS]   normalized counts above which every pixel is in the tails
- *           lost   [frames][RINGS]   1 if a pixel is unusable, else 0
- *           sums   [frames][RINGS][8]  n, V / Omega - c, Omega, OmegaOmega, VV azimuthal, c, n of counts that are not whole or
+ *           tails  [frames][rings][LOCAL_SIZE]  how many; -1 = there was no room: all of the ring is tail
+ *           cover  [frames][rings]   normalized counts above which every pixel is in the tails
+ *           lost   [frames][rings]   1 if a pixel is unusable, else 0
+ *           sums   [frames][rings][8]  n, V / Omega - c, Omega, OmegaOmega, VV azimuthal, c, n of counts that are not whole or
  *                                have a dark subtracted, excess variance (azimuthal / Poisson)
  * Defines   PIXEL_T, PIXEL_KIND, PIXEL_WIDE, HAS_DARK (pixel.h); POISSON_CLIP = 1: clip with the Poisson spread, 0: azimuthal;
- *           LANES, LOCAL_SIZE (lanes.h); RINGS, GROUP, BANDS
+ *           LANES, LOCAL_SIZE (lanes.h); GROUP; TOUCH: 1 to load the lines first
  * Exact     s - c w is exact to 24 bits of the difference, whatever the counts; moments are taken about a value within a few std
  *           of the mean: 1e-5 relative in float32. Always in the same order.
  * Limits    padded < 2^31
@@ -48,6 +51,7 @@ typedef struct {
     __global const float *weight;
     __global const float *dark;
     PIXEL_T saturation;
+    int bands;
 } Pixels;
 
 /* Normalized counts; infinite where there is no measurement. */
@@ -76,7 +80,7 @@ static inline floats above_at(const Pixels *in, const floats w, const float c, c
 static inline void add_ring(Moments *sum, const Pixels *in, __global const int *segment, const float c,
                             const Limits limits, const float about)
 {
-    for (int band = 0; band < BANDS; band++) {
+    for (int band = 0; band < in->bands; band++) {
         Moments part;
         clear(&part);
         const int last = segment[band * GROUP + 1];
@@ -112,6 +116,8 @@ void ring_statistics(__global const PIXEL_T *frame,
                      __global const int *room,
                      __global const int *run,
                      __global const int *line,
+                     const int rings,
+                     const int bands,
                      const uint pixels,
                      const PIXEL_T saturation,
                      const float clip,
@@ -129,16 +135,16 @@ void ring_statistics(__global const PIXEL_T *frame,
     __local Order statistics;
     __local int found;
     const int group = get_group_id(0), number = get_group_id(1), me = get_local_id(0);
-    const int rings = min(GROUP, RINGS - group * GROUP);
-    const size_t shift = (size_t)number * room[RINGS];
-    const Pixels in = {frame + (size_t)number * pixels, order, weight, dark, saturation};
-    segment += group * BANDS * GROUP;
+    const int members = min(GROUP, rings - group * GROUP);
+    const size_t shift = (size_t)number * room[rings];
+    const Pixels in = {frame + (size_t)number * pixels, order, weight, dark, saturation, bands};
+    segment += group * bands * GROUP;
     tail_pixel += shift, tail_above += shift, tail_weight += shift;
 
     /* 1. From a sample of each ring, where its core is. */
     Start start[GROUP];
     int empty[GROUP];
-    for (int g = 0; g < rings; g++) {
+    for (int g = 0; g < members; g++) {
         const int ring = group * GROUP + g;
         for (int i = me; i < SAMPLE; i += LOCAL_SIZE) {
             const int pixel = sample_pixel[ring * SAMPLE + i];
@@ -152,7 +158,7 @@ void ring_statistics(__global const PIXEL_T *frame,
             for (int i = 0; i < SAMPLE; i++) n += sample[i] < INFINITY;
             if (n < LEAST_SAMPLE && about[ring].w > SAMPLE) { /* mostly unusable: take the first that are not */
                 n = 0;
-                for (int band = 0; band < BANDS; band++)
+                for (int band = 0; band < bands; band++)
                     for (int k = segment[band * GROUP + g]; k < segment[band * GROUP + g + 1] && n < SAMPLE; k++) {
                         const float v = value_at(&in, k);
                         if (v < INFINITY) sample[n++] = v; /* not NaN, in the padding */
@@ -175,18 +181,18 @@ void ring_statistics(__global const PIXEL_T *frame,
     int n_tails[GROUP];
     ints missing[GROUP];
     float my_fractions[GROUP];
-    for (int g = 0; g < rings; g++) {
+    for (int g = 0; g < members; g++) {
         clear(&core[g]);
         n_tails[g] = 0;
         missing[g] = 0;
         my_fractions[g] = 0.0f;
     }
     int touched = 0;
-    for (int band = 0; band < BANDS; band++) {
+    for (int band = 0; band < bands; band++) {
 #if TOUCH
-        for (int i = run[group * BANDS + band]; i < run[group * BANDS + band + 1]; i++) touched += in.frame[line[i]];
+        for (int i = run[group * bands + band]; i < run[group * bands + band + 1]; i++) touched += in.frame[line[i]];
 #endif
-        for (int g = 0; g < rings; g++) {
+        for (int g = 0; g < members; g++) {
             if (empty[g]) continue;
             const float c = start[g].c, near = start[g].near, core_low = start[g].core_low;
             const float core_high = start[g].core_high, core_count = start[g].core_count;
@@ -228,8 +234,8 @@ void ring_statistics(__global const PIXEL_T *frame,
         }
     }
 
-    for (int g = 0; g < rings; g++) {
-        const int ring = group * GROUP + g, row = number * RINGS + ring;
+    for (int g = 0; g < members; g++) {
+        const int ring = group * GROUP + g, row = number * rings + ring;
         const int rounds = (room[ring + 1] - room[ring]) / LOCAL_SIZE;
         const float mean_weight = about[ring].x, heaviest = about[ring].y, lightest = about[ring].z;
         if (empty[g]) {

@@ -2,10 +2,11 @@
  *
  * What      mean, excess variance, other spread and standard error of each ring
  * Launch    one work-group of LOCAL_SIZE per frame
- * In        sums   [frames][RINGS][8]  of ring_statistics.cl
- * Out       table  [frames][RINGS]     (mean, phi, spread that is not counting, fractions), NaN = no background
- *           sem    [frames][RINGS]     standard error of the mean
- * Defines   RINGS; AZIMUTHAL = 1 for that error model; LOCAL_SIZE
+ * In        sums   [frames][rings][8]  of ring_statistics.cl
+ *           rings                      number of rings
+ * Out       table  [frames][rings]     (mean, phi, spread that is not counting, fractions), NaN = no background
+ *           sem    [frames][rings]     standard error of the mean
+ * Defines   AZIMUTHAL = 1 for that error model; LOCAL_SIZE
  * Exact     in double precision, as the host does it (crystint/ops/background.py, threshold.py): both give the same bits
  * Limits    needs a device with double precision
  * Method    docs/background.md
@@ -16,20 +17,20 @@
 #include "reduce.h"
 
 __kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
-void ring_table(__global const float *sums, __global float4 *table, __global float *sem)
+void ring_table(__global const float *sums, const int rings, __global float4 *table, __global float *sem)
 {
     __local float slot[LOCAL_SIZE];
     const int number = get_group_id(0), me = get_local_id(0);
-    sums += 8 * number * RINGS;
-    table += number * RINGS;
-    sem += number * RINGS;
+    sums += 8 * number * rings;
+    table += number * rings;
+    sem += number * rings;
 
     float fractions = 0.0f;
-    for (int r = me; r < RINGS; r += LOCAL_SIZE) fractions = fmax(fractions, sums[8 * r + 6]);
+    for (int r = me; r < rings; r += LOCAL_SIZE) fractions = fmax(fractions, sums[8 * r + 6]);
     const int integrating = group_max(fractions, slot) > 0.0f;
 
     float some = 0.0f; /* whether a ring has a spread beyond that of its counts */
-    for (int r = me; r < RINGS; r += LOCAL_SIZE) {
+    for (int r = me; r < rings; r += LOCAL_SIZE) {
         __global const float *s = sums + 8 * r;
         const double mean = (double)s[5] + (double)s[1], omega = s[2], omega2 = s[3], azimuthal = s[4];
         const double poisson = fmax(mean * omega, 0.0);
@@ -49,6 +50,6 @@ void ring_table(__global const float *sums, __global float4 *table, __global flo
     }
     const int continuous = group_max(some, slot) > 0.0f;
     barrier(CLK_GLOBAL_MEM_FENCE);
-    for (int r = me; r < RINGS; r += LOCAL_SIZE)
+    for (int r = me; r < rings; r += LOCAL_SIZE)
         if (continuous && !isnan(table[r].x)) table[r].w = 1.0f;
 }

@@ -7,16 +7,16 @@
  *
  * A ring's reach is a normalized count below which nothing is significant: a pixel with s <= reach w is certainly not.
  *
- * Defines   CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS: the grid; RINGS
+ * Defines   CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS: the grid
  */
 #ifndef SIGNIFICANCE_H
 #define SIGNIFICANCE_H
 
 /* Row of the table between ring centres: linear; an unknown neighbour is left out; unknown in an unknown ring. */
-static inline float4 background_at(__global const float4 *table, const float position)
+static inline float4 background_at(__global const float4 *table, const int rings, const float position)
 {
-    const float place = clamp(position, 0.0f, (float)(RINGS - 1));
-    const int low = min((int)place, max(RINGS - 2, 0)), high = min(low + 1, RINGS - 1);
+    const float place = clamp(position, 0.0f, (float)(rings - 1));
+    const int low = min((int)place, max(rings - 2, 0)), high = min(low + 1, rings - 1);
     const float part = place - low;
     float4 a = table[low], b = table[high];
     const float4 own = part < 0.5f ? a : b;
@@ -57,24 +57,18 @@ static inline int clearly_below(const float s, const float4 ring, const float w,
 
 /* Normalized counts below which no pixel of a ring is significant: the threshold of the heaviest pixel over the lowest
  * background and spread of the ring and its neighbours. Less what float32 may be wrong by. NaN in an unknown ring. */
-static inline float reach_of(__global const float4 *table, const int ring, const float heaviest, const float noise2,
+static inline float reach_of(__global const float4 *table, const int rings, const int ring,
+                             const float heaviest, const float noise2,
                              const float k, __global const float *curve)
 {
     float4 least = table[ring];
     if (isnan(least.x)) return NAN;
-    const float4 a = table[max(ring - 1, 0)], b = table[min(ring + 1, RINGS - 1)];
+    const float4 a = table[max(ring - 1, 0)], b = table[min(ring + 1, rings - 1)];
     least = fmin(least, fmin(a, b)); /* NaN is passed over */
     const float limit = significant_counts(least, heaviest, noise2, k, curve) / heaviest;
     const float above = 0.999f * (limit - least.x);
     const float found = least.x + above;
     return found - 1e-5f * fabs(found);
-}
-
-/* Whether a pixel can be significant at all: cheap, and true for every pixel that is. Not for NaN, nor in an unknown ring. */
-static inline int may_be_significant(const float s, const float position, const float w, __global const float *reach)
-{
-    const int ring = clamp((int)(position + 0.5f), 0, RINGS - 1);
-    return s > reach[ring] * w;
 }
 
 #endif

@@ -11,7 +11,7 @@
  *           height, width            of a frame
  * Out       skirt  [n][SIDE]         rows of bits (spot_window.h): above SNR_pick
  *           wide   [n][SIDE]         above the surer threshold, and the rim
- * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); REACH (spot_window.h)
+ * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); CURVE_* (significance.h); REACH (spot_window.h)
  * Exact     thresholds as pick_pixels.cl
  * Limits    nothing is looked for farther than FAR pixels from the maximum
  * Method    docs/peaks.md
@@ -26,6 +26,7 @@ __kernel void spot_regions(__global const PIXEL_T *frame,
                            __global const float *weight,
                            __global const float *dark,
                            __global const float4 *table,
+                           const int rings,
                            __global const float *pick_curve,
                            const float pick_k,
                            __global const float *sure_curve,
@@ -39,7 +40,7 @@ __kernel void spot_regions(__global const PIXEL_T *frame,
                            __global ushort *wide)
 {
     frame += (size_t)number * height * width;
-    table += number * RINGS;
+    table += number * rings;
     const int m = get_global_id(0);
     const int slow = member[m] / width, fast = member[m] % width;
     uint good[SIDE], picked[SIDE], sure[SIDE], done[SIDE], near_picked[SIDE], near_sure[SIDE];
@@ -59,7 +60,7 @@ __kernel void spot_regions(__global const PIXEL_T *frame,
                 const PIXEL_T raw = frame[pixel];
                 if (!usable(raw) || isnan(position[pixel])) continue;
                 good[i] |= 1u << j;
-                const float4 ring = background_at(table, position[pixel]);
+                const float4 ring = background_at(table, rings, position[pixel]);
                 const float s = COUNTS(raw, dark, pixel), w = weight[pixel];
                 if (clearly_below(s, ring, w, noise2, pick_k, pick_curve)) continue;
                 if (s > significant_counts(ring, w, noise2, pick_k, pick_curve)) picked[i] |= 1u << j;

@@ -8,7 +8,7 @@
  *           place  [pixels]          panel, and 0x8000 in the gap between panels
  *           pick_curve, pick_k       of SNR_pick
  *           full                     raw value at which a pixel is saturated
- *           sem    [RINGS]           standard error of the mean
+ *           sem    [rings]           standard error of the mean
  *           member [n]               pixel numbers, ascending
  *           spot   [n]               the spot of each
  *           skirt, wide [n][SIDE]    of spot_regions.cl
@@ -22,7 +22,7 @@
  *                                    of v - bg, max(v - bg, 0), and both times the distance from the head (slow, fast) over
  *                                    neighbourhoods and skirts; pixels above SNR_pick in the neighbourhoods; flags: 1 unusable
  *                                    pixel, 2 border, 4 gap, 8 saturated, 16 several panels; at the head: expected counts, sem
- * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); RINGS, CURVE_* (significance.h); REACH (spot_window.h); REAL: float or double
+ * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); CURVE_* (significance.h); REACH (spot_window.h); REAL: float or double
  * Exact     in the precision of REAL; always in the same order
  * Limits    members < 2^31
  * Method    docs/peaks.md
@@ -75,6 +75,7 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
                         __global const float *dark,
                         __global const ushort *place,
                         __global const float4 *table,
+                        const int rings,
                         __global const float *sem,
                         __global const float *pick_curve,
                         const float pick_k,
@@ -94,8 +95,8 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
                         __global REAL *sums)
 {
     frame += (size_t)number * height * width;
-    table += number * RINGS;
-    sem += number * RINGS;
+    table += number * rings;
+    sem += number * rings;
     const int s = get_global_id(0);
     const int head_slow = head[s] / width, head_fast = head[s] % width;
     REAL of[16];
@@ -144,7 +145,7 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
                     panel = here;
                 }
                 if (!good) continue;
-                const float4 ring = background_at(table, position[pixel]);
+                const float4 ring = background_at(table, rings, position[pixel]);
                 const REAL w = weight[pixel];
                 REAL counts = raw;
 #if HAS_DARK
@@ -173,11 +174,11 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
             }
     }
     const float at_head = position[head[s]];
-    const float low_place = clamp(at_head, 0.0f, (float)(RINGS - 1));
-    const int low = min((int)low_place, max(RINGS - 2, 0)), high = min(low + 1, RINGS - 1);
+    const float low_place = clamp(at_head, 0.0f, (float)(rings - 1));
+    const int low = min((int)low_place, max(rings - 2, 0)), high = min(low + 1, rings - 1);
     const float below = isnan(sem[low]) ? sem[high] : sem[low], beyond = isnan(sem[high]) ? sem[low] : sem[high];
     of[11] = flags;
-    of[12] = (REAL)background_at(table, at_head).x * weight[head[s]];
+    of[12] = (REAL)background_at(table, rings, at_head).x * weight[head[s]];
     of[13] = below + (low_place - low) * (beyond - below);
     for (int i = 0; i < 16; i++) sums[16 * s + i] = of[i];
 }

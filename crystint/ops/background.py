@@ -53,6 +53,8 @@ def start_statistics(work: Work, frame: Any, dtype: np.dtype[Any], clip: Clippin
         fixed.room_of,
         fixed.run,
         fixed.line,
+        fixed.ring_number,
+        fixed.bands,
         np.uint32(fixed.pixels),
         largest_valid(dtype, clip.saturation),
         np.float32(clip.snr_clip or 0.0),
@@ -80,12 +82,11 @@ def start_table(work: Work, clip: Clipping, given: Background | None = None, fra
     if given is None and work.engine.doubles:
         kernel = work.engine.kernel(
             "ring_table.cl",
-            RINGS=work.fixed.rings.rings,
             AZIMUTHAL=int(clip.error_model == "azimuthal"),
             LOCAL_SIZE=work.fixed.local_size,
         )
         size = work.fixed.local_size
-        work.engine.launch(kernel, frames, size, work.sums, work.table, work.sem)
+        work.engine.launch(kernel, frames, size, work.sums, work.fixed.ring_number, work.table, work.sem)
         return
     found = [read_background(work, clip, i) if given is None else given for i in range(frames)]
     work.engine.write(work.table, np.concatenate([ring_table(one) for one in found]))

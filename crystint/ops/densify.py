@@ -12,7 +12,7 @@ from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.model.mask import marker
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
-from crystint.ops.fixed import curve_defines
+from crystint.ops.fixed import CURVE_DEFINES
 from crystint.ops.invented import InventedPixels
 from crystint.ops.laws import law_defines, normal_knots, poisson_laws
 from crystint.ops.lowest import is_safe, lowest_table
@@ -130,7 +130,7 @@ class Densifier:
             **self._tuning,
             **law_defines(),
             **pixel_defines(dtype, dark=self.rings.dark is not None),
-            **curve_defines(self.rings.rings),
+            **CURVE_DEFINES,
         )
         largest = dtype.type(0)
         if dtype.kind != "f":  # the all-ones value of unsigned frames is no count
@@ -150,6 +150,7 @@ class Densifier:
             self._dark,
             self.engine.send(_halves(table, lowest, self._weights, snr, sparse.noise)),
             self.engine.send(table),
+            np.int32(self.rings.rings),
             self.engine.send(lowest),
             self._curves[snr],
             np.float32(snr),

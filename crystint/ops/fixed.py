@@ -12,7 +12,7 @@ from crystint.ops.layout import ring_layout
 from crystint.ops.pixels import pixel_defines
 from crystint.ops.threshold import CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS, excess_curve, smallest_excess
 
-__all__ = ["Fixed", "curve_defines"]
+__all__ = ["CURVE_DEFINES", "Fixed"]
 
 _GROUP = 16
 """rings that a CPU reads together"""
@@ -20,14 +20,12 @@ _ROWS = 64
 """rows of the frame in which it reads them"""
 
 
-def curve_defines(rings: int) -> dict[str, object]:
-    """The defines of kernels/significance.h."""
-    return {
-        "RINGS": rings,
-        "CURVE_FIRST": f"{CURVE_FIRST}.0f",
-        "CURVE_PER_OCTAVE": f"{CURVE_PER_OCTAVE}.0f",
-        "CURVE_POINTS": CURVE_POINTS,
-    }
+CURVE_DEFINES: dict[str, object] = {
+    "CURVE_FIRST": f"{CURVE_FIRST}.0f",
+    "CURVE_PER_OCTAVE": f"{CURVE_PER_OCTAVE}.0f",
+    "CURVE_POINTS": CURVE_POINTS,
+}
+"""the defines of kernels/significance.h"""
 
 
 class Fixed:
@@ -40,9 +38,10 @@ class Fixed:
         self.engine, self.rings = engine, rings
         self.pixels: int = rings.position.size
         self.lanes, self.local_size = (8, 1) if engine.on_cpu else (1, 128)
-        group = min(_GROUP, max(1, rings.rings // 32)) if engine.on_cpu else 1
+        group = _GROUP if engine.on_cpu and rings.rings >= 16 * _GROUP else 1
         layout = ring_layout(rings, self.lanes, self.local_size, group, _ROWS if engine.on_cpu else rings.shape[0])
-        self.group, self.bands, self.groups = layout.group, layout.bands, layout.groups
+        self.group, self.groups = layout.group, layout.groups
+        self.ring_number, self.bands = np.int32(rings.rings), np.int32(layout.bands)
         self.room = int(layout.room[-1])
         send = engine.send
         self.order, self.segment, self.ring_weight = send(layout.order), send(layout.segment), send(layout.weight)
@@ -63,20 +62,15 @@ class Fixed:
             self._curves[k] = self.engine.send(points.astype(np.float32))
         return self._curves[k]
 
-    @property
-    def curve_defines(self) -> dict[str, object]:
-        """What kernels/significance.h needs to be told."""
-        return curve_defines(self.rings.rings)
-
     def pixel_defines(self, dtype: np.dtype[Any]) -> dict[str, object]:
         """What kernels/pixel.h needs to be told."""
         return pixel_defines(dtype, dark=self.rings.dark is not None)
 
     def defines(self, dtype: np.dtype[Any]) -> dict[str, object]:
         """What kernels that judge the pixels of frames need to be told."""
-        return self.pixel_defines(dtype) | self.curve_defines
+        return self.pixel_defines(dtype) | CURVE_DEFINES
 
     @property
     def ring_defines(self) -> dict[str, object]:
         """How kernels walk over rings."""
-        return {"LOCAL_SIZE": self.local_size, "GROUP": self.group, "BANDS": self.bands}
+        return {"LOCAL_SIZE": self.local_size, "GROUP": self.group}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.ops.fixed import CURVE_DEFINES
 from crystint.ops.pixels import largest_valid
 from crystint.ops.work import BLOCK, Work
 
@@ -16,12 +17,13 @@ __all__ = ["start_picking", "start_reach", "unusable_pixels"]
 def start_reach(work: Work, snr: float, noise: float, frames: int = 1) -> None:
     """From the table of rings to what their counts must reach; empties the list."""
     fixed = work.fixed
-    kernel = work.engine.kernel("ring_reach.cl", LOCAL_SIZE=fixed.local_size, **fixed.curve_defines)
+    kernel = work.engine.kernel("ring_reach.cl", LOCAL_SIZE=fixed.local_size, **CURVE_DEFINES)
     work.engine.launch(
         kernel,
         frames,
         fixed.local_size,
         work.table,
+        fixed.ring_number,
         fixed.about,
         work.lost,
         fixed.curve(snr),
@@ -55,6 +57,8 @@ def start_picking(
         work.cover,
         work.sums,
         work.table,
+        fixed.ring_number,
+        fixed.bands,
         work.reach,
         fixed.curve(snr),
         np.float32(snr),
