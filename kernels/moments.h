@@ -52,15 +52,14 @@ static inline ints inside(const floats a, const floats w, const float c, const L
     return below & over;
 }
 
-/* Sums of the whole group, the same for all its work-items. (Has a barrier, so no `static inline`: see reduce.h.) */
-void group_moments(const Moments *mine, float *total, __local float *slot)
+static inline void lane_sums(const Moments *mine, float *total)
 {
-    total[0] = group_sum(lane_sum(mine->n), slot);
-    total[1] = group_sum(lane_sum(mine->d), slot);
-    total[2] = group_sum(lane_sum(mine->w), slot);
-    total[3] = group_sum(lane_sum(mine->ww), slot);
-    total[4] = group_sum(lane_sum(mine->dd), slot);
-    total[5] = group_sum(lane_sum(mine->wd), slot);
+    total[0] = lane_sum(mine->n);
+    total[1] = lane_sum(mine->d);
+    total[2] = lane_sum(mine->w);
+    total[3] = lane_sum(mine->ww);
+    total[4] = lane_sum(mine->dd);
+    total[5] = lane_sum(mine->wd);
 }
 
 #endif

@@ -1,42 +1,26 @@
 /* reduce.h - work that the items of a group do together.
  *
- * Functions with a barrier are plain: PoCL crashes on `static inline` ones.
+ * Functions with a barrier are plain: PoCL crashes on `static inline` ones. Each makes a kernel slow to build, so there is one.
  *
  * Defines   LOCAL_SIZE, a power of two
  */
 #ifndef REDUCE_H
 #define REDUCE_H
 
-/* Add up one value of every work-item; all receive the sum. */
-float group_sum(const float mine, __local float *slot)
+/* Add up `n` values of every work-item; all receive the sums. `slot` holds n * LOCAL_SIZE numbers. */
+void group_sums(float *values, const int n, __local float *slot)
 {
-#if LOCAL_SIZE == 1
-    return mine;
-#else
+#if LOCAL_SIZE > 1
     const int me = get_local_id(0);
     barrier(CLK_LOCAL_MEM_FENCE);
-    slot[me] = mine;
-    for (int n = LOCAL_SIZE / 2; n > 0; n >>= 1) {
+    for (int m = 0; m < n; m++) slot[m * LOCAL_SIZE + me] = values[m];
+    for (int size = LOCAL_SIZE / 2; size > 0; size >>= 1) {
         barrier(CLK_LOCAL_MEM_FENCE);
-        if (me < n) slot[me] += slot[me + n];
+        if (me < size)
+            for (int m = 0; m < n; m++) slot[m * LOCAL_SIZE + me] += slot[m * LOCAL_SIZE + me + size];
     }
     barrier(CLK_LOCAL_MEM_FENCE);
-    return slot[0];
-#endif
-}
-
-/* The largest of all values; all receive it. */
-float group_max(const float mine, __local float *slot)
-{
-#if LOCAL_SIZE == 1
-    return mine;
-#else
-    barrier(CLK_LOCAL_MEM_FENCE);
-    slot[get_local_id(0)] = mine;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    float most = slot[0];
-    for (int i = 1; i < LOCAL_SIZE; i++) most = fmax(most, slot[i]);
-    return most;
+    for (int m = 0; m < n; m++) values[m] = slot[m * LOCAL_SIZE];
 #endif
 }
 

@@ -36,7 +36,7 @@ void ring_reach(__global const float4 *table,
         reach[number * rings + r] = reach_of(table + number * rings, rings, r, about[r].y, noise2, k, curve);
         rings_lost += lost[number * rings + r];
     }
-    rings_lost = group_sum(rings_lost, slot);
+    group_sums(&rings_lost, 1, slot);
     if (me == 0) {
         count[2 * number] = 0;
         count[2 * number + 1] = (uint)rings_lost;

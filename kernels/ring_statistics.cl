@@ -131,7 +131,7 @@ void ring_statistics(__global const PIXEL_T *frame,
                      __global float *sums)
 {
     __local float sample[SAMPLE];
-    __local float slot[LOCAL_SIZE];
+    __local float slot[(MOMENTS + 3) * LOCAL_SIZE];
     __local Order statistics;
     __local int found;
     const int group = get_group_id(0), number = get_group_id(1), me = get_local_id(0);
@@ -253,15 +253,13 @@ void ring_statistics(__global const PIXEL_T *frame,
         __global float *above = tail_above + room[ring] + me, *heavy = tail_weight + room[ring] + me;
         const int n_mine = n_tails[g];
         for (int i = n_mine; i % LANES != 0 && i < rounds; i++) above[i * LOCAL_SIZE] = NAN;
-        const int full = group_max(n_mine > rounds ? 1.0f : 0.0f, slot) > 0.0f;
-        const float some_lost = group_max(any_lane(missing[g]) ? 1.0f : 0.0f, slot);
-#if HAS_DARK
-        const float fractions = 1.0f;
-#else
-        const float fractions = group_sum(my_fractions[g], slot);
-#endif
-        float of_core[MOMENTS];
-        group_moments(&core[g], of_core, slot);
+        float of_core[MOMENTS + 3]; /* and how many work-items lack room, have unusable pixels, have fractions of counts */
+        lane_sums(&core[g], of_core);
+        of_core[MOMENTS] = n_mine > rounds;
+        of_core[MOMENTS + 1] = any_lane(missing[g]) ? 1.0f : 0.0f;
+        of_core[MOMENTS + 2] = HAS_DARK ? 1.0f : my_fractions[g];
+        group_sums(of_core, MOMENTS + 3, slot);
+        const int full = of_core[MOMENTS] > 0.0f;
         tails[row * LOCAL_SIZE + me] = full ? -1 : n_mine;
 
         /* 3. Cycles. All work-items hold the same limits. */
@@ -279,7 +277,8 @@ void ring_statistics(__global const PIXEL_T *frame,
                     add_ring(&sum, &in, segment + g, c, limits, from);
                 else
                     add_tails(&sum, above, heavy, n_mine, c, limits, from);
-                group_moments(&sum, total, slot);
+                lane_sums(&sum, total);
+                group_sums(total, MOMENTS, slot);
                 if (!whole)
                     for (int m = 0; m < MOMENTS; m++) total[m] += of_core[m];
                 const float far = total[1] / total[2];
@@ -327,7 +326,8 @@ void ring_statistics(__global const PIXEL_T *frame,
                 add_ring(&sum, &in, segment + g, c, narrow, mean);
             else
                 add_tails(&sum, above, heavy, n_mine, c, narrow, near);
-            group_moments(&sum, total, slot);
+            lane_sums(&sum, total);
+            group_sums(total, MOMENTS, slot);
             if (!whole)
                 for (int m = 0; m < MOMENTS; m++) total[m] += of_core[m];
             const float further = whole ? 0.0f : mean - near;
@@ -343,10 +343,10 @@ void ring_statistics(__global const PIXEL_T *frame,
             out[3] = omega2;
             out[4] = vv;
             out[5] = c;
-            out[6] = fractions;
+            out[6] = of_core[MOMENTS + 2];
             out[7] = excess;
             cover[row] = full ? INFINITY : fmax(c + core_high, core_count / lightest) * (1.0f + 1e-6f);
-            lost[row] = some_lost > 0.0f;
+            lost[row] = of_core[MOMENTS + 1] > 0.0f;
         }
     }
     if (cycles < 0) lost[0] = touched; /* never: the compiler must keep the loads */

@@ -26,8 +26,9 @@ void ring_table(__global const float *sums, const int rings, __global float4 *ta
     sem += number * rings;
 
     float fractions = 0.0f;
-    for (int r = me; r < rings; r += LOCAL_SIZE) fractions = fmax(fractions, sums[8 * r + 6]);
-    const int integrating = group_max(fractions, slot) > 0.0f;
+    for (int r = me; r < rings; r += LOCAL_SIZE) fractions += sums[8 * r + 6];
+    group_sums(&fractions, 1, slot);
+    const int integrating = fractions > 0.0f;
 
     float some = 0.0f; /* whether a ring has a spread beyond that of its counts */
     for (int r = me; r < rings; r += LOCAL_SIZE) {
@@ -48,7 +49,8 @@ void ring_table(__global const float *sums, const int rings, __global float4 *ta
         if (s[0] > 0.0f && additive > 0.0) some = 1.0f;
         table[r] = s[0] > 0.0f ? row : (float4)(NAN);
     }
-    const int continuous = group_max(some, slot) > 0.0f;
+    group_sums(&some, 1, slot);
+    const int continuous = some > 0.0f;
     barrier(CLK_GLOBAL_MEM_FENCE);
     for (int r = me; r < rings; r += LOCAL_SIZE)
         if (continuous && !isnan(table[r].x)) table[r].w = 1.0f;

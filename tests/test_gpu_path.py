@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,47 @@ def test_work_groups_agree_with_single_work_items(engine, rng, monkeypatch, mean
     for name in peaks.dtype.names:
         np.testing.assert_allclose(groups[2][name], peaks[name], rtol=1e-4, atol=1e-4)
     assert np.mean(groups[3] != back) < 1e-3
+
+
+@pytest.mark.parametrize("shares_memory", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+def test_several_frames_at_once_are_the_frames_one_by_one(engine, rng, monkeypatch, dtype, shares_memory):
+    """Ten frames: more than one launch holds; one of them has nothing usable, one no signal, one is all signal."""
+    geometry = Geometry(shape=(97, 121), pixel_size=(1e-4, 1e-4), distance=0.05, beam_center=(50, 60), wavelength=1.0)
+    frames = rng.poisson(3.0, (10, 97, 121)).astype(dtype)
+    frames[:, 20:23, 30:33] += np.arange(10, dtype=dtype)[:, None, None] * 20
+    frames[2] = np.iinfo(dtype).max if dtype == np.uint16 else -1
+    frames[3] = 0
+    frames[4, ::3, ::3] += 500
+    frames[5, 40:44] = frames[2, 0, 0]
+    monkeypatch.setattr(Engine, "on_cpu", property(lambda self: shares_memory))
+    separator = Separator(geometry, rings=30, engine=Engine(engine.device))
+    pairs = separator.separate(frames, number=7)
+    backgrounds, alone, peaks = separator.background(frames), separator.sparsify(frames), separator.peaks(frames)
+    assert len(pairs) == len(backgrounds) == len(alone) == len(peaks) == 10
+    for i, (sparse, spots) in enumerate(pairs):
+        one, background = separator.sparsify(frames[i], number=7 + i), separator.background(frames[i])
+        for found in (sparse, alone[i]):
+            assert np.array_equal(found.index, one.index)
+            assert np.array_equal(found.value, one.value)
+            assert (found.unusable_index is None) == (one.unusable_index is None)
+            assert one.unusable_index is None or np.array_equal(found.unusable_index, one.unusable_index)
+        assert sparse.frame == 7 + i
+        assert spots.tobytes() == separator.peaks(frames[i], number=7 + i).tobytes()
+        for name in ("slow", "fast", "intensity", "flags"):
+            assert np.array_equal(peaks[i][name], spots[name])
+        for name in ("mean", "std", "count", "sem", "excess"):
+            for found in (sparse.background, backgrounds[i]):
+                assert np.array_equal(getattr(found, name), getattr(background, name), equal_nan=True)
+
+
+@pytest.mark.parametrize("shares_memory", [True, False])
+def test_threads_with_one_separator_agree_with_one_thread(engine, rng, monkeypatch, shares_memory):
+    geometry = Geometry(shape=(97, 121), pixel_size=(1e-4, 1e-4), distance=0.05, beam_center=(50, 60), wavelength=1.0)
+    frames = rng.poisson(3.0, (12, 97, 121)).astype(np.uint16)
+    frames[:, 20:23, 30:33] += np.arange(12, dtype=np.uint16)[:, None, None] * 20
+    monkeypatch.setattr(Engine, "on_cpu", property(lambda self: shares_memory))
+    separator = Separator(geometry, rings=30, engine=Engine(engine.device))
+    alone = [separator.peaks(frame).tobytes() for frame in frames]
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(lambda frame: separator.peaks(frame).tobytes(), frames)) == alone

@@ -136,6 +136,17 @@ class Engine:
         where = _FLAGS.USE_HOST_PTR if self.on_cpu else _FLAGS.COPY_HOST_PTR
         return cl.Buffer(self.context, _FLAGS.READ_ONLY | where, hostbuf=array)
 
+    def pinned(self, nbytes: int) -> NDArray[np.uint8]:
+        """Memory of the host from which the device copies without the processor's help."""
+        self._check(nbytes)
+        buffer = cl.Buffer(self.context, _FLAGS.READ_WRITE | _FLAGS.ALLOC_HOST_PTR, nbytes)
+        array, _ = cl.enqueue_map_buffer(self.queue, buffer, cl.map_flags.WRITE, 0, nbytes, np.uint8)
+        return np.asarray(array)
+
+    def start_writing(self, buffer: Any, array: NDArray[Any]) -> None:
+        """Start to copy an array, which must not change meanwhile, to the beginning of a buffer."""
+        cl.enqueue_copy(self.queue, buffer, array, is_blocking=False)
+
     def borrow(self, array: NDArray[Any]) -> Any:
         """A buffer for what kernels write: a C-contiguous array itself where the device shares the host's memory.
 

@@ -174,7 +174,7 @@ class Separator:
         for first in range(0, len(frames), most):
             some = frames[first : first + most]
             with self._work(len(some)) as work:
-                yield work, work.engine.lend(some), some, first
+                yield work, work.take(some), some, first
 
     def background(self, frame: NDArray[Any]) -> Any:
         """Background of a frame, ring by ring.
