@@ -91,6 +91,38 @@ def test_picked_are_the_pixels_that_poissons_law_picks(engine, rng, mean, snr):
     assert np.array_equal(sparse.value, frame.ravel()[sparse.index])
 
 
+@pytest.mark.parametrize("rings", [5, 40, 300])
+@pytest.mark.parametrize("fall", [0.02, 0.3])
+def test_where_the_background_falls_from_ring_to_ring_nothing_is_missed(engine, rng, rings, fall):
+    """The threshold of a pixel between two rings may lie below what is typical of its own ring."""
+    shape = (131, 173)
+    separator = Separator(flat_geometry(shape), rings=rings, engine=engine)
+    mean = 900.0 * np.exp(-fall * separator.rings.position.astype(float) * (40 / rings)) + 0.05
+    frame = rng.poisson(mean).astype(np.int32)
+    sparse = separator.sparsify(frame)
+    expected, phi, _, _ = background_images(sparse.background)
+    wanted = oracle.significant(frame.ravel(), expected, phi, 3.0)
+    differ = np.setxor1d(sparse.index, np.flatnonzero(wanted))
+    for pixel in differ:
+        limit = oracle.threshold(expected[pixel], phi[pixel], 3.0)
+        assert abs(limit - frame.ravel()[pixel]) < 3e-4 * (1 + limit)
+    assert len(differ) <= 3
+
+
+def test_saturated_pixels_of_a_ring_without_background_are_kept(engine):
+    shape = (60, 70)
+    separator = Separator(flat_geometry(shape), rings=6, saturation=1000, engine=engine)
+    ring = np.floor(separator.rings.position + 0.5)
+    frame = np.full(shape, 5, np.int32)
+    frame[ring == 3] = -1
+    some = np.flatnonzero(ring.ravel() == 3)[::50]
+    frame.ravel()[some] = 5000
+    sparse = separator.sparsify(frame)
+    assert np.isnan(sparse.background.mean[3])
+    assert np.array_equal(sparse.index, some)
+    assert np.array_equal(sparse.unusable_index, np.flatnonzero(frame.ravel() == -1))
+
+
 def test_a_pixel_at_the_threshold_is_not_above_it(engine):
     """Half the pixels 98, half 102: the mean is 100, the spread 2, and 102 at one sigma exactly."""
     geometry = flat_geometry((64, 64))
