@@ -62,8 +62,13 @@ __kernel void spot_regions(__global const PIXEL_T *frame,
                 good[i] |= 1u << j;
                 const float4 ring = background_at(table, rings, position[pixel]);
                 const float s = COUNTS(raw, dark, pixel), w = weight[pixel];
-                if (clearly_below(s, ring, w, noise2, pick_k, pick_curve)) continue;
-                if (s > significant_counts(ring, w, noise2, pick_k, pick_curve)) picked[i] |= 1u << j;
+                if (core_row(i) >> j & 1) { /* in the region anyway */
+                    if (clearly_below(s, ring, w, noise2, sure_k, sure_curve)) continue;
+                } else {
+                    if (clearly_below(s, ring, w, noise2, pick_k, pick_curve)) continue;
+                    if (!(s > significant_counts(ring, w, noise2, pick_k, pick_curve))) continue;
+                    picked[i] |= 1u << j;
+                }
                 if (s > significant_counts(ring, w, noise2, sure_k, sure_curve)) sure[i] |= 1u << j;
             }
         }

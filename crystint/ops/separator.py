@@ -347,13 +347,13 @@ class Separator:
             found.append(
                 SparseFrame(
                     index=picked,
-                    value=flat[picked],
+                    value=flat.take(picked),
                     background=background or read_background(work, self._clip, i),
                     dtype=dtype,
                     snr=snr,
                     noise=noise,
                     unusable_index=lost,
-                    unusable_value=None if lost is None else flat[lost],
+                    unusable_value=None if lost is None else flat.take(lost),
                     frame=number + i,
                 )
             )
