@@ -43,6 +43,7 @@
 #include "ring_start.h"
 
 #define LEAST_SAMPLE 32
+#define HELD_VECTORS (LANES == 1 ? 1 : 32)
 
 /* Where the pixels of a frame are. */
 typedef struct {
@@ -201,7 +202,9 @@ void ring_statistics(__global const PIXEL_T *frame,
             const int rounds = (room[group * GROUP + g + 1] - room[group * GROUP + g]) / LOCAL_SIZE;
             Moments part;
             ints unknown = 0;
-            int n = n_tails[g];
+            int n = n_tails[g], n_held = 0, held_at[HELD_VECTORS];
+            uint held[HELD_VECTORS];
+            float held_a[HELD_VECTORS * LANES];
             clear(&part);
             for (int k = first + me * LANES; k < last; k += LOCAL_SIZE * LANES) {
                 const floats w = FLOATS(__global const, weight, k);
@@ -214,18 +217,22 @@ void ring_statistics(__global const PIXEL_T *frame,
                 const floats s = a + c * w;
                 my_fractions[g] += lane_sum(where(MASK(s != rint(s)) & MASK(s == s), (floats)1.0f));
 #endif
-                const ints out = known & ~inner;
-                if (any_lane(out)) {
-                    float lane_a[LANES], lane_w[LANES];
-                    FLOATS(__private, lane_a, 0) = a;
-                    FLOATS(__private, lane_w, 0) = w;
-                    for (uint bits = lane_bits(out & MASK(w == w)); bits != 0; bits &= bits - 1, n++) { /* not padding */
-                        const int lane = 31 - clz(bits & -bits);
-                        if (n >= rounds) continue;
-                        tail_pixel[mine + n * LOCAL_SIZE] = order[k + lane];
-                        tail_above[mine + n * LOCAL_SIZE] = lane_a[lane];
-                        tail_weight[mine + n * LOCAL_SIZE] = lane_w[lane];
-                    }
+                /* Vectors with a pixel of the tails are held back, without a branch that could not be foreseen. */
+                const uint bits = lane_bits(known & ~inner & MASK(w == w)); /* NaN: padding */
+                held[n_held] = bits;
+                held_at[n_held] = k;
+                FLOATS(__private, held_a, n_held * LANES) = a;
+                n_held += bits != 0;
+                if (n_held == HELD_VECTORS || k + LOCAL_SIZE * LANES >= last) {
+                    for (int v = 0; v < n_held; v++)
+                        for (uint left = held[v]; left != 0; left &= left - 1, n++) {
+                            const int lane = 31 - clz(left & -left), at = mine + n * LOCAL_SIZE;
+                            if (n >= rounds) continue;
+                            tail_pixel[at] = order[held_at[v] + lane];
+                            tail_above[at] = held_a[v * LANES + lane];
+                            tail_weight[at] = weight[held_at[v] + lane];
+                        }
+                    n_held = 0;
                 }
             }
             n_tails[g] = n;
