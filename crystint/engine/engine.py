@@ -72,6 +72,13 @@ class Engine:
         """Whether the device shares its memory with the host."""
         return self.device.kind == "cpu"
 
+    def works_in(self, array: NDArray[Any]) -> bool:
+        """Whether kernels can work in an array where it is: CPUs can, but all save PoCL copy one that is not aligned."""
+        if not self.on_cpu:
+            return False
+        aligned = array.ctypes.data % (self.device.handle.mem_base_addr_align // 8) == 0
+        return aligned or self.device.platform.startswith("Portable Computing Language")
+
     def kernel(self, file: str, **defines: object) -> Any:
         """Build the kernel that is named like its file, once per set of `defines`.
 
@@ -128,12 +135,12 @@ class Engine:
         return cl.Buffer(self.context, _FLAGS.READ_ONLY | _FLAGS.COPY_HOST_PTR, hostbuf=array)
 
     def lend(self, array: NDArray[Any]) -> Any:
-        """A read-only buffer of a C-contiguous array: in place where the device shares the host's memory, else a copy.
+        """A read-only buffer of a C-contiguous array: in place where the device can work in it, else a copy.
 
         The array must live, unchanged, until the results of the kernels that read it have been received.
         """
         self._check(array.nbytes)
-        where = _FLAGS.USE_HOST_PTR if self.on_cpu else _FLAGS.COPY_HOST_PTR
+        where = _FLAGS.USE_HOST_PTR if self.works_in(array) else _FLAGS.COPY_HOST_PTR
         return cl.Buffer(self.context, _FLAGS.READ_ONLY | where, hostbuf=array)
 
     def pinned(self, nbytes: int) -> NDArray[np.uint8]:
@@ -143,23 +150,26 @@ class Engine:
         array, _ = cl.enqueue_map_buffer(self.queue, buffer, cl.map_flags.WRITE, 0, nbytes, np.uint8)
         return np.asarray(array)
 
-    def start_writing(self, buffer: Any, array: NDArray[Any]) -> None:
-        """Start to copy an array, which must not change meanwhile, to the beginning of a buffer."""
-        cl.enqueue_copy(self.queue, buffer, array, is_blocking=False)
+    def start_writing(self, buffer: Any, array: NDArray[Any]) -> Any:
+        """Start to copy an array, which must not change meanwhile, to the beginning of a buffer.
+
+        Keep what is returned until later results have been received: dropping it waits for the copy.
+        """
+        return cl.enqueue_copy(self.queue, buffer, array, is_blocking=False)
 
     def borrow(self, array: NDArray[Any]) -> Any:
-        """A buffer for what kernels write: a C-contiguous array itself where the device shares the host's memory.
+        """A buffer for what kernels write: a C-contiguous array itself where the device can work in it.
 
         `give_back` brings the result into the array.
         """
         self._check(array.nbytes)
-        if self.on_cpu:
+        if self.works_in(array):
             return cl.Buffer(self.context, _FLAGS.READ_WRITE | _FLAGS.USE_HOST_PTR, hostbuf=array)
         return cl.Buffer(self.context, _FLAGS.READ_WRITE, array.nbytes)
 
     def give_back(self, buffer: Any, array: NDArray[Any]) -> None:
         """Fill an array from the buffer that it was borrowed for. Waits for all kernels started before."""
-        if self.on_cpu:
+        if self.works_in(array):
             mapped, _ = cl.enqueue_map_buffer(self.queue, buffer, cl.map_flags.READ, 0, array.size, array.dtype)
             mapped.base.release(self.queue)
             self.queue.finish()

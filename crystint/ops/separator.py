@@ -170,7 +170,8 @@ class Separator:
 
     def _batches(self, frames: NDArray[Any]) -> Iterator[tuple[Work, Any, NDArray[Any], int]]:
         """Work space, buffer, frames and number of the first, of as many frames as fit one launch."""
-        most = 1 if self.engine.on_cpu else _BATCH
+        room = self.engine.device.max_allocation // (4 * self.rings.position.size)
+        most = 1 if self.engine.on_cpu else max(1, min(_BATCH, room))
         for first in range(0, len(frames), most):
             some = frames[first : first + most]
             with self._work(len(some)) as work:

@@ -40,22 +40,26 @@ class Work:
         self.list = empty(frames * fixed.pixels, np.uint32)
         self._buffers: dict[str, tuple[int, Any]] = {}
         self._pinned: NDArray[np.uint8] | None = None
+        self._writing: Any = None
 
     def take(self, frames: NDArray[Any]) -> Any:
-        """A buffer with the frames: themselves, where the device shares the host's memory.
+        """A buffer with the frames: themselves, where the device can work in them.
 
-        To any other device they go through pinned memory, and the thread does not wait: while they are on their way,
-        and while kernels work on them, other threads fill work spaces of their own. The frames must live, unchanged,
-        until results have been received.
+        To a GPU they go through pinned memory, and the thread does not wait: while they are on their way, and while
+        kernels work on them, other threads fill work spaces of their own. The frames must live, unchanged, until
+        results have been received.
         """
-        if self.engine.on_cpu:
+        if self.engine.works_in(frames):
             return self.engine.lend(frames)
+        there = self.buffer("frames", frames.size, frames.dtype)
+        if self.engine.on_cpu:
+            self._writing = self.engine.start_writing(there, frames)
+            return there
         if self._pinned is None or self._pinned.nbytes < frames.nbytes:
             self._pinned = self.engine.pinned(frames.nbytes)
         copy = self._pinned[: frames.nbytes].view(frames.dtype)
         copy[...] = frames.reshape(-1)
-        there = self.buffer("frames", frames.size, frames.dtype)
-        self.engine.start_writing(there, copy)
+        self._writing = self.engine.start_writing(there, copy)
         return there
 
     def buffer(self, name: str, size: int, dtype: Any) -> Any:
