@@ -73,7 +73,7 @@ class Engine:
         return self.device.kind == "cpu"
 
     def works_in(self, array: NDArray[Any]) -> bool:
-        """Whether kernels can work in an array where it is: CPUs can, but all save PoCL copy one that is not aligned."""
+        """Whether kernels can work in an array where it is: of CPU runtimes, PoCL can; others if it is aligned."""
         if not self.on_cpu:
             return False
         aligned = array.ctypes.data % (self.device.handle.mem_base_addr_align // 8) == 0
