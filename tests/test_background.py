@@ -91,11 +91,20 @@ def test_counts_of_any_size(engine, rng, model, level):
 
 @pytest.mark.parametrize("cycles", [0, 5])
 @pytest.mark.parametrize("level", [2**24, 2**31, 2**32 - 1000])
-def test_a_narrow_spread_at_a_level_that_float32_cannot_hold(engine, rng, level, cycles):
+@pytest.mark.parametrize("lightest", [1.0, 0.6])
+def test_a_narrow_spread_at_a_level_that_float32_cannot_hold(engine, rng, level, cycles, lightest):
+    factor = rng.uniform(lightest, 1.0, (64, 75)).astype(np.float32)
     separator = Separator(
-        flat_geometry((64, 75)), rings=9, error_model="azimuthal", cycles=cycles, solid_angle=False, engine=engine
+        flat_geometry((64, 75)),
+        rings=9,
+        error_model="azimuthal",
+        cycles=cycles,
+        solid_angle=False,
+        normalization=factor,
+        engine=engine,
     )
-    frame = (level + rng.integers(0, 300, (64, 75))).astype(np.uint32)
+    mean = np.rint((level - 400) * factor.astype(np.float64))
+    frame = (mean + rng.integers(0, 300, (64, 75))).astype(np.uint32)
     found, wanted = separator.background(frame), expected(separator, frame, "azimuthal", None, cycles)
     assert np.array_equal(found.count, wanted[:, 0])
     np.testing.assert_allclose(found.mean, wanted[:, 1], rtol=1e-9)
@@ -251,6 +260,8 @@ def test_an_empty_ring_is_nan_and_stays_alone(engine, rng):
     frame[ring == 4] = -1
     found = free.background(frame)
     assert np.flatnonzero(np.isnan(found.mean)).tolist() == [4]
+    alone = free.sparsify(frame, snr=2.0, background=found).index  # the table of rings comes from the host
+    assert np.array_equal(free.sparsify(frame, snr=2.0).index, alone)
     image = found.image() / free.rings.weight
     assert np.isnan(image[ring == 4]).all()
     for neighbour in (3, 5):

@@ -254,6 +254,25 @@ def test_each_pixel_of_a_merged_spot_counts_once(engine):
     assert peak["intensity"] == pytest.approx(excess.sum(), rel=0.002)
 
 
+def test_a_pixel_as_far_from_two_spots_belongs_to_one_of_them(engine):
+    """Two spots with a bridge between them: its middle is 3 px from both."""
+    shape = (60, 70)
+    geometry = Geometry(shape=shape, pixel_size=(1e-4, 1e-4), distance=0.5, beam_center=(28, 37), wavelength=1.0)
+    separator = Separator(geometry, rings=5, solid_angle=False, engine=engine)
+    frame = np.full(shape, 4, np.int32)
+    frame[20, 30:37] = [400, 70, 60, 50, 61, 71, 380]
+    peaks = separator.peaks(frame, connected=1)
+    assert len(peaks) == 2
+    sure = frame > 30
+    touched = np.zeros(shape, bool)
+    for i in (-1, 0, 1):
+        for j in (-1, 0, 1):
+            touched |= np.roll(sure, (i, j), (0, 1))
+    expected = (frame - 4.0)[touched].sum()
+    assert peaks["intensity"].sum() == pytest.approx(expected, rel=1e-3)
+    assert peaks["intensity"][0] == pytest.approx((frame - 4.0)[20, 30:34].sum(), rel=1e-3)
+
+
 def test_a_peak_at_a_masked_pixel_is_flagged_and_dropped_on_request(engine):
     """pyFAI flags it only without noise."""
     for noise in (0.0, 1.0, 3.0):
