@@ -168,14 +168,32 @@ class Separator:
                 with self._lock:
                     self._free.append(work)
 
-    def _batches(self, frames: NDArray[Any]) -> Iterator[tuple[Work, Any, NDArray[Any], int]]:
-        """Work space, buffer, frames and number of the first, of as many frames as fit one launch."""
+    def _batches(self, frame: NDArray[Any]) -> Iterator[tuple[Work, Any, NDArray[Any], int]]:
+        """Work space, buffer, frames and number of the first, for each launch, whose statistics are started."""
+        frames = frame.reshape(-1, *self.rings.shape)
         room = self.engine.device.max_allocation // (4 * self.rings.position.size)
         most = 1 if self.engine.on_cpu else max(1, min(_BATCH, room))
         for first in range(0, len(frames), most):
             some = frames[first : first + most]
             with self._work(len(some)) as work:
-                yield work, work.take(some), some, first
+                lent = work.take(some)
+                start_statistics(work, lent, some.dtype, self._clip, len(some))
+                yield work, lent, some, first
+
+    def _each(
+        self,
+        frame: NDArray[Any],
+        find: Callable[[Work, Any, NDArray[Any], int], list[Any]],
+        background: Background | None = None,
+    ) -> Any:
+        """What `find` makes of each launch, once its table of rings is there; for a single frame, its one result."""
+        if background is not None and frame.ndim == 3:
+            raise SettingError("background is given for several frames, expected one frame")
+        found = []
+        for work, lent, some, first in self._batches(frame):
+            start_table(work, self._clip, background, len(some))
+            found += find(work, lent, some, first)
+        return found if frame.ndim == 3 else found[0]
 
     def background(self, frame: NDArray[Any]) -> Any:
         """Background of a frame, ring by ring.
@@ -196,8 +214,7 @@ class Separator:
         """
         frame = self._check(frame)
         found = []
-        for work, lent, some, _ in self._batches(frame.reshape(-1, *self.rings.shape)):
-            start_statistics(work, lent, frame.dtype, self._clip, len(some))
+        for work, _, some, _ in self._batches(frame):
             found += [read_background(work, self._clip, i) for i in range(len(some))]
         return found if frame.ndim == 3 else found[0]
 
@@ -229,13 +246,11 @@ class Separator:
         SparseFrame; of n frames, a list of them
         """
         frame, snr, noise = self._check(frame), self._snr("snr", snr), _number("noise", noise, 0.0)
-        self._one(frame, background)
-        found = []
-        for work, lent, some, first in self._batches(frame.reshape(-1, *self.rings.shape)):
-            start_statistics(work, lent, frame.dtype, self._clip, len(some))
-            start_table(work, self._clip, background, len(some))
-            found += self._sparse(work, lent, some, snr, noise, number + first, background)
-        return found if frame.ndim == 3 else found[0]
+
+        def find(work: Work, lent: Any, some: NDArray[Any], first: int) -> list[SparseFrame]:
+            return self._sparse(work, lent, some, snr, noise, number + first, background)
+
+        return self._each(frame, find, background)
 
     def peaks(
         self,
@@ -278,13 +293,11 @@ class Separator:
         """
         frame, use = self._check(frame), self._peak_settings(snr, snr_pick, connected, patch, noise)
         keep = self._keep(strict_mask, d_min, d_max)
-        self._one(frame, background)
-        found = []
-        for work, lent, some, first in self._batches(frame.reshape(-1, *self.rings.shape)):
-            start_statistics(work, lent, frame.dtype, self._clip, len(some))
-            start_table(work, self._clip, background, len(some))
-            found += [keep(one) for one in self._peaks(work, lent, some, use, number + first)]
-        return found if frame.ndim == 3 else found[0]
+
+        def find(work: Work, lent: Any, some: NDArray[Any], first: int) -> list[PeakList]:
+            return [keep(one) for one in self._peaks(work, lent, some, use, number + first)]
+
+        return self._each(frame, find, background)
 
     def separate(
         self,
@@ -317,14 +330,13 @@ class Separator:
         frame, snr = self._check(frame), self._snr("snr", snr)
         use = self._peak_settings(snr_peak, snr_pick, connected, patch, noise)
         keep = self._keep(strict_mask, d_min, d_max)
-        found = []
-        for work, lent, some, first in self._batches(frame.reshape(-1, *self.rings.shape)):
-            start_statistics(work, lent, frame.dtype, self._clip, len(some))
-            start_table(work, self._clip, None, len(some))
+
+        def find(work: Work, lent: Any, some: NDArray[Any], first: int) -> list[tuple[SparseFrame, PeakList]]:
             sparse = self._sparse(work, lent, some, snr, use.noise, number + first, None)
             peaks = self._peaks(work, lent, some, use, number + first)
-            found += [(one, keep(spots)) for one, spots in zip(sparse, peaks)]
-        return found if frame.ndim == 3 else found[0]
+            return [(one, keep(spots)) for one, spots in zip(sparse, peaks)]
+
+        return self._each(frame, find)
 
     def _sparse(
         self,
@@ -419,11 +431,6 @@ class Separator:
             return peaks if good.all() else peaks[good]
 
         return keep
-
-    @staticmethod
-    def _one(frame: NDArray[Any], background: Background | None) -> None:
-        if background is not None and frame.ndim == 3:
-            raise SettingError("background is given for several frames, expected one frame")
 
     @staticmethod
     def _snr(name: str, value: Any) -> float:

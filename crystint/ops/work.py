@@ -42,6 +42,13 @@ class Work:
         self._pinned: NDArray[np.uint8] | None = None
         self._writing: Any = None
 
+    @property
+    def candidates(self) -> tuple[Any, ...]:
+        """Where kernels/candidates.h finds the pixels that may be significant, and what they are judged by."""
+        fixed, tails = self.fixed, (self.tail_pixel, self.tail_above, self.tail_weight, self.tails)
+        rings = (self.table, fixed.ring_number, fixed.bands, self.reach)
+        return fixed.room_of, *tails, self.cover, self.sums, *rings
+
     def take(self, frames: NDArray[Any]) -> Any:
         """A buffer with the frames: themselves, where the device can work in them.
 
@@ -67,7 +74,8 @@ class Work:
         nbytes = size * np.dtype(dtype).itemsize
         have = self._buffers.get(name)
         if have is None or have[0] < nbytes:
-            self._buffers[name] = nbytes + nbytes // 2, self.engine.empty(nbytes + nbytes // 2, np.uint8)
+            room = nbytes if have is None else max(nbytes, have[0] + have[0] // 2)  # lists of spots grow bit by bit
+            self._buffers[name] = room, self.engine.empty(room, np.uint8)
         return self._buffers[name][1]
 
     def sent(self, name: str, array: NDArray[Any]) -> Any:
