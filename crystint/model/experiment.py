@@ -1,0 +1,149 @@
+"""What was exposed: a beam, detectors, and one setting of one crystal per image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import GeometryError, ShapeError
+from crystint.model.panels import Panel
+
+__all__ = ["Detector", "Experiment"]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Flat panels in the laboratory frame of the experiment, and what their sensor does to a ray."""
+
+    shape: tuple[int, int]
+    """(slow, fast) pixels of a frame"""
+    panels: tuple[Panel, ...]
+    """which part of the frame each owns, and where it is, m (any right-handed frame: the experiment's)"""
+    thickness: float = 0.0
+    """of the sensor, m; 0 = no parallax, every photon counted"""
+    attenuation: float = 0.0
+    """of the sensor, 1/m; 0 = as `thickness` 0"""
+    saturation: float | None = None
+    """counts above this are not to be trusted; None = not known"""
+
+    def __post_init__(self) -> None:
+        if not self.panels:
+            raise GeometryError("a detector needs at least one panel")
+        for name in ("thickness", "attenuation"):
+            value = float(getattr(self, name))
+            if not (np.isfinite(value) and value >= 0.0):
+                raise GeometryError(f"detector: {name} is {getattr(self, name)!r}, expected a number, 0 or more")
+        for panel in self.panels:
+            if panel.slow[1] > self.shape[0] or panel.fast[1] > self.shape[1]:
+                raise GeometryError(f"panel slow {panel.slow}, fast {panel.fast} leaves the frame of {self.shape}")
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """Images, each one crystal on one frame (a frame with two lattices is two images with the same `frame`).
+
+    Vectors are in one right-handed laboratory frame, reciprocal ones in 1/angstrom without the factor 2 pi.
+
+    Raises
+    ------
+    ShapeError
+        When the arrays do not belong together.
+    GeometryError
+        When a value is impossible; images are named by their number.
+    """
+
+    setting: NDArray[np.float64]
+    """float64 [n, 3, 3]: columns a*, b*, c* at the middle of each exposure, goniometer included"""
+    incident: NDArray[np.float64]
+    """float64 [n, 3]: s0, the way of the X-rays, |s0| = 1 / wavelength"""
+    detectors: tuple[Detector, ...]
+    cell: tuple[float, float, float, float, float, float]
+    """angstrom and degrees, of the merged data"""
+    space_group: gemmi.SpaceGroup
+    detector: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+    """int [n]: which of `detectors`; empty = the first"""
+    sweep: NDArray[np.float64] | None = None
+    """float64 [n, 3, 3]: change of `setting` from the start to the end of the exposure; None = stills"""
+    frame: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """int64 [n]: number of the frame in the sequence of files, from 0; empty = 0, 1, 2..."""
+    group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """int64 [n]: which crystal or sweep the image is of (DIALS's experiment number); empty = 0, 1, 2..."""
+    name: tuple[str, ...] = ()
+    """of each image, for messages ("file", "file//event"); empty = "image 0"..."""
+    polarization_normal: tuple[float, float, float] = (0.0, 1.0, 0.0)
+    """unit normal of the plane of polarization"""
+    polarization_fraction: float = 0.5
+    """share of the intensity polarized in that plane (DIALS's meaning: 0.5 = not polarized, 1 = fully)"""
+    bandwidth: float = 0.0
+    """relative, RMS (FWHM / 2.355 of a Gaussian spectrum)"""
+
+    def __post_init__(self) -> None:
+        n = len(self.setting)
+        wanted: Sequence[tuple[str, Any, tuple[int, ...], Any]] = (
+            ("setting", np.float64, (n, 3, 3), None),
+            ("incident", np.float64, (n, 3), None),
+            ("detector", np.intp, (n,), np.zeros(n, dtype=np.intp)),
+            ("frame", np.int64, (n,), np.arange(n)),
+            ("group", np.int64, (n,), np.arange(n)),
+        )
+        for name, dtype, shape, default in wanted:
+            given = np.asarray(getattr(self, name), dtype=dtype)
+            if default is not None and given.size == 0:
+                given = default
+            if given.shape != shape:
+                raise ShapeError(f"{name} is {given.shape}, expected {shape}")
+            object.__setattr__(self, name, given)
+        if self.sweep is not None and np.shape(self.sweep) != (n, 3, 3):
+            raise ShapeError(f"sweep is {np.shape(self.sweep)}, expected {(n, 3, 3)}")
+        names = tuple(self.name) or tuple(f"image {number}" for number in range(n))
+        if len(names) != n:
+            raise ShapeError(f"name has {len(names)} entries, expected {n}")
+        object.__setattr__(self, "name", names)
+        if n and not (self.detector.min() >= 0 and self.detector.max() < len(self.detectors)):
+            raise GeometryError(f"detector counts to {self.detector.max()}, but there are {len(self.detectors)}")
+
+    def __len__(self) -> int:
+        return len(self.setting)
+
+    @property
+    def wavelength(self) -> NDArray[np.float64]:
+        """float64 [n], angstrom."""
+        return np.asarray(1.0 / np.linalg.norm(self.incident, axis=1))
+
+    def unusable(self) -> dict[int, str]:
+        """Images that nothing can be predicted for, and why: singular or non-finite settings and beams."""
+        found = {}
+        volume = np.linalg.det(self.setting)
+        length = np.linalg.norm(self.setting, axis=1).prod(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            flat = ~(np.abs(volume) > 1e-6 * length)
+        for number in np.flatnonzero(flat | ~np.isfinite(self.setting).all(axis=(1, 2))):
+            found[int(number)] = f"{self.name[number]}: its orientation matrix is singular or not finite"
+        beam = np.linalg.norm(self.incident, axis=1)
+        for number in np.flatnonzero(~(np.isfinite(beam) & (beam > 0.0))):
+            found[int(number)] = f"{self.name[number]}: its beam has no direction or no wavelength"
+        return found
+
+    def select(self, images: NDArray[Any]) -> Experiment:
+        """The experiment of some images only (numbers or a mask)."""
+        numbers = np.arange(len(self))[images]
+        return Experiment(
+            setting=self.setting[numbers],
+            incident=self.incident[numbers],
+            detectors=self.detectors,
+            cell=self.cell,
+            space_group=self.space_group,
+            detector=self.detector[numbers],
+            sweep=None if self.sweep is None else self.sweep[numbers],
+            frame=self.frame[numbers],
+            group=self.group[numbers],
+            name=tuple(self.name[number] for number in numbers),
+            polarization_normal=self.polarization_normal,
+            polarization_fraction=self.polarization_fraction,
+            bandwidth=self.bandwidth,
+        )

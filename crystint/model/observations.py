@@ -1,0 +1,149 @@
+"""One row per observed reflection: the table that integration makes, scaling uses and merging ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from enum import IntFlag
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import ShapeError
+
+__all__ = ["Flag", "Observations"]
+
+
+class Flag(IntFlag):
+    """Why an observation is not used, or used with care."""
+
+    MASKED = 1
+    """too few of its pixels, or of its background, can be used"""
+    SATURATED = 2
+    OVERLAPPED = 4
+    """a neighbour's core takes pixels of its own"""
+    EDGE = 8
+    """its core reaches over the edge of the panel"""
+    BAD_VALUE = 16
+    """intensity, sigma or a factor is NaN, infinite or not above 0"""
+    LOW_PARTIALITY = 32
+    OUTLIER = 64
+    """rejected against its equivalents"""
+    BAD_IMAGE = 128
+    """its image could not be scaled or was rejected"""
+    ABSENT = 256
+    """systematically absent in the space group"""
+
+    @classmethod
+    def excluding(cls) -> int:
+        """Flags that keep an observation out of scaling and merging."""
+        return int(
+            cls.MASKED | cls.SATURATED | cls.BAD_VALUE | cls.LOW_PARTIALITY | cls.OUTLIER | cls.BAD_IMAGE | cls.ABSENT
+        )
+
+
+_COLUMNS: dict[str, tuple[Any, int, float]] = {
+    "image": (np.int32, 1, 0),
+    "hkl": (np.int32, 3, 0),
+    "intensity": (np.float64, 1, np.nan),
+    "sigma": (np.float64, 1, np.nan),
+    "d": (np.float64, 1, np.nan),
+    "partiality": (np.float64, 1, 1.0),
+    "correction": (np.float64, 1, 1.0),
+    "excitation": (np.float64, 1, np.nan),
+    "slow": (np.float32, 1, np.nan),
+    "fast": (np.float32, 1, np.nan),
+    "background": (np.float32, 1, np.nan),
+    "background_variance": (np.float64, 1, np.nan),
+    "wavelength": (np.float32, 1, np.nan),
+    "flags": (np.uint32, 1, 0),
+}
+"""dtype, width and the value where nothing is known"""
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Columns of the same length n. What a column does not say is NaN; factors that are not known are 1.
+
+    The model of an observation is  intensity = G exp(-B / 4 d^2) correction partiality I(hkl),  with the scale G
+    and the temperature factor B of its image.
+
+    Raises
+    ------
+    ShapeError
+        When the columns differ in length or width.
+    """
+
+    image: NDArray[np.int32]
+    """int32 [n]: row of the experiment"""
+    hkl: NDArray[np.int32]
+    """int32 [n, 3]: as indexed, not reduced by symmetry"""
+    intensity: NDArray[np.float64]
+    """float64 [n], counts, as recorded: nothing divided out"""
+    sigma: NDArray[np.float64]
+    """float64 [n], counts; NaN or <= 0: the observation cannot be used"""
+    d: NDArray[np.float64] = None  # type: ignore[assignment]
+    """float64 [n], angstrom"""
+    partiality: NDArray[np.float64] = None  # type: ignore[assignment]
+    """float64 [n], 0 to 1"""
+    correction: NDArray[np.float64] = None  # type: ignore[assignment]
+    """float64 [n]: polarization, efficiency of the sensor (and 1 / Lorentz of rotation data), as factors"""
+    excitation: NDArray[np.float64] = None  # type: ignore[assignment]
+    """float64 [n], 1/angstrom: distance from the Ewald sphere, positive outside"""
+    slow: NDArray[np.float32] = None  # type: ignore[assignment]
+    """float32 [n], px from the outer corner: predicted place"""
+    fast: NDArray[np.float32] = None  # type: ignore[assignment]
+    """float32 [n], px"""
+    background: NDArray[np.float32] = None  # type: ignore[assignment]
+    """float32 [n], counts per pixel"""
+    background_variance: NDArray[np.float64] = None  # type: ignore[assignment]
+    """float64 [n], counts^2: the variance of `intensity` that would be left without any signal"""
+    wavelength: NDArray[np.float32] = None  # type: ignore[assignment]
+    """float32 [n], angstrom, of the reflection (Laue, pink beam); NaN = that of the image"""
+    flags: NDArray[np.uint32] = None  # type: ignore[assignment]
+    """uint32 [n], see `Flag`"""
+
+    def __post_init__(self) -> None:
+        n = len(self.image)
+        for name, (dtype, width, default) in _COLUMNS.items():
+            shape = (n,) if width == 1 else (n, width)
+            given = getattr(self, name)
+            values = np.full(shape, default, dtype) if given is None else np.asarray(given, dtype=dtype)
+            if values.shape != shape:
+                raise ShapeError(f"column {name} is {values.shape}, expected {shape}")
+            object.__setattr__(self, name, values)
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return tuple(field.name for field in fields(cls))
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """bool [n]: no excluding flag, finite, sigma and factors above 0."""
+        good = (self.flags & np.uint32(Flag.excluding())) == 0
+        for name in ("sigma", "partiality", "correction", "d"):
+            good &= getattr(self, name) > 0.0
+        return np.asarray(good & np.isfinite(self.intensity) & np.isfinite(self.sigma))
+
+    def select(self, rows: NDArray[Any]) -> Self:
+        """Some of the rows (numbers or a mask)."""
+        return type(self)(**{name: getattr(self, name)[rows] for name in self.columns()})
+
+    def replace(self, **columns: NDArray[Any]) -> Self:
+        """The same rows with other values in some columns."""
+        return type(self)(**{name: columns.get(name, getattr(self, name)) for name in self.columns()})
+
+    @classmethod
+    def join(cls, parts: Sequence[Observations]) -> Self:
+        """The rows of all parts, in order."""
+        if not parts:
+            empty = {
+                name: np.zeros((0, width) if width > 1 else 0, dtype) for name, (dtype, width, _) in _COLUMNS.items()
+            }
+            return cls(**empty)
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.columns()})

@@ -1,0 +1,1 @@
+"""Still images: prediction, integration, scaling and merging with one factored likelihood."""
