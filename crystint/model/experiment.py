@@ -118,9 +118,9 @@ class Experiment:
     def unusable(self) -> dict[int, str]:
         """Images that nothing can be predicted for, and why: singular or non-finite settings and beams."""
         found = {}
-        volume = np.linalg.det(self.setting)
-        length = np.linalg.norm(self.setting, axis=1).prod(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
+            volume = np.linalg.det(self.setting)
+            length = np.linalg.norm(self.setting, axis=1).prod(axis=1)
             flat = ~(np.abs(volume) > 1e-6 * length)
         for number in np.flatnonzero(flat | ~np.isfinite(self.setting).all(axis=(1, 2))):
             found[int(number)] = f"{self.name[number]}: its orientation matrix is singular or not finite"
