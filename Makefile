@@ -3,7 +3,8 @@
 # make check   ruff, mypy, import-linter
 # make clean   remove everything that these made
 #
-# Needs make and Python >= 3.11 with venv; all else is installed into .venv, again only when pyproject.toml changes.
+# Needs make and Python >= 3.11 with venv; all else is installed into .venv, again only when pyproject.toml changes:
+# PoCL for the processor, and Intel's runtime where OpenCL finds no usable device with that.
 # Another Python: make demo PYTHON=/path/to/python3
 
 SHELL := /bin/sh
@@ -46,10 +47,12 @@ $(VENV)/.python:
 # Editable: the kernels are read from kernels/, and a changed source file needs no new installation.
 $(VENV)/.cpu: pyproject.toml | $(VENV)/.python
 	$(BIN)/python -m pip install --quiet --editable '.[cpu]'
+	@scripts/cpu-device $(BIN)/python --editable '.[intel]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@scripts/cpu-device $(BIN)/python --editable '.[intel]'
 	@touch $@ $(VENV)/.cpu
 
 clean:

@@ -262,7 +262,7 @@ def test_devices_lists_them_and_marks_the_default():
 
 
 def test_no_device_is_one_clear_line(monkeypatch, made, tmp_path):
-    monkeypatch.setattr("crystint.engine.device.devices", list)
+    monkeypatch.setattr("crystint.engine.device._platforms", list)
     for command in (("devices",), ("peaks", made / "frames.h5", "-o", tmp_path / "p.cxi")):
         assert "crystint[cpu]" in refused(1, tmp_path, *command)
 

@@ -53,7 +53,7 @@ def test_an_unknown_device_lists_those_there_are(wanted):
 
 
 def test_no_device_at_all_says_what_to_install():
-    code = "import crystint.engine.device as d; d.devices = lambda: []; d.find_device()"
+    code = "import crystint.engine.device as d; d._platforms = list; d.find_device()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 1
     assert "pip install 'crystint[cpu]'" in done.stderr

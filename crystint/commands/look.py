@@ -10,7 +10,7 @@ import click
 
 from crystint.commands import options
 from crystint.commands.program import Command
-from crystint.commands.text import size
+from crystint.commands.text import size, warn
 from crystint.errors import CrystintError
 
 __all__ = ["devices", "info", "plot"]
@@ -18,12 +18,16 @@ __all__ = ["devices", "info", "plot"]
 
 @click.command(cls=Command, example="crystint devices\nCRYSTINT_DEVICE=cpu crystint peaks frame.cbf -o peaks.cxi")
 @click.option("--json", "as_json", is_flag=True, help="as JSON")
-def devices(as_json: bool) -> None:
+@click.option("--add-intel", is_flag=True, help="first make Intel's CPU runtime known that pip installed")
+def devices(as_json: bool, add_intel: bool) -> None:
     """List the OpenCL devices. The one marked * is the default, which CRYSTINT_DEVICE can change."""
-    from crystint.engine import devices as find
-    from crystint.engine import find_device
+    from crystint import engine
 
-    chosen = find_device()  # raises when there is none
+    if add_intel:
+        click.echo(f"Intel's CPU runtime stands in {engine.add_intel()}", err=True)
+    chosen = engine.find_device()  # raises when there is none
+    for text in engine.left_out():
+        warn(text)
     rows = [
         {
             "id": one.id,
@@ -36,7 +40,7 @@ def devices(as_json: bool) -> None:
             "compute_units": one.compute_units,
             "default": one.id == chosen.id,
         }
-        for one in find()
+        for one in engine.devices()
     ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))

@@ -1,6 +1,7 @@
 """OpenCL devices and kernels. Knows no crystallography; the only package, with `ops`, that imports pyopencl."""
 
-from crystint.engine.device import Device, devices, find_device
+from crystint.engine.device import Device, devices, find_device, left_out
 from crystint.engine.engine import Engine, default_engine
+from crystint.engine.intel import add_intel
 
-__all__ = ["Device", "Engine", "default_engine", "devices", "find_device"]
+__all__ = ["Device", "Engine", "add_intel", "default_engine", "devices", "find_device", "left_out"]

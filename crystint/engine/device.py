@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from crystint.errors import DeviceError
 
-__all__ = ["Device", "devices", "find_device"]
+__all__ = ["Device", "devices", "find_device", "left_out"]
 
-_NO_DEVICE = (
-    "no usable OpenCL device found; install the driver of your GPU, or run the kernels on the CPU with "
-    "PoCL: pip install 'crystint[cpu]'"
+_CPU_RUNTIME = (
+    "install the driver of your GPU, or run the kernels on the CPU with PoCL: pip install 'crystint[cpu]'"
 )
+_NEWER_RUNTIME = (
+    "this PoCL is older than the processor and builds no kernel for it; take Intel's CPU runtime "
+    "(it runs on AMD, too): pip install 'crystint[intel]', then crystint devices --add-intel; or install a newer PoCL"
+)
+_NO_TARGET = re.compile(r"PoCL HSTR: \w+-x86_64-\w+-\w+-\w+-generic$")
+"""The version of a device whose PoCL does not know the processor. LLVM has an aarch64 of that name, but no x86-64."""
 _KINDS = ("gpu", "accelerator", "cpu")
 
 
@@ -48,25 +54,24 @@ def _kind(handle: Any) -> str:
     return "cpu" if handle.type & cl.device_type.CPU else "accelerator"
 
 
-def devices() -> list[Device]:
-    """Every usable OpenCL device, the best first; an empty list when there is none.
-
-    GPUs come before accelerators and CPUs; within a kind, more compute units and more memory come first and the
-    loader's order decides between equals. A device is usable when it is available and has a compiler. Platforms of
-    one name are kept apart by their number.
-    """
+def _platforms() -> list[Any]:
+    """What the OpenCL loader knows; an empty list where there is no loader, or nothing to load."""
     try:
         import pyopencl as cl
 
-        platforms = cl.get_platforms()
+        return list(cl.get_platforms())
     except Exception:  # ImportError of a missing loader, or cl.LogicError PLATFORM_NOT_FOUND_KHR
         return []
+
+
+def _all_devices() -> list[Device]:
+    """Every device that is available and says that it has a compiler, in the loader's order."""
     found = []
-    for p, platform in enumerate(platforms):
+    for p, platform in enumerate(_platforms()):
         try:
             handles = platform.get_devices()
-        except cl.Error:
-            continue  # a registered driver without its hardware
+        except Exception:  # cl.Error: a registered driver without its hardware
+            continue
         for d, handle in enumerate(handles):
             if handle.available and handle.compiler_available and handle.endian_little:
                 found.append(
@@ -84,7 +89,27 @@ def devices() -> list[Device]:
                         handle,
                     )
                 )
+    return found
+
+
+def devices() -> list[Device]:
+    """Every usable OpenCL device, the best first; an empty list when there is none.
+
+    GPUs come before accelerators and CPUs; within a kind, more compute units and more memory come first and the
+    loader's order decides between equals. A device is usable when it is available and has a compiler that knows it,
+    see `left_out`. Platforms of one name are kept apart by their number.
+    """
+    found = [one for one in _all_devices() if not _NO_TARGET.search(one.version)]
     return sorted(found, key=lambda one: (_KINDS.index(one.kind), -one.compute_units, -one.memory))
+
+
+def left_out() -> list[str]:
+    """Devices that are there, but that no kernel can be built for: which, why, and the way out."""
+    return [
+        f"{one.id} {one.name} (PoCL {one.driver}) is left out: {_NEWER_RUNTIME}"
+        for one in _all_devices()
+        if _NO_TARGET.search(one.version)
+    ]
 
 
 def find_device(wanted: str | None = None) -> Device:
@@ -108,7 +133,7 @@ def find_device(wanted: str | None = None) -> Device:
     text = text.strip()
     found = devices()
     if not found:
-        raise DeviceError(_NO_DEVICE)
+        raise DeviceError(f"no usable OpenCL device found; {(left_out() or [_CPU_RUNTIME])[0]}")
     if not text:
         return found[0]
     kind, _, number = text.lower().partition(":")
@@ -123,5 +148,6 @@ def find_device(wanted: str | None = None) -> Device:
     if not matching:
         asked = "" if wanted is not None else " (from CRYSTINT_DEVICE)"
         there = ", ".join(f"{one.id} {one.kind} {one.name}" for one in found)
-        raise DeviceError(f"no OpenCL device {text!r}{asked}; there are: {there}")
+        why = [line for line in left_out() if text.lower() in line.lower()]
+        raise DeviceError("; ".join([f"no OpenCL device {text!r}{asked}; there are: {there}", *why]))
     return matching[0]
