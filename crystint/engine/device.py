@@ -11,9 +11,7 @@ from crystint.errors import DeviceError
 
 __all__ = ["Device", "devices", "find_device", "left_out"]
 
-_CPU_RUNTIME = (
-    "install the driver of your GPU, or run the kernels on the CPU with PoCL: pip install 'crystint[cpu]'"
-)
+_CPU_RUNTIME = "install the driver of your GPU, or run the kernels on the CPU with PoCL: pip install 'crystint[cpu]'"
 _NEWER_RUNTIME = (
     "this PoCL is older than the processor and builds no kernel for it; take Intel's CPU runtime "
     "(it runs on AMD, too): pip install 'crystint[intel]', then crystint devices --add-intel; or install a newer PoCL"
