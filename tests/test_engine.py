@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +65,24 @@ def test_a_kernel_that_does_not_build_says_where(engine, monkeypatch):
     monkeypatch.setattr(engine_module, "read_kernel", lambda name: "__kernel void broken( { ")
     with pytest.raises(DeviceError, match=r"broken\.cl did not build"):
         Engine(engine.device).kernel("broken.cl")
+
+
+def test_what_a_compiler_says_is_no_warning(engine, monkeypatch):
+    import pyopencl as cl
+
+    monkeypatch.setattr(engine_module, "read_kernel", lambda name: "__kernel void quiet() {}")
+    build = cl.Program.build
+
+    def talking(*args: Any, **more: Any) -> Any:
+        warnings.warn("compilation started", cl.CompilerWarning, stacklevel=2)
+        return build(*args, **more)
+
+    monkeypatch.setattr(cl.Program, "build", talking)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Engine(engine.device).kernel("quiet.cl")
+        with pytest.raises(UserWarning, match="others"):
+            warnings.warn("others are heard", UserWarning, stacklevel=1)
 
 
 def test_includes_are_pasted_with_their_line_numbers():

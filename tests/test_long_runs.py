@@ -592,6 +592,7 @@ def test_a_signal_before_the_first_frame_leaves_nothing(many, tmp_path):
 import os, signal, sys
 from crystint import inputs
 from crystint.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start what is in the background without it
 def interrupted(*_):
     os.kill(os.getpid(), signal.SIGINT)
     signal.pause()

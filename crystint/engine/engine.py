@@ -19,7 +19,7 @@ __all__ = ["Engine", "default_engine"]
 
 _FLAGS = cl.mem_flags
 _ONE_BUILD = threading.Lock()
-"""Warnings are silenced for the whole process, so one kernel is built at a time."""
+"""Threads that want the same kernel get one that was built once."""
 
 
 class Engine:
@@ -97,10 +97,10 @@ class Engine:
 
     def _build(self, file: str, defines: dict[str, object]) -> Any:
         options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
+        # Some compilers always have something to say. Nothing is restored: in threads that would undo what others set.
+        warnings.filterwarnings("ignore", category=cl.CompilerWarning)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # some compilers always have something to say
-                return cl.Program(self.context, read_kernel(file)).build(options)
+            return cl.Program(self.context, read_kernel(file)).build(options)
         except cl.Error as error:
             raise DeviceError(f"{file} did not build on {self.device.name}:\n{error}") from None
 
