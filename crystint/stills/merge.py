@@ -1,0 +1,207 @@
+"""From scaled observations to one intensity per unique reflection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Protocol
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import SettingError, ShapeError
+from crystint.model.observations import Flag, Observations
+from crystint.stills import symmetry
+from crystint.stills.collect import collect
+from crystint.stills.error_model import ErrorModel, fit_error_model
+from crystint.stills.merge_table import MergeTable, flagged, unused_images, why
+from crystint.stills.merged import Merged
+from crystint.stills.outliers import find_outliers, leave_one_out
+from crystint.stills.scales import Scales
+from crystint.stills.shells import ResolutionShells
+from crystint.stills.statistics import Statistics
+from crystint.stills.sums import MergeSums, image_halves, observation_halves
+from crystint.stills.symmetry_check import absences, check_symmetry
+
+__all__ = ["merge"]
+
+Floats = NDArray[np.float64]
+
+_FIT_ROWS = 300_000
+"""observations, of random unique reflections, that are enough to fit an error model"""
+
+
+class HasIntensities(Protocol):
+    """A reference: merged intensities that can be looked up."""
+
+    def match(self, hkl: NDArray[np.int32], space_group: gemmi.SpaceGroup) -> Floats:
+        """float64 [n]: intensity of each reflection, NaN where there is none."""
+
+
+def merge(
+    observations: Observations,
+    scales: Scales | None = None,
+    *,
+    space_group: gemmi.SpaceGroup | str | int,
+    cell: tuple[float, ...] | gemmi.UnitCell,
+    anomalous: bool = False,
+    error_model: ErrorModel | Literal["fit"] | None = "fit",
+    outliers: float | None = 6.0,
+    outlier_pairs: Literal["keep", "both"] = "keep",
+    min_partiality: float = 0.3,
+    d_min: float | None = None,
+    d_max: float | None = None,
+    rejected_images: Iterable[int] = (),
+    sigma: Literal["internal", "external", "larger"] = "internal",
+    reference: HasIntensities | None = None,
+    shells: ResolutionShells | int = 10,
+    shells_by: Literal["volume", "number"] = "volume",
+    repeats: int = 1,
+    halves: NDArray[np.int8] | None = None,
+    names: Sequence[str] = (),
+    cycles: int = 2,
+    seed: int = 0,
+) -> Merged:
+    """Merge observations with weights from expected variances.
+
+    The variance of an observation is a sigma^2 + (b <I>)^2, where sigma is what background and *expected* signal give
+    (`SignalVariance`) and <I> the mean of its reflection: never its own counts, which would favour observations that
+    came out low. Means and weights take turns `cycles` times, the error model is fitted in between, and outliers are
+    looked for against the weighted mean of the others (`find_outliers`).
+
+    Parameters
+    ----------
+    observations
+        Unusable rows (`Observations.usable`) are left out.
+    scales
+        None = what is divided out is correction and partiality only.
+    space_group, cell
+        Of the merged data; `cell` in angstrom and degrees.
+    anomalous
+        Keep Friedel mates apart: outliers are looked for in each, and I(+) and I(-) are in the result. The intensity is
+        that of both together in either case.
+    error_model
+        "fit", one that is known, or None for a = 1, b = 0.
+    outliers, outlier_pairs
+        Limit in standard deviations (None = none are rejected), and what happens where two disagree.
+    min_partiality
+        Less partial observations are left out.
+    d_min, d_max
+        angstrom; None = no limit.
+    rejected_images
+        Images that are left out.
+    sigma
+        "internal": from the variances; "external": from the scatter of the observations, where there are two or more;
+        "larger": the larger of these.
+    reference
+        Compared with, never used in merging.
+    shells, shells_by
+        Of the statistics: how many, of equal "volume" or "number" of unique reflections; or the shells themselves.
+    repeats
+        How often the observations are divided for CC1/2.
+    halves : int8 [images], optional
+        Which half, 0 or 1, each image is in; None = at random from `seed`. Parts of a data set that shall be added need
+        the same.
+    names
+        Of the images, for messages.
+
+    Returns
+    -------
+    Merged
+
+    Raises
+    ------
+    SettingError
+        When the space group is unknown, the cell has no volume, or a parameter is impossible.
+    """
+    group, unit = symmetry.as_space_group(space_group), _cell(cell)
+    model = ErrorModel() if error_model is None or error_model == "fit" else error_model
+    if sigma not in ("internal", "external", "larger"):
+        raise SettingError(f"sigma is {sigma!r}, expected 'internal', 'external' or 'larger'")
+    flags, factor = flagged(observations, scales, group, unit, min_partiality, (d_min, d_max), rejected_images)
+    notes = list(absences(observations, factor, flags, group))
+    table = MergeTable.of(observations, flags, factor, group, None if scales is None else scales.gain)
+    if not len(table.row):
+        notes.insert(0, "no observation can be merged: " + why(flags, observations))
+    mean = table.mean(1.0 / table.factor**2)
+    expected = np.zeros(0)
+    left_out = np.zeros(len(observations), bool)
+    kept = table
+    for cycle in range(max(cycles, 1) + 1):
+        if error_model == "fit" and len(kept.row):
+            model = _fit(kept, mean, seed)
+        expected = kept.variance(model, mean)
+        mean = kept.mean(expected)
+        if cycle == 0 and outliers is not None and len(kept.row):
+            apart = 2 * table.number + (table.minus if anomalous else 0)
+            bad = find_outliers(apart, table.intensity, expected, limit=outliers, pairs=outlier_pairs)
+            left_out[table.row[bad]] = True
+            kept = table.select(~bad)
+            expected = expected[~bad]
+            mean = kept.mean(expected)
+    flags[left_out] |= np.uint32(Flag.OUTLIER)
+    if error_model == "fit" and (model.note or not model.converged):
+        notes.append(f"error model: {model.note or 'not converged'}")
+    if outliers is not None and outlier_pairs == "keep" and len(kept.row):
+        notes += _disagreeing(kept, expected, outliers, anomalous)
+
+    images = int(observations.image.max(initial=-1)) + 1
+    half = image_halves(images, seed) if halves is None else np.asarray(halves, dtype=np.int8)
+    if len(half) < images:
+        raise ShapeError(f"halves are given for {len(half)} images, the observations have {images}")
+    by_observation = observation_halves(kept.number, seed)
+    sums = MergeSums.of(kept.hkl, kept.number, kept.minus, kept.intensity, expected, half[kept.image], by_observation)
+    result = Merged.of(sums, group, unit, sigma=sigma, anomalous=anomalous)
+    against = None
+    if reference is not None and len(result):
+        against = reference.match(result.hkl, group)
+        common = int(np.count_nonzero(np.isfinite(against)))
+        if common < max(3, 0.01 * len(result)):
+            notes.append(
+                f"the reference has {common} of the {len(result)} merged reflections: "
+                "is it of the same cell, space group and resolution?"
+            )
+    statistics = Statistics()
+    if len(result):
+        if not isinstance(shells, ResolutionShells):
+            shells = ResolutionShells.of(result.d, shells, by=shells_by, d_min=d_min, d_max=d_max)
+        statistics = collect(
+            sums, kept.number, kept.intensity, cell=unit, space_group=group, shells=shells, sigma=result.sigma,
+            reference=against, weight=1.0 / expected, image=kept.image, repeats=repeats, seed=seed,
+        )  # fmt: skip
+        notes += check_symmetry(
+            observations.hkl[kept.row], kept.intensity, 1.0 / expected, group, unit, seed=seed
+        ).messages
+    return replace(
+        result,
+        error_model=model,
+        flags=flags,
+        rejected=np.flatnonzero(left_out),
+        statistics=statistics,
+        failed=unused_images(observations, flags, names),
+        notes=tuple(notes),
+    )
+
+
+def _cell(cell: tuple[float, ...] | gemmi.UnitCell) -> gemmi.UnitCell:
+    unit = cell if isinstance(cell, gemmi.UnitCell) else gemmi.UnitCell(*cell)
+    if not (np.isfinite(unit.volume) and unit.volume > 0.0):
+        raise SettingError(f"unit cell {unit.parameters} has no volume")
+    return unit
+
+
+def _fit(table: MergeTable, mean: Floats, seed: int) -> ErrorModel:
+    """The error model of all, or of enough random unique reflections."""
+    use: Any = slice(None)
+    if len(table.row) > _FIT_ROWS:
+        drawn = np.random.default_rng(seed).random(len(table.hkl)) < _FIT_ROWS / len(table.row)
+        use = drawn[table.number]
+    return fit_error_model(table.number[use], table.intensity[use], table.sigma(mean)[use])
+
+
+def _disagreeing(table: MergeTable, variance: Floats, limit: float, anomalous: bool) -> list[str]:
+    apart = 2 * table.number + (table.minus if anomalous else 0)
+    deviate, size = leave_one_out(apart, table.intensity, variance)
+    count = int(np.count_nonzero((np.abs(deviate) > limit) & (size[apart] == 2))) // 2
+    return [f"{count} reflections observed twice disagree by more than {limit:g} sigma: both kept"] if count else []
