@@ -1,8 +1,6 @@
-"""Peak lists as DIALS reflection tables (.refl): MessagePack, written and read by hand.
+"""Peak lists as DIALS reflection tables (.refl): MessagePack, written by hand in the layout of `dials_table`.
 
-The layout is that of dials/array_family/reflection_table_msgpack_adapter.h: an array of a name, the version
-(1, which old and new DIALS read) and a map of ``identifiers``, ``nrows`` and ``data``; each column is its
-type's name and (rows, little-endian bytes).
+The version written is 1, which old and new DIALS read.
 """
 
 from __future__ import annotations
@@ -17,23 +15,12 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.io.atomic import atomic_path
+from crystint.io.dials_table import COLUMN_TYPES, TABLE_NAME, read_table
 from crystint.model.peaks import PeakList, empty_peaks
 
 __all__ = ["read_refl", "write_refl"]
 
-_NAME = "dials::af::reflection_table"
 _STRONG = 1 << 5
-_TYPES: dict[str, tuple[str, int]] = {
-    "int": ("<i4", 1),
-    "std::size_t": ("<u8", 1),
-    "double": ("<f8", 1),
-    "vec3<double>": ("<f8", 3),
-    "int6": ("<i4", 6),
-    "bool": ("?", 1),
-    "vec2<double>": ("<f8", 2),
-    "mat3<double>": ("<f8", 9),
-    "cctbx::miller::index<>": ("<i4", 3),
-}
 _OWN = {"maximum": "crystint.maximum", "background": "crystint.background", "snr": "crystint.snr", "d": "d"}
 
 
@@ -46,7 +33,7 @@ def write_refl(path: Path, peaks: PeakList, *, shape: tuple[int, int], overwrite
     """
     with atomic_path(path, overwrite) as temporary:
         temporary.write_bytes(
-            _pack([_NAME, 1, {"identifiers": {}, "nrows": len(peaks), "data": _columns(peaks, shape)}])
+            _pack([TABLE_NAME, 1, {"identifiers": {}, "nrows": len(peaks), "data": _columns(peaks, shape)}])
         )
 
 
@@ -83,7 +70,7 @@ def _columns(peaks: PeakList, shape: tuple[int, int]) -> dict[str, list[Any]]:
     }
     columns |= {name: ("double", peaks[column]) for column, name in _OWN.items()}
     return {
-        name: [kind, [n, np.ascontiguousarray(values, dtype=_TYPES[kind][0]).tobytes()]]
+        name: [kind, [n, np.ascontiguousarray(values, dtype=COLUMN_TYPES[kind][0]).tobytes()]]
         for name, (kind, values) in columns.items()
     }
 
@@ -96,26 +83,10 @@ def read_refl(path: Path) -> PeakList:
     FileError
         When it is missing, damaged, or no reflection table with ``xyzobs.px.value``.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
-    try:
-        name, _version, table = _Unpacker(content).next()
-        rows, data = int(table["nrows"]), table["data"]
-        if name != _NAME:
-            raise ValueError("another kind of table")
-        columns = {
-            key: np.frombuffer(raw, dtype=_TYPES[kind][0]).reshape(rows, _TYPES[kind][1])
-            for key, (kind, (_, raw)) in data.items()
-            if kind in _TYPES
-        }
-        position = columns["xyzobs.px.value"]
-    except (ValueError, KeyError, TypeError, IndexError, struct.error) as error:
-        raise FileError(
-            f"{path} is damaged or not a reflection table of DIALS with xyzobs.px.value ({error})"
-        ) from error
-    return _peaks(columns, position, rows)
+    table = read_table(path)
+    if "xyzobs.px.value" not in table:
+        raise FileError(f"{path} is a reflection table, but has no xyzobs.px.value: it holds no spots that were found")
+    return _peaks(table.columns, table["xyzobs.px.value"], table.rows)
 
 
 def _peaks(columns: Mapping[str, NDArray[Any]], position: NDArray[np.float64], rows: int) -> PeakList:
@@ -126,9 +97,9 @@ def _peaks(columns: Mapping[str, NDArray[Any]], position: NDArray[np.float64], r
     names = {"intensity": "intensity.sum.value", "npix": "n_signal", "flags": "crystint.flags", **_OWN}
     for column, name in names.items():
         if name in columns:
-            peaks[column] = columns[name][:, 0]
+            peaks[column] = columns[name]
     if "intensity.sum.variance" in columns:
-        peaks["sigma"] = np.sqrt(np.maximum(columns["intensity.sum.variance"][:, 0], 0.0))
+        peaks["sigma"] = np.sqrt(np.maximum(columns["intensity.sum.variance"], 0.0))
     return peaks[np.argsort(peaks["frame"], kind="stable")]
 
 
@@ -146,75 +117,3 @@ def _pack(value: Any) -> bytes:
     if isinstance(value, dict):
         return b"\xde" + struct.pack(">H", len(value)) + b"".join(_pack(k) + _pack(v) for k, v in value.items())
     raise TypeError(f"cannot pack {type(value).__name__}")
-
-
-class _Unpacker:
-    """Reads MessagePack; enough of it for what DIALS writes."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content, self.at = content, 0
-
-    def take(self, count: int) -> bytes:
-        if self.at + count > len(self.content):
-            raise ValueError("it ends too early")
-        self.at += count
-        return self.content[self.at - count : self.at]
-
-    def number(self, form: str) -> Any:
-        return struct.unpack(">" + form, self.take(struct.calcsize(form)))[0]
-
-    def next(self) -> Any:
-        head = self.take(1)[0]
-        if head < 0x80:
-            return head
-        if head >= 0xE0:
-            return head - 256
-        if head < 0x90:
-            return self.map(head & 15)
-        if head < 0xA0:
-            return self.array(head & 15)
-        if head < 0xC0:
-            return self.take(head & 31).decode()
-        simple = {0xC0: None, 0xC2: False, 0xC3: True}
-        if head in simple:
-            return simple[head]
-        numbers = {
-            0xCA: "f",
-            0xCB: "d",
-            0xCC: "B",
-            0xCD: "H",
-            0xCE: "I",
-            0xCF: "Q",
-            0xD0: "b",
-            0xD1: "h",
-            0xD2: "i",
-        }
-        numbers[0xD3] = "q"
-        if head in numbers:
-            return self.number(numbers[head])
-        sizes = {
-            0xC4: "B",
-            0xC5: "H",
-            0xC6: "I",
-            0xD9: "B",
-            0xDA: "H",
-            0xDB: "I",
-            0xDC: "H",
-            0xDD: "I",
-            0xDE: "H",
-            0xDF: "I",
-        }
-        if head not in sizes:
-            raise ValueError(f"unexpected byte 0x{head:02x}")
-        size = self.number(sizes[head])
-        if head <= 0xC6:
-            return self.take(size)
-        if head <= 0xDB:
-            return self.take(size).decode()
-        return self.array(size) if head <= 0xDD else self.map(size)
-
-    def array(self, count: int) -> list[Any]:
-        return [self.next() for _ in range(count)]
-
-    def map(self, count: int) -> dict[Any, Any]:
-        return {self.next(): self.next() for _ in range(count)}

@@ -1,0 +1,93 @@
+"""Goniometers and scans of DIALS: the rotation of the crystal at any moment of a scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import ShapeError
+
+__all__ = ["Rotation", "rotation_of"]
+
+_STILL = 1e-7
+"""degrees: images that turn by less are stills, as in dxtbx"""
+
+
+@dataclass(frozen=True, eq=False)
+class Rotation:
+    """S R(axis, angle) F, with the angle going from `start` by `step` per image, rad."""
+
+    axis: NDArray[np.float64]
+    start: float
+    step: float
+    fixed: NDArray[np.float64]
+    """[3, 3]: between crystal and axis"""
+    outer: NDArray[np.float64]
+    """[3, 3] or [images + 1, 3, 3]: of the axis itself"""
+
+    def at(self, image: NDArray[Any]) -> NDArray[np.float64]:
+        """float64 [n, 3, 3] at positions along the scan, in images from its start."""
+        image = np.asarray(image, dtype=np.float64)
+        outer = self.outer
+        if outer.ndim == 3:
+            low = np.minimum(image.astype(np.intp), len(outer) - 2)
+            share = (image - low)[:, None, None]
+            outer = (1.0 - share) * outer[low] + share * outer[low + 1]
+        return np.asarray(outer @ turns(self.axis, self.start + self.step * image) @ self.fixed)
+
+
+def turns(axis: NDArray[np.float64], angle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Right-handed rotations about `axis` by angles [n], rad; float64 [n, 3, 3]. After Rodrigues."""
+    x, y, z = axis / np.linalg.norm(axis)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    sine, cosine = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
+    return np.asarray(np.eye(3) + sine * cross + (1.0 - cosine) * (cross @ cross))
+
+
+def rotation_of(scan: dict[str, Any] | None, goniometer: dict[str, Any] | None) -> Rotation | None:
+    """None for stills: no scan, no goniometer, or images that do not turn."""
+    if scan is None or goniometer is None:
+        return None
+    start, step = _oscillation(scan)
+    if abs(step) < _STILL:
+        return None
+    if "axes" in goniometer:
+        axes = np.array(goniometer["axes"], dtype=np.float64)
+        angles, turning = np.radians(goniometer["angles"]), int(goniometer["scan_axis"])
+        axis, fixed = axes[turning], np.eye(3)
+        outer: NDArray[np.float64] = np.eye(3)
+        # the first axis is the one that carries the crystal
+        for number in range(turning):
+            fixed = turns(axes[number], angles[number : number + 1])[0] @ fixed
+        for number in range(turning + 1, len(axes)):
+            outer = turns(axes[number], angles[number : number + 1])[0] @ outer
+    else:
+        axis = np.array(goniometer["rotation_axis"], dtype=np.float64)
+        fixed, outer = _matrix(goniometer, "fixed_rotation"), _matrix(goniometer, "setting_rotation")
+    points = goniometer.get("setting_rotation_at_scan_points")
+    if points:
+        outer = np.array(points, dtype=np.float64).reshape(-1, 3, 3)
+        first, last = scan["image_range"]
+        if len(outer) != last - first + 2:
+            raise ShapeError(f"a goniometer has {len(outer)} scan points, expected {last - first + 2}")
+    return Rotation(axis, np.radians(start), np.radians(step), fixed, outer)
+
+
+def _matrix(goniometer: dict[str, Any], name: str) -> NDArray[np.float64]:
+    return np.array(goniometer.get(name, np.eye(3)), dtype=np.float64).reshape(3, 3)
+
+
+def _oscillation(scan: dict[str, Any]) -> tuple[float, float]:
+    """Start and width, degrees; newer files list the start of every image among the properties of a scan."""
+    if "oscillation" in scan:
+        start, width = scan["oscillation"]
+        return float(start), float(width)
+    properties = scan.get("properties", {})
+    starts = properties.get("oscillation")
+    if not starts:
+        return 0.0, 0.0
+    width = properties.get("oscillation_width") or (np.diff(starts[:2]).tolist() if len(starts) > 1 else [0.0])
+    return float(starts[0]), float(width[0])
