@@ -1,0 +1,60 @@
+"""What scaling is told, and the centre of its priors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import SettingError
+
+__all__ = ["ScalingOptions", "prior_centre"]
+
+_Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScalingOptions:
+    """See `scale`."""
+
+    refine_b: bool = True
+    prior_ln_g: float = 1.5
+    prior_b: float = 20.0
+    limit: float = 3.0
+    max_b: float = 100.0
+    fit_errors: bool = True
+    max_iterations: int = 100
+    wavelength_nodes: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            least = 1 if field.name == "max_iterations" else 0
+            if not isinstance(value, bool) and not value >= least:
+                raise SettingError(f"{field.name} is {value!r}, expected a number, {least} or more")
+        for name in ("prior_ln_g", "prior_b", "limit", "max_b"):
+            if getattr(self, name) == 0:
+                raise SettingError(f"{name} is 0, expected a number above 0 (infinite = none)")
+
+
+def prior_centre(value: _Floats, gradient: _Floats, information: _Floats, inverse: _Floats) -> _Floats:
+    """Centre of the priors, float64 [p]: the mean of the images once each has followed it.
+
+    With H the information of an image, g its gradient and P that of the priors, the image goes to
+    (H + P)^-1 (H x + g + P m), and m is the mean of that over the images: a linear equation for m. (To take the mean of
+    the present values instead converges the more slowly the stronger the priors are.)
+
+    Parameters
+    ----------
+    value, gradient : float64 [n, p]
+        x and g.
+    information, inverse : float64 [n, p, p]
+        H and (H + P)^-1.
+    """
+    kept = (inverse @ information).sum(axis=0)
+    wanted = (inverse @ (information @ value[:, :, None] + gradient[:, :, None])).sum(axis=0)
+    try:
+        return np.asarray(np.linalg.solve(kept, wanted)[:, 0])
+    except np.linalg.LinAlgError:
+        return np.full(value.shape[1], np.nan)

@@ -1,0 +1,108 @@
+"""Two constants from squared deviates: mean(square) = a mean(variance) + b^2 mean(level^2), robustly."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BINS", "LIMIT", "VarianceFit", "fit_variance"]
+
+_Floats = NDArray[np.float64]
+BINS = 15
+LIMIT = 8.0
+"""deviates beyond this many sigma' are outliers and left out of the fit"""
+_LEAST_A = 0.25
+"""a is not let below this: with a = 0 reflections whose mean is near 0 would have no error at all"""
+_CHI2_MEDIAN = 0.4549364
+"""median of the square of a standard Gaussian"""
+
+
+class VarianceFit(NamedTuple):
+    """Result of `fit_variance`."""
+
+    a: float
+    b: float
+    limited: bool
+    """a is at its lower limit"""
+    note: str
+    used: int
+    rejected: int
+
+
+def fit_variance(
+    square: _Floats,
+    variance: _Floats,
+    mean: _Floats,
+    *,
+    bins: int = BINS,
+    limit: float = LIMIT,
+    start: tuple[float, float] | None = None,
+    cycles: int = 20,
+) -> VarianceFit:
+    """Fit a and b to squared deviates, mean(square) = a mean(variance) + b^2 mean(mean^2) in bins of `mean`.
+
+    Parameters
+    ----------
+    square, variance, mean : float64 [n]
+        Squared deviate (corrected for what follows it), variance before the model, and intensity expected.
+    start : optional
+        a and b to judge outliers by at first; None = the medians of the bins, which outliers hardly move.
+    """
+    bins = max(2, min(bins, len(square) // 10))
+    order = np.argsort(mean, kind="stable")
+    square, variance, level = square[order], variance[order], np.square(np.maximum(mean[order], 0.0))
+    number = (np.arange(len(order)) * bins) // max(len(order), 1)
+    edges = np.searchsorted(number, np.arange(bins + 1))
+    a, b = start if start is not None else (1.0, 0.0)
+    if start is None and len(order):
+        middle = np.array([np.median(square[i:j]) for i, j in pairwise(edges)]) / _CHI2_MEDIAN
+        size = np.diff(edges).astype(np.float64)
+        a, b = _solve(middle, np.bincount(number, variance) / size, np.bincount(number, level) / size, size)
+    used = np.ones(len(square), dtype=bool)
+    for _ in range(cycles):
+        used = square <= limit**2 * (a * variance + b * b * level)
+        size = np.bincount(number, used, bins).astype(np.float64)
+        per = np.maximum(size, 1.0)
+        sums = [np.bincount(number, used * column, bins) / per for column in (square, variance, level)]
+        now = _solve(sums[0], sums[1], sums[2], size)
+        change = max(abs(now[0] - a) / max(a, 1e-12), abs(now[1] - b) / max(now[1], 0.01))
+        a, b = now
+        if change < 1e-4:
+            break
+    note = ""
+    if a <= _LEAST_A:
+        note = f"the spread hardly depends on sigma: a is at its lower limit of {_LEAST_A}"
+    elif b <= 0.0:
+        note = "no spread beyond a sigma^2 is seen: b = 0, ISa has no bound"
+    return VarianceFit(a, b, a <= _LEAST_A, note, int(np.count_nonzero(used)), int(np.count_nonzero(~used)))
+
+
+def _solve(square: _Floats, variance: _Floats, level: _Floats, size: _Floats) -> tuple[float, float]:
+    """a >= its limit and b >= 0 of square = a variance + b^2 level, weights size / (fitted square)^2."""
+    full = (size > 0.5) & (variance > 0.0)
+    square, variance, level, size = square[full], variance[full], level[full], size[full]
+    if not square.any():
+        return _LEAST_A, 0.0
+    expected = np.maximum(square, 1e-3 * variance)
+    found = now = (1.0, 0.0)
+    for _ in range(50):
+        root = np.sqrt(size) / expected
+        x, y, z = variance * root, level * root, square * root
+        xx, xy, yy, xz, yz = x @ x, x @ y, y @ y, x @ z, y @ z
+        tests: list[tuple[float, float]] = [(max(float(xz / xx), _LEAST_A), 0.0)]
+        if yy > 0.0:
+            tests.append((_LEAST_A, max(float((yz - _LEAST_A * xy) / yy), 0.0)))
+            det = xx * yy - xy * xy
+            if det > 1e-12 * xx * yy:
+                tests.append((float((xz * yy - yz * xy) / det), float((yz * xx - xz * xy) / det)))
+        tests = [test for test in tests if test[0] >= _LEAST_A and test[1] >= 0.0]
+        now = tests[int(np.argmin([np.sum((z - first * x - second * y) ** 2) for first, second in tests]))]
+        expected = np.maximum(now[0] * variance + now[1] * level, 1e-6 * variance)
+        if np.allclose(now, found, rtol=1e-6, atol=0.0):
+            break
+        found = now
+    return now[0], sqrt(now[1])
