@@ -1,0 +1,169 @@
+"""Everything of a run on stills in one HDF5 file, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from crystint.io.provenance import read_provenance
+from crystint.io.stills_file import StillsFile, StillsWriter
+from crystint.model.experiment import Experiment
+from crystint.model.observations import Observations
+from crystint.stills.error_model import ErrorModel
+from crystint.stills.merged import Merged
+from crystint.stills.moments import PairMoments
+from crystint.stills.partiality import RockingWidth
+from crystint.stills.profile import ProfileWidths, SpotMoments
+from crystint.stills.scales import Scales
+from crystint.stills.shell_sums import ShellSums
+from crystint.stills.statistics import Shell, Statistics
+from crystint.stills.sums import MergeSums
+from crystint.stills.wavelength_curve import WavelengthCurve
+
+__all__ = ["StillsRun", "open_stills", "read_stills", "write_stills"]
+
+_PARTS = (
+    "experiment",
+    "scales",
+    "error_model",
+    "merged",
+    "profile",
+    "moments",
+    "width",
+    "reference",
+    "notes",
+    "extra",
+)
+_CLASSES = (
+    ErrorModel,
+    MergeSums,
+    Merged,
+    PairMoments,
+    ProfileWidths,
+    RockingWidth,
+    Scales,
+    ShellSums,
+    SpotMoments,
+    Statistics,
+    WavelengthCurve,
+)
+_SHELL_UNITS = {"d_max": "angstrom", "d_min": "angstrom"}
+
+
+@dataclass(frozen=True, eq=False)
+class StillsRun:
+    """What a file holds. Each part is None where the file has none."""
+
+    experiment: Experiment | None = None
+    observations: Observations | None = None
+    scales: Scales | None = None
+    error_model: ErrorModel | None = None
+    merged: Merged | None = None
+    profile: ProfileWidths | None = None
+    """profile widths R1"""
+    moments: SpotMoments | None = None
+    """centroids and widths of the spots"""
+    width: RockingWidth | None = None
+    """rocking width R0"""
+    reference: Any = None
+    notes: Mapping[int, str] = field(default_factory=dict)
+    """image -> what went wrong with it"""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """whatever else: numbers, texts and arrays by name"""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_stills(
+    path: str | PathLike[str],
+    *,
+    experiment: Experiment | None = None,
+    observations: Observations | Iterable[Observations] | None = None,
+    scales: Scales | None = None,
+    error_model: ErrorModel | None = None,
+    merged: Merged | None = None,
+    profile: ProfileWidths | None = None,
+    moments: SpotMoments | None = None,
+    width: RockingWidth | None = None,
+    reference: Any = None,
+    notes: Mapping[int, str] | None = None,
+    extra: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write what there is; `read_stills` gives it back exactly.
+
+    Parameters
+    ----------
+    path : path
+        Ends with .h5.
+    observations : Observations or iterable of them
+        An iterable is written as it comes, so that memory need not hold all.
+    provenance : mapping
+        From `crystint.io.provenance.provenance`.
+    others
+        See `StillsRun`.
+
+    Raises
+    ------
+    FileError
+        When the file exists and `overwrite` is False, or cannot be written.
+    SettingError
+        When a part holds something that cannot be stored.
+    """
+    given = locals()
+    with StillsWriter(path, provenance=provenance, overwrite=overwrite) as writer:
+        for part in (observations,) if isinstance(observations, Observations) else observations or ():
+            writer.append(part)
+        for name in _PARTS:
+            if given[name] is not None:
+                writer.put(name, given[name])
+        if merged is not None and merged.statistics.shells:
+            names = Shell.__dataclass_fields__
+            columns = {name: merged.statistics.column(name) for name in names}
+            columns["s2"] = 0.5 * (columns["d_max"] ** -2 + columns["d_min"] ** -2)
+            writer.put_table("shells", columns, "cc_half", "s2", {**_SHELL_UNITS, "s2": "1/angstrom^2"})
+            writer.put_table(
+                "merged_intensities",
+                {
+                    "intensity": merged.intensity,
+                    "intensity_errors": merged.sigma,
+                    "multiplicity": merged.multiplicity,
+                    "d": merged.d,
+                    **{name: np.ascontiguousarray(merged.hkl[:, i]) for i, name in enumerate("hkl")},
+                },
+                "intensity",
+                "d",
+                {"d": "angstrom"},
+            )
+
+
+def open_stills(path: str | PathLike[str]) -> StillsFile:
+    """The file, open, to read parts of it or its observations block by block; see `StillsFile`."""
+    return StillsFile(path, {made.__name__: made for made in (*_CLASSES, *_reference())})
+
+
+def read_stills(path: str | PathLike[str]) -> StillsRun:
+    """All parts of a file that `write_stills` or `StillsWriter` made.
+
+    Raises
+    ------
+    FileError
+        When it is missing, damaged, something else, or of a newer version.
+    """
+    with open_stills(path) as file:
+        parts = {name: file.get(name) for name in _PARTS if name in file}
+        if "observations" in file:
+            parts["observations"] = file.observations()
+    return StillsRun(**parts, provenance=read_provenance(path))
+
+
+def _reference() -> tuple[type, ...]:
+    try:
+        from crystint.model.reference import Reference
+    except ModuleNotFoundError:
+        return ()
+    return (Reference,)
