@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import gemmi
 import numpy as np
@@ -15,7 +15,7 @@ from crystint.model.observations import Flag, Observations
 from crystint.stills import symmetry
 from crystint.stills.collect import collect
 from crystint.stills.error_model import ErrorModel, fit_error_model
-from crystint.stills.merge_table import MergeTable, flagged, unused_images, why
+from crystint.stills.merge_table import HasIntensities, MergeTable, flagged, unused_images, why
 from crystint.stills.merged import Merged
 from crystint.stills.outliers import find_outliers, leave_one_out
 from crystint.stills.scales import Scales
@@ -30,13 +30,6 @@ Floats = NDArray[np.float64]
 
 _FIT_ROWS = 300_000
 """observations, of random unique reflections, that are enough to fit an error model"""
-
-
-class HasIntensities(Protocol):
-    """A reference: merged intensities that can be looked up."""
-
-    def match(self, hkl: NDArray[np.int32], space_group: gemmi.SpaceGroup) -> Floats:
-        """float64 [n]: intensity of each reflection, NaN where there is none."""
 
 
 def merge(

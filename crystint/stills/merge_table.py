@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import gemmi
 import numpy as np
@@ -15,9 +16,16 @@ from crystint.stills.error_model import ErrorModel
 from crystint.stills.expected import SignalVariance
 from crystint.stills.scales import Scales
 
-__all__ = ["MergeTable", "flagged", "unused_images", "why"]
+__all__ = ["HasIntensities", "MergeTable", "flagged", "unused_images", "why"]
 
 Floats = NDArray[np.float64]
+
+
+class HasIntensities(Protocol):
+    """A reference: merged intensities that can be looked up."""
+
+    def match(self, hkl: NDArray[np.int32], space_group: gemmi.SpaceGroup) -> Floats:
+        """float64 [n]: intensity of each reflection, NaN where there is none."""
 
 
 @dataclass(frozen=True, eq=False)

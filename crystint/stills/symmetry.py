@@ -21,6 +21,7 @@ __all__ = [
     "distinct",
     "epsilon",
     "groups",
+    "operator_name",
     "pack",
     "possible",
     "reduce",
@@ -99,6 +100,19 @@ def _turned(hkl: Indices, rotation: NDArray[np.int32]) -> Indices:
             elif factor:
                 turned[:, column] += factor * hkl[:, row]
     return turned
+
+
+def operator_name(rotation: NDArray[Any]) -> str:
+    """What rows hkl become when multiplied by `rotation` [3, 3], such as "k,h,-l"."""
+    parts = []
+    for column in np.asarray(rotation).T:
+        terms = "".join(
+            f"{'+' if factor > 0 else '-'}{abs(factor) if abs(factor) != 1 else ''}{letter}"
+            for factor, letter in zip(column.tolist(), "hkl")
+            if factor
+        )
+        parts.append(terms.removeprefix("+"))
+    return ",".join(parts)
 
 
 def reduce(hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int) -> tuple[Indices, NDArray[np.uint8]]:

@@ -113,16 +113,7 @@ def _mates(hkl: NDArray[np.int32], group: gemmi.SpaceGroup) -> Iterator[tuple[st
         done |= {matrix.tobytes(), (-matrix).tobytes()}
         mate = symmetry.pack(symmetry.asu(hkl @ matrix, "P -1"))
         at = np.minimum(np.searchsorted(key, mate), len(key) - 1)
-        yield _name(matrix), np.where(key[at] == mate, at, -1)
-
-
-def _name(matrix: NDArray[np.int32]) -> str:
-    """Such as "k,h,-l": what hkl becomes."""
-    parts = []
-    for column in matrix.T:
-        terms = "".join(f"{'+' if factor > 0 else '-'}{letter}" for factor, letter in zip(column, "hkl") if factor)
-        parts.append(terms.removeprefix("+"))
-    return ",".join(parts)
+        yield symmetry.operator_name(matrix), np.where(key[at] == mate, at, -1)
 
 
 def _judged(
