@@ -72,14 +72,13 @@ class ResolutionShells:
             raise SettingError(f"resolution from {low:g} to {high:g} angstrom: d_max must be above d_min, both above 0")
         if by == "volume":
             cube = np.linspace(low**-3.0, high**-3.0, count + 1)
-            edges = np.where(cube > 0.0, np.maximum(cube, 1e-300), 1e-300) ** (-1.0 / 3.0)
-            edges[0], edges[-1] = low, high
-            return cls(edges)
+            return cls(np.concatenate([[low], cube[1:-1] ** (-1.0 / 3.0), [high]]))
         inside = np.sort(spacing[(spacing <= low) & (spacing >= high)])[::-1]
         places = np.arange(1, count) * len(inside) // count
-        inner = inside[places[(places > 0) & (places < len(inside))]]
-        edges = np.concatenate([[low], np.unique(inner)[::-1], [high]])
-        return cls(edges[np.concatenate([[True], np.diff(edges) < 0.0])])
+        places = places[(places > 0) & (places < len(inside))]
+        places = places[inside[places - 1] > inside[places]]
+        inner = 0.5 * (inside[places] + inside[places - 1])
+        return cls(np.concatenate([[low], np.unique(inner)[::-1], [high]]))
 
     def __len__(self) -> int:
         return len(self.edges) - 1
