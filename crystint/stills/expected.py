@@ -18,7 +18,8 @@ percent of the recorded variances). What g is depends on where the intensities c
 - an integrating detector, or a file whose intensities were rescaled: anything.
 
 So g is measured where it is not given: from (sigma^2 - v_0) / J of strong observations (median) where v_0 is known,
-else from the lower edge (5th percentile) of sigma^2 / J of strong ones, below which none is when v_0 >= 0. A file whose sigmas hold an error model already, (b J)^2 of the observed J, keeps that part in v_0.
+else from the lower edge (5th percentile) of sigma^2 / J of strong ones, below which none is when v_0 >= 0. A file
+whose sigmas hold an error model already, (b J)^2 of the observed J, keeps that part in v_0.
 """
 
 from __future__ import annotations
