@@ -1,0 +1,254 @@
+"""From frames to observations: the reflections that are predicted on each frame, integrated.
+
+Frames are worked on one at a time, so memory holds one frame per thread and the table of results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import CrystintError, SettingError, ShapeError
+from crystint.io.frames import Frames, open_frames
+from crystint.model.experiment import Experiment
+from crystint.model.observations import Observations
+from crystint.model.reference import Reference
+from crystint.stills.one_frame import FrameIntegrator, FramePart
+from crystint.stills.partiality import RockingWidth
+from crystint.stills.predict import rays
+from crystint.stills.profile import ProfileWidths
+from crystint.stills.shoeboxes import BoxRules
+from crystint.stills.spot_moments import SpotMoments
+
+__all__ = ["Integrated", "edge_resolution", "integrate"]
+
+_SAMPLE = 40
+"""frames that widths are measured on, unless told otherwise"""
+_ROUNDS = 4
+_SETTLED = 0.02
+"""widths that change by less are the widths"""
+
+
+@dataclass(frozen=True, eq=False)
+class Integrated:
+    """What `integrate` found."""
+
+    observations: Observations
+    """by image, then by h, k, l; reflections that cannot be used are there, with flags"""
+    profile: ProfileWidths
+    """that were used"""
+    moments: SpotMoments
+    """of the strong spots: where they are seen and how wide"""
+    ring_pixels: NDArray[np.int32]
+    """int32 [len(observations)]: of the background"""
+    captured: NDArray[np.float32]
+    """float32 [len(observations)]: share of each reflection in the pixels that were used"""
+    notes: dict[int, str] = field(default_factory=dict)
+    """images that gave nothing, and why; row of the experiment -> message with its name"""
+    warnings: tuple[str, ...] = ()
+    """what concerns all images"""
+
+
+def edge_resolution(experiment: Experiment) -> float:
+    """d of the corner of any panel that is farthest from the beam, angstrom."""
+    largest = 0.0
+    for number, detector in enumerate(experiment.detectors):
+        images = np.flatnonzero(experiment.detector == number)
+        if not images.size:
+            continue
+        shortest = images[np.argmin(experiment.wavelength[images])]
+        corners = [(s, f, p) for p, panel in enumerate(detector.panels) for s in panel.slow for f in panel.fast]
+        slow, fast, panel = (np.array(column) for column in zip(*corners, strict=True))
+        found = rays(experiment, np.full(len(slow), shortest), slow.astype(float), fast.astype(float), panel)
+        incident = experiment.incident[shortest]
+        q = np.linalg.norm(found * np.linalg.norm(incident) - incident, axis=1)
+        largest = max(largest, float(np.nanmax(q, initial=0.0)))
+    if not largest > 0.0:
+        raise SettingError("no panel meets a scattered ray, so there is no resolution at its edge; give d_min")
+    return 1.0 / largest
+
+
+def integrate(
+    frames: Frames | NDArray[Any],
+    experiment: Experiment,
+    *,
+    width: RockingWidth,
+    d_min: float | None = None,
+    reference: Reference | None = None,
+    profile: ProfileWidths | None = None,
+    method: str = "profile",
+    mask: NDArray[Any] | None = None,
+    saturation: float | None = None,
+    rules: BoxRules | None = None,
+    band: float = 1.7,
+    noise: float = 0.0,
+    background_floor: float = 0.02,
+    strong: float = 5.0,
+    round_profile: bool = False,
+    sample: int = _SAMPLE,
+    threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Integrated:
+    """Integrate all reflections that an experiment predicts on its frames.
+
+    Parameters
+    ----------
+    frames : Frames or number [n, slow, fast]
+        `Experiment.frame` tells which belongs to an image; all images on a frame are worked on together.
+    experiment : Experiment
+    width : RockingWidth
+        Of prediction; see `band`.
+    d_min : float, optional
+        angstrom; None = to the farthest corner of the detector.
+    reference : Reference, optional
+        Known intensities. Each image is scaled to them and integrated once more with the variances that they make
+        expected (`crystint.stills.amplitude`). A reflection they do not hold is integrated as without them.
+    profile : ProfileWidths, optional
+        None = measured on the strong spots of `sample` frames. Cores and widths are found in turns: the first cores
+        are circles of 5 px, and widths that are measured in them make the next ones.
+    method : "profile" or "sum"
+        Amplitudes of the profile, or sums over the core.
+    mask : [slow, fast], optional
+        Pixels other than 0 are not used; None = the mask in the file, if there is one.
+    saturation : float, optional
+        Counts above are not used; None = what the detector, or the file, tells.
+    rules : BoxRules, optional
+        What is core and what is ring.
+    band : float
+        As `predict`.
+    noise : float
+        RMS of the detector's own noise, counts; 0 for one that counts photons.
+    background_floor : float
+        Counts per pixel that are expected at least.
+    strong : float
+        Intensity over sigma of the spots whose moments are kept.
+    round_profile : bool
+        Measure one width for both axes.
+    sample : int
+        Frames for the widths, evenly over all.
+    threads : int
+        Frames worked on at the same time.
+    progress : callable, optional
+        Called with the number of frames done.
+
+    Raises
+    ------
+    ShapeError, SettingError
+        When arguments do not belong together. A frame or an image that cannot be used raises nothing: see `notes`.
+    """
+    if threads < 1 or sample < 1:
+        raise SettingError(f"threads is {threads} and sample {sample}, expected 1 or more")
+    opened = frames if isinstance(frames, Frames) else open_frames(np.asarray(frames))
+    for detector in experiment.detectors:
+        if detector.shape != opened.shape:
+            raise ShapeError(f"frames are {opened.shape}, the detector is {detector.shape} (slow, fast)")
+    found = opened.mask if mask is None else mask
+    work = FrameIntegrator(
+        experiment=experiment,
+        width=width,
+        d_min=edge_resolution(experiment) if d_min is None else d_min,
+        band=band,
+        rules=rules or BoxRules(),
+        method=method,
+        mask=None if found is None else np.asarray(found) != 0,
+        saturation=opened.saturation if saturation is None else saturation,
+        noise=noise,
+        background_floor=background_floor,
+        strong=strong,
+        reference=reference,
+    )
+    warnings: list[str] = []
+    if profile is None:
+        profile, warning = _widths(opened, work, sample, threads, round_profile)
+        warnings += [warning] if warning else []
+    parts, notes = [], dict(experiment.unusable())
+    for done, (part, why) in enumerate(_stream(opened, work, profile, _by_frame(experiment), threads), start=1):
+        parts += [part] if part is not None else []
+        notes.update({image: text for image, text in why.items() if image not in notes})
+        if progress is not None:
+            progress(done)
+    joined = Observations.join([part.observations for part in parts])
+    order = np.argsort(joined.image, kind="stable")
+    empty = [np.zeros(0)]
+    return Integrated(
+        observations=joined.select(order),
+        profile=profile,
+        moments=SpotMoments.join([part.moments for part in parts]),
+        ring_pixels=np.concatenate([part.ring_pixels for part in parts] or empty).astype(np.int32)[order],
+        captured=np.concatenate([part.captured for part in parts] or empty).astype(np.float32)[order],
+        notes=dict(sorted(notes.items())),
+        warnings=tuple(warnings),
+    )
+
+
+def _by_frame(experiment: Experiment) -> list[tuple[int, NDArray[np.intp]]]:
+    """Each frame with its images; frames in order."""
+    order = np.argsort(experiment.frame, kind="stable")
+    numbers, starts = np.unique(experiment.frame[order], return_index=True)
+    return list(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True)) if len(numbers) else []
+
+
+def _stream(
+    frames: Frames,
+    work: FrameIntegrator,
+    profile: ProfileWidths | None,
+    wanted: list[tuple[int, NDArray[np.intp]]],
+    threads: int,
+) -> Iterator[tuple[FramePart | None, dict[int, str]]]:
+    """The parts of frames in order, and what is to be said of their images."""
+
+    def one(number: int, images: NDArray[np.intp]) -> tuple[FramePart | None, dict[int, str]]:
+        names = work.experiment.name
+        try:
+            if not 0 <= number < len(frames):
+                raise SettingError(f"it is on frame {number}, but there are {len(frames)} frames, counted from 0")
+            return work.run(frames[number], images, profile)
+        except (CrystintError, OSError) as error:
+            return None, {int(image): f"{names[image]}: {error}" for image in images}
+
+    if threads == 1:
+        yield from (one(number, images) for number, images in wanted)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = [pool.submit(one, *each) for each in wanted[: 2 * threads]]
+        for place in range(len(wanted)):
+            result = waiting.pop(0).result()
+            if place + 2 * threads < len(wanted):
+                waiting.append(pool.submit(one, *wanted[place + 2 * threads]))
+            yield result
+
+
+def _widths(
+    frames: Frames, work: FrameIntegrator, sample: int, threads: int, round_profile: bool
+) -> tuple[ProfileWidths, str]:
+    """Widths and, where they are only a guess, why."""
+    wanted = _by_frame(work.experiment)
+    chosen = np.unique(np.linspace(0, len(wanted) - 1, min(sample, len(wanted))).round().astype(int))
+    some = [wanted[number] for number in chosen] if wanted else []
+    profile: ProfileWidths | None = None
+    guess = 1e-3
+    for _ in range(_ROUNDS):
+        parts = [part for part, _ in _stream(frames, work.without_reference(), profile, some, threads) if part]
+        moments = SpotMoments.join([part.moments for part in parts])
+        guess = float(np.median([part.guess for part in parts])) if parts and profile is None else guess
+        try:
+            measured = ProfileWidths.measure(moments, reach=work.rules.reach, round_profile=round_profile)
+        except SettingError:
+            why = f"no spot of {len(some)} frames is above {work.strong:g} sigma; profiles are a guess"
+            return ProfileWidths.constant(guess), f"{why}, R = {guess:.2g} 1/angstrom"
+        before, profile = profile, measured
+        if before is not None and _change(before, measured) < _SETTLED:
+            break
+    assert profile is not None
+    return profile, ""
+
+
+def _change(before: ProfileWidths, after: ProfileWidths) -> float:
+    """The largest relative change of a width."""
+    d = 1.0 / np.sqrt(np.maximum(after.center, 1e-12))
+    return float(np.abs(before.at(d) / after.at(d) - 1.0).max())
