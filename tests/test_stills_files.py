@@ -74,6 +74,7 @@ def parts(data):
         "merged": merged,
         "profile": ProfileWidths.constant(1e-3, 2e-3),
         "width": RockingWidth(1e-3, 2e-3),
+        "reference": data.reference(0.3),
         "notes": {2: "image 2: no usable reflection", 7: "image 7: dark"},
         "extra": {"centroids": np.arange(5.0), "d_min": 3.5, "method": "profile"},
     }

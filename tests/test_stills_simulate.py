@@ -359,7 +359,6 @@ def test_an_orientation_error_is_in_what_is_said_only():
 
 
 def test_references_are_as_good_as_asked(many):
-    pytest.importorskip("crystint.model.reference")
     lattice = many.lattice
     exact = many.reference()
     assert np.array_equal(exact.intensity, lattice.unique_intensity)

@@ -13,6 +13,7 @@ from crystint.io.provenance import read_provenance
 from crystint.io.stills_file import StillsFile, StillsWriter
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
+from crystint.model.reference import Reference
 from crystint.stills.error_model import ErrorModel
 from crystint.stills.merged import Merged
 from crystint.stills.moments import PairMoments
@@ -44,6 +45,7 @@ _CLASSES = (
     Merged,
     PairMoments,
     ProfileWidths,
+    Reference,
     RockingWidth,
     Scales,
     ShellSums,
@@ -69,7 +71,7 @@ class StillsRun:
     """centroids and widths of the spots"""
     width: RockingWidth | None = None
     """rocking width R0"""
-    reference: Any = None
+    reference: Reference | None = None
     notes: Mapping[int, str] = field(default_factory=dict)
     """image -> what went wrong with it"""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -88,7 +90,7 @@ def write_stills(
     profile: ProfileWidths | None = None,
     moments: SpotMoments | None = None,
     width: RockingWidth | None = None,
-    reference: Any = None,
+    reference: Reference | None = None,
     notes: Mapping[int, str] | None = None,
     extra: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -143,7 +145,7 @@ def write_stills(
 
 def open_stills(path: str | PathLike[str]) -> StillsFile:
     """The file, open, to read parts of it or its observations block by block; see `StillsFile`."""
-    return StillsFile(path, {made.__name__: made for made in (*_CLASSES, *_reference())})
+    return StillsFile(path, {made.__name__: made for made in _CLASSES})
 
 
 def read_stills(path: str | PathLike[str]) -> StillsRun:
@@ -159,11 +161,3 @@ def read_stills(path: str | PathLike[str]) -> StillsRun:
         if "observations" in file:
             parts["observations"] = file.observations()
     return StillsRun(**parts, provenance=read_provenance(path))
-
-
-def _reference() -> tuple[type, ...]:
-    try:
-        from crystint.model.reference import Reference
-    except ModuleNotFoundError:
-        return ()
-    return (Reference,)
