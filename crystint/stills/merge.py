@@ -48,6 +48,7 @@ def merge(
     rejected_images: Iterable[int] = (),
     sigma: Literal["internal", "external", "larger"] = "internal",
     reference: HasIntensities | None = None,
+    expected_from: HasIntensities | None = None,
     shells: ResolutionShells | int = 10,
     shells_by: Literal["volume", "number"] = "volume",
     repeats: int = 1,
@@ -89,6 +90,10 @@ def merge(
         "larger": the larger of these.
     reference
         Compared with, never used in merging.
+    expected_from
+        Intensities, on the common scale, that variances are made from where it has them; None = the means of these
+        observations. With this, `error_model` and `halves` given and no outlier rejection, the `Merged.sums` of parts
+        of a data set add to exactly those of the whole.
     shells, shells_by
         Of the statistics: how many, of equal "volume" or "number" of unique reflections; or the shells themselves.
     repeats
@@ -117,7 +122,7 @@ def merge(
     table = MergeTable.of(observations, flags, factor, group, None if scales is None else scales.gain)
     if not len(table.row):
         notes.insert(0, "no observation can be merged: " + why(flags, observations))
-    mean = table.mean(1.0 / table.factor**2)
+    mean = _known(table.mean(1.0 / table.factor**2), table, expected_from, group)
     expected = np.zeros(0)
     left_out = np.zeros(len(observations), bool)
     kept = table
@@ -125,14 +130,14 @@ def merge(
         if error_model == "fit" and len(kept.row):
             model = _fit(kept, mean, seed)
         expected = kept.variance(model, mean)
-        mean = kept.mean(expected)
+        mean = _known(kept.mean(expected), kept, expected_from, group)
         if cycle == 0 and outliers is not None and len(kept.row):
             apart = 2 * table.number + (table.minus if anomalous else 0)
             bad = find_outliers(apart, table.intensity, expected, limit=outliers, pairs=outlier_pairs)
             left_out[table.row[bad]] = True
             kept = table.select(~bad)
             expected = expected[~bad]
-            mean = kept.mean(expected)
+            mean = _known(kept.mean(expected), kept, expected_from, group)
     flags[left_out] |= np.uint32(Flag.OUTLIER)
     if error_model == "fit" and (model.note or not model.converged):
         notes.append(f"error model: {model.note or 'not converged'}")
@@ -175,6 +180,14 @@ def merge(
         failed=unused_images(observations, flags, names),
         notes=tuple(notes),
     )
+
+
+def _known(mean: Floats, table: MergeTable, given: HasIntensities | None, group: gemmi.SpaceGroup) -> Floats:
+    """What is given, and means where nothing is."""
+    if given is None:
+        return mean
+    found = given.match(table.hkl, group)
+    return np.where(np.isfinite(found), found, mean)
 
 
 def _cell(cell: tuple[float, ...] | gemmi.UnitCell) -> gemmi.UnitCell:

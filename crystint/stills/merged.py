@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.model.reference import Reference
 from crystint.stills import symmetry
 from crystint.stills.error_model import ErrorModel
 from crystint.stills.statistics import Statistics
@@ -65,6 +66,11 @@ class Merged:
 
     def __len__(self) -> int:
         return len(self.hkl)
+
+    def reference(self) -> Reference:
+        """These intensities as something to scale against or to compare with."""
+        cell = tuple(float(value) for value in self.cell.parameters)
+        return Reference(self.hkl, self.intensity, self.sigma, cell, self.space_group)  # type: ignore[arg-type]
 
     @classmethod
     def of(

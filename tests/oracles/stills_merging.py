@@ -109,7 +109,7 @@ def outliers(keys, intensity, variance, limit, pairs):
                     mean, weight = weighted(others, intensity, variance)
                     far.append((abs(intensity[i] - mean) / math.sqrt(variance[i] + 1 / weight), i))
             far = [item for item in far if item[0] > limit]
-            if not far or (len(left) == 2 and (pairs == "keep" or len(rows) > 2)):
+            if not far or (len(left) == 2 and pairs == "keep"):
                 break
             gone = [i for _, i in far] if len(left) == 2 else [max(far)[1]]
             rejected.update(gone)
