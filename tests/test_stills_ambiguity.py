@@ -1,0 +1,132 @@
+"""Indexing ambiguities: what lattices allow, who has which, and what is said when it cannot be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gemmi
+import numpy as np
+import pytest
+
+from crystint.model.observations import Observations
+from crystint.model.reference import Reference
+from crystint.stills import symmetry
+from crystint.stills.ambiguity import find_ambiguity, reindexing_operators
+from crystint.stills.merge import merge
+
+TETRAGONAL = (79.0, 79.0, 38.0, 90.0, 90.0, 90.0)
+TRIGONAL = (60.0, 60.0, 50.0, 90.0, 90.0, 120.0)
+
+
+def made(
+    group: str, cell: tuple[float, ...], images: int, per_image: int, *, true_group: str | None = None,
+    d_min: float = 2.5, shares: Any = None, seed: int = 0,
+) -> tuple[Observations, np.ndarray, Reference]:  # fmt: skip
+    """Stills whose images are indexed in ways drawn at random; with partiality errors and counting noise."""
+    rng = np.random.default_rng(seed)
+    every = symmetry.possible(cell, "P 1", d_min)
+    every = np.concatenate([every, -every])
+    every = every[~symmetry.absent(every, group)]
+    rotations = reindexing_operators(cell, group)[1]
+    mode = rng.choice(len(rotations), images, p=shares)
+    image = np.repeat(np.arange(images), per_image).astype(np.int32)
+    true = every[rng.integers(0, len(every), len(image))]
+    d = symmetry.spacing(true, cell)
+    unique = symmetry.possible(cell, true_group or group, d_min * (1 - 1e-9))
+    level = rng.exponential(1000.0, len(unique))
+    place = np.searchsorted(symmetry.pack(unique), symmetry.pack(symmetry.asu(true, true_group or group)))
+    factor = (rng.lognormal(0, 0.7, images)[image] * np.exp(-40 / (4 * d**2))) * rng.lognormal(0, 0.3, len(image))
+    mean = factor * level[place]
+    intensity = rng.poisson(200.0 + mean) - 200.0
+    inverse = np.rint(np.linalg.inv(rotations)).astype(int)
+    indexed = np.einsum("ni,nij->nj", true, inverse[mode[image]])
+    table = Observations(
+        image, indexed, intensity, np.sqrt(200 + np.maximum(intensity, 0)), d=d,
+        background_variance=np.full(len(d), 200.0),
+    )  # fmt: skip
+    reference = Reference(unique, level, np.ones(len(level)), cell, gemmi.SpaceGroup(true_group or group))  # type: ignore[arg-type]
+    return table, mode, reference
+
+
+def test_operators_are_those_of_the_lattice_that_the_space_group_lacks() -> None:
+    assert reindexing_operators(TETRAGONAL, "P 43 21 2")[0] == ("h,k,l",)
+    assert len(reindexing_operators(TETRAGONAL, "P 41")[0]) == 2
+    assert len(reindexing_operators(TRIGONAL, "P 3")[0]) == 4
+    assert len(reindexing_operators((60.0, 70, 80, 90, 90, 90), "P 21 21 21")[0]) == 1
+    assert len(reindexing_operators((60.0, 60.3, 80, 90, 90, 90), "P 21 21 21")[0]) == 2
+    assert len(reindexing_operators((60.0, 60.3, 80, 90, 90, 90), "P 21 21 21", max_obliquity=0.01)[0]) == 1
+    # by hand: P4 with the operator 4/mmm adds: every index goes to an inequivalent one of the same spacing
+    hkl = np.array([[1, 2, 3], [4, 0, 1], [3, 5, -2]])
+    turned = hkl @ reindexing_operators(TETRAGONAL, "P 4")[1][1]
+    assert symmetry.spacing(turned, TETRAGONAL) == pytest.approx(symmetry.spacing(hkl, TETRAGONAL))
+    changed = symmetry.asu(turned, "P 4") != symmetry.asu(hkl, "P 4")
+    assert changed.any(axis=1).tolist() == [True, False, True]
+    assert np.array_equal(symmetry.asu(turned, "P 4 2 2"), symmetry.asu(hkl, "P 4 2 2"))
+
+
+@pytest.mark.parametrize(("group", "cell", "images", "per_image"), [
+    ("P 4", TETRAGONAL, 200, 150), ("P 3", TRIGONAL, 200, 250), ("P 63", TRIGONAL, 60, 250),
+])  # fmt: skip
+def test_images_are_parted_as_they_were_made(group: str, cell: Any, images: int, per_image: int) -> None:
+    table, mode, reference = made(group, cell, images, per_image)
+    found = find_ambiguity(table, cell=cell, space_group=group)
+    assert found.found
+    assert found.clear.mean() > 0.95
+    modes = len(found.operators)
+    common = np.zeros((modes, modes), int)
+    np.add.at(common, (mode[found.clear], found.mode[found.clear]), 1)
+    assert (np.count_nonzero(common, axis=0) == 1).all()  # every party is one of those made
+    assert common[:, 0].max() == np.bincount(mode[found.clear]).max()  # the commonest is left as it is
+    assert f"{np.count_nonzero(found.mode)} of {images} images agree better with the others" in found.message
+    assert all(f"({name})" in found.message for name in found.operators[1:])
+    solved = found.resolve(table)
+    assert find_ambiguity(solved, cell=cell, space_group=group).message == ""
+    before, after = (
+        merge(x, space_group=group, cell=cell, reference=reference).statistics.overall for x in (table, solved)
+    )
+    assert after.cc_half_observations > before.cc_half_observations + 0.1
+    against = find_ambiguity(table, cell=cell, space_group=group, reference=reference)
+    assert np.array_equal(against.mode[against.clear], mode[against.clear])
+    assert "agree better with the reference" in against.message
+    fits = merge(against.resolve(table), space_group=group, cell=cell, reference=reference)
+    assert fits.statistics.overall.cc_reference > before.cc_reference + 0.15
+
+
+def test_nothing_is_said_where_there_is_no_choice_or_no_difference() -> None:
+    table, _, _ = made("P 43 21 2", TETRAGONAL, 40, 60)
+    none = find_ambiguity(table, cell=TETRAGONAL, space_group="P 43 21 2")
+    assert (none.message, none.found, none.operators) == ("", False, ("h,k,l",))
+    assert np.array_equal(none.resolve(table).hkl, table.hkl)
+    table, _, reference = made("P 4", TETRAGONAL, 200, 150, shares=[1.0, 0.0])
+    same = find_ambiguity(table, cell=TETRAGONAL, space_group="P 4")
+    assert (same.message, same.found) == ("", False)
+    assert find_ambiguity(table, cell=TETRAGONAL, space_group="P 4", reference=reference).message == ""
+    assert find_ambiguity(Observations.join([]), cell=TETRAGONAL, space_group="P 4").message == ""
+
+
+def test_a_few_strays_are_found() -> None:
+    table, mode, _ = made("P 4", TETRAGONAL, 200, 150, shares=[0.96, 0.04])
+    found = find_ambiguity(table, cell=TETRAGONAL, space_group="P 4", names=[f"run//{i}" for i in range(200)])
+    assert np.array_equal(np.flatnonzero(found.mode), np.flatnonzero(mode))
+    assert f"run//{np.flatnonzero(mode)[0]}" in found.message
+
+
+@pytest.mark.parametrize(("true_group", "per_image"), [("P 4 2 2", 150), ("P 4", 12)])
+def test_noise_is_not_taken_for_an_ambiguity(true_group: str, per_image: int) -> None:
+    table, _, _ = made("P 4", TETRAGONAL, 200, per_image, true_group=true_group)
+    found = find_ambiguity(table, cell=TETRAGONAL, space_group="P 4")
+    assert not found.found
+    assert not found.mode.any()
+    assert "cannot be told" in found.message
+
+
+def test_a_whole_data_set_indexed_unlike_the_reference_is_said() -> None:
+    table, _, reference = made("P 4", TETRAGONAL, 50, 100, shares=[0.0, 1.0])
+    found = find_ambiguity(table, cell=TETRAGONAL, space_group="P 4", reference=reference)
+    assert "of 50 images agree better with the reference" in found.message
+    assert found.mode[found.clear].all()
+    spoiled = table.intensity.copy()
+    spoiled[table.image < 20] = np.nan
+    rest = find_ambiguity(table.replace(intensity=spoiled), cell=TETRAGONAL, space_group="P 4", reference=reference)
+    assert not rest.clear[:20].any()
+    assert np.array_equal(rest.mode[20:], found.mode[20:])
