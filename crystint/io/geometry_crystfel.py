@@ -18,7 +18,7 @@ from crystint.io.nexus_values import Quantity
 from crystint.model.geometry import Geometry, Panel
 from crystint.units import wavelength_of
 
-__all__ = ["geom_mask", "read_geom"]
+__all__ = ["geom_mask", "parse_geom", "read_geom"]
 
 
 def read_geom(path: Path, shape: tuple[int, int] | None, beam_outside: bool) -> Geometry:
@@ -56,6 +56,21 @@ def read_geom(path: Path, shape: tuple[int, int] | None, beam_outside: bool) -> 
 
 def _load(path: Path) -> tuple[str, Any]:
     try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+    return text, parse_geom(text, path)
+
+
+def parse_geom(text: str, path: Path) -> Any:
+    """The text of a geometry as cfelpyutils understands it; `path` is for messages.
+
+    Raises
+    ------
+    GeometryError
+        When cfelpyutils is not installed, or the text is no geometry.
+    """
+    try:
         with warnings.catch_warnings():  # of the TypedDict that it builds on
             warnings.simplefilter("ignore", DeprecationWarning)
             from cfelpyutils.geometry import load_crystfel_geometry
@@ -63,10 +78,6 @@ def _load(path: Path) -> tuple[str, Any]:
         raise GeometryError(
             f"{path} is a CrystFEL geometry, which cfelpyutils reads: pip install 'crystint[crystfel]'"
         ) from None
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -75,7 +86,7 @@ def _load(path: Path) -> tuple[str, Any]:
         raise GeometryError(f"{path} is not a valid CrystFEL geometry: {said.getvalue().strip()}") from None
     except Exception as error:  # cfelpyutils raises what its parsing raises
         raise GeometryError(f"{path} is not a valid CrystFEL geometry: {error}") from error
-    return text, parsed
+    return parsed
 
 
 def _tolerant(text: str) -> str:

@@ -93,7 +93,8 @@ class Reference:
         key = _representative(self.hkl[good].astype(np.int64), turns)
         known, row = np.unique(key, return_inverse=True)
         total = np.bincount(row.reshape(-1), weights=self.intensity[good], minlength=len(known))
-        return known, total, np.bincount(row.reshape(-1), minlength=len(known)).astype(np.float64)
+        count = np.bincount(row.reshape(-1), minlength=len(known))
+        return known, total.astype(np.float64), count.astype(np.float64)
 
     @classmethod
     def averaged(
@@ -115,7 +116,7 @@ class Reference:
         row, count = row.reshape(-1), np.bincount(row.reshape(-1), minlength=len(first))
         total = np.bincount(row, weights=np.asarray(intensity, dtype=np.float64)[good], minlength=len(first))
         variance = np.bincount(row, weights=np.asarray(sigma, dtype=np.float64)[good] ** 2, minlength=len(first))
-        return cls(hkl[first], total / count, np.sqrt(variance) / count, cell, space_group)
+        return cls(hkl[first].astype(np.int32), total / count, np.sqrt(variance) / count, cell, space_group)
 
 
 def _rotations(group: gemmi.SpaceGroup) -> NDArray[np.int64]:

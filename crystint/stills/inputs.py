@@ -1,0 +1,256 @@
+"""Experiments, observations and references from files of any kind that is known, by suffix and content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import FileError, SettingError
+from crystint.io.crystfel_stream import read_stream
+from crystint.io.dials_experiments import is_experiment_list, read_expt
+from crystint.io.dials_observations import read_refl_observations
+from crystint.io.mtz_in import read_mtz_observations
+from crystint.io.reference_in import read_reference_cif, read_reference_hkl, read_reference_mtz
+from crystint.model.batches import batches
+from crystint.model.experiment import Experiment
+from crystint.model.observations import Observations
+from crystint.model.reference import Reference
+from crystint.stills.symmetry import as_space_group
+
+__all__ = ["StillsInput", "kind_of", "read_data", "read_experiment", "read_observations", "read_reference"]
+
+_SUFFIXES = {
+    ".expt": "expt",
+    ".json": "expt",
+    ".refl": "refl",
+    ".pickle": "refl",
+    ".stream": "stream",
+    ".mtz": "mtz",
+    ".cif": "cif",
+    ".mmcif": "cif",
+    ".ent": "cif",
+    ".hkl": "hkl",
+    ".h5": "h5",
+    ".hdf5": "h5",
+}
+_HEADS = (
+    (b"CrystFEL stream format", "stream"),
+    (b"CrystFEL reflection list", "hkl"),
+    (b"MTZ ", "mtz"),
+    (b"\x89HDF\r\n\x1a\n", "h5"),
+    (b"\x93\xbbdials::af::reflection_table", "refl"),
+    (b"\x80\x02cdials_array_family_flex_ext", "refl"),
+    (b"data_", "cif"),
+)
+_EXPERIMENTS = "a DIALS .expt, a CrystFEL .stream or an .h5 of crystint stills"
+_OBSERVATIONS = "a DIALS .refl, a CrystFEL .stream, an unmerged .mtz or an .h5 of crystint stills"
+_REFERENCES = "a merged .mtz, an mmCIF file, a CrystFEL .hkl or an .h5 of crystint stills"
+
+
+@dataclass(frozen=True, eq=False)
+class StillsInput:
+    """Observations with the experiment that their `image` counts rows of."""
+
+    observations: Observations
+    experiment: Experiment
+    """without orientations, where the file has none (MTZ): enough to scale and merge"""
+    profile_radius: NDArray[np.float64] | None = None
+    """float64 [images], 1/angstrom: of CrystFEL's crystals"""
+    notes: list[str] = field(default_factory=list)
+    """what was chosen, left out or assumed"""
+
+
+def kind_of(path: str | Path) -> str:
+    """What a file is: expt, refl, stream, mtz, cif, hkl or h5. Its first bytes count, then its suffix.
+
+    Raises
+    ------
+    FileError
+        When it is missing, or of no kind that is known.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+    for start, kind in _HEADS:
+        if head.startswith(start):
+            return kind
+    if is_experiment_list(path):
+        return "expt"
+    kind = _SUFFIXES.get(path.suffix.lower(), "")
+    if kind:
+        return kind
+    raise FileError(f"{path} is of no kind that is known; expected {_EXPERIMENTS}, or {_OBSERVATIONS}")
+
+
+def read_experiment(
+    path: str | Path,
+    *,
+    geometry: str | Path | None = None,
+    space_group: gemmi.SpaceGroup | str | int | None = None,
+    notes: list[str] | None = None,
+) -> Experiment:
+    """Images with their orientations.
+
+    Parameters
+    ----------
+    path
+        A DIALS .expt, a CrystFEL stream or an .h5 of an earlier step.
+    geometry : path, optional
+        .geom of a stream.
+    space_group : optional
+        In place of the file's.
+    notes : list, optional
+        What was left out or assumed is appended.
+
+    Raises
+    ------
+    FileError, GeometryError
+        When the file is missing, damaged, of another kind, or incomplete.
+    """
+    kind, said = kind_of(path), notes if notes is not None else []
+    group = None if space_group is None else as_space_group(space_group)
+    if kind == "stream":
+        found = read_stream(path, geometry=geometry, space_group=group)
+        said.extend(found.notes)
+        return found.experiment
+    if kind == "expt":
+        experiment = read_expt(path, notes=said)
+    elif kind == "h5":
+        experiment = _of_run(path, "experiment")
+    else:
+        raise FileError(f"{path} has no orientations; expected {_EXPERIMENTS}")
+    return experiment if group is None else replace(experiment, space_group=group)
+
+
+def read_data(
+    path: str | Path,
+    experiment: str | Path | Experiment | None = None,
+    *,
+    geometry: str | Path | None = None,
+    space_group: gemmi.SpaceGroup | str | int | None = None,
+    intensity: str | None = None,
+    batch_images: int | None = None,
+    batch_degrees: float | None = None,
+) -> StillsInput:
+    """Integrated reflections and their experiment.
+
+    Parameters
+    ----------
+    path
+        A DIALS .refl, a CrystFEL stream, an unmerged MTZ or an .h5 of an earlier step.
+    experiment : path or Experiment, optional
+        Of a .refl; the default is the .expt of the same name beside it.
+    geometry, space_group
+        As in `read_experiment`.
+    intensity : optional
+        .refl: "profile" or "sum"; MTZ: a label. None = as these readers choose.
+    batch_images, batch_degrees : optional
+        Take runs of rotation images together as one image each, see `crystint.model.batches.batches`; of .refl.
+
+    Raises
+    ------
+    FileError, GeometryError, SettingError
+        When a file is missing, damaged or of another kind, or an argument is impossible.
+    """
+    kind, notes = kind_of(path), list[str]()
+    group = None if space_group is None else as_space_group(space_group)
+    batched = batch_images is not None or batch_degrees is not None
+    if batched and kind != "refl":
+        raise SettingError(f"{path}: images are taken together in batches for DIALS .refl files only")
+    radius = None
+    if kind == "stream":
+        stream = read_stream(path, geometry=geometry, space_group=group)
+        observations, images, radius = stream.observations, stream.experiment, stream.profile_radius
+        notes.extend(stream.notes)
+    elif kind == "mtz":
+        observations, images = read_mtz_observations(path, intensity=intensity, notes=notes)
+    elif kind == "h5":
+        observations, images = _of_run(path, "observations"), _of_run(path, "experiment")
+    elif kind == "refl":
+        images = _of_refl(path, experiment, geometry, notes)
+        number, runs = (None, images) if not batched else batches(images, images=batch_images, degrees=batch_degrees)
+        observations = read_refl_observations(path, images, intensity=intensity or "auto", batch=number, notes=notes)
+        images = runs
+    else:
+        raise FileError(f"{path} has no observations; expected {_OBSERVATIONS}")
+    if group is not None:
+        images = replace(images, space_group=group)
+    return StillsInput(observations, images, radius, notes)
+
+
+def read_observations(
+    path: str | Path, experiment: str | Path | Experiment | None = None, **given: Any
+) -> Observations:
+    """The observations of `read_data`, which has the same arguments."""
+    return read_data(path, experiment, **given).observations
+
+
+def read_reference(
+    path: str | Path,
+    *,
+    column: str | None = None,
+    cell: tuple[float, float, float, float, float, float] | None = None,
+    space_group: gemmi.SpaceGroup | str | int | None = None,
+) -> Reference:
+    """Known intensities.
+
+    Parameters
+    ----------
+    path
+        A merged MTZ, an mmCIF file of structure factors, a reflection list of CrystFEL (.hkl), or an .h5 with merged
+        data.
+    column : optional
+        MTZ: label of the intensities or amplitudes; plain .hkl: "I" or "F".
+    cell, space_group : optional
+        Of a .hkl, which has none: those of the data.
+
+    Raises
+    ------
+    FileError, SettingError
+        When the file is missing, damaged or of another kind, or the cell of a .hkl is.
+    """
+    kind = kind_of(path)
+    if kind == "mtz":
+        return read_reference_mtz(path, column=column)
+    if kind == "cif":
+        return read_reference_cif(path)
+    if kind == "h5":
+        merged = _of_run(path, "merged")
+        return Reference(merged.hkl, merged.intensity, merged.sigma, _cell(merged.cell), merged.space_group)
+    if kind == "hkl":
+        if cell is None or space_group is None:
+            raise SettingError(f"{path} has no cell and no space group: give those of the data")
+        return read_reference_hkl(path, cell=cell, space_group=as_space_group(space_group), kind=column)
+    raise FileError(f"{path} has no merged intensities; expected {_REFERENCES}")
+
+
+def _of_refl(
+    path: str | Path, given: str | Path | Experiment | None, geometry: str | Path | None, notes: list[str]
+) -> Experiment:
+    if isinstance(given, Experiment):
+        return given
+    beside = Path(path).with_suffix(".expt") if given is None else Path(given)
+    if given is None and not beside.exists():
+        raise FileError(f"{path} needs the experiments it belongs to: {beside} is not there; give the .expt file")
+    return read_experiment(beside, geometry=geometry, notes=notes)
+
+
+def _of_run(path: str | Path, part: str) -> Any:
+    from crystint.stills.files import open_stills
+
+    with open_stills(path) as file:
+        if part not in file:
+            raise FileError(f"{path} holds no {part}; was it written by another step?")
+        return file.observations() if part == "observations" else file.get(part)
+
+
+def _cell(cell: Any) -> Any:
+    return tuple(cell.parameters) if isinstance(cell, gemmi.UnitCell) else tuple(cell)
