@@ -64,7 +64,7 @@ def distance_of(detector: Detector, beam: _Floats) -> float:
 
 
 def reach_of(experiment: Experiment, image: NDArray[np.intp], slow: _Floats, fast: _Floats) -> _Floats:
-    """float64 [n]: distance of the detector along the beam over that of each place, px, from the sample; 1 in no panel."""
+    """float64 [n]: distance of the detector along the beam over that of each place, px; 1 in no panel."""
     result = np.ones(len(image))
     beam = experiment.incident * experiment.wavelength[:, None]
     which = experiment.detector[image]

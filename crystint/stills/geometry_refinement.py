@@ -64,7 +64,8 @@ class GeometryRefinement:
         answer = "it helps" if self.helps else "it does not help, keep the old geometry"
         return (
             f"{answer}: spots left out of the fit are {self.before[1]:.3f} px from their prediction before, "
-            f"{self.after[1]:.3f} px after; {self.excitation[0]:.2e} 1/A from the sphere before, {self.excitation[1]:.2e} after"
+            f"{self.after[1]:.3f} px after; {self.excitation[0]:.2e} 1/A from the sphere before, "
+            f"{self.excitation[1]:.2e} after"
         )
 
 
