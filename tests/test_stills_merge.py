@@ -318,6 +318,14 @@ def test_resolution_limits() -> None:
     assert found.d.min() >= 3.0
     assert found.d.max() <= 10.0
     assert found.statistics.overall.d_min == pytest.approx(3.0)
+    far = made.d > 5.0
+    only = made.merge(made.observations((made.image != 4) | far), d_max=5.0)
+    assert only.failed == {4: f"image 4: no observation was merged ({_left_out(made, far)})"}
+
+
+def _left_out(made: Made, rows: np.ndarray) -> str:
+    low = np.count_nonzero((made.image == 4) & rows & (made.partiality < 0.3))
+    return f"{low} low partiality of {np.count_nonzero((made.image == 4) & rows)}"
 
 
 def test_a_space_group_with_too_much_symmetry_is_said() -> None:
@@ -336,6 +344,8 @@ def test_strong_absences_are_said() -> None:
     found = made.merge(space_group="I 41 2 2")
     assert any("forbids" in note and "centring" in note for note in found.notes)
     assert np.count_nonzero(found.flags & Flag.ABSENT) > 1000
+    spoiled = made.observations(sigma=np.where(made.image == 3, 0.0, made.sigma))
+    assert made.merge(spoiled, space_group="I 41 2 2").notes[0].split(", but")[0] != found.notes[0].split(", but")[0]
 
 
 def test_symmetry_is_judged_with_hardly_any_repetition() -> None:

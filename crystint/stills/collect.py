@@ -62,7 +62,7 @@ def collect(
     count, total, mean, spread = sums.merged
     d = symmetry.spacing(sums.hkl, cell)
     shell, k = shells.number(d), len(shells)
-    centric = symmetry.centric(sums.hkl, space_group)
+    centric = symmetry.centric(sums.hkl, space_group, repeated=False)
 
     def add(values: NDArray[Any], rows: NDArray[np.bool_] | None = None) -> Floats:
         use = (shell >= 0) & (count > 0) & np.isfinite(values)
@@ -108,7 +108,7 @@ def collect(
 
     everything = symmetry.possible(cell, space_group, float(shells.edges[-1]), float(shells.edges[0]))
     place = shells.number(symmetry.spacing(everything, cell))
-    both = place[(place >= 0) & ~symmetry.centric(everything, space_group)]
+    both = place[(place >= 0) & ~symmetry.centric(everything, space_group, repeated=False)]
     return Statistics(
         shells.edges,
         ShellSums(
@@ -136,7 +136,7 @@ def collect(
             anomalous=PairMoments.of(anomalous[:, 0], anomalous[:, 1], acentric, k),
             reference=PairMoments.of(mean, fitting, shell, k),
         ),
-        wilson_b(mean, d, symmetry.epsilon(sums.hkl, space_group)),
+        wilson_b(mean, d, symmetry.epsilon(sums.hkl, space_group, repeated=False)),
     )
 
 

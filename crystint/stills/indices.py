@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError
 
-__all__ = ["Indices", "Numbers", "distinct", "pack", "unpack"]
+__all__ = ["Indices", "Numbers", "checked", "distinct", "pack", "unpack"]
 
 Indices = NDArray[np.int32]
 Numbers = NDArray[np.intp]
@@ -19,6 +19,13 @@ _LIMIT = 1 << (_BITS - 1)
 
 
 def checked(hkl: NDArray[Any]) -> Indices:
+    """int32 [n, 3]: the same, when they are index triples.
+
+    Raises
+    ------
+    ShapeError, SettingError
+        When they are not, or an index has more than 20 bits.
+    """
     array = np.asarray(hkl)
     if array.ndim != 2 or array.shape[1] != 3:
         raise ShapeError(f"hkl is {array.shape}, expected (n, 3)")

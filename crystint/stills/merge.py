@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import gemmi
 import numpy as np
@@ -28,8 +28,10 @@ __all__ = ["merge"]
 
 Floats = NDArray[np.float64]
 
-_FIT_ROWS = 300_000
+_FIT_ROWS = 250_000
 """observations, of random unique reflections, that are enough to fit an error model"""
+_CHECK_ROWS = 500_000
+"""the same, to judge the symmetry"""
 
 
 def merge(
@@ -117,11 +119,12 @@ def merge(
     model = ErrorModel() if error_model is None or error_model == "fit" else error_model
     if sigma not in ("internal", "external", "larger"):
         raise SettingError(f"sigma is {sigma!r}, expected 'internal', 'external' or 'larger'")
-    flags, factor = flagged(observations, scales, group, unit, min_partiality, (d_min, d_max), rejected_images)
+    indices = symmetry.distinct(observations.hkl)
+    flags, factor = flagged(observations, indices, scales, group, unit, min_partiality, (d_min, d_max), rejected_images)
     notes = list(absences(observations, factor, flags, group))
-    table = MergeTable.of(observations, flags, factor, group, None if scales is None else scales.gain)
+    table = MergeTable.of(observations, indices, flags, factor, group, None if scales is None else scales.gain)
     if not len(table.row):
-        notes.insert(0, "no observation can be merged: " + why(flags, observations))
+        notes.insert(0, "no observation can be merged: " + why(flags))
     mean = _known(table.mean(1.0 / table.factor**2), table, expected_from, group)
     expected = np.zeros(0)
     left_out = np.zeros(len(observations), bool)
@@ -168,8 +171,9 @@ def merge(
             sums, kept.number, kept.intensity, cell=unit, space_group=group, shells=shells, sigma=result.sigma,
             reference=against, weight=1.0 / expected, image=kept.image, repeats=repeats, seed=seed,
         )  # fmt: skip
+        some = _sample(kept, _CHECK_ROWS, seed)
         notes += check_symmetry(
-            observations.hkl[kept.row], kept.intensity, 1.0 / expected, group, unit, seed=seed
+            observations.hkl[kept.row[some]], kept.intensity[some], 1.0 / expected[some], group, unit, seed=seed
         ).messages
     return replace(
         result,
@@ -177,7 +181,7 @@ def merge(
         flags=flags,
         rejected=np.flatnonzero(left_out),
         statistics=statistics,
-        failed=unused_images(observations, flags, names),
+        failed=unused_images(observations.image, flags, kept.image, names),
         notes=tuple(notes),
     )
 
@@ -197,17 +201,29 @@ def _cell(cell: tuple[float, ...] | gemmi.UnitCell) -> gemmi.UnitCell:
     return unit
 
 
+def _sample(table: MergeTable, rows: int, seed: int) -> NDArray[np.intp]:
+    """All observations, or those of enough random unique reflections to have about `rows`."""
+    if len(table.row) <= rows:
+        return np.arange(len(table.row))
+    drawn = np.random.default_rng(seed).random(len(table.hkl)) < rows / len(table.row)
+    return np.flatnonzero(drawn[table.number])
+
+
 def _fit(table: MergeTable, mean: Floats, seed: int) -> ErrorModel:
-    """The error model of all, or of enough random unique reflections."""
-    use: Any = slice(None)
-    if len(table.row) > _FIT_ROWS:
-        drawn = np.random.default_rng(seed).random(len(table.hkl)) < _FIT_ROWS / len(table.row)
-        use = drawn[table.number]
-    return fit_error_model(table.number[use], table.intensity[use], table.sigma(mean)[use])
+    rows = _sample(table, _FIT_ROWS, seed)
+    some = replace(
+        table,
+        number=table.number[rows],
+        intensity=table.intensity[rows],
+        factor=table.factor[rows],
+        recorded=table.recorded.select(rows),
+    )
+    return fit_error_model(some.number, some.intensity, some.sigma(mean))
 
 
 def _disagreeing(table: MergeTable, variance: Floats, limit: float, anomalous: bool) -> list[str]:
     apart = 2 * table.number + (table.minus if anomalous else 0)
-    deviate, size = leave_one_out(apart, table.intensity, variance)
-    count = int(np.count_nonzero((np.abs(deviate) > limit) & (size[apart] == 2))) // 2
+    twice = np.flatnonzero(np.bincount(apart)[apart] == 2)
+    deviate, _ = leave_one_out(apart[twice], table.intensity[twice], variance[twice])
+    count = int(np.count_nonzero(np.abs(deviate) > limit)) // 2
     return [f"{count} reflections observed twice disagree by more than {limit:g} sigma: both kept"] if count else []

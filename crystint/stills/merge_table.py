@@ -51,6 +51,7 @@ class MergeTable:
     def of(
         cls,
         observations: Observations,
+        indices: tuple[NDArray[np.int32], NDArray[np.intp]],
         flags: NDArray[np.uint32],
         factor: Floats,
         space_group: gemmi.SpaceGroup,
@@ -60,6 +61,8 @@ class MergeTable:
 
         Parameters
         ----------
+        indices
+            `distinct` of the observations' indices.
         factor : float64 [n]
             Counts per unit of the common scale; NaN = leave out.
         gain : optional
@@ -68,9 +71,14 @@ class MergeTable:
         use = ((flags & np.uint32(Flag.excluding())) == 0) & (factor > 0.0)
         row = np.flatnonzero(use)
         recorded = SignalVariance.of(observations, gain).select(row)
-        reduced, isym = symmetry.reduce(observations.hkl[row], space_group)
-        hkl, number = symmetry.distinct(reduced)
-        minus = (isym % 2 == 0) & ~symmetry.centric(hkl, space_group)[number]
+        once, first = indices
+        first = first[row]
+        there = np.bincount(first, minlength=len(once)) > 0
+        reduced, isym = symmetry.reduce(once[there], space_group, repeated=False)
+        hkl, second = symmetry.distinct(reduced)
+        first = (np.cumsum(there) - 1)[first]
+        centric = symmetry.centric(hkl, space_group, repeated=False)
+        number, minus = second[first], ((isym % 2 == 0) & ~centric[second])[first]
         intensity = observations.intensity[row] / factor[row]
         return cls(row, observations.image[row], hkl, number, minus, intensity, factor[row], recorded)
 
@@ -100,6 +108,7 @@ class MergeTable:
 
 def flagged(
     observations: Observations,
+    indices: tuple[NDArray[np.int32], NDArray[np.intp]],
     scales: Scales | None,
     group: gemmi.SpaceGroup,
     cell: gemmi.UnitCell,
@@ -124,29 +133,46 @@ def flagged(
     rejected = np.array(sorted(set(rejected_images)), dtype=np.int64)
     if len(rejected):
         flags[np.isin(observations.image, rejected)] |= np.uint32(Flag.BAD_IMAGE)
-    flags[symmetry.absent(observations.hkl, group)] |= np.uint32(Flag.ABSENT)
-    d = symmetry.spacing(observations.hkl, cell)
+    once, number = indices
+    flags[symmetry.absent(once, group, repeated=False)[number]] |= np.uint32(Flag.ABSENT)
+    d = symmetry.spacing(once, cell)
     low, high = limits
     outside = ~np.isfinite(d) | (d < (low or 0.0)) | (d > (high or np.inf))
-    return flags, np.where(outside, np.nan, factor)
+    return flags, np.where(outside[number], np.nan, factor)
 
 
-def why(flags: NDArray[np.uint32], observations: Observations) -> str:
-    if not len(observations):
+def why(flags: NDArray[np.uint32]) -> str:
+    """How many observations have which flag."""
+    if not len(flags):
         return "there are none"
-    found = [(int(np.count_nonzero(flags & np.uint32(flag))), flag.name) for flag in Flag]
-    listed = [f"{count} {(name or '').lower().replace('_', ' ')}" for count, name in found if count]
-    return ", ".join(listed) + f" of {len(observations)}"
+    return _listed([int(np.count_nonzero(flags & np.uint32(flag))) for flag in Flag], len(flags))
 
 
-def unused_images(observations: Observations, flags: NDArray[np.uint32], names: Sequence[str]) -> dict[int, str]:
-    """Images none of whose observations were merged, and why."""
-    good = (flags & np.uint32(Flag.excluding())) == 0
-    total = np.bincount(observations.image) if len(observations) else np.zeros(0, np.int64)
-    used = np.bincount(observations.image[good], minlength=len(total))
+def _listed(counts: list[int], total: int) -> str:
+    parts = [f"{count} {(flag.name or '').lower().replace('_', ' ')}" for count, flag in zip(counts, Flag) if count]
+    return (", ".join(parts) or "outside the resolution limits") + f" of {total}"
+
+
+def unused_images(
+    image: NDArray[np.int32], flags: NDArray[np.uint32], merged: NDArray[np.int32], names: Sequence[str]
+) -> dict[int, str]:
+    """Images none of whose observations were merged, and why.
+
+    Parameters
+    ----------
+    image, flags : [n]
+        Of all observations.
+    merged : int [k]
+        Images of those that were merged.
+    """
+    total = np.bincount(image)
+    bad = np.flatnonzero((total > 0) & (np.bincount(merged, minlength=len(total)) == 0))
+    if not len(bad):
+        return {}
+    counts = [np.bincount(image[(flags & np.uint32(flag)) != 0], minlength=len(total)) for flag in Flag]
     found = {}
-    for image in np.flatnonzero((total > 0) & (used == 0)):
-        rows = observations.image == image
-        name = names[int(image)] if image < len(names) else f"image {image}"
-        found[int(image)] = f"{name}: no observation was merged ({why(flags[rows], observations.select(rows))})"
+    for number in bad.tolist():
+        name = names[number] if number < len(names) else f"image {number}"
+        reason = _listed([int(count[number]) for count in counts], int(total[number]))
+        found[number] = f"{name}: no observation was merged ({reason})"
     return found

@@ -88,7 +88,7 @@ class Merged:
             columns = ("hkl", "count", "weight", "mean", "spread", "half_weight", "half_mean")
             sums = MergeSums(*(getattr(sums, name)[seen] for name in columns))
         count, weight, mean, spread = sums.merged
-        centric = symmetry.centric(sums.hkl, space_group)
+        centric = symmetry.centric(sums.hkl, space_group, repeated=False)
         internal, external = _sigmas(count, weight, spread)
         plus = minus = None
         if anomalous:

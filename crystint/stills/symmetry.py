@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
-from crystint.stills.indices import Indices, Numbers, distinct, pack, unpack
+from crystint.stills.indices import Indices, Numbers, checked, distinct, pack, unpack
 
 __all__ = [
     "absent",
@@ -115,7 +115,9 @@ def operator_name(rotation: NDArray[Any]) -> str:
     return ",".join(parts)
 
 
-def reduce(hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int) -> tuple[Indices, NDArray[np.uint8]]:
+def reduce(
+    hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int, *, repeated: bool = True
+) -> tuple[Indices, NDArray[np.uint8]]:
     """The equivalent of each reflection in the asymmetric unit, and the operator that takes it there.
 
     Parameters
@@ -123,6 +125,8 @@ def reduce(hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int) -> tupl
     hkl : int [n, 3]
     space_group
         Any setting that gemmi knows.
+    repeated
+        False: the rows are all different, which saves looking for those that are not.
 
     Returns
     -------
@@ -139,6 +143,8 @@ def reduce(hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int) -> tupl
     ShapeError
         When `hkl` is not [n, 3].
     """
+    if not repeated:
+        return _reduced(checked(hkl), as_space_group(space_group))
     unique, number = distinct(hkl)
     found, isym = _reduced(unique, as_space_group(space_group))
     return found[number], isym[number]
@@ -164,8 +170,10 @@ def _reduced(hkl: Indices, group: gemmi.SpaceGroup) -> tuple[Indices, NDArray[np
 
 
 def _per_distinct(
-    hkl: NDArray[Any], group: gemmi.SpaceGroup | str | int, what: Callable[[Indices, str], NDArray[Any]]
+    hkl: NDArray[Any], group: gemmi.SpaceGroup | str | int, what: Callable[[Indices, str], NDArray[Any]], repeated: bool
 ) -> NDArray[Any]:
+    if not repeated:
+        return what(checked(hkl), as_space_group(group).xhm())
     unique, number = distinct(hkl)
     return what(unique, as_space_group(group).xhm())[number]
 
@@ -227,29 +235,31 @@ def _epsilon(hkl: Indices, hm: str) -> NDArray[np.int32]:
     return total
 
 
-def absent(hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int) -> NDArray[np.bool_]:
+def absent(hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int, *, repeated: bool = True) -> NDArray[np.bool_]:
     """bool [n]: systematically absent, by centring, screw axes or glide planes."""
-    return _per_distinct(hkl, space_group, _absent)
+    return _per_distinct(hkl, space_group, _absent, repeated)
 
 
-def centric(hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int) -> NDArray[np.bool_]:
+def centric(
+    hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int, *, repeated: bool = True
+) -> NDArray[np.bool_]:
     """bool [n]: an operator turns hkl into -hkl, so that Friedel mates are equivalent."""
-    return _per_distinct(hkl, space_group, _centric)
+    return _per_distinct(hkl, space_group, _centric, repeated)
 
 
-def epsilon(hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int) -> NDArray[np.int32]:
+def epsilon(
+    hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int, *, repeated: bool = True
+) -> NDArray[np.int32]:
     """int32 [n]: how many operators (lattice centring not counted) leave hkl as it is; <I> is higher by this factor."""
-    return _per_distinct(hkl, space_group, _epsilon)
+    return _per_distinct(hkl, space_group, _epsilon, repeated)
 
 
 def spacing(hkl: NDArray[Any], cell: tuple[float, ...] | gemmi.UnitCell) -> NDArray[np.float64]:
     """float64 [n]: d in angstrom, infinite for 000."""
     unit = cell if isinstance(cell, gemmi.UnitCell) else gemmi.UnitCell(*cell)
-    unique, number = distinct(hkl)
-    fractional = np.array(unit.frac.mat.tolist())
+    s = checked(hkl).astype(np.float64) @ np.array(unit.frac.mat.tolist())
     with np.errstate(divide="ignore"):
-        d = 1.0 / np.linalg.norm(unique.astype(np.float64) @ fractional, axis=1)
-    return np.asarray(d[number])
+        return np.asarray(1.0 / np.sqrt(np.einsum("ni,ni->n", s, s)))
 
 
 def possible(

@@ -21,8 +21,6 @@ Floats = NDArray[np.float64]
 
 _ENOUGH = 50
 """pairs of intensities needed to judge an operator"""
-_MOST = 1_000_000
-"""observations that are looked at; of more, a random part of the reflections"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,17 +68,12 @@ def check_symmetry(
         On the common scale.
     """
     identity, number = symmetry.groups(hkl, "P -1")
-    if len(hkl) > _MOST:  # whole orbits, so that mates stay together
-        orbit = symmetry.groups(identity, space_group)[1]
-        drawn = np.random.default_rng(seed).random(orbit.max() + 1) < _MOST / len(hkl)
-        use = drawn[orbit][number]
-        intensity, weight = intensity[use], weight[use]
-        identity, number = symmetry.distinct(identity[number[use]])
     if len(identity) < _ENOUGH:
         return SymmetryCheck((), np.zeros(0), np.zeros(0, np.int64), float("nan"))
     m = len(identity)
-    shells = ResolutionShells.of(symmetry.spacing(identity, cell), max(1, min(10, m // 100)), by="number")
-    shell = shells.number(symmetry.spacing(identity, cell))
+    d = symmetry.spacing(identity, cell)
+    shells = ResolutionShells.of(d, max(1, min(10, m // 100)), by="number")
+    shell = shells.number(d)
     place = number + m * observation_halves(number, seed).astype(np.intp)
     with np.errstate(invalid="ignore"):
         mean = np.bincount(number, weight * intensity, m) / np.bincount(number, weight, m)
@@ -111,7 +104,7 @@ def _mates(hkl: NDArray[np.int32], group: gemmi.SpaceGroup) -> Iterator[tuple[st
         if matrix.tobytes() in done:
             continue
         done |= {matrix.tobytes(), (-matrix).tobytes()}
-        mate = symmetry.pack(symmetry.asu(hkl @ matrix, "P -1"))
+        mate = symmetry.pack(symmetry.reduce(hkl @ matrix, "P -1", repeated=False)[0])
         at = np.minimum(np.searchsorted(key, mate), len(key) - 1)
         yield symmetry.operator_name(matrix), np.where(key[at] == mate, at, -1)
 
@@ -149,7 +142,8 @@ def absences(
     if np.count_nonzero(absent) < 10:
         return
     present = good & ~absent
-    ratio = observations.intensity / observations.sigma
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = observations.intensity / observations.sigma
     strong = int(np.count_nonzero(ratio[absent] > 3.0))
     mean, usual = float(np.mean(ratio[absent])), float(np.mean(ratio[present])) if present.any() else 0.0
     if strong > 0.2 * np.count_nonzero(absent) and mean > 0.3 * usual:
