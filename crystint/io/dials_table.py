@@ -36,6 +36,20 @@ COLUMN_TYPES: dict[str, tuple[str, int]] = {
 """dtype and width of an element; other types (shoeboxes, strings) are skipped"""
 
 
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    struct.error,
+)
+"""what a reader trips over in a file that is not what it seems"""
+
+
 @dataclass(frozen=True, eq=False)
 class ReflectionTable:
     """Columns by their DIALS names; each [rows], or [rows, width]."""
@@ -87,7 +101,7 @@ def read_table(path: str | Path) -> ReflectionTable:
             rows, identifiers, columns, skipped = columns_of_pickle(content)
         else:
             rows, identifiers, columns, skipped = _columns(content)
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError, struct.error) as error:
+    except _DAMAGE as error:
         raise FileError(f"{path} is damaged or not a reflection table of DIALS ({error})") from error
     return ReflectionTable(path, rows, columns, identifiers, skipped)
 
