@@ -18,9 +18,10 @@ from crystint.stills.error_model import ErrorModel
 from crystint.stills.merged import Merged
 from crystint.stills.moments import PairMoments
 from crystint.stills.partiality import RockingWidth
-from crystint.stills.profile import ProfileWidths, SpotMoments
+from crystint.stills.profile import ProfileWidths
 from crystint.stills.scales import Scales
 from crystint.stills.shell_sums import ShellSums
+from crystint.stills.spot_moments import SpotMoments
 from crystint.stills.statistics import Shell, Statistics
 from crystint.stills.sums import MergeSums
 from crystint.stills.wavelength_curve import WavelengthCurve
