@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,9 @@ _TYPES: dict[str, tuple[Any, int]] = {
     "int6": (np.int32, 6),
     "miller_index": (np.int32, 3),
 }
+
+
+_MEMO = ("PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET")
 
 
 class _Inert:
@@ -67,7 +72,13 @@ def columns_of_pickle(content: bytes) -> tuple[int, dict[int, str], dict[str, ND
         When it is no pickled reflection table, or damaged.
     """
     try:
-        table = _Reader(io.BytesIO(content), encoding="latin-1").load()
+        with warnings.catch_warnings():  # of escapes in damaged strings
+            warnings.simplefilter("ignore")
+            for operation, argument, _ in pickletools.genops(content):
+                # a memo far beyond what is in the file would only take memory
+                if operation.name in _MEMO and int(argument or 0) > len(content):
+                    raise ValueError("its memo has holes")
+            table = _Reader(io.BytesIO(content), encoding="latin-1").load()
     except (pickle.UnpicklingError, EOFError, AttributeError, MemoryError, ImportError) as error:
         raise ValueError(f"not a pickle that can be read: {error}") from None
     if getattr(table, "kind", "") != "reflection_table" or not isinstance(table.state, tuple):
