@@ -29,7 +29,9 @@ __all__ = ["Integrated", "edge_resolution", "integrate"]
 
 _SAMPLE = 40
 """frames that widths are measured on, unless told otherwise"""
-_ROUNDS = 4
+_SPOTS = 3000
+"""strong spots that are enough, on fewer frames than that"""
+_ROUNDS = 8
 _SETTLED = 0.02
 """widths that change by less are the widths"""
 
@@ -229,11 +231,16 @@ def _widths(
     """Widths and, where they are only a guess, why."""
     wanted = _by_frame(work.experiment)
     chosen = np.unique(np.linspace(0, len(wanted) - 1, min(sample, len(wanted))).round().astype(int))
-    some = [wanted[number] for number in chosen] if wanted else []
+    some = [wanted[number] for number in np.random.default_rng(0).permutation(chosen)] if wanted else []
     profile: ProfileWidths | None = None
     guess = 1e-3
     for _ in range(_ROUNDS):
-        parts = [part for part, _ in _stream(frames, work.without_reference(), profile, some, threads) if part]
+        parts: list[FramePart] = []
+        for done, (part, _) in enumerate(_stream(frames, work.without_reference(), profile, some, threads), start=1):
+            parts += [part] if part is not None else []
+            if profile is None and sum(len(part.moments) for part in parts) >= _SPOTS:
+                some = some[:done]
+                break
         moments = SpotMoments.join([part.moments for part in parts])
         guess = float(np.median([part.guess for part in parts])) if parts and profile is None else guess
         try:

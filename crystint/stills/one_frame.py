@@ -115,6 +115,7 @@ class FrameIntegrator:
                 box,
                 places,
                 predicted.image,
+                predicted.hkl,
                 predicted.d,
                 columns["background"][box.row],
                 columns["significance"][box.row],

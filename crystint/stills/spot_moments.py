@@ -24,6 +24,8 @@ class SpotMoments:
 
     image: NDArray[np.int32]
     """int32 [n]: row of the experiment"""
+    hkl: NDArray[np.int32]
+    """int32 [n, 3]"""
     d: NDArray[np.float64]
     """float64 [n], angstrom"""
     significance: NDArray[np.float64]
@@ -58,7 +60,8 @@ class SpotMoments:
         """The spots of all parts, in order."""
         columns: dict[str, Any] = {}
         for item in fields(cls):
-            empty = np.zeros(0, dtype=np.int32 if item.name == "image" else np.float64)
+            whole = {"image": (0,), "hkl": (0, 3)}
+            empty = np.zeros(whole.get(item.name, 0), dtype=np.int32 if item.name in whole else np.float64)
             columns[item.name] = np.concatenate([getattr(part, item.name) for part in parts]) if parts else empty
         return cls(**columns)
 
@@ -68,6 +71,7 @@ class SpotMoments:
         boxes: Shoeboxes,
         places: Places,
         image: NDArray[np.int32],
+        hkl: NDArray[np.int32],
         d: NDArray[np.float64],
         background: NDArray[np.float64],
         significance: NDArray[np.float64],
@@ -80,7 +84,8 @@ class SpotMoments:
         boxes : Shoeboxes
         places : Places
             Of the frame.
-        image, d : [len(places)]
+        image, hkl, d : [len(places)]
+            Of the places.
         background, significance : float64 [len(boxes)]
         rows : int [m]
             Which of the boxes.
@@ -112,6 +117,7 @@ class SpotMoments:
             error = np.sqrt(np.einsum("nij,nij,nij->n", counts, square, square)) / (total * both)
         return cls(
             image=image[at],
+            hkl=hkl[at],
             d=d[at],
             significance=significance[rows],
             centroid_slow=places.slow[at] + mean_slow,
