@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from crystint import __version__
-from crystint.commands import judge, look, separate, speed
+from crystint.commands import judge, look, separate, speed, stills
 from crystint.commands.program import Program
 
 __all__ = ["main"]
@@ -37,5 +37,6 @@ for command in (
     look.plot,
     judge.demo,
     speed.bench,
+    stills.stills,
 ):
     main.add_command(command)

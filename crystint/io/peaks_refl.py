@@ -1,11 +1,7 @@
-"""Peak lists as DIALS reflection tables (.refl): MessagePack, written by hand in the layout of `dials_table`.
-
-The version written is 1, which old and new DIALS read.
-"""
+"""Peak lists as DIALS reflection tables (.refl)."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
-from crystint.io.atomic import atomic_path
-from crystint.io.dials_table import COLUMN_TYPES, TABLE_NAME, read_table
+from crystint.io.dials_table import read_table
+from crystint.io.dials_table_out import write_table
 from crystint.model.peaks import PeakList, empty_peaks
 
 __all__ = ["read_refl", "write_refl"]
@@ -31,13 +27,10 @@ def write_refl(path: Path, peaks: PeakList, *, shape: tuple[int, int], overwrite
     ``id`` is the frame, as dials.import numbers stills. The bounding box is three pixels wide about the
     centroid. Columns that DIALS does not know keep the rest.
     """
-    with atomic_path(path, overwrite) as temporary:
-        temporary.write_bytes(
-            _pack([TABLE_NAME, 1, {"identifiers": {}, "nrows": len(peaks), "data": _columns(peaks, shape)}])
-        )
+    write_table(path, _columns(peaks, shape), overwrite=overwrite)
 
 
-def _columns(peaks: PeakList, shape: tuple[int, int]) -> dict[str, list[Any]]:
+def _columns(peaks: PeakList, shape: tuple[int, int]) -> dict[str, tuple[str, NDArray[Any]]]:
     n = len(peaks)
     position = np.stack([peaks["fast"], peaks["slow"], peaks["frame"] + 0.5], axis=-1)
     # A centroid's variance is at best that of the spot's width over the counts; a twelfth is one pixel's.
@@ -68,11 +61,7 @@ def _columns(peaks: PeakList, shape: tuple[int, int]) -> dict[str, list[Any]]:
         "n_signal": ("int", peaks["npix"]),
         "crystint.flags": ("std::size_t", peaks["flags"]),
     }
-    columns |= {name: ("double", peaks[column]) for column, name in _OWN.items()}
-    return {
-        name: [kind, [n, np.ascontiguousarray(values, dtype=COLUMN_TYPES[kind][0]).tobytes()]]
-        for name, (kind, values) in columns.items()
-    }
+    return columns | {name: ("double", peaks[column]) for column, name in _OWN.items()}
 
 
 def read_refl(path: Path) -> PeakList:
@@ -101,19 +90,3 @@ def _peaks(columns: Mapping[str, NDArray[Any]], position: NDArray[np.float64], r
     if "intensity.sum.variance" in columns:
         peaks["sigma"] = np.sqrt(np.maximum(columns["intensity.sum.variance"], 0.0))
     return peaks[np.argsort(peaks["frame"], kind="stable")]
-
-
-def _pack(value: Any) -> bytes:
-    """MessagePack of the few types that a reflection table holds."""
-    if isinstance(value, bytes):
-        return b"\xc6" + struct.pack(">I", len(value)) + value
-    if isinstance(value, str):
-        text = value.encode()
-        return (bytes([0xA0 | len(text)]) if len(text) < 32 else b"\xd9" + bytes([len(text)])) + text
-    if isinstance(value, int):
-        return bytes([value]) if 0 <= value < 128 else b"\xcf" + struct.pack(">Q", value)
-    if isinstance(value, list):
-        return bytes([0x90 | len(value)]) + b"".join(map(_pack, value))
-    if isinstance(value, dict):
-        return b"\xde" + struct.pack(">H", len(value)) + b"".join(_pack(k) + _pack(v) for k, v in value.items())
-    raise TypeError(f"cannot pack {type(value).__name__}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gemmi
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crystint.errors import GeometryError, ShapeError
 from crystint.model.panels import Panel
 
-__all__ = ["Detector", "Experiment"]
+__all__ = ["Detector", "Experiment", "join_experiments"]
 
 
 @dataclass(frozen=True)
@@ -147,3 +147,45 @@ class Experiment:
             polarization_fraction=self.polarization_fraction,
             bandwidth=self.bandwidth,
         )
+
+
+def join_experiments(parts: Sequence[Experiment]) -> Experiment:
+    """The images of several experiments, in order, with the cell, space group and beam of the first.
+
+    Groups are renumbered, so that sweeps of different parts stay apart.
+
+    Raises
+    ------
+    GeometryError
+        When there is none, or the space groups differ.
+    """
+    if not parts:
+        raise GeometryError("there is no experiment to join")
+    first = parts[0]
+    for part in parts[1:]:
+        if part.space_group.number != first.space_group.number:
+            raise GeometryError(
+                f"the space groups differ, {first.space_group.xhm()} and {part.space_group.xhm()}: reindex one, or "
+                "name the space group that both shall have"
+            )
+    detectors: list[Detector] = []
+    detector: list[NDArray[np.intp]] = []
+    group: list[NDArray[np.int64]] = []
+    sweep: list[NDArray[np.float64]] = []
+    for part in parts:
+        detector.append(part.detector + len(detectors))
+        detectors += part.detectors
+        before = 1 + max((int(numbers.max(initial=-1)) for numbers in group), default=-1)
+        group.append(part.group + before)
+        sweep.append(np.zeros_like(part.setting) if part.sweep is None else part.sweep)
+    return replace(
+        first,
+        setting=np.concatenate([part.setting for part in parts]),
+        incident=np.concatenate([part.incident for part in parts]),
+        detectors=tuple(detectors),
+        detector=np.concatenate(detector),
+        sweep=None if all(part.sweep is None for part in parts) else np.concatenate(sweep),
+        frame=np.concatenate([part.frame for part in parts]),
+        group=np.concatenate(group),
+        name=tuple(name for part in parts for name in part.name),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,12 @@ def geometry_of(data: SimulatedStills) -> Geometry:
 
 
 def write_frames(
-    data: SimulatedStills, path: str | PathLike[str], *, dtype: Any = np.int32, overwrite: bool = False
+    data: SimulatedStills,
+    path: str | PathLike[str],
+    *,
+    dtype: Any = np.int32,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, Path]:
     """Write all frames to `path` (NXmx HDF5), and the experiment beside it as ``.expt``; both names are returned.
 
@@ -59,5 +65,7 @@ def write_frames(
     ) as writer:
         for number in range(s.frames):
             writer.write(data.image(number, dtype))
+            if progress is not None:
+                progress(number + 1, s.frames)
     write_dials_experiments(beside, data.experiment, path, overwrite=overwrite)
     return path, beside

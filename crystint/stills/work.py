@@ -1,0 +1,249 @@
+"""Prediction and integration from files to files: what the commands of that name do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crystint.errors import FileError, SettingError
+from crystint.io.frames import open_frames
+from crystint.io.masks import read_mask
+from crystint.io.mtz_out import write_unmerged_mtz
+from crystint.io.provenance import provenance
+from crystint.model.experiment import Experiment
+from crystint.model.mask import combine_masks
+from crystint.model.observations import Observations
+from crystint.stills.files import StillsRun, write_stills
+from crystint.stills.first_width import first_width
+from crystint.stills.inputs import kind_of, read_experiment, read_reference
+from crystint.stills.integrate import edge_resolution, integrate
+from crystint.stills.partiality import RockingWidth
+from crystint.stills.predict import Prediction, predict
+from crystint.stills.predicted_files import write_predicted_csv, write_predicted_refl
+
+__all__ = ["Done", "check_suffixes", "integrate_files", "predict_files"]
+
+Source = str | PathLike[str]
+_DOMAIN = 1e-3
+"""1/angstrom: width of the rocking curve where there are no frames to measure it on"""
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """How a step ended."""
+
+    run: StillsRun
+    text: str
+    """what to tell at the end"""
+    notes: Mapping[int, str] = field(default_factory=dict)
+    """images that gave nothing, and why"""
+    warnings: tuple[str, ...] = ()
+
+
+def predict_files(
+    experiment: Source,
+    outputs: Sequence[Source],
+    *,
+    d_min: float | None = None,
+    d_max: float | None = None,
+    domain: float | None = None,
+    mosaicity: float | None = None,
+    bandwidth: float | None = None,
+    band: float = 1.7,
+    geometry: Source | None = None,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+) -> Done:
+    """Predict reflections and write them: .refl for DIALS, .csv, or .h5.
+
+    Parameters
+    ----------
+    d_min
+        angstrom; None = to the farthest corner of the detector.
+    domain, mosaicity, bandwidth
+        Of the rocking curve, as `RockingWidth`; None = those of an .h5, else 1e-3 1/angstrom, 0 and the beam's.
+    Others as `crystint.stills.predict.predict`.
+
+    Raises
+    ------
+    FileError, GeometryError, SettingError
+        When something is missing or impossible; before anything is computed.
+    """
+    check_suffixes(outputs, (".refl", ".csv", ".h5"))
+    said: list[str] = []
+    images = read_experiment(Path(experiment), geometry=None if geometry is None else Path(geometry), notes=said)
+    width = given_width(experiment, images, domain, mosaicity, bandwidth)
+    if width is None:
+        said.append(f"the width of the rocking curve is a guess, {_DOMAIN:g} 1/angstrom; --domain gives another")
+        width = RockingWidth(_DOMAIN, mosaicity or 0.0, images.bandwidth if bandwidth is None else bandwidth)
+    limit = edge_resolution(images) if d_min is None else d_min
+    found = predict(images, limit, width, d_max=np.inf if d_max is None else d_max, band=band)
+    settings = {"d_min": limit, "d_max": d_max, "band": band, "width": vars(width)}
+    record = provenance(settings, [str(experiment)], list(command))
+    table = observations_of(found)
+    for path in map(Path, outputs):
+        if path.suffix.lower() == ".refl":
+            write_predicted_refl(path, found, images, overwrite=overwrite)
+        elif path.suffix.lower() == ".csv":
+            write_predicted_csv(path, found, images, overwrite=overwrite)
+        else:
+            write_stills(
+                path, experiment=images, observations=table, width=width, notes=found.notes, provenance=record,
+                overwrite=overwrite,
+            )  # fmt: skip
+    text = (
+        f"{len(found)} reflections on {len(np.unique(found.image))} of {len(images)} images to {limit:.2f} angstrom, "
+        f"{found.outside} more beside the panels"
+    )
+    return Done(StillsRun(experiment=images, observations=table, width=width), text, found.notes, tuple(said))
+
+
+def observations_of(found: Prediction) -> Observations:
+    """Predicted reflections as a table without intensities (NaN)."""
+    nothing = np.full(len(found), np.nan)
+    return Observations(
+        image=found.image,
+        hkl=found.hkl,
+        intensity=nothing,
+        sigma=nothing,
+        d=found.d,
+        partiality=found.partiality,
+        correction=found.polarization * found.efficiency,
+        excitation=found.excitation,
+        slow=found.slow.astype(np.float32),
+        fast=found.fast.astype(np.float32),
+    )
+
+
+def integrate_files(
+    experiment: Source,
+    frames: Sequence[Source],
+    outputs: Sequence[Source],
+    *,
+    d_min: float | None = None,
+    domain: float | None = None,
+    mosaicity: float | None = None,
+    bandwidth: float | None = None,
+    band: float = 1.7,
+    method: str = "profile",
+    reference: Source | None = None,
+    mask: Source | None = None,
+    dataset: str | None = None,
+    noise: float = 0.0,
+    geometry: Source | None = None,
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    command: Sequence[str] = (),
+) -> Done:
+    """Integrate frames and write the observations: .h5 with everything, or .mtz, not scaled.
+
+    Parameters
+    ----------
+    domain, mosaicity, bandwidth
+        Of the rocking curve, as `RockingWidth`; None = those of an .h5, else measured on the frames.
+    Others as `crystint.stills.integrate.integrate`.
+
+    Raises
+    ------
+    FileError, GeometryError, SettingError, ShapeError
+        When something is missing or impossible; a frame or an image that fails is in the notes instead.
+    """
+    check_suffixes(outputs, (".h5", ".mtz"))
+    said: list[str] = []
+    images = read_experiment(Path(experiment), geometry=None if geometry is None else Path(geometry), notes=said)
+    known = None
+    if reference is not None:
+        known = read_reference(Path(reference), cell=images.cell, space_group=images.space_group)
+    with open_frames(*frames, dataset=dataset) as opened:
+        if not len(opened):
+            raise FileError(f"{', '.join(map(str, frames))}: no frames in it")
+        options: dict[str, Any] = {
+            "d_min": edge_resolution(images) if d_min is None else d_min,
+            "mask": combine_masks(opened.mask, *([read_mask(Path(mask))] if mask else []), shape=opened.shape),
+            "noise": noise,
+            "threads": threads or 2,
+        }
+        width = given_width(experiment, images, domain, mosaicity, bandwidth)
+        measured = width is None
+        if width is None:
+            width = replace(
+                first_width(opened, images, **options),
+                bandwidth=images.bandwidth if bandwidth is None else bandwidth,
+            )
+        total = len(np.unique(images.frame))
+        found = integrate(
+            opened,
+            images,
+            width=width,
+            band=band,
+            method=method,
+            reference=known,
+            progress=None if progress is None else lambda done: progress(done, total),
+            **options,
+        )
+        settings = {
+            "d_min": options["d_min"], "band": band, "method": method, "noise": noise, "width": vars(width),
+            "reference": None if reference is None else str(reference), "mask": None if mask is None else str(mask),
+        }  # fmt: skip
+        record = provenance(settings, [str(experiment), *opened.files], list(command))
+    run = StillsRun(
+        experiment=images,
+        observations=found.observations,
+        profile=found.profile,
+        moments=found.moments,
+        width=width,
+        notes=found.notes,
+        provenance=record,
+    )
+    for path in map(Path, outputs):
+        if path.suffix.lower() == ".mtz":
+            write_unmerged_mtz(path, found.observations, images, overwrite=overwrite)
+        else:
+            write_stills(
+                path, experiment=images, observations=found.observations, profile=found.profile,
+                moments=found.moments, width=width, notes=found.notes, provenance=record, overwrite=overwrite,
+            )  # fmt: skip
+    usable = found.observations.usable
+    strong = usable & (found.observations.intensity > 5.0 * found.observations.sigma)
+    how = "measured" if measured else "given"
+    text = (
+        f"{usable.sum()} of {len(usable)} reflections integrated on {len(np.unique(found.observations.image))} of "
+        f"{len(images)} images, {strong.sum()} above 5 sigma; rocking width {width.domain:.3g} 1/angstrom"
+        f"{f' and {1e3 * width.mosaicity:.3g} mrad' if width.mosaicity else ''} ({how})"
+    )
+    return Done(run, text, found.notes, (*said, *found.warnings))
+
+
+def given_width(
+    source: Source, images: Experiment, domain: float | None, mosaicity: float | None, bandwidth: float | None
+) -> RockingWidth | None:
+    """The rocking width that was given, or that an .h5 holds; None where neither is so."""
+    spectrum = images.bandwidth if bandwidth is None else bandwidth
+    if domain or mosaicity:
+        return RockingWidth(domain or 0.0, mosaicity or 0.0, spectrum)
+    if kind_of(Path(source)) == "h5":
+        from crystint.stills.files import open_stills
+
+        with open_stills(source) as file:
+            found: RockingWidth | None = file.get("width")
+        return found if found is None or bandwidth is None else replace(found, bandwidth=bandwidth)
+    return None
+
+
+def check_suffixes(outputs: Iterable[Source], known: Sequence[str]) -> None:
+    """Raise unless the suffix of each output is one that is known.
+
+    Raises
+    ------
+    SettingError
+        With the suffixes there are.
+    """
+    for output in outputs:
+        if Path(output).suffix.lower() not in known:
+            raise SettingError(f"{output}: the suffix is the format; expected one of {', '.join(known)}")
