@@ -29,6 +29,8 @@ __all__ = ["GeometryRefinement", "refine_geometry"]
 _Floats = NDArray[np.float64]
 _LIMIT = 3.0
 _CYCLES = 6
+_HELD = 1e-12
+"""standard deviation of a distance that is not refined"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,7 @@ def refine_geometry(
     )  # fmt: skip
     start = spots.residuals(experiment)
     floors = start.floor() if floor is None else (floor, floor)
-    priors = np.array([prior_rotation] * 3 + [prior_distance or 1e-12])
+    priors = np.array([prior_rotation] * 3 + [prior_distance or _HELD])
     use = start.used
     every, rotation, distance, covariance = _refine(experiment, spots, use, floors, priors, width, min_spots)
     half = np.zeros(len(use), dtype=bool)
@@ -178,6 +180,7 @@ def _refine(
     rows = np.flatnonzero(use & enough[spots.image])
     image, hkl = spots.image[rows], spots.hkl[rows]
     total, covariance = np.zeros((n, 4)), np.full((n, 4, 4), np.nan)
+    distances = bool(priors[3] > _HELD)
     now = experiment
     for _ in range(_CYCLES if len(rows) else 0):
         found = spots.residuals(now)
@@ -200,7 +203,8 @@ def _refine(
                     normal[:, i, j] += np.bincount(image, weight * by[:, i] * by[:, j], n)
         covariance = np.linalg.inv(normal)
         total += np.einsum("nij,nj->ni", covariance, slope) * enough[:, None]
-        now = moved(experiment, total, enough, priors[3] > 1e-12)
+        total[:, 3] *= distances
+        now = moved(experiment, total, enough, distances)
     nothing = ~enough[:, None]
     covariance = np.where(nothing[:, :, None], np.nan, covariance)
     return now, np.where(nothing, np.nan, total[:, :3]), np.where(enough, total[:, 3], 0.0), covariance

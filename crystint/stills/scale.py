@@ -114,6 +114,8 @@ def scale(
     usable = observations.usable & (observations.partiality >= min_partiality)
     if wavelength_nodes:
         usable &= np.isfinite(observations.wavelength)
+        if len(observations) and not np.isfinite(observations.wavelength).any():
+            raise SettingError("a wavelength curve needs the wavelength of each observation; the column is empty")
     failed: dict[int, str] = {}
     use = _enough(usable, image, names, min_observations, "usable observations", failed)
     target = None

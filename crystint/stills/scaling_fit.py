@@ -19,6 +19,8 @@ _ERRORS_AT = (3, 6, 9, 12)
 _CURVE_UNTIL = 40
 _LONGEST = (1.0, 20.0)
 """a step in ln G and in B, angstrom^2, is not longer"""
+_LEAST_INFORMATION = 1.0
+"""about ln G from the data (and from a prior on it tighter than 1): below it G is not known to a factor of e"""
 _SAMPLE = 200_000
 _NEAR = 0.05
 """an image has converged when what it is still expected to move is below this share of its standard deviation"""
@@ -215,8 +217,8 @@ class ScalingFit:
         gg, gb, bb = self._with_priors()
         prior = self.options.prior_ln_g**-2.0
         with np.errstate(divide="ignore", invalid="ignore"):
-            free = gg - prior - (gb * gb / bb if self.options.refine_b else 0.0)
-        silent = np.flatnonzero(self.good & ~(free > max(prior, 1e-12)))
+            known = gg - (prior if prior < 1.0 else 0.0) - (gb * gb / bb if self.options.refine_b else 0.0)
+        silent = np.flatnonzero(self.good & ~(known > _LEAST_INFORMATION))
         for number in silent:
             self._drop(
                 int(number), "its intensities do not determine a scale (too weak, or without likeness to the others)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import sqrt
 from typing import NamedTuple
 
@@ -53,15 +52,18 @@ def fit_variance(
         a and b to judge outliers by at first; None = the medians of the bins, which outliers hardly move.
     """
     bins = max(2, min(bins, len(square) // 10))
-    order = np.argsort(mean, kind="stable")
-    square, variance, level = square[order], variance[order], np.square(np.maximum(mean[order], 0.0))
-    number = (np.arange(len(order)) * bins) // max(len(order), 1)
-    edges = np.searchsorted(number, np.arange(bins + 1))
+    level = np.square(np.maximum(mean, 0.0))
+    # equal means fall into one bin, so that the order of the rows does not matter
+    cuts = np.quantile(mean, np.arange(1, bins) / bins, method="lower") if len(mean) else np.zeros(bins - 1)
+    number = np.searchsorted(cuts, mean, side="right")
     a, b = start if start is not None else (1.0, 0.0)
-    if start is None and len(order):
-        middle = np.array([np.median(square[i:j]) for i, j in pairwise(edges)]) / _CHI2_MEDIAN
-        size = np.diff(edges).astype(np.float64)
-        a, b = _solve(middle, np.bincount(number, variance) / size, np.bincount(number, level) / size, size)
+    if start is None and len(mean):
+        size = np.bincount(number, minlength=bins).astype(np.float64)
+        order = np.argsort(number, kind="stable")
+        parts = np.split(square[order], np.cumsum(size)[:-1].astype(np.intp))
+        middle = np.array([np.median(part) if len(part) else 0.0 for part in parts]) / _CHI2_MEDIAN
+        per = np.maximum(size, 1.0)
+        a, b = _solve(middle, np.bincount(number, variance, bins) / per, np.bincount(number, level, bins) / per, size)
     used = np.ones(len(square), dtype=bool)
     for _ in range(cycles):
         used = square <= limit**2 * (a * variance + b * b * level)

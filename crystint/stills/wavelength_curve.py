@@ -29,9 +29,7 @@ class WavelengthCurve:
 
     def __post_init__(self) -> None:
         if not (self.wavelength.shape == self.ln_factor.shape and self.wavelength.ndim == 1 and len(self.wavelength)):
-            raise ShapeError(
-                f"{self.wavelength.shape} wavelengths, {self.ln_factor.shape} factors: expected as many, 1 or more"
-            )
+            raise ShapeError(f"{self.wavelength.shape} wavelengths, {self.ln_factor.shape} factors: expected one each")
         if not (np.diff(self.wavelength) > 0.0).all():
             raise SettingError("wavelengths of the nodes do not ascend")
 
