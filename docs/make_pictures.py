@@ -38,6 +38,44 @@ def scene() -> Simulation:
     )
 
 
+def stills() -> object:
+    """A run on simulated stills whose orientations are not quite right, as pictures have it."""
+    from crystint.plot.stills import plot_stills
+    from crystint.stills.files import StillsRun
+    from crystint.stills.integrate import integrate
+    from crystint.stills.merge import merge
+    from crystint.stills.partiality import RockingWidth
+    from crystint.stills.scale import scale
+    from crystint.stills.simulate import simulate_stills
+
+    data = simulate_stills(
+        80,
+        d_min=3.0,
+        shape=(420, 440),
+        distance=0.06,
+        mosaicity=1e-3,
+        spot=2.0e-3,
+        spot_growth=2.0e-3,
+        background=0.5,
+        orientation_error=2e-4,
+        seed=1,
+    )
+    width = RockingWidth(1e-3, 1e-3)
+    found = integrate(data.images(), data.experiment, d_min=3.0, width=width)
+    group, cell = data.settings.crystal.group, data.settings.crystal.cell
+    scales = scale(found.observations, data.experiment, space_group=group)
+    merged = merge(found.observations, scales, space_group=group, cell=cell, reference=data.reference())
+    run = StillsRun(
+        experiment=data.experiment,
+        observations=found.observations,
+        scales=scales,
+        merged=merged,
+        profile=found.profile,
+        width=width,
+    )
+    return plot_stills(run, title="80 simulated stills, orientations wrong by 0.01°")
+
+
 def save(figure: object, name: str, dpi: int) -> None:
     """Write a figure with few colours."""
     from PIL import Image
@@ -64,6 +102,7 @@ def main() -> None:
     save(figure, "frame.png", 80)
     sparse = separator.sparsify(frame, background=background)
     save(plot_comparison(compare.compare(frame, sparse)), "compare.png", 75)
+    save(stills(), "stills.png", 75)
 
 
 if __name__ == "__main__":

@@ -187,9 +187,12 @@ def draw_deviates(axes: Axes, deviates: BinnedDeviates, a: float, b: float) -> N
     axes.plot(x, deviates.expected, color=RING, linewidth=1.4, label=f"fit: a = {a:.3g}, b = {b:.3g}")
     axes.plot(x, deviates.corrected, color=BLUE, markersize=4, label="with the error model", **_DOTS)
     threshold = max(0.3 * float(np.median(np.abs(x))), 1e-6) if x.size else 1.0
-    decades = np.arange(np.ceil(np.log10(threshold)), np.ceil(np.log10(max(float(np.max(x, initial=1.0)), threshold))))
+    highest = max(float(np.max(x, initial=1.0)), threshold)
+    powers = 10.0 ** np.arange(np.floor(np.log10(threshold)), np.ceil(np.log10(highest)) + 1)
+    steps = (1.0,) if highest > 200 * threshold else (1.0, 3.0)
+    ticks = [tick for tick in np.outer(powers, steps).ravel() if threshold <= tick <= highest]
     axes.set_xscale("symlog", linthresh=threshold)
-    axes.set_xticks([0.0, *10.0**decades], ["0", *(f"$10^{{{int(power)}}}$" for power in decades)])
+    axes.set_xticks([0.0, *ticks], ["0", *(f"{tick:,.6g}".replace(",", "\u2009") for tick in ticks)])
     axes.minorticks_off()
     axes.set_ylim(0, 1.3 * float(np.nanmax(np.concatenate([deviates.recorded, deviates.corrected]), initial=1.0)))
     axes.set(xlabel="mean intensity of the reflection", ylabel="r.m.s. deviate (σ)")
