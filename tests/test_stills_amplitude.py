@@ -77,6 +77,13 @@ def test_the_kernel_equals_the_processor(engine, rng, local_size):
     np.testing.assert_allclose(found.background_variance, wanted.background_variance, rtol=1e-5)
 
 
+def test_a_known_model_is_used_without_iterations_too(engine, rng):
+    counts, profile, background, ring, model = assorted(rng)
+    found = ProfileAmplitude(engine, iterations=0).run(counts, profile, background, ring, model=model)
+    wanted = by_hand(counts, profile, background, ring, model, iterations=0)
+    np.testing.assert_allclose(found.variance, wanted[1], rtol=1e-5)
+
+
 def test_the_kernel_takes_boxes_of_any_size(engine, rng):
     sizes = np.array([1, 169, 7, 8, 0, 25, 400])
     start = np.concatenate([[0], np.cumsum(sizes)])

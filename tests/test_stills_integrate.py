@@ -15,6 +15,7 @@ from crystint.io.dials_table import read_table
 from crystint.io.frames import open_frames
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag
+from crystint.stills.first_scale import expected_intensity
 from crystint.stills.integrate import edge_resolution, integrate
 from crystint.stills.partiality import RockingWidth
 from crystint.stills.profile import ProfileWidths, core_moment
@@ -213,6 +214,47 @@ def test_threads_change_nothing(plain):
     for name in found.observations.columns():
         np.testing.assert_array_equal(getattr(again.observations, name), getattr(found.observations, name), name)
     assert done == list(range(1, 17))
+
+
+def test_images_need_not_be_in_the_order_of_the_frames(plain):
+    data, frames, found = plain
+    backwards = data.experiment.select(np.arange(16)[::-1])
+    turned = integrate(frames, backwards, width=WIDTH, d_min=D_MIN, profile=found.profile).observations
+    assert np.all(np.diff(turned.image) >= 0)
+    known = keys(15 - turned.image, turned.hkl)
+    order = np.argsort(known)
+    np.testing.assert_array_equal(known[order], np.sort(keys(found.observations.image, found.observations.hkl)))
+    wanted = found.observations.intensity[np.argsort(keys(found.observations.image, found.observations.hkl))]
+    np.testing.assert_array_equal(turned.intensity[order], wanted)
+
+
+@pytest.mark.parametrize(("ln_g", "b"), [(0.0, 0.0), (-2.0, 25.0), (3.0, -10.0)])
+def test_what_a_reference_makes_expected(rng, ln_g, b):
+    n = 3000
+    d, full = rng.uniform(1.6, 8.0, n), rng.exponential(500.0, n) * rng.random(n)
+    truth = np.exp(ln_g - 0.25 * b / d**2) * full
+    dark = rng.uniform(20.0, 80.0, n)
+    seen = truth + rng.normal(size=n) * np.sqrt(dark + truth)
+    seen[:8] += 30000.0  # what does not belong there
+    seen[8] = np.nan
+    full[9] = np.nan
+    found = expected_intensity(seen, dark, full, d, np.ones(n, bool))
+    assert np.isnan(found[9])
+    good = np.isfinite(found)
+    assert good.sum() == n - 1
+    np.testing.assert_allclose(found[good], truth[good], rtol=0.03, atol=1.0)
+    few = np.arange(n) < 4
+    assert np.isnan(expected_intensity(seen, dark, full, d, few)).all()
+    assert np.isnan(expected_intensity(seen, dark, np.zeros(n), d, ~few)).all()
+
+
+def test_weights_do_not_hang_on_the_noise_of_one_dark_ring(plain):
+    data, frames = simulated(background=0.05)
+    found = integrate(frames, data.experiment, width=WIDTH, d_min=D_MIN, background_floor=1e-3)
+    seen, good = found.observations, found.observations.usable
+    spread = np.std(np.log(seen.background_variance[good]))
+    one_ring = np.std(np.log(np.maximum(seen.background[good], 1e-3)))
+    assert spread < 0.7 * one_ring
 
 
 def test_images_of_one_frame_keep_out_of_one_another(plain):
