@@ -376,12 +376,13 @@ def test_centroids_beside_a_sweep_belong_to_its_ends(tmp_path, rng):
     box = np.tile([0, 1, 0, 1, -3, 1], (40, 1))
     place[1], box[1] = (1, 2, 4.2), (0, 1, 0, 1, 2, 6)
     place[2], box[2] = (1, 2, 9.9), (0, 1, 0, 1, 8, 10)
+    place[3], box[3] = (1, 2, -4.5), (0, 1, 0, 1, -6, 0)
     path, _ = a_table(tmp_path, experiment, rng, id=np.zeros(40), bbox=box, **{"xyzcal.px": place})
     notes = []
     found = read_refl_observations(path, experiment, notes=notes)
     assert found.image[:3].tolist() == [0, 3, 0]
-    assert len(found) == 39
-    assert "1 reflections of images that the experiment does not have" in notes[0]
+    assert len(found) == 38
+    assert "2 reflections of images that the experiment does not have" in notes[0]
     path, _ = a_table(tmp_path, experiment, rng, id=np.full(40, 5))
     with pytest.raises(FileError, match="is it its own"):
         read_refl_observations(path, experiment)

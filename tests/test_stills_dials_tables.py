@@ -106,6 +106,13 @@ def test_nothing_in_a_pickle_is_executed(tmp_path, protocol):
     assert not sign.exists()
 
 
+def test_a_pickle_cannot_ask_for_all_memory(tmp_path):
+    path = tmp_path / "a.refl"
+    path.write_bytes(b"\x80\x02Nr\xff\xff\xff\x7f.")
+    with pytest.raises(FileError, match="memo has holes"):
+        read_table(path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

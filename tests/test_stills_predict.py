@@ -15,6 +15,7 @@ from crystint.model.panels import Panel
 from crystint.stills.candidates import candidates
 from crystint.stills.partiality import RockingWidth, partiality
 from crystint.stills.predict import excitation_of, panels_at, polarization, predict, ray_table, rays
+from crystint.stills.rays import project
 from tests.oracles import stills_predict as oracle
 
 PX = 172e-6
@@ -131,6 +132,14 @@ def test_candidates_are_all_there_and_once_each(rng):
     assert len(rows) < 1.02 * total + 10
 
 
+def test_a_lattice_point_where_a_line_touches_the_sphere_is_given_once():
+    # lines along a touch the sphere at h = 0: both runs of indices end there
+    parts = list(candidates(0.1 * np.eye(3)[None], np.array([[0.0, 0.0, 1.0]]), 2.0, np.array([0.05])))
+    rows = [tuple(hkl) for _, part in parts for hkl in part.tolist()]
+    assert (0, 0, 0) in rows
+    assert len(set(rows)) == len(rows)
+
+
 def test_splitting_changes_nothing(rng, monkeypatch):
     experiment = an_experiment(rng, 6, sweep=2e-3)
     whole = predict(experiment, 1.0, WIDTH)
@@ -200,6 +209,17 @@ def test_only_the_front_of_a_panel_is_hit(rng):
     two = predict(an_experiment(np.random.default_rng(1), detector=Detector(detector.shape, mirrored)), 1.2, WIDTH)
     assert np.array_equal(one.hkl, two.hkl)
     np.testing.assert_allclose(211 - two.fast, one.fast, atol=1e-9)
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_the_nearest_of_panels_behind_one_another_counts(order):
+    near = Panel((0, 9), (0, 9), (-4.5e-3, -4.5e-3, 0.1), (0.0, 1e-3, 0.0), (1e-3, 0.0, 0.0))
+    far = Panel((9, 18), (0, 9), (-4.5e-3, -4.5e-3, 0.2), (0.0, 1e-3, 0.0), (1e-3, 0.0, 0.0))
+    detector = Detector((18, 9), tuple((near, far)[number] for number in order))
+    panel, slow, fast = project(detector, np.array([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]))
+    assert panel.tolist() == [order.index(0), -1]
+    assert (slow[0], fast[0]) == (4.5, 4.5)
+    assert np.isnan(slow[1])
 
 
 def test_rays_undo_parallax(rng):
