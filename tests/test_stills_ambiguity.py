@@ -12,6 +12,7 @@ from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.stills import symmetry
 from crystint.stills.ambiguity import find_ambiguity, reindexing_operators
+from crystint.stills.assign import Indexings, best_assignment, eigenvector_start
 from crystint.stills.merge import merge
 
 TETRAGONAL = (79.0, 79.0, 38.0, 90.0, 90.0, 90.0)
@@ -130,3 +131,45 @@ def test_a_whole_data_set_indexed_unlike_the_reference_is_said() -> None:
     rest = find_ambiguity(table.replace(intensity=spoiled), cell=TETRAGONAL, space_group="P 4", reference=reference)
     assert not rest.clear[:20].any()
     assert np.array_equal(rest.mode[20:], found.mode[20:])
+
+
+def test_the_eigenvector_alone_parts_the_images(rng: np.random.Generator) -> None:
+    images, per_image, pairs = 100, 80, 300
+    level = rng.exponential(1.0, 2 * pairs)
+    mode = rng.integers(0, 2, images)
+    image = np.repeat(np.arange(images), per_image).astype(np.int32)
+    true = rng.integers(0, 2 * pairs, len(image))
+    as_indexed = true ^ mode[image]  # reflections 2 i and 2 i + 1 are exchanged
+    value = level[true] + 0.5 * rng.normal(size=len(true))
+    table = Indexings(image, value, np.stack([as_indexed, as_indexed ^ 1]), images, 2 * pairs)
+    start = eigenvector_start(table, np.ones(images, bool), 1, rng)
+    assert abs(np.mean(start == mode) - 0.5) > 0.48
+
+
+def test_images_are_not_compared_with_themselves(rng: np.random.Generator) -> None:
+    """Each of few images sees its own reflections only: nothing can be said, however well an image fits itself."""
+    number = np.arange(1000) ^ np.array([[0], [1]])
+    image = np.repeat(np.arange(10), 100).astype(np.int32)
+    table = Indexings(image, rng.exponential(1.0, 1000), number, 10, 1000)
+    _, cc, spread = best_assignment(table, np.ones(10, bool))
+    assert np.isnan(cc).all()
+    assert (spread == 0.0).all()
+
+
+def test_weak_images_are_left_alone_rather_than_guessed() -> None:
+    table, mode, reference = made("P 4", TETRAGONAL, 300, 14)
+    found = find_ambiguity(table, cell=TETRAGONAL, space_group="P 4", reference=reference)
+    assert 0.1 < found.clear.mean() < 0.9
+    assert not found.mode[~found.clear].any()
+    assert np.mean(found.mode[found.clear] == mode[found.clear]) > 0.98
+
+
+def test_absent_reflections_have_no_say() -> None:
+    table, _, _ = made("I 4", TETRAGONAL, 60, 150)
+    rng = np.random.default_rng(1)
+    odd = table.hkl[:3000] + np.array([1, 0, 0], np.int32)
+    junk = table.select(np.arange(3000)).replace(hkl=odd, intensity=1e4 * rng.normal(size=3000))
+    mixed = Observations.join([table, junk])
+    one, other = (find_ambiguity(x, cell=TETRAGONAL, space_group="I 4") for x in (table, mixed))
+    assert np.array_equal(one.cc, other.cc)
+    assert one.found

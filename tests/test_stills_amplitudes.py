@@ -71,7 +71,8 @@ def test_amplitudes_of_a_crystal_are_nearest_the_truth(rng: np.random.Generator)
         )
     truncated = np.sqrt(np.maximum(measured, 0.0)) - np.sqrt(true)
     assert np.mean(off**2) < 0.8 * np.mean(truncated**2)
-    assert np.median(found.expected / level) == pytest.approx(1.0, abs=0.05)
+    for factor in (1, 2, 4):
+        assert np.median((found.expected / level)[epsilon == factor]) == pytest.approx(1.0, abs=0.1)
     assert np.isnan(french_wilson(hkl[:0], measured[:0], sigma[:0], cell=cell, space_group=group).amplitude).all()
 
 
@@ -82,6 +83,7 @@ def test_shells_without_signal_have_a_small_prior_above_zero(rng: np.random.Gene
     assert (means > 0).all()
     assert means[d > 3.5] == pytest.approx(100.0, rel=0.02)
     assert means[d < 2.5].max() < 0.2
+    assert means[d < 2.5].min() > 0.02
 
 
 def test_what_is_not_known_stays_unknown() -> None:

@@ -80,7 +80,7 @@ def test_the_limit_is_mean_minus_deviations_and_never_positive() -> None:
 
 def test_reasons_add_up_and_nothing_is_rejected_unasked() -> None:
     n = 5
-    b = np.array([40.0, 41.0, 300.0, 39.0, np.nan])
+    b = np.array([140.0, 141.0, 300.0, 139.0, np.nan])
     scales = Scales(np.zeros(n), b, np.zeros((n, 2, 2)), np.ones(n, int), np.ones(n), {}, iterations=1, converged=True)
     cc = np.array([0.9, 0.8, 0.1, 0.2, np.nan])
     assert reject_images() == {}
@@ -88,7 +88,7 @@ def test_reasons_add_up_and_nothing_is_rejected_unasked() -> None:
     found = reject_images(scales=scales, cc=cc, min_cc=0.3)
     assert list(found) == [2, 3]
     assert found[2] == (
-        "image 2: B 300 angstrom^2 (median 40, limit 100); correlation 0.10 to the reference (limit 0.3)"
+        "image 2: B 300 angstrom^2 (median 140, limit 100); correlation 0.10 to the reference (limit 0.3)"
     )
     assert found[3] == "image 3: correlation 0.20 to the reference (limit 0.3)"
     with pytest.raises(SettingError, match="correlation"):

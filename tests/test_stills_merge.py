@@ -17,6 +17,7 @@ from crystint.stills.merge import merge
 from crystint.stills.outliers import find_outliers, leave_one_out
 from crystint.stills.scales import Scales
 from crystint.stills.sums import image_halves
+from crystint.stills.symmetry_check import check_symmetry
 from tests.oracles import stills_merging as oracle
 
 CELL = (30.0, 30.0, 40.0, 90.0, 90.0, 90.0)
@@ -206,6 +207,13 @@ def test_friedel_mates_kept_apart() -> None:
     assert made.merge(space_group="P 43 21 2").statistics.overall.cc_anomalous > 0.5
 
 
+def test_an_anomalous_signal_is_not_an_outlier_when_mates_are_kept_apart() -> None:
+    made = Made(level=20000.0, signal=0.4, per_image=300)
+    together, apart = (made.merge(error_model=None, anomalous=kept) for kept in (False, True))
+    assert len(together.rejected) > 1000
+    assert len(apart.rejected) < 20
+
+
 def test_merging_parts_and_adding_is_merging_at_once() -> None:
     made = Made()
     fixed = {
@@ -336,6 +344,41 @@ def test_a_space_group_with_too_much_symmetry_is_said() -> None:
     assert any("does not fit the data" in note and "(k,h,-l)" in note for note in wrong.notes)
     assert len(wrong) > 0
     assert made.merge(space_group="P 1", error_model=None).notes == ()
+
+
+def test_many_outliers_are_not_passed_in_silence() -> None:
+    made = Made(level=5000.0, group="P 41", per_image=200)
+    found = made.merge(error_model=None)
+    share = len(found.rejected) / np.count_nonzero(made.partiality >= 0.3)
+    assert share > 0.1
+    assert any(note.startswith(f"{share:.0%} of the observations were rejected") for note in found.notes)
+
+
+def test_fall_off_with_resolution_does_not_hide_wrong_symmetry() -> None:
+    made = Made(level=5000.0, group="P 41", per_image=200)
+    fall = np.exp(-60.0 / (2 * made.d**2))
+    variance = made.background_variance * fall**2
+    table = made.observations(intensity=made.intensity * fall, sigma=made.sigma * fall, background_variance=variance)
+    found = made.merge(table, error_model=None)
+    assert any("does not fit the data" in note for note in found.notes)
+
+
+def test_operators_are_judged_by_pairs_of_different_reflections() -> None:
+    hkl = np.array([[h, k, l] for h in range(-4, 5) for k in range(-4, 5) for l in range(5)])  # noqa: E741
+    hkl = hkl[np.any(hkl != 0, axis=1)]
+    rng = np.random.default_rng(1)
+    group, cell = gemmi.SpaceGroup("P 2 2 2"), gemmi.UnitCell(*CELL)
+    table = np.concatenate([hkl, hkl])
+    found = check_symmetry(table, rng.exponential(1.0, len(table)), np.ones(len(table)), group, cell)
+    unique = {max(tuple(row), tuple(-i for i in row)) for row in hkl.tolist()}
+    for name, count in zip(found.operators, found.pairs):
+        signs = np.array([-1 if "-" in part else 1 for part in name.split(",")])
+        turned = {row: tuple(int(i) for i in signs * row) for row in unique}
+        mates = {row: max(turned[row], tuple(-i for i in turned[row])) for row in unique}
+        assert 2 * count == sum(mate in unique and mate != row for row, mate in mates.items())
+    assert len(found.operators) == 3
+    assert np.abs(found.cc).max() < 0.35
+    assert found.holds  # pure noise speaks against nothing
 
 
 def test_strong_absences_are_said() -> None:

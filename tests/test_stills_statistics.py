@@ -153,6 +153,25 @@ def test_sums_of_two_sets_of_images_are_those_of_all() -> None:
         assert np.allclose(one, other, rtol=1e-6)
 
 
+def test_repeated_draws_are_taken_together() -> None:
+    table = made()
+    shells = ResolutionShells.of(symmetry.spacing(table["hkl"], CELL), 3)
+    weight = 1.0 / table["variance"]
+    runs = [statistics_of(table, shells, weight=weight, image=table["image"], repeats=n).sums for n in (1, 6)]
+    for name in ("by_image", "by_observation"):
+        one, six = getattr(runs[0], name), getattr(runs[1], name)
+        assert six.n.sum() == pytest.approx(6 * one.n.sum(), rel=0.02)
+    columns = (table["number"], table["intensity"], table["variance"])
+    draws = []
+    for seed in range(6):
+        halves = image_halves(60, seed)[table["image"]], observation_halves(table["number"], seed)
+        expected = oracle.statistics(*columns, *halves)
+        draws.append((expected["cc_half"], expected["cc_half_observations"]))
+    whole = runs[1].total
+    assert (whole.cc_half[0], whole.cc_half_observations[0]) == pytest.approx(np.mean(draws, axis=0), abs=5e-4)
+    assert np.ptp(draws, axis=0).min() > 1.5e-3
+
+
 def test_halves_are_even_random_and_the_same_again(rng: np.random.Generator) -> None:
     group = rng.integers(0, 300, 2000)
     half = observation_halves(group, seed=3)
@@ -300,7 +319,7 @@ def test_wilson_b_is_found(rng: np.random.Generator) -> None:
     x = 0.25 / d**2
     grid = np.linspace(x.min(), x.max(), 200)
     f2 = [sum(n * gemmi.Element(name).it92.calculate_sf(at) ** 2 for name, n in atoms.items()) for at in grid]
-    epsilon = rng.choice([1, 2], len(d), p=[0.9, 0.1])
+    epsilon = np.where(rng.random(len(d)) < 0.5 * (d - 1.6), 4, 1)  # more of them at low resolution
     intensity = epsilon * np.interp(x, grid, f2) * np.exp(-2 * 24.0 * x) * rng.exponential(1.0, len(d))
     assert wilson_b(intensity, d, epsilon) == pytest.approx(24.0, abs=0.7)
     assert math.isnan(wilson_b(intensity[:30], d[:30], epsilon[:30]))

@@ -64,6 +64,7 @@ def test_friedel_mates_of_centric_reflections_are_one() -> None:
     mates = np.array([[1, 0, 5], [-1, 0, -5], [1, 2, 3], [-1, -2, -3]])
     assert len(symmetry.groups(mates, "P 2 2 2", anomalous=True)[0]) == 3
     assert len(symmetry.groups(mates, "P 2 2 2")[0]) == 2
+    assert symmetry.asu(mates, "P 2 2 2", anomalous=True).tolist() == [[1, 0, 5], [1, 0, 5], [1, 2, 3], [-1, -2, -3]]
 
 
 @pytest.mark.parametrize(("name", "cell"), [

@@ -162,7 +162,7 @@ def _relative(image: NDArray[np.int32], intensity: Floats, d: Floats, images: in
     known = np.isfinite(intensity) & np.isfinite(d)
     if not known.any():
         return np.full(len(intensity), np.nan)
-    shells = ResolutionShells.of(d[known], max(1, min(20, int(known.sum()) // 200)), by="number")
+    shells = ResolutionShells.of(d[known], max(1, min(50, int(known.sum()) // 200)), by="number")
     shell = np.maximum(shells.number(d), 0)
     value = np.where(known, intensity, 0.0)
     for _ in range(2):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.special import bdtrc
 
-__all__ = ["Indexings", "best_assignment", "reproducible"]
+__all__ = ["Indexings", "best_assignment", "eigenvector_start", "reproducible"]
 
 Floats = NDArray[np.float64]
 Modes = NDArray[np.intp]
@@ -87,9 +87,7 @@ def best_assignment(
         return _chosen(cc), cc, _spread(cc, table)
     modes = len(table.number)
     fold = random.permutation(table.images) % min(_FOLDS, max(int(enough.sum()), 2))
-    starts = [_eigenvector_start(table, enough, mode, random) for mode in range(1, modes)]
-    if modes > 2:
-        starts += [random.integers(0, modes, table.images) for _ in range(4)]
+    starts = [eigenvector_start(table, enough, mode, random) for mode in range(1, modes)]
     starts.append(np.zeros(table.images, np.intp))
     best: tuple[float, Modes, Floats] | None = None
     for start in starts:
@@ -152,13 +150,13 @@ def _settle(table: Indexings, enough: NDArray[np.bool_], mode: Modes, fold: NDAr
     return mode, cc
 
 
-def _eigenvector_start(
+def eigenvector_start(
     table: Indexings, enough: NDArray[np.bool_], mode: int, random: np.random.Generator
 ) -> NDArray[Any]:
     """0 or `mode` for each image, by the sign of the leading eigenvector of their agreement.
 
     What an operator exchanges, h and h', has the difference +D or -D in an image, by its indexing: with rows
-    y_i of such differences, the images' signs are the leading eigenvector of y y^T without its diagonal.
+    y_i of such differences, each of length 1, the images' signs are the leading eigenvector of y y^T.
     """
     one, other = table.number[0], table.number[mode]
     rows = np.flatnonzero((one != other) & enough[table.image])
@@ -167,11 +165,10 @@ def _eigenvector_start(
     value = np.where(one[rows] < other[rows], 1.0, -1.0) * (table.value[rows] - 1.0)
     norm = np.sqrt(np.bincount(image, value * value, table.images))
     value /= np.where(norm > 0.0, norm, 1.0)[image]
-    own = np.bincount(image, value * value, table.images)
     x = random.normal(size=table.images)
     for _ in range(_POWERS):
         difference = np.bincount(pair, value * x[image], table.unique)
-        x = np.bincount(image, value * difference[pair], table.images) - own * x
+        x = np.asarray(np.bincount(image, value * difference[pair], table.images), dtype=np.float64)
         length = float(np.linalg.norm(x))
         if not length > 0.0:
             break

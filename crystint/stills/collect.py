@@ -62,7 +62,6 @@ def collect(
     count, total, mean, spread = sums.merged
     d = symmetry.spacing(sums.hkl, cell)
     shell, k = shells.number(d), len(shells)
-    centric = symmetry.centric(sums.hkl, space_group, repeated=False)
 
     def add(values: NDArray[Any], rows: NDArray[np.bool_] | None = None) -> Floats:
         use = (shell >= 0) & (count > 0) & np.isfinite(values)
@@ -95,7 +94,6 @@ def collect(
             by_image = by_image + found[1] if image is not None else by_image
     split = halves[0]
     anomalous = sums.anomalous_halves
-    acentric = np.where(centric, -1, shell)
 
     fitting, difference, against = np.full(len(count), np.nan), np.zeros(k), np.zeros(k)
     if reference is not None:
@@ -115,7 +113,7 @@ def collect(
             observations=add(count),
             unique=add(ones),
             possible=np.bincount(place[place >= 0], minlength=k).astype(np.float64),
-            pairs=add(ones, ~centric & (sums.count > 0).all(axis=1)),
+            pairs=add(ones, np.asarray((sums.count > 0).all(axis=1))),
             possible_pairs=np.bincount(both, minlength=k).astype(np.float64),
             repeated=add(ones, again),
             intensity=add(mean),
@@ -133,7 +131,7 @@ def collect(
             by_image=by_image,
             by_observation=by_observation,
             by_variance=PairMoments.of(simple, scatter, shell, k),
-            anomalous=PairMoments.of(anomalous[:, 0], anomalous[:, 1], acentric, k),
+            anomalous=PairMoments.of(anomalous[:, 0], anomalous[:, 1], shell, k),
             reference=PairMoments.of(mean, fitting, shell, k),
         ),
         wilson_b(mean, d, symmetry.epsilon(sums.hkl, space_group, repeated=False)),

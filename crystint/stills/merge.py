@@ -32,6 +32,8 @@ _FIT_ROWS = 250_000
 """observations, of random unique reflections, that are enough to fit an error model"""
 _CHECK_ROWS = 500_000
 """the same, to judge the symmetry"""
+_MANY_OUTLIERS = 0.05
+"""share that is too much to pass in silence"""
 
 
 def merge(
@@ -126,7 +128,7 @@ def merge(
     if not len(table.row):
         notes.insert(0, "no observation can be merged: " + why(flags))
     mean = _known(table.mean(1.0 / table.factor**2), table, expected_from, group)
-    expected = np.zeros(0)
+    expected, mean_of_all = np.zeros(0), mean
     left_out = np.zeros(len(observations), bool)
     kept = table
     for cycle in range(max(cycles, 1) + 1):
@@ -135,6 +137,7 @@ def merge(
         expected = kept.variance(model, mean)
         mean = _known(kept.mean(expected), kept, expected_from, group)
         if cycle == 0 and outliers is not None and len(kept.row):
+            mean_of_all = mean
             apart = 2 * table.number + (table.minus if anomalous else 0)
             bad = find_outliers(apart, table.intensity, expected, limit=outliers, pairs=outlier_pairs)
             left_out[table.row[bad]] = True
@@ -142,6 +145,10 @@ def merge(
             expected = expected[~bad]
             mean = _known(kept.mean(expected), kept, expected_from, group)
     flags[left_out] |= np.uint32(Flag.OUTLIER)
+    notes += _contradicted(observations, table, mean_of_all, group, unit, seed)
+    if len(table.row) - len(kept.row) > _MANY_OUTLIERS * len(table.row):
+        share = 1.0 - len(kept.row) / len(table.row)
+        notes.append(f"{share:.0%} of the observations were rejected as outliers: wrong symmetry, scales or sigmas?")
     if error_model == "fit" and (model.note or not model.converged):
         notes.append(f"error model: {model.note or 'not converged'}")
     if outliers is not None and outlier_pairs == "keep" and len(kept.row):
@@ -171,10 +178,6 @@ def merge(
             sums, kept.number, kept.intensity, cell=unit, space_group=group, shells=shells, sigma=result.sigma,
             reference=against, weight=1.0 / expected, image=kept.image, repeats=repeats, seed=seed,
         )  # fmt: skip
-        some = _sample(kept, _CHECK_ROWS, seed)
-        notes += check_symmetry(
-            observations.hkl[kept.row[some]], kept.intensity[some], 1.0 / expected[some], group, unit, seed=seed
-        ).messages
     return replace(
         result,
         error_model=model,
@@ -207,6 +210,24 @@ def _sample(table: MergeTable, rows: int, seed: int) -> NDArray[np.intp]:
         return np.arange(len(table.row))
     drawn = np.random.default_rng(seed).random(len(table.hkl)) < rows / len(table.row)
     return np.flatnonzero(drawn[table.number])
+
+
+def _contradicted(
+    observations: Observations,
+    table: MergeTable,
+    mean: Floats,
+    group: gemmi.SpaceGroup,
+    cell: gemmi.UnitCell,
+    seed: int,
+) -> tuple[str, ...]:
+    """Messages of `check_symmetry`, outliers among the observations: wrong symmetry makes outliers of the truth."""
+    rows = _sample(table, _CHECK_ROWS, seed)
+    weight = (table.factor[rows] ** 2) / table.recorded.select(rows).expected(
+        table.factor[rows] * mean[table.number[rows]]
+    )
+    return check_symmetry(
+        observations.hkl[table.row[rows]], table.intensity[rows], weight, group, cell, seed=seed
+    ).messages
 
 
 def _fit(table: MergeTable, mean: Floats, seed: int) -> ErrorModel:

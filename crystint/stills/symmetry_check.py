@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from crystint.model.observations import Flag, Observations
 from crystint.stills import symmetry
+from crystint.stills.amplitudes import shell_means
 from crystint.stills.moments import PairMoments
-from crystint.stills.shells import ResolutionShells
 from crystint.stills.sums import observation_halves
 
 __all__ = ["SymmetryCheck", "absences", "check_symmetry"]
@@ -27,7 +27,7 @@ _ENOUGH = 50
 class SymmetryCheck:
     """How well equivalents agree, by the operator that makes them equivalent.
 
-    Intensities are taken relative to the mean of their resolution shell, so that fall-off does not correlate them.
+    Intensities are taken relative to the mean at their resolution, so that fall-off does not correlate them.
     """
 
     operators: tuple[str, ...]
@@ -72,14 +72,12 @@ def check_symmetry(
         return SymmetryCheck((), np.zeros(0), np.zeros(0, np.int64), float("nan"))
     m = len(identity)
     d = symmetry.spacing(identity, cell)
-    shells = ResolutionShells.of(d, max(1, min(10, m // 100)), by="number")
-    shell = shells.number(d)
     place = number + m * observation_halves(number, seed).astype(np.intp)
     with np.errstate(invalid="ignore"):
-        mean = np.bincount(number, weight * intensity, m) / np.bincount(number, weight, m)
+        total = np.bincount(number, weight, m)
+        mean = np.bincount(number, weight * intensity, m) / total
         halves = np.bincount(place, weight * intensity, 2 * m) / np.bincount(place, weight, 2 * m)
-    level = np.bincount(shell, mean, len(shells)) / np.bincount(shell, minlength=len(shells))
-    level = np.where(level > 0.0, level, np.nan)[shell]
+    level = shell_means(mean, 1.0 / np.sqrt(total), d, np.ones(m), per_shell=100)
     relative = np.clip(mean / level, -3.0, 6.0)  # the few strongest must not decide alone
     first, second = (np.clip(half / level, -3.0, 6.0) for half in np.split(halves, 2))
     same = PairMoments.of(first, second, np.zeros(m, np.intp), 1)
