@@ -13,6 +13,7 @@ from scipy.stats import kstest
 
 from crystint.errors import DTypeError, FileError, SettingError
 from crystint.model.experiment import Experiment
+from crystint.stills.inputs import read_experiment
 from crystint.stills.simulate import Crystal, simulate_stills
 from crystint.stills.simulated_crystal import random_rotations, small_rotations
 from crystint.stills.simulated_files import write_frames
@@ -385,6 +386,15 @@ def test_files_are_read_as_they_were_meant(tmp_path):
     assert read.geometry.beam_center == pytest.approx((210.0, 220.0))
     content = json.loads(beside.read_text())
     assert len(content["experiment"]) == len(data.experiment)
+    found, meant = read_experiment(beside), data.experiment
+    assert np.allclose(found.setting, meant.setting, atol=1e-15)
+    assert np.allclose(found.incident, meant.incident)
+    assert found.frame.tolist() == meant.frame.tolist()
+    assert found.space_group.xhm() == "P 21 21 21"
+    assert found.polarization_fraction == 0.99
+    assert found.detectors[0].thickness == pytest.approx(45e-5)
+    assert found.detectors[0].attenuation == pytest.approx(1200.0)
+    assert found.detectors[0].panels[0].origin == pytest.approx(meant.detectors[0].panels[0].origin)
     with pytest.raises(FileError, match="exists"):
         write_frames(data, frames)
     first = frames.read_bytes(), beside.read_bytes()

@@ -38,6 +38,8 @@ _SPACINGS = (20, 10, 7, 5, 4, 3.5, 3, 2.7, 2.5, 2.3, 2.1, *(n / 10 for n in rang
 _GREEN = "#2a7f62"
 _MOST = 2.0
 """Largest R factor that is drawn."""
+_STEEP = 8.0
+"""Deviates from which their axis is logarithmic."""
 _FAR = 0.35
 """1/angstrom^2: end of the axis of widths that hold for every resolution."""
 
@@ -194,7 +196,13 @@ def draw_deviates(axes: Axes, deviates: BinnedDeviates, a: float, b: float) -> N
     axes.set_xscale("symlog", linthresh=threshold)
     axes.set_xticks([0.0, *ticks], ["0", *(f"{tick:,.6g}".replace(",", "\u2009") for tick in ticks)])
     axes.minorticks_off()
-    axes.set_ylim(0, 1.3 * float(np.nanmax(np.concatenate([deviates.recorded, deviates.corrected]), initial=1.0)))
+    drawn = np.concatenate([deviates.recorded, deviates.corrected])
+    top = float(np.nanmax(drawn, initial=1.0))
+    if top > _STEEP:
+        axes.set_yscale("log")
+        axes.set_ylim(0.5 * min(float(np.nanmin(drawn, initial=1.0)), 1.0), 8.0 * top)
+    else:
+        axes.set_ylim(0, 1.3 * top)
     axes.set(xlabel="mean intensity of the reflection", ylabel="r.m.s. deviate (σ)")
     _legend(axes, "upper left")
     finish(axes, "Error model")
