@@ -324,6 +324,21 @@ def test_frames_without_a_spot_are_integrated_with_a_guess(plain, rng):
     assert np.all(masked.observations.flags & Flag.MASKED)
 
 
+def test_a_crowd_of_small_spots(plain):
+    """Cores of the first guess overlap everywhere; half as wide, they do not."""
+    crowd = Crystal(cell=(280.0, 308.0, 336.0, 90.0, 90.0, 90.0), space_group="P 21 21 21")
+    data, frames = simulated(crystal=crowd, frames=1, domain=2.5e-4, spot=9e-4, background=1.0)
+    found = integrate(frames, data.experiment, width=RockingWidth(2.5e-4), d_min=D_MIN)
+    assert found.warnings == ()
+    assert found.profile.radial == pytest.approx(9e-4, rel=0.04)
+    seen = found.observations
+    truth, good = truth_of(data, seen), seen.usable
+    strong = good & (truth > 50.0)
+    assert good.mean() > 0.98
+    assert np.mean((seen.flags & Flag.OVERLAPPED) > 0) > 0.05
+    assert seen.intensity[strong].sum() / truth[strong].sum() == pytest.approx(1.0, abs=0.01)
+
+
 def test_resolution_of_the_edge(plain):
     data, frames, found = plain
     panel = data.experiment.detectors[0].panels[0]

@@ -5,23 +5,24 @@ Frames are worked on one at a time, so memory holds one frame per thread and the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import CrystintError, SettingError, ShapeError
+from crystint.errors import SettingError, ShapeError
 from crystint.io.frames import Frames, open_frames
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
-from crystint.stills.one_frame import FrameIntegrator, FramePart
+from crystint.stills.frame_stream import by_frame, stream_parts
+from crystint.stills.one_frame import FrameIntegrator
 from crystint.stills.partiality import RockingWidth
 from crystint.stills.predict import rays
 from crystint.stills.profile import ProfileWidths
+from crystint.stills.settle_widths import settle_widths
 from crystint.stills.shoeboxes import BoxRules
 from crystint.stills.spot_moments import SpotMoments
 
@@ -29,11 +30,6 @@ __all__ = ["Integrated", "edge_resolution", "integrate"]
 
 _SAMPLE = 40
 """frames that widths are measured on, unless told otherwise"""
-_SPOTS = 3000
-"""strong spots that are enough, on fewer frames than that"""
-_ROUNDS = 8
-_SETTLED = 0.02
-"""widths that change by less are the widths"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +108,7 @@ def integrate(
         expected (`crystint.stills.amplitude`). A reflection they do not hold is integrated as without them.
     profile : ProfileWidths, optional
         None = measured on the strong spots of `sample` frames. Cores and widths are found in turns: the first cores
-        are circles of 5 px, and widths that are measured in them make the next ones.
+        are circles of 5 px (fewer where all of those overlap), and widths that are measured in them make the next ones.
     method : "profile" or "sum"
         Amplitudes of the profile, or sums over the core.
     mask : [slow, fast], optional
@@ -166,10 +162,10 @@ def integrate(
     )
     warnings: list[str] = []
     if profile is None:
-        profile, warning = _widths(opened, work, sample, threads, round_profile)
+        profile, warning = settle_widths(opened, work, sample, threads, round_profile)
         warnings += [warning] if warning else []
     parts, notes = [], dict(experiment.unusable())
-    for done, (part, why) in enumerate(_stream(opened, work, profile, _by_frame(experiment), threads), start=1):
+    for done, (part, why) in enumerate(stream_parts(opened, work, profile, by_frame(experiment), threads), start=1):
         parts += [part] if part is not None else []
         notes.update({image: text for image, text in why.items() if image not in notes})
         if progress is not None:
@@ -186,76 +182,3 @@ def integrate(
         notes=dict(sorted(notes.items())),
         warnings=tuple(warnings),
     )
-
-
-def _by_frame(experiment: Experiment) -> list[tuple[int, NDArray[np.intp]]]:
-    """Each frame with its images; frames in order."""
-    order = np.argsort(experiment.frame, kind="stable")
-    numbers, starts = np.unique(experiment.frame[order], return_index=True)
-    return list(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True)) if len(numbers) else []
-
-
-def _stream(
-    frames: Frames,
-    work: FrameIntegrator,
-    profile: ProfileWidths | None,
-    wanted: list[tuple[int, NDArray[np.intp]]],
-    threads: int,
-) -> Iterator[tuple[FramePart | None, dict[int, str]]]:
-    """The parts of frames in order, and what is to be said of their images."""
-
-    def one(number: int, images: NDArray[np.intp]) -> tuple[FramePart | None, dict[int, str]]:
-        names = work.experiment.name
-        try:
-            if not 0 <= number < len(frames):
-                raise SettingError(f"it is on frame {number}, but there are {len(frames)} frames, counted from 0")
-            return work.run(frames[number], images, profile)
-        except (CrystintError, OSError) as error:
-            return None, {int(image): f"{names[image]}: {error}" for image in images}
-
-    if threads == 1:
-        yield from (one(number, images) for number, images in wanted)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = [pool.submit(one, *each) for each in wanted[: 2 * threads]]
-        for place in range(len(wanted)):
-            result = waiting.pop(0).result()
-            if place + 2 * threads < len(wanted):
-                waiting.append(pool.submit(one, *wanted[place + 2 * threads]))
-            yield result
-
-
-def _widths(
-    frames: Frames, work: FrameIntegrator, sample: int, threads: int, round_profile: bool
-) -> tuple[ProfileWidths, str]:
-    """Widths and, where they are only a guess, why."""
-    wanted = _by_frame(work.experiment)
-    chosen = np.unique(np.linspace(0, len(wanted) - 1, min(sample, len(wanted))).round().astype(int))
-    some = [wanted[number] for number in np.random.default_rng(0).permutation(chosen)] if wanted else []
-    profile: ProfileWidths | None = None
-    guess = 1e-3
-    for _ in range(_ROUNDS):
-        parts: list[FramePart] = []
-        for done, (part, _) in enumerate(_stream(frames, work.without_reference(), profile, some, threads), start=1):
-            parts += [part] if part is not None else []
-            if profile is None and sum(len(part.moments) for part in parts) >= _SPOTS:
-                some = some[:done]
-                break
-        moments = SpotMoments.join([part.moments for part in parts])
-        guess = float(np.median([part.guess for part in parts])) if parts and profile is None else guess
-        try:
-            measured = ProfileWidths.measure(moments, reach=work.rules.reach, round_profile=round_profile)
-        except SettingError:
-            why = f"no spot of {len(some)} frames is above {work.strong:g} sigma; profiles are a guess"
-            return ProfileWidths.constant(guess), f"{why}, R = {guess:.2g} 1/angstrom"
-        before, profile = profile, measured
-        if before is not None and _change(before, measured) < _SETTLED:
-            break
-    assert profile is not None
-    return profile, ""
-
-
-def _change(before: ProfileWidths, after: ProfileWidths) -> float:
-    """The largest relative change of a width."""
-    d = 1.0 / np.sqrt(np.maximum(after.center, 1e-12))
-    return float(np.abs(before.at(d) / after.at(d) - 1.0).max())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,6 @@ from crystint.stills.spot_moments import SpotMoments
 __all__ = ["FrameIntegrator", "FramePart"]
 
 _METHODS = ("profile", "sum")
-_FIRST_WIDTH = 2.0
-"""px: R of the profiles before any was measured"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +60,8 @@ class FrameIntegrator:
     background_floor: float
     strong: float
     reference: Reference | None
+    first_width: float = 2.0
+    """px: R of the profiles before any was measured"""
 
     def __post_init__(self) -> None:
         if self.method not in _METHODS:
@@ -74,10 +74,6 @@ class FrameIntegrator:
                 f"expected above 0, and 0 or more"
             )
 
-    def without_reference(self) -> FrameIntegrator:
-        """The same, with nothing known."""
-        return replace(self, reference=None)
-
     def run(
         self, frame: NDArray[Any], images: NDArray[np.intp], profile: ProfileWidths | None
     ) -> tuple[FramePart | None, dict[int, str]]:
@@ -89,7 +85,7 @@ class FrameIntegrator:
         images : int [m]
             Rows of the experiment that are on this frame.
         profile : ProfileWidths or None
-            None = 2 px, to find out.
+            None = `first_width`, to find out.
 
         Returns
         -------
@@ -147,8 +143,8 @@ class FrameIntegrator:
         where = predicted.panel.astype(np.intp), predicted.slow, predicted.fast
         axes = pixel_axes(self.experiment, predicted.image, predicted.hkl, *where)
         pixel = np.sqrt(np.abs(np.linalg.det(axes)))
-        guess = _FIRST_WIDTH * float(np.median(pixel))
-        width = np.repeat(_FIRST_WIDTH * pixel[:, None], 2, axis=1) if profile is None else profile.at(predicted.d)
+        guess = self.first_width * float(np.median(pixel))
+        width = np.repeat(self.first_width * pixel[:, None], 2, axis=1) if profile is None else profile.at(predicted.d)
         return Places(*where, axes=axes, width=width), guess
 
     def _measure(self, boxes: list[Shoeboxes], places: Places, predicted: Prediction) -> dict[str, NDArray[Any]]:
