@@ -164,6 +164,15 @@ def test_weak_images_are_left_alone_rather_than_guessed() -> None:
     assert np.mean(found.mode[found.clear] == mode[found.clear]) > 0.98
 
 
+def test_images_beyond_the_first_thousand_join_the_parties(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crystint.stills.assign._MOST", 60)
+    table, mode, _ = made("P 4", TETRAGONAL, 200, 150)
+    found = find_ambiguity(table, cell=TETRAGONAL, space_group="P 4")
+    assert found.clear.mean() > 0.95
+    agreement = np.mean(found.mode[found.clear] == mode[found.clear])
+    assert agreement in (0.0, 1.0)
+
+
 def test_absent_reflections_have_no_say() -> None:
     table, _, _ = made("I 4", TETRAGONAL, 60, 150)
     rng = np.random.default_rng(1)

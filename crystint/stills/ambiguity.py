@@ -135,8 +135,8 @@ def find_ambiguity(
     relative = _relative(rows.image, rows.intensity / factor, symmetry.spacing(rows.hkl, cell), images)
     good = np.isfinite(relative)
     reduced = [symmetry.asu(rows.hkl[good] @ rotation, group) for rotation in rotations]
-    hkl, number = symmetry.distinct(np.concatenate(reduced))
-    number = number.reshape(len(listed), -1)
+    hkl, rows_of = symmetry.distinct(np.concatenate(reduced))
+    number = rows_of.astype(np.int32).reshape(len(listed), -1)
     telling = (number != number[0]).any(axis=0)
     table = Indexings(rows.image[good][telling], relative[good][telling], number[:, telling], images, len(hkl))
     enough = np.bincount(table.image, minlength=images) >= min_observations

@@ -19,6 +19,8 @@ _FOLDS = 8
 """parts of the images; each is compared with the others"""
 _TURNS = 20
 _POWERS = 40
+_MOST = 1000
+"""images that are enough to find the parties; the others join them"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +30,8 @@ class Indexings:
     image: NDArray[np.int32]
     value: Floats
     """float64 [n]: intensity relative to its resolution shell and image, so 1 on average"""
-    number: NDArray[np.intp]
-    """intp [modes, n]"""
+    number: NDArray[np.int32] | NDArray[np.intp]
+    """int [modes, n]"""
     images: int
     unique: int
 
@@ -86,6 +88,14 @@ def best_assignment(
         cc = table.correlations(slice(None), level)
         return _chosen(cc), cc, _spread(cc, table)
     modes = len(table.number)
+    first = _some(enough, random)
+    if not np.array_equal(first, enough):
+        part = table.select(np.flatnonzero(first[table.image]))
+        mode, _, _ = best_assignment(part, first, seed=seed)
+        total, count = table.merged(mode, first)
+        mode = _chosen(table.correlations(slice(None), total / (count + 1.0)))
+        mode, cc = _settle(table, enough, mode, random.permutation(table.images) % _FOLDS)
+        return mode, cc, _spread(cc, table)
     fold = random.permutation(table.images) % min(_FOLDS, max(int(enough.sum()), 2))
     starts = [eigenvector_start(table, enough, mode, random) for mode in range(1, modes)]
     starts.append(np.zeros(table.images, np.intp))
@@ -105,12 +115,22 @@ def best_assignment(
     return mode, cc, _spread(cc, table)
 
 
+def _some(enough: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.bool_]:
+    """At most `_MOST` of these images."""
+    numbers = np.flatnonzero(enough)
+    some = np.zeros(len(enough), bool)
+    some[random.permutation(numbers)[:_MOST]] = True
+    return some
+
+
 def reproducible(table: Indexings, enough: NDArray[np.bool_], *, seed: int = 0, chance: float = 1e-3) -> bool:
     """Whether two halves of the reflections give images the same indexings; by luck with a probability of `chance`.
 
     Images always fall into parties that agree a little better, noise being what it is; but what noise makes of one half
     of the reflections has nothing to do with what it makes of the other.
     """
+    enough = _some(enough, np.random.default_rng(seed))
+    table = table.select(np.flatnonzero(enough[table.image]))
     orbit = table.number.min(axis=0)  # reflections that an indexing exchanges stay together
     half = np.random.default_rng(seed).integers(0, 2, table.unique)[orbit]
     parts = [table.select(half == number) for number in (0, 1)]
