@@ -142,6 +142,48 @@ def test_more_light_is_more_information(still):
     assert len(data.experiment) == 1
 
 
+def test_the_intensity_term_is_its_derivatives(still):
+    """ln J = ln G - B / 4 d^2 - excitation^2 / R^2, differentiated by differences."""
+    data, settings = still
+    width = RockingWidth(8e-4, 2e-3)
+    experiment, hkl = data.experiment, data.listed.hkl
+    names = ("ln G", "B", "ln domain", "ln mosaicity", "rot x", "rot y")  # that about the beam does nothing
+
+    def ln_j(x):
+        turn = np.eye(3) + np.array([[0, 0, x[5]], [0, 0, -x[4]], [-x[5], x[4], 0]])
+        point = hkl @ (turn @ experiment.setting[0]).T
+        s1 = experiment.incident[0] + point
+        excitation = np.linalg.norm(s1, axis=1) - np.linalg.norm(experiment.incident[0])
+        s2 = (point**2).sum(axis=1)
+        square = (8e-4 * np.exp(x[2])) ** 2 + (2e-3 * np.exp(x[3])) ** 2 * s2
+        return x[0] - x[1] * s2 / 4 - excitation**2 / square
+
+    slopes = np.stack([(ln_j(step) - ln_j(-step)) / 2e-6 for step in 1e-6 * np.eye(6)], axis=1)
+    facts = spot_information(settings["signal"], settings["background"] * np.pi * (1.2e-3 / settings["pixel"]) ** 2)
+    expected = slopes.T @ (slopes * facts.achieved[:, None])
+    found = information(still, width=width, shared_width=False)
+    at = [found.names.index(name) for name in names]
+    scale = np.sqrt(np.diag(expected))
+    assert np.allclose((found.terms["intensity"][np.ix_(at, at)] - expected) / np.outer(scale, scale), 0.0, atol=1e-4)
+
+
+def test_without_background_the_moments_hold_all_there_is(still):
+    """Second moment and centroid are sufficient for a Gaussian spot: what all pixels tell, but for the core's edge."""
+    dark = {"background": np.full(len(still[1]["signal"]), 1e-9)}
+    found, pixels = information(still, shared_width=False, **dark), information(still, per_pixel=True, **dark)
+    assert found.terms["shape"][2, 2] == pytest.approx(pixels.terms["pixels"][2, 2], rel=0.01)
+    at = slice(found.names.index("rot x"), None)
+    without = (pixels.terms["pixels"] - found.terms["intensity"])[at, at]
+    assert np.allclose(found.terms["position"][at, at], without, rtol=0.01, atol=1e-3 * np.abs(without).max())
+
+
+def test_photons_of_a_core():
+    """(J f)^2 over the variance of the sum over the core: J f + B area."""
+    found = spot_information(np.array([300.0]), np.array([40.0]), reach=2.0)
+    share = 1.0 - np.exp(-4.0)
+    assert found.photons[0] == pytest.approx((300.0 * share) ** 2 / (300.0 * share + 40.0 * 4.0))
+
+
 def test_a_width_of_two_terms(still):
     found = information(still, width=RockingWidth(8e-4, 2e-3))
     assert "ln mosaicity" in found.names

@@ -73,6 +73,56 @@ def test_the_claimed_error_is_the_spread(experiment):
     assert abs(np.mean(pulls)) < 1.0
 
 
+@pytest.mark.parametrize("sweep", [False, True])
+def test_the_error_has_the_scales_in_it(experiment, sweep, monkeypatch):
+    """The covariance is the width's block of the inverse of the whole normal matrix, scales of all images included."""
+    observations, reference, change = made(1e-3, 2e-3, sweep=sweep, images=6)
+    moving = replace(experiment, sweep=np.zeros((50, 3, 3))) if sweep else experiment
+    monkeypatch.setattr("crystint.stills.rocking.excitation_sweep", lambda *_: change)
+    found = fit_rocking(
+        observations, moving, reference=reference, space_group=GROUP, start=RockingWidth(1e-3, 2e-3), fit_errors=False,
+        limit=np.inf, gain=1.0, prior_ln_g=np.inf, prior_b=np.inf,
+    )  # fmt: skip
+    d, image, e = observations.d, observations.image, observations.excitation
+
+    def partial(square):
+        width = np.sqrt(square[0] + square[1] / d**2)
+        if not sweep:
+            return np.exp(-((e / width) ** 2))
+        ends = erf((e + change / 2) / width) - erf((e - change / 2) / width)
+        return np.sqrt(np.pi) * width / (2 * change) * ends
+
+    square = np.array([found.width.domain**2, found.width.mosaicity**2])
+    full = observations.correction * reference.values
+    s = 1.0 / (4 * d**2)
+    # scales near enough to the fitted ones: least squares of each image at this width
+    model = np.zeros(len(d))
+    for number in range(6):
+        mine = image == number
+        y, x = observations.intensity[mine], (full * partial(square))[mine]
+        scale = np.array([np.log(y.sum() / x.sum()), 0.0])
+        for _ in range(30):
+            now = np.exp(scale[0] - scale[1] * s[mine]) * x
+            weight = 1.0 / (40.0 + now)
+            by = np.stack([now, -s[mine] * now])
+            scale += np.linalg.solve((by * weight) @ by.T, (by * weight) @ (y - now))
+        model[mine] = np.exp(scale[0] - scale[1] * s[mine]) * x
+    jacobian = np.zeros((len(d), 14))
+    for number in range(6):
+        jacobian[image == number, 2 * number] = model[image == number]
+        jacobian[image == number, 2 * number + 1] = (-s * model)[image == number]
+    for part in range(2):
+        step = np.eye(2)[part] * square[part] * 1e-5
+        slope = (partial(square + step) - partial(square - step)) / (2e-5 * square[part])
+        jacobian[:, 12 + part] = model / partial(square) * slope
+    root = jacobian / np.sqrt(40.0 + np.maximum(model, 0.0))[:, None]
+    norm = np.linalg.norm(root, axis=0)
+    expected = np.linalg.inv(root.T @ root / np.outer(norm, norm)) / np.outer(norm, norm)
+    assert np.allclose(found.covariance, expected[12:, 12:], rtol=0.02)
+    without = np.linalg.inv((root.T @ root)[12:, 12:])
+    assert (np.diag(without) < 0.9 * np.diag(found.covariance)).any()
+
+
 def test_a_constant_width_is_worse_where_there_is_mosaicity(experiment):
     observations, reference, _ = made(1e-3, 3e-3)
     arguments = {"reference": reference, "space_group": GROUP, "start": RockingWidth(1e-3)}
@@ -104,7 +154,7 @@ def test_partialities_averaged_over_the_exposure(experiment, mosaicity, monkeypa
 
 
 def test_the_sweep_of_an_excitation_is_its_difference():
-    data = simulate_stills(2, d_min=4.0, shape=(600, 620), distance=0.05, seed=3)
+    data = simulate_stills(2, d_min=4.0, shape=(600, 620), distance=0.05, seed=3, wavelength=0.7)
     still, angle = data.experiment, 1e-5
     turn = np.array([[1.0, -angle, 0.0], [angle, 1.0, 0.0], [0.0, 0.0, 1.0]])
     swing = replace(still, sweep=turn @ still.setting - still.setting)

@@ -255,6 +255,44 @@ def test_images_that_share_nothing_are_said():
     assert "no common reflections" in found.failed[36]
     assert "a set of 6 beside one of 34" in found.failed[36]
     assert np.isfinite(found.ln_g[:34]).all()
+    assert np.isnan(found.ln_g[34:]).all()
+    assert found.ln_g[:34].mean() == pytest.approx(0.0, abs=1e-12)
+    without = scale(apart.select(~alone), 34, space_group=GROUP)
+    assert np.allclose(found.ln_g[:34], without.ln_g, atol=1e-9)
+
+
+def test_images_that_are_dropped_do_not_touch_the_means():
+    """A sixth of them has an absurd B: without a reference the others come out as if these had never been there."""
+    columns, _ = oracle.stills(images=60, per_image=300, d_min=2.8)
+    observations = Observations(**columns)
+    wild = observations.image >= 50
+    steep = np.exp(300.0 * (0.25 / observations.d**2 - 0.015))
+    spoilt = observations.replace(intensity=observations.intensity * np.where(wild, steep, 1.0))
+    found = scale(spoilt, 60, space_group=GROUP, fit_errors=False, gain=1.0, max_b=60.0)
+    assert sorted(found.failed) == list(range(50, 60))
+    assert all("temperature factor" in text for text in found.failed.values())
+    clean = scale(observations.select(~wild), 50, space_group=GROUP, fit_errors=False, gain=1.0)
+    assert np.allclose(found.ln_g[:50], clean.ln_g, atol=2e-3)
+    assert np.allclose(found.b[:50], clean.b, atol=0.1)
+
+
+def test_images_of_noise_do_no_harm():
+    """They may find a scale in the means they made themselves, but so low a one that they count for nothing."""
+    columns, truth = oracle.stills(images=60, per_image=300, d_min=2.8)
+    observations = Observations(**columns)
+    junk = observations.image >= 55
+    noise = np.sqrt(40.0) * np.random.default_rng(0).normal(size=len(observations))
+    found = scale(observations.replace(intensity=np.where(junk, noise, observations.intensity)), 60, space_group=GROUP)
+    error = (found.ln_g - truth["ln_g"])[:55]
+    best, _ = oracle.bound(observations.image, observations.d, truth["signal"], truth["variance"])
+    assert (error - error.mean()).std() < 1.4 * np.sqrt(np.mean(best[:55] ** 2))
+    assert np.nanmax(np.append(found.ln_g[55:], -9.0)) < found.ln_g[:55].min() - 1.0
+
+
+def test_the_spread_about_means_of_few_is_not_taken_for_small_errors():
+    columns, _ = oracle.stills(images=40, per_image=400, d_min=2.6)
+    found = scale(Observations(**columns), 40, space_group=GROUP)
+    assert found.error_model.a == pytest.approx(1.0, abs=0.15)
 
 
 def test_without_convergence_the_images_that_move_have_no_scale(hundred):
@@ -357,6 +395,11 @@ def test_gain_and_background_are_told_apart():
     assert SignalVariance.of(Observations(sigma=sigma, **columns), 1.5).gain == 1.5
     weak = SignalVariance.of(Observations(sigma=np.full(4000, 1e4), **columns))
     assert weak.gain == 1.0
+    # variances that are the counts: what is left is not nothing, but of the size of the least of them
+    columns["intensity"] = np.maximum(intensity, 20.0)
+    bare = SignalVariance.of(Observations(sigma=np.sqrt(columns["intensity"]), **columns))
+    assert bare.gain == pytest.approx(1.0)
+    assert (bare.without_signal >= 20.0).all()
 
 
 def test_variance_of_a_profile_fit_is_the_integral_it_stands_for():

@@ -99,6 +99,9 @@ def test_one_step_is_the_least_squares_solution():
     assert np.allclose(found.ln_factor, expected, atol=1e-7)
     stiff = WavelengthCurve(nodes, np.zeros(4)).improved(wavelength, intensity, model, weight, 1e-9)
     assert np.abs(np.diff(stiff.ln_factor, 2)).max() < 1e-6
+    bent = WavelengthCurve(nodes, np.array([0.3, -0.3, 0.3, -0.3]))
+    straight = bent.improved(wavelength, model, model, weight, 1e-9)
+    assert np.abs(np.diff(straight.ln_factor, 2)).max() < 1e-6
 
 
 def test_curves_that_cannot_be_are_refused():

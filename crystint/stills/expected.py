@@ -119,5 +119,5 @@ def profile_variance(signal: _Floats, without_signal: _Floats) -> _Floats:
     z = 2.0 * np.maximum(signal, 0.0) / without_signal
     with np.errstate(divide="ignore", invalid="ignore"):
         exact = 0.5 * z / (1.0 - np.log1p(z) / z)
-    series = 1.0 + z * (2.0 / 3.0 - z / 18.0)
-    return np.asarray(without_signal * np.where(z < 1e-3, series, exact))
+    series = 1.0 + 2.0 / 3.0 * z
+    return np.asarray(without_signal * np.where(z < 1e-4, series, exact))

@@ -19,6 +19,7 @@ _ERRORS_AT = (3, 6, 9, 12)
 _CURVE_UNTIL = 40
 _LONGEST = (1.0, 20.0)
 """a step in ln G and in B, angstrom^2, is not longer"""
+_JUDGE_EVERY = 10
 _LEAST_INFORMATION = 1.0
 """about ln G from the data (and from a prior on it tighter than 1): below it G is not known to a factor of e"""
 _SAMPLE = 200_000
@@ -55,6 +56,7 @@ class ScalingFit:
         self._mean = np.zeros(self.groups)
         self._damping, self._last = np.ones(n), np.zeros((2, n))
         self._why: dict[int, str] = {}
+        self._errors_at = set(_ERRORS_AT)
         self.centre = np.zeros(2)  # of the priors on ln G and B; without a reference the gauge puts it at 0
 
     def set_curve(self, curve: WavelengthCurve, wavelength: _Floats) -> None:
@@ -76,6 +78,8 @@ class ScalingFit:
             ratio = min(size / before, 0.98) if before > 0.0 else 0.0
             self.moving = self.good & (np.abs(step) * max(1.0, ratio / (1.0 - ratio)) > _NEAR)
             busy = self._renew()
+            if self.iterations % _JUDGE_EVERY == 0:  # bad images drift, and without a reference the gauge with them
+                self._judge()
             if not busy and not self.moving.any() and not self._judge():
                 break
         else:
@@ -212,8 +216,8 @@ class ScalingFit:
             self.b -= self.b[self.good].mean()
             self.centre[:] = 0.0
 
-    def _judge(self) -> bool:
-        """Drop images that say nothing, or nonsense; True when that changes the others."""
+    def _drop_silent(self) -> int:
+        """Drop images that say nothing; how many."""
         gg, gb, bb = self._with_priors()
         prior = self.options.prior_ln_g**-2.0
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -223,13 +227,20 @@ class ScalingFit:
             self._drop(
                 int(number), "its intensities do not determine a scale (too weak, or without likeness to the others)"
             )
+        return len(silent)
+
+    def _judge(self) -> bool:
+        """Drop images that say nothing, or nonsense; True when that changes the others."""
+        silent = self._drop_silent()
         away = self.b - self.centre[1]
         wild = np.flatnonzero(self.good & (np.abs(away) >= 0.999 * self.options.max_b))
         for number in wild:
             self._drop(
                 int(number), f"its temperature factor differs from the other images' by {away[number]:+.0f} A^2 or more"
             )
-        return self.free and bool(len(silent) + len(wild))
+        if silent + len(wild):  # what they made of the error model is to be forgotten
+            self._errors_at |= {self.iterations + 3, self.iterations + 6}
+        return self.free and bool(silent + len(wild))
 
     def _find_centre(self, gradient: _Floats) -> None:
         parts = 2 if self.options.refine_b else 1
@@ -252,7 +263,7 @@ class ScalingFit:
             model = self._factor * self._target
             self.curve = self.curve.improved(self._wavelength, self.table.intensity, model, self._weight, 0.3)
             busy = self.iterations < _CURVE_UNTIL
-        if self.options.fit_errors and self.iterations in _ERRORS_AT:
+        if self.options.fit_errors and self.iterations in self._errors_at:
             some = slice(None, None, max(1, len(self.table) // _SAMPLE))
             factor, target, weight = self._factor[some], self._target[some], self._weight[some]
             model = factor * target
@@ -266,4 +277,4 @@ class ScalingFit:
                 square = (self.table.intensity[some] - model) ** 2 / np.where(keep, follow, 1.0)
                 now = fit_variance(square[keep], variance.expected(model)[keep], model[keep])
                 self.error_model = ErrorModel(now.a, now.b, not now.limited, now.note, now.used, now.rejected)
-        return busy or (self.options.fit_errors and self.iterations < _ERRORS_AT[-1])
+        return busy or (self.options.fit_errors and self.iterations < max(self._errors_at))
