@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
@@ -46,24 +46,44 @@ class Run:
     saturation: float | None
     engine: Engine | None
     """None = this process has no device to work with: other machines do the work"""
-    _own: threading.local = field(default_factory=threading.local)
+    _own: threading.local = field(default_factory=threading.local, init=False)
+    _made: list[Separator] = field(default_factory=list, init=False)
+    _making: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    @cached_property
+    @property
     def separator(self) -> Separator:
         """The separator of the run."""
         use = self.settings
-        return Separator(
-            self.geometry,
-            self.mask,
-            use.rings,
-            use.error_model,
-            use.clip,
-            use.cycles,
-            self.engine,
-            **self.images,
-            solid_angle=use.solid_angle,
-            saturation=self.saturation,
+        with self._making:  # that of cached_property is one for all runs
+            if not self._made:
+                made = Separator(
+                    self.geometry,
+                    self.mask,
+                    use.rings,
+                    use.error_model,
+                    use.clip,
+                    use.cycles,
+                    self.engine,
+                    **self.images,
+                    solid_angle=use.solid_angle,
+                    saturation=self.saturation,
+                )
+                self._made.append(made)
+            return self._made[0]
+
+    def in_small(self) -> tuple[Run, NDArray[Any]]:
+        """A run with few pixels, and a frame with one spot, that need nothing of the device that this run does not."""
+        side, rings = 128, min(self.settings.rings, 256)
+        geometry = replace(
+            self.geometry, shape=(side, side), beam_center=(side / 2, side / 2), rotation=(0.0, 0.0, 0.0), panels=None
         )
+        frame = (np.arange(side * side) * 7 % 5).astype(self.frames.dtype).reshape(side, side)
+        frame[20:23, 40:43] = 100  # with a flat top
+        dark = None if self.images["dark"] is None else np.zeros(frame.shape, np.float32)
+        images = {"dark": dark, "flat": None, "normalization": None}
+        settings = self.settings.model_copy(update={"rings": rings})
+        mask = np.zeros(frame.shape, np.uint32)
+        return replace(self, settings=settings, geometry=geometry, mask=mask, images=images), frame
 
     @cached_property
     def rings(self) -> RingMap:
@@ -148,7 +168,12 @@ class Run:
 
 @contextmanager
 def opened(
-    sources: Sequence[Source], settings: Settings, device: str | None = None, *, remote: bool = False
+    sources: Sequence[Source],
+    settings: Settings,
+    device: str | None = None,
+    *,
+    remote: bool = False,
+    rehearse: Callable[[Run], object] | None = None,
 ) -> Iterator[Run]:
     """Open frames and make the separator for them.
 
@@ -160,6 +185,8 @@ def opened(
         As `Engine` takes it.
     remote : bool
         Others do the work: no device is needed here, and no separator is made.
+    rehearse : callable, optional
+        Called with the run in a thread of its own, while the separator is made. An error in it is no error.
 
     Raises
     ------
@@ -182,8 +209,18 @@ def opened(
         limit = None if saturation is None or saturation == "none" else float(saturation)
         run = Run(frames, settings, geometry, mask, images, limit, engine)
         if engine is not None:
+            rehearsal = threading.Thread(target=_in_vain, args=(rehearse, run))
+            rehearsal.start()
             run.separator  # noqa: B018  (now, not in the first frame)
+            rehearsal.join()
         yield run
+
+
+def _in_vain(rehearse: Callable[[Run], object] | None, run: Run) -> None:
+    """Rehearse; what is wrong will show in earnest."""
+    with suppress(Exception):
+        if rehearse is not None:
+            rehearse(run)
 
 
 def geometry_of(frames: Frames, settings: Settings) -> Geometry:

@@ -121,7 +121,7 @@ def find_peaks(
     paths = check_outputs(outputs, sources, overwrite)
     start = time.monotonic()
     found: list[PeakList] = []
-    with opened(sources, settings, device, remote=execution.dask is not None) as run:
+    with opened(sources, settings, device, remote=execution.dask is not None, rehearse=step.rehearse) as run:
         check_outputs(paths, run.frames.files, overwrite)  # a pattern may name an output
         with at_work(paths[0], run, step, execution, device=device, command=command) as work:
             with closing(work.records(lambda: None)) as records:
@@ -191,7 +191,7 @@ def sparsify(
     paths = check_outputs([output], sources, overwrite)
     start = time.monotonic()
     counts, pixels = [], 0
-    with opened(sources, settings, device, remote=execution.dask is not None) as run:
+    with opened(sources, settings, device, remote=execution.dask is not None, rehearse=step.rehearse) as run:
         check_outputs(paths, run.frames.files, overwrite)  # a pattern may name an output
         with at_work(paths[0], run, step, execution, device=device, command=command, compact=compact) as work:
             writer = SparseWriter(

@@ -45,6 +45,11 @@ class Step:
             return Record(number, missing=str(error)).pack()
         return (self._sparse if self.what == "sparsify" else self._peaks)(run, number, frame, first).pack()
 
+    def rehearse(self, run: Run) -> None:
+        """Do it with a frame of few pixels, so that kernels are built and modules loaded when the first frame comes."""
+        small, frame = run.in_small()
+        (self._sparse if self.what == "sparsify" else self._peaks)(small, 0, frame, None)
+
     def _peaks(self, run: Run, number: int, frame: NDArray[Any], _first: FirstMask | None) -> Record:
         found = run.peaks(frame, number, self.snr)
         return Record(

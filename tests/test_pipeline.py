@@ -12,10 +12,12 @@ import pytest
 import crystint
 from crystint.config import Settings
 from crystint.errors import FileError, GeometryError, SettingError, ShapeError
-from crystint.inputs import geometry_of, opened
+from crystint.inputs import Run, geometry_of, opened
 from crystint.io.frames import open_frames
+from crystint.io.record import Record
 from crystint.pipeline import check_outputs, densify_file, find_peaks, sparsify
 from crystint.simulate import Simulation, simulate
+from crystint.steps import Step
 
 SMALL = {"rings": 60}
 
@@ -281,6 +283,35 @@ def test_corrections_reach_the_separator(data, stack, tmp_path):
     np.testing.assert_allclose(rings.weight[rings.mask == 0], (flat**2)[rings.mask == 0], rtol=1e-5)
     assert rings.dark is not None
     assert np.all(rings.dark == 2)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32])
+@pytest.mark.parametrize("rings", [60, 300])
+@pytest.mark.parametrize("step", [Step("peaks", 5.0), Step("sparsify", 3.0), Step("sparsify", 3.0, True)])
+def test_what_a_run_needs_is_there_after_its_rehearsal(data, tmp_path, step, rings, dtype):
+    frames = np.minimum(data.frames, 200).astype(dtype)
+    np.save(tmp_path / "stack.npy", frames)
+    np.save(tmp_path / "dark.npy", np.full(data.shape, 1, np.float32))
+    settings = explicit(data, rings=rings, error_model="poisson", dark=tmp_path / "dark.npy", saturation=150)
+    with opened([tmp_path / "stack.npy"], settings) as run:
+        step.rehearse(run)
+        assert run.engine is not None
+        rehearsed = set(run.engine._programs)
+        record = Record.unpack(step.run(run, 0, None))
+        played = set(run.engine._programs)
+        assert {name for name, *_ in played - rehearsed} <= {"list_unusable.cl", "gather_blocks.cl"}
+    assert len(record.arrays.get("peaks", "none")) > 0
+
+
+def test_an_error_in_a_rehearsal_is_none(data, stack):
+    def fail(_run: Run) -> None:
+        called.append(True)
+        raise ValueError("out of tune")
+
+    called: list[bool] = []
+    with opened([stack], explicit(data), rehearse=fail) as run:
+        assert run.separator.rings.shape == data.shape
+    assert called
 
 
 def test_outputs_are_checked_before_the_work(tmp_path):

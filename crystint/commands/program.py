@@ -103,6 +103,7 @@ class Program(click.Group):
                     sys.stderr.flush()
                     os._exit(code)  # HDF5 may crash at exit when a full disk kept it from closing a file
             gc.collect()
+            gc.freeze()  # there is no need to look again while the interpreter ends
         sys.exit(code if isinstance(code, int) else 0)
 
 

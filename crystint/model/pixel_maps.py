@@ -18,6 +18,9 @@ Place: TypeAlias = Callable[[Array, Array], tuple[Array, Array, Array] | Array]
 
 _PIECE = 1 << 16
 """pixels that are worked on at a time"""
+_KEPT = 1 << 24
+"""Bytes. Once glibc's malloc has seen an array of this size come and go, it keeps the memory of smaller ones for the
+next (mallopt(3), M_MMAP_THRESHOLD); before, each is fresh memory of the system, which takes longer than arithmetic."""
 
 
 def fill(
@@ -30,6 +33,7 @@ def fill(
 
     It goes piece by piece, so that what is in between stays in the processor's cache.
     """
+    np.empty(_KEPT, np.uint8)
     rows, columns = at or (slice(0, out.shape[0]), slice(0, out.shape[1]))
     fast = np.arange(columns.start, columns.stop, dtype=np.float64)[None, :] + 0.5
     step = max(1, _PIECE // fast.size)

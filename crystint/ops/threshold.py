@@ -38,14 +38,15 @@ def _significant_counts(mu: NDArray[np.float64], k: float) -> NDArray[np.float64
 
     low, high = np.zeros_like(mu), mu + (k + 4.0) * np.sqrt(mu) + k * k + 12.0
     tail = ndtr(-k)
-    for _ in range(80):
+    while True:
         x = 0.5 * (low + high)
+        if np.all((x == low) | (x == high)):  # no number lies between
+            return x
         if k < 30.0:
             above = gammainc(x, mu) > tail
         else:  # the tail leaves double precision: signed root of the deviance, which is Gaussian to first order
             above = (x <= mu) | (2.0 * (x * np.log(np.maximum(x, 1e-300) / mu) - x + mu) < k * k)
         low, high = np.where(above, x, low), np.where(above, high, x)
-    return np.asarray(0.5 * (low + high))
 
 
 @lru_cache(maxsize=64)
