@@ -65,8 +65,9 @@ def merge(
 
     The variance of an observation is a sigma^2 + (b <I>)^2, where sigma is what background and *expected* signal give
     (`SignalVariance`) and <I> the mean of its reflection: never its own counts, which would favour observations that
-    came out low. Means and weights take turns `cycles` times, the error model is fitted in between, and outliers are
-    looked for against the weighted mean of the others (`find_outliers`).
+    came out low. Error model, variances and means take turns `cycles` times; then outliers are looked for against the
+    weighted mean of the others (`find_outliers`), and variances and means take turns again. The error model is that of
+    all observations (its fit is robust): fitted again to what a limit has left, it would be too good.
 
     Parameters
     ----------
@@ -128,22 +129,22 @@ def merge(
     if not len(table.row):
         notes.insert(0, "no observation can be merged: " + why(flags))
     mean = _known(table.mean(1.0 / table.factor**2), table, expected_from, group)
-    expected, mean_of_all = np.zeros(0), mean
-    left_out = np.zeros(len(observations), bool)
-    kept = table
-    for cycle in range(max(cycles, 1) + 1):
-        if error_model == "fit" and len(kept.row):
-            model = _fit(kept, mean, seed)
-        expected = kept.variance(model, mean)
-        mean = _known(kept.mean(expected), kept, expected_from, group)
-        if cycle == 0 and outliers is not None and len(kept.row):
-            mean_of_all = mean
-            apart = 2 * table.number + (table.minus if anomalous else 0)
-            bad = find_outliers(apart, table.intensity, expected, limit=outliers, pairs=outlier_pairs)
-            left_out[table.row[bad]] = True
-            kept = table.select(~bad)
-            expected = expected[~bad]
+    expected = np.zeros(0)
+    for _ in range(max(cycles, 1)):
+        if error_model == "fit" and len(table.row):
+            model = _fit(table, mean, seed)
+        expected = table.variance(model, mean)
+        mean = _known(table.mean(expected), table, expected_from, group)
+    mean_of_all, kept, left_out = mean, table, np.zeros(len(observations), bool)
+    if outliers is not None and len(table.row):
+        apart = 2 * table.number + (table.minus if anomalous else 0)
+        bad = find_outliers(apart, table.intensity, expected, limit=outliers, pairs=outlier_pairs)
+        left_out[table.row[bad]] = True
+        kept = table.select(~bad)
+        expected = expected[~bad]
+        for _ in range(max(cycles, 1) if bad.any() else 0):
             mean = _known(kept.mean(expected), kept, expected_from, group)
+            expected = kept.variance(model, mean)
     flags[left_out] |= np.uint32(Flag.OUTLIER)
     notes += _contradicted(observations, table, mean_of_all, group, unit, seed)
     if len(table.row) - len(kept.row) > _MANY_OUTLIERS * len(table.row):
