@@ -156,7 +156,7 @@ def test_partialities_averaged_over_the_exposure(experiment, mosaicity, monkeypa
 def test_the_sweep_of_an_excitation_is_its_difference():
     data = simulate_stills(2, d_min=4.0, shape=(600, 620), distance=0.05, seed=3, wavelength=0.7)
     still, angle = data.experiment, 1e-5
-    turn = np.array([[1.0, -angle, 0.0], [angle, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    turn = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, -angle], [0.0, angle, 1.0]])
     swing = replace(still, sweep=turn @ still.setting - still.setting)
     image, hkl = data.listed.image, data.listed.hkl
 
@@ -165,6 +165,7 @@ def test_the_sweep_of_an_excitation_is_its_difference():
         return np.linalg.norm(s1, axis=1) - np.linalg.norm(still.incident[image], axis=1)
 
     difference = excitation(still.setting + 0.5 * swing.sweep) - excitation(still.setting - 0.5 * swing.sweep)
+    assert np.abs(difference).max() > 1e-7
     assert np.allclose(excitation_sweep(swing, image, hkl), difference, rtol=1e-4, atol=1e-12)
     assert (excitation_sweep(still, image, hkl) == 0.0).all()
 
