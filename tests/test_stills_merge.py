@@ -185,6 +185,12 @@ def test_planted_outliers_are_flagged_and_leave_no_trace() -> None:
     assert len(found.rejected) < 70
     assert np.all(found.flags[found.rejected] & Flag.OUTLIER)
     assert found.statistics.overall.r_meas < 1.2 * clean.statistics.overall.r_meas
+    # nor in the variances of what is left
+    fixed = {"error_model": ErrorModel(1.0, 0.1), "cycles": 4}
+    left = made.merge(made.observations(intensity=intensity), **fixed)
+    rows = np.setdiff1d(np.arange(len(made.image)), left.rejected)
+    never = made.merge(made.observations(intensity=intensity).select(rows), outliers=None, **fixed)
+    assert left.sigma == pytest.approx(never.sigma, rel=1e-3)
     kept = made.merge(made.observations(intensity=intensity), outliers=None)
     assert len(kept.rejected) == 0
     assert kept.statistics.overall.r_meas > 1.5 * clean.statistics.overall.r_meas
