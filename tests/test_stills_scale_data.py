@@ -10,6 +10,7 @@ from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.stills import symmetry
 from crystint.stills.error_model import fit_error_model
+from crystint.stills.merge import merge
 from crystint.stills.scale import scale
 from tests.conftest import shared_data
 from tests.oracles import stills_scaling as oracle
@@ -83,6 +84,16 @@ def test_sweeps_in_batches_agree_as_well_as_dials_makes_them(sweeps, refine_b):
     assert got["cc_dials"] >= 0.999
     assert got["r_dials"] <= 0.02
     assert got["isa"] > 17.0
+
+
+def test_sweeps_scaled_and_merged(sweeps):
+    scales = scale(sweeps.observations, sweeps.images, space_group=sweeps.group)
+    cell = (5.43, 8.14, 12.04, 90.0, 90.0, 90.0)
+    merged = merge(sweeps.observations, scales, space_group=sweeps.group, cell=cell)
+    overall = merged.statistics.overall
+    assert overall.r_meas <= 0.040
+    assert overall.cc_half >= 0.999
+    assert merged.error_model.isa > 18.0
 
 
 def test_scales_of_one_half_of_the_reflections_fit_the_other_half(sweeps):
@@ -164,6 +175,17 @@ def test_xfel_stills_scaled_to_a_reference(lysozyme):
     assert 0.6 < found.ln_g.std() < 0.85
     worse, _ = lysozyme.judge(found, "observed")
     assert worse <= cc - 0.2
+
+
+def test_xfel_stills_scaled_and_merged(lysozyme):
+    scales = scale(lysozyme.observations, 300, space_group=lysozyme.group, reference=lysozyme.reference)
+    merged = merge(
+        lysozyme.observations, scales, space_group=lysozyme.group, cell=lysozyme.reference.cell,
+        reference=lysozyme.reference,
+    )  # fmt: skip
+    overall = merged.statistics.overall
+    assert overall.cc_half >= 0.40
+    assert overall.cc_reference >= 0.66
 
 
 def test_xfel_stills_scaled_to_one_another(lysozyme):
