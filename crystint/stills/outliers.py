@@ -60,7 +60,7 @@ def find_outliers(
 
     In every group of three or more the worst observation beyond `limit` goes, and what is left is looked at again,
     until nothing goes: one wild value moves the mean of the others, and must not take them along. Of two that
-    disagree nobody can say which is wrong: they stay, as AIMLESS does by default, unless `pairs` is "both".
+    disagree nobody can say which is wrong: they stay (AIMLESS's choice KEEP), unless `pairs` is "both" (its REJECT).
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def find_outliers(
         The variance after the error model, from expected and not from the observation's own counts: else high
         values, whose sigma is large too, are spared and low ones are not.
     limit
-        Standard deviations (6 as in AIMLESS and dials.scale).
+        Standard deviations (6 as in dials.scale).
     pairs
         "keep": groups of two are never touched; "both": both go when they disagree.
     rounds

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
+from crystint.stills.asymmetric_units import Inside, asymmetric_unit
 from crystint.stills.indices import Indices, Numbers, checked, distinct, pack, unpack
 
 __all__ = [
@@ -46,38 +47,8 @@ def as_space_group(given: gemmi.SpaceGroup | str | int) -> gemmi.SpaceGroup:
         raise SettingError(f"unknown space group {given!r}: expected a name such as 'P 43 21 2' or a number") from None
 
 
-_Test = Callable[[Indices, Indices, Indices], NDArray[np.bool_]]
-
-# The asymmetric units of CCP4, which gemmi uses too, in the reference setting of each space group.
-_TRICLINIC: _Test = lambda h, k, l: (l > 0) | ((l == 0) & ((h > 0) | ((h == 0) & (k >= 0))))  # noqa: E731, E741
-_MONOCLINIC: _Test = lambda h, k, l: (k >= 0) & ((l > 0) | ((l == 0) & (h >= 0)))  # noqa: E731, E741
-_ORTHORHOMBIC: _Test = lambda h, k, l: (h >= 0) & (k >= 0) & (l >= 0)  # noqa: E731, E741
-_ROTATED: _Test = lambda h, k, l: (l >= 0) & (((h >= 0) & (k > 0)) | ((h == 0) & (k == 0)))  # noqa: E731, E741
-_MIRRORED: _Test = lambda h, k, l: (h >= k) & (k >= 0) & (l >= 0)  # noqa: E731, E741
-_BAR_3: _Test = lambda h, k, l: ((h >= 0) & (k > 0)) | ((h == 0) & (k == 0) & (l >= 0))  # noqa: E731, E741
-_BAR_31M: _Test = lambda h, k, l: (h >= k) & (k >= 0) & ((k > 0) | (l >= 0))  # noqa: E731, E741
-_BAR_3M1: _Test = lambda h, k, l: (h >= k) & (k >= 0) & ((h > k) | (l >= 0))  # noqa: E731, E741
-_M_BAR_3: _Test = lambda h, k, l: (h >= 0) & (((l >= h) & (k > h)) | ((l == h) & (k == h)))  # noqa: E731, E741
-_M_BAR_3M: _Test = lambda h, k, l: (k >= l) & (l >= h) & (h >= 0)  # noqa: E731, E741
-
-_LAST_NUMBER: tuple[tuple[int, _Test], ...] = (
-    (2, _TRICLINIC),
-    (15, _MONOCLINIC),
-    (74, _ORTHORHOMBIC),
-    (88, _ROTATED),
-    (142, _MIRRORED),
-    (148, _BAR_3),
-    (167, _BAR_3M1),
-    (176, _ROTATED),
-    (194, _MIRRORED),
-    (206, _M_BAR_3),
-    (230, _M_BAR_3M),
-)
-_NUMBERS_31M = (149, 151, 153, 157, 159, 162, 163)
-
-
 @lru_cache(maxsize=64)
-def _operators(hm: str) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32], _Test]:
+def _operators(hm: str) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32], Inside]:
     """Rotations [m, 3, 3], translations [m, 3], the change to the reference setting [3, 3], and the asu there."""
     group = gemmi.SpaceGroup(hm)
     operations = group.operations()
@@ -86,8 +57,7 @@ def _operators(hm: str) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray
     change = np.eye(3, dtype=np.int32)
     if not group.is_reference_setting():
         change = np.array(group.basisop.rot, dtype=np.int32)
-    test = next(test for last, test in _LAST_NUMBER if group.number <= last)
-    return rotation, translation, change, _BAR_31M if group.number in _NUMBERS_31M else test
+    return rotation, translation, change, asymmetric_unit(group.number)
 
 
 def _turned(hkl: Indices, rotation: NDArray[np.int32]) -> Indices:
