@@ -126,6 +126,12 @@ def test_a_whole_data_set_indexed_unlike_the_reference_is_said() -> None:
     found = find_ambiguity(table, cell=TETRAGONAL, space_group="P 4", reference=reference)
     assert "of 50 images agree better with the reference" in found.message
     assert found.mode[found.clear].all()
+    wrong, right = (
+        merge(x, space_group="P 4", cell=TETRAGONAL, reference=reference, error_model=None, outliers=None)
+        for x in (table, found.resolve(table))
+    )
+    assert any("agree better with the reference when they are reindexed as (-h,k,-l)" in note for note in wrong.notes)
+    assert right.notes == ()
     spoiled = table.intensity.copy()
     spoiled[table.image < 20] = np.nan
     rest = find_ambiguity(table.replace(intensity=spoiled), cell=TETRAGONAL, space_group="P 4", reference=reference)

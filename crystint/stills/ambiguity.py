@@ -16,12 +16,14 @@ from crystint.stills.merge_table import HasIntensities
 from crystint.stills.scales import Scales
 from crystint.stills.shells import ResolutionShells
 
-__all__ = ["Ambiguity", "find_ambiguity", "reindexing_operators"]
+__all__ = ["Ambiguity", "find_ambiguity", "other_indexing", "reindexing_operators"]
 
 Floats = NDArray[np.float64]
 
 _CLEAR = 3.0
 """standard deviations by which one indexing must be better than the next"""
+_COMMON = 50
+"""reflections that merged intensities and a reference must share to be compared"""
 _LOWEST, _HIGHEST = -2.0, 5.0
 """intensities relative to their shell are cut here: the strongest must not decide alone"""
 
@@ -155,6 +157,40 @@ def find_ambiguity(
     found = Ambiguity(listed, rotations, mode, cc, clear)
     message = _message(found, enough, images, level is not None, names)
     return Ambiguity(listed, rotations, mode, cc, clear, message)
+
+
+def other_indexing(
+    hkl: NDArray[np.int32],
+    intensity: Floats,
+    *,
+    cell: tuple[float, ...] | gemmi.UnitCell,
+    space_group: gemmi.SpaceGroup | str | int,
+    reference: HasIntensities,
+) -> str:
+    """Say so when merged intensities agree better with a reference after reindexing all of them; else "".
+
+    Images may agree with one another and still all have another indexing than the reference.
+    """
+    group = symmetry.as_space_group(space_group)
+    listed, rotations = reindexing_operators(cell, group)
+    if len(listed) < 2 or not len(hkl):
+        return ""
+    d = symmetry.spacing(hkl, cell)
+    once = np.zeros(len(hkl), np.int32)
+    relative = _relative(once, intensity, d, 1)
+    cc = np.full(len(listed), np.nan)
+    for number, rotation in enumerate(rotations):
+        other = _relative(once, reference.match(hkl @ rotation, group), d, 1)
+        common = np.isfinite(relative) & np.isfinite(other)
+        if np.count_nonzero(common) >= _COMMON:
+            cc[number] = np.corrcoef(relative[common], other[common])[0, 1]
+    if not np.isfinite(cc).all() or cc.max() < 0.1 or cc.max() - cc[0] < 4.0 * np.sqrt(2.0 / len(hkl)):
+        return ""
+    best = int(np.argmax(cc))
+    return (
+        f"the merged intensities agree better with the reference when they are reindexed as ({listed[best]}): "
+        f"correlation {cc[best]:.2f} against {cc[0]:.2f} within resolution shells"
+    )
 
 
 def _relative(image: NDArray[np.int32], intensity: Floats, d: Floats, images: int) -> Floats:

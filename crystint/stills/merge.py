@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from crystint.errors import SettingError, ShapeError
 from crystint.model.observations import Flag, Observations
 from crystint.stills import symmetry
+from crystint.stills.ambiguity import other_indexing
 from crystint.stills.collect import collect
 from crystint.stills.error_model import ErrorModel, fit_error_model
 from crystint.stills.merge_table import HasIntensities, MergeTable, flagged, unused_images, why
@@ -171,6 +172,8 @@ def merge(
                 f"the reference has {common} of the {len(result)} merged reflections: "
                 "is it of the same cell, space group and resolution?"
             )
+        said = other_indexing(result.hkl, result.intensity, cell=unit, space_group=group, reference=reference)
+        notes += [said] if said else []
     statistics = Statistics()
     if len(result):
         if not isinstance(shells, ResolutionShells):
