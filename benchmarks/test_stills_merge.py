@@ -12,8 +12,8 @@ import sys
 import numpy as np
 import pytest
 
+from crystint.model import symmetry
 from crystint.model.observations import Observations
-from crystint.stills import symmetry
 from crystint.stills.ambiguity import find_ambiguity
 from crystint.stills.image_rejection import delta_cc_half
 from crystint.stills.merge import merge

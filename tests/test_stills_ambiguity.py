@@ -8,9 +8,9 @@ import gemmi
 import numpy as np
 import pytest
 
+from crystint.model import symmetry
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
-from crystint.stills import symmetry
 from crystint.stills.ambiguity import find_ambiguity, reindexing_operators
 from crystint.stills.assign import Indexings, best_assignment, eigenvector_start
 from crystint.stills.merge import merge

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from crystint.errors import ShapeError
-from crystint.stills import symmetry
+from crystint.model import symmetry
 from crystint.stills.amplitudes import french_wilson, posterior, shell_means
 from tests.oracles import stills_french_wilson as oracle
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crystint.errors import SettingError, ShapeError
-from crystint.stills import symmetry
+from crystint.model import symmetry
 from crystint.stills.error_model import ErrorModel, fit_error_model
 from crystint.stills.variance_fit import fit_variance
 from tests.conftest import shared_data

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from crystint.errors import SettingError, ShapeError
+from crystint.model import symmetry
 from crystint.model.observations import Flag, Observations
 from crystint.model.reference import Reference
-from crystint.stills import symmetry
 from crystint.stills.error_model import ErrorModel
 from crystint.stills.merge import merge
 from crystint.stills.outliers import find_outliers, leave_one_out

@@ -6,9 +6,9 @@ import gemmi
 import numpy as np
 import pytest
 
+from crystint.model import symmetry
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
-from crystint.stills import symmetry
 from crystint.stills.error_model import fit_error_model
 from crystint.stills.merge import merge
 from crystint.stills.scale import scale

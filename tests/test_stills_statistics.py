@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from crystint.errors import SettingError, ShapeError
-from crystint.stills import symmetry
+from crystint.model import symmetry
 from crystint.stills.collect import collect, wilson_b
 from crystint.stills.image_rejection import delta_cc_half
 from crystint.stills.moments import PairMoments

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from crystint.errors import SettingError, ShapeError
-from crystint.stills import symmetry
+from crystint.model import symmetry
 
 
 def some_reflections() -> np.ndarray:

@@ -9,8 +9,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.model import symmetry
 from crystint.model.observations import Observations
-from crystint.stills import symmetry
 from crystint.stills.assign import Indexings, best_assignment, reproducible
 from crystint.stills.merge_table import HasIntensities
 from crystint.stills.scales import Scales

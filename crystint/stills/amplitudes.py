@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import ShapeError
-from crystint.stills import symmetry
+from crystint.model import symmetry
 
 __all__ = ["Amplitudes", "french_wilson", "posterior", "shell_means"]
 

@@ -8,7 +8,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.stills import symmetry
+from crystint.model import symmetry
 from crystint.stills.moments import PairMoments
 from crystint.stills.shell_sums import ShellSums
 from crystint.stills.shells import ResolutionShells

@@ -20,7 +20,7 @@ from crystint.model.batches import batches
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
-from crystint.stills.symmetry import as_space_group
+from crystint.model.symmetry import as_space_group
 
 __all__ = ["StillsInput", "kind_of", "read_data", "read_experiment", "read_observations", "read_reference"]
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError
+from crystint.model import symmetry
 from crystint.model.observations import Flag, Observations
-from crystint.stills import symmetry
 from crystint.stills.ambiguity import other_indexing
 from crystint.stills.collect import collect
 from crystint.stills.error_model import ErrorModel, fit_error_model

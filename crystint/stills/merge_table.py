@@ -10,8 +10,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.model import symmetry
 from crystint.model.observations import Flag, Observations
-from crystint.stills import symmetry
 from crystint.stills.error_model import ErrorModel
 from crystint.stills.expected import SignalVariance
 from crystint.stills.scales import Scales

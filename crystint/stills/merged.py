@@ -9,8 +9,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.model import symmetry
 from crystint.model.reference import Reference
-from crystint.stills import symmetry
 from crystint.stills.error_model import ErrorModel
 from crystint.stills.statistics import Statistics
 from crystint.stills.sums import MergeSums

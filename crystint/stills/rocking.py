@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from crystint.errors import SettingError
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
+from crystint.model.symmetry import as_space_group
 from crystint.stills.error_model import ErrorModel
 from crystint.stills.expected import SignalVariance
 from crystint.stills.partiality import RockingWidth
 from crystint.stills.rocking_fit import RockingProblem
 from crystint.stills.scaling_table import ScalingTable
-from crystint.stills.symmetry import as_space_group
 
 __all__ = ["RockingFit", "excitation_sweep", "fit_rocking"]
 

@@ -27,7 +27,7 @@ from crystint.stills.scales import Scales
 from crystint.stills.scaling_fit import ScalingFit
 from crystint.stills.scaling_options import ScalingOptions
 from crystint.stills.scaling_table import ScalingTable, components
-from crystint.stills.symmetry import as_space_group, groups
+from crystint.model.symmetry import as_space_group, groups
 from crystint.stills.wavelength_curve import WavelengthCurve
 
 __all__ = ["Scales", "scale"]

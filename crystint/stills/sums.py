@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import ShapeError
-from crystint.stills.indices import distinct
+from crystint.model.indices import distinct
 
 __all__ = ["MergeSums", "image_halves", "observation_halves"]
 
@@ -93,7 +93,7 @@ class MergeSums:
         Parameters
         ----------
         hkl : int32 [m, 3]
-            Unique reflections, sorted as `crystint.stills.symmetry.groups` gives them.
+            Unique reflections, sorted as `crystint.model.symmetry.groups` gives them.
         number : int [n]
             Row of `hkl` that each observation is of.
         minus : bool [n]

@@ -9,8 +9,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.model import symmetry
 from crystint.model.observations import Flag, Observations
-from crystint.stills import symmetry
 from crystint.stills.amplitudes import shell_means
 from crystint.stills.moments import PairMoments
 from crystint.stills.sums import observation_halves

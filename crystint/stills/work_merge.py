@@ -16,6 +16,7 @@ from crystint.model.batches import batches
 from crystint.model.experiment import Experiment, join_experiments
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
+from crystint.model.symmetry import as_space_group, groups, spacing
 from crystint.stills.ambiguity import find_ambiguity
 from crystint.stills.amplitudes import french_wilson
 from crystint.stills.error_model import ErrorModel
@@ -28,7 +29,6 @@ from crystint.stills.rocking import excitation_sweep, fit_rocking
 from crystint.stills.scale import scale
 from crystint.stills.scales import Scales
 from crystint.stills.shells import ResolutionShells
-from crystint.stills.symmetry import as_space_group, groups, spacing
 from crystint.stills.work import Done, Source, check_suffixes
 
 __all__ = ["merge_files", "scale_files"]

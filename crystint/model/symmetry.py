@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
-from crystint.stills.asymmetric_units import Inside, asymmetric_unit
-from crystint.stills.indices import Indices, Numbers, checked, distinct, pack, unpack
+from crystint.model.asymmetric_units import Inside, asymmetric_unit
+from crystint.model.indices import Indices, Numbers, checked, distinct, pack, unpack
 
 __all__ = [
     "absent",

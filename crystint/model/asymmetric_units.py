@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.stills.indices import Indices
+from crystint.model.indices import Indices
 
 __all__ = ["Inside", "asymmetric_unit"]
 
