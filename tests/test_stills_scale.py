@@ -8,6 +8,7 @@ import pytest
 from crystint.errors import SettingError, ShapeError
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag, Observations
+from crystint.stills.acceleration import Anderson
 from crystint.stills.expected import SignalVariance, profile_variance
 from crystint.stills.robust import huber_loss, huber_weight, median_spread
 from crystint.stills.scale import scale
@@ -289,6 +290,42 @@ def test_images_of_noise_do_no_harm():
     assert np.nanmax(np.append(found.ln_g[55:], -9.0)) < found.ln_g[:55].min() - 1.0
 
 
+def test_chains_of_images_converge():
+    """Each image shares reflections with its neighbours only: without acceleration it would take thousands of steps."""
+    hkl, d, true = oracle.crystal(d_min=2.6)
+    images, per_image, shift = 60, 200, 100
+    rng = np.random.default_rng(0)
+    shuffled = rng.permutation(len(d))[: images * shift + per_image]
+    number = np.concatenate([shuffled[i * shift : i * shift + per_image] for i in range(images)])
+    image = np.repeat(np.arange(images), per_image)
+    ln_g = np.linspace(-1.0, 1.0, images)
+    signal = np.exp(ln_g[image]) * (true[number] + 500.0)
+    observations = Observations(
+        image=image, hkl=hkl[number], intensity=signal, sigma=np.sqrt(40.0 + signal), d=d[number],
+        background_variance=np.full(len(signal), 40.0),
+    )  # fmt: skip
+    found = scale(observations, images, space_group=GROUP, fit_errors=False, prior_ln_g=np.inf, prior_b=np.inf)
+    assert found.converged
+    assert found.iterations < 120
+    sigma = np.sqrt(found.covariance[:, 0, 0])
+    assert np.abs((found.ln_g - ln_g) / sigma).max() < 1.0  # from end to end the data say far less
+
+
+def test_acceleration_solves_a_linear_iteration():
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    slow = turn @ np.diag([0.999, 0.99, 0.9, 0.5, 0.3, 0.2, -0.4, 0.0]) @ turn.T
+    end = rng.normal(size=8)
+    x, anderson = np.zeros(8), Anderson(8)
+    for _ in range(12):
+        x = anderson.next(x, end + slow @ (x - end), np.ones(8))
+    assert np.allclose(x, end, atol=1e-6)
+    assert anderson.active
+    anderson.forget()
+    assert not anderson.active
+    assert np.array_equal(anderson.next(np.zeros(2), np.ones(2), np.ones(2)), np.ones(2))
+
+
 def test_the_spread_about_means_of_few_is_not_taken_for_small_errors():
     columns, _ = oracle.stills(images=40, per_image=400, d_min=2.6)
     found = scale(Observations(**columns), 40, space_group=GROUP)
@@ -302,6 +339,7 @@ def test_without_convergence_the_images_that_move_have_no_scale(hundred):
     assert found.failed
     assert "still moving after 2 iterations" in next(iter(found.failed.values()))
     assert found.iterations == 2
+    assert found.note
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from crystint.errors import SettingError, ShapeError
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag, Observations
+from crystint.model.symmetry import as_space_group, groups
 from crystint.stills.expected import SignalVariance
 from crystint.stills.scales import Scales
 from crystint.stills.scaling_fit import ScalingFit
 from crystint.stills.scaling_options import ScalingOptions
 from crystint.stills.scaling_table import ScalingTable, components
-from crystint.model.symmetry import as_space_group, groups
 from crystint.stills.wavelength_curve import WavelengthCurve
 
 __all__ = ["Scales", "scale"]
@@ -55,7 +55,7 @@ def scale(
     gain: float | None = None,
     fit_errors: bool = True,
     wavelength_nodes: int = 0,
-    max_iterations: int = 100,
+    max_iterations: int = 200,
 ) -> Scales:
     """Scale all images, against a reference or against one another.
 
@@ -210,6 +210,8 @@ def _result(
         image = int(table.images[number])
         failed[image] = f"{names[image]}: {fit.reason(int(number))}"
     note = "" if scaled.size else "no image could be scaled"
+    if scaled.size and not fit.converged:
+        note = f"not everything stands still after {fit.iterations} iterations: more may help"
     return Scales(
         values["g"], values["b"], values["c"], used, values["chi2"], dict(sorted(failed.items())), fit.iterations,
         bool(fit.converged and scaled.size), fit.error_model, gain, fit.curve, note,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.stills.acceleration import Anderson
 from crystint.stills.error_model import ErrorModel
 from crystint.stills.scaling_options import ScalingOptions, prior_centre
+from crystint.stills.scaling_steps import LONGEST, errors_of_residuals, inverses, shortened
 from crystint.stills.scaling_table import ScalingTable
-from crystint.stills.variance_fit import fit_variance
 from crystint.stills.wavelength_curve import WavelengthCurve
 
 __all__ = ["ScalingFit"]
@@ -17,8 +18,8 @@ _Floats = NDArray[np.float64]
 _ERRORS_AT = (3, 6, 9, 12)
 """steps after which the error model of the residuals is renewed; it stands still then, so that the rest can converge"""
 _CURVE_UNTIL = 40
-_LONGEST = (1.0, 20.0)
-"""a step in ln G and in B, angstrom^2, is not longer"""
+_STILL = 25.0
+"""how much further than one step an accelerated fit may still be from its end"""
 _JUDGE_EVERY = 10
 _LEAST_INFORMATION = 1.0
 """about ln G from the data (and from a prior on it tighter than 1): below it G is not known to a factor of e"""
@@ -57,6 +58,7 @@ class ScalingFit:
         self._damping, self._last = np.ones(n), np.zeros((2, n))
         self._why: dict[int, str] = {}
         self._errors_at = set(_ERRORS_AT)
+        self._anderson, self._dropped = Anderson(), False
         self.centre = np.zeros(2)  # of the priors on ln G and B; without a reference the gauge puts it at 0
 
     def set_curve(self, curve: WavelengthCurve, wavelength: _Floats) -> None:
@@ -72,16 +74,20 @@ class ScalingFit:
         step = np.zeros(len(self.good))
         while self.iterations < self.options.max_iterations:
             self.iterations += 1
+            before_step = np.concatenate([self.ln_g, self.b])
             step = self._step()
             before, size = size, float(np.sqrt(np.mean(step[self.good] ** 2))) if self.good.any() else 0.0
-            # a shrinking series of steps has step * ratio / (1 - ratio) still before it
+            # a shrinking series of steps has step * ratio / (1 - ratio) still before it; accelerated, it is no series
             ratio = min(size / before, 0.98) if before > 0.0 else 0.0
-            self.moving = self.good & (np.abs(step) * max(1.0, ratio / (1.0 - ratio)) > _NEAR)
+            far = _STILL if self._anderson.active else max(1.0, ratio / (1.0 - ratio))
+            self.moving = self.good & (np.abs(step) * far > _NEAR)
             busy = self._renew()
             if self.iterations % _JUDGE_EVERY == 0:  # bad images drift, and without a reference the gauge with them
                 self._judge()
             if not busy and not self.moving.any() and not self._judge():
                 break
+            if self.free:
+                self._accelerate(before_step, busy)
         else:
             self._judge()
             self.converged = False
@@ -96,11 +102,7 @@ class ScalingFit:
     def covariance(self) -> _Floats:
         """float64 [k, 2, 2] of (ln G, B), priors in."""
         gg, gb, bb = self._with_priors()
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if not self.options.refine_b:
-                return np.stack([1.0 / gg, 0 * gg, 0 * gg, 0 * gg], axis=-1).reshape(-1, 2, 2)
-            det = gg * bb - gb * gb
-            return np.stack([bb / det, -gb / det, -gb / det, gg / det], axis=-1).reshape(-1, 2, 2)
+        return inverses(gg, gb, bb, self.options.refine_b)
 
     def _with_priors(self) -> tuple[_Floats, _Floats, _Floats]:
         gg, gb, bb = self.normal.T
@@ -185,21 +187,13 @@ class ScalingFit:
             self._find_centre(gradient)
         pull_g = gradient[:, 0] - (self.ln_g - self.centre[0]) * options.prior_ln_g**-2.0
         pull_b = gradient[:, 1] - (self.b - self.centre[1]) * options.prior_b**-2.0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if options.refine_b:
-                det = gg * bb - gb * gb
-                step = np.stack([bb * pull_g - gb * pull_b, gg * pull_b - gb * pull_g]) / det
-            else:
-                step = np.stack([pull_g / gg, np.zeros_like(gg)])
+        step = np.einsum("kij,jk->ik", inverses(gg, gb, bb, options.refine_b), np.stack([pull_g, pull_b]))
         step = np.where(np.isfinite(step), step, 0.0)
         # a step back over more than half of the last one: go to and fro no longer
-        size = np.array([[1.0], [_LONGEST[1] ** -2.0]])
+        size = np.array(LONGEST)[:, None] ** -2.0
         swings = (size * step * self._last).sum(axis=0) < -0.25 * (size * self._last**2).sum(axis=0)
         self._damping = np.where(swings, 0.5 * self._damping, np.minimum(1.0, 1.5 * self._damping))
-        step *= self._damping
-        # a long step is shortened as a whole: its parts belong together
-        step /= np.maximum(1.0, np.maximum(np.abs(step[0]), np.abs(step[1]) / _LONGEST[1]) / _LONGEST[0])
-        step *= good
+        step = shortened(step * self._damping) * good
         self._last = step
         step[1] = np.clip(self.b + step[1], self.centre[1] - options.max_b, self.centre[1] + options.max_b) - self.b
         self.ln_g += step[0]
@@ -209,6 +203,20 @@ class ScalingFit:
             self._gauge()
         square = gg * step[0] ** 2 + 2 * gb * step[0] * step[1] + bb * step[1] ** 2
         return np.asarray(np.sqrt(np.maximum(square, 0.0)))
+
+    def _accelerate(self, x: _Floats, busy: bool) -> None:
+        """Jump ahead of the steps from `x`, the last place, while the problem stands still."""
+        if busy or self._dropped:
+            self._anderson.forget()
+            self._dropped = False
+            return
+        weight = np.sqrt(self._with_priors()[0] * self.good), np.sqrt(self._with_priors()[2] * self.good)
+        jump = self._anderson.next(x, np.concatenate([self.ln_g, self.b]), np.concatenate(weight)).reshape(2, -1)
+        longest = np.array(LONGEST)[:, None]
+        for value, ahead, far in zip((self.ln_g, self.b), jump, longest, strict=True):
+            value += np.clip(ahead - value, -far, far)
+        self.b = np.clip(self.b, -self.options.max_b, self.options.max_b)
+        self._gauge()
 
     def _gauge(self) -> None:
         if self.good.any():
@@ -248,13 +256,14 @@ class ScalingFit:
         value = np.stack([self.ln_g, self.b], axis=1)[good, :parts]
         information = self.normal[good][:, [0, 1, 1, 2]].reshape(-1, 2, 2)[:, :parts, :parts]
         inverse = self.covariance()[good, :parts, :parts]
-        longest = np.array(_LONGEST[:parts])
+        longest = np.array(LONGEST[:parts])
         step = prior_centre(value, gradient[good, :parts], information, inverse) - self.centre[:parts]
         self.centre[:parts] += np.clip(np.nan_to_num(step), -longest, longest)
 
     def _drop(self, number: int, why: str) -> None:
         self.good[number] = False
         self._why[number] = why
+        self._dropped = True
 
     def _renew(self) -> bool:
         """Error model and wavelength curve; True when the images have to follow."""
@@ -265,16 +274,12 @@ class ScalingFit:
             busy = self.iterations < _CURVE_UNTIL
         if self.options.fit_errors and self.iterations in self._errors_at:
             some = slice(None, None, max(1, len(self.table) // _SAMPLE))
-            factor, target, weight = self._factor[some], self._target[some], self._weight[some]
-            model = factor * target
-            follow = np.ones(len(model))
+            factor, weight = self._factor[some], self._weight[some]
+            model, follow = factor * self._target[some], np.ones(len(factor))
             if self.free:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     follow = 1.0 - weight * factor**2 / self._total[self.group[some]]
-            keep = (weight > 0.0) & (follow > 0.02)
-            if np.count_nonzero(keep) >= 150:
-                variance = self.table.variance.select(some)
-                square = (self.table.intensity[some] - model) ** 2 / np.where(keep, follow, 1.0)
-                now = fit_variance(square[keep], variance.expected(model)[keep], model[keep])
-                self.error_model = ErrorModel(now.a, now.b, not now.limited, now.note, now.used, now.rejected)
+            residual = self.table.intensity[some] - model
+            found = errors_of_residuals(residual, model, follow, weight, self.table.variance.select(some))
+            self.error_model = found or self.error_model
         return busy or (self.options.fit_errors and self.iterations < max(self._errors_at))

@@ -24,7 +24,7 @@ class ScalingOptions:
     limit: float = 3.0
     max_b: float = 100.0
     fit_errors: bool = True
-    max_iterations: int = 100
+    max_iterations: int = 200
     wavelength_nodes: int = 0
 
     def __post_init__(self) -> None:
