@@ -12,6 +12,7 @@ from crystint.stills.acceleration import Anderson
 from crystint.stills.expected import SignalVariance, profile_variance
 from crystint.stills.robust import huber_loss, huber_weight, median_spread
 from crystint.stills.scale import scale
+from crystint.stills.scaling_steps import shortened
 from crystint.stills.scaling_table import ScalingTable, components
 from crystint.stills.simulate import simulate_stills
 from tests.oracles import stills_scaling as oracle
@@ -275,6 +276,11 @@ def test_images_that_are_dropped_do_not_touch_the_means():
     clean = scale(observations.select(~wild), 50, space_group=GROUP, fit_errors=False, gain=1.0)
     assert np.allclose(found.ln_g[:50], clean.ln_g, atol=2e-3)
     assert np.allclose(found.b[:50], clean.b, atol=0.1)
+    # nor do they stay in the error model
+    found = scale(spoilt, 60, space_group=GROUP, gain=1.0, max_b=60.0)
+    assert sorted(found.failed) == list(range(50, 60))
+    assert found.error_model.a == pytest.approx(1.0, abs=0.1)
+    assert found.error_model.b < 0.03
 
 
 def test_images_of_noise_do_no_harm():
@@ -448,6 +454,11 @@ def test_variance_of_a_profile_fit_is_the_integral_it_stands_for():
         level = 1.0 / (2 * np.pi)  # so that the variance without signal is 1
         exact = 1.0 / (ring * profile**2 / (level + signal * profile)).sum()
         assert profile_variance(np.array([signal]), np.ones(1))[0] == pytest.approx(exact, rel=1e-5)
+
+
+def test_steps_are_shortened_as_a_whole():
+    steps = np.array([[0.5, 4.0, 1.0, np.nan, np.inf], [10.0, 8.0, -60.0, 1.0, 0.0]])
+    assert np.allclose(shortened(steps), [[0.5, 1.0, 1.0 / 3.0, 0.0, 0.0], [10.0, 2.0, -20.0, 0.0, 0.0]])
 
 
 def test_huber():
