@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crystint.stills.amplitude import amplitudes
-from crystint.stills.amplitude_device import ProfileAmplitude
-from crystint.stills.ring import ring_means
+from crystint.stills.integration.amplitude import amplitudes
+from crystint.stills.integration.amplitude_device import ProfileAmplitude
+from crystint.stills.integration.ring import ring_means
 
 SIDE = 13
 

@@ -14,10 +14,10 @@ import pytest
 
 from crystint.model import symmetry
 from crystint.model.observations import Observations
-from crystint.stills.ambiguity import find_ambiguity
-from crystint.stills.image_rejection import delta_cc_half
-from crystint.stills.merge import merge
-from crystint.stills.shells import ResolutionShells
+from crystint.stills.merging.ambiguity import find_ambiguity
+from crystint.stills.merging.image_rejection import delta_cc_half
+from crystint.stills.merging.merge import merge
+from crystint.stills.merging.shells import ResolutionShells
 
 IMAGES = int(os.environ.get("CRYSTINT_BENCH_IMAGES", "200"))
 PER_IMAGE = 500

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from crystint.model.observations import Observations
-from crystint.stills.scale import scale
+from crystint.stills.scaling.scale import scale
 
 IMAGES = int(os.environ.get("CRYSTINT_BENCH_IMAGES", "1000"))
 PER_IMAGE = 500

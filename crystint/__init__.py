@@ -25,7 +25,7 @@ from crystint.errors import (
 )
 
 if TYPE_CHECKING:
-    from crystint import compare, plot, simulate
+    from crystint import compare, plot, simulate, stills
     from crystint.engine import Device, Engine, devices
     from crystint.io.frames import Frames, open_frames
     from crystint.io.peak_files import read_peaks, write_peaks
@@ -68,6 +68,7 @@ __all__ = [
     "plot",
     "read_peaks",
     "simulate",
+    "stills",
     "write_peaks",
 ]
 
@@ -90,7 +91,7 @@ _HOME = {
     "read_peaks": "io.peak_files",
     "write_peaks": "io.peak_files",
 }
-_MODULES = ("compare", "plot", "simulate")
+_MODULES = ("compare", "plot", "simulate", "stills")
 
 
 def __getattr__(name: str) -> Any:

@@ -42,11 +42,11 @@ def stills() -> object:
     """A run on simulated stills whose orientations are not quite right, as pictures have it."""
     from crystint.plot.stills import plot_stills
     from crystint.stills.files import StillsRun
-    from crystint.stills.integrate import integrate
-    from crystint.stills.merge import merge
-    from crystint.stills.partiality import RockingWidth
-    from crystint.stills.scale import scale
-    from crystint.stills.simulate import simulate_stills
+    from crystint.stills.integration.integrate import integrate
+    from crystint.stills.merging.merge import merge
+    from crystint.stills.prediction.partiality import RockingWidth
+    from crystint.stills.scaling.scale import scale
+    from crystint.stills.simulation.simulate import simulate_stills
 
     data = simulate_stills(
         80,

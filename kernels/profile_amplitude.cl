@@ -15,7 +15,7 @@
  * Defines   LOCAL_SIZE, a power of two; LANES = 1 | 8, pixels that a work-item adds side by side
  * Exact     float; 1e-5 of the sum of |P (I - B) / v|, always in the same order
  * Limits    pixels < 2^31; counts that a float holds (whole numbers to 2^24)
- * Method    Diamond (1969), Acta Cryst. A25, 43, with expected variances: crystint/stills/amplitude.py
+ * Method    Diamond (1969), Acta Cryst. A25, 43, with expected variances: crystint/stills/integration/amplitude.py
  * Oracle    tests/oracles/stills_amplitude.py
  */
 #include "reduce.h"

@@ -11,9 +11,9 @@ import pytest
 from crystint.model import symmetry
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
-from crystint.stills.ambiguity import find_ambiguity, reindexing_operators
-from crystint.stills.assign import Indexings, best_assignment, eigenvector_start
-from crystint.stills.merge import merge
+from crystint.stills.merging.ambiguity import find_ambiguity, reindexing_operators
+from crystint.stills.merging.assign import Indexings, best_assignment, eigenvector_start
+from crystint.stills.merging.merge import merge
 
 TETRAGONAL = (79.0, 79.0, 38.0, 90.0, 90.0, 90.0)
 TRIGONAL = (60.0, 60.0, 50.0, 90.0, 90.0, 120.0)
@@ -171,7 +171,7 @@ def test_weak_images_are_left_alone_rather_than_guessed() -> None:
 
 
 def test_images_beyond_the_first_thousand_join_the_parties(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crystint.stills.assign._MOST", 60)
+    monkeypatch.setattr("crystint.stills.merging.assign._MOST", 60)
     table, mode, _ = made("P 4", TETRAGONAL, 200, 150)
     found = find_ambiguity(table, cell=TETRAGONAL, space_group="P 4")
     assert found.clear.mean() > 0.95

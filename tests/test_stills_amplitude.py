@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from crystint.errors import SettingError, ShapeError
-from crystint.stills.amplitude import amplitudes, box_sums
-from crystint.stills.amplitude_device import ProfileAmplitude, profile_amplitude
-from crystint.stills.ring import expected_background, ring_means
+from crystint.stills.integration.amplitude import amplitudes, box_sums
+from crystint.stills.integration.amplitude_device import ProfileAmplitude, profile_amplitude
+from crystint.stills.integration.ring import expected_background, ring_means
 from tests.oracles import stills_amplitude as oracle
 
 RING = 100

@@ -8,7 +8,7 @@ import pytest
 
 from crystint.errors import ShapeError
 from crystint.model import symmetry
-from crystint.stills.amplitudes import french_wilson, posterior, shell_means
+from crystint.stills.merging.amplitudes import french_wilson, posterior, shell_means
 from tests.oracles import stills_french_wilson as oracle
 
 

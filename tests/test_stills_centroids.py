@@ -9,12 +9,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from crystint.errors import SettingError, ShapeError
-from crystint.stills.centroids import centroid_residuals
-from crystint.stills.geometry_moves import excitations, moved, reach_of, slopes_of_offsets
-from crystint.stills.geometry_refinement import refine_geometry
-from crystint.stills.offsets import rays
-from crystint.stills.partiality import RockingWidth
-from crystint.stills.simulate import simulate_stills
+from crystint.stills.prediction.offsets import rays
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.scaling.centroids import centroid_residuals
+from crystint.stills.scaling.geometry_moves import excitations, moved, reach_of, slopes_of_offsets
+from crystint.stills.scaling.geometry_refinement import refine_geometry
+from crystint.stills.simulation.simulate import simulate_stills
 
 IMAGES = 25
 

@@ -15,9 +15,9 @@ from crystint.io.dials_observations import read_refl_observations
 from crystint.io.dials_table import read_table
 from crystint.model.batches import batches
 from crystint.model.observations import Flag
-from crystint.stills.partiality import RockingWidth
-from crystint.stills.predict import predict
-from crystint.stills.rays import project, sensor_efficiency
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.prediction.predict import predict
+from crystint.stills.prediction.rays import project, sensor_efficiency
 from tests.conftest import shared_data
 from tests.dials import run_dials_python
 from tests.oracles import dials_files

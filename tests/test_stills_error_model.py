@@ -7,8 +7,8 @@ import pytest
 
 from crystint.errors import SettingError, ShapeError
 from crystint.model import symmetry
-from crystint.stills.error_model import ErrorModel, fit_error_model
-from crystint.stills.variance_fit import fit_variance
+from crystint.stills.scaling.error_model import ErrorModel, fit_error_model
+from crystint.stills.scaling.variance_fit import fit_variance
 from tests.conftest import shared_data
 
 DIALS_USED, DIALS_OUT = 1 << 8, (1 << 22) | (1 << 23) | (1 << 24)

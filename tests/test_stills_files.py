@@ -14,14 +14,14 @@ from crystint.io.provenance import provenance
 from crystint.io.stills_file import COLUMNS, StillsFile, StillsWriter
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
-from crystint.stills.error_model import ErrorModel
 from crystint.stills.files import open_stills, read_stills, write_stills
-from crystint.stills.merge import merge
-from crystint.stills.partiality import RockingWidth
-from crystint.stills.profile import ProfileWidths
-from crystint.stills.scales import Scales
-from crystint.stills.simulate import simulate_stills
-from crystint.stills.wavelength_curve import WavelengthCurve
+from crystint.stills.integration.profile import ProfileWidths
+from crystint.stills.merging.merge import merge
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.scaling.error_model import ErrorModel
+from crystint.stills.scaling.scales import Scales
+from crystint.stills.scaling.wavelength_curve import WavelengthCurve
+from crystint.stills.simulation.simulate import simulate_stills
 
 
 def same(one, other):

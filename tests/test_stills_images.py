@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from crystint.errors import SettingError, ShapeError
-from crystint.stills.image_rejection import DeltaCCHalf, delta_cc_half, image_cc, reject_images
-from crystint.stills.scales import Scales
+from crystint.stills.merging.image_rejection import DeltaCCHalf, delta_cc_half, image_cc, reject_images
+from crystint.stills.scaling.scales import Scales
 from tests.oracles import stills_merging as oracle
 
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

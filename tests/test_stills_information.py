@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from crystint.errors import SettingError, ShapeError
-from crystint.stills.information import PARAMETERS, image_information
-from crystint.stills.partiality import RockingWidth
-from crystint.stills.simulate import simulate_stills
-from crystint.stills.spot_information import spot_information
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.scaling.information import PARAMETERS, image_information
+from crystint.stills.scaling.spot_information import spot_information
+from crystint.stills.simulation.simulate import simulate_stills
 
 GEOMETRY = ("rot x", "rot y", "rot z", "distance")
 WIDTH = RockingWidth(1e-3)

@@ -15,13 +15,13 @@ from crystint.io.dials_table import read_table
 from crystint.io.frames import open_frames
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag
-from crystint.stills.first_scale import expected_intensity
-from crystint.stills.integrate import edge_resolution, integrate
-from crystint.stills.partiality import RockingWidth
-from crystint.stills.profile import ProfileWidths, core_moment
-from crystint.stills.shoeboxes import BoxRules
-from crystint.stills.simulate import Crystal, SimulatedStills, StillsSettings
-from crystint.stills.spot_moments import SpotMoments
+from crystint.stills.integration.first_scale import expected_intensity
+from crystint.stills.integration.integrate import edge_resolution, integrate
+from crystint.stills.integration.profile import ProfileWidths, core_moment
+from crystint.stills.integration.shoeboxes import BoxRules
+from crystint.stills.integration.spot_moments import SpotMoments
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.simulation.simulate import Crystal, SimulatedStills, StillsSettings
 from tests.conftest import shared_data
 
 WIDTH = RockingWidth(1.33e-3)

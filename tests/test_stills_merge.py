@@ -12,13 +12,13 @@ from crystint.errors import SettingError, ShapeError
 from crystint.model import symmetry
 from crystint.model.observations import Flag, Observations
 from crystint.model.reference import Reference
-from crystint.stills.error_model import ErrorModel
-from crystint.stills.merge import merge
-from crystint.stills.outliers import find_outliers, leave_one_out
-from crystint.stills.scale import scale
-from crystint.stills.scales import Scales
-from crystint.stills.sums import image_halves
-from crystint.stills.symmetry_check import check_symmetry
+from crystint.stills.merging.merge import merge
+from crystint.stills.merging.outliers import find_outliers, leave_one_out
+from crystint.stills.merging.sums import image_halves
+from crystint.stills.merging.symmetry_check import check_symmetry
+from crystint.stills.scaling.error_model import ErrorModel
+from crystint.stills.scaling.scale import scale
+from crystint.stills.scaling.scales import Scales
 from tests.conftest import shared_data
 from tests.oracles import stills_merging as oracle
 

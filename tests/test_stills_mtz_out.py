@@ -12,8 +12,8 @@ from crystint.errors import FileError, SettingError, ShapeError
 from crystint.io.mtz_batches import batch_orientation
 from crystint.io.mtz_out import write_merged_mtz, write_unmerged_mtz
 from crystint.model.symmetry import groups
-from crystint.stills.merge import merge
-from crystint.stills.simulate import Crystal, simulate_stills
+from crystint.stills.merging.merge import merge
+from crystint.stills.simulation.simulate import Crystal, simulate_stills
 from tests.dials import run_dials_python
 
 SETTINGS = {"d_min": 3.5, "shape": (600, 620), "distance": 0.07, "seed": 3}

@@ -10,15 +10,15 @@ import pytest
 from crystint.errors import SettingError, ShapeError
 from crystint.plot import save_figure
 from crystint.plot.stills import plot_centroids, plot_prediction, plot_stills
-from crystint.stills.centroids import CentroidResiduals
-from crystint.stills.deviates import binned_deviates
-from crystint.stills.error_model import ErrorModel
 from crystint.stills.files import StillsRun
-from crystint.stills.merge import merge
-from crystint.stills.partiality import RockingWidth
-from crystint.stills.profile import ProfileWidths
-from crystint.stills.scales import Scales
-from crystint.stills.simulate import simulate_stills
+from crystint.stills.integration.profile import ProfileWidths
+from crystint.stills.merging.deviates import binned_deviates
+from crystint.stills.merging.merge import merge
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.scaling.centroids import CentroidResiduals
+from crystint.stills.scaling.error_model import ErrorModel
+from crystint.stills.scaling.scales import Scales
+from crystint.stills.simulation.simulate import simulate_stills
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.stats import norm, truncnorm
 
 from crystint.errors import SettingError
-from crystint.stills.posterior import posterior_with_reference, posterior_with_wilson, truncated_normal
+from crystint.stills.scaling.posterior import posterior_with_reference, posterior_with_wilson, truncated_normal
 
 
 def moments(density, high):

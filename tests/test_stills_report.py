@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crystint.stills.error_model import ErrorModel
 from crystint.stills.files import StillsRun
-from crystint.stills.merge import merge
-from crystint.stills.partiality import RockingWidth
-from crystint.stills.profile import ProfileWidths
+from crystint.stills.integration.profile import ProfileWidths
+from crystint.stills.merging.merge import merge
+from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.report import stills_report
-from crystint.stills.scales import Scales
-from crystint.stills.simulate import simulate_stills
+from crystint.stills.scaling.error_model import ErrorModel
+from crystint.stills.scaling.scales import Scales
+from crystint.stills.simulation.simulate import simulate_stills
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from scipy.special import erf
 
 from crystint.errors import SettingError
 from crystint.model.observations import Observations
-from crystint.stills.partiality import RockingWidth
-from crystint.stills.rocking import excitation_sweep, fit_rocking
-from crystint.stills.simulate import simulate_stills
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.scaling.rocking import excitation_sweep, fit_rocking
+from crystint.stills.simulation.simulate import simulate_stills
 from tests.oracles import stills_scaling as oracle
 from tests.test_stills_scale import Known, _experiment
 
@@ -78,7 +78,7 @@ def test_the_error_has_the_scales_in_it(experiment, sweep, monkeypatch):
     """The covariance is the width's block of the inverse of the whole normal matrix, scales of all images included."""
     observations, reference, change = made(1e-3, 2e-3, sweep=sweep, images=6)
     moving = replace(experiment, sweep=np.zeros((50, 3, 3))) if sweep else experiment
-    monkeypatch.setattr("crystint.stills.rocking.excitation_sweep", lambda *_: change)
+    monkeypatch.setattr("crystint.stills.scaling.rocking.excitation_sweep", lambda *_: change)
     found = fit_rocking(
         observations, moving, reference=reference, space_group=GROUP, start=RockingWidth(1e-3, 2e-3), fit_errors=False,
         limit=np.inf, gain=1.0, prior_ln_g=np.inf, prior_b=np.inf,
@@ -146,7 +146,7 @@ def test_errors_in_proportion_do_not_bias_the_width(experiment):
 def test_partialities_averaged_over_the_exposure(experiment, mosaicity, monkeypatch):
     observations, reference, change = made(1e-3, mosaicity, sweep=True)
     moving = replace(experiment, sweep=np.zeros((50, 3, 3)))
-    monkeypatch.setattr("crystint.stills.rocking.excitation_sweep", lambda *_: change)
+    monkeypatch.setattr("crystint.stills.scaling.rocking.excitation_sweep", lambda *_: change)
     found = fit_rocking(observations, moving, reference=reference, space_group=GROUP, start=RockingWidth(1.5e-3))
     assert found.converged
     assert found.width.domain == pytest.approx(1e-3, rel=0.02)

@@ -8,13 +8,13 @@ import pytest
 from crystint.errors import SettingError, ShapeError
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag, Observations
-from crystint.stills.acceleration import Anderson
-from crystint.stills.expected import SignalVariance, profile_variance
-from crystint.stills.robust import huber_loss, huber_weight, median_spread
-from crystint.stills.scale import scale
-from crystint.stills.scaling_steps import shortened
-from crystint.stills.scaling_table import ScalingTable, components
-from crystint.stills.simulate import simulate_stills
+from crystint.stills.scaling.acceleration import Anderson
+from crystint.stills.scaling.expected import SignalVariance, profile_variance
+from crystint.stills.scaling.robust import huber_loss, huber_weight, median_spread
+from crystint.stills.scaling.scale import scale
+from crystint.stills.scaling.steps import shortened
+from crystint.stills.scaling.table import ScalingTable, components
+from crystint.stills.simulation.simulate import simulate_stills
 from tests.oracles import stills_scaling as oracle
 
 GROUP = "P 2 2 2"
@@ -480,7 +480,7 @@ def test_connected_sets_are_numbered_by_size():
 
 
 def test_a_table_is_summed_in_blocks_of_whole_images(monkeypatch):
-    monkeypatch.setattr("crystint.stills.scaling_table._BLOCK", 7)
+    monkeypatch.setattr("crystint.stills.scaling.table._BLOCK", 7)
     rng = np.random.default_rng(0)
     image = np.sort(rng.choice([2, 3, 7, 8, 11], 60))
     image[:20] = 2

@@ -9,9 +9,9 @@ import pytest
 from crystint.model import symmetry
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
-from crystint.stills.error_model import fit_error_model
-from crystint.stills.merge import merge
-from crystint.stills.scale import scale
+from crystint.stills.merging.merge import merge
+from crystint.stills.scaling.error_model import fit_error_model
+from crystint.stills.scaling.scale import scale
 from tests.conftest import shared_data
 from tests.oracles import stills_scaling as oracle
 

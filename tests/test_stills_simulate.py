@@ -14,11 +14,11 @@ from scipy.stats import kstest
 from crystint.errors import DTypeError, FileError, SettingError
 from crystint.model.experiment import Experiment
 from crystint.stills.inputs import read_experiment
-from crystint.stills.simulate import Crystal, simulate_stills
-from crystint.stills.simulated_crystal import random_rotations, small_rotations
-from crystint.stills.simulated_files import write_frames
-from crystint.stills.simulated_noise import fitted_variance
-from crystint.stills.simulated_pixels import SIDE, profiles
+from crystint.stills.simulation.crystal import random_rotations, small_rotations
+from crystint.stills.simulation.files import write_frames
+from crystint.stills.simulation.noise import fitted_variance
+from crystint.stills.simulation.pixels import SIDE, profiles
+from crystint.stills.simulation.simulate import Crystal, simulate_stills
 from tests.dials import run_dials_python
 from tests.oracles import stills_forward as oracle
 

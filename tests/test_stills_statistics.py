@@ -13,13 +13,13 @@ import pytest
 
 from crystint.errors import SettingError, ShapeError
 from crystint.model import symmetry
-from crystint.stills.collect import collect, wilson_b
-from crystint.stills.image_rejection import delta_cc_half
-from crystint.stills.moments import PairMoments
-from crystint.stills.shell_sums import ShellSums
-from crystint.stills.shells import ResolutionShells
-from crystint.stills.statistics import Statistics
-from crystint.stills.sums import MergeSums, image_halves, observation_halves
+from crystint.stills.merging.collect import collect, wilson_b
+from crystint.stills.merging.image_rejection import delta_cc_half
+from crystint.stills.merging.moments import PairMoments
+from crystint.stills.merging.shell_sums import ShellSums
+from crystint.stills.merging.shells import ResolutionShells
+from crystint.stills.merging.statistics import Statistics
+from crystint.stills.merging.sums import MergeSums, image_halves, observation_halves
 from tests.conftest import shared_data
 from tests.oracles import stills_merging as oracle
 

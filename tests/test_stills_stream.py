@@ -11,8 +11,8 @@ import pytest
 from crystint.errors import FileError, GeometryError, SettingError
 from crystint.io.crystfel_stream import read_stream
 from crystint.stills.inputs import kind_of, read_data, read_experiment, read_observations, read_reference
-from crystint.stills.partiality import RockingWidth
-from crystint.stills.predict import predict
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.prediction.predict import predict
 from tests.conftest import shared_data
 from tests.oracles.stills_predict import hit
 from tests.test_stills_mtz_in import CELL as MTZ_CELL

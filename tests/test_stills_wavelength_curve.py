@@ -7,8 +7,8 @@ import pytest
 
 from crystint.errors import SettingError, ShapeError
 from crystint.model.observations import Observations
-from crystint.stills.scale import scale
-from crystint.stills.wavelength_curve import WavelengthCurve
+from crystint.stills.scaling.scale import scale
+from crystint.stills.scaling.wavelength_curve import WavelengthCurve
 from tests.oracles import stills_scaling as oracle
 from tests.test_stills_scale import GROUP, Known
 

@@ -28,7 +28,7 @@ _LINES = 30
 
 
 class _Merged(Protocol):
-    """What `crystint.stills.merge` gives."""
+    """What `crystint.stills.merging.merge` gives."""
 
     hkl: NDArray[np.int32]
     intensity: Floats

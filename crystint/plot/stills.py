@@ -14,16 +14,16 @@ from crystint.plot import stills_panels as panels
 from crystint.plot.frame import _draw_frame
 from crystint.plot.panels import draw_closeup
 from crystint.plot.style import ACCENT, BLUE, GREY, TITLE, new_figure, style
-from crystint.stills.deviates import binned_deviates
+from crystint.stills.merging.deviates import binned_deviates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from crystint.model.observations import Observations
-    from crystint.stills.centroids import CentroidResiduals
     from crystint.stills.files import StillsRun
-    from crystint.stills.predict import Prediction
+    from crystint.stills.prediction.predict import Prediction
+    from crystint.stills.scaling.centroids import CentroidResiduals
 
 __all__ = ["plot_centroids", "plot_prediction", "plot_stills"]
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from crystint.model.observations import Observations
 from crystint.plot.style import ACCENT, BLUE, GREY, RING
-from crystint.stills.deviates import BinnedDeviates
-from crystint.stills.partiality import RockingWidth, partiality
-from crystint.stills.profile import ProfileWidths
-from crystint.stills.scales import Scales
-from crystint.stills.statistics import Statistics
+from crystint.stills.integration.profile import ProfileWidths
+from crystint.stills.merging.deviates import BinnedDeviates
+from crystint.stills.merging.statistics import Statistics
+from crystint.stills.prediction.partiality import RockingWidth, partiality
+from crystint.stills.scaling.scales import Scales
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,17 +14,17 @@ from crystint.io.stills_file import StillsFile, StillsWriter
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
-from crystint.stills.error_model import ErrorModel
-from crystint.stills.merged import Merged
-from crystint.stills.moments import PairMoments
-from crystint.stills.partiality import RockingWidth
-from crystint.stills.profile import ProfileWidths
-from crystint.stills.scales import Scales
-from crystint.stills.shell_sums import ShellSums
-from crystint.stills.spot_moments import SpotMoments
-from crystint.stills.statistics import Shell, Statistics
-from crystint.stills.sums import MergeSums
-from crystint.stills.wavelength_curve import WavelengthCurve
+from crystint.stills.integration.profile import ProfileWidths
+from crystint.stills.integration.spot_moments import SpotMoments
+from crystint.stills.merging.merged import Merged
+from crystint.stills.merging.moments import PairMoments
+from crystint.stills.merging.shell_sums import ShellSums
+from crystint.stills.merging.statistics import Shell, Statistics
+from crystint.stills.merging.sums import MergeSums
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.scaling.error_model import ErrorModel
+from crystint.stills.scaling.scales import Scales
+from crystint.stills.scaling.wavelength_curve import WavelengthCurve
 
 __all__ = ["StillsRun", "open_stills", "read_stills", "write_stills"]
 

@@ -14,10 +14,10 @@ from crystint.model.observations import Flag
 if TYPE_CHECKING:
     from crystint.model.experiment import Experiment
     from crystint.model.observations import Observations
-    from crystint.stills.error_model import ErrorModel
     from crystint.stills.files import StillsRun
-    from crystint.stills.profile import ProfileWidths
-    from crystint.stills.scales import Scales
+    from crystint.stills.integration.profile import ProfileWidths
+    from crystint.stills.scaling.error_model import ErrorModel
+    from crystint.stills.scaling.scales import Scales
 
 __all__ = ["stills_report"]
 

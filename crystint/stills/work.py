@@ -19,12 +19,12 @@ from crystint.model.experiment import Experiment
 from crystint.model.mask import combine_masks
 from crystint.model.observations import Observations
 from crystint.stills.files import StillsRun, write_stills
-from crystint.stills.first_width import first_width
 from crystint.stills.inputs import kind_of, read_experiment, read_reference
-from crystint.stills.integrate import edge_resolution, integrate
-from crystint.stills.partiality import RockingWidth
-from crystint.stills.predict import Prediction, predict
-from crystint.stills.predicted_files import write_predicted_csv, write_predicted_refl
+from crystint.stills.integration.first_width import first_width
+from crystint.stills.integration.integrate import edge_resolution, integrate
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.prediction.predict import Prediction, predict
+from crystint.stills.prediction.predicted_files import write_predicted_csv, write_predicted_refl
 
 __all__ = ["Done", "check_suffixes", "integrate_files", "predict_files"]
 
@@ -67,7 +67,7 @@ def predict_files(
         angstrom; None = to the farthest corner of the detector.
     domain, mosaicity, bandwidth
         Of the rocking curve, as `RockingWidth`; None = those of an .h5, else 1e-3 1/angstrom, 0 and the beam's.
-    Others as `crystint.stills.predict.predict`.
+    Others as `crystint.stills.prediction.predict.predict`.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def integrate_files(
     ----------
     domain, mosaicity, bandwidth
         Of the rocking curve, as `RockingWidth`; None = those of an .h5, else measured on the frames.
-    Others as `crystint.stills.integrate.integrate`.
+    Others as `crystint.stills.integration.integrate.integrate`.
 
     Raises
     ------

@@ -17,18 +17,18 @@ from crystint.model.experiment import Experiment, join_experiments
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.model.symmetry import as_space_group, groups, spacing
-from crystint.stills.ambiguity import find_ambiguity
-from crystint.stills.amplitudes import french_wilson
-from crystint.stills.error_model import ErrorModel
 from crystint.stills.files import StillsRun, read_stills, write_stills
-from crystint.stills.image_rejection import delta_cc_half, image_cc, reject_images
 from crystint.stills.inputs import kind_of, read_data, read_reference
-from crystint.stills.merge import merge
-from crystint.stills.partiality import RockingWidth, partiality
-from crystint.stills.rocking import excitation_sweep, fit_rocking
-from crystint.stills.scale import scale
-from crystint.stills.scales import Scales
-from crystint.stills.shells import ResolutionShells
+from crystint.stills.merging.ambiguity import find_ambiguity
+from crystint.stills.merging.amplitudes import french_wilson
+from crystint.stills.merging.image_rejection import delta_cc_half, image_cc, reject_images
+from crystint.stills.merging.merge import merge
+from crystint.stills.merging.shells import ResolutionShells
+from crystint.stills.prediction.partiality import RockingWidth, partiality
+from crystint.stills.scaling.error_model import ErrorModel
+from crystint.stills.scaling.rocking import excitation_sweep, fit_rocking
+from crystint.stills.scaling.scale import scale
+from crystint.stills.scaling.scales import Scales
 from crystint.stills.work import Done, Source, check_suffixes
 
 __all__ = ["merge_files", "scale_files"]
@@ -69,7 +69,7 @@ def scale_files(
         rocking width of crystint's integration and images are stills.
     reindex
         Resolve an indexing ambiguity; it is said in any case.
-    Others as `crystint.stills.scale.scale`.
+    Others as `crystint.stills.scaling.scale.scale`.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def merge_files(
         Leave out images that correlate less with the reference.
     free
         Share of the reflections to flag as FreeR in an .mtz.
-    Others as `crystint.stills.merge.merge`.
+    Others as `crystint.stills.merging.merge.merge`.
 
     Raises
     ------

@@ -14,8 +14,8 @@ from crystint.errors import FileError, SettingError
 from crystint.io.mtz_out import write_merged_mtz
 from crystint.io.provenance import provenance
 from crystint.stills.files import write_stills
-from crystint.stills.simulate import Crystal, SimulatedStills, simulate_stills
-from crystint.stills.simulated_files import write_frames
+from crystint.stills.simulation.files import write_frames
+from crystint.stills.simulation.simulate import Crystal, SimulatedStills, simulate_stills
 
 __all__ = ["simulate_files"]
 

@@ -1,0 +1,184 @@
+"""From frames to observations: the reflections that are predicted on each frame, integrated.
+
+Frames are worked on one at a time, so memory holds one frame per thread and the table of results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import SettingError, ShapeError
+from crystint.io.frames import Frames, open_frames
+from crystint.model.experiment import Experiment
+from crystint.model.observations import Observations
+from crystint.model.reference import Reference
+from crystint.stills.integration.frame_stream import by_frame, stream_parts
+from crystint.stills.integration.one_frame import FrameIntegrator
+from crystint.stills.integration.profile import ProfileWidths
+from crystint.stills.integration.settle_widths import settle_widths
+from crystint.stills.integration.shoeboxes import BoxRules
+from crystint.stills.integration.spot_moments import SpotMoments
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.prediction.predict import rays
+
+__all__ = ["Integrated", "edge_resolution", "integrate"]
+
+_SAMPLE = 40
+"""frames that widths are measured on, unless told otherwise"""
+
+
+@dataclass(frozen=True, eq=False)
+class Integrated:
+    """What `integrate` found."""
+
+    observations: Observations
+    """by image, then by h, k, l; reflections that cannot be used are there, with flags"""
+    profile: ProfileWidths
+    """that were used"""
+    moments: SpotMoments
+    """of the strong spots: where they are seen and how wide"""
+    ring_pixels: NDArray[np.int32]
+    """int32 [len(observations)]: of the background"""
+    captured: NDArray[np.float32]
+    """float32 [len(observations)]: share of each reflection in the pixels that were used"""
+    notes: dict[int, str] = field(default_factory=dict)
+    """images that gave nothing, and why; row of the experiment -> message with its name"""
+    warnings: tuple[str, ...] = ()
+    """what concerns all images"""
+
+
+def edge_resolution(experiment: Experiment) -> float:
+    """d of the corner of any panel that is farthest from the beam, angstrom."""
+    largest = 0.0
+    for number, detector in enumerate(experiment.detectors):
+        images = np.flatnonzero(experiment.detector == number)
+        if not images.size:
+            continue
+        shortest = images[np.argmin(experiment.wavelength[images])]
+        corners = [(s, f, p) for p, panel in enumerate(detector.panels) for s in panel.slow for f in panel.fast]
+        slow, fast, panel = (np.array(column) for column in zip(*corners, strict=True))
+        found = rays(experiment, np.full(len(slow), shortest), slow.astype(float), fast.astype(float), panel)
+        incident = experiment.incident[shortest]
+        q = np.linalg.norm(found * np.linalg.norm(incident) - incident, axis=1)
+        largest = max(largest, float(np.nanmax(q, initial=0.0)))
+    if not largest > 0.0:
+        raise SettingError("no panel meets a scattered ray, so there is no resolution at its edge; give d_min")
+    return 1.0 / largest
+
+
+def integrate(
+    frames: Frames | NDArray[Any],
+    experiment: Experiment,
+    *,
+    width: RockingWidth,
+    d_min: float | None = None,
+    reference: Reference | None = None,
+    profile: ProfileWidths | None = None,
+    method: str = "profile",
+    mask: NDArray[Any] | None = None,
+    saturation: float | None = None,
+    rules: BoxRules | None = None,
+    band: float = 1.7,
+    noise: float = 0.0,
+    background_floor: float = 0.02,
+    strong: float = 5.0,
+    round_profile: bool = False,
+    sample: int = _SAMPLE,
+    threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Integrated:
+    """Integrate all reflections that an experiment predicts on its frames.
+
+    Parameters
+    ----------
+    frames : Frames or number [n, slow, fast]
+        `Experiment.frame` tells which belongs to an image; all images on a frame are worked on together.
+    experiment : Experiment
+    width : RockingWidth
+        Of prediction; see `band`.
+    d_min : float, optional
+        angstrom; None = to the farthest corner of the detector.
+    reference : Reference, optional
+        Known intensities. Each image is scaled to them and integrated once more with the variances that they make
+        expected (`crystint.stills.integration.amplitude`). A reflection they do not hold is integrated as without them.
+    profile : ProfileWidths, optional
+        None = measured on the strong spots of `sample` frames. Cores and widths are found in turns: the first cores
+        are circles of 5 px (fewer where all of those overlap), and widths that are measured in them make the next ones.
+    method : "profile" or "sum"
+        Amplitudes of the profile, or sums over the core.
+    mask : [slow, fast], optional
+        Pixels other than 0 are not used; None = the mask in the file, if there is one.
+    saturation : float, optional
+        Counts above are not used; None = what the detector, or the file, tells.
+    rules : BoxRules, optional
+        What is core and what is ring.
+    band : float
+        As `predict`.
+    noise : float
+        RMS of the detector's own noise, counts; 0 for one that counts photons.
+    background_floor : float
+        Counts per pixel that are expected at least.
+    strong : float
+        Intensity over sigma of the spots whose moments are kept.
+    round_profile : bool
+        Measure one width for both axes.
+    sample : int
+        Frames for the widths, evenly over all.
+    threads : int
+        Frames worked on at the same time.
+    progress : callable, optional
+        Called with the number of frames done.
+
+    Raises
+    ------
+    ShapeError, SettingError
+        When arguments do not belong together. A frame or an image that cannot be used raises nothing: see `notes`.
+    """
+    if threads < 1 or sample < 1:
+        raise SettingError(f"threads is {threads} and sample {sample}, expected 1 or more")
+    opened = frames if isinstance(frames, Frames) else open_frames(np.asarray(frames))
+    for detector in experiment.detectors:
+        if detector.shape != opened.shape:
+            raise ShapeError(f"frames are {opened.shape}, the detector is {detector.shape} (slow, fast)")
+    found = opened.mask if mask is None else mask
+    work = FrameIntegrator(
+        experiment=experiment,
+        width=width,
+        d_min=edge_resolution(experiment) if d_min is None else d_min,
+        band=band,
+        rules=rules or BoxRules(),
+        method=method,
+        mask=None if found is None else np.asarray(found) != 0,
+        saturation=opened.saturation if saturation is None else saturation,
+        noise=noise,
+        background_floor=background_floor,
+        strong=strong,
+        reference=reference,
+    )
+    warnings: list[str] = []
+    if profile is None:
+        profile, warning = settle_widths(opened, work, sample, threads, round_profile)
+        warnings += [warning] if warning else []
+    parts, notes = [], dict(experiment.unusable())
+    for done, (part, why) in enumerate(stream_parts(opened, work, profile, by_frame(experiment), threads), start=1):
+        parts += [part] if part is not None else []
+        notes.update({image: text for image, text in why.items() if image not in notes})
+        if progress is not None:
+            progress(done)
+    joined = Observations.join([part.observations for part in parts])
+    order = np.argsort(joined.image, kind="stable")
+    empty = [np.zeros(0)]
+    return Integrated(
+        observations=joined.select(order),
+        profile=profile,
+        moments=SpotMoments.join([part.moments for part in parts]),
+        ring_pixels=np.concatenate([part.ring_pixels for part in parts] or empty).astype(np.int32)[order],
+        captured=np.concatenate([part.captured for part in parts] or empty).astype(np.float32)[order],
+        notes=dict(sorted(notes.items())),
+        warnings=tuple(warnings),
+    )

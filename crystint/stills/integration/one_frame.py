@@ -1,0 +1,228 @@
+"""One frame: predict, cut, measure the background, fit the profiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import SettingError
+from crystint.model.experiment import Experiment
+from crystint.model.observations import Flag, Observations
+from crystint.model.reference import Reference
+from crystint.stills.integration.amplitude import Amplitudes, amplitudes, box_sums
+from crystint.stills.integration.first_scale import expected_intensity
+from crystint.stills.integration.profile import ProfileWidths
+from crystint.stills.integration.ring import expected_background, ring_means
+from crystint.stills.integration.shoeboxes import BoxRules, Places, Shoeboxes, cut, pixel_axes
+from crystint.stills.integration.spot_moments import SpotMoments
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.prediction.predict import Prediction, predict
+
+__all__ = ["FrameIntegrator", "FramePart"]
+
+_METHODS = ("profile", "sum")
+
+
+@dataclass(frozen=True, eq=False)
+class FramePart:
+    """What one frame gave; rows as in `crystint.stills.integration.integrate.Integrated`."""
+
+    observations: Observations
+    moments: SpotMoments
+    ring_pixels: NDArray[np.intp]
+    captured: NDArray[np.float64]
+    guess: float
+    """1/angstrom: width that stands in where none was measured"""
+
+
+@dataclass(frozen=True, eq=False)
+class FrameIntegrator:
+    """What is the same for all frames; fields as the arguments of `crystint.stills.integration.integrate.integrate`.
+
+    Raises
+    ------
+    SettingError
+        When a setting is impossible.
+    """
+
+    experiment: Experiment
+    width: RockingWidth
+    d_min: float
+    band: float
+    rules: BoxRules
+    method: str
+    mask: NDArray[np.bool_] | None
+    saturation: float | None
+    noise: float
+    background_floor: float
+    strong: float
+    reference: Reference | None
+    first_width: float = 2.0
+    """px: R of the profiles before any was measured"""
+
+    def __post_init__(self) -> None:
+        if self.method not in _METHODS:
+            raise SettingError(f"method is {self.method!r}, expected one of {', '.join(_METHODS)}")
+        if not self.strong > 0.0:
+            raise SettingError(f"strong is {self.strong!r}, expected a number above 0")
+        if not (self.background_floor > 0.0 and self.noise >= 0.0):
+            raise SettingError(
+                f"background_floor is {self.background_floor!r} and noise {self.noise!r}; "
+                f"expected above 0, and 0 or more"
+            )
+
+    def run(
+        self, frame: NDArray[Any], images: NDArray[np.intp], profile: ProfileWidths | None
+    ) -> tuple[FramePart | None, dict[int, str]]:
+        """Integrate all images of one frame.
+
+        Parameters
+        ----------
+        frame : number [slow, fast]
+        images : int [m]
+            Rows of the experiment that are on this frame.
+        profile : ProfileWidths or None
+            None = `first_width`, to find out.
+
+        Returns
+        -------
+        part : FramePart or None
+            None where nothing is predicted.
+        notes : dict
+            What is to be said of which image.
+        """
+        predicted = predict(self.experiment, self.d_min, self.width, band=self.band, images=images)
+        notes = dict(predicted.notes)
+        if not len(predicted):
+            return None, self._note(notes, images, predicted)
+        places, guess = self._places(predicted, profile)
+        detectors = self.experiment.detector[images]
+        if np.any(detectors != detectors[0]):
+            names = ", ".join(self.experiment.name[image] for image in images)
+            raise SettingError(f"{names} are on one frame, but with different detectors")
+        detector = self.experiment.detectors[detectors[0]]
+        boxes = list(cut(frame, detector, places, self.rules, mask=self.mask, saturation=self.saturation))
+        columns = self._measure(boxes, places, predicted)
+        moments = [
+            SpotMoments.of(
+                box,
+                places,
+                predicted.image,
+                predicted.hkl,
+                predicted.d,
+                columns["background"][box.row],
+                columns["significance"][box.row],
+                np.flatnonzero((columns["significance"][box.row] >= self.strong) & (box.flags == 0)),
+            )
+            for box in boxes
+        ]
+        observations = Observations(
+            image=predicted.image,
+            hkl=predicted.hkl,
+            intensity=columns["intensity"],
+            sigma=np.sqrt(columns["variance"]),
+            d=predicted.d,
+            partiality=predicted.partiality,
+            correction=predicted.polarization * predicted.efficiency,
+            excitation=predicted.excitation,
+            slow=predicted.slow.astype(np.float32),
+            fast=predicted.fast.astype(np.float32),
+            background=columns["background"].astype(np.float32),
+            background_variance=columns["background_variance"],
+            flags=columns["flags"].astype(np.uint32),
+        )
+        part = FramePart(
+            observations, SpotMoments.join(moments), columns["ring_pixels"].astype(np.intp), columns["captured"], guess
+        )
+        return part, self._note(notes, images, predicted, observations)
+
+    def _places(self, predicted: Prediction, profile: ProfileWidths | None) -> tuple[Places, float]:
+        where = predicted.panel.astype(np.intp), predicted.slow, predicted.fast
+        axes = pixel_axes(self.experiment, predicted.image, predicted.hkl, *where)
+        pixel = np.sqrt(np.abs(np.linalg.det(axes)))
+        guess = self.first_width * float(np.median(pixel))
+        width = np.repeat(self.first_width * pixel[:, None], 2, axis=1) if profile is None else profile.at(predicted.d)
+        return Places(*where, axes=axes, width=width), guess
+
+    def _measure(self, boxes: list[Shoeboxes], places: Places, predicted: Prediction) -> dict[str, NDArray[Any]]:
+        """Columns of numbers, in the order of the places."""
+        n = len(places)
+        names = ("intensity", "variance", "background_variance", "background", "captured", "significance")
+        columns: dict[str, NDArray[Any]] = {name: np.full(n, np.nan) for name in names}
+        columns |= {name: np.zeros(n, np.int64) for name in ("ring_pixels", "flags")}
+        for box in boxes:
+            mean, pixels = ring_means(box.counts, box.ring, noise=self.noise)
+            columns["background"][box.row], columns["ring_pixels"][box.row] = mean, pixels
+            columns["flags"][box.row], columns["captured"][box.row] = box.flags, box.captured
+        expected = expected_background(columns["background"], columns["ring_pixels"], predicted.d)
+        self._fit(boxes, columns, expected, None)
+        if self.reference is not None:
+            self._fit(boxes, columns, expected, self._model(columns, predicted))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            columns["significance"] = columns["intensity"] / np.sqrt(columns["variance"])
+        bad = ~(np.isfinite(columns["intensity"]) & (columns["variance"] > 0.0))
+        columns["flags"][bad] |= int(Flag.BAD_VALUE)
+        return columns
+
+    def _fit(
+        self,
+        boxes: list[Shoeboxes],
+        columns: dict[str, NDArray[Any]],
+        expected: NDArray[np.float64],
+        model: NDArray[np.float64] | None,
+    ) -> None:
+        for box in boxes:
+            estimate = amplitudes if self.method == "profile" else box_sums
+            found: Amplitudes = estimate(
+                box.counts,
+                box.profile,
+                columns["background"][box.row],
+                columns["ring_pixels"][box.row],
+                model=None if model is None else model[box.row],
+                expected_background=expected[box.row],
+                background_floor=self.background_floor,
+                noise=self.noise,
+            )
+            for name in ("intensity", "variance", "background_variance"):
+                columns[name][box.row] = getattr(found, name)
+
+    def _model(self, columns: dict[str, NDArray[Any]], predicted: Prediction) -> NDArray[np.float64]:
+        """What the reference makes of each reflection, image by image."""
+        assert self.reference is not None
+        known = self.reference.match(predicted.hkl, self.experiment.space_group)
+        full = predicted.partiality * predicted.polarization * predicted.efficiency * known
+        use = (columns["flags"] & Flag.excluding()) == 0
+        model = np.full(len(predicted), np.nan)
+        for image in np.unique(predicted.image):
+            rows = np.flatnonzero(predicted.image == image)
+            model[rows] = expected_intensity(
+                columns["intensity"][rows],
+                columns["background_variance"][rows],
+                full[rows],
+                predicted.d[rows],
+                use[rows],
+            )
+        return model
+
+    def _note(
+        self,
+        notes: dict[int, str],
+        images: NDArray[np.intp],
+        predicted: Prediction,
+        observations: Observations | None = None,
+    ) -> dict[int, str]:
+        for image in images.tolist():
+            name, rows = self.experiment.name[image], predicted.image == image
+            if image in notes:
+                continue
+            if not rows.any():
+                notes[image] = f"{name}: no reflection to {self.d_min:.3g} angstrom is predicted on its panels"
+            elif observations is not None and not observations.usable[rows].any():
+                notes[image] = (
+                    f"{name}: none of its {rows.sum()} predicted reflections can be used "
+                    f"(masked, saturated, or without background)"
+                )
+        return notes

@@ -1,0 +1,1 @@
+"""From scaled observations to unique reflections and what they are worth."""

@@ -1,0 +1,148 @@
+"""How good merged intensities are, per resolution shell and overall."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import ShapeError
+from crystint.stills.merging.shell_sums import ShellSums
+
+__all__ = ["Shell", "Statistics"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Shell:
+    """One line of the table; NaN = cannot be made of these data. Definitions: `ShellSums`."""
+
+    d_max: float
+    """angstrom"""
+    d_min: float
+    """angstrom"""
+    observations: int
+    unique: int
+    possible: int
+    completeness: float
+    """0 to 1"""
+    multiplicity: float
+    mean_intensity: float
+    i_over_sigma: float
+    r_merge: float
+    r_meas: float
+    r_pim: float
+    r_split: float
+    cc_half: float
+    """halves by image"""
+    cc_half_observations: float
+    """halves by observation"""
+    cc_half_variance: float
+    """without halves, unweighted"""
+    cc_star: float
+    cc_reference: float
+    r_reference: float
+    cc_anomalous: float
+    completeness_anomalous: float
+    reduced_chi2: float
+
+    @classmethod
+    def of(cls, sums: ShellSums, d_max: float, d_min: float) -> Self:
+        """The only shell of `sums`."""
+        ends: dict[str, Any] = {"d_max": float(d_max), "d_min": float(d_min)}
+        for part in fields(cls)[2:]:
+            value = np.atleast_1d(getattr(sums, part.name))[0]
+            ends[part.name] = int(value) if part.name in ("observations", "unique", "possible") else float(value)
+        return cls(**ends)
+
+
+_TABLE: tuple[tuple[str, str, str, int, int], ...] = (
+    # name, title, format, width, factor
+    ("observations", "obs", "d", 8, 1),
+    ("unique", "unique", "d", 7, 1),
+    ("completeness", "compl %", ".1f", 7, 100),
+    ("multiplicity", "mult", ".2f", 7, 1),
+    ("i_over_sigma", "I/sigma", ".2f", 7, 1),
+    ("r_meas", "R_meas", ".4f", 7, 1),
+    ("r_pim", "R_pim", ".4f", 7, 1),
+    ("r_split", "R_split", ".4f", 7, 1),
+    ("cc_half", "CC1/2", ".4f", 7, 1),
+    ("cc_half_observations", "by obs", ".4f", 7, 1),
+    ("cc_star", "CC*", ".4f", 7, 1),
+    ("cc_reference", "CC ref", ".4f", 7, 1),
+    ("r_reference", "R ref", ".4f", 7, 1),
+    ("cc_anomalous", "CC ano", ".3f", 7, 1),
+    ("reduced_chi2", "chi2", ".2f", 6, 1),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Merging statistics.
+
+    ``a + b``, for different unique reflections in the same shells, is what one pass over both would have given;
+    ``Statistics()`` is zero.
+    """
+
+    edges: Floats = field(default_factory=lambda: np.zeros(0))
+    """float64 [shells + 1]: angstrom, descending"""
+    sums: ShellSums = field(default_factory=ShellSums)
+    wilson_b: float = float("nan")
+    """angstrom^2: fall-off of the merged intensities beyond that of average protein atoms; NaN = too few shells"""
+
+    def __add__(self, other: Self) -> Self:
+        if not len(other.edges):
+            return self
+        if not len(self.edges):
+            return other
+        if not np.array_equal(self.edges, other.edges):
+            raise ShapeError("the two statistics have different resolution shells: make them with the same edges")
+        return type(self)(self.edges, self.sums + other.sums)
+
+    @property
+    def shells(self) -> tuple[Shell, ...]:
+        """One `Shell` each, low resolution first."""
+        count = max(len(self.edges) - 1, 0)
+        return tuple(Shell.of(self.sums.row(i), self.edges[i], self.edges[i + 1]) for i in range(count))
+
+    @property
+    def overall(self) -> Shell:
+        """All shells in one."""
+        ends = self.edges[[0, -1]] if len(self.edges) else (np.nan, np.nan)
+        return Shell.of(self.sums.total, ends[0], ends[1])
+
+    def column(self, name: str) -> Floats:
+        """float64 [shells]: one property of `Shell` for all shells."""
+        return np.array([getattr(shell, name) for shell in self.shells], dtype=np.float64)
+
+    def table(self) -> str:
+        """The statistics as text: a line per shell, and one for all. Columns without any number are left out."""
+        rows = [*self.shells, self.overall]
+        shown = [column for column in _TABLE if any(np.isfinite(getattr(row, column[0])) for row in rows)]
+        lines = ["  ".join([f"{'d, angstrom':>13s}", *(f"{title:>{width}s}" for _, title, _, width, _ in shown)])]
+        for row in rows:
+            cells = [f"{row.d_max:6.2f} {row.d_min:6.2f}"]
+            for name, _, form, width, factor in shown:
+                value = factor * getattr(row, name)
+                cells.append(f"{value:>{width}{form}}" if np.isfinite(value) else f"{'-':>{width}s}")
+            lines.append("  ".join(cells))
+        if np.isfinite(self.wilson_b):
+            lines += ["", f"Wilson B {self.wilson_b:.1f} angstrom^2"]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: shells and overall as dictionaries, None where there is no number."""
+
+        def plain(shell: Shell) -> dict[str, Any]:
+            values = {part.name: getattr(shell, part.name) for part in fields(shell)}
+            return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+        wilson_b = self.wilson_b if np.isfinite(self.wilson_b) else None
+        return {
+            "shells": [plain(shell) for shell in self.shells],
+            "overall": plain(self.overall),
+            "wilson_b": wilson_b,
+        }

@@ -1,0 +1,1 @@
+"""One scale for all images: the likelihood, its error model, widths and geometry."""

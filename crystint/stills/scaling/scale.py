@@ -1,0 +1,218 @@
+"""Term 1: scale and temperature factor of each image, against a reference or against the other images.
+
+For each image, over ln G and B,
+
+    sum rho((J - y) / sigma_J) + ((ln G - m) / prior_ln_g)^2 + ((B - m_B) / prior_b)^2,   y = G exp(-B / 4 d^2) p c I
+
+with rho of Huber, sigma_J^2 the variance expected of y (`expected`), m and m_B the means over all images (0 without a
+reference). The priors do not depend on the number of reflections, so that they bias nothing that is measured. All
+images step at once: Gauss-Newton with 2 x 2 normal equations, weights and variances renewed at every step.
+
+Without a reference I is the weighted mean of the scaled observations of its reflection, renewed at every step too.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import SettingError, ShapeError
+from crystint.model.experiment import Experiment
+from crystint.model.observations import Flag, Observations
+from crystint.model.symmetry import as_space_group, groups
+from crystint.stills.scaling.expected import SignalVariance
+from crystint.stills.scaling.fit import ScalingFit
+from crystint.stills.scaling.options import ScalingOptions
+from crystint.stills.scaling.scales import Scales
+from crystint.stills.scaling.table import ScalingTable, components
+from crystint.stills.scaling.wavelength_curve import WavelengthCurve
+
+__all__ = ["Scales", "scale"]
+
+_Floats = NDArray[np.float64]
+
+
+class _Reference(Protocol):
+    def match(self, hkl: NDArray[np.int32], space_group: gemmi.SpaceGroup) -> _Floats: ...
+
+
+def scale(
+    observations: Observations,
+    experiment: Experiment | int,
+    *,
+    space_group: gemmi.SpaceGroup | str,
+    reference: _Reference | None = None,
+    refine_b: bool = True,
+    prior_ln_g: float = 1.5,
+    prior_b: float = 20.0,
+    limit: float = 3.0,
+    min_partiality: float = 0.1,
+    min_observations: int = 5,
+    max_b: float = 100.0,
+    gain: float | None = None,
+    fit_errors: bool = True,
+    wavelength_nodes: int = 0,
+    max_iterations: int = 200,
+) -> Scales:
+    """Scale all images, against a reference or against one another.
+
+    Parameters
+    ----------
+    observations
+        Rows that are not `usable`, or below `min_partiality`, are left out, as are reflections that the reference does
+        not have (with a reference) or that only one image saw (without).
+    experiment
+        For the names of the images; or their number.
+    space_group
+        By which reflections are equivalent; Friedel mates are.
+    reference : optional
+        Whatever has `match(hkl, space_group)` -> intensity per row, NaN where unknown: a
+        `crystint.model.reference.Reference`.
+    refine_b
+        False: B = 0 for all.
+    prior_ln_g, prior_b
+        Standard deviations of ln G and of B (angstrom^2) between images; infinite = no prior.
+    limit
+        Residual, in sigma, from which an observation pulls no harder (Huber); infinite = least squares.
+    min_observations
+        Images with fewer usable rows have no scale.
+    max_b
+        Images whose B differs by more, angstrom^2, from the mean have no scale.
+    gain : optional
+        Variance per count of signal, 1 for counted photons; None = measured (see `expected`).
+    fit_errors
+        Fit an error model to the residuals while scaling, so that errors proportional to the intensity (partiality,
+        the reference) do not let the strongest reflections decide alone. False: variances as they are.
+    wavelength_nodes
+        Nodes of a curve over the wavelength, for Laue and pink-beam data; 0 = none.
+    max_iterations
+        Steps; images that still move after them have no scale.
+
+    Returns
+    -------
+    Scales
+        An image that could not be scaled has NaN there and its reason in `failed`; the others do not notice.
+
+    Raises
+    ------
+    SettingError
+        When an option is impossible, or a wavelength curve is asked for and the column is empty.
+    ShapeError
+        When a row belongs to an image that the experiment does not have.
+    """
+    names = experiment.name if isinstance(experiment, Experiment) else tuple(f"image {i}" for i in range(experiment))
+    options = ScalingOptions(refine_b, prior_ln_g, prior_b, limit, max_b, fit_errors, max_iterations, wavelength_nodes)
+    if not (0.0 <= min_partiality <= 1.0 and min_observations >= 1):
+        raise SettingError(f"min_partiality {min_partiality!r}, min_observations {min_observations!r}: not possible")
+    image = observations.image
+    if len(image) and not (image.min() >= 0 and image.max() < len(names)):
+        raise ShapeError(f"observations of images {image.min()} to {image.max()}, but there are {len(names)} images")
+
+    usable = observations.usable & (observations.partiality >= min_partiality)
+    if wavelength_nodes:
+        usable &= np.isfinite(observations.wavelength)
+        if len(observations) and not np.isfinite(observations.wavelength).any():
+            raise SettingError("a wavelength curve needs the wavelength of each observation; the column is empty")
+    failed: dict[int, str] = {}
+    use = _enough(usable, image, names, min_observations, "usable observations", failed)
+    target = None
+    if reference is not None:
+        target = np.asarray(reference.match(observations.hkl, as_space_group(space_group)), dtype=np.float64)
+        use &= np.isfinite(target)
+        use = _enough(use, image, names, min_observations, "observations of reflections that the reference has", failed)
+        group = np.zeros(0, dtype=np.intp)
+    else:
+        group = np.asarray(groups(observations.hkl, space_group)[1], dtype=np.intp)
+        use = _shared(use, image, group, names, min_observations, failed)
+
+    variance = SignalVariance.of(
+        observations.replace(flags=np.where(use, observations.flags, np.uint32(Flag.MASKED)).astype(np.uint32)), gain
+    )
+    table = ScalingTable.of(observations, use, variance)
+    if target is not None:
+        fit = ScalingFit(table, options, target=target[table.row])
+    else:
+        fit = ScalingFit(table, options, group=np.unique(group[table.row], return_inverse=True)[1])
+    if wavelength_nodes and len(table):
+        wavelength = observations.wavelength[table.row].astype(np.float64)
+        fit.set_curve(WavelengthCurve.flat(wavelength, wavelength_nodes), wavelength)
+    fit.run()
+    return _result(fit, table, names, failed, variance.gain)
+
+
+def _enough(
+    use: NDArray[np.bool_],
+    image: NDArray[np.int32],
+    names: tuple[str, ...],
+    least: int,
+    what: str,
+    failed: dict[int, str],
+) -> NDArray[np.bool_]:
+    """`use` without the rows of images that have fewer than `least`; those that are new to it go to `failed`."""
+    count = np.bincount(image[use], minlength=len(names))
+    for number in np.flatnonzero(count < least):
+        failed.setdefault(int(number), f"{names[number]}: {count[number] or 'no'} {what}, {least} needed for a scale")
+    return np.asarray(use & (count >= least)[image]) if len(image) else use
+
+
+def _shared(
+    use: NDArray[np.bool_],
+    image: NDArray[np.int32],
+    group: NDArray[np.intp],
+    names: tuple[str, ...],
+    least: int,
+    failed: dict[int, str],
+) -> NDArray[np.bool_]:
+    """`use` without reflections of one image only, and without images that no shared reflection ties to the rest."""
+    n_groups = int(group.max(initial=-1)) + 1
+    low, high = np.full(n_groups, np.iinfo(np.int32).max), np.full(n_groups, -1)
+    order = np.flatnonzero(use)
+    high[group[order]] = image[order]  # the last assignment stays; backwards, the first
+    low[group[order[::-1]]] = image[order[::-1]]
+    several = low != high
+    if not (np.diff(image[order]) >= 0).all():  # first and last row say nothing about those between
+        np.minimum.at(low, group[order], image[order])
+        np.maximum.at(high, group[order], image[order])
+        several = low < high
+    use = _enough(
+        use & several[group], image, names, least, "observations of reflections that other images have too", failed
+    )
+    rows = np.flatnonzero(use)
+    if not len(rows):
+        return use
+    numbers, compact = np.unique(image[rows], return_inverse=True)
+    part = components(compact, group[rows], len(numbers), n_groups)
+    sizes = np.bincount(part)
+    for number in np.flatnonzero(part > 0):
+        failed[int(numbers[number])] = (
+            f"{names[numbers[number]]}: no common reflections tie it to most of the images; it is in a set of "
+            f"{sizes[part[number]]} beside one of {sizes[0]}"
+        )
+    use[rows] = part[compact] == 0
+    return use
+
+
+def _result(
+    fit: ScalingFit, table: ScalingTable, names: tuple[str, ...], failed: dict[int, str], gain: float
+) -> Scales:
+    n = len(names)
+    values = {key: np.full(shape, np.nan) for key, shape in (("g", n), ("b", n), ("chi2", n), ("c", (n, 2, 2)))}
+    used = np.zeros(n, dtype=np.intp)
+    used[table.images] = table.used
+    good = fit.good
+    scaled = table.images[good]
+    values["g"][scaled], values["b"][scaled] = fit.ln_g[good], fit.b[good]
+    values["c"][scaled], values["chi2"][scaled] = fit.covariance()[good], fit.chi2[good]
+    for number in np.flatnonzero(~good):
+        image = int(table.images[number])
+        failed[image] = f"{names[image]}: {fit.reason(int(number))}"
+    note = "" if scaled.size else "no image could be scaled"
+    if scaled.size and not fit.converged:
+        note = f"not everything stands still after {fit.iterations} iterations: more may help"
+    return Scales(
+        values["g"], values["b"], values["c"], used, values["chi2"], dict(sorted(failed.items())), fit.iterations,
+        bool(fit.converged and scaled.size), fit.error_model, gain, fit.curve, note,
+    )  # fmt: skip

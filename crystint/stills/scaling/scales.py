@@ -1,0 +1,88 @@
+"""The result of scaling: a scale and a temperature factor per image, and how to apply them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import ShapeError
+from crystint.model.observations import Observations
+from crystint.stills.scaling.error_model import ErrorModel
+from crystint.stills.scaling.expected import SignalVariance
+from crystint.stills.scaling.wavelength_curve import WavelengthCurve
+
+__all__ = ["Scales"]
+
+_Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """G = exp(ln_g) and B of each image: intensity = G exp(-B / 4 d^2) curve(wavelength) correction partiality I(hkl).
+
+    With a reference, I is on its scale. Without one only ratios are known: the means of ln_g and of B over the scaled
+    images are set to 0, and the mean temperature factor of the crystals stays in the intensities.
+    """
+
+    ln_g: _Floats
+    """float64 [n_images]; NaN where the image has no scale"""
+    b: _Floats
+    """float64 [n_images], angstrom^2"""
+    covariance: _Floats
+    """float64 [n_images, 2, 2] of (ln_g, b), error model and priors in. The intensities compared with count as exact:
+    without a reference their own errors come on top, most for the best images (a factor 1.3 at multiplicity 5)"""
+    used: NDArray[np.intp]
+    """intp [n_images]: observations that the fit used"""
+    chi2: _Floats
+    """float64 [n_images]: mean square residual in units of the expected variance, error model in; 1 is as expected"""
+    failed: dict[int, str]
+    """image -> why it has no scale, with its name"""
+    iterations: int
+    converged: bool
+    """False: `failed` names the images that still moved, or `note` says what else"""
+    error_model: ErrorModel = field(default_factory=ErrorModel)
+    """of the residuals about the model, by which the fit was weighted; its I is the model in counts"""
+    gain: float = 1.0
+    """variance per count of signal that the expected variances were made with"""
+    curve: WavelengthCurve | None = None
+    note: str = ""
+
+    def __len__(self) -> int:
+        return len(self.ln_g)
+
+    def factor(self, observations: Observations) -> _Floats:
+        """float64 [n]: what the full intensity of each row was multiplied by; NaN where its image has no scale."""
+        if len(observations) and not 0 <= observations.image.min() <= observations.image.max() < len(self):
+            raise ShapeError(f"observations of images up to {observations.image.max()}, but {len(self)} scales")
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            exponent = self.ln_g[observations.image] - self.b[observations.image] * (0.25 / observations.d**2)
+            factor = np.exp(exponent) * observations.correction * observations.partiality
+            if self.curve is not None:
+                factor *= self.curve.at(observations.wavelength.astype(np.float64))
+        return np.where(factor > 0.0, factor, np.nan)
+
+    def apply(self, observations: Observations, mean: _Floats | None = None) -> tuple[_Floats, _Floats]:
+        """Intensity and its sigma on the common scale, both float64 [n]; NaN where the image has no scale.
+
+        Parameters
+        ----------
+        observations
+            The rows that were scaled, or others of the same images.
+        mean : float64 [n], optional
+            Intensity expected of each row's reflection on the common scale, such as its reference or its mean: sigma
+            is then that of this signal. Without it, or where it is NaN, sigma is as recorded; weights from such sigmas
+            bias means where the variance came from the observed counts.
+
+        Raises
+        ------
+        ShapeError
+            When a row belongs to an image that was not scaled with the others.
+        """
+        factor = self.factor(observations)
+        sigma = observations.sigma
+        if mean is not None:
+            variance = SignalVariance.of(observations, self.gain).expected(factor * mean)
+            sigma = np.where(np.isfinite(mean), np.sqrt(variance), sigma)
+        return observations.intensity / factor, sigma / factor

@@ -1,0 +1,1 @@
+"""Stills of known truth."""

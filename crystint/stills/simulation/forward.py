@@ -1,0 +1,91 @@
+"""From excited reflections to the counts that are expected, and where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from crystint.model.experiment import Detector
+    from crystint.stills.simulation.simulate import SimulatedStills, Truth
+
+__all__ = ["attenuated_depth", "forward", "meeting", "polarization_of"]
+
+Floats = NDArray[np.float64]
+
+
+def forward(data: SimulatedStills, image: NDArray[np.intp], point: NDArray[np.intp], excitation: Floats) -> Truth:
+    """The truth of reflections of `Lattice.hkl[point]` in `image`; those that miss the detector are left out."""
+    from crystint.stills.simulation.simulate import Truth
+
+    s, lattice = data.settings, data.lattice
+    hkl = lattice.hkl[point].astype(np.float64)
+    s1 = data.incident[image] + np.einsum("nij,nj->ni", data.setting[image], hkl)
+    ray = np.asarray(s1 / np.linalg.norm(s1, axis=1)[:, None])
+    slow, fast = meeting(s.detector, ray)
+    other = data.other_indexing[image]
+    if other.any():
+        hkl[other] = hkl[other] @ data.reindex
+    said = np.rint(hkl).astype(np.int32)
+    on = np.flatnonzero((slow >= 0) & (slow < s.shape[0]) & (fast >= 0) & (fast < s.shape[1]))
+    on = on[np.lexsort((said[on, 2], said[on, 1], said[on, 0], image[on]))]
+    image, point, excitation, ray = image[on], point[on], excitation[on], ray[on]
+    d, intensity = lattice.d[point], lattice.intensity[point]
+    wavelength = data.wavelengths[image]
+    width = s.rocking(d, wavelength)
+    partiality = np.exp(-((excitation / width) ** 2))
+    polarization = polarization_of(ray, s.polarization_fraction)
+    normal = np.abs(ray[:, 2])
+    depth = s.thickness * s.attenuation
+    efficiency = -np.expm1(-depth / normal) if depth else np.ones(len(d))
+    scale = np.exp(data.ln_g[image] - 0.25 * data.b[image] / d**2)
+    # a pixel seen from the sample, in 1/angstrom squared, against the area pi R1^2 of the profile
+    seen = (s.pixel_size / s.distance) ** 2 * normal**3 / wavelength**2
+    return Truth(
+        image=image.astype(np.int32),
+        hkl=said[on],
+        unique=lattice.unique[point],
+        d=d,
+        excitation=excitation,
+        partiality=partiality,
+        polarization=polarization,
+        efficiency=efficiency,
+        true_intensity=intensity,
+        signal=scale * partiality * polarization * efficiency * intensity,
+        background=s.background_at(d),
+        slow=slow[on],
+        fast=fast[on],
+        ray=ray,
+        spot_pixels=2.0 * np.pi * s.spot_width(d) ** 2 / seen,
+        listed=np.abs(excitation) <= s.band * width,
+    )
+
+
+def polarization_of(ray: Floats, fraction: float) -> Floats:
+    """Share of the intensity along rays [n, 3], beam along -z, `fraction` of it with its field along x."""
+    return np.asarray(fraction * (1.0 - ray[:, 0] ** 2) + (1.0 - fraction) * (1.0 - ray[:, 1] ** 2))
+
+
+def attenuated_depth(thickness: float, attenuation: float, normal: Floats) -> Floats:
+    """Mean way of a ray in the sensor before it is counted, m: 1/mu - (t/cos + 1/mu) exp(-mu t/cos)."""
+    if not thickness * attenuation:
+        return np.zeros_like(normal)
+    path = thickness / normal
+    return np.asarray(1.0 / attenuation - (path + 1.0 / attenuation) * np.exp(-attenuation * path))
+
+
+def meeting(detector: Detector, ray: Floats) -> tuple[Floats, Floats]:
+    """(slow, fast) px from the outer corner of the first panel's plane, parallax in; NaN behind it."""
+    panel = detector.panels[0]
+    columns = np.stack([panel.slow_vector, panel.fast_vector], axis=1)
+    size = np.linalg.norm(columns, axis=0)
+    normal = np.cross(panel.fast_vector, panel.slow_vector)
+    normal = normal / np.linalg.norm(normal)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        way = np.dot(panel.origin, normal) / (ray @ normal)
+        way = np.where(way > 0.0, way, np.nan)
+        way = way + attenuated_depth(detector.thickness, detector.attenuation, np.abs(ray @ normal))
+    place = (way[:, None] * ray - np.asarray(panel.origin)) @ (columns / size**2)
+    return place[:, 0], place[:, 1]
