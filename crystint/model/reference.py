@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import GeometryError, ShapeError
+from crystint.model.indices import checked
+from crystint.model.symmetry import groups, spacing
 
 __all__ = ["Reference"]
-
-_HALF = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +58,7 @@ class Reference:
     @cached_property
     def d(self) -> NDArray[np.float64]:
         """float64 [m]: spacings, angstrom."""
-        s = self.hkl.astype(np.float64) @ np.array(gemmi.UnitCell(*self.cell).frac.mat.tolist())
-        with np.errstate(divide="ignore"):
-            return np.asarray(1.0 / np.linalg.norm(s, axis=1))
+        return spacing(self.hkl, self.cell)
 
     def match(self, hkl: NDArray[Any], space_group: gemmi.SpaceGroup | None = None) -> NDArray[np.float64]:
         """The intensity of each reflection, float64 [n]; NaN where it is not known.
@@ -73,28 +71,15 @@ class Reference:
             Of these reflections. Equivalent is what the more symmetric of it and the reference's own says; rows of
             the reference that it makes equivalent are averaged.
         """
-        hkl = np.asarray(hkl, dtype=np.int64)
-        if hkl.ndim != 2 or hkl.shape[1] != 3:
-            raise ShapeError(f"hkl is {hkl.shape}, expected (n, 3)")
-        turns = max((_rotations(group) for group in (self.space_group, space_group) if group is not None), key=len)
-        known, total, count = self._table(turns)
-        plain, row = np.unique(_key(hkl), return_inverse=True)
-        wanted = _representative(_indices(plain), turns)
-        place = np.searchsorted(known, wanted)
-        found = np.full(len(plain), np.nan)
-        here = place < len(known)
-        here[here] = known[place[here]] == wanted[here]
-        found[here] = total[place[here]] / count[place[here]]
-        return np.asarray(found[row.reshape(-1)])
-
-    def _table(self, turns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Sorted representatives, the sums of their intensities, and of how many."""
+        group = _more_symmetric(self.space_group, space_group)
         good = np.isfinite(self.intensity)
-        key = _representative(self.hkl[good].astype(np.int64), turns)
-        known, row = np.unique(key, return_inverse=True)
-        total = np.bincount(row.reshape(-1), weights=self.intensity[good], minlength=len(known))
-        count = np.bincount(row.reshape(-1), minlength=len(known))
-        return known, total.astype(np.float64), count.astype(np.float64)
+        rows = np.concatenate([self.hkl[good], checked(hkl)])
+        _, number = groups(rows, group)
+        own, wanted = np.split(number, [np.count_nonzero(good)])
+        size = int(number.max(initial=-1)) + 1
+        with np.errstate(invalid="ignore"):
+            mean = np.bincount(own, self.intensity[good], size) / np.bincount(own, minlength=size)
+        return np.asarray(mean[wanted])
 
     @classmethod
     def averaged(
@@ -109,36 +94,15 @@ class Reference:
 
         The mean is not weighted, and its sigma is that of such a mean.
         """
-        good = np.isfinite(np.asarray(intensity, dtype=np.float64))
-        hkl = np.asarray(hkl, dtype=np.int64)[good]
-        key = _representative(hkl, _rotations(space_group))
-        _, first, row = np.unique(key, return_index=True, return_inverse=True)
-        row, count = row.reshape(-1), np.bincount(row.reshape(-1), minlength=len(first))
-        total = np.bincount(row, weights=np.asarray(intensity, dtype=np.float64)[good], minlength=len(first))
-        variance = np.bincount(row, weights=np.asarray(sigma, dtype=np.float64)[good] ** 2, minlength=len(first))
-        return cls(hkl[first].astype(np.int32), total / count, np.sqrt(variance) / count, cell, space_group)
+        values, errors = np.asarray(intensity, dtype=np.float64), np.asarray(sigma, dtype=np.float64)
+        good = np.isfinite(values)
+        unique, number = groups(np.asarray(hkl)[good], space_group)
+        count = np.bincount(number, minlength=len(unique))
+        total = np.bincount(number, values[good], len(unique))
+        variance = np.bincount(number, errors[good] ** 2, len(unique))
+        return cls(unique, total / count, np.sqrt(variance) / count, cell, space_group)
 
 
-def _rotations(group: gemmi.SpaceGroup) -> NDArray[np.int64]:
-    """int64 [p, 3, 3]: the different rotations of the space group."""
-    found = [np.array(op.rot) // gemmi.Op.DEN for op in group.operations().sym_ops]
-    return np.unique(np.array(found, dtype=np.int64), axis=0)
-
-
-def _key(hkl: NDArray[np.int64]) -> NDArray[np.int64]:
-    shifted = hkl + _HALF
-    return np.asarray((shifted[:, 0] << 42) | (shifted[:, 1] << 21) | shifted[:, 2])
-
-
-def _indices(key: NDArray[np.int64]) -> NDArray[np.int64]:
-    low = 2 * _HALF - 1
-    return np.stack([key >> 42, key >> 21 & low, key & low], axis=1) - _HALF
-
-
-def _representative(hkl: NDArray[np.int64], turns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The highest key among the equivalents of each reflection and of its mate."""
-    best = np.zeros(len(hkl), dtype=np.int64)
-    for turn in turns:
-        turned = np.stack([hkl @ column for column in turn.T], axis=1)
-        best = np.maximum(best, np.maximum(_key(turned), _key(-turned)))
-    return best
+def _more_symmetric(one: gemmi.SpaceGroup, other: gemmi.SpaceGroup | None) -> gemmi.SpaceGroup:
+    """The one of two space groups that has more rotations."""
+    return one if other is None or len(one.operations().sym_ops) >= len(other.operations().sym_ops) else other
