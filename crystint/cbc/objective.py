@@ -1,0 +1,89 @@
+"""What a pixel with counts I adds to the objective when lambda are expected, and the slope of that in lambda.
+
+    Poisson         f = lambda - I log(lambda)
+    least squares   f = loss(r),  r = (I - lambda) / sqrt(lambda)
+                    l2: r^2;  l1: |r|;  huber: r^2 for |r| < c, 2 c |r| - c^2 beyond, c = 1.345
+
+The sum over pixels, each once, is the objective. The standard deviation of a residual is that of the model, so the
+slope has the derivative of sqrt(lambda) too. f at c is continuous with its slope (cbclib's constant there is wrong,
+and its slopes of least squares hold sqrt(lambda) fixed).
+
+Neither criterion is defined for lambda <= 0, to which a background of 0 or below can lead. Below `FLOOR` log(lambda)
+and 1 / sqrt(lambda) are continued along their tangents, so that f and its slope are continuous everywhere, and counts
+where none were expected cost much, but not infinitely much.
+
+Huber's c has 95 % efficiency for Gaussian residuals (Huber & Ronchetti, Robust Statistics, 2009).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import SettingError
+
+__all__ = ["FLOOR", "HUBER", "Kind", "Loss", "criterion", "pixel_terms"]
+
+Floats = NDArray[np.float64]
+Kind = Literal["poisson", "least_squares"]
+Loss = Literal["l2", "l1", "huber"]
+
+FLOOR = 1e-4
+"""counts: fewer expected ones than that are on the tangents"""
+HUBER = 1.345
+"""standard deviations: where Huber's loss goes over from a parabola to a line"""
+
+
+def criterion(kind: str, loss: str) -> tuple[Kind, Loss]:
+    """The names of a criterion and a loss as this package spells them; any capitalisation is accepted.
+
+    Raises
+    ------
+    SettingError
+        When there is no such criterion or loss.
+    """
+    kinds: dict[str, Kind] = {"poisson": "poisson", "least_squares": "least_squares"}
+    losses: dict[str, Loss] = {"l2": "l2", "l1": "l1", "huber": "huber"}
+    known = kinds.get(str(kind).lower().replace("-", "_").replace(" ", "_"))
+    of_residuals = losses.get(str(loss).lower())
+    if known is None:
+        raise SettingError(f"kind is {kind!r}, expected 'poisson' or 'least_squares'")
+    if of_residuals is None:
+        raise SettingError(f"loss is {loss!r}, expected 'l2', 'l1' or 'huber'")
+    return known, of_residuals
+
+
+def pixel_terms(counts: Floats, expected: Floats, kind: Kind, loss: Loss) -> tuple[Floats, Floats]:
+    """Terms of the objective and their derivatives by the expected counts.
+
+    Parameters
+    ----------
+    counts, expected : float64 [P]
+        I and lambda of each pixel.
+    kind, loss
+        As `criterion` returns them; the loss is not used for Poisson.
+
+    Returns
+    -------
+    float64 [P], float64 [P]
+    """
+    dark = expected < FLOOR
+    safe = np.where(dark, FLOOR, expected)
+    if kind == "poisson":
+        log = np.log(safe)
+        log[dark] += expected[dark] / FLOOR - 1.0
+        return expected - counts * log, 1.0 - counts / safe
+    inverse = 1.0 / np.sqrt(safe)
+    slope = -0.5 * inverse / safe
+    inverse[dark] += slope[dark] * (expected[dark] - FLOOR)
+    residual = (counts - expected) * inverse
+    by_expected = (counts - expected) * slope - inverse
+    if loss == "l2":
+        return residual**2, 2.0 * residual * by_expected
+    if loss == "l1":
+        return np.abs(residual), np.sign(residual) * by_expected
+    size, inside = np.abs(residual), np.clip(residual, -HUBER, HUBER)
+    value = np.where(size < HUBER, residual**2, HUBER * (2.0 * size - HUBER))
+    return value, 2.0 * inside * by_expected
