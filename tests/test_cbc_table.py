@@ -65,7 +65,7 @@ def test_names_of_cbclib_structured_arrays_and_frames_give_the_same_table() -> N
         record[name] = values
 
     class Frame:
-        columns = list(theirs)
+        columns = tuple(theirs)
 
         def __getitem__(self, name: str) -> list[Any]:
             return list(theirs[name])
