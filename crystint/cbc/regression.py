@@ -28,7 +28,9 @@ Floats = NDArray[np.float64]
 REACH = 4.0
 """bandwidths beyond which the kernel is 0"""
 _BLOCK = 2048
-"""rows per product of matrices: their factors stay in the cache"""
+"""rows whose factors are made at a time: they stay in the cache"""
+_PRODUCT = 128
+"""rows per product of matrices: so few that libraries of linear algebra do not start threads for each"""
 
 
 def checked_bandwidth(bandwidth: float) -> float:
@@ -84,11 +86,23 @@ def kernel_regression(
             rows = slice(start, min(start + _BLOCK, last))
             along_x = _kernel(u[rows, 0], x, width)
             along_y = _kernel(u[rows, 1], y, width)
-            above += (along_y * numerator[rows]) @ along_x.T
-            below += np.multiply(along_y, denominator[rows], out=along_y) @ along_x.T
+            above += _product(along_y * numerator[rows], along_x)
+            below += _product(np.multiply(along_y, denominator[rows], out=along_y), along_x)
         with np.errstate(invalid="ignore", divide="ignore"):
             out[frame] = np.where(below > 0.0, np.maximum(above / below, 0.0), np.nan)
     return out
+
+
+def _product(left: Floats, right: Floats) -> Floats:
+    """left @ right.T in parts: float64 [ny, rows], float64 [nx, rows] -> float64 [ny, nx]."""
+    rows = left.shape[1]
+    whole = rows - rows % _PRODUCT
+    total = left[:, whole:] @ right[:, whole:].T
+    if whole:
+        parts = (side[:, :whole].reshape(len(side), -1, _PRODUCT) for side in (left, right))
+        of_y, of_x = next(parts), next(parts)
+        total += np.matmul(of_y.transpose(1, 0, 2), of_x.transpose(1, 2, 0)).sum(axis=0)
+    return np.asarray(total)
 
 
 def _kernel(at: Floats, nodes: Floats, h: float) -> Floats:
