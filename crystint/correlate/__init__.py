@@ -1,0 +1,1 @@
+"""Angular correlation: ring centres, polar images, clean rings, pairing, difference correlations."""
