@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.cbc.simulated_geometry import Rows, streaks
+from crystint.cbc.setup import CBCSetup
+from crystint.cbc.simulated_geometry import Rows, basis, rotations, streaks
 from crystint.cbc.simulated_settings import CBCSettings
 from crystint.cbc.simulated_truth import Maps, background_at, families, intensities, make_maps, standard_profile
 from crystint.cbc.table import CBCTable
@@ -74,6 +75,23 @@ class CBCSimulation:
     def first(self) -> NDArray[np.intp]:
         """[pixels]: one row of each pixel."""
         return np.unique(self.truth.pixel, return_index=True)[1]
+
+    @cached_property
+    def setup(self) -> CBCSetup:
+        """The geometry as other modules take it; of `simulate_cbc` only: random streaks have none."""
+        s = self.settings
+        middle = 0.5 * np.array(s.shape, np.float64)
+        half = s.numerical_aperture / np.sqrt(1.0 - 2.0 * s.numerical_aperture**2) * s.distance / s.pixel_size
+        return CBCSetup(
+            focus=np.array([middle[1] * s.pixel_size, middle[0] * s.pixel_size, -s.distance]),
+            pupil=np.array([middle[0] - half, middle[0] + half, middle[1] - half, middle[1] + half]),
+            wavelength=1e-10 * s.wavelength,
+            pixel_size=(s.pixel_size, s.pixel_size),
+            basis=basis(s),
+            rotation=rotations(s),
+            sample_z=np.full(s.frames, s.defocus - s.distance),
+            shape=s.shape,
+        )
 
     def fitness(self) -> float:
         """-sum over pixels of (I log lambda - lambda) at the truth: the Poisson criterion, each pixel once."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import gemmi
 import numpy as np
 
+from crystint.cbc.families import symmetry_group
 from crystint.errors import SettingError
 
 __all__ = ["CBCSettings", "space_group"]
@@ -34,11 +35,11 @@ def space_group(name: str) -> gemmi.SpaceGroup:
     Raises
     ------
     SettingError
-        When neither is known to gemmi.
+        When there is none, or it has two meanings.
     """
-    found = gemmi.find_spacegroup_by_name(str(name)) or gemmi.find_spacegroup_by_name(f"P {name}")
+    found = symmetry_group(name)
     if found is None:
-        raise SettingError(f"symmetry is {name!r}, expected a space group or point group such as 'P m m m' or 'mmm'")
+        raise SettingError("symmetry is None; without any symmetry it is '1', and friedel False")
     return found
 
 
