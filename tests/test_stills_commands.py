@@ -123,6 +123,90 @@ def test_a_frame_that_is_not_there_is_named_and_the_rest_goes_on(made: Path, tmp
     assert sorted(set(found.image.tolist())) == [0, 1, 2, 4, 6, 7, 8, 9, 10, 11]
 
 
+def test_widths_of_the_profile_reach_the_end(made: Path, tmp_path: Path) -> None:
+    run(0, "merge", made / "scaled.h5", "-o", tmp_path / "m.h5", "-o", tmp_path / "m.txt")
+    first, last = read_stills(made / "integrated.h5").profile, read_stills(tmp_path / "m.h5").profile
+    assert first is not None
+    assert last is not None
+    assert np.array_equal(first.radial, last.radial)
+
+
+def test_an_ambiguity_is_told_and_resolved(tmp_path: Path) -> None:
+    cell = ("--cell", "78,78,38,90,90,90", "--space-group", "P4")
+    options = ("--d-min", 3.5, "--no-images", "--seed", 2, *cell)
+    run(0, "simulate", "-o", tmp_path, "--frames", 20, "--free-indexing", *options)
+    result = run(0, "scale", tmp_path / "truth.h5", "-o", tmp_path / "mixed.h5")
+    assert "--reindex resolves it" in result.output
+    result = run(0, "scale", tmp_path / "truth.h5", "-o", tmp_path / "one.h5", "--reindex")
+    assert "; resolved" in result.output
+    values = []
+    for name in ("mixed", "one"):
+        run(0, "merge", tmp_path / f"{name}.h5", "-o", tmp_path / f"{name}_merged.h5")
+        merged = read_stills(tmp_path / f"{name}_merged.h5").merged
+        assert merged is not None
+        values.append(merged.statistics.overall.r_meas)
+    assert values[1] < 0.1 < 0.2 < values[0]
+
+
+def test_an_ambiguity_that_cannot_be_told_is_not_said_to_be_resolvable(tmp_path: Path) -> None:
+    options = ("--cell", "78,78,38,90,90,90", "--space-group", "P4", "--d-min", 5, "--no-images")
+    run(0, "simulate", "-o", tmp_path, "--frames", 3, *options)
+    for given in ((), ("--reindex",)):
+        result = run(0, "scale", tmp_path / "truth.h5", "-o", tmp_path / "s.h5", "--overwrite", *given)
+        assert "cannot be told" in result.output
+        assert "resolve" not in result.output
+
+
+def test_a_reference_of_another_crystal_is_told(made: Path, tmp_path: Path) -> None:
+    other = gemmi.read_mtz_file(str(made / "reference.mtz"))
+    other.set_cell_for_all(gemmi.UnitCell(60, 70, 90, 90, 90, 90))
+    other.spacegroup = gemmi.SpaceGroup("P 1 21 1")
+    other.write_to_file(str(tmp_path / "other.mtz"))
+    result = run(0, "scale", made / "integrated.h5", "-o", tmp_path / "s.h5", "-r", tmp_path / "other.mtz")
+    assert "is it the same crystal?" in result.output
+    assert "Laue class of the reference" in result.output
+    few = gemmi.read_mtz_file(str(made / "reference.mtz"))
+    values = np.array(few, copy=True)
+    few.set_data(values[few.make_d_array() > 40])
+    few.write_to_file(str(tmp_path / "few.mtz"))
+    result = run(1, "scale", made / "integrated.h5", "-o", tmp_path / "few.h5", "-r", tmp_path / "few.mtz")
+    assert "none of 12 images can be scaled" in result.output
+    assert not (tmp_path / "few.h5").exists()
+
+
+def test_the_bandwidth_is_not_taken_for_mosaicity(tmp_path: Path) -> None:
+    pink = ("--bandwidth", 0.015)
+    run(0, "simulate", "-o", tmp_path, "--frames", 8, *DETECTOR, "--d-min", 2.4, "--intensity", 8000, *pink)
+    files = (tmp_path / "frames.expt", tmp_path / "frames.h5")
+    run(0, "integrate", *files, "-o", tmp_path / "i.h5", "--d-min", 2.4, *pink)
+    width = read_stills(tmp_path / "i.h5").width
+    assert width is not None
+    assert width.bandwidth == 0.015
+    true = np.sqrt(1e-6 + 0.5 * 0.015**2 / np.array([2.5, 4.0, 8.0]) ** 4)
+    assert width.at(np.array([2.5, 4.0, 8.0]), 1.0) == pytest.approx(true, rel=0.15)
+
+
+def test_values_that_are_none_leave_their_images_out(made: Path, tmp_path: Path) -> None:
+    whole = read_stills(made / "integrated.h5")
+    table = whole.observations
+    assert table is not None
+    intensity, sigma = table.intensity.copy(), table.sigma.copy()
+    intensity[table.image == 1] = np.nan
+    sigma[table.image == 2] = -1.0
+    intensity[(table.image == 3) & (np.arange(len(table)) % 2 == 0)] = np.inf
+    odd = table.replace(intensity=intensity, sigma=sigma)
+    write_stills(tmp_path / "odd.h5", experiment=whole.experiment, observations=odd, width=whole.width)
+    result = run(0, "scale", tmp_path / "odd.h5", "-o", tmp_path / "s.h5")
+    assert "frames.h5//1: no usable observations" in result.output
+    assert "frames.h5//2: no usable observations" in result.output
+    assert "10 of 12 images scaled" in result.output
+    nothing = table.replace(intensity=np.full(len(table), np.nan))
+    write_stills(tmp_path / "none.h5", experiment=whole.experiment, observations=nothing, width=whole.width)
+    result = run(1, "scale", tmp_path / "none.h5", "-o", tmp_path / "n.h5")
+    assert "none of 12 images can be scaled" in result.output
+    assert not (tmp_path / "n.h5").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -133,7 +217,22 @@ def test_a_frame_that_is_not_there_is_named_and_the_rest_goes_on(made: Path, tmp
         (("merge", "{made}/scaled.h5", "-o", "m.mtz", "--error-model", "rough"), 2, "two numbers A,B"),
         (("merge", "{made}/scaled.h5", "-o", "m.mtz", "--space-group", "P999"), 2, "P999"),
         (("merge", "{made}/scaled.h5", "-o", "m.mtz", "--d-min", "75"), 1, "nothing can be merged"),
+        (("merge", "{made}/scaled.h5", "-o", "m.mtz", "--d-min", "3", "--d-max", "2"), 2, "expected d_min below d_max"),
+        (("merge", "{made}/integrated.h5", "-o", "m.mtz", "-r", "{made}/scaled.h5"), 1, "holds no merged intensities"),
+        (("predict", "{made}/frames.expt", "-o", "p.csv", "--d-min", "0.01", "--domain", "1e-3"), 1, "nothing is pred"),
+        (("predict", "{made}/frames.expt", "-o", "p.csv", "-o", "{made}/scaled.mtz"), 1, "exists; --overwrite"),
+        (("predict", "{made}/frames.expt", "-o", "p.csv", "-o", "p.csv"), 2, "the same output twice"),
+        (
+            ("integrate", "{made}/frames.expt", "{made}/frames.h5", "-o", "i.h5", "-o", "none/i.mtz"),
+            1,
+            "no folder none",
+        ),
+        (("scale", "{made}/integrated.h5", "-o", "s.h5", "-o", "{made}/scaled.mtz"), 1, "exists; --overwrite"),
+        (("scale", "{made}/integrated.h5", "-o", "{made}/integrated.h5", "--overwrite"), 1, "is also an input"),
+        (("merge", "{made}/scaled.h5", "-o", "m.mtz", "-o", "none/m.png"), 1, "no folder none"),
         (("simulate", "-o", "{made}"), 1, "exists; --overwrite"),
+        (("simulate", "-o", "{made}/frames.h5/new"), 1, "cannot be made a folder"),
+        (("simulate", "-o", "new", "--domain", "1e-9", "--frames", "1", "--d-min", "5"), 2, "nothing is simulated"),
         (("simulate", "-o", "new", "--cell", "1,2"), 2, "expected 6 numbers"),
     ],
 )

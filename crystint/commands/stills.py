@@ -98,8 +98,10 @@ def predict(experiment: Path, outputs: tuple[Path, ...], quiet: bool, **given: A
 
     The suffix is the format: .refl for DIALS, .csv for people, .h5 for the other steps.
     """
+    from crystint.outputs import check_outputs
     from crystint.stills.work import predict_files
 
+    check_outputs(outputs, [experiment], given["overwrite"])
     _conclude(predict_files(experiment, outputs, command=command_line(), **given), outputs, "predicted", quiet)
 
 
@@ -130,8 +132,10 @@ def predict(experiment: Path, outputs: tuple[Path, ...], quiet: bool, **given: A
 @options.quiet
 def integrate(experiment: Path, frames: tuple[str, ...], outputs: tuple[Path, ...], quiet: bool, **given: Any) -> None:
     """Integrate the reflections that EXPERIMENT predicts on FRAMES."""
+    from crystint.outputs import check_outputs
     from crystint.stills.work import integrate_files
 
+    check_outputs(outputs, [experiment, *frames], given["overwrite"])
     watch = None if quiet else _counter("integrate")
     done = integrate_files(experiment, frames, outputs, progress=watch, command=command_line(), **given)
     _conclude(done, outputs, "integrated", quiet)
@@ -184,8 +188,10 @@ def scale(sources: tuple[Path, ...], outputs: tuple[Path, ...], quiet: bool, **g
     FILE is an .h5 of integration, a DIALS .refl, a CrystFEL .stream or an unmerged .mtz; several are scaled together.
     Without a reference the images are scaled to one another. An .mtz output is unmerged, for CCP4.
     """
+    from crystint.outputs import check_outputs
     from crystint.stills.work_merge import scale_files
 
+    check_outputs(outputs, sources, given["overwrite"])
     _conclude(scale_files(sources, outputs, command=command_line(), **given), outputs, "scaled", quiet)
 
 
@@ -231,8 +237,10 @@ def merge(source: Path, outputs: tuple[Path, ...], quiet: bool, **given: Any) ->
 
     The suffix is the format: .mtz, .h5 with everything, .txt the report, .png .pdf .svg the plots.
     """
+    from crystint.outputs import check_outputs
     from crystint.stills.work_merge import merge_files
 
+    check_outputs(outputs, [source], given["overwrite"])
     pictures = [path for path in outputs if path.suffix.lower() in PICTURES]
     files = [path for path in outputs if path not in pictures]
     done = merge_files(source, files, command=command_line(), **given)
@@ -269,9 +277,16 @@ def merge(source: Path, outputs: tuple[Path, ...], quiet: bool, **given: Any) ->
 @click.option("--domain", type=_positive, metavar="WIDTH", help="R0, 1/angstrom (default: 1e-3)")
 @click.option("--mosaicity", type=click.FloatRange(0.0), metavar="RAD", help="(default: 0)")
 @click.option("--bandwidth", type=click.FloatRange(0.0), metavar="B", help="relative, RMS (default: 0)")
+@click.option("--spot", type=_positive, metavar="WIDTH", help="radius R1 of the spots, 1/angstrom (default: 1.2e-3)")
 @click.option("--spread-ln-g", type=click.FloatRange(0.0), metavar="SD", help="of scales (default: 0.5)")
 @click.option("--spread-b", type=click.FloatRange(0.0), metavar="A2", help="of temperature factors (default: 2)")
 @click.option("--orientation-error", type=click.FloatRange(0.0), metavar="RAD", help="of the experiment (default: 0)")
+@click.option(
+    "--second-lattice",
+    type=click.FloatRange(0.0, 1.0),
+    metavar="SHARE",
+    help="of frames with two crystals (default: 0)",
+)
 @click.option("--free-indexing", is_flag=True, help="index each image in one of the ways an ambiguity allows")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="(default: 0)")
 @options.overwrite

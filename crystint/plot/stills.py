@@ -95,7 +95,7 @@ def _summary(run: StillsRun) -> list[str]:
             f"{len(run.merged)} unique",
             f"CC½ {shell.cc_half:.3f}",
             f"R_meas {shell.r_meas:.3f}",
-            f"ISa {run.merged.error_model.isa:.1f}",
+            *([f"ISa {isa:.1f}"] if np.isfinite(isa := run.merged.error_model.isa) else []),
         ]
     return parts
 

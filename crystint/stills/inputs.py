@@ -248,7 +248,8 @@ def _of_run(path: str | Path, part: str) -> Any:
 
     with open_stills(path) as file:
         if part not in file:
-            raise FileError(f"{path} holds no {part}; was it written by another step?")
+            name = {"merged": "merged intensities", "experiment": "images"}.get(part, part)
+            raise FileError(f"{path} holds no {name}; was it written by another step?")
         return file.observations() if part == "observations" else file.get(part)
 
 

@@ -70,7 +70,7 @@ def _warnings(run: StillsRun, given: Iterable[str]) -> list[str]:
             found.append(f"scaling: {scales.note}")
         if not scales.error_model.converged:
             found.append(f"error model of scaling: {scales.error_model.note or 'not converged'}")
-    if run.error_model is not None and (run.error_model.note or not run.error_model.converged):
+    if run.error_model is not None and run.error_model.doubtful:
         found.append(f"error model: {run.error_model.note or 'not converged: do not trust a, b and ISa'}")
     if run.merged is not None:
         found += run.merged.notes
@@ -185,6 +185,8 @@ def _error_model(model: ErrorModel) -> list[str]:
     ):
         told = ", ".join(f"{name} = {number:.4g}" for name, number in constants.items())
         lines.append(f"{program:<12s}{variance:<40s}{told:<44s}{isa(value)}")
+    if model.note and not model.doubtful:
+        lines.append(model.note)
     if model.used:
         lines.append(_line("deviates", f"{model.used} used, {model.rejected} left out as outliers"))
     return lines

@@ -83,6 +83,8 @@ def predict_files(
         width = RockingWidth(_DOMAIN, mosaicity or 0.0, images.bandwidth if bandwidth is None else bandwidth)
     limit = edge_resolution(images) if d_min is None else d_min
     found = predict(images, limit, width, d_max=np.inf if d_max is None else d_max, band=band)
+    if not len(found) and found.notes:
+        raise FileError(f"{experiment}: nothing is predicted on any image: {next(iter(found.notes.values()))}")
     settings = {"d_min": limit, "d_max": d_max, "band": band, "width": vars(width)}
     record = provenance(settings, [str(experiment)], list(command))
     table = observations_of(found)
@@ -172,10 +174,8 @@ def integrate_files(
         width = given_width(experiment, images, domain, mosaicity, bandwidth)
         measured = width is None
         if width is None:
-            width = replace(
-                first_width(opened, images, **options),
-                bandwidth=images.bandwidth if bandwidth is None else bandwidth,
-            )
+            spectrum = images.bandwidth if bandwidth is None else bandwidth
+            width = first_width(opened, images, bandwidth=spectrum, **options)
         total = len(np.unique(images.frame))
         found = integrate(
             opened,
@@ -192,6 +192,8 @@ def integrate_files(
             "reference": None if reference is None else str(reference), "mask": None if mask is None else str(mask),
         }  # fmt: skip
         record = provenance(settings, [str(experiment), *opened.files], list(command))
+    if not len(found.observations) and found.notes:
+        raise FileError(f"{experiment}: no image can be integrated: {next(iter(found.notes.values()))}")
     run = StillsRun(
         experiment=images,
         observations=found.observations,

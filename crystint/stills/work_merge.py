@@ -36,6 +36,8 @@ __all__ = ["merge_files", "scale_files"]
 _TURNS = 3
 """times that the rocking width and merged intensities are fitted to one another"""
 _SETTLED = 0.02
+_LENGTHS, _ANGLES = 0.03, 2.0
+"""by which the cell of a reference may differ: relative, and degrees"""
 
 
 def scale_files(
@@ -79,10 +81,11 @@ def scale_files(
     check_suffixes(outputs, (".h5", ".mtz"))
     table, images, width, said, notes = _read(sources, experiment, geometry, space_group, intensity, batch)
     group = images.space_group
-    known = _reference(reference, images)
+    known = _reference(reference, images, said)
     ambiguity = find_ambiguity(table, cell=images.cell, space_group=group, reference=known, names=images.name)
     if ambiguity.message:
-        said.append(ambiguity.message + ("; resolved" if reindex else "; --reindex resolves it"))
+        end = ("; resolved" if reindex else "; --reindex resolves it") if ambiguity.found else ""
+        said.append(ambiguity.message + end)
     if reindex and ambiguity.found:
         table = ambiguity.resolve(table)
     options: dict[str, Any] = {
@@ -90,10 +93,16 @@ def scale_files(
         "min_partiality": min_partiality,
     }  # fmt: skip
     words = ""
+    asked = fit_width is not None
     if fit_width is None:
         fit_width = width is not None and images.sweep is None
     if fit_width:
-        table, width, words = _fitted(table, images, width, options)
+        try:
+            table, width, words = _fitted(table, images, width, options)
+        except SettingError as error:
+            if asked:
+                raise
+            said.append(f"the rocking width is not fitted to the data set: {error}")
     found = scale(table, images, **options)
     good = np.isfinite(found.ln_g)
     if not good.any():
@@ -106,18 +115,19 @@ def scale_files(
         "wavelength_nodes": wavelength_nodes, "min_partiality": min_partiality,
     }  # fmt: skip
     record = provenance(settings, [*map(str, sources)], list(command))
+    before = read_stills(sources[0]) if len(sources) == 1 and kind_of(Path(sources[0])) == "h5" else StillsRun()
+    run = StillsRun(
+        experiment=images, observations=table, scales=found, width=width, profile=before.profile, notes=notes,
+        extra={"warnings": said}, provenance=record,
+    )  # fmt: skip
     for path in map(Path, outputs):
         if path.suffix.lower() == ".mtz":
             write_unmerged_mtz(path, table, images, factor=found.factor(table), overwrite=overwrite)
         else:
             write_stills(
-                path, experiment=images, observations=table, scales=found, width=width, reference=known, notes=notes,
-                extra={"warnings": said}, provenance=record, overwrite=overwrite,
+                path, experiment=images, observations=table, scales=found, width=width, profile=before.profile,
+                reference=known, notes=notes, extra={"warnings": said}, provenance=record, overwrite=overwrite,
             )  # fmt: skip
-    run = StillsRun(
-        experiment=images, observations=table, scales=found, width=width, notes=notes, extra={"warnings": said},
-        provenance=record,
-    )  # fmt: skip
     how = "to the reference" if known is not None else "to one another"
     text = f"{good.sum()} of {len(images)} images scaled {how} in {found.iterations} steps"
     text += f"; ln G {found.ln_g[good].std():.3f} and B {found.b[good].std():.2f} angstrom^2 rms between images"
@@ -167,6 +177,8 @@ def merge_files(
         When something is missing or impossible.
     """
     check_suffixes(outputs, (".mtz", ".h5", ".txt"))
+    if d_min is not None and d_max is not None and d_min >= d_max:
+        raise SettingError(f"d_min is {d_min} and d_max {d_max} angstrom, expected d_min below d_max")
     model = _model(error_model)
     scales: Scales | None = None
     width: RockingWidth | None = None
@@ -178,7 +190,7 @@ def merge_files(
     if scales is None:
         said.append(f"{source} is not scaled: its intensities are merged as they are")
     said += list(before.extra.get("warnings", ()))
-    known = _reference(reference, images) if reference is not None else before.reference
+    known = _reference(reference, images, said) if reference is not None else before.reference
     options: dict[str, Any] = {
         "space_group": images.space_group, "cell": images.cell, "anomalous": anomalous, "error_model": model,
         "outliers": outliers, "min_partiality": min_partiality, "d_min": d_min, "d_max": d_max, "sigma": sigma,
@@ -280,10 +292,26 @@ def _read(
     return Observations.join(tables), joined, widths[0] if widths else None, said, notes
 
 
-def _reference(path: Source | None, images: Experiment) -> Reference | None:
+def _reference(path: Source | None, images: Experiment, said: list[str]) -> Reference | None:
+    """Known intensities, and a warning where they are of another crystal."""
     if path is None:
         return None
-    return read_reference(Path(path), cell=images.cell, space_group=images.space_group)
+    found = read_reference(Path(path), cell=images.cell, space_group=images.space_group)
+    ratio = np.divide(found.cell[:3], images.cell[:3])
+    turn = np.subtract(found.cell[3:], images.cell[3:])
+    if np.abs(ratio - 1.0).max() > _LENGTHS or np.abs(turn).max() > _ANGLES:
+        said.append(
+            f"the cell of the reference {path} is {_numbers(found.cell)}, that of the data {_numbers(images.cell)}: "
+            "is it the same crystal?"
+        )
+    laue = found.space_group.laue_str(), images.space_group.laue_str()
+    if laue[0] != laue[1]:
+        said.append(f"the Laue class of the reference {path} is {laue[0]}, that of the data {laue[1]}")
+    return found
+
+
+def _numbers(cell: Sequence[float]) -> str:
+    return " ".join(f"{value:.2f}" for value in cell)
 
 
 def _fitted(

@@ -71,7 +71,12 @@ def simulate_files(
     crystal = Crystal(seed=seed, **{name: value for name, value in of_crystal.items() if value is not None})
     known = {name: value for name, value in settings.items() if value is not None}
     data = simulate_stills(frames, crystal=crystal, seed=seed, **known)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not len(data.listed):
+        raise SettingError("nothing is simulated: no reflection is excited and meets the detector")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{folder} cannot be made a folder: {error.strerror}") from error
     if images:
         write_frames(data, folder / "frames.h5", overwrite=overwrite, progress=progress)
     observations = data.observations()

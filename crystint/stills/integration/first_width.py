@@ -20,9 +20,13 @@ __all__ = ["first_width", "width_of"]
 
 _WIDE = RockingWidth(domain=2e-3, mosaicity=2e-3)
 _BAND = 1.5
-_NARROWER = (1.0, 0.5, 0.25)
+_NARROWER = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """bands that are tried, in units of the wide one: where spots are close, a wide band is full of overlaps"""
+_TOO_WIDE = 5.0
+"""half band over R: most of the reflections in a band so wide are not excited at all"""
 _SAMPLE = 20
+_LEAST = 0.1
+"""of the measured width, where the bandwidth leaves nothing for the crystals"""
 _SHELLS = 6
 _FEW = 30
 """reflections above 5 sigma that an answer needs"""
@@ -34,7 +38,12 @@ _MOMENT = 0.5 * (1.0 - 2.0 * _RATIO * np.exp(-(_RATIO**2)) / (np.sqrt(np.pi) * e
 
 
 def first_width(
-    frames: Frames | NDArray[Any], experiment: Experiment, *, sample: int = _SAMPLE, **options: Any
+    frames: Frames | NDArray[Any],
+    experiment: Experiment,
+    *,
+    bandwidth: float = 0.0,
+    sample: int = _SAMPLE,
+    **options: Any,
 ) -> RockingWidth:
     """Width of the rocking curve, from sums over the cores of reflections in a wide band about the sphere.
 
@@ -42,6 +51,8 @@ def first_width(
     ----------
     frames, experiment, **options
         As `crystint.stills.integration.integrate.integrate` takes them.
+    bandwidth : float
+        Relative bandwidth of the beam, RMS; that of the result. What it adds to the width is not the crystals'.
     sample : int
         Frames to look at, evenly over all.
 
@@ -53,24 +64,34 @@ def first_width(
     numbers = np.unique(experiment.frame)
     chosen = numbers[np.unique(np.linspace(0, len(numbers) - 1, min(sample, len(numbers))).round().astype(int))]
     part = experiment.select(np.isin(experiment.frame, chosen))
+    found: RockingWidth | None = None
     for narrower in _NARROWER:
         wide = RockingWidth(_WIDE.domain * narrower, _WIDE.mosaicity * narrower)
-        found = integrate(frames, part, width=wide, band=_BAND, sample=sample, **options).observations
+        seen = integrate(frames, part, width=wide, band=_BAND, sample=sample, **options).observations
+        limit = _BAND * wide.at(seen.d, 1.0)
         try:
-            return width_of(found, part, _BAND * wide.at(found.d, 1.0))
+            found = width_of(seen, part, limit, bandwidth)
         except SettingError:
+            if found is not None:
+                return found
             if narrower == _NARROWER[-1]:
                 raise
-    raise AssertionError("unreachable")
+            continue
+        if np.median(limit / found.at(seen.d, float(np.mean(part.wavelength)))) < _TOO_WIDE:
+            break
+    assert found is not None
+    return found
 
 
-def width_of(observations: Observations, experiment: Experiment, band: NDArray[np.float64]) -> RockingWidth:
+def width_of(
+    observations: Observations, experiment: Experiment, band: NDArray[np.float64], bandwidth: float = 0.0
+) -> RockingWidth:
     """The width whose curve exp(-(e / R)^2) has the second moment that the intensities have.
 
     Intensities of reflections that lie anywhere in the band with equal chance have the mean square excitation
     <e^2> = R^2 / 2 (their strength does not matter, it has nothing to do with e), less where the band of half width L
     cuts the curve off: R^2 / 2 (1 - 2 t exp(-t^2) / (sqrt(pi) erf t)), t = L / R. An exposure that sweeps by De
-    adds De^2 / 12. R^2 = domain^2 + (mosaicity / d)^2 is fitted to shells of resolution.
+    adds De^2 / 12. R^2 = domain^2 + (mosaicity / d)^2 is fitted to shells of resolution, less what the bandwidth makes.
 
     Parameters
     ----------
@@ -80,6 +101,8 @@ def width_of(observations: Observations, experiment: Experiment, band: NDArray[n
         Theirs.
     band : float64 [n]
         Half width of the band at each reflection, 1/angstrom.
+    bandwidth : float
+        Of the beam, relative, RMS; that of the result.
 
     Raises
     ------
@@ -109,8 +132,12 @@ def width_of(observations: Observations, experiment: Experiment, band: NDArray[n
     width2 = (cut[good] / np.interp(-share, -_MOMENT, _RATIO)) ** 2
     certain = total[good] / noise[good]
     place = np.bincount(shell, s2, _SHELLS)[good] / np.bincount(shell, minlength=_SHELLS)[good]
-    terms, _ = nnls(np.stack([np.ones_like(place), place], axis=1) * certain[:, None], width2 * certain)
-    return RockingWidth(domain=float(np.sqrt(terms[0])), mosaicity=float(np.sqrt(terms[1])))
+    spectral = 0.5 * (bandwidth * experiment.wavelength[use.image] * s2) ** 2
+    rest = width2 - np.bincount(shell, spectral, _SHELLS)[good] / np.bincount(shell, minlength=_SHELLS)[good]
+    terms, _ = nnls(np.stack([np.ones_like(place), place], axis=1) * certain[:, None], rest * certain)
+    if not terms.any():  # the bandwidth is said to be larger than all that is seen
+        terms[0] = _LEAST**2 * np.median(width2)
+    return RockingWidth(float(np.sqrt(terms[0])), float(np.sqrt(terms[1])), bandwidth)
 
 
 def _sweep(use: Observations, experiment: Experiment) -> NDArray[np.float64]:

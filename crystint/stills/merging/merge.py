@@ -151,7 +151,7 @@ def merge(
     if len(table.row) - len(kept.row) > _MANY_OUTLIERS * len(table.row):
         share = 1.0 - len(kept.row) / len(table.row)
         notes.append(f"{share:.0%} of the observations were rejected as outliers: wrong symmetry, scales or sigmas?")
-    if error_model == "fit" and (model.note or not model.converged):
+    if error_model == "fit" and model.doubtful:
         notes.append(f"error model: {model.note or 'not converged'}")
     if outliers is not None and outlier_pairs == "keep" and len(kept.row):
         notes += _disagreeing(kept, expected, outliers, anomalous)

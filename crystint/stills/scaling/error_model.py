@@ -101,6 +101,11 @@ class ErrorModel:
         """I / sigma' of infinitely strong reflections (Diederichs 2010); infinite when b is 0."""
         return 1.0 / self.b if self.b > 0.0 else inf
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether `note` is a warning; that b is 0, of sigmas that explain all the spread, is none."""
+        return not self.converged or (bool(self.note) and self.b > 0.0)
+
     def variance(self, sigma: _Floats, mean_intensity: _Floats) -> _Floats:
         """sigma'^2 of observations with `sigma`, whose reflections have the mean `mean_intensity`, both [n]."""
         return np.asarray(self.a * np.square(sigma) + np.square(self.b * np.maximum(mean_intensity, 0.0)))
