@@ -8,9 +8,10 @@ The sum over pixels, each once, is the objective. The standard deviation of a re
 slope has the derivative of sqrt(lambda) too. f at c is continuous with its slope (cbclib's constant there is wrong,
 and its slopes of least squares hold sqrt(lambda) fixed).
 
-Neither criterion is defined for lambda <= 0, to which a background of 0 or below can lead. Below `FLOOR` log(lambda)
-and 1 / sqrt(lambda) are continued along their tangents, so that f and its slope are continuous everywhere, and counts
-where none were expected cost much, but not infinitely much.
+Neither criterion is defined for lambda <= 0, to which a background of 0 or below can lead. Below `FLOOR` = F,
+log(lambda) is continued along its tangent, and the variance lambda of a residual by F / 2 + lambda^2 / 2 F, and F / 2
+below 0. So f and its slope are continuous everywhere, and counts where none were expected cost much, but not infinitely
+much.
 
 Huber's c has 95 % efficiency for Gaussian residuals (Huber & Ronchetti, Robust Statistics, 2009).
 """
@@ -31,7 +32,7 @@ Kind = Literal["poisson", "least_squares"]
 Loss = Literal["l2", "l1", "huber"]
 
 FLOOR = 1e-4
-"""counts: fewer expected ones than that are on the tangents"""
+"""counts: where fewer than that are expected, logarithm and variance are continued otherwise"""
 HUBER = 1.345
 """standard deviations: where Huber's loss goes over from a parabola to a line"""
 
@@ -75,11 +76,12 @@ def pixel_terms(counts: Floats, expected: Floats, kind: Kind, loss: Loss) -> tup
         log = np.log(safe)
         log[dark] += expected[dark] / FLOOR - 1.0
         return expected - counts * log, 1.0 - counts / safe
-    inverse = 1.0 / np.sqrt(safe)
-    slope = -0.5 * inverse / safe
-    inverse[dark] += slope[dark] * (expected[dark] - FLOOR)
-    residual = (counts - expected) * inverse
-    by_expected = (counts - expected) * slope - inverse
+    variance, by_variance = expected.copy(), np.ones_like(expected)
+    low = np.maximum(expected[dark], 0.0)
+    variance[dark] = 0.5 * (FLOOR + low * low / FLOOR)
+    by_variance[dark] = low / FLOOR
+    residual = (counts - expected) / np.sqrt(variance)
+    by_expected = -1.0 / np.sqrt(variance) - 0.5 * residual / variance * by_variance
     if loss == "l2":
         return residual**2, 2.0 * residual * by_expected
     if loss == "l1":

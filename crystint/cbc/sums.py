@@ -42,6 +42,8 @@ Floats = NDArray[np.float64]
 
 FAINTEST = 1e-12
 """of the largest |q|^2: no reflection is made fainter by a step"""
+_BLOCK = 1 << 16
+"""pixels whose terms are made together"""
 
 
 class Model(Protocol):
@@ -77,7 +79,9 @@ def expected_counts(layout: Layout, amplitude: Floats, b: Floats, q2: Floats) ->
     signal *= amplitude
     if b.any():
         signal += np.repeat(b, rows)
-    return _binned(layout.pixel, signal, layout.n_pixels) + layout.background
+    expected = _binned(layout.pixel, signal, layout.n_pixels)
+    expected += layout.background
+    return expected
 
 
 def row_sums(layout: Layout, amplitude: Floats, weight: Floats) -> tuple[Floats, Floats]:
@@ -127,24 +131,27 @@ def shares(layout: Layout, amplitude: Floats, b: Floats, q2: Floats) -> tuple[Fl
     (evenly, where all y are 0); the denominator |q|^2 f^4.
     """
     rows = np.diff(layout.streak_start)
-    of_row = np.repeat(q2[layout.streak_reflection], rows)
-    signal = of_row * amplitude
-    total = _binned(layout.pixel, signal, layout.n_pixels)
+    numerator = np.repeat(q2[layout.streak_reflection], rows)
+    numerator *= amplitude
+    total = _binned(layout.pixel, numerator, layout.n_pixels)
     above = layout.counts - layout.background
     if b.any():
         above -= _binned(layout.pixel, np.repeat(b, rows), layout.n_pixels)
     dark = ~(total > 0.0)
-    total[dark] = 1.0
-    above /= total
     if dark.any():
-        even = dark[layout.pixel]
-        signal[even] = (1.0 / layout.multiplicity)[layout.pixel[even]]
-    signal *= above[layout.pixel]
-    signal *= layout.profile
-    of_row *= layout.profile
-    of_row *= layout.profile
-    signal[of_row <= 0.0] = 0.0
-    return signal, of_row
+        total[dark] = 1.0
+        even = np.flatnonzero(dark[layout.pixel])
+        numerator[even] = 1.0 / layout.multiplicity[layout.pixel[even]]
+    above /= total
+    del total
+    numerator *= above[layout.pixel]
+    del above
+    numerator *= layout.profile
+    denominator = np.repeat(q2[layout.streak_reflection], rows)
+    denominator *= layout.profile
+    denominator *= layout.profile
+    numerator[denominator <= 0.0] = 0.0
+    return numerator, denominator
 
 
 def _binned(where: NDArray[np.intp], values: Floats, length: int) -> Floats:
@@ -164,26 +171,39 @@ class NumpyPath:
 
 
 class NumpyModel:
-    """Sums of a layout with a map, in float64. Holds 16 bytes per row; methods need 24 more while they work."""
+    """Sums of a layout with a map, in float64. Holds 8 bytes per row; methods need 32 more while they work."""
 
     def __init__(self, layout: Layout, chi: ProjectionMap) -> None:
         self.layout, self.chi = layout, chi
-        self.chi_at = np.empty(len(layout))
+        self.amplitude = layout.profile if (chi.values == 1.0).all() else self._amplitude()
         """float64 [n]"""
-        for frame, (first, last) in enumerate(pairwise(layout.frame_start)):
-            self.chi_at[first:last] = chi.interpolate(frame, layout.u[first:last])
-        self.amplitude = np.nan_to_num(self.chi_at, nan=0.0)
-        """float64 [n]"""
-        self.amplitude *= layout.profile
         self.exposure = row_sums(layout, self.amplitude, np.ones(layout.n_pixels))[1]
         """float64 [H]"""
+
+    @property
+    def chi_at(self) -> Floats:
+        """float64 [n], made when asked for: chi at each row."""
+        layout, at = self.layout, np.empty(len(self.layout))
+        for frame, (first, last) in enumerate(pairwise(layout.frame_start)):
+            at[first:last] = self.chi.interpolate(frame, layout.u[first:last])
+        return at
+
+    def _amplitude(self) -> Floats:
+        amplitude = self.chi_at
+        np.nan_to_num(amplitude, copy=False, nan=0.0)
+        amplitude *= self.layout.profile
+        return amplitude
 
     def objective(self, b: Floats, q2: Floats, kind: Kind, loss: Loss) -> tuple[float, Floats, Floats]:
         """f, df/db and df/d|q|^2."""
         layout = self.layout
-        expected = expected_counts(layout, self.amplitude, b, q2)
-        value, slope = pixel_terms(layout.counts, expected, kind, loss)
-        return float(value.sum()), *row_sums(layout, self.amplitude, slope)
+        slope = expected_counts(layout, self.amplitude, b, q2)
+        total = 0.0
+        for start in range(0, len(slope), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            value, slope[part] = pixel_terms(layout.counts[part], slope[part], kind, loss)
+            total += float(value.sum())
+        return total, *row_sums(layout, self.amplitude, slope)
 
     def em(self, b: Floats, q2: Floats, steps: int, intercepts: bool) -> tuple[Floats, Floats]:
         """b and |q|^2 after some steps of expectation maximisation."""

@@ -69,7 +69,7 @@ def new_map(layout: Layout, path: Path, pair: Pair, bandwidth: float) -> Pair:
     values = pair.model.regress(pair.b, pair.q2, bandwidth)
     chi, mean = ProjectionMap(values, pair.chi.x, pair.chi.y, pair.chi.frames).normalised()
     model = path.bind(chi)
-    lost = np.isnan(model.chi_at)
+    lost = np.isnan(model.chi_at) if chi.empty.any() else np.zeros(0, np.bool_)
     if lost.any():
         lost &= (pair.q2[layout.streak_reflection] > 0.0).repeat(np.diff(layout.streak_start))
         lost &= layout.profile > 0.0
