@@ -34,8 +34,8 @@ class Estimates(Contents):
     layout: Layout
     xtal: ProjectionMap
     """chi; its mean over the nodes that are not empty is 1"""
-    path: Literal["numpy"] | Engine = "numpy"
-    """where sums are made: NumPy, or the device of an engine"""
+    path: Literal["numpy", "device"] | Engine = "numpy"
+    """where sums are made: NumPy, the best device, or that of an engine"""
     symmetry: Any = "streaks"
     """by which reflections are merged; "streaks" = each streak has |q|^2 of its own"""
     friedel: bool = True
@@ -152,12 +152,16 @@ def path_of(path: Any, layout: Layout) -> Path:
     Raises
     ------
     SettingError
-        When the path is neither "numpy" nor an engine.
+        When the path is neither "numpy" nor "device" nor an engine.
     """
     if isinstance(path, str) and path.lower() == "numpy":
         return NumpyPath(layout)
+    if isinstance(path, str) and path.lower() == "device":
+        from crystint.engine import default_engine
+
+        path = default_engine()
     if not hasattr(path, "kernel"):
-        raise SettingError(f"path is {path!r}, expected 'numpy' or an Engine")
+        raise SettingError(f"path is {path!r}, expected 'numpy', 'device' or an Engine")
     from crystint.cbc.device import DevicePath
 
     made: Path = DevicePath(path, layout)

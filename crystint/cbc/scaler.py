@@ -53,7 +53,7 @@ class IntensityScaler(Estimates):
         u: ArrayLike | CBCSetup | None = None,
         *,
         grid: tuple[int | ArrayLike, int | ArrayLike] = (40, 40),
-        path: Literal["numpy"] | Engine = "numpy",
+        path: Literal["numpy", "device"] | Engine = "numpy",
         frames: ArrayLike | None = None,
     ) -> IntensityScaler:
         """A scaler of a table: maps of ones, every streak with |q|^2 of its own.
@@ -65,7 +65,8 @@ class IntensityScaler(Estimates):
             x and y of the incident unit vector of each row, or the setup that gives them; None = the table's own.
         grid : (y, x)
             Nodes of chi: how many, over the range of the data, or where, float [ny] and [nx], covering the data.
-        path : "numpy" or Engine
+        path : "numpy", "device" or Engine
+            Where sums are made: "device" = the best OpenCL device, or that of an engine.
         frames : int [F], optional
             Frames expected in the table; each must have rows.
 
