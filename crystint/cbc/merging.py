@@ -38,7 +38,8 @@ def merged_sfac(scaler: IntensityScaler, x: ArrayLike, symmetry: Any, friedel: b
     x : float [S + H]
         Its estimate, converged.
     symmetry
-        As for `merge_hkl`; "same": the scaler's own (equal indices, where it has every streak by itself).
+        As for `merge_hkl`; "same": the scaler's own (equal indices, where it has every streak by itself). In cbclib,
+        None stands for that; here None keeps apart what is not equal, and cannot be had from a coarser merging.
     friedel : bool
         As for `merge_hkl`.
 
@@ -54,8 +55,7 @@ def merged_sfac(scaler: IntensityScaler, x: ArrayLike, symmetry: Any, friedel: b
         When the scaler has merged reflections that are not equivalent under this symmetry.
     """
     layout = scaler.layout
-    if symmetry == "same":
-        symmetry, friedel = (None, True) if scaler.symmetry == "streaks" else (scaler.symmetry, scaler.friedel)
+    symmetry, friedel = _named(scaler, symmetry, friedel)
     found = families(layout.reflection_hkl, symmetry, friedel=friedel)
     _check_finer(layout, found, symmetry, friedel)
     family, m = found.number, len(found)
@@ -87,10 +87,19 @@ def merged_sfac(scaler: IntensityScaler, x: ArrayLike, symmetry: Any, friedel: b
 
 
 def export_sfac(scaler: IntensityScaler, x: ArrayLike, path: Any, symmetry: Any, friedel: bool, **options: Any) -> None:
-    """Write merged |q|^2: MTZ, SHELX HKLF 4 or text by the suffix of `path`; options and errors as `export`."""
+    """Write merged |q|^2: MTZ, SHELX HKLF 4 or text by the suffix of `path`; options and errors as `export.write_sfac`."""
     from crystint.cbc.export import write_sfac
 
-    write_sfac(path, merged_sfac(scaler, x, symmetry, friedel), symmetry=symmetry, **options)
+    group, mates = _named(scaler, symmetry, friedel)
+    write_sfac(path, merged_sfac(scaler, x, group, mates), symmetry=group, **options)
+
+
+def _named(scaler: IntensityScaler, symmetry: Any, friedel: bool) -> tuple[Any, bool]:
+    """Symmetry and Friedel's law as `families` takes them."""
+    if not (isinstance(symmetry, str) and symmetry == "same"):
+        return symmetry, friedel
+    own = scaler.symmetry
+    return (None, True) if isinstance(own, str) and own == "streaks" else (own, scaler.friedel)
 
 
 def _check_finer(layout: Layout, found: Families, symmetry: Any, friedel: bool) -> None:
