@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -351,3 +352,83 @@ def test_paths_are_interchangeable(scaler):
     scaler.__dict__["_sums"] = Counting(scaler.layout)
     scaler.train(H, n_iter=2, f_tol=0.0)
     assert Counting.asked >= 3
+
+
+def test_merged_q2_has_honest_uncertainties(trained):
+    """As trained; the pull against the truth, one scale taken out."""
+    scaler, x = trained
+    merged = scaler.merge_sfac(x)
+    assert np.array_equal(merged["hkl"], scaler.hkl)
+    np.testing.assert_allclose(merged["sfac"], scaler.q2(x), rtol=1e-12)
+    assert merged["cnts"].sum() == 718
+    true = np.array([case().true[tuple(row)] for row in np.abs(merged["hkl"]).tolist()])
+    relative = merged["serr"] / merged["sfac"]
+    off = np.log(merged["sfac"] / true)
+    pull = (off - np.average(off, weights=relative**-2)) / relative
+    assert 0.85 < np.sqrt(np.mean(pull**2)) < 1.2
+
+
+def test_equal_indices_merge_to_families(rng):
+    table, u, _ = small(rng, frames=3, length=15)
+    signs = np.where(np.arange(len(table)) // 45 % 2, -1, 1)[:, None]
+    scaler = table.replace(hkl=table.hkl * signs).scale(u, grid=(4, 5)).merge_hkl(None)
+    assert len(scaler.hkl) > 3
+    found, x = scaler.train(H)
+    apart, together = found.merge_sfac(x), found.merge_sfac(x, "mmm")
+    assert len(apart["hkl"]) == len(scaler.hkl)
+    assert len(together["hkl"]) == 3
+    assert together["cnts"].sum() == apart["cnts"].sum() == 12
+    family = np.abs(apart["hkl"])
+    for hkl, q2, sigma in zip(together["hkl"], together["sfac"], together["serr"]):
+        own = (family == hkl).all(axis=1)
+        assert apart["sfac"][own].min() <= q2 <= apart["sfac"][own].max()
+        assert sigma < 1.5 * apart["serr"][own].max()
+    coarse, y = scaler.merge_hkl("mmm").train(H)
+    with pytest.raises(SettingError, match="not equivalent under None"):
+        coarse.merge_sfac(y, None)
+
+
+def test_the_weighted_mean_by_hand(scaler, monkeypatch):
+    """Weights are those of the information at the mean; the covariance enters with all its terms."""
+    from crystint.cbc import merging
+
+    layout = scaler.layout
+    hkl = np.array([[1, 2, 3], [-1, 2, 3], [1, 1, 1]])
+    layout = replace(layout.merged(scaler.hkl_idxs, hkl), streak_hkl=hkl[scaler.hkl_idxs])
+    apart = scaler.replace(layout=layout)
+    covariance = np.array([[4.0, 1.0, 0.0], [1.0, 9.0, 0.5], [0.0, 0.5, 1.0]])
+    monkeypatch.setattr(merging, "_covariance", lambda *_: covariance)
+    q2 = np.array([30.0, 90.0, 50.0])
+    x = np.concatenate([np.full(layout.n_streaks, 0.25), np.log(q2)])
+    a = layout.profile
+    exposure = np.bincount(layout.reflection, a)
+    mean = (exposure * q2)[:2].sum() / exposure[:2].sum()
+    level = np.array([mean, mean, 50.0])[layout.reflection]
+    lam = layout.background + np.bincount(layout.pixel, level * a + 0.25)
+    weight = np.bincount(layout.reflection, a * a / lam[layout.pixel])[:2]
+    weight /= weight.sum()
+    merged = apart.merge_sfac(x, "mmm")
+    place = merged["hkl"].tolist().index([1, 2, 3])
+    assert merged["sfac"][place] == pytest.approx(weight @ q2[:2])
+    assert merged["serr"][place] == pytest.approx(np.sqrt(weight @ covariance[:2, :2] @ weight))
+    covariance[1, :] = covariance[:, 1] = np.nan
+    assert np.isnan(apart.merge_sfac(x, "mmm")["serr"]).sum() == 1
+
+
+def test_merged_reflections_seen_nowhere_are_nan(scaler):
+    hkl = np.vstack([scaler.hkl, [9, 9, 9]])
+    found, x = scaler.replace(layout=scaler.layout.merged(scaler.hkl_idxs, hkl)).train(H)
+    merged = found.merge_sfac(x)
+    assert merged["hkl"][-1].tolist() == [9, 9, 9]
+    assert np.isnan(merged["sfac"]).tolist() == np.isnan(merged["serr"]).tolist() == [False] * 3 + [True]
+    assert merged["cnts"][-1] == 0
+
+
+def test_files_by_suffix(scaler, tmp_path):
+    found, x = scaler.merge_hkl("mmm").train(H)
+    cell = (22.0, 27.0, 33.0, 90.0, 90.0, 90.0)
+    for suffix in ("mtz", "hkl", "txt"):
+        found.export_sfac(x, tmp_path / f"sfac.{suffix}", cell=cell)
+        assert (tmp_path / f"sfac.{suffix}").stat().st_size > 0
+    with pytest.raises(SettingError, match=r"not to \.csv"):
+        found.export_sfac(x, tmp_path / "sfac.csv")

@@ -87,7 +87,7 @@ def merged_sfac(scaler: IntensityScaler, x: ArrayLike, symmetry: Any, friedel: b
 
 
 def export_sfac(scaler: IntensityScaler, x: ArrayLike, path: Any, symmetry: Any, friedel: bool, **options: Any) -> None:
-    """Write merged |q|^2: MTZ, SHELX HKLF 4 or text by the suffix of `path`; options and errors as `export.write_sfac`."""
+    """Write merged |q|^2: MTZ, SHELX HKLF 4 or text by the suffix; options and errors as `export.write_sfac`."""
     from crystint.cbc.export import write_sfac
 
     group, mates = _named(scaler, symmetry, friedel)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,10 @@ from crystint.cbc.columns import CBCLIB, OPTIONAL, REQUIRED, given_columns, plai
 from crystint.cbc.table_checks import check_rows
 from crystint.cbc.table_rows import arranged, chosen, joined, stacked, starts
 from crystint.errors import SettingError, ShapeError
+
+if TYPE_CHECKING:
+    from crystint.cbc.scaler import IntensityScaler
+    from crystint.cbc.setup import CBCSetup
 
 __all__ = ["CBCTable"]
 
@@ -204,6 +208,12 @@ class CBCTable:
     def replace(self, **columns: Any) -> Self:
         """The same rows with other values in some fields."""
         return type(self)(**{**self._fields(), **columns})
+
+    def scale(self, u: ArrayLike | CBCSetup | None = None, **options: Any) -> IntensityScaler:
+        """An `IntensityScaler` of the table; parameters and errors as `IntensityScaler.of`."""
+        from crystint.cbc.scaler import IntensityScaler
+
+        return IntensityScaler.of(self, u, **options)
 
     @classmethod
     def join(cls, tables: Sequence[CBCTable], *, number_frames: bool = False) -> Self:
