@@ -102,7 +102,7 @@ def predict(experiment: Path, outputs: tuple[Path, ...], quiet: bool, **given: A
     from crystint.stills.work import predict_files
 
     check_outputs(outputs, [experiment], given["overwrite"])
-    _conclude(predict_files(experiment, outputs, command=command_line(), **given), outputs, "predicted", quiet)
+    _conclude(predict_files(experiment, outputs, command=command_line(), **given), outputs, "predicted")
 
 
 @stills.command(
@@ -138,7 +138,7 @@ def integrate(experiment: Path, frames: tuple[str, ...], outputs: tuple[Path, ..
     check_outputs(outputs, [experiment, *frames], given["overwrite"])
     watch = None if quiet else _counter("integrate")
     done = integrate_files(experiment, frames, outputs, progress=watch, command=command_line(), **given)
-    _conclude(done, outputs, "integrated", quiet)
+    _conclude(done, outputs, "integrated")
 
 
 def _counter(what: str) -> Callable[[int, int], None]:
@@ -192,7 +192,7 @@ def scale(sources: tuple[Path, ...], outputs: tuple[Path, ...], quiet: bool, **g
     from crystint.stills.work_merge import scale_files
 
     check_outputs(outputs, sources, given["overwrite"])
-    _conclude(scale_files(sources, outputs, command=command_line(), **given), outputs, "scaled", quiet)
+    _conclude(scale_files(sources, outputs, command=command_line(), **given), outputs, "scaled")
 
 
 @stills.command(
@@ -249,7 +249,7 @@ def merge(source: Path, outputs: tuple[Path, ...], quiet: bool, **given: Any) ->
         from crystint.plot.stills import plot_stills
 
         save_figure(plot_stills(done.run), path, overwrite=given["overwrite"])
-    _conclude(done, outputs, "merged", quiet)
+    _conclude(done, outputs, "merged")
 
 
 @stills.command(
@@ -305,13 +305,12 @@ def simulate(output: Path, quiet: bool, **given: Any) -> None:
     _wrote(paths)
 
 
-def _conclude(done: Done, outputs: tuple[Path, ...], verb: str, quiet: bool) -> None:
+def _conclude(done: Done, outputs: tuple[Path, ...], verb: str) -> None:
     """Warnings, images that failed, the closing line, and what was written."""
     for text in done.warnings:
         warn(text)
-    if done.notes and not quiet:
-        for text in list(done.notes.values())[:_SHOWN]:
-            warn(text)
+    for text in list(done.notes.values())[:_SHOWN]:
+        warn(text)
     if len(done.notes) > _SHOWN:
         warn(f"{len(done.notes)} images in all could not be {verb}; an .h5 output names them")
     click.echo(done.text)
