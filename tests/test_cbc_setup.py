@@ -190,6 +190,8 @@ def test_tables_that_do_not_fit_are_refused(case: tuple[CBCSetup, CBCTable, Path
         replace(setup, basis=4.0 * setup.basis).u(table)
     with pytest.raises(SettingError, match="corrections is -1"):
         setup.u(table, corrections=-1)
+    with pytest.raises(SettingError, match="the setup has no frame 3; it has 3 frames, 2 to 11"):
+        skew(np.random.default_rng(0)).g([[1, 0, 0], [1, 0, 0]], [5, 3])
     u = setup.u(table)
     with pytest.raises(SettingError, match="two nodes or more"):
         setup.grid(u, (1, 40))

@@ -140,6 +140,8 @@ BAD: list[tuple[str, int, Any, str]] = [
     ("x", 3, 6, "row 3: pixel x 6, y 1 is in streak 1 twice, the first time in row 2"),
     ("x", 3, 6.5, "row 3: x is 6.5, expected a whole number"),
     ("x", 3, 2**31, "row 3: x is 2147483648"),
+    ("x", 3, 2.0**31, "row 3: x is 2147483648.0"),
+    ("streak", 5, 2.0**54, "row 5: streak is 1.8014398509481984e.16, expected a whole number"),
     ("h", 2, np.nan, "row 2: h is nan, expected a whole number"),
     ("counts", 2, 2**53 + 1, "row 2: counts is 9007199254740993, more than float64 holds"),
 ]
@@ -175,6 +177,14 @@ def test_a_pixel_twice_in_a_streak_is_found_far_apart_and_with_huge_numbers() ->
         CBCTable.from_columns(given)
     given["streak"][-1] += 1
     assert len(CBCTable.from_columns(given)) == n
+
+
+def test_the_farthest_pixel_in_many_streaks_is_not_taken_for_one_that_comes_twice() -> None:
+    """Streak, y and x in one 64-bit number would go round: streaks 0 and 4 differ by 4 x 2^31 x 2^31 = 2^64."""
+    n, last = 5, 2**31 - 1
+    given = {name: np.ones(n) for name in ("counts", "background", "profile")}
+    given |= {"frame": np.zeros(n, int), "streak": np.arange(n), "x": np.full(n, last), "y": np.full(n, last)}
+    assert CBCTable.from_columns(given).x.tolist() == [last] * n
 
 
 def test_columns_that_cannot_be_are_refused() -> None:
@@ -217,6 +227,9 @@ def test_arrange_sorts_rows_and_numbers_streaks_of_each_frame() -> None:
     assert arranged.streak.tolist() == [0, 0, 1, 1, 2, 2]
     assert arranged.x.tolist() == [5, 6, 6, 7, 6, 5]  # within a streak in the order given
     assert arranged.counts.tolist() == [-1.5, 0.1, 0.1, 3.0, 2.0**53, 1e-9]
+    one_each = table.select(rows=table.streak != 1).to_columns()
+    one_each["streak"] = np.zeros(4, int)
+    assert CBCTable.from_columns(one_each, arrange=True).streak.tolist() == [0, 0, 1, 1]
 
 
 def test_select_by_frames_and_rows() -> None:

@@ -136,7 +136,7 @@ class _Reader:
                 rows = np.loadtxt(lines, dtype=dtype, delimiter=",", comments=None, ndmin=1)
             except (ValueError, Warning):
                 return None
-        return [np.ascontiguousarray(rows[name]) for name in dtype.names or ()] if len(rows) == len(lines) else None
+        return [np.ascontiguousarray(rows[name]) for name in dtype.names or ()]
 
     def _cells(self, names: list[str], lines: list[str], first: int) -> list[tuple[str, ...]]:
         try:

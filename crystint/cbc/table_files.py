@@ -32,12 +32,12 @@ from crystint.io.hdf5 import create_hdf5, group, open_hdf5, packed, process
 if TYPE_CHECKING:
     from crystint.cbc.setup import CBCSetup
 
-__all__ = ["CSV_ENDINGS", "HDF5_ENDINGS", "VERSION", "read_table", "write_table"]
+__all__ = ["CSV_ENDINGS", "HDF5_ENDINGS", "MARK", "VERSION", "put_table", "read_table", "write_table"]
 
 VERSION = 1
 HDF5_ENDINGS = (".h5", ".hdf5", ".hdf", ".nxs")
 CSV_ENDINGS = (".csv",)
-_MARK = "crystint_cbc"
+MARK = "crystint_cbc"
 _PLACES = ("entry/table", "table", "data", "/")
 _ROWS = 1 << 16
 """Rows of a chunk."""
@@ -70,8 +70,8 @@ def write_table(
     elif ending in HDF5_ENDINGS:
         with create_hdf5(path, overwrite, f"crystint {__version__}") as file:
             file.attrs["default"] = "entry"
-            entry = group(file, "entry", "NXentry", default="table", **{_MARK: VERSION})
-            _put_table(entry, table)
+            entry = group(file, "entry", "NXentry", default="table", **{MARK: VERSION})
+            put_table(entry, table)
             if setup is not None:
                 put_setup(entry, setup)
             if provenance is not None:
@@ -109,7 +109,8 @@ def read_table(path: str | PathLike[str], key: str | None = None, *, arrange: bo
         raise type(error)(f"{path}: {error}") from error
 
 
-def _put_table(entry: h5py.Group, table: CBCTable) -> None:
+def put_table(entry: h5py.Group, table: CBCTable) -> None:
+    """Store a table as the group ``table`` of `entry`, which carries the attribute `MARK` = `VERSION`."""
     made = group(entry, "table", "NXdata", signal="counts", columns=list(table.columns()))
     for name, values in table.items():
         text = values.dtype.kind == "U"
@@ -131,7 +132,7 @@ def _hdf5(path: str | PathLike[str], key: str | None) -> dict[str, NDArray[Any]]
     with open_hdf5(path) as file:
         try:
             entry = file.get("entry")
-            version = entry.attrs.get(_MARK, 0) if isinstance(entry, h5py.Group) else 0
+            version = entry.attrs.get(MARK, 0) if isinstance(entry, h5py.Group) else 0
             if int(version) > VERSION:
                 raise FileError(
                     f"{path} has version {version} of the layout, this crystint knows {VERSION}: a newer one wrote it"
@@ -166,3 +167,6 @@ def _columns(entry: Any) -> dict[str, NDArray[Any]]:
 
 def _values(entry: h5py.Dataset) -> NDArray[Any]:
     return np.array(entry.asstr()[()], dtype=str) if h5py.check_string_dtype(entry.dtype) else np.asarray(entry[()])
+
+
+_put_table, _MARK = put_table, MARK
