@@ -37,6 +37,8 @@ _LANES = 16
 """rows that a CPU works on side by side"""
 _GROUP = 32
 """work-items per streak or node on a device that is no CPU"""
+_ALONE = 256
+"""work-items of a work-group that is the only one, on a device that is no CPU"""
 _BLOCK = 1 << 16
 """rows made ready to be sent at a time"""
 _CRITERIA = {"l2": 2, "l1": 3, "huber": 4}
@@ -71,6 +73,8 @@ class DevicePath:
             raise SettingError(f"local_size is {size}, expected a power of two")
         self.engine, self.layout, self.local_size = engine, layout, size
         self.lanes = _LANES if engine.on_cpu and size == 1 else 1
+        self.alone = local_size or (1 if engine.on_cpu else _ALONE)
+        """work-items of a kernel that is one work-group"""
         self.above = self.filled(np.float32, (_above(layout, rows) for rows in _blocks(len(layout))))
         self.background = self.filled(
             np.float32, (layout.background[layout.pixel[rows]] for rows in _blocks(len(layout)))
@@ -181,14 +185,13 @@ class DeviceModel:
             return b, q2
         levels, strengths = (engine.send(each.astype(np.float32)) for each in (b, q2))
         exposure = engine.empty(layout.n_reflections, np.float32)
-        size = 1 if engine.on_cpu else 256
-        update = engine.kernel("cbc_em_update.cl", LOCAL_SIZE=size, LANES=1, FAINTEST=f"{FAINTEST}f")
+        update = engine.kernel("cbc_em_update.cl", LOCAL_SIZE=path.alone, LANES=1, FAINTEST=f"{FAINTEST}f")
         for _ in range(steps):
             self._streak_sums(0, levels, strengths)
             engine.launch(
                 update,
                 1,
-                size,
+                path.alone,
                 self._sums,
                 path.start,
                 path.member_start,
