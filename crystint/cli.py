@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from crystint import __version__
-from crystint.commands import judge, look, separate, speed, stills
+from crystint.commands import cbc, judge, look, separate, speed, stills
 from crystint.commands.program import Program
 
 __all__ = ["main"]
@@ -38,5 +38,6 @@ for command in (
     judge.demo,
     speed.bench,
     stills.stills,
+    cbc.cbc,
 ):
     main.add_command(command)

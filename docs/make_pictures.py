@@ -76,6 +76,21 @@ def stills() -> object:
     return plot_stills(run, title="80 simulated stills, orientations wrong by 0.01°")
 
 
+def convergent() -> object:
+    """A scaling of simulated convergent-beam frames."""
+    import tempfile
+
+    from crystint.cbc.work import scale_file
+    from crystint.cbc.work_simulate import simulate_file
+    from crystint.plot.cbc import plot_cbc
+
+    with tempfile.TemporaryDirectory() as folder:
+        simulate_file(f"{folder}/table.h5", seed=1)
+        done = scale_file(f"{folder}/table.h5", f"{folder}/scaled.h5", symmetry="mmm", bandwidth="1e-3")
+    assert done.run is not None
+    return plot_cbc(done.run, title="8 simulated convergent-beam frames")
+
+
 def save(figure: object, name: str, dpi: int) -> None:
     """Write a figure with few colours."""
     from PIL import Image
@@ -103,6 +118,7 @@ def main() -> None:
     sparse = separator.sparsify(frame, background=background)
     save(plot_comparison(compare.compare(frame, sparse)), "compare.png", 75)
     save(stills(), "stills.png", 75)
+    save(convergent(), "cbc.png", 75)
 
 
 if __name__ == "__main__":

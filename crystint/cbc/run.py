@@ -70,6 +70,12 @@ class CBCRun:
             if np.shape(getattr(self, name)) != (n,):
                 raise ShapeError(f"{name} is {np.shape(getattr(self, name))}, expected {(n,)}, one per reflection")
 
+    @property
+    def x(self) -> Floats:
+        """float64 [S + H]: intercepts and log |q|^2, as `IntensityScaler` has them; NaN = seen nowhere."""
+        with np.errstate(divide="ignore"):
+            return np.concatenate([self.intercept, np.log(self.q2)])
+
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
