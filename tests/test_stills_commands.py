@@ -113,9 +113,8 @@ def test_a_frame_that_is_not_there_is_named_and_the_rest_goes_on(made: Path, tmp
     object.__setattr__(odd, "setting", singular)
     object.__setattr__(odd, "frame", frame)
     write_stills(tmp_path / "odd.h5", experiment=odd)
-    result = run(
-        0, "integrate", tmp_path / "odd.h5", made / "frames.h5", "-o", tmp_path / "i.h5", "--d-min", 3, "--domain", 1e-3
-    )
+    files = (tmp_path / "odd.h5", made / "frames.h5", "-o", tmp_path / "i.h5")
+    result = run(0, "integrate", *files, "--d-min", 3, "--domain", 1e-3, "-q")
     assert "orientation matrix is singular" in result.output
     assert "frame 99" in result.output
     found = read_stills(tmp_path / "i.h5").observations
