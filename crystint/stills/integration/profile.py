@@ -38,6 +38,8 @@ ENOUGH = 20
 MOST_ERROR = 0.2
 """of a moment: spots are picked by what is measured of them, so that faint ones stand on noise that adds to them and is
 as wide as the core; with errors of 0.3 widths are 2 % too large, with 0.5 7 %"""
+_FAIR = 1.5
+"""times the error that a moment may have, for those that shells without `enough` spots take in as well"""
 
 
 def core_moment(reach: float) -> float:
@@ -115,10 +117,10 @@ class ProfileWidths:
         enough : int
             Spots per shell.
         most_error : float
-            Spots whose `moment_error` is above this are left out, unless there are not `enough` others: on a high
-            background the moment of a spot of 5 sigma has an error as large as itself, and is too large. (The error is
-            in units of the expected moment: in units of the measured one, those that came out too large would be
-            preferred.)
+            Spots whose `moment_error` is above this (half as much again, where not all shells would have `enough`) are
+            left out, unless there are not `enough` others: on a high background the moment of a spot of 5 sigma has an
+            error as large as itself, and is too large. (The error is in units of the expected moment: in units of the
+            measured one, those that came out too large would be preferred.)
 
         Raises
         ------
@@ -129,7 +131,8 @@ class ProfileWidths:
         good &= (moments.radial > 0.0) & (moments.tangential > 0.0) & (moments.d > 0.0) & (moments.moment_error > 0.0)
         spots = moments.select(good)
         best = np.argsort(spots.moment_error, kind="stable")
-        spots = spots.select(best[: max(enough, int((spots.moment_error <= most_error).sum()))])
+        sound, fair = (int((spots.moment_error <= limit).sum()) for limit in (most_error, _FAIR * most_error))
+        spots = spots.select(best[: max(enough, sound, min(fair, shells * enough))])
         if not len(spots):
             raise SettingError(
                 "no strong spot to measure profile widths of; give them (`profile`), or check the prediction"
