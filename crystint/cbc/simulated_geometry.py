@@ -75,7 +75,7 @@ def lattice(settings: CBCSettings) -> NDArray[np.int32]:
     square = (s * s).sum(axis=1)
     near = hkl[(square > 0.0) & (square <= settings.d_min**-2.0)]
     absent = [operations.is_systematically_absent(row) for row in near.tolist()]
-    return near[~np.array(absent, bool)].astype(np.int32)
+    return np.asarray(near[~np.array(absent, bool)], dtype=np.int32)
 
 
 def _border(aperture: float) -> Floats:
@@ -141,7 +141,10 @@ def _pixels(box: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]
     return number, box[number, 0] + place % wide[number], box[number, 2] + place // wide[number]
 
 
-def _of_frame(hkl: NDArray[np.int32], g: Floats, settings: CBCSettings) -> tuple[NDArray[np.intp], ...]:
+def _of_frame(
+    hkl: NDArray[np.int32], g: Floats, settings: CBCSettings
+) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64], Floats, Floats]:
+    """Reflection, x, y, profile and u [n, 2] of the rows of a frame, by reflection, y and x."""
     found, box = _boxes(g, settings)
     number, x, y = _pixels(box)
     reflection = found[number]

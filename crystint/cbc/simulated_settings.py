@@ -148,4 +148,5 @@ class CBCSettings:
         if len(given) != 6 or not (np.isfinite(given).all() and gemmi.UnitCell(*given).volume > 1.0):
             raise SettingError(f"cell is {self.cell}, expected six numbers, angstrom and degrees, that span a volume")
         longer = self.crowding ** (1.0 / 3.0)
-        return gemmi.UnitCell(*(longer * edge for edge in given[:3]), *given[3:])
+        a, b, c, alpha, beta, gamma = given
+        return gemmi.UnitCell(longer * a, longer * b, longer * c, alpha, beta, gamma)

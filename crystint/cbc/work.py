@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from crystint.cbc.bandwidth import choose_bandwidth
 from crystint.cbc.files import read_known, setup_in, write_run
+from crystint.cbc.half_sets import HalfSets, half_sets
 from crystint.cbc.run import CBCRun, agreement
 from crystint.cbc.scaler import IntensityScaler
 from crystint.cbc.setup import CBCSetup
@@ -94,14 +95,19 @@ def scale_file(
         "symmetry": symmetry, "friedel": friedel, "bandwidth": width, "grid": list(nodes), "device": device or "numpy",
         "source": str(source), "setup": None if setup is None else str(setup), "errors": errors, **options,
     }  # fmt: skip
-    run = _run(trained, x, settings, errors, said)
+    run = _run(trained, x, settings, options, errors, said)
     run = replace(run, known=read_known(source), provenance=provenance(settings, [str(source)], list(command)))
     write_run(output, run, setup=geometry, overwrite=overwrite)
     return Done(run, _text(run), tuple(said))
 
 
 def _run(
-    scaler: IntensityScaler, x: NDArray[np.float64], settings: dict[str, Any], errors: bool, said: list[str]
+    scaler: IntensityScaler,
+    x: NDArray[np.float64],
+    settings: dict[str, Any],
+    train: dict[str, Any],
+    errors: bool,
+    said: list[str],
 ) -> CBCRun:
     layout = scaler.layout
     sigma = np.full(layout.n_reflections, np.nan)
@@ -113,6 +119,11 @@ def _run(
             sigma = np.asarray(scaler.merge_sfac(x)["serr"], dtype=np.float64)
         except CrystintError as error:
             said.append(f"no sigma: {error}")
+    if errors:
+        try:
+            halves = half_sets(scaler, **train).q2
+        except CrystintError as error:
+            said.append(f"no half sets: {error}")
     return CBCRun(
         table=scaler.update_table(x),
         maps=scaler.xtal,
@@ -134,6 +145,8 @@ def _text(run: CBCRun) -> str:
         f"bandwidth {run.settings['bandwidth']:.3g}",
         f"{max(len(run.trace) - 1, 0)} iterations, criterion {run.trace[-1]:.2f}",
     ]
+    if run.halves.shape[-1]:
+        parts.append(f"CC1/2 of half sets {HalfSets(run.halves, 'streaks').cc_half:.5f}")
     if run.known is not None:
         both = agreement(run.hkl, run.q2, run.known)
         parts.append(f"against the truth CC {both.cc:.5f}, R {both.r:.4f}")

@@ -70,7 +70,7 @@ def draw_deviates(axes: Axes, both: Agreement) -> None:
     use = (both.found > 0.0) & (both.known > 0.0) & (both.sigma > 0.0)
     deviate = np.log(both.found[use] / both.known[use]) * both.found[use] / both.sigma[use]
     edges = np.linspace(-_REACH, _REACH, 28)
-    axes.hist(np.clip(deviate, -_REACH, _REACH), bins=edges, color=BLUE, alpha=0.55)
+    axes.hist(np.clip(deviate, -_REACH, _REACH), bins=edges.tolist(), color=BLUE, alpha=0.55)
     x = np.linspace(-_REACH, _REACH, 200)
     curve = len(deviate) * (edges[1] - edges[0]) * np.exp(-0.5 * x**2) / np.sqrt(2.0 * np.pi)
     axes.plot(x, curve, color=RING, linewidth=1.4, label="standard normal")
@@ -99,6 +99,8 @@ def draw_halves(axes: Axes, halves: Floats) -> None:
     """|q|^2 of one half of the streaks against that of the other."""
     use = np.isfinite(halves).all(axis=0)
     first, second = halves[0, use], halves[1, use]
+    if second.sum() > 0.0:
+        second = second * (first.sum() / second.sum())
     _pairs(axes, first, second)
     if len(first) > 2 and np.ptp(first) > 0.0 and np.ptp(second) > 0.0:
         axes.text(
