@@ -41,29 +41,35 @@ def test_the_score_is_that_of_pixels_left_out() -> None:
         block=3,
         seed=5,
         n_iter=3,
+        fit_intercept=True,
         progress=lambda width, score: told.update({width: score}),
     )
     table, layout = scaler.table, scaler.layout
     blocks = np.stack([table.frame, table.y // 3, table.x // 3], axis=1)
     once, number = np.unique(blocks, axis=0, return_inverse=True)
     fold = (np.random.default_rng(5).permutation(len(once)) % 2)[number.reshape(-1)]
-    start = [None, None]
-    for width in (0.02, 0.002):
-        total, pixels = 0.0, 0
+    start, parts = [None, None], np.zeros((2, 2))
+    for at, width in ((1, 0.02), (0, 0.002)):
+        sizes = []
         for held in (0, 1):
             part, there = subset(scaler, fold != held)
             assert there.all()
-            trained, x = part.train(width, x0=start[held], n_iter=3)
+            trained, x = part.train(width, x0=start[held], n_iter=3, fit_intercept=True)
             start[held] = x
             chi = np.nan_to_num(trained.xtal.interpolate(layout.frame, layout.u), nan=1.0)
             q2 = np.exp(x[layout.n_streaks :])[layout.reflection]
-            expected = layout.background + np.bincount(layout.pixel, q2 * chi * layout.profile)
+            expected = layout.background + np.bincount(layout.pixel, q2 * chi * layout.profile + x[layout.streak])
             out = np.unique(layout.pixel[fold == held])
-            total += np.sum(expected[out] - layout.counts[out] * np.log(expected[out]))
-            pixels += len(out)
-        assert pixels == layout.n_pixels
-        assert told[width] == pytest.approx(total / pixels, rel=1e-9)
-    assert choice.score == pytest.approx([told[0.002] - min(told.values()), told[0.02] - min(told.values())], abs=1e-9)
+            parts[at, held] = np.sum(expected[out] - layout.counts[out] * np.log(expected[out]))
+            sizes.append(len(out))
+        assert sum(sizes) == layout.n_pixels
+        assert told[width] == pytest.approx(parts[at].sum() / layout.n_pixels, rel=1e-9)
+    best = int(parts[0].sum() > parts[1].sum())
+    over = parts - parts[best]
+    assert choice.optimum == [0.002, 0.02][best]
+    assert choice.score == pytest.approx(over.sum(axis=1) / layout.n_pixels, abs=1e-9)
+    each = over[1 - best] / sizes
+    assert choice.error[1 - best] == pytest.approx(abs(each[0] - each[1]) / 2.0, rel=1e-6)
     assert choice.at_edge
 
 
@@ -113,6 +119,20 @@ def test_impossible(options: dict[str, object], part: str) -> None:
     _, scaler = data()
     with pytest.raises(SettingError, match=part):
         choose_bandwidth(scaler, **options)
+
+
+def test_a_reflection_with_all_its_pixels_left_out_is_expected_to_be_nothing() -> None:
+    """One pixel in a reflection of its own: whatever the fold, the score is a number."""
+    _, scaler = data()
+    layout = scaler.layout
+    rows = np.arange(len(layout)) != 0
+    rows[layout.streak_start[0] : layout.streak_start[1]] = False
+    rows[layout.streak_start[0]] = True
+    alone = layout.streak_reflection.copy()
+    alone[0] = layout.n_reflections
+    more = layout.merged(alone, np.vstack([layout.reflection_hkl, [[9, 9, 9]]]))
+    part, _ = subset(scaler.replace(layout=more), rows | (layout.pixel == layout.pixel[0]))
+    assert np.isfinite(choose_bandwidth(part, [0.003, 0.006], folds=2, n_iter=2).score).all()
 
 
 def test_a_streak_with_all_its_pixels_left_out() -> None:

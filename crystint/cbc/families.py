@@ -123,14 +123,12 @@ def families(
     unique, second = reciprocal.distinct(unit if friedel else np.where(minus[:, None], -unit, unit))
     sign = np.where(minus, -1, 1).astype(np.int8)
     centric = reciprocal.centric(unique, group, repeated=False)
-    operations = group.operations()
-    doubled = 2 if friedel and not operations.is_centrosymmetric() else 1
-    of_a_line = len(operations.sym_ops) // reciprocal.epsilon(unique, group, repeated=False)
+    orbit = len(group.operations().sym_ops) // reciprocal.epsilon(unique, group, repeated=False)
     return Families(
         hkl=unique,
         number=second[first],
         sign=sign[first],
-        size=(of_a_line * np.where(centric, 1, doubled)).astype(np.int32),
+        size=np.where(friedel & ~centric, 2 * orbit, orbit).astype(np.int32),
         centric=centric,
         absent=reciprocal.absent(unique, group, repeated=False),
         group=group,
