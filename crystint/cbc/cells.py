@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from crystint.cbc.layout import Layout
 from crystint.cbc.regression import REACH
 
-__all__ = ["BUCKETS", "Axis", "Cells"]
+__all__ = ["BUCKETS", "SPARE", "Axis", "Cells"]
 
 Floats = NDArray[np.float64]
 Int32 = NDArray[np.int32]
 
 _WIDTH = 1 << 30
+SPARE = 16
+"""values after the last row, for those who read several rows at a time"""
 BUCKETS = 256
 """parts of an axis whose first node is listed"""
 
@@ -77,9 +79,9 @@ class Cells:
     x: Axis
     y: Axis
     at_x: Int32
-    """int32 [n]: coordinates, in the order of cells"""
+    """int32 [n + 16]: coordinates, in the order of cells; the last ones are 0"""
     at_y: Int32
-    """int32 [n]"""
+    """int32 [n + 16]"""
     place: Int32
     """int32 [n]: where each row of the layout is in that order"""
     start: Int32
@@ -91,7 +93,8 @@ class Cells:
         axes = Axis.of(x, layout.u[:, 0]), Axis.of(y, layout.u[:, 1])
         n, across, cells = len(layout), len(x) - 1, (len(x) - 1) * (len(y) - 1)
         small = cells <= 1 << 16  # NumPy sorts 16 bits in linear time
-        at_x, at_y, place = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
+        at_x, at_y = np.zeros(n + SPARE, np.int32), np.zeros(n + SPARE, np.int32)
+        place = np.empty(n, np.int32)
         start = np.zeros(layout.n_frames * cells + 1, np.int32)
         for frame, (first, last) in enumerate(pairwise(layout.frame_start)):
             rows = slice(first, last)

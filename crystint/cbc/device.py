@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.cbc.cells import Cells
+from crystint.cbc.cells import SPARE, Cells
 from crystint.cbc.layout import Layout
 from crystint.cbc.objective import FLOOR, HUBER, Kind, Loss
 from crystint.cbc.projection import ProjectionMap
@@ -66,7 +66,7 @@ class DevicePath:
     """
 
     def __init__(self, engine: Engine, layout: Layout, *, local_size: int | None = None) -> None:
-        if len(layout) >= 2**31 - _LANES:
+        if len(layout) >= 2**31 - SPARE:
             raise ShapeError(f"{len(layout)} rows, expected fewer than 2^31 for a device; use path='numpy'")
         size = local_size or (1 if engine.on_cpu else _GROUP)
         if size < 1 or size & (size - 1):
@@ -81,8 +81,7 @@ class DevicePath:
         )
         self.profile = self.filled(np.float32, (layout.profile[rows] for rows in _blocks(len(layout))))
         link, shared = _shared_pixels(layout)
-        self.link = self.filled(np.int32, (link[rows] for rows in _blocks(len(layout))))
-        del link
+        self.link = engine.lend(link)
         self.shared = engine.send(shared)
         self.start = self.sent(layout.streak_start, np.int32)
         self.frame = self.sent(layout.streak_frame, np.int32)
@@ -110,17 +109,20 @@ class DevicePath:
         return self.engine.send(np.asarray(values, dtype=dtype))
 
     def room(self, dtype: Any) -> Any:
-        """A buffer for a value per row, and some that is read beyond, but not used."""
-        return self.engine.empty(len(self.layout) + _LANES, dtype)
+        """A buffer for a value per row, and some that are read beyond, but not used.
+
+        On a CPU it is an array that kernels work in: such memory goes back when it is no longer used.
+        """
+        return self.engine.borrow(np.empty(len(self.layout) + SPARE, dtype))
 
     def filled(self, dtype: Any, blocks: Iterator[NDArray[Any]]) -> Any:
-        """A buffer with a value per row, from one block of rows after the other."""
-        values = np.zeros(len(self.layout) + _LANES, dtype)
+        """A buffer with a value per row, as `room`, from one block of rows after the other."""
+        values = np.zeros(len(self.layout) + SPARE, dtype)
         first = 0
         for block in blocks:
             values[first : first + len(block)] = block
             first += len(block)
-        return self.engine.send(values)
+        return self.engine.lend(values)
 
     def kernel(self, file: str, **defines: object) -> Any:
         """A kernel for this path's local size."""
@@ -135,9 +137,8 @@ class CellBuffers:
         self.axes = cells.x, cells.y
         self.nodes_x, self.nodes_y = send(cells.x.nodes), send(cells.y.nodes)
         self.first_x, self.first_y = send(cells.x.first), send(cells.y.first)
-        self.at_x = path.filled(np.int32, iter([cells.at_x]))
-        self.at_y = path.filled(np.int32, iter([cells.at_y]))
-        self.place, self.start = send(cells.place), send(cells.start)
+        self.at_x, self.at_y = path.engine.lend(cells.at_x), path.engine.lend(cells.at_y)
+        self.place, self.start = path.engine.lend(cells.place), send(cells.start)
 
 
 class DeviceModel:
@@ -149,13 +150,17 @@ class DeviceModel:
         self._amplitude = path.room(np.float32)
         self._sums = path.engine.empty(3 * path.layout.n_streaks, np.float32)
         self._interpolate(self._amplitude, plain=False)
+        path.engine.finish()  # arrays that a CPU works in may go as soon as the model does
 
     @property
     def chi_at(self) -> Floats:
         """float64 [n], made when asked for: chi at u of each row, NaN where all nodes around are empty."""
         found = self.path.room(np.float32)
         self._interpolate(found, plain=True)
-        return self.path.engine.receive(found, len(self.path.layout), np.float32).astype(np.float64)
+        out = np.empty(len(self.path.layout))
+        for rows in _blocks(len(out)):
+            out[rows] = self.path.engine.receive(found, rows.stop - rows.start, np.float32, start=rows.start)
+        return out
 
     @cached_property
     def _reference(self) -> float:
@@ -315,9 +320,9 @@ def _above(layout: Layout, rows: slice) -> Floats:
 
 
 def _shared_pixels(layout: Layout) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Link of each row and the entries of shared pixels, int32 [n] and [m, 2]; see kernels/cbc_rows.h."""
+    """Link of each row and the entries of shared pixels, int32 [n + 16] and [m, 2]; see kernels/cbc_rows.h."""
     once = layout.multiplicity == 1
-    link = np.full(len(layout), -1, np.int32)
+    link = np.full(len(layout) + SPARE, -1, np.int32)
     rows = np.concatenate([rows.start + np.flatnonzero(~once[layout.pixel[rows]]) for rows in _blocks(len(layout))])
     if not len(rows):
         return link, np.zeros((1, 2), np.int32)
