@@ -1,0 +1,144 @@
+"""Angular correlations of any number of exposures as sums, which workers and nights add."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import SettingError, ShapeError
+
+__all__ = ["NORMS", "CorrelationSums", "Norm"]
+
+Norm = Literal["mask", "mean", "sum"]
+NORMS: tuple[Norm, ...] = ("mask", "mean", "sum")
+"""of all the normalisations, the default first; `CorrelationSums.mean` defines them"""
+Array = NDArray[np.float64]
+
+
+def _none() -> Array:
+    return np.zeros((0, 0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CorrelationSums:
+    """Sums over exposures, per correlated pair of rings (row) and lag.
+
+    ``a + b`` is what one pass over all exposures would have given; ``CorrelationSums()`` is nothing. With s the sum of
+    products of one exposure at a lag and p its number of pairs (or sum of products of weights), 40 bytes per lag, 16
+    when nothing is masked.
+    """
+
+    total: Array = field(default_factory=_none)
+    """float64 [rows, n]: sum of s, at lags 2 pi k / n"""
+    square: Array = field(default_factory=_none)
+    """float64 [rows, n]: sum of s^2"""
+    pairs: Array = field(default_factory=_none)
+    """float64 [rows, n]: sum of p; one column when all lags have the same, as the next two"""
+    pairs_square: Array = field(default_factory=_none)
+    """float64 [rows, n] or [rows, 1]: sum of p^2"""
+    product: Array = field(default_factory=_none)
+    """float64 [rows, n]: sum of s p"""
+    intensity: Array = field(default_factory=_none)
+    """float64 [rows, 2]: sum of the values of the first and the second ring"""
+    samples: Array = field(default_factory=_none)
+    """float64 [rows, 2]: number (sum of weights) of these values"""
+    number: int = 0
+    """exposures; of difference correlations, pairs of them"""
+
+    @property
+    def n(self) -> int:
+        """Number of lags, and of samples of a ring."""
+        return int(self.total.shape[1])
+
+    @property
+    def lags(self) -> Array:
+        """float64 [n]: lags, rad: 2 pi k / n."""
+        return 2.0 * np.pi * np.arange(self.n) / max(self.n, 1)
+
+    def __add__(self, other: Self) -> Self:
+        if not self.total.size:
+            return other
+        if not other.total.size:
+            return self
+        if self.total.shape != other.total.shape:
+            raise ShapeError(f"sums of {self.total.shape} (rows, lags) do not add to sums of {other.total.shape}")
+        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __radd__(self, other: int) -> Self:
+        if other != 0:
+            return NotImplemented
+        return self
+
+    def mean(self, norm: Norm = "mask", *, by_intensity: bool = False) -> Array:
+        """The correlation C(lag), averaged over exposures.
+
+        Parameters
+        ----------
+        norm : "mask", "mean" or "sum"
+            "mask": sum of s / sum of p: every lag is divided by its own number of pairs of valid samples, so that gaps
+            do not bias it; NaN where there are none. "sum": sum of s / number of exposures: LOKI's, a sum over the
+            samples of the ring in which masked ones count as 0. "mean": that over n, per sample; without masks the
+            same as "mask".
+        by_intensity : bool
+            Divide by <I1><I2>, the means of the two rings over all valid samples of all exposures; NaN when that is 0.
+            "mask" becomes a pure number then, 1 for uniform rings.
+
+        Returns
+        -------
+        float64 [rows, n]
+
+        Raises
+        ------
+        SettingError
+            For another norm.
+        """
+        found = _over(self.total, self._divisor(norm))
+        return _over(found, self._intensity()) if by_intensity else found
+
+    def error(self, norm: Norm = "mask", *, by_intensity: bool = False) -> Array:
+        """float64 [rows, n]: standard error of `mean`, from the spread between exposures; NaN for a single one.
+
+        For "mask" that of a ratio of two sums, with residuals s - C p, which needs no model of how the noise of an
+        exposure depends on its mask: W. G. Cochran (1977), Sampling Techniques, 2.11. Effective number of exposures:
+        (sum of p)^2 / sum of p^2. The error of the intensities is not in it.
+        """
+        divisor = self._divisor(norm)
+        if norm == "mask":
+            ratio = _over(self.total, divisor)
+            left = self.square - 2.0 * ratio * self.product + ratio**2 * self.pairs_square
+            count = _over(self.pairs**2, self.pairs_square)
+        else:
+            left = self.square - self.total**2 / max(self.number, 1)
+            count = np.full((1, 1), float(self.number))
+        many = np.where(count > 1.0 + 1e-9, count, np.nan)
+        found = _over(np.sqrt(np.maximum(left, 0.0) * many / (many - 1.0)), divisor)
+        return _over(found, self._intensity()) if by_intensity else found
+
+    def variance(self, norm: Norm = "mask", *, by_intensity: bool = False) -> Array:
+        """float64 [rows, n]: variance of the correlation of a single exposure (with a mask: of the usual number of
+        pairs); NaN for a single one."""
+        count: Any = float(self.number)
+        if norm == "mask":
+            count = _over(self.pairs**2, self.pairs_square)
+        return np.asarray(count * self.error(norm, by_intensity=by_intensity) ** 2)
+
+    def _divisor(self, norm: Norm) -> Array:
+        if norm == "mask":
+            return self.pairs
+        if norm not in NORMS:
+            raise SettingError(f"norm is {norm!r}, expected one of {', '.join(NORMS)}")
+        return np.full((1, 1), float(self.number) * (self.n if norm == "mean" else 1))
+
+    def _intensity(self) -> Array:
+        """float64 [rows, 1]: <I1><I2>."""
+        mean = _over(self.intensity, self.samples)
+        return np.asarray(mean[:, :1] * mean[:, 1:])
+
+
+def _over(top: Array, bottom: Array) -> Array:
+    """The quotient; NaN where the divisor is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(bottom != 0.0, top / bottom, np.nan))
