@@ -186,11 +186,15 @@ def test_a_bandwidth_by_cross_validation(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(scaled.maps.frames) == 3
     monkeypatch.setattr(work, "choose_bandwidth", at_the_edge)
     result = run(0, "scale", tmp_path / "t.h5", "-o", tmp_path / "edge.h5", *options)
-    assert "warning: bandwidth 0.003 is the last that was tried (0.001 to 0.003)" in result.stderr
+    assert "warning: bandwidth 0.003 predicts best, but is the last that was tried (0.001 to 0.003)" in result.stderr
+    assert read_run(tmp_path / "edge.h5").settings["bandwidth"] == 2e-3
 
 
 def at_the_edge(*_: Any, **__: Any) -> BandwidthChoice:
-    return BandwidthChoice(3e-3, np.array([1e-3, 3e-3]), np.array([1.0, 0.0]), np.array([0.1, 0.0]), True)
+    return BandwidthChoice(
+        bandwidth=2e-3, optimum=3e-3, tried=np.array([1e-3, 3e-3]), score=np.array([1.0, 0.0]),
+        error=np.array([0.1, 0.0]), at_edge=True,
+    )  # fmt: skip
 
 
 def test_random_streaks(tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ def test_a_run_with_little_in_it(run):
     found = titles(plot_cbc(replace(run, known=None)))
     assert "Half sets" in found
     assert "CC½ 1.00000" in texts(found["Half sets"])
+    dots = found["Half sets"].get_lines()[-1]
+    np.testing.assert_allclose(dots.get_ydata(), dots.get_xdata(), rtol=1e-12)
     other = replace(run.known, maps=None, name="reference")
     assert "Recovered against reference |q|²" in titles(plot_cbc(replace(run, known=other)))
 
@@ -108,6 +110,9 @@ def test_agreement_is_by_family(run):
     assert both.cc == pytest.approx(np.corrcoef(run.q2, run.known.q2)[0, 1], rel=1e-12)
     k = (run.q2 @ run.known.q2) / (run.q2 @ run.q2)
     assert same.r == pytest.approx(np.abs(k * run.q2 - run.known.q2).sum() / run.known.q2.sum(), rel=1e-12)
+    polar = replace(run.known, symmetry="mm2")
+    assert len(agreement(-run.hkl, run.q2, polar).found) == len(run.q2)
+    assert len(agreement(-run.hkl, run.q2, replace(polar, friedel=False)).found) < len(run.q2)
     perfect = agreement(run.hkl, 7.0 * run.known.q2, run.known)
     assert (perfect.cc, perfect.cc_log, perfect.r) == pytest.approx((1.0, 1.0, 0.0), abs=1e-12)
     with pytest.raises(SettingError, match=r"^0 of \d+ reflections are among"):

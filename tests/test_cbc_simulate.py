@@ -174,6 +174,13 @@ def test_profiles(kind):
     )
 
 
+@pytest.mark.parametrize("least", [1, 60])
+def test_short_streaks_are_left_out(least):
+    long = np.bincount(simulate_cbc(2, seed=1, min_pixels=least).table.streak)
+    assert (long.min() < 9) if least == 1 else (60 <= long.min() < 80)
+    assert np.array_equal(long[long >= 60], np.bincount(simulate_cbc(2, seed=1, min_pixels=60).table.streak))
+
+
 def test_more_crowding_more_overlap():
     few, many = simulate_cbc(2, seed=1, crowding=0.5), simulate_cbc(2, seed=1, crowding=3.0)
     assert many.table.streak[-1] > 4 * few.table.streak[-1]

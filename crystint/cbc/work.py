@@ -177,7 +177,7 @@ def _chosen(scaler: IntensityScaler, options: dict[str, Any], said: list[str]) -
     choice = choose_bandwidth(scaler, **rough)
     if choice.at_edge:
         said.append(
-            f"bandwidth {choice.bandwidth:.3g} is the last that was tried ({choice.tried[0]:.3g} to"
+            f"bandwidth {choice.optimum:.3g} predicts best, but is the last that was tried ({choice.tried[0]:.3g} to"
             f" {choice.tried[-1]:.3g}); another one may be better: give --bandwidth, or another --grid"
         )
     return choice.bandwidth
