@@ -66,15 +66,17 @@ def test_friedel_mates_apart(tmp_path: Path) -> None:
 def test_unmerged_mtz(tmp_path: Path) -> None:
     path = tmp_path / "a.mtz"
     hkl = np.array([[1, 2, 3], [-1, 2, 3], [1, -2, -3], [1, 2, 3]])
-    write_mtz(path, hkl, [4.0, 3.0, 2.0, 1.0], [0.1] * 4, [1] * 4, batch=[0, 0, 7, 7], symmetry="222", cell=CELL)
+    write_mtz(path, hkl, [4.0, 3.0, 2.0, 1.0], [0.1] * 4, [1] * 4, batch=[7, 0, 7, 0], symmetry="222", cell=CELL)
     mtz, found = table(path)
     assert [column.type for column in mtz.columns] == list("HHHYBJQI")
     assert [batch.number for batch in mtz.batches] == [1, 8]
     assert mtz.switch_to_original_hkl()
     rows = np.stack([np.array(mtz.column_with_label(label)) for label in ("H", "K", "L", "BATCH", "I")], axis=1)
-    expected = np.column_stack([hkl, [1, 1, 8, 8], [4.0, 3.0, 2.0, 1.0]])
+    expected = np.column_stack([hkl, [8, 1, 8, 1], [4.0, 3.0, 2.0, 1.0]])
     assert sorted(rows.tolist()) == sorted(expected.tolist())
-    assert np.abs(found["H"]).tolist() == [1, 1, 1, 1]
+    assert found["H"].tolist() == [1, 1, 1, 1]
+    isym = found["M/ISYM"]
+    assert sorted(zip(isym, found["BATCH"])) == list(zip(isym, found["BATCH"]))
     data = gemmi.Intensities()
     data.import_mtz(gemmi.read_mtz_file(str(path)), gemmi.DataType.Unmerged)
     assert len(data) == 4
@@ -135,7 +137,8 @@ def test_hklf4_fields(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("value", "error", "scale"), [
     ([1e6, 5.0], [1e3, 2.0], 0.01), ([99999.99, 5.0], [1e3, 2.0], 1.0), ([99999.996, 5.0], [1e3, 2.0], 0.1),
     ([0.5, 0.002], [0.01, 0.001], 1e5), ([20.0, -10000.0], [2.0, 2.0], 0.1), ([20.0, -9999.99], [2.0, 2.0], 1.0),
-    ([0.0, 0.0], [0.0, 0.0], 1.0), ([5.0, 1.0], [1e7, 1.0], 1e-3),
+    ([9.0, 2.0], [1.0, 2.0], 1.0), ([9.0, 2.0], [0.9, 2.0], 1e4), ([0.0, 0.0], [0.0, 0.0], 1.0),
+    ([5.0, 1.0], [1e7, 1.0], 1e-3),
 ])  # fmt: skip
 def test_hklf4_scale(tmp_path: Path, value: list[float], error: list[float], scale: float) -> None:
     path = tmp_path / "a.hkl"

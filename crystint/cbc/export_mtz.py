@@ -104,7 +104,7 @@ def write_mtz(
     for name, letter, _ in table:
         mtz.add_column(name, letter, dataset_id=1)
     mtz.set_data(np.column_stack([found, *(values for _, _, values in table)]).astype(np.float32))
-    mtz.sort(3 if batch is None else 5)
+    mtz.sort(5)
     with atomic_path(path, overwrite) as temporary:
         mtz.write_to_file(str(temporary))
 

@@ -123,11 +123,7 @@ def half_sets(
 
 
 def _dealt(reflection: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-    """0 or 1 for each streak: those of a reflection alternate in random order, from a random side."""
-    order = np.lexsort((rng.random(len(reflection)), reflection))
-    ordered = reflection[order]
-    first = np.searchsorted(ordered, ordered)
-    begin = rng.integers(0, 2, int(reflection.max()) + 1)
+    """0 or 1 for each streak, by turns through the streaks of each reflection in random order."""
     side = np.empty(len(reflection), dtype=np.intp)
-    side[order] = (np.arange(len(reflection)) - first + begin[ordered]) % 2
+    side[np.lexsort((rng.random(len(reflection)), reflection))] = np.arange(len(reflection)) % 2
     return side

@@ -7,14 +7,15 @@ reflection, or a free intercept) and each node j of the map,
     R_j = sum over rows of f K_j (y + s (I - lambda))  -  m chi_j D_j      = 0        kernel regression
 
 with y = |q|^2 chi f the row's signal (f stands for f^2 of the profile), s its share of the signal of its pixel, K_j the
-kernel between node and row, D_j = sum |q|^2 f f K_j, and m the factor that the normalisation of chi takes out. Varying
-both, with expectations in place of counts in the derivatives (as Fisher's scoring does), gives
+kernel between node and row, D_j = sum |q|^2 f f K_j, and m the factor that the normalisation of chi takes out: about 1,
+but it varies with the counts. Varying both, with expectations in place of counts in the derivatives and m = 1 there (as
+Fisher's scoring does), gives
 
     - Phi dx - G dchi + E' dI / lambda = 0
-    (m D - B) dchi = K' [ (dy/dx - s dlambda/dx) dx + s dI ] - m chi dD - chi D dm
+    (D - B) dchi = K' [ (dy/dx - s dlambda/dx) dx + s dI ] - chi dD - chi D dm
 
 where Phi is Fisher's matrix at known chi, G that between parameters and nodes, and B the influence of one node on
-another through overlaps. With Gamma = G (m D - B)^-1 dchi drops out:
+another through overlaps. With Gamma = G (D - B)^-1 dchi drops out:
 
     (Phi + Gamma U) dx - Gamma chi D dm = (E' / lambda - Gamma K' s) dI
 
@@ -143,23 +144,20 @@ def respond(frame: Frame, bandwidth: float | None) -> Response:
     of_power = _matrix(strength, rows, frame.reflection, (n, frame.parameters))
     power = np.zeros((chi.size, frame.parameters))
     inward = np.zeros_like(power)
-    above, between = np.zeros(chi.size), sparse.csr_matrix((chi.size, chi.size))
-    estimate = signal + share * residual[frame.pixel]
+    between = sparse.csr_matrix((chi.size, chi.size))
     crossed = np.bincount(frame.pixel, minlength=pixels)[frame.pixel] > 1
     blocks = list(_blocks(frame, bandwidth))
     for part in blocks:
         kernel = _kernel(frame, part, bandwidth).T.tocsr()
         power += (kernel @ of_power[part]).toarray()
         inward += (kernel @ moved[part]).toarray()
-        above += kernel @ estimate[part]
         both = crossed[part]
         between = between + kernel[:, both] @ across[part][both]
     below = power.sum(axis=1)
     live = (below > 0.0) & (chi > 0.0)
     if not live.any():
         raise SettingError("a projection map is 0 or empty throughout; no data are above their background there")
-    m = float(above[live].sum() / (below * chi)[live].sum())
-    gamma = _solved((scaled.T @ through).toarray(), between, np.where(live, m * below, np.inf))
+    gamma = _solved((scaled.T @ through).toarray(), between, np.where(live, below, np.inf))
     scale = gamma @ (chi[:, None] * power)
     spread, drift = np.zeros_like(fisher), np.zeros(frame.parameters)
     for part in blocks:
@@ -168,7 +166,7 @@ def respond(frame: Frame, bandwidth: float | None) -> Response:
         right = scaled[first:last].toarray() - joined[first:last, part] @ answer
         spread += right.T @ (variance[first:last, None] * right)
         drift -= right.T @ residual[first:last]
-    matrix = fisher + gamma @ inward - m * scale
+    matrix = fisher + gamma @ inward - scale
     return Response(fisher, matrix, scale, spread, drift, chi_square, power > 0.0)
 
 
@@ -242,7 +240,7 @@ def _blocks(frame: Frame, bandwidth: float) -> Iterator[slice]:
     starts = np.searchsorted(frame.pixel, np.arange(len(frame.counts) + 1))
     first = 0
     while first < starts[-1]:
-        last = int(starts[max(np.searchsorted(starts, first + most, side="right") - 1, 0)])
+        last = int(starts[int(np.searchsorted(starts, first + most, side="right")) - 1])
         if last <= first:
             last = int(starts[np.searchsorted(starts, first, side="right")])
         yield slice(first, last)
