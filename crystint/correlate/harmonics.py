@@ -1,0 +1,191 @@
+"""What correlations are made of: Fourier coefficients of the lag, Legendre coefficients of the angle in space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.polynomial import legendre
+from numpy.typing import ArrayLike, NDArray
+
+from crystint.errors import SettingError, ShapeError
+
+__all__ = ["LegendreFit", "cos_psi", "fourier_coefficients", "half_scattering_angle", "legendre_coefficients"]
+
+Array = NDArray[np.float64]
+
+
+def half_scattering_angle(q: ArrayLike, wavelength: float) -> Array:
+    """Theta, rad, half the angle of scattering: asin(q wavelength / 4 pi); q in 1/angstrom, wavelength in angstrom.
+
+    Raises
+    ------
+    SettingError
+        When the wavelength is not above 0, or no radiation of it is scattered to some q.
+    """
+    if not 0.0 < wavelength < np.inf:
+        raise SettingError(f"wavelength is {wavelength!r}, expected angstrom above 0")
+    sine = np.asarray(q, dtype=np.float64) * wavelength / (4.0 * np.pi)
+    if not (np.abs(sine) <= 1.0).all():
+        raise SettingError(f"q is up to {np.max(q):g}, expected 0 to {4.0 * np.pi / wavelength:g} 1/angstrom")
+    return np.asarray(np.arcsin(sine))
+
+
+def cos_psi(lag: ArrayLike, theta1: ArrayLike, theta2: ArrayLike | None = None) -> Array:
+    """Cosine of the angle psi between the scattering vectors of two points a lag apart on two rings.
+
+    cos psi = cos(lag) cos(theta1) cos(theta2) + sin(theta1) sin(theta2). Scattering vectors lie theta off the plane
+    across the beam, on the Ewald sphere. All in rad; the arrays broadcast; without theta2 it is theta1.
+    """
+    first = np.asarray(theta1, dtype=np.float64)
+    second = first if theta2 is None else np.asarray(theta2, dtype=np.float64)
+    found = np.cos(np.asarray(lag, dtype=np.float64)) * (np.cos(first) * np.cos(second))
+    return np.asarray(np.clip(found + np.sin(first) * np.sin(second), -1.0, 1.0))
+
+
+def fourier_coefficients(
+    correlation: ArrayLike, most: int | None = None, *, weights: ArrayLike | None = None
+) -> NDArray[np.complex128]:
+    """C_k of C(D) = sum over all whole k of C_k exp(i k D), for k = 0 .. most; C_-k is the conjugate.
+
+    For a ring with itself C_k is real: the mean power |I_k|^2 of its Fourier coefficients.
+
+    Parameters
+    ----------
+    correlation : real [..., n]
+        At the lags 2 pi j / n; NaN = unknown. Where all are known, a Fourier transform; rows with NaN are fitted by
+        least squares over the lags that are known, with harmonics up to `most` alone.
+    most : int, optional
+        Highest harmonic; None = n // 2, which NaN do not allow.
+    weights : real [..., n] or [n], optional
+        Of the lags in the fit, as the number of pairs; without them all known lags count the same. Given, all rows are
+        fitted.
+
+    Returns
+    -------
+    complex128 [..., most + 1]
+        NaN in rows with fewer known lags than 2 most + 1.
+
+    Raises
+    ------
+    ShapeError, SettingError
+        When there are no lags, or too many harmonics.
+    """
+    values = np.asarray(correlation, dtype=np.float64)
+    if values.ndim < 1 or not values.shape[-1]:
+        raise ShapeError(f"correlation is {values.shape}, expected (..., n)")
+    n = values.shape[-1]
+    count = n // 2 if most is None else most
+    if not 0 <= count <= n // 2:
+        raise SettingError(f"most is {most}, expected 0 to {n // 2} for {n} lags")
+    rows = values.reshape(-1, n)
+    found = scipy.fft.rfft(rows, axis=1)[:, : count + 1] / n
+    if n % 2 == 0 and count == n // 2:
+        found[:, -1] *= 0.5  # shared with -n/2
+    weight = _weights(weights, values.shape)
+    known = np.isfinite(rows)
+    fitted = np.arange(len(rows)) if weight is not None else np.flatnonzero(~known.all(axis=1))
+    angle = 2.0 * np.pi * np.arange(n)[:, None] * np.arange(1, count + 1) / n
+    design = (
+        np.concatenate([np.ones((n, 1)), 2.0 * np.cos(angle), -2.0 * np.sin(angle)], axis=1) if len(fitted) else angle
+    )
+    for i in fitted:
+        found[i] = np.nan
+        use = known[i] if weight is None else known[i] & (weight[i] > 0.0)
+        if use.sum() >= design.shape[1]:
+            root = np.ones(use.sum()) if weight is None else np.sqrt(weight[i, use])
+            solved = np.linalg.lstsq(design[use] * root[:, None], rows[i, use] * root, rcond=None)[0]
+            found[i] = solved[: count + 1] + 1j * np.concatenate([[0.0], solved[count + 1 :]])
+    return np.asarray(found.reshape((*values.shape[:-1], count + 1)), dtype=np.complex128)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LegendreFit:
+    """C(cos psi) = 1 / (4 pi) sum over l of B_l P_l(cos psi)."""
+
+    orders: NDArray[np.int64]
+    """int64 [terms]: l, ascending"""
+    coefficients: Array
+    """float64 [..., terms]: B_l; NaN in rows with too few lags"""
+    error: Array
+    """float64 [..., terms]: standard errors, from the scatter about the fit: neighbouring lags taken as independent"""
+
+    def at(self, cosine: ArrayLike) -> Array:
+        """float64 [..., m]: the fitted C at m values of cos psi."""
+        top = int(self.orders[-1])
+        table = legendre.legvander(np.asarray(cosine, dtype=np.float64), top)[..., self.orders] / (4.0 * np.pi)
+        return np.asarray(self.coefficients @ table.T)
+
+
+def legendre_coefficients(
+    correlation: ArrayLike,
+    cosine: ArrayLike,
+    most: int,
+    *,
+    even: bool = True,
+    weights: ArrayLike | None = None,
+) -> LegendreFit:
+    """Legendre coefficients B_l by weighted least squares over the available cos psi.
+
+    For particles turned at random, with intensities I(q) = sum I_lm(|q|) Y_lm(q/|q|), it is
+    B_l(q1, q2) = sum over m of I_lm(q1) I_lm(q2)*: Z. Kam (1977), Macromolecules 10, 927. The rings reach cos psi
+    between -cos(theta1 + theta2) and cos(theta1 - theta2) only; the longer the wavelength, the less the coefficients of
+    high order are told apart, which the errors show.
+
+    Parameters
+    ----------
+    correlation : real [..., n]
+        NaN = unknown, left out.
+    cosine : real [..., n] or [n]
+        cos psi of each lag (`cos_psi`).
+    most : int
+        Highest l.
+    even : bool
+        Only even l: right when Friedel's law holds, I(q) = I(-q).
+    weights : real [..., n] or [n], optional
+        1 / variance of each lag, or its number of pairs; None = all the same.
+
+    Raises
+    ------
+    ShapeError, SettingError
+        When the shapes do not fit, or there are more orders than lags.
+    """
+    values, x = np.asarray(correlation, dtype=np.float64), np.asarray(cosine, dtype=np.float64)
+    if values.ndim < 1 or x.shape not in (values.shape, values.shape[-1:]):
+        raise ShapeError(f"correlation is {values.shape} and cosine {x.shape}, expected (..., n) and the same, or (n,)")
+    n = values.shape[-1]
+    orders = np.arange(0, most + 1, 2 if even else 1)
+    if most < 0 or len(orders) > n:
+        raise SettingError(f"most is {most}, expected 0 or more, and no more orders than {n} lags")
+    if not (np.abs(x) <= 1.0 + 1e-12).all():
+        raise SettingError("cosine must lie between -1 and 1")
+    rows, weight = values.reshape(-1, n), _weights(weights, values.shape)
+    places = np.broadcast_to(x, values.shape).reshape(-1, n)
+    terms = len(orders)
+    found, error = np.full((2, len(rows), terms), np.nan)
+    for i, row in enumerate(rows):
+        use = np.isfinite(row) if weight is None else np.isfinite(row) & (weight[i] > 0.0)
+        if use.sum() < terms:
+            continue
+        root = np.ones(use.sum()) if weight is None else np.sqrt(weight[i, use])
+        design = legendre.legvander(places[i, use], most)[:, orders] / (4.0 * np.pi) * root[:, None]
+        left, size, right = np.linalg.svd(design, full_matrices=False)
+        inverse = np.where(size > size[0] * n * np.finfo(float).eps, 1.0 / np.maximum(size, 1e-300), 0.0)
+        target = row[use] * root
+        found[i] = (right.T * inverse) @ (left.T @ target)
+        scatter = np.square(target - design @ found[i]).sum() / max(use.sum() - terms, 1)
+        error[i] = np.sqrt(scatter * ((right.T * inverse) ** 2).sum(axis=1)) if use.sum() > terms else np.nan
+    shape = (*values.shape[:-1], terms)
+    return LegendreFit(orders, found.reshape(shape), error.reshape(shape))
+
+
+def _weights(weights: ArrayLike | None, shape: tuple[int, ...]) -> Any:
+    """float64 [rows, n], NaN as 0; None = none."""
+    if weights is None:
+        return None
+    found = np.asarray(weights, dtype=np.float64)
+    if found.shape not in (shape, shape[-1:]):
+        raise ShapeError(f"weights is {found.shape}, expected {shape} or {shape[-1:]}")
+    return np.nan_to_num(np.broadcast_to(found, shape).reshape(-1, shape[-1]))
