@@ -90,6 +90,16 @@ def test_variances_of_pixels_add_up() -> None:
     assert fit.uncertainty().covariance == pytest.approx(fit.uncertainty(fit.layout.counts).covariance, rel=1e-9)
 
 
+@pytest.mark.parametrize("h", [0.002, 0.01])
+def test_blocks_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch, h: float) -> None:
+    fit = replace(small(0.5, 5.0, 0.01), h=h)
+    whole = fit.uncertainty()
+    monkeypatch.setattr("crystint.cbc.response._BLOCK", 64)
+    parts = fit.uncertainty()
+    assert parts.covariance == pytest.approx(whole.covariance, rel=1e-9)
+    assert parts.bias == pytest.approx(whole.bias, abs=1e-12)
+
+
 def test_known_maps_leave_fishers_matrix() -> None:
     fit = small(0.3, 0.0, 0.01)
     layout, q2 = fit.layout, np.exp(fit.theta)
