@@ -6,7 +6,7 @@
  *           start [cells + 1]  cell c has the entries start[c] .. start[c + 1] - 1
  *           place [entries]    a pixel under the cell
  *           area  [entries]    the area that the two share, px^2 (polar_overlap.cl)
- *           whole [rows]       1 / area of a cell of each row, 1/px^2; of every cell (WHOLE_ROW = 1)
+ *           whole [rows]       1 / area of a cell of each row, 1/px^2; of every cell (WHOLE_ROW = 1); NaN = nowhere
  *           cells              number of them
  * Out       values [cells]     float, NaN = no data
  *           weights [cells]    the share of the cell's area that holds data, 0 to 1
@@ -37,5 +37,5 @@ void polar_area(__global const float *image,
         total += good ? a : 0.0f;
     }
     values[cell] = total > 0.0f ? sum / total : NAN;
-    weights[cell] = fmin(total * whole[cell / WHOLE_ROW], 1.0f);
+    weights[cell] = total > 0.0f ? fmin(total * whole[cell / WHOLE_ROW], 1.0f) : 0.0f; /* NaN: a cell nowhere */
 }

@@ -208,6 +208,31 @@ def test_rows_of_q_are_rings_of_q_on_tilted_detectors(engine, rotation):
     assert 0.3 * frame.size < inside.sum() < frame.size
 
 
+@pytest.mark.parametrize("rotation", [(0.9, 0.1, 0.0), (-0.9, 0.1, 0.0), (0.1, 0.9, 0.0), (-0.6, -0.7, 0.3)])
+def test_cells_that_never_meet_a_steep_detector_have_no_data(engine, rotation):
+    geometry = Geometry((60, 80), (1e-3, 1e-3), 0.03, (30.0, 40.0), 1.0, rotation=rotation, beam_outside=True)
+    grid = PolarGrid.of_q(geometry, np.linspace(0.5, 7.5, 60), 90)
+    slow, _ = grid.positions(grid.radii, grid.angles)
+    assert 100 < np.isnan(slow).sum() < slow.size / 2
+    frame = geometry.q().astype(np.float32)
+    for method in METHODS:
+        operation = PolarTransform(engine, grid, geometry.shape, method=method)
+        found = operation.run(frame)
+        assert np.isnan(found.values[np.isnan(slow)]).all()
+        assert not found.weights[np.isnan(slow)].any()
+        assert np.array_equal(found.good, found.weights > 0)
+        wanted = np.broadcast_to(grid.q[:, None], slow.shape)[found.good]
+        np.testing.assert_allclose(found.values[found.good], wanted, atol=0.3, err_msg=method)
+    assert np.nansum(found.weights * operation.cell_area) <= frame.size * (1 + 1e-5)
+
+
+def test_a_centre_given_as_loki_gives_it_keeps_its_last_bit():
+    x = 255.6
+    assert (x + 0.5) - 0.5 != x
+    grid = PolarGrid.loki(x, 3.0, 2, 0, 4)
+    assert grid.positions(grid.radii, grid.angles)[1][0, 0] == x
+
+
 def test_untilted_rows_of_q_are_circles():
     geometry = Geometry((200, 240), (1e-3, 1e-3), 0.12, (95.0, 130.0), 1.0)
     grid = PolarGrid.of_q(geometry, [1.0, 2.0])

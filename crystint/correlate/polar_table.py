@@ -140,7 +140,8 @@ def area_table(engine: Engine, grid: PolarGrid, shape: tuple[int, int]) -> AreaT
     GeometryError
         When no cell meets the frame.
     SettingError
-        When the grid reaches further than 16383 px from the frame's corner.
+        When the grid reaches further than 16383 px from the frame's corner. On tilted detectors, where some
+        directions reach any distance, the cells beyond are left out instead.
     """
     rows, columns = grid.shape
     borders = grid.borders()
@@ -152,6 +153,8 @@ def area_table(engine: Engine, grid: PolarGrid, shape: tuple[int, int]) -> AreaT
         slow, fast = (x[0] + 0.5 for x in grid.positions(borders[row : row + 1], angles))
         slow[-1], fast[-1] = slow[0], fast[0]  # the circle is closed, to the last bit
         nowhere = np.isnan(slow) | np.isnan(fast)
+        if grid.geometry is not None:
+            nowhere |= np.maximum(np.abs(slow), np.abs(fast)) > _REACH
         slow[nowhere] = fast[nowhere] = 0.0
         reach = float(max(np.abs(slow).max(), np.abs(fast).max()))
         if reach > _REACH:
