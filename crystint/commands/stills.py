@@ -189,7 +189,7 @@ def scale(sources: tuple[Path, ...], outputs: tuple[Path, ...], quiet: bool, **g
     Without a reference the images are scaled to one another. An .mtz output is unmerged, for CCP4.
     """
     from crystint.outputs import check_outputs
-    from crystint.stills.work_merge import scale_files
+    from crystint.stills.work_scale import scale_files
 
     check_outputs(outputs, sources, given["overwrite"])
     _conclude(scale_files(sources, outputs, command=command_line(), **given), outputs, "scaled")
