@@ -1,0 +1,120 @@
+"""Pairs: LOKI's on its own data, the oracle's elsewhere, and the least total proven by trying all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crystint.correlate import pairing
+from crystint.correlate.matching import minimum_matching
+from crystint.correlate.pairing import distances, pair_exposures
+from crystint.errors import DTypeError, SettingError, ShapeError
+from tests.conftest import shared_data
+from tests.oracles import correlate_rings as oracle
+
+
+def test_pairs_of_the_reference_data():
+    stored = np.load(shared_data("loki/loki_out_py3.npz"))
+    greedy = pair_exposures(stored["cheby_fits"])
+    assert greedy.pairs.tolist() == [[0, 4], [1, 6], [2, 5], [3, 8], [7, 11], [9, 13], [10, 12]]
+    assert greedy.distance == pytest.approx(stored["pair_dists"], rel=1e-9)
+    assert greedy.total == pytest.approx(23271.5, abs=0.05)
+    optimal = pair_exposures(stored["cheby_fits"], "optimal")
+    assert optimal.pairs.tolist() == [[0, 4], [1, 13], [2, 5], [3, 8], [6, 9], [7, 11], [10, 12]]
+    assert optimal.total == pytest.approx(22738.6, abs=0.05)
+    table = distances(stored["cheby_fits"], stored["cheby_fits"], same=True)
+    away = ~np.eye(14, dtype=bool)
+    assert table[away] == pytest.approx(stored["dist_matrix"][away], rel=1e-9)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 31, 40])
+@pytest.mark.parametrize("block", [1, 7, 512])
+def test_greedy_equals_the_oracle(rng, monkeypatch, count, block):
+    monkeypatch.setattr(pairing, "_BLOCK", block)
+    fits = rng.normal(1e4, 50.0, (count, 19))
+    found = pair_exposures(fits)
+    assert found.pairs.tolist() == [sorted(pair) for pair in oracle.greedy_pairs(fits)]
+    assert len(found.left_over) == count % 2
+
+
+def test_equal_fits_are_paired_by_number():
+    found = pair_exposures(np.ones((5, 4)))
+    assert found.pairs.tolist() == [[0, 1], [2, 3]]
+    assert found.distance.tolist() == [0.0, 0.0]
+    assert found.left_over.tolist() == [4]
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 6, 8, 9, 10])
+def test_the_matching_has_the_least_total(rng, count):
+    for trial in range(12):
+        weight = rng.random((count, count))
+        if trial % 2:
+            place = rng.normal(size=(count, 2))
+            weight = np.hypot(*(place[:, None] - place[None, :]).transpose(2, 0, 1))
+        weight = weight + weight.T
+        pairs = minimum_matching(weight)
+        assert len(np.unique(pairs)) == 2 * (count // 2) == pairs.size
+        assert weight[pairs[:, 0], pairs[:, 1]].sum() == pytest.approx(oracle.least_total(weight), rel=1e-9)
+
+
+def test_odd_sets_are_cut(rng):
+    """Far clusters of odd size: without odd sets the programme stops at halves."""
+    place = np.concatenate([rng.normal(size=(5, 2)) + 50 * np.array([i % 3, i // 3]) for i in range(6)])
+    weight = np.hypot(*(place[:, None] - place[None, :]).transpose(2, 0, 1))
+    pairs = minimum_matching(weight)
+    across = pairs[:, 0] // 5 != pairs[:, 1] // 5
+    assert across.sum() == 3
+    # within a cluster, what is left over pairs at its best
+    for cluster in range(6):
+        inside = pairs[(pairs // 5 == cluster).all(axis=1)]
+        members = np.unique(inside)
+        own = weight[np.ix_(members, members)]
+        assert weight[inside[:, 0], inside[:, 1]].sum() == pytest.approx(oracle.least_total(own))
+
+
+def test_hundreds_of_exposures_no_swap_is_better(rng):
+    place = rng.normal(size=(300, 3))
+    weight = distances(place, place)
+    pairs = minimum_matching(weight)
+    a, b = pairs.T
+    now = weight[a, b]
+    for c, d in ((a, b), (b, a)):
+        other = weight[a[:, None], c[None, :]] + weight[b[:, None], d[None, :]]
+        np.fill_diagonal(other, np.inf)
+        assert np.all(other >= now[:, None] + now[None, :] - 1e-9)
+    assert now.sum() < pair_exposures(place).total
+
+
+@pytest.mark.parametrize("method", ["greedy", "optimal"])
+def test_fits_that_are_not_finite_are_left_over(rng, method):
+    fits = rng.normal(size=(7, 5))
+    fits[2, 1], fits[5, 0] = np.nan, np.inf
+    found = pair_exposures(fits, method)
+    assert {2, 5} < set(found.left_over.tolist())
+    assert len(found.pairs) == 2
+    assert np.isfinite(found.distance).all()
+    assert sorted([*found.pairs.ravel(), *found.left_over]) == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("fits", "method", "error", "words"),
+    [
+        (np.ones((1, 5)), "greedy", SettingError, "got 1 of 1"),
+        (np.full((4, 5), np.nan), "optimal", SettingError, "got 0 of 4"),
+        (np.ones(5), "greedy", ShapeError, "exposures, samples"),
+        (np.ones((4, 5), complex), "greedy", DTypeError, "complex"),
+        (np.ones((4, 5)), "best", SettingError, "best"),
+    ],
+)
+def test_bad_input_is_named(fits, method, error, words):
+    with pytest.raises(error, match=words):
+        pair_exposures(fits, method)
+
+
+def test_bad_weights_are_named():
+    with pytest.raises(ShapeError):
+        minimum_matching(np.ones((3, 4)))
+    with pytest.raises(SettingError):
+        minimum_matching(np.ones((1, 1)))
+    with pytest.raises(SettingError):
+        minimum_matching(np.full((4, 4), np.nan))

@@ -1,0 +1,207 @@
+"""Centre, ellipse, tilt and calibrant on simulated rings, and the centre of a real frame."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from crystint.correlate.calibrant import fit_calibrant
+from crystint.correlate.circles import Ellipse, Tilt, place_on_ring
+from crystint.correlate.ring_fit import fit_rings
+from crystint.errors import GeometryError, SettingError, ShapeError
+from crystint.model.geometry import Geometry
+from tests.conftest import shared_data
+from tests.oracles import correlate_rings as oracle
+
+SHAPE = (391, 418)
+
+
+@pytest.fixture(scope="module")
+def weak():
+    """Rings of 1 % contrast under gaps and hot pixels."""
+    center = (203.31, 199.78)
+    rng = np.random.default_rng(3)
+    frame = oracle.powder(rng, oracle.circle_radius(SHAPE, center), [110.0, 160.0], 2.0, 0.01, 4e5)
+    return frame, oracle.gaps(SHAPE), center
+
+
+def test_a_weak_ring_under_gaps_and_hot_pixels(weak):
+    frame, mask, center = weak
+    found = fit_rings(frame, mask, start=(center[0] + 10, center[1] - 11))
+    away = np.subtract(found.center, center)
+    assert np.all(np.abs(away) < 0.05)
+    assert np.all(np.abs(away) < 4 * np.array(found.center_error))
+    assert np.all(np.array(found.center_error) < 0.02)
+    assert found.radius == pytest.approx([110, 160], abs=0.05)
+    assert found.width == pytest.approx([2, 2], abs=0.2)
+    assert found.contrast == pytest.approx([0.01, 0.01], rel=0.1)
+
+
+@pytest.mark.parametrize("off", [(15, 0), (-10, -11), (0.3, -14.8)])
+def test_the_start_does_not_matter(weak, off):
+    frame, mask, center = weak
+    near = fit_rings(frame, mask, start=center)
+    far = fit_rings(frame, mask, start=(center[0] + off[0], center[1] + off[1]))
+    assert np.hypot(*np.subtract(near.center, far.center)) < 0.02
+
+
+def test_errors_are_those_of_repeated_frames():
+    center, pulls = (160.2, 149.6), []
+    radius = oracle.circle_radius((303, 310), center)
+    for seed in range(8):
+        frame = oracle.powder(np.random.default_rng(seed), radius, [70.0, 120.0], 1.5, 0.03, 2e4)
+        found = fit_rings(frame, oracle.gaps(radius.shape), start=center, reach=3)
+        pulls += list(np.subtract(found.center, center) / found.center_error)
+    assert 0.5 < np.sqrt(np.mean(np.square(pulls))) < 1.6
+
+
+def test_a_panel_that_reads_wrong_does_not_pull(weak):
+    frame, mask, center = weak
+    wrong = frame.copy()
+    wrong[:, 300:306] = 0.0  # not masked
+    found = fit_rings(wrong, mask, start=center)
+    assert np.all(np.abs(np.subtract(found.center, center)) < 0.06)
+
+
+def test_a_broad_ring_is_found_too(rng):
+    center = (190.4, 214.2)
+    frame = oracle.powder(rng, oracle.circle_radius(SHAPE, center), [100.0], 14.0, 0.5, 2e3, gradient=0.0)
+    found = fit_rings(frame, oracle.gaps(SHAPE), start=(200, 205), width=33.0)
+    assert np.all(np.abs(np.subtract(found.center, center)) < 0.3)
+
+
+@pytest.mark.parametrize(("ratio", "angle"), [(1.02, 0.4), (1.06, -1.2)])
+def test_an_ellipse(rng, ratio, angle):
+    center = (201.7, 210.4)
+    radius = oracle.ellipse_radius(SHAPE, center, ratio, angle)
+    frame = oracle.powder(rng, radius, [90.0, 130.0, 165.0], 2.0, 0.05, 2e5)
+    found = fit_rings(frame, oracle.gaps(SHAPE), start=(206, 204), shape="ellipse")
+    assert isinstance(found.shape, Ellipse)
+    assert np.all(np.abs(np.subtract(found.center, center)) < 0.03)
+    assert found.shape.axis_ratio == pytest.approx(ratio, abs=5e-4)
+    assert found.shape.angle == pytest.approx(angle, abs=0.02)
+    long, short = found.shape.half_axes(found.radius)
+    assert long / short == pytest.approx(ratio, abs=5e-4)
+    with pytest.raises(GeometryError, match="is no geometry"):
+        found.geometry(Geometry(SHAPE, (1e-4, 1e-4), 0.1, (1.0, 1.0)))
+
+
+def _tilted(rng, rot1, rot2, q, wavelength=1.0):
+    pixel, distance, poni = 2e-4, 0.1, (196.0, 205.0)
+    angle = oracle.two_theta(SHAPE, pixel, distance, poni, rot1, rot2)
+    along = distance / (math.cos(rot1) * math.cos(rot2)) / pixel
+    rings = along * np.tan(2 * np.arcsin(q * wavelength / (4 * np.pi)))
+    frame = oracle.powder(rng, along * np.tan(angle), rings, 2.0, 0.05, 2e5)
+    return frame, Geometry(SHAPE, (pixel, pixel), distance, poni, wavelength, (rot1, rot2, 0.0))
+
+
+Q = 2 * np.pi / np.array([8.0, 6.2, 5.1, 4.4, 3.9, 3.5])
+
+
+def _start(truth, distance, rotation=(0.0, 0.0, 0.0)):
+    beam = truth.direct_beam
+    center = (beam[0] + 5.0, beam[1] - 6.0)
+    return Geometry(truth.shape, truth.pixel_size, distance, center, truth.wavelength, rotation)
+
+
+@pytest.mark.parametrize(("rot1", "rot2"), [(0.05, 0.03), (-0.1, 0.12)])
+def test_a_tilt(rng, rot1, rot2):
+    frame, truth = _tilted(rng, rot1, rot2, Q[:5])
+    found = fit_rings(frame, oracle.gaps(SHAPE), start=_start(truth, truth.distance_along_beam), shape="tilt")
+    geometry = found.geometry(truth)
+    assert np.all(np.abs(np.subtract(geometry.direct_beam, truth.direct_beam)) < 0.06)
+    assert geometry.rotation == pytest.approx(truth.rotation, abs=1.5e-3)
+    assert geometry.distance_along_beam == pytest.approx(truth.distance_along_beam)
+    slow, fast = found.outline(1, 50)
+    assert geometry.two_theta_at(slow, fast) == pytest.approx(float(geometry.two_theta_at(slow[0], fast[0])), abs=1e-8)
+
+
+@pytest.mark.parametrize(("rot1", "rot2", "distance"), [(0.01, -0.005, 0.095), (-0.1, 0.12, 0.105)])
+def test_a_calibrant_gives_distance_and_tilt_together(rng, rot1, rot2, distance):
+    frame, truth = _tilted(rng, rot1, rot2, Q)
+    extra = np.append(Q, 2 * np.pi / 2.2)  # a ring outside the frame does no harm
+    found = fit_calibrant(frame, _start(truth, distance), extra, oracle.gaps(SHAPE))
+    assert np.all(np.abs(np.subtract(found.geometry.direct_beam, truth.direct_beam)) < 0.06)
+    assert found.geometry.rotation == pytest.approx(truth.rotation, abs=1.5e-3)
+    assert found.geometry.distance == pytest.approx(truth.distance, rel=3e-4)
+    assert 0 < found.distance_error < 3e-5
+    assert len(found.q) >= 5
+    assert np.all(np.abs(found.residual) < 0.05)
+    assert found.geometry.q_at(*place_on_ring(Tilt(found.geometry), 100.0, [0.0, 2.0])) is not None
+
+
+def test_a_calibrant_without_tilt(rng):
+    frame, truth = _tilted(rng, 0.0, 0.0, Q)
+    found = fit_calibrant(frame, _start(truth, 0.104), Q, oracle.gaps(SHAPE), tilt=False)
+    assert found.geometry.rotation == (0.0, 0.0, 0.0)
+    assert found.geometry.distance == pytest.approx(0.1, rel=3e-4)
+    assert found.q == pytest.approx(np.sort(Q)[: len(found.q)])
+
+
+def test_the_circle_goes_to_a_geometry_and_back(weak):
+    frame, mask, center = weak
+    template = Geometry(SHAPE, (1e-4, 1e-4), 0.2, (100.0, 100.0), 1.3, (0.01, 0.0, 0.0))
+    found = fit_rings(frame, mask, start=center, reach=2)
+    geometry = found.geometry(template)
+    assert geometry.direct_beam == pytest.approx(found.center)
+    assert (geometry.distance, geometry.wavelength, geometry.rotation) == (0.2, 1.3, (0.0, 0.0, 0.0))
+    again = fit_rings(frame, mask, start=geometry, reach=2)
+    assert again.center == pytest.approx(found.center, abs=0.01)
+    with pytest.raises(GeometryError, match="square pixels"):
+        found.geometry(Geometry(SHAPE, (1e-4, 2e-4), 0.2, (100.0, 100.0)))
+
+
+def test_a_real_frame_gives_one_centre_from_every_start():
+    folder = shared_data("loki/inputs/test_img.npy").parent
+    frame, valid = np.load(folder / "test_img.npy"), np.load(folder / "test_mask.npy")
+    starts = [(150, 150), (139.4, 139.4), (152, 164.6)]
+    centers = np.array([fit_rings(frame, ~valid, start=start, radius=89.0).center for start in starts]) - 0.5
+    assert np.ptp(centers, axis=0).max() < 0.1
+    # pixel centres at whole numbers; narrow, broad, inner and outer rings agree on this
+    assert centers[0] == pytest.approx([149.50, 149.81], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("frame", "mask", "settings", "error", "words"),
+    [
+        (np.ones((90, 80)), None, {}, SettingError, "no ring stands out"),
+        (np.ones((90, 80)), np.ones((90, 80), bool), {}, SettingError, "no good pixel"),
+        (np.full((90, 80), np.nan), None, {}, SettingError, "no good pixel"),
+        (np.ones((90, 80)), np.zeros((80, 90), bool), {}, ShapeError, "transposed"),
+        (np.ones(90), None, {}, ShapeError, "two axes"),
+        (np.ones((90, 80)), None, {"reach": 0.0}, SettingError, "reach"),
+        (np.ones((90, 80)), None, {"shape": "oval"}, SettingError, "oval"),
+        (np.ones((90, 80)), None, {"start": (np.nan, 1.0)}, SettingError, "start"),
+        (np.ones((90, 80)), None, {"shape": "tilt"}, GeometryError, "Geometry"),
+    ],
+)
+def test_what_cannot_be_fitted_is_said(frame, mask, settings, error, words):
+    with pytest.raises(error, match=words):
+        fit_rings(frame, mask, **settings)
+
+
+def test_noise_and_one_pixel_have_no_rings(rng):
+    for frame in (rng.poisson(100.0, (131, 150)), np.ones((1, 1)), rng.poisson(0.01, (90, 80))):
+        with pytest.raises(SettingError):
+            fit_rings(frame)
+
+
+def test_a_centre_outside_the_frame(rng):
+    center = (-30.0, 200.0)
+    frame = oracle.powder(rng, oracle.circle_radius(SHAPE, center), [150.0, 220.0], 2.0, 0.2, 1e4)
+    found = fit_rings(frame, start=(-25.0, 195.0))
+    assert np.all(np.abs(np.subtract(found.center, center)) < 0.1)
+
+
+def test_a_calibrant_says_what_is_missing(rng):
+    frame, truth = _tilted(rng, 0.0, 0.0, Q[:3])
+    with pytest.raises(GeometryError, match="wavelength"):
+        fit_calibrant(frame, Geometry(SHAPE, (2e-4, 2e-4), 0.1, (196.0, 205.0)), Q)
+    with pytest.raises(GeometryError, match="the frame is"):
+        fit_calibrant(frame[:-1], truth, Q)
+    with pytest.raises(SettingError, match="q is"):
+        fit_calibrant(frame, truth, [-1.0])
+    with pytest.raises(SettingError, match="fit the calibrant's"):
+        fit_calibrant(frame, truth, [0.05])
