@@ -103,15 +103,32 @@ def test_blocks_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch, h: f
 def test_known_maps_leave_fishers_matrix() -> None:
     fit = small(0.3, 0.0, 0.01)
     layout, q2 = fit.layout, np.exp(fit.theta)
-    signal = q2[layout.reflection] * layout.profile * fit.chi.interpolate(layout.frame, layout.u)
+    values = fit.chi.values * np.random.default_rng(1).uniform(0.5, 1.5, fit.chi.values.shape)
+    values[0, 2, 2] = values[1, 1, 3] = np.nan  # empty nodes among those that rows lie between
+    chi = replace(fit.chi, values=values)
+    signal = q2[layout.reflection] * layout.profile * chi.interpolate(layout.frame, layout.u)
+    layout = replace(layout, counts=layout.background + np.bincount(layout.pixel, signal, layout.n_pixels))
     slope = np.zeros((layout.n_pixels, layout.n_reflections))
     np.add.at(slope, (layout.pixel, layout.reflection), signal)
     inverse = np.linalg.inv(slope.T @ (slope / layout.counts[:, None]))
-    found = uncertainty(layout, fit.chi, q2, None)
+    found = uncertainty(layout, chi, q2, None)
     assert found.sigma_known == pytest.approx(np.sqrt(np.diag(inverse)), rel=1e-9)
     away = np.eye(len(q2)) - found.weight[None, :]
     assert found.covariance == pytest.approx(away @ inverse @ away.T, rel=1e-9, abs=1e-15)
-    assert fit.uncertainty().sigma_known == pytest.approx(found.sigma_known, rel=1e-12)
+    assert uncertainty(layout, chi, q2, fit.h).sigma_known == pytest.approx(found.sigma_known, rel=1e-12)
+
+
+def test_reduced_chi_square() -> None:
+    fit = small(0.3, 5.0, 0.01)
+    rng = np.random.default_rng(2)
+    expected, noise = fit.layout.counts, rng.uniform(0.2, 30.0, fit.layout.n_pixels)
+    noise[::7] = 0.0
+    noisy = replace(fit, layout=replace(fit.layout, counts=rng.poisson(expected).astype(np.float64)))
+    degrees = len(expected) - len(fit.theta) - fit.free.sum()
+    square = (noisy.layout.counts - expected) ** 2
+    assert noisy.uncertainty().reduced_chi_square == pytest.approx(np.sum(square / expected) / degrees)
+    given = np.sum(square[noise > 0] / noise[noise > 0]) / degrees
+    assert noisy.uncertainty(noise).reduced_chi_square == pytest.approx(given)
 
 
 def test_the_scale_is_taken_out() -> None:
