@@ -1,0 +1,176 @@
+"""Geometry of a detector from the rings of a calibrant whose q are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from crystint.correlate.circles import Tilt, tilted
+from crystint.correlate.contrast import good_pixels
+from crystint.correlate.ring_fit import fit_rings
+from crystint.correlate.ring_points import RingLine, RingPoints
+from crystint.correlate.ring_refine import refine_rings
+from crystint.correlate.ring_search import local_rest
+from crystint.errors import GeometryError, SettingError
+from crystint.model.geometry import Geometry
+
+__all__ = ["Calibrated", "fit_calibrant"]
+
+Array = NDArray[np.float64]
+
+_NEAR = 0.004
+"""relative distance within which a ring is one of the calibrant's, besides its width"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibrated:
+    """A refined geometry, and how well it is known."""
+
+    geometry: Geometry
+    beam_error: tuple[float, float]
+    """standard errors of `geometry.direct_beam` (slow, fast), px"""
+    rotation_error: tuple[float, float]
+    """standard errors of rot1 and rot2, rad; 0 where not refined"""
+    distance_error: float
+    """standard error of the distance along the beam, m; 0 where not refined"""
+    q: Array
+    """float64 [rings]: those of the calibrant's rings that were used, 1/angstrom"""
+    residual: Array
+    """float64 [rings]: mean radius of the ring on a plane across the beam, minus the calibrant's, px"""
+    points: tuple[RingPoints, ...]
+    """the points that were fitted, per ring"""
+
+
+def fit_calibrant(
+    frame: NDArray[Any],
+    geometry: Geometry,
+    q: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    tilt: bool = True,
+    distance: bool = True,
+    scale: float = 0.1,
+    reach: float = 20.0,
+    width: float | None = None,
+    most: int = 20,
+) -> Calibrated:
+    """Refine beam centre, tilt and distance together on the rings of a calibrant.
+
+    Rings are found as `fit_rings` finds them, told apart by the distance that explains most of them, and all points of
+    all rings fitted at once: distance_along_beam * tan(2 theta) of each point is that of its q.
+
+    Parameters
+    ----------
+    frame : int, uint or float [slow, fast], counts
+    geometry : Geometry
+        Start: one plane, with a wavelength. rot3 is kept, as rings do not see it.
+    q : float [n]
+        Momentum transfers of the calibrant's rings, 1/angstrom (2 pi / d).
+    mask : bool, int [slow, fast] or None
+        0 = good.
+    tilt, distance : bool
+        Whether to refine rot1 and rot2, and the distance.
+    scale : float
+        How far the distance may be off, relative; a fixed distance may be off by 1 %.
+    reach, width, most
+        As in `fit_rings`.
+
+    Raises
+    ------
+    GeometryError
+        When the geometry has no wavelength, or panels, or another shape than the frame.
+    SettingError
+        When no q is usable, or fewer of its rings are found than the parameters need (one; two for a tilt).
+    ShapeError, DTypeError
+        When frame or mask are no such arrays.
+    """
+    if geometry.panels is not None:
+        raise GeometryError("this geometry has panels; a calibrant is fitted on one plane")
+    if geometry.wavelength is None:
+        raise GeometryError("a calibrant needs a wavelength, and this geometry has none: give wavelength= in angstrom")
+    if geometry.shape != frame.shape:
+        raise GeometryError(f"the frame is {frame.shape}, the geometry is of {geometry.shape}")
+    known = np.unique(np.asarray(q, dtype=np.float64))
+    sine = known * geometry.wavelength / (4 * np.pi)
+    if not len(known) or not np.all((sine > 0) & (sine < np.sqrt(0.5))):
+        raise SettingError(f"q is {q!r}, expected numbers above 0 below {np.sqrt(8) * np.pi / geometry.wavelength:.3f}")
+    tangent = np.tan(2 * np.arcsin(sine))
+    first = fit_rings(
+        frame, mask, start=geometry, shape="tilt" if tilt else "circle", reach=reach, width=width, most=most
+    )
+    shape = first.shape if isinstance(first.shape, Tilt) else _level(geometry, first.center)
+    along = shape.geometry.distance_along_beam / geometry.pixel_size[0]
+    first_radius = _on_plane(shape, first.points)
+    factor, owner = _tell_apart(first_radius, first.width, along * tangent, scale if distance else 0.01)
+    used = np.flatnonzero(owner >= 0)
+    if len(used) < (2 if tilt else 1):
+        raise SettingError(
+            f"{len(used)} of {len(first_radius)} rings found at {np.round(first_radius, 1).tolist()} px fit the "
+            f"calibrant's; are wavelength and distance right within {100 * scale:g} %?"
+        )
+    good = good_pixels(frame, mask)
+    rest, level = local_rest(np.where(good, frame, 0).astype(np.float64), good, width)
+    rot1, rot2, _ = shape.geometry.rotation
+    far = shape.geometry.distance_along_beam * (factor if distance else 1.0)
+    begin = Tilt(tilted(shape.geometry, shape.center, rot1, rot2, far), fit_distance=distance, fit_tilt=tilt)
+    # the ring coordinate is a length on the detector: another distance hardly changes it
+    lines = [RingLine(float(first_radius[i]), float(first.width[i]), 0.0, 0.0, index=int(owner[i])) for i in used]
+
+    def expected(at: Tilt, among: Sequence[RingLine]) -> Array:
+        scale_of = at.geometry.distance_along_beam / at.geometry.pixel_size[0]
+        return np.asarray(scale_of * tangent[[line.index for line in among]])
+
+    refined = refine_rings(rest, level, good, begin, lines, expected=expected)
+    final = refined.fitted.shape
+    error = np.sqrt(np.diag(refined.fitted.covariance))
+    turns = (float(error[2]), float(error[3])) if tilt else (0.0, 0.0)
+    found = replace(final.geometry, beam_outside=geometry.beam_outside, polarization=geometry.polarization)
+    want = expected(final, refined.lines)
+    return Calibrated(
+        found,
+        (float(error[0]), float(error[1])),
+        turns,
+        float(error[-1] * final.geometry.distance_along_beam) if distance else 0.0,
+        known[[line.index for line in refined.lines]],
+        _on_plane(final, refined.points) - want,
+        refined.points,
+    )
+
+
+def _level(geometry: Geometry, center: tuple[float, float]) -> Tilt:
+    rot1, rot2, _ = geometry.rotation
+    return Tilt(tilted(geometry, center, rot1, rot2, geometry.distance_along_beam), fit_tilt=False)
+
+
+def _on_plane(shape: Tilt, points: Sequence[RingPoints]) -> Array:
+    """Weighted mean of the ring coordinate of the points of each ring, px; outliers weigh little."""
+    found = []
+    for on_ring in points:
+        radius = shape.radius(on_ring.slow, on_ring.fast)
+        away = np.abs(radius - np.median(radius)) / on_ring.sigma
+        found.append(float(np.average(radius, weights=np.where(away < 5, on_ring.sigma**-2.0, 0.0))))
+    return np.array(found)
+
+
+def _tell_apart(radius: Array, width: Array, expected: Array, scale: float) -> tuple[float, NDArray[np.intp]]:
+    """The factor on the distance that explains most rings, nearest to 1 among equals, and each ring's number or -1."""
+    allowed = np.maximum(_NEAR * radius, np.minimum(width, 0.02 * radius))
+    best: tuple[float, float, NDArray[np.intp]] = (-1.0, 1.0, np.full(len(radius), -1))
+    ratios = (radius[:, None] / expected[None, :]).ravel()
+    for factor in ratios[np.abs(ratios - 1.0) <= scale]:
+        away = np.abs(radius[:, None] - factor * expected[None, :])
+        owner = np.argmin(away, axis=1)
+        nearest = away[np.arange(len(radius)), owner]
+        taken = nearest <= allowed
+        # a calibrant's line belongs to one ring, the nearest
+        for number in np.unique(owner[taken]):
+            same = np.flatnonzero(taken & (owner == number))
+            taken[same[np.argsort(nearest[same])[1:]]] = False
+        score = taken.sum() - 0.3 * float(np.mean((nearest / allowed)[taken])) - 0.5 * abs(factor - 1.0) / scale
+        if score > best[0]:
+            best = (score, float(factor), np.where(taken, owner, -1))
+    return best[1], best[2]

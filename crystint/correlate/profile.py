@@ -1,0 +1,164 @@
+"""The mean of a frame per radius, of good pixels only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from crystint.errors import SettingError, ShapeError
+from crystint.model.mask import combine_masks, unusable
+
+__all__ = ["Profile", "RadialProfile"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """Sums per radius bin. ``a + b`` is what one pass over both frames would have given."""
+
+    total: Array
+    """float64 [bins]: sum of the counts"""
+    squares: Array
+    """float64 [bins]: sum of the squared counts"""
+    count: NDArray[np.int64]
+    """int64 [bins]: good pixels"""
+    step: float
+    """width of a bin, px"""
+
+    def __add__(self, other: Self) -> Self:
+        if self.step != other.step or self.count.shape != other.count.shape:
+            raise ShapeError(
+                f"profiles of {len(self.count)} bins of {self.step} px and {len(other.count)} of {other.step} px "
+                "cannot be added"
+            )
+        return type(self)(self.total + other.total, self.squares + other.squares, self.count + other.count, self.step)
+
+    @property
+    def radius(self) -> Array:
+        """Middle of each bin, px; float64 [bins]."""
+        return np.asarray((np.arange(len(self.count)) + 0.5) * self.step, np.float64)
+
+    @property
+    def mean(self) -> Array:
+        """Mean counts per pixel; float64 [bins], NaN without a good pixel."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.total / self.count)
+
+    @property
+    def std(self) -> Array:
+        """Standard deviation of a pixel about its bin's mean; float64 [bins], NaN below two good pixels."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            variance = (self.squares - self.total * self.total / self.count) / (self.count - 1)
+        return np.sqrt(np.where(self.count > 1, np.maximum(variance, 0.0), np.nan))
+
+    @property
+    def sem(self) -> Array:
+        """Standard error of the mean; float64 [bins], NaN below two good pixels."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(self.std / np.sqrt(self.count))
+
+
+class RadialProfile:
+    """Radial profiles about one centre; the bins of all pixels are kept, frames come one by one.
+
+    A pixel belongs to bin floor(radius / step) by the distance of its centre; with steps of 1 px that is LOKI's int(r).
+
+    Parameters
+    ----------
+    shape : (slow, fast)
+    center : (slow, fast), px from the outer corner; it may lie outside the frame
+    mask : bool, int [slow, fast] or None
+        0 = good.
+    step : float
+        Width of a bin, px.
+    bins : int or None
+        Number of bins; None = up to the farthest pixel. Pixels beyond the last are left out.
+
+    Raises
+    ------
+    ShapeError
+        When the mask does not fit.
+    SettingError
+        When centre, step or bins are impossible.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        center: tuple[float, float],
+        mask: ArrayLike | None = None,
+        *,
+        step: float = 1.0,
+        bins: int | None = None,
+    ) -> None:
+        if not np.isfinite(np.asarray(center, dtype=np.float64)).all():
+            raise SettingError(f"center is {center!r}, expected two finite numbers, (slow, fast) px")
+        slow = np.arange(shape[0])[:, None] - (center[0] - 0.5)
+        fast = np.arange(shape[1])[None, :] - (center[1] - 0.5)
+        self._set(np.sqrt(slow * slow + fast * fast), mask, step, bins)
+
+    @classmethod
+    def of_radius(
+        cls, radius: NDArray[np.floating[Any]], mask: ArrayLike | None = None, *, step: float, bins: int | None = None
+    ) -> Self:
+        """Profiles over any map, in its unit: `Geometry.ring_radius()`, q, or the radius of a tilted ring.
+
+        Parameters
+        ----------
+        radius : float [slow, fast]
+            NaN = in no bin; not below 0.
+        mask, step, bins
+            As above; `step` in the unit of `radius`.
+        """
+        self = cls.__new__(cls)
+        self._set(np.asarray(radius, dtype=np.float64), mask, step, bins)
+        return self
+
+    def _set(self, radius: Array, mask: ArrayLike | None, step: float, bins: int | None) -> None:
+        if not (np.isfinite(step) and step > 0):
+            raise SettingError(f"step is {step!r}, expected a number above 0")
+        if bins is not None and bins < 1:
+            raise SettingError(f"bins is {bins!r}, expected at least 1")
+        known = np.isfinite(radius)
+        if not known.any() or np.any(radius[known] < 0):
+            raise SettingError("the radius map has no finite value, or values below 0")
+        place = np.floor(np.where(known, radius, 0.0) / step)
+        self.shape = (radius.shape[0], radius.shape[1])
+        self.step = float(step)
+        self.bins = int(place[known].max()) + 1 if bins is None else int(bins)
+        good = known & (combine_masks(mask, shape=self.shape) == 0) & (place < self.bins)
+        self._pixel = np.flatnonzero(good)
+        self._place = place.ravel()[self._pixel].astype(np.intp)
+
+    def run(self, frame: NDArray[Any]) -> Profile:
+        """Sum one frame.
+
+        Parameters
+        ----------
+        frame : int, uint or float [slow, fast]
+            Counts. Pixels that the frame marks as unusable (NaN, negative integers, all ones) are left out.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            When the frame has another shape, or holds no counts.
+        """
+        if frame.shape != self.shape:
+            hint = "; it looks transposed" if frame.shape == self.shape[::-1] else ""
+            raise ShapeError(f"frame is {frame.shape}, expected {self.shape} (slow, fast){hint}")
+        values = frame.ravel()[self._pixel]
+        lost = unusable(values)
+        place = self._place
+        if lost.any():
+            values, place = values[~lost], place[~lost]
+        values = values.astype(np.float64)
+        return Profile(
+            np.bincount(place, values, self.bins).astype(np.float64, copy=False),
+            np.bincount(place, values * values, self.bins).astype(np.float64, copy=False),
+            np.bincount(place, minlength=self.bins).astype(np.int64, copy=False),
+            self.step,
+        )

@@ -1,0 +1,169 @@
+"""Centre, radii, ellipse or tilt from the powder rings of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from crystint.correlate.circles import Ellipse, RingShape, Tilt, place_on_ring, tilted
+from crystint.correlate.contrast import good_pixels
+from crystint.correlate.ring_points import RingPoints
+from crystint.correlate.ring_refine import Refined, refine_rings
+from crystint.correlate.ring_search import search_rings
+from crystint.errors import GeometryError, SettingError
+from crystint.model.geometry import Geometry
+
+__all__ = ["Rings", "fit_rings"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rings:
+    """Powder rings of one frame."""
+
+    shape: RingShape
+    """`Ellipse` (a circle without strain) or `Tilt`"""
+    radius: Array
+    """float64 [rings]: px, ascending"""
+    radius_error: Array
+    """float64 [rings]: standard error, px"""
+    width: Array
+    """float64 [rings]: standard deviation across the ring, px"""
+    contrast: Array
+    """float64 [rings]: height of the ring over the background below it"""
+    covariance: Array
+    """float64 [p, p]: of `shape.values` (centre slow, centre fast, ...)"""
+    scatter: Array
+    """float64 [rings]: how much farther points lie from the ring than their errors say, at least 1"""
+    points: tuple[RingPoints, ...]
+    """the points that were fitted, per ring"""
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """(slow, fast), px from the outer corner: the centre of the first pixel is (0.5, 0.5)."""
+        return self.shape.center
+
+    @property
+    def center_error(self) -> tuple[float, float]:
+        """Standard errors of the centre (slow, fast), px."""
+        return float(np.sqrt(self.covariance[0, 0])), float(np.sqrt(self.covariance[1, 1]))
+
+    def nearest(self, radius: float) -> int:
+        """Number of the ring nearest to a radius in px."""
+        return int(np.argmin(np.abs(self.radius - radius)))
+
+    def outline(self, ring: int, points: int = 361) -> tuple[Array, Array]:
+        """A closed line along a ring: slow, fast, px; float64 [points] each."""
+        return place_on_ring(self.shape, self.radius[ring], np.linspace(0.0, 2 * np.pi, points))
+
+    def geometry(self, template: Geometry) -> Geometry:
+        """The template with this centre (and tilt): its shape, pixel size, distance and wavelength are kept.
+
+        Raises
+        ------
+        GeometryError
+            When an ellipse was fitted, which is no geometry, or circles on pixels that are not square.
+        """
+        return self.shape.to_geometry(template)
+
+
+def fit_rings(
+    frame: NDArray[Any],
+    mask: ArrayLike | None = None,
+    *,
+    start: tuple[float, float] | Geometry | None = None,
+    radius: float | Sequence[float] | None = None,
+    shape: Literal["circle", "ellipse", "tilt"] = "circle",
+    reach: float = 20.0,
+    width: float | None = None,
+    most: int = 12,
+) -> Rings:
+    """Find the powder rings of a frame, and their common centre.
+
+    First the centre about which the radial profile is sharpest, anywhere within `reach` of the start; the contrast is
+    taken against the local median and clipped, so neither background nor hot pixels decide. Then the position of each
+    ring in sectors of azimuth, each above its own straight background, and a robust fit of the shape to these. The
+    second step is repeated with the better shape. All rings that stand out take part in the centre.
+
+    Parameters
+    ----------
+    frame : int, uint or float [slow, fast]
+        Counts. Pixels that the frame marks as unusable (NaN, negative, all ones) take no part.
+    mask : bool, int [slow, fast] or None
+        0 = good.
+    start : (slow, fast) or Geometry
+        First idea of the centre, px from the outer corner; None = the middle of the frame. A geometry gives its direct
+        beam, and is needed for the shape "tilt", which keeps its distance along the beam.
+    radius : float or floats, px
+        Rings that must be looked for (within 10 px), besides those that stand out by themselves.
+    shape : "circle", "ellipse" or "tilt"
+    reach : float
+        How far the start may be off, px.
+    width : float
+        Full width at half height of the broadest rings, px; None = up to about 8 px, more when nothing is found.
+    most : int
+        Rings that take part at most.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        When frame or mask are no such arrays.
+    SettingError
+        When a setting is impossible, no pixel is good, or no ring stands out.
+    GeometryError
+        When a tilt is asked for without a geometry.
+    """
+    good = good_pixels(frame, mask)
+    if not reach > 0:
+        raise SettingError(f"reach is {reach!r}, expected px above 0")
+    if shape not in ("circle", "ellipse", "tilt"):
+        raise SettingError(f"shape is {shape!r}, expected 'circle', 'ellipse' or 'tilt'")
+    if shape == "tilt" and (not isinstance(start, Geometry) or start.panels is not None):
+        raise GeometryError("a tilt needs start= with a Geometry without panels: pixel size and distance set its scale")
+    values = np.where(good, frame, 0).astype(np.float64)
+    begin = _start(start, frame.shape)
+    guesses = np.atleast_1d(np.asarray([] if radius is None else radius, dtype=np.float64))
+    found = search_rings(values, good, begin, reach, width, guesses, most)
+    refined: Refined[Any] = refine_rings(values - found.level, found.level, good, Ellipse(found.center), found.lines)
+    if shape != "circle":
+        first = refined.fitted.shape
+        family = Ellipse(first.center, (0.0, 0.0)) if shape == "ellipse" else _tilt(start, first.center)
+        refined = refine_rings(values - found.level, found.level, good, family, refined.lines)
+    return _rings(refined)
+
+
+def _start(start: tuple[float, float] | Geometry | None, shape: tuple[int, ...]) -> tuple[float, float]:
+    if start is None:
+        return 0.5 * shape[0], 0.5 * shape[1]
+    slow, fast = start.direct_beam if isinstance(start, Geometry) else start
+    if not (np.isfinite(slow) and np.isfinite(fast)):
+        raise SettingError(f"start is ({slow}, {fast}), expected two finite numbers, (slow, fast) px")
+    return float(slow), float(fast)
+
+
+def _tilt(start: Any, center: tuple[float, float]) -> Tilt:
+    rot1, rot2, _ = start.rotation
+    return Tilt(tilted(start, center, rot1, rot2, start.distance_along_beam))
+
+
+def _rings(refined: Refined[Any]) -> Rings:
+    fitted = refined.fitted
+    count = len(fitted.shape.values)
+    order = np.argsort(fitted.radius)
+    error = np.sqrt(np.diag(fitted.covariance))[count:]
+    points = tuple(replace(refined.points[i], sigma=refined.points[i].sigma * fitted.scatter[i]) for i in order)
+    return Rings(
+        fitted.shape,
+        fitted.radius[order],
+        error[order],
+        np.array([refined.lines[i].sigma for i in order]),
+        np.array([refined.lines[i].contrast for i in order]),
+        fitted.covariance[:count, :count],
+        fitted.scatter[order],
+        points,
+    )

@@ -1,0 +1,107 @@
+"""Rings of a frame, from a first idea to the fit: lines, points, shape, and again with the better shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.correlate.ring_points import RingLine, RingPoints, measure_line, ring_points
+from crystint.correlate.ring_search import annuli
+from crystint.correlate.shape_fit import FittedShape, Shape, fit_shape
+from crystint.errors import SettingError
+
+__all__ = ["Refined", "refine_rings"]
+
+Array = NDArray[np.float64]
+
+_SIGNIFICANT = 4.0
+"""height of a line over its standard error, below which it does not take part"""
+_ARC = 8.0
+"""px of arc per sector, as far as `_SECTORS` lets it"""
+_SECTORS = (16, 90)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refined(Generic[Shape]):
+    """The last cycle of a refinement."""
+
+    fitted: FittedShape[Shape]
+    lines: tuple[RingLine, ...]
+    points: tuple[RingPoints, ...]
+    shift: float
+    """px that the centre moved in the last cycle"""
+
+
+def refine_rings(
+    rest: Array,
+    level: Array,
+    good: NDArray[np.bool_],
+    shape: Shape,
+    lines: Sequence[RingLine],
+    *,
+    expected: Callable[[Shape, Sequence[RingLine]], Array] | None = None,
+    cycles: int = 15,
+) -> Refined[Shape]:
+    """Measure points on the rings and fit the shape to them until the centre stays within 3 % of its error.
+
+    Parameters
+    ----------
+    rest, level : float64 [slow, fast]
+        Counts minus the local level, and that level.
+    good : bool [slow, fast]
+    shape : RingShape
+        Where to start; its family is kept.
+    lines : RingLine per ring
+    expected : function of a shape and of lines giving float64 [lines], px
+        Radii of a calibrant; None = radii are fitted.
+
+    Raises
+    ------
+    SettingError
+        When no ring is left, or the points do not fix the shape.
+    """
+    rows, columns = np.nonzero(good)
+    slow, fast, counts = rows + 0.5, columns + 0.5, rest[rows, columns]
+    found: Refined[Shape] | None = None
+    for cycle in range(cycles):
+        radius = shape.radius(slow, fast)
+        measured: list[RingLine] = []
+        lost: list[RingLine] = []
+        points: list[RingPoints] = []
+        for line in annuli(lines):
+            here = np.flatnonzero((radius >= line.low) & (radius < line.high))
+            better = measure_line(radius[here], counts[here], line)
+            if better is None or not better.significance > _SIGNIFICANT:
+                lost.append(line)
+                continue
+            below = float(np.median(level[rows[here], columns[here]]))
+            better = replace(better, background=better.background + below)
+            azimuth = np.arctan2(slow[here] - shape.center[0], fast[here] - shape.center[1])
+            sectors = int(np.clip(2 * np.pi * better.radius / _ARC, *_SECTORS))
+            on_ring = ring_points(shape, better, radius[here], azimuth, counts[here], sectors)
+            if len(on_ring.slow) >= 5:
+                measured.append(better)
+                points.append(on_ring)
+        if not measured:
+            raise SettingError(
+                "no ring stands out of the frame; give start= or radius= nearer to one, width= for a broad ring, "
+                "or check the mask (0 = good)"
+            )
+        want = None if expected is None else (lambda at, among=tuple(measured): expected(at, among))
+        fitted = fit_shape(shape, points, np.array([line.radius for line in measured]), expected=want)
+        shift = float(np.hypot(*np.subtract(fitted.shape.center, shape.center)))
+        found = Refined(fitted, tuple(measured), tuple(points), shift)
+        shape = fitted.shape
+        if expected is None:
+            measured = [replace(line, radius=float(at)) for line, at in zip(measured, fitted.radius, strict=True)]
+        lines = measured + lost
+        error = float(np.sqrt(fitted.covariance[0, 0] + fitted.covariance[1, 1]))
+        if cycle > 1 and shift < max(1e-3, 0.03 * error):
+            break
+    if found is None:
+        raise SettingError(f"cycles is {cycles!r}, expected at least 1")
+    return found
