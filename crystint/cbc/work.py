@@ -138,9 +138,13 @@ def _run(
     )
 
 
+def _frames(count: int) -> str:
+    return f"{count} frame{'' if count == 1 else 's'}"
+
+
 def _text(run: CBCRun) -> str:
     parts = [
-        f"{len(run.table)} rows, {len(run.intercept)} streaks, {len(run.maps.frames)} frames",
+        f"{len(run.table)} rows, {len(run.intercept)} streaks, {_frames(len(run.maps.frames))}",
         f"{int(np.isfinite(run.q2).sum())} reflections",
         f"bandwidth {run.settings['bandwidth']:.3g}",
         f"{max(len(run.trace) - 1, 0)} iterations, criterion {run.trace[-1]:.2f}",

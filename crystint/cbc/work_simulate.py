@@ -78,7 +78,7 @@ def simulate_file(
         output, data.table, known, setup=data.setup if rows is None else None, provenance=record, overwrite=overwrite
     )
     text = (
-        f"{len(data.table)} rows, {len(data.truth.family)} streaks on {data.settings.frames} frames, "
+        f"{len(data.table)} rows, {len(data.truth.family)} streaks on {data.settings.frames} frame{'' if data.settings.frames == 1 else 's'}, "
         f"{len(data.truth.q2)} families, {100 * data.overlap:.1f} % of rows on overlaps, "
         f"criterion at the truth {data.fitness():.2f}"
     )

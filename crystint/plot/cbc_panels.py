@@ -79,6 +79,8 @@ def draw_deviates(axes: Axes, both: Agreement) -> None:
     if len(deviate):
         inside = 100.0 * float(np.mean(np.abs(deviate) <= 1.0))
         text = f"{inside:.0f} % within 1 σ\nr.m.s. {np.sqrt(np.mean(deviate**2)):.2f}"
+        if len(deviate) < len(both.found):
+            text += f"\n{len(both.found) - len(deviate)} without"
         axes.text(0.04, 0.95, text, transform=axes.transAxes, fontsize=8.5, va="top", linespacing=1.45)
     axes.legend(loc="upper right")
     _finish(axes, "Errors against their σ")
