@@ -77,9 +77,9 @@ def simulate_file(
     write_simulation(
         output, data.table, known, setup=data.setup if rows is None else None, provenance=record, overwrite=overwrite
     )
+    frames = f"{data.settings.frames} frame{'' if data.settings.frames == 1 else 's'}"
     text = (
-        f"{len(data.table)} rows, {len(data.truth.family)} streaks on {data.settings.frames} frame{'' if data.settings.frames == 1 else 's'}, "
-        f"{len(data.truth.q2)} families, {100 * data.overlap:.1f} % of rows on overlaps, "
-        f"criterion at the truth {data.fitness():.2f}"
+        f"{len(data.table)} rows, {len(data.truth.family)} streaks on {frames}, {len(data.truth.q2)} families, "
+        f"{100 * data.overlap:.1f} % of rows on overlaps, criterion at the truth {data.fitness():.2f}"
     )
     return Done(None, text)
