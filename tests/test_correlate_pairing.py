@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crystint.correlate import pairing
+from crystint.correlate import matching, pairing
 from crystint.correlate.matching import minimum_matching
 from crystint.correlate.pairing import distances, pair_exposures
 from crystint.errors import DTypeError, SettingError, ShapeError
@@ -44,8 +44,10 @@ def test_equal_fits_are_paired_by_number():
     assert found.left_over.tolist() == [4]
 
 
+@pytest.mark.parametrize("near", [1, 8])
 @pytest.mark.parametrize("count", [2, 3, 5, 6, 8, 9, 10])
-def test_the_matching_has_the_least_total(rng, count):
+def test_the_matching_has_the_least_total(rng, monkeypatch, count, near):
+    monkeypatch.setattr(matching, "_NEIGHBOURS", near)
     for trial in range(12):
         weight = rng.random((count, count))
         if trial % 2:
@@ -70,6 +72,19 @@ def test_odd_sets_are_cut(rng):
         members = np.unique(inside)
         own = weight[np.ix_(members, members)]
         assert weight[inside[:, 0], inside[:, 1]].sum() == pytest.approx(oracle.least_total(own))
+
+
+def test_the_edge_between_far_odd_clusters_is_the_best_one(rng, monkeypatch):
+    """No near edge joins the clusters: that edge is found by the prices of the vertices and of the odd sets."""
+    monkeypatch.setattr(matching, "_NEIGHBOURS", 3)
+    for _ in range(4):
+        place = np.concatenate([rng.normal(size=(9, 2)), rng.normal(size=(9, 2)) + np.array([30, 0])])
+        weight = np.hypot(*(place[:, None] - place[None, :]).transpose(2, 0, 1))
+        without = np.array([oracle.least_total(weight, [k for k in range(c, c + 9) if k != i]) for c in (0, 9)
+                            for i in range(c, c + 9)])  # fmt: skip
+        best = np.min(weight[:9, 9:] + without[:9, None] + without[None, 9:])
+        pairs = minimum_matching(weight)
+        assert weight[pairs[:, 0], pairs[:, 1]].sum() == pytest.approx(best, rel=1e-9)
 
 
 def test_hundreds_of_exposures_no_swap_is_better(rng):
