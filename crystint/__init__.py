@@ -25,7 +25,7 @@ from crystint.errors import (
 )
 
 if TYPE_CHECKING:
-    from crystint import compare, plot, simulate, stills
+    from crystint import cbc, compare, correlate, plot, simulate, stills
     from crystint.engine import Device, Engine, devices
     from crystint.io.frames import Frames, open_frames
     from crystint.io.peak_files import read_peaks, write_peaks
@@ -60,7 +60,9 @@ __all__ = [
     "ShapeError",
     "SparseFrame",
     "__version__",
+    "cbc",
     "compare",
+    "correlate",
     "densify",
     "devices",
     "open_frames",
@@ -91,7 +93,7 @@ _HOME = {
     "read_peaks": "io.peak_files",
     "write_peaks": "io.peak_files",
 }
-_MODULES = ("compare", "plot", "simulate", "stills")
+_MODULES = ("cbc", "compare", "correlate", "plot", "simulate", "stills")
 
 
 def __getattr__(name: str) -> Any:
