@@ -144,6 +144,12 @@ def test_the_scale_is_taken_out() -> None:
     assert found.of_intensity(np.exp(fit.theta)) == pytest.approx(np.exp(fit.theta) * found.sigma)
 
 
+def test_a_reflection_without_signal_does_not_move_the_mean() -> None:
+    none, weight = np.zeros(3), np.array([0.25, 0.75, 0.0])
+    found = Uncertainty(np.eye(3), none, none, none, weight, np.zeros(3, int), 1.0)
+    assert found.relative([1.0, 5.0, np.nan]) == pytest.approx([-3.0, 1.0, np.nan], nan_ok=True)
+
+
 def test_frames_without_a_common_reflection_have_scales_of_their_own() -> None:
     fit = small(0.1, 0.0, 0.02)
     layout = fit.layout.merged(np.arange(fit.layout.n_streaks), fit.layout.streak_hkl)
@@ -166,6 +172,7 @@ def test_a_reflection_seen_nowhere_has_no_sigma() -> None:
     assert np.isnan(found.sigma[-1])
     assert np.isnan(found.sigma_known[-1])
     assert np.isnan(found.bias[-1])
+    assert found.relative(np.append(fit.theta, np.nan))[:-1] == pytest.approx(whole.relative(fit.theta), abs=1e-12)
     assert np.isnan(found.covariance[-1]).all()
     assert found.sigma[:-1] == pytest.approx(whole.sigma, rel=1e-12)
     alone = fit.layout.merged(np.zeros(fit.layout.n_streaks, int), fit.layout.streak_hkl[:1])
