@@ -93,7 +93,8 @@ def fit_rings(
     Parameters
     ----------
     frame : int, uint or float [slow, fast]
-        Counts. Pixels that the frame marks as unusable (NaN, negative, all ones) take no part.
+        Counts, at least about one per pixel (medians are zero below: add frames up first). Pixels that the frame marks
+        as unusable (NaN, negative, all ones) take no part.
     mask : bool, int [slow, fast] or None
         0 = good.
     start : (slow, fast) or Geometry

@@ -23,6 +23,8 @@ _SIGNIFICANT = 4.0
 _ARC = 8.0
 """px of arc per sector, as far as `_SECTORS` lets it"""
 _SECTORS = (16, 90)
+_MARGIN, _MARGIN_SHARE = 6.0, 0.05
+"""px, and share of the radius, by which a ring may move while it is fitted"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +66,7 @@ def refine_rings(
     SettingError
         When no ring is left, or the points do not fix the shape.
     """
-    rows, columns = np.nonzero(good)
+    rows, columns = _near(shape, good, lines)
     slow, fast, counts = rows + 0.5, columns + 0.5, rest[rows, columns]
     found: Refined[Shape] | None = None
     for cycle in range(cycles):
@@ -105,3 +107,16 @@ def refine_rings(
     if found is None:
         raise SettingError(f"cycles is {cycles!r}, expected at least 1")
     return found
+
+
+def _near(
+    shape: Shape, good: NDArray[np.bool_], lines: Sequence[RingLine]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Good pixels that a ring may come to lie on during the fit: rows and columns."""
+    rows, columns = np.nonzero(good)
+    radius = shape.radius(rows + 0.5, columns + 0.5)
+    near = np.zeros(len(rows), bool)
+    for line in annuli(lines):
+        margin = _MARGIN + _MARGIN_SHARE * line.radius
+        near |= (radius > line.low - margin) & (radius < line.high + margin)
+    return rows[near], columns[near]
