@@ -93,8 +93,8 @@ def write_mtz(
     else:
         found, isym = reciprocal.reduce(rows, group)
         table = [
-            ("M/ISYM", "Y", isym), ("BATCH", "B", columns["batch"] + 1), ("I", "J", columns["intensity"]),
-            ("SIGI", "Q", columns["sigma"]), ("N", "I", columns["count"]),
+            ("M/ISYM", "Y", isym.astype(np.float64)), ("BATCH", "B", columns["batch"] + 1),
+            ("I", "J", columns["intensity"]), ("SIGI", "Q", columns["sigma"]), ("N", "I", columns["count"]),
         ]  # fmt: skip
         for number in np.unique(columns["batch"]).astype(int).tolist():
             header = gemmi.Mtz.Batch()

@@ -21,7 +21,7 @@ from crystint.cbc.run import CBCRun, Known
 from crystint.cbc.setup import CBCSetup
 from crystint.cbc.setup_files import put_setup, read_setup
 from crystint.cbc.table import CBCTable
-from crystint.cbc.table_files import _MARK, VERSION, _put_table, read_table
+from crystint.cbc.table_files import MARK, VERSION, put_table, read_table
 from crystint.errors import FileError
 from crystint.io.dataclass_tree import read_tree, write_tree
 from crystint.io.hdf5 import create_hdf5, group, open_hdf5, process
@@ -79,8 +79,8 @@ def _write(
 ) -> None:
     with create_hdf5(path, overwrite, f"crystint {__version__}") as file:
         file.attrs["default"] = "entry"
-        entry = group(file, "entry", "NXentry", default="table", **{_MARK: VERSION})
-        _put_table(entry, table)
+        entry = group(file, "entry", "NXentry", default="table", **{MARK: VERSION})
+        put_table(entry, table)
         if setup is not None:
             put_setup(entry, setup)
         if parts:

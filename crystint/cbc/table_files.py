@@ -167,6 +167,3 @@ def _columns(entry: Any) -> dict[str, NDArray[Any]]:
 
 def _values(entry: h5py.Dataset) -> NDArray[Any]:
     return np.array(entry.asstr()[()], dtype=str) if h5py.check_string_dtype(entry.dtype) else np.asarray(entry[()])
-
-
-_put_table, _MARK = put_table, MARK
