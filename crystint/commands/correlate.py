@@ -1,0 +1,1 @@
+"""``crystint correlate``: ring centres, polar images, angular correlations and pictures of them."""

@@ -1,0 +1,1 @@
+"""Pictures of angular correlation: polar images, ring profiles and correlation maps."""
