@@ -10,6 +10,8 @@ import pytest
 from crystint.correlate.calibrant import fit_calibrant
 from crystint.correlate.circles import Ellipse, Tilt, place_on_ring
 from crystint.correlate.ring_fit import fit_rings
+from crystint.correlate.ring_points import RingPoints
+from crystint.correlate.shape_fit import fit_shape
 from crystint.errors import GeometryError, SettingError, ShapeError
 from crystint.model.geometry import Geometry
 from tests.conftest import shared_data
@@ -55,6 +57,17 @@ def test_errors_are_those_of_repeated_frames():
         found = fit_rings(frame, oracle.gaps(radius.shape), start=center, reach=3)
         pulls += list(np.subtract(found.center, center) / found.center_error)
     assert 0.5 < np.sqrt(np.mean(np.square(pulls))) < 1.6
+
+
+def test_a_ring_that_is_no_circle_does_not_outweigh_a_good_one(rng):
+    angle = np.arange(60) * 2 * np.pi / 60
+    points = []
+    for radius, scatter in ((50.0, 0.02), (90.0, 2.0)):
+        along = radius + rng.normal(0.0, scatter, 60)
+        points.append(RingPoints(70 + along * np.sin(angle), 80 + along * np.cos(angle), np.full(60, 0.02)))
+    found = fit_shape(Ellipse((69.0, 81.0)), points, np.array([49.0, 91.0]))
+    assert found.scatter[0] < 2 < 50 < found.scatter[1]
+    assert found.shape.center == pytest.approx((70, 80), abs=0.015)
 
 
 def test_a_panel_that_reads_wrong_does_not_pull(weak):

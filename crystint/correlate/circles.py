@@ -69,7 +69,7 @@ class Ellipse:
             return np.asarray(np.sqrt(ds * ds + df * df))
         plus, cross = self.strain
         size = math.hypot(plus, cross)
-        even, odd = math.cosh(size), -math.sinh(size) / size
+        even, odd = math.cosh(min(size, 50.0)), -math.sinh(min(size, 50.0)) / size
         ds, df = (even + odd * plus) * ds + odd * cross * df, odd * cross * ds + (even - odd * plus) * df
         return np.asarray(np.sqrt(ds * ds + df * df))
 
