@@ -69,6 +69,15 @@ def test_weights_and_centered_rings(rng):
     np.testing.assert_allclose(block.sums.correlation(0), correlator.sums.mean(), atol=1e-12)
 
 
+def test_weights_and_masks_may_alternate(rng):
+    exposures, correlator, block = exposures_of(rng, "masked"), Correlator(pairs=[[0, 1]]), AllPairs()
+    for number, exposure in enumerate(exposures):
+        weight = np.full(exposure.shape, 0.3 if number < 3 else 1.0) if number < 18 else np.ones(exposure.shape, bool)
+        correlator.add(exposure, weight)
+        block.add(exposure, weight)
+    np.testing.assert_allclose(block.sums.correlation(0)[1], correlator.sums.mean()[0])
+
+
 @pytest.mark.parametrize("kind", ["whole", "masked", "late"])
 def test_sums_add(rng, kind):
     exposures = exposures_of(rng, kind)

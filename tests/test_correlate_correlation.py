@@ -75,8 +75,9 @@ def test_lags_without_pairs_are_nan(rng):
     found = autocorrelation(values)
     assert np.array_equal(np.isnan(found), (np.arange(40) >= 10) & (np.arange(40) <= 30))
     assert (autocorrelation(values, norm="sum")[11:30] == 0).all()
-    weighted = autocorrelation(np.nan_to_num(values), np.isfinite(values) * 0.01)
-    assert np.array_equal(np.isnan(weighted), np.isnan(found))
+    for weight in (0.01, 1.0):
+        weighted = autocorrelation(np.nan_to_num(values), np.where(np.isfinite(values), weight, -1.0))
+        assert np.array_equal(np.isnan(weighted), np.isnan(found))
 
 
 def test_rings_without_data_and_constant_rings():

@@ -27,7 +27,7 @@ def test_psi_is_the_angle_between_scattering_vectors():
     want = [vector(t1, 0.3) @ vector(t2, 0.3 + phi) for phi in lag]
     np.testing.assert_allclose(cos_psi(lag, t1, t2), want, atol=1e-14)
     np.testing.assert_allclose(cos_psi(lag, t1), np.cos(lag) * np.cos(t1) ** 2 + np.sin(t1) ** 2)
-    assert cos_psi(0.0, 0.3) <= 1.0
+    assert cos_psi(0.0, np.linspace(0, 1.5, 1000)).max() == 1.0
     assert cos_psi(lag, np.zeros((3, 1)), 0.1).shape == (3, 17)
 
 
@@ -104,6 +104,26 @@ def test_weights_are_inverse_variances(rng):
     assert weighted.coefficients[:, 0].std() < 0.1 * plain[:, 0].std()
     np.testing.assert_allclose(weighted.coefficients.std(axis=0), weighted.error.mean(axis=0), rtol=0.15)
     np.testing.assert_allclose(weighted.coefficients.mean(axis=0), [2.0, 0.0], atol=0.05)
+
+
+def test_fits_of_noisy_curves_are_weighted_least_squares(rng):
+    n = 12
+    lag = 2 * np.pi * np.arange(n) / n
+    curve, weight = rng.normal(size=n), rng.uniform(0.1, 3.0, n)
+
+    def solve(design):
+        inverse = np.linalg.inv(design.T @ (weight[:, None] * design))
+        found = inverse @ (design.T @ (weight * curve))
+        scatter = (weight * (curve - design @ found) ** 2).sum() / (n - design.shape[1])
+        return found, np.sqrt(scatter * np.diag(inverse))
+
+    c0, c1, s1 = solve(np.stack([np.ones(n), 2 * np.cos(lag), -2 * np.sin(lag)], axis=1))[0]
+    np.testing.assert_allclose(fourier_coefficients(curve, 1, weights=weight), [c0, c1 + 1j * s1])
+    x = cos_psi(lag, 0.3)
+    want, error = solve(legendre.legvander(x, 4)[:, ::2] / (4 * np.pi))
+    found = legendre_coefficients(curve, x, 4, weights=weight)
+    np.testing.assert_allclose(found.coefficients, want)
+    np.testing.assert_allclose(found.error, error)
 
 
 def test_a_particle_turned_at_random_has_the_coefficients_of_theory():

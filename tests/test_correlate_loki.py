@@ -156,8 +156,19 @@ def test_circles_and_ellipses_of_a_simulated_frame():
     np.testing.assert_allclose(ellipse, [x, y, 100.0, 100.0], atol=0.2)
     zeros = RingFit(np.where(simulated.mask == 0, simulated.frame, 0)).fit_circle((x, y, 100.0))[0]
     np.testing.assert_allclose(zeros, beta, atol=0.02)
+    zeros = RingFit(np.where(simulated.mask == 0, simulated.frame, 0)).fit_circle((x, y, 100.0))
+    np.testing.assert_allclose(zeros[2], mean, rtol=1e-3)  # without the pixels of 0
     with pytest.raises(SettingError, match="no ring within 1 px"):
         fit.fit_circle((x, y, 95.0), ring_width=2)
+
+
+def test_an_ellipse_has_half_lengths_along_x_and_y(rng):
+    slow, fast = np.indices((260, 280)) + 0.5
+    place = np.hypot((fast - 141.2) / 104.0, (slow - 128.9) / 96.0) * 100.0
+    frame = rng.poisson(50 + 200 * np.exp(-0.5 * ((place - 100.0) / 2.0) ** 2))
+    (x, y, a, b), residual, _ = RingFit(frame).fit_ellipse((140.0, 129.0, 80.0, 118.0))
+    np.testing.assert_allclose([x, y, a, b], [140.7, 128.4, 104.0, 96.0], atol=0.1)
+    assert residual < 50.0
 
 
 def test_points_outside_the_frame_are_no_data(rng):
@@ -214,6 +225,9 @@ def test_outliers_of_masked_arrays():
     assert found.tolist() == [False] * 8 + [True]
     assert isinstance(found, np.ndarray)
     assert is_outlier(np.ma.masked_equal(np.stack([values, values], axis=1), 0.0), 5).tolist() == found.tolist()
+    part = np.ma.masked_array(np.stack([values, values], axis=1), False)
+    part[:4, 0] = np.ma.masked  # one coordinate is enough
+    assert is_outlier(part, 5).tolist() == found.tolist()
     assert is_outlier([1.0, 1.0, 1.0, 1.0, 9.0]).tolist() == [False] * 4 + [True]  # LOKI: 0 / 0
 
 

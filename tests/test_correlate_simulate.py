@@ -82,6 +82,9 @@ def test_differences_remove_what_is_fixed():
         for first, second in zip(some[::2], some[1::2]):
             correlator.add_difference(first, second)
     assert correlator.sums.number == 200
+    assert simulated.kind[:6].tolist() == [0, 1, 2, 3, 0, 1]
+    assert np.array_equal(simulated.anisotropy[1], simulated.anisotropy[5])
+    assert abs(simulated.anisotropy.std() - 0.2) < 0.06
     truth = simulated.truth[0, 0]
     fixed = np.fft.irfft((np.abs(np.fft.rfft(simulated.anisotropy[:, 0], axis=1)) ** 2).mean(axis=0)) / 360
     assert np.abs(raw[0] - truth).max() > 0.5 * fixed[0]  # the raw correlation is full of it
@@ -139,6 +142,8 @@ def test_frames_are_of_rings_about_the_centre():
     z = (simulated.frame - simulated.expected)[good] / np.sqrt(simulated.expected[good])
     assert abs(z.mean()) < 4 / np.sqrt(z.size)
     assert abs(z.std() - 1) < 0.02
+    crowded = simulate_frame(gap=9, hot=5000)
+    assert not (crowded.hot & (crowded.mask != 0)).any()
     middle = simulate_frame((41, 41), (20.5, 20.5), [10.0], curves=[[3.0, 1.0, 1.0, 1.0]], background=0.0)
     assert middle.expected[20, 30] == 150.0  # along the fast axis: the first sample
     assert middle.expected[30, 20] == middle.expected[20, 10] == 50.0

@@ -73,11 +73,10 @@ class PairSums:
         divisor: Any = float(self.number) * (1 if norm == "sum" else self.n)
         if norm == "mask" and self.weight is not None:
             divisor = self._lags(self.weight, row)
-            divisor[divisor < (0.5 if self.whole else 1e-9 * self.n)] = 0.0
-            if self.whole:
-                np.rint(
-                    divisor, out=divisor, where=divisor < 1e5
-                )  # larger ones may be off by more, in single precision
+            if self.whole:  # in single precision large ones may be off by more
+                np.rint(divisor, out=divisor, where=divisor < 1e5)
+            else:
+                divisor[divisor < 1e-9 * self.n] = 0.0
         with np.errstate(invalid="ignore", divide="ignore"):
             found = np.where(divisor != 0.0, found / divisor, np.nan)
             if by_intensity:

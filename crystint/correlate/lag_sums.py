@@ -102,7 +102,6 @@ def ring_spectra(values: Real, good: NDArray[Any] | None = None) -> RingSpectra:
         mean = values.mean(axis=1, dtype=np.float64)
         samples = np.full(len(values), float(n))
         data = scipy.fft.rfft(values - mean[:, None].astype(kind), axis=1)
-        data[:, 0] = 0.0  # what rounding the mean left
         return RingSpectra(data, None, mean, samples, n, whole)
     samples = weight.sum(axis=1, dtype=np.float64)
     kept = np.where(weight != 0, values, 0.0).astype(kind, copy=False)
