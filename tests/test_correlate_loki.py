@@ -166,7 +166,7 @@ def test_an_ellipse_has_half_lengths_along_x_and_y(rng):
     slow, fast = np.indices((260, 280)) + 0.5
     place = np.hypot((fast - 141.2) / 104.0, (slow - 128.9) / 96.0) * 100.0
     frame = rng.poisson(50 + 200 * np.exp(-0.5 * ((place - 100.0) / 2.0) ** 2))
-    (x, y, a, b), residual, _ = RingFit(frame).fit_ellipse((140.0, 129.0, 80.0, 118.0))
+    (x, y, a, b), residual, _ = RingFit(frame).fit_ellipse((140.0, 129.0, 80.0, 118.0), ring_width=20)
     np.testing.assert_allclose([x, y, a, b], [140.7, 128.4, 104.0, 96.0], atol=0.1)
     assert residual < 50.0
 

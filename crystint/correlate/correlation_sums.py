@@ -103,7 +103,8 @@ class CorrelationSums:
 
         For "mask" that of a ratio of two sums, with residuals s - C p, which needs no model of how the noise of an
         exposure depends on its mask: W. G. Cochran (1977), Sampling Techniques, 2.11. Effective number of exposures:
-        (sum of p)^2 / sum of p^2. The error of the intensities is not in it.
+        (sum of p)^2 / sum of p^2. The error of the intensities is not in it. A spread below
+        1e-8 of C is lost in rounding.
         """
         divisor = self._divisor(norm)
         if norm == "mask":
