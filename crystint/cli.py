@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from crystint import __version__
-from crystint.commands import cbc, judge, look, separate, speed, stills
+from crystint.commands import cbc, correlate, judge, look, separate, speed, stills
 from crystint.commands.program import Program
 
 __all__ = ["main"]
@@ -39,5 +39,6 @@ for command in (
     speed.bench,
     stills.stills,
     cbc.cbc,
+    correlate.correlate,
 ):
     main.add_command(command)

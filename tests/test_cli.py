@@ -24,7 +24,7 @@ from crystint.simulate import Simulation, simulate
 from tests.conftest import DEVICES, ROOT, shared_data
 
 COMMANDS = sorted(main.commands)
-STEPS = sorted(set(COMMANDS) - {"cbc", "stills"})
+STEPS = sorted(set(COMMANDS) - {"cbc", "correlate", "stills"})
 """Commands that do something themselves; those of groups have tests of their own."""
 FEW = ("--rings", "60")
 
@@ -89,7 +89,7 @@ def test_every_command_has_help_with_an_example(command):
 
 
 def test_the_commands_are_those_of_the_contract():
-    expected = "bench cbc compare convert demo densify devices info peaks plot sparsify stills"
+    expected = "bench cbc compare convert correlate demo densify devices info peaks plot sparsify stills"
     assert expected.split() == COMMANDS
     assert "crystint demo" in run(0).stdout
     assert crystint.__version__ in run(0, "--version").stdout

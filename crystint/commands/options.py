@@ -17,6 +17,7 @@ __all__ = [
     "outputs",
     "overwrite",
     "peak_options",
+    "place_options",
     "quiet",
     "resume",
     "settings_of",
@@ -126,6 +127,20 @@ def _all(options: list[Callable[[Any], Any]]) -> Callable[[_Function], _Function
 
 frame_options = _all([*_FRAMES, _config])
 """Geometry, masks, corrections and rings."""
+place_options = _all(
+    [
+        _option("geometry", "-g", metavar="FILE"),
+        _option("beam", metavar="SLOW,FAST"),
+        _option("distance", metavar="LENGTH"),
+        _option("wavelength"),
+        _option("pixel_size", metavar="LENGTH[,LENGTH]"),
+        _option("polarization", metavar="NUMBER|file|none"),
+        _option("beam_outside"),
+        _option("dataset", metavar="PATH"),
+        _option("mask", "-m"),
+    ]
+)
+"""Where the detector is, and which of its pixels are good."""
 dask = _all(_DASK)
 """Work elsewhere."""
 peak_options = _all(_PEAKS)

@@ -1,1 +1,212 @@
-"""Pictures of angular correlation: polar images, ring profiles and correlation maps."""
+"""Pictures of angular correlation: powder rings and their centre, polar images, correlation maps and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.correlate.polar import PolarImage
+from crystint.correlate.profile import RadialProfile
+from crystint.correlate.ring_fit import Rings
+from crystint.correlate.run import CorrelationRun
+from crystint.errors import SettingError
+from crystint.plot import correlate_panels as panels
+from crystint.plot.style import GREY, TITLE, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_correlations", "plot_polar", "plot_rings"]
+
+Array = NDArray[np.float64]
+_WIDTH = 12.0
+_CURVES = 3
+"""rings shown as curves where none are named"""
+_MAP = 6
+"""rows from which a map is worth drawing"""
+
+
+def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None) -> Figure:
+    """A frame with the rings that were fitted, and its radial profile about their centre.
+
+    Parameters
+    ----------
+    image : real [slow, fast]
+        NaN = no data.
+    rings : Rings
+    title : str, optional
+    """
+    values = np.asarray(image, dtype=np.float64)
+    profile = RadialProfile(values.shape, rings.center, ~np.isfinite(values)).run(np.nan_to_num(values))
+    with style():
+        figure = new_figure(_WIDTH, 5.9)
+        grid = figure.add_gridspec(1, 2, left=0.055, right=0.985, bottom=0.095, top=0.83, width_ratios=(1.0, 1.1))
+        panels.draw_frame(figure.add_subplot(grid[0, 0]), values, rings)
+        panels.draw_radial(figure.add_subplot(grid[0, 1]), profile, rings)
+        (slow, fast), (slow_error, fast_error) = rings.center, rings.center_error
+        about = [
+            f"centre {slow:.2f} ± {slow_error:.2f}, {fast:.2f} ± {fast_error:.2f} px (slow, fast)",
+            f"{len(rings.radius)} ring{'' if len(rings.radius) == 1 else 's'}",
+        ]
+        _head(figure, title or "Powder rings", about)
+    return figure
+
+
+def plot_polar(
+    image: PolarImage, *, q: Array | None = None, rings: Sequence[float] = (), title: str | None = None
+) -> Figure:
+    """A polar image, the mean of each ring beside it, and single rings below.
+
+    Parameters
+    ----------
+    image : PolarImage
+    q : float64 [rows], optional
+        1/angstrom: of the rows, where known.
+    rings : sequence of float
+        Rings to show, px (1/angstrom in a grid of q); none = some that stand out.
+    title : str, optional
+
+    Raises
+    ------
+    SettingError
+        When a ring is not there.
+    """
+    places, label = (image.grid.radii, "radius (px)") if image.grid.q is None else (image.grid.q, "q (1/Å)")
+    values = image.values.astype(np.float64)
+    mean = panels.mean_over(values, 1)
+    chosen = [_row(places, value) for value in rings] or _strong(mean, _CURVES)
+    with style():
+        figure = new_figure(_WIDTH, 4.9 + 1.35 * len(chosen))
+        tall = figure.get_figheight()
+        top = figure.add_gridspec(
+            1, 2, left=0.065, right=0.985, bottom=1.0 - 4.35 / tall, top=1.0 - 0.95 / tall,
+            width_ratios=(3.2, 1.0), wspace=0.02,
+        )  # fmt: skip
+        main = figure.add_subplot(top[0, 0])
+        panels.draw_polar(main, values, np.degrees(image.grid.angles), places, label)
+        panels.draw_ring_means(figure.add_subplot(top[0, 1], sharey=main), mean, places, chosen)
+        if chosen:
+            low = figure.add_gridspec(
+                len(chosen), 1, left=0.065, right=0.985, bottom=0.5 / tall, top=1.0 - 5.05 / tall, hspace=0.42
+            )
+            for number, row in enumerate(chosen):
+                axes = figure.add_subplot(low[number, 0])
+                name = _name(places, label, row, None if image.grid.q is not None or q is None else q)
+                last = number == len(chosen) - 1
+                panels.draw_ring(axes, values[row], np.degrees(image.grid.angles), name, last=last)
+        share = 100.0 * float(np.mean(image.weights))
+        about = [f"{len(places)} rings × {image.grid.azimuths} azimuths", f"{share:.1f} % with data"]
+        about.append(f"centre {image.grid.center[0]:.2f}, {image.grid.center[1]:.2f} px (slow, fast)")
+        _head(figure, title or "Polar image", about)
+    return figure
+
+
+def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title: str | None = None) -> Figure:
+    """A map of all correlations, some of them as curves over the lag and cos psi, and their Fourier coefficients.
+
+    Parameters
+    ----------
+    run : CorrelationRun
+    rings : sequence of float
+        Rings to show, px or 1/angstrom; every row that holds one is shown. None = the strongest.
+    title : str, optional
+
+    Raises
+    ------
+    SettingError
+        When a ring is in no row.
+    """
+    values, error, names, cosine = run.correlation, run.error, run.names(), run.cos_psi()
+    own = bool((run.pairs[:, 0] == run.pairs[:, 1]).all())
+    chosen = _rows_with(run, rings) if rings else _strong(panels.power(values), _CURVES)
+    mapped = len(values) >= _MAP
+    lines = len(chosen)
+    with style():
+        figure = new_figure(_WIDTH, (5.15 if mapped else 1.65) + 2.1 * lines)
+        tall = figure.get_figheight()
+        if mapped:
+            place = (0.065, 1.0 - 4.35 / tall, 0.865, 3.4 / tall)
+            axes = figure.add_axes(place)
+            rows = (run.radii if run.q is None else run.q)[run.pairs[:, 0]] if own else np.arange(float(len(values)))
+            label = "row" if not own else "radius (px)" if run.q is None else "q (1/Å)"
+            picture = panels.draw_map(axes, values, rows, label)
+            bar = figure.add_axes((0.94, place[1], 0.012, place[3]))
+            figure.colorbar(picture, cax=bar).outline.set_linewidth(0.6)
+        if chosen:
+            low = figure.add_gridspec(
+                lines, 3, left=0.065, right=0.985, bottom=0.5 / tall, top=1.0 - (5.15 if mapped else 1.1) / tall,
+                wspace=0.24, hspace=0.62, width_ratios=(1.5, 1.0, 0.8),
+            )  # fmt: skip
+        for number, row in enumerate(chosen):
+            last = number == lines - 1
+            one = values[row], error[row]
+            panels.draw_lags(figure.add_subplot(low[number, 0]), *one, names[row], last=last)
+            panels.draw_cosine(
+                figure.add_subplot(low[number, 1]), *one, None if cosine is None else cosine[row], last=last
+            )
+            panels.draw_coefficients(figure.add_subplot(low[number, 2]), values[row], last=last)
+        _head(figure, title or "Angular correlation", _about(run))
+    return figure
+
+
+def _about(run: CorrelationRun) -> list[str]:
+    difference = run.kind.startswith("difference")
+    number = run.sums.number
+    what = "pair" if difference else "exposure"
+    rows = len(run.pairs)
+    said = [f"{number} {what}{'' if number == 1 else 's'}", f"{rows} row{'' if rows == 1 else 's'}", run.kind]
+    norm = {"mask": "per pair of valid samples", "mean": "per sample", "sum": "sums over the ring"}[run.norm]
+    return [*said, norm + (", over ⟨I₁⟩⟨I₂⟩" if run.by_intensity else "")]
+
+
+def _head(figure: Figure, title: str, about: Sequence[str]) -> None:
+    tall = figure.get_figheight()
+    figure.text(0.065, 1.0 - 0.36 / tall, title, **TITLE)
+    figure.text(0.065, 1.0 - 0.6 / tall, "   ·   ".join(about), fontsize=9, color=GREY)
+
+
+def _name(places: Array, label: str, row: int, q: Array | None) -> str:
+    unit = label[label.index("(") + 1 : -1]
+    text = f"{places[row]:.5g} {unit}"
+    return text if q is None else f"{text}, q {q[row]:.3f} 1/Å"
+
+
+def _row(places: Array, value: float) -> int:
+    row = int(np.argmin(np.abs(places - value)))
+    step = float(np.diff(places).max()) if len(places) > 1 else max(1.0, places[0])
+    if abs(places[row] - value) > 0.5 * step * (1.0 + 1e-9):
+        raise SettingError(f"there is no ring at {value:g}: rings are from {places[0]:g} to {places[-1]:g}")
+    return row
+
+
+def _rows_with(run: CorrelationRun, rings: Sequence[float]) -> list[int]:
+    places = run.radii if run.q is None else run.q
+    found: list[int] = []
+    for value in rings:
+        ring = _row(places, value)
+        rows = np.flatnonzero((run.pairs == ring).any(axis=1)).tolist()
+        if not rows:
+            raise SettingError(f"the ring at {value:g} is in no row of this file")
+        found += [row for row in rows if row not in found]
+    return found[:8]
+
+
+def _strong(score: Array, most: int) -> list[int]:
+    """Rows of local maxima of a score above the median about them, the strongest, in ascending order."""
+    known = np.where(np.isfinite(score), score, -np.inf)
+    if not np.isfinite(known).any():
+        return []
+    if len(known) <= most:
+        return [int(row) for row in np.flatnonzero(np.isfinite(known))]
+    reach = max(2, len(known) // 20)
+    line = np.where(np.isfinite(known), known, np.nanmin(np.where(np.isfinite(score), score, np.nan)))
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(line, reach, mode="edge"), 2 * reach + 1)
+    stands = np.where(np.isfinite(known), line - np.median(around, axis=1), -np.inf)
+    found: list[int] = []
+    for row in np.argsort(-stands, kind="stable"):
+        if len(found) < most and np.isfinite(stands[row]) and all(abs(int(row) - one) > reach for one in found):
+            found.append(int(row))
+    return sorted(found)

@@ -1,0 +1,266 @@
+"""Panels of pictures of angular correlation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.correlate.harmonics import fourier_coefficients
+from crystint.correlate.profile import Profile
+from crystint.correlate.ring_fit import Rings
+from crystint.plot.style import ACCENT, BLUE, GREY, RING, frame_colours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "draw_coefficients",
+    "draw_cosine",
+    "draw_frame",
+    "draw_lags",
+    "draw_map",
+    "draw_polar",
+    "draw_radial",
+    "draw_ring",
+    "draw_ring_means",
+    "mean_over",
+    "power",
+]
+
+Array = NDArray[np.float64]
+_POINTS = 2500
+"""of a line: more are not to be seen"""
+_TRIMMED = 0.03
+"""part of the circle about lag 0 whose values do not set a scale, on either side"""
+
+
+def mean_over(values: Array, axis: int) -> Array:
+    """Mean of finite values; NaN where there are none."""
+    good = np.isfinite(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(good, values, 0.0).sum(axis=axis) / good.sum(axis=axis))
+
+
+def power(values: Array) -> Array:
+    """float64 [rows]: spread of the correlation over the lags away from 0."""
+    away = _away(values.shape[1])
+    line = values[:, away] if away.any() else values
+    return np.sqrt(mean_over((line - mean_over(line, 1)[:, None]) ** 2, 1))
+
+
+def draw_frame(axes: Axes, values: Array, rings: Rings) -> None:
+    """The frame with the fitted rings and their centre."""
+    low, high = _limits(values, 1.0, 99.7)
+    axes.imshow(
+        _smaller(values), cmap=frame_colours(), vmin=low, vmax=high, extent=(0, values.shape[1], values.shape[0], 0),
+        interpolation="nearest",
+    )  # fmt: skip
+    for number in range(len(rings.radius)):
+        slow, fast = rings.outline(number)
+        axes.plot(fast, slow, color=RING, linewidth=0.9, linestyle=(0, (5, 4)))
+    axes.plot(rings.center[1], rings.center[0], marker="+", color=ACCENT, markersize=11, markeredgewidth=1.3)
+    axes.set(xlim=(0, values.shape[1]), ylim=(values.shape[0], 0), xlabel="fast (px)", ylabel="slow (px)")
+    axes.set_title("Frame, fitted rings and centre", pad=6)
+
+
+def draw_radial(axes: Axes, profile: Profile, rings: Rings) -> None:
+    """Mean counts over the radius, and where rings were found."""
+    mean = profile.mean
+    axes.plot(profile.radius, mean, color=BLUE, linewidth=1.1)
+    for number, radius in enumerate(rings.radius):
+        axes.axvline(radius, color=RING, linewidth=0.9, linestyle=(0, (5, 3)))
+        if number < 8:
+            axes.annotate(
+                f"{radius:.1f}", (radius, 1), (0, 2), xycoords=("data", "axes fraction"),
+                textcoords="offset points", fontsize=7.5, color=RING, ha="center",
+            )  # fmt: skip
+    low, high = _limits(mean, 0.5, 99.5)
+    axes.set(xlabel="radius (px)", ylabel="counts per pixel", xlim=(0, profile.radius[-1]))
+    axes.set_ylim(max(0.0, low - 0.1 * (high - low)), high + 0.15 * (high - low))
+    _finish(axes, "Radial profile", pad=15)
+
+
+def draw_polar(axes: Axes, values: Array, angles: Array, places: Array, label: str) -> None:
+    """The polar image, rings as rows."""
+    low, high = _limits(values, 1.0, 99.5)
+    step = 360.0 / len(angles)
+    first, last = angles[0] - 0.5 * (angles[1] - angles[0] if len(angles) > 1 else step), 0.0
+    last = first + (len(angles) * (angles[1] - angles[0]) if len(angles) > 1 else 360.0)
+    axes.imshow(
+        _smaller(values), cmap=frame_colours(), vmin=low, vmax=high, aspect="auto", interpolation="nearest",
+        extent=(first, last, *_ends(places)),
+    )  # fmt: skip
+    axes.set(xlabel="azimuth (deg)", ylabel=label)
+    axes.xaxis.set_major_locator(_degrees())
+
+
+def draw_ring_means(axes: Axes, mean: Array, places: Array, chosen: list[int]) -> None:
+    """The mean of each ring, beside the polar image; chosen rings are marked."""
+    axes.plot(mean, places, color=BLUE, linewidth=1.1)
+    for row in chosen:
+        axes.axhline(places[row], color=RING, linewidth=0.9, linestyle=(0, (5, 3)))
+    low, high = _limits(mean, 0.5, 99.5)
+    axes.set_xlim(max(min(0.0, low), low - 0.1 * (high - low)), high + 0.1 * (high - low))
+    axes.set(xlabel="mean counts")
+    axes.tick_params(labelleft=False)
+    _finish(axes, "", pad=6)
+
+
+def draw_ring(axes: Axes, values: Array, angles: Array, name: str, *, last: bool) -> None:
+    """The values along a ring."""
+    order = np.argsort(angles)
+    axes.plot(*_thin(angles[order], values[order]), color=BLUE, linewidth=0.8)
+    known = values[np.isfinite(values)]
+    if known.size:
+        low, high = _limits(values, 0.3, 99.7)
+        axes.set_ylim(low - 0.12 * (high - low), high + 0.12 * (high - low))
+    axes.set(ylabel="counts", xlim=(angles[order][0], angles[order][-1]))
+    axes.xaxis.set_major_locator(_degrees())
+    axes.tick_params(labelbottom=last)
+    if last:
+        axes.set_xlabel("azimuth (deg)")
+    _finish(axes, f"Ring at {name}", pad=4)
+
+
+def draw_map(axes: Axes, values: Array, rows: Array, label: str) -> Any:
+    """All rows over the lag; each about its own mean, over its own spread."""
+    spread = power(values)
+    away = values[:, _away(values.shape[1])]
+    middle = mean_over(away, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shown = (values - middle[:, None]) / np.where(spread > 0.0, spread, np.nan)[:, None]
+    picture = axes.imshow(
+        _smaller(shown), cmap=_two_colours(), vmin=-3.0, vmax=3.0, aspect="auto", interpolation="nearest",
+        extent=(-180.0 / values.shape[1], 360.0 - 180.0 / values.shape[1], *_ends(np.asarray(rows, np.float64))),
+    )  # fmt: skip
+    axes.set(xlabel="lag Δ (deg)", ylabel=label)
+    axes.xaxis.set_major_locator(_degrees())
+    axes.set_title("Correlation of each row, about its mean over the lags, in standard deviations", pad=6)
+    return picture
+
+
+def draw_lags(axes: Axes, values: Array, error: Array, name: str, *, last: bool) -> None:
+    """A correlation over the lag, with one standard error on either side."""
+    lag = 360.0 * np.arange(len(values)) / len(values)
+    _band(axes, lag, values, error)
+    axes.set_xlim(0.0, 360.0)
+    axes.xaxis.set_major_locator(_degrees())
+    _scale(axes, values)
+    axes.set_ylabel("C(Δ)")
+    if last:
+        axes.set_xlabel("lag Δ (deg)")
+    _finish(axes, name, pad=5)
+
+
+def draw_cosine(axes: Axes, values: Array, error: Array, cosine: Array | None, *, last: bool) -> None:
+    """A correlation over the cosine of the angle between scattering vectors; over cos of the lag where q is unknown."""
+    n = len(values)
+    x = np.cos(2.0 * np.pi * np.arange(n) / n) if cosine is None else cosine
+    half = np.arange(n // 2 + 1)
+    both = np.stack([values[half], values[-half % n]])
+    line = mean_over(both, 0)
+    order = np.argsort(x[half])
+    _band(axes, x[half][order], line[order], error[half][order])
+    _scale(axes, values)
+    axes.set_xlim(-1.0, 1.0)
+    if last:
+        axes.set_xlabel("cos Δ" if cosine is None else "cos ψ")
+    _finish(axes, "over cos Δ" if cosine is None else "over cos ψ", pad=5)
+
+
+def draw_coefficients(axes: Axes, values: Array, *, last: bool, most: int = 16) -> None:
+    """Fourier coefficients of a correlation, without the mean."""
+    count = min(most, (len(values) - 1) // 2)
+    found = fourier_coefficients(values[None], count)[0].real[1:]
+    harmonic = np.arange(1, count + 1)
+    axes.bar(harmonic, found, color=np.where(found < 0.0, ACCENT, BLUE).tolist(), width=0.7)
+    axes.axhline(0.0, color=GREY, linewidth=0.8)
+    axes.locator_params(axis="x", integer=True)
+    if last:
+        axes.set_xlabel("harmonic n")
+    _finish(axes, "Fourier coefficients $C_n$", pad=5)
+
+
+def _band(axes: Axes, x: Array, values: Array, error: Array) -> None:
+    if np.isfinite(error).any():
+        at, low = _thin(x, values - error)
+        _, high = _thin(x, values + error)
+        axes.fill_between(at, low, high, color=BLUE, alpha=0.22, linewidth=0)
+    axes.plot(*_thin(x, values), color=BLUE, linewidth=1.0)
+
+
+def _scale(axes: Axes, values: Array) -> None:
+    """Limits of the lags away from 0, where the noise of a ring with itself stands like a needle."""
+    away = values[_away(len(values))]
+    line = away if np.isfinite(away).any() else values
+    if not np.isfinite(line).any():
+        axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", color=GREY)
+        return
+    low, high = float(np.nanmin(line)), float(np.nanmax(line))
+    room = 0.12 * (high - low) or 0.1 * max(abs(high), 1e-12)
+    axes.set_ylim(low - room, high + room)
+
+
+def _finish(axes: Axes, title: str, *, pad: float) -> None:
+    axes.grid(visible=True)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if title:
+        axes.set_title(title, pad=pad)
+
+
+def _away(n: int) -> NDArray[np.bool_]:
+    lag = np.arange(n)
+    return np.minimum(lag, n - lag) > _TRIMMED * n
+
+
+def _degrees() -> Any:
+    from matplotlib.ticker import MultipleLocator
+
+    return MultipleLocator(45.0)
+
+
+def _two_colours() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("crystint-two", ["#0f3f6b", BLUE, "#ffffff", ACCENT, "#6e0817"], N=512)
+    return colours.with_extremes(bad="#e6e9ee")
+
+
+def _ends(places: Array) -> tuple[float, float]:
+    """Lower and upper end of an axis of rows; the first row lies on top."""
+    step = float(np.median(np.diff(places))) if len(places) > 1 else 1.0
+    return float(places[-1] + 0.5 * step), float(places[0] - 0.5 * step)
+
+
+def _limits(values: Array, low: float, high: float) -> tuple[float, float]:
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return 0.0, 1.0
+    first, last = np.percentile(known, [low, high])
+    return float(first), float(last if last > first else first + 1.0)
+
+
+def _smaller(values: Array, most: int = 2400) -> Any:
+    """Means of neighbouring columns (and rows), no more of them than can be drawn; NaN are left out."""
+    for axis in (0, 1):
+        factor = -(-values.shape[axis] // most)
+        if factor > 1:
+            starts = np.arange(0, values.shape[axis], factor)
+            good = np.isfinite(values)
+            total = np.add.reduceat(np.where(good, values, 0.0), starts, axis=axis)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                values = total / np.add.reduceat(good.astype(np.int64), starts, axis=axis)
+    return np.ma.masked_invalid(values)
+
+
+def _thin(x: Array, y: Array) -> tuple[Array, Array]:
+    """Means of neighbours, no more of them than can be seen."""
+    factor = -(-len(x) // _POINTS)
+    if factor <= 1:
+        return x, y
+    starts = np.arange(0, len(x), factor)
+    count = np.add.reduceat(np.ones(len(x)), starts)
+    return np.add.reduceat(x, starts) / count, np.add.reduceat(y, starts) / count
