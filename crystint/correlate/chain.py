@@ -60,7 +60,9 @@ class Cleaning:
     def kind(self, difference: bool) -> str:
         """In words, what correlations of such rings can be added to."""
         scaled = "counts" if self.scale == "none" else f"scaled by {self.scale}"
-        return f"difference, {scaled}" if difference else f"single, {scaled}, {self.subtract} subtracted"
+        if difference:
+            return f"difference, {scaled}"
+        return f"single, {scaled}" + ("" if self.subtract == "none" else f", {self.subtract} subtracted")
 
     def curves(self, values: NDArray[Any]) -> RingCurves:
         """The curve of each ring."""

@@ -26,7 +26,7 @@ class Centered:
 
     done: Done
     image: NDArray[np.float64]
-    """float64 [slow, fast]: the frames added up"""
+    """float64 [slow, fast]: the frames added up; NaN = no data"""
     rings: Rings
     geometry: Geometry | None
     """None without a geometry to begin with"""
@@ -34,7 +34,7 @@ class Centered:
 
 
 def sum_frames(exposures: Exposures, *, progress: Progress = silent) -> NDArray[np.float64]:
-    """All frames added up; float64 [slow, fast], NaN where no frame has data.
+    """All frames added up; float64 [slow, fast], NaN where no frame has data, or the mask is not 0.
 
     A pixel that some frames mark as unusable is brought to the scale of the others.
 
@@ -54,7 +54,7 @@ def sum_frames(exposures: Exposures, *, progress: Progress = silent) -> NDArray[
         count += ~bad
         read += 1
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(count > 0, total * (read / count), np.nan)
+        return np.where((count > 0) & (exposures.mask == 0), total * (read / count), np.nan)
 
 
 def center_frames(

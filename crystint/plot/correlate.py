@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.correlate.polar import PolarImage
-from crystint.correlate.profile import RadialProfile
 from crystint.correlate.ring_fit import Rings
 from crystint.correlate.run import CorrelationRun
 from crystint.errors import SettingError
@@ -30,7 +29,7 @@ _MAP = 6
 
 
 def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None) -> Figure:
-    """A frame with the rings that were fitted, and its radial profile about their centre.
+    """A frame with the rings that were fitted, and the median of its counts at each radius.
 
     Parameters
     ----------
@@ -40,12 +39,11 @@ def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None) -
     title : str, optional
     """
     values = np.asarray(image, dtype=np.float64)
-    profile = RadialProfile(values.shape, rings.center, ~np.isfinite(values)).run(np.nan_to_num(values))
     with style():
         figure = new_figure(_WIDTH, 5.9)
         grid = figure.add_gridspec(1, 2, left=0.055, right=0.985, bottom=0.095, top=0.83, width_ratios=(1.0, 1.1))
         panels.draw_frame(figure.add_subplot(grid[0, 0]), values, rings)
-        panels.draw_radial(figure.add_subplot(grid[0, 1]), profile, rings)
+        panels.draw_radial(figure.add_subplot(grid[0, 1]), values, rings)
         (slow, fast), (slow_error, fast_error) = rings.center, rings.center_error
         about = [
             f"centre {slow:.2f} ± {slow_error:.2f}, {fast:.2f} ± {fast_error:.2f} px (slow, fast)",
@@ -58,7 +56,7 @@ def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None) -
 def plot_polar(
     image: PolarImage, *, q: Array | None = None, rings: Sequence[float] = (), title: str | None = None
 ) -> Figure:
-    """A polar image, the mean of each ring beside it, and single rings below.
+    """A polar image, the median of each ring beside it, and single rings below.
 
     Parameters
     ----------
@@ -76,8 +74,8 @@ def plot_polar(
     """
     places, label = (image.grid.radii, "radius (px)") if image.grid.q is None else (image.grid.q, "q (1/Å)")
     values = image.values.astype(np.float64)
-    mean = panels.mean_over(values, 1)
-    chosen = [_row(places, value) for value in rings] or _strong(mean, _CURVES)
+    middle = panels.median_of(values)
+    chosen = [_row(places, value) for value in rings] or _strong(middle, _CURVES)
     with style():
         figure = new_figure(_WIDTH, 4.9 + 1.35 * len(chosen))
         tall = figure.get_figheight()
@@ -87,7 +85,7 @@ def plot_polar(
         )  # fmt: skip
         main = figure.add_subplot(top[0, 0])
         panels.draw_polar(main, values, np.degrees(image.grid.angles), places, label)
-        panels.draw_ring_means(figure.add_subplot(top[0, 1], sharey=main), mean, places, chosen)
+        panels.draw_ring_levels(figure.add_subplot(top[0, 1], sharey=main), middle, places, chosen)
         if chosen:
             low = figure.add_gridspec(
                 len(chosen), 1, left=0.065, right=0.985, bottom=0.5 / tall, top=1.0 - 5.05 / tall, hspace=0.42
@@ -121,7 +119,7 @@ def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title
     """
     values, error, names, cosine = run.correlation, run.error, run.names(), run.cos_psi()
     own = bool((run.pairs[:, 0] == run.pairs[:, 1]).all())
-    chosen = _rows_with(run, rings) if rings else _strong(panels.power(values), _CURVES)
+    chosen = _rows_with(run, rings) if rings else _strong(panels.significance(values), _CURVES)
     mapped = len(values) >= _MAP
     lines = len(chosen)
     with style():
@@ -170,7 +168,7 @@ def _head(figure: Figure, title: str, about: Sequence[str]) -> None:
 
 def _name(places: Array, label: str, row: int, q: Array | None) -> str:
     unit = label[label.index("(") + 1 : -1]
-    text = f"{places[row]:.5g} {unit}"
+    text = f"{places[row]:.4g} {unit}"
     return text if q is None else f"{text}, q {q[row]:.3f} 1/Å"
 
 

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.correlate.harmonics import fourier_coefficients
-from crystint.correlate.profile import Profile
 from crystint.correlate.ring_fit import Rings
-from crystint.plot.style import ACCENT, BLUE, GREY, RING, frame_colours
+from crystint.plot.style import ACCENT, BLUE, GREY, RING, RING_TEXT, frame_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,9 +23,11 @@ __all__ = [
     "draw_polar",
     "draw_radial",
     "draw_ring",
-    "draw_ring_means",
+    "draw_ring_levels",
     "mean_over",
+    "median_of",
     "power",
+    "significance",
 ]
 
 Array = NDArray[np.float64]
@@ -41,6 +42,24 @@ def mean_over(values: Array, axis: int) -> Array:
     good = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(good, values, 0.0).sum(axis=axis) / good.sum(axis=axis))
+
+
+def median_of(values: Array) -> Array:
+    """float64 [rows]: median of the finite values of each row; NaN where there are none."""
+    order = np.sort(values, axis=1)  # NaN come last
+    count = np.isfinite(values).sum(axis=1)
+    return np.where(count > 0, order[np.arange(len(values)), np.maximum(count - 1, 0) // 2], np.nan)
+
+
+def significance(values: Array) -> Array:
+    """float64 [rows]: spread of the smooth part of a correlation over that of the rest; NaN with few lags."""
+    middle = mean_over(values, 1)
+    spectrum = np.abs(np.fft.rfft(np.where(np.isfinite(values), values, middle[:, None]) - middle[:, None], axis=1))
+    some = min(17, spectrum.shape[1])
+    smooth = np.sqrt((spectrum[:, 1:some] ** 2).sum(axis=1))
+    rest = np.sqrt((spectrum[:, some:] ** 2).sum(axis=1))
+    known = np.isfinite(values).mean(axis=1) > 0.9
+    return np.where(known & (rest > 0.0), smooth / np.where(rest > 0.0, rest, 1.0), np.nan)
 
 
 def power(values: Array) -> Array:
@@ -65,20 +84,28 @@ def draw_frame(axes: Axes, values: Array, rings: Rings) -> None:
     axes.set_title("Frame, fitted rings and centre", pad=6)
 
 
-def draw_radial(axes: Axes, profile: Profile, rings: Rings) -> None:
-    """Mean counts over the radius, and where rings were found."""
-    mean = profile.mean
-    axes.plot(profile.radius, mean, color=BLUE, linewidth=1.1)
-    for number, radius in enumerate(rings.radius):
+def draw_radial(axes: Axes, values: Array, rings: Rings) -> None:
+    """Median counts over the radius, which hot pixels do not reach, and where rings were found."""
+    slow, fast = np.indices(values.shape) + 0.5
+    distance = np.asarray(rings.shape.radius(slow, fast))
+    good = np.isfinite(values) & (distance < max(values.shape))
+    number, counts = distance[good].astype(np.intp), values[good]
+    order = np.lexsort((counts, number))
+    size = np.bincount(number)
+    start = np.cumsum(size) - size
+    known = np.flatnonzero(size)
+    middle = counts[order][start[known] + size[known] // 2]
+    axes.plot(known + 0.5, middle, color=BLUE, linewidth=1.1)
+    for ring, radius in enumerate(rings.radius):
         axes.axvline(radius, color=RING, linewidth=0.9, linestyle=(0, (5, 3)))
-        if number < 8:
+        if ring < 8:
             axes.annotate(
                 f"{radius:.1f}", (radius, 1), (0, 2), xycoords=("data", "axes fraction"),
-                textcoords="offset points", fontsize=7.5, color=RING, ha="center",
+                textcoords="offset points", fontsize=7.5, color=RING_TEXT, ha="center",
             )  # fmt: skip
-    low, high = _limits(mean, 0.5, 99.5)
-    axes.set(xlabel="radius (px)", ylabel="counts per pixel", xlim=(0, profile.radius[-1]))
-    axes.set_ylim(max(0.0, low - 0.1 * (high - low)), high + 0.15 * (high - low))
+    low, high = float(middle.min()), float(middle.max())
+    axes.set(xlabel="radius (px)", ylabel="median counts of a pixel", xlim=(0, known[-1] + 1))
+    axes.set_ylim(max(0.0, low - 0.1 * (high - low)), high + 0.1 * (high - low) or 1.0)
     _finish(axes, "Radial profile", pad=15)
 
 
@@ -86,8 +113,10 @@ def draw_polar(axes: Axes, values: Array, angles: Array, places: Array, label: s
     """The polar image, rings as rows."""
     low, high = _limits(values, 1.0, 99.5)
     step = 360.0 / len(angles)
-    first, last = angles[0] - 0.5 * (angles[1] - angles[0] if len(angles) > 1 else step), 0.0
-    last = first + (len(angles) * (angles[1] - angles[0]) if len(angles) > 1 else 360.0)
+    if len(angles) > 1 and angles[1] < angles[0]:
+        step = -step
+    first = angles[0] - 0.5 * step
+    last = first + len(angles) * step
     axes.imshow(
         _smaller(values), cmap=frame_colours(), vmin=low, vmax=high, aspect="auto", interpolation="nearest",
         extent=(first, last, *_ends(places)),
@@ -96,14 +125,14 @@ def draw_polar(axes: Axes, values: Array, angles: Array, places: Array, label: s
     axes.xaxis.set_major_locator(_degrees())
 
 
-def draw_ring_means(axes: Axes, mean: Array, places: Array, chosen: list[int]) -> None:
-    """The mean of each ring, beside the polar image; chosen rings are marked."""
+def draw_ring_levels(axes: Axes, mean: Array, places: Array, chosen: list[int]) -> None:
+    """The median of each ring, beside the polar image; chosen rings are marked."""
     axes.plot(mean, places, color=BLUE, linewidth=1.1)
     for row in chosen:
         axes.axhline(places[row], color=RING, linewidth=0.9, linestyle=(0, (5, 3)))
     low, high = _limits(mean, 0.5, 99.5)
     axes.set_xlim(max(min(0.0, low), low - 0.1 * (high - low)), high + 0.1 * (high - low))
-    axes.set(xlabel="mean counts")
+    axes.set(xlabel="median counts")
     axes.tick_params(labelleft=False)
     _finish(axes, "", pad=6)
 
@@ -114,8 +143,11 @@ def draw_ring(axes: Axes, values: Array, angles: Array, name: str, *, last: bool
     axes.plot(*_thin(angles[order], values[order]), color=BLUE, linewidth=0.8)
     known = values[np.isfinite(values)]
     if known.size:
-        low, high = _limits(values, 0.3, 99.7)
-        axes.set_ylim(low - 0.12 * (high - low), high + 0.12 * (high - low))
+        middle = float(np.median(known))
+        reach = 8.0 * float(np.median(np.abs(known - middle))) or max(1.0, 0.1 * abs(middle))
+        low, high = max(float(known.min()), middle - reach), min(float(known.max()), middle + reach)
+        room = 0.12 * (high - low) or 1.0
+        axes.set_ylim(low - room, high + room)
     axes.set(ylabel="counts", xlim=(angles[order][0], angles[order][-1]))
     axes.xaxis.set_major_locator(_degrees())
     axes.tick_params(labelbottom=last)
@@ -144,11 +176,12 @@ def draw_map(axes: Axes, values: Array, rows: Array, label: str) -> Any:
 def draw_lags(axes: Axes, values: Array, error: Array, name: str, *, last: bool) -> None:
     """A correlation over the lag, with one standard error on either side."""
     lag = 360.0 * np.arange(len(values)) / len(values)
-    _band(axes, lag, values, error)
+    factor, unit = _thousands(values)
+    _band(axes, lag, values * factor, error * factor)
     axes.set_xlim(0.0, 360.0)
     axes.xaxis.set_major_locator(_degrees())
-    _scale(axes, values)
-    axes.set_ylabel("C(Δ)")
+    _scale(axes, values * factor)
+    axes.set_ylabel(f"C(Δ){unit}")
     if last:
         axes.set_xlabel("lag Δ (deg)")
     _finish(axes, name, pad=5)
@@ -160,11 +193,13 @@ def draw_cosine(axes: Axes, values: Array, error: Array, cosine: Array | None, *
     x = np.cos(2.0 * np.pi * np.arange(n) / n) if cosine is None else cosine
     half = np.arange(n // 2 + 1)
     both = np.stack([values[half], values[-half % n]])
-    line = mean_over(both, 0)
+    factor, _ = _thousands(values)
+    line = mean_over(both, 0) * factor
     order = np.argsort(x[half])
-    _band(axes, x[half][order], line[order], error[half][order])
-    _scale(axes, values)
+    _band(axes, x[half][order], line[order], error[half][order] * factor)
+    _scale(axes, values * factor)
     axes.set_xlim(-1.0, 1.0)
+    axes.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0])
     if last:
         axes.set_xlabel("cos Δ" if cosine is None else "cos ψ")
     _finish(axes, "over cos Δ" if cosine is None else "over cos ψ", pad=5)
@@ -175,12 +210,13 @@ def draw_coefficients(axes: Axes, values: Array, *, last: bool, most: int = 16) 
     count = min(most, (len(values) - 1) // 2)
     found = fourier_coefficients(values[None], count)[0].real[1:]
     harmonic = np.arange(1, count + 1)
-    axes.bar(harmonic, found, color=np.where(found < 0.0, ACCENT, BLUE).tolist(), width=0.7)
+    factor, unit = _thousands(found)
+    axes.bar(harmonic, factor * found, color=np.where(found < 0.0, ACCENT, BLUE).tolist(), width=0.7)
     axes.axhline(0.0, color=GREY, linewidth=0.8)
     axes.locator_params(axis="x", integer=True)
     if last:
         axes.set_xlabel("harmonic n")
-    _finish(axes, "Fourier coefficients $C_n$", pad=5)
+    _finish(axes, f"Fourier coefficients $C_n${unit}", pad=5)
 
 
 def _band(axes: Axes, x: Array, values: Array, error: Array) -> None:
@@ -189,6 +225,16 @@ def _band(axes: Axes, x: Array, values: Array, error: Array) -> None:
         _, high = _thin(x, values + error)
         axes.fill_between(at, low, high, color=BLUE, alpha=0.22, linewidth=0)
     axes.plot(*_thin(x, values), color=BLUE, linewidth=1.0)
+
+
+def _thousands(values: Array) -> tuple[float, str]:
+    """A factor that brings values to between 1 and 1000, and what to call it; none for values that are readable."""
+    away = values[_away(len(values))] if len(values) > 40 else values
+    high = float(np.nanmax(np.abs(away))) if np.isfinite(away).any() else 1.0
+    if not 0.0 < high < np.inf or 0.03 < high < 10000.0:
+        return 1.0, ""
+    power = int(3 * np.floor(np.log10(high) / 3.0))
+    return 10.0**-power, f" ($10^{{{power}}}$)"
 
 
 def _scale(axes: Axes, values: Array) -> None:
