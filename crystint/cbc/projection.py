@@ -63,9 +63,11 @@ class ProjectionMap:
         Raises
         ------
         SettingError
-            When given nodes do not reach as far as the data, or there are fewer than 2.
+            When given nodes do not reach as far as the data, there are fewer than 2, or grid is not two of these.
         """
         at = np.asarray(u, dtype=np.float64)
+        if not isinstance(grid, list | tuple) or len(grid) != 2:
+            raise SettingError(f"grid is {grid!r}, expected (y, x): two numbers of nodes, or the nodes themselves")
         axes = []
         for name, column, nodes in (("y", 1, grid[0]), ("x", 0, grid[1])):
             low, high = float(at[:, column].min()), float(at[:, column].max())
@@ -164,9 +166,9 @@ def _cell(axis: Floats, at: Floats) -> tuple[NDArray[np.intp], Floats]:
 
 
 def _even_axis(name: str, low: float, high: float, nodes: object) -> Floats:
-    number = int(nodes)  # type: ignore[call-overload]
-    if number < 2:
-        raise SettingError(f"the grid of chi has {number} nodes in {name}, expected 2 or more")
+    if isinstance(nodes, bool) or not isinstance(nodes, int | np.integer) or nodes < 2:
+        raise SettingError(f"the grid of chi has {nodes!r} nodes in {name}, expected a whole number, 2 or more")
+    number = int(nodes)
     if high <= low:
         half = max(abs(low), 1.0) * 1e-6
         low, high = low - half, high + half

@@ -41,7 +41,10 @@ def checked_bandwidth(bandwidth: float) -> float:
     SettingError
         Unless it is a finite number above 0.
     """
-    value = float(bandwidth)
+    try:
+        value = float(bandwidth)
+    except (TypeError, ValueError):
+        value = float("nan")
     if not (np.isfinite(value) and value > 0.0):
         raise SettingError(
             f"bandwidth is {bandwidth!r}, expected a number above 0 in units of the incident unit vector"

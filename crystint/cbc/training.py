@@ -67,6 +67,11 @@ def new_map(layout: Layout, path: Path, pair: Pair, bandwidth: float) -> Pair:
         When the bandwidth leaves rows without a node in reach, or no data are above background.
     """
     values = pair.model.regress(pair.b, pair.q2, bandwidth)
+    if np.isnan(values).all():
+        raise SettingError(
+            f"bandwidth is {bandwidth:g}, which leaves all nodes of chi without data in reach: expected more, or more"
+            " nodes; or no reflection has |q|^2 above 0"
+        )
     chi, mean = ProjectionMap(values, pair.chi.x, pair.chi.y, pair.chi.frames).normalised()
     model = path.bind(chi)
     lost = np.isnan(model.chi_at) if chi.empty.any() else np.zeros(0, np.bool_)
