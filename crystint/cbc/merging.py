@@ -9,14 +9,17 @@ the error; the released version returns NaN.)
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from crystint.cbc.families import Families, families
 from crystint.cbc.layout import Layout
 from crystint.cbc.objective import FLOOR
+from crystint.cbc.scales import mixed_families, scale_groups, scales_text
 from crystint.cbc.sums import expected_counts, row_sums
 from crystint.cbc.uncertainty import uncertainty
 from crystint.errors import SettingError
@@ -29,7 +32,9 @@ __all__ = ["export_sfac", "merged_sfac"]
 Floats = NDArray[np.float64]
 
 
-def merged_sfac(scaler: IntensityScaler, x: ArrayLike, symmetry: Any, friedel: bool) -> dict[str, NDArray[Any]]:
+def merged_sfac(
+    scaler: IntensityScaler, x: ArrayLike, symmetry: Any, friedel: bool, errors: bool = True
+) -> dict[str, NDArray[Any]]:
     """|q|^2 of families.
 
     Parameters
@@ -42,12 +47,21 @@ def merged_sfac(scaler: IntensityScaler, x: ArrayLike, symmetry: Any, friedel: b
         None stands for that; here None keeps apart what is not equal, and cannot be had from a coarser merging.
     friedel : bool
         As for `merge_hkl`.
+    errors : bool
+        False: no sigma (serr is NaN), which for large tables is most of the time.
 
     Returns
     -------
     dict
         hkl int32 [m, 3]; sfac float64 [m], |q|^2 in counts (that of cbclib too is no |q|); serr float64 [m], its sigma;
-        cnts int [m], streaks. NaN where a reflection is seen nowhere.
+        cnts int [m], streaks. NaN where a reflection is seen nowhere; serr also where it is an average over reflections
+        without a common scale.
+
+    Warns
+    -----
+    UserWarning
+        When reflections have no common scale (`scales.scale_groups`), as those of streaks that were each scaled by
+        itself: an average over different scales is no measurement.
 
     Raises
     ------
@@ -60,8 +74,12 @@ def merged_sfac(scaler: IntensityScaler, x: ArrayLike, symmetry: Any, friedel: b
     _check_finer(layout, found, symmetry, friedel)
     family, m = found.number, len(found)
     q2 = scaler.q2(x)
-    covariance = _covariance(scaler, x, q2)
+    covariance = _covariance(scaler, x, q2) if errors else None
     seen = np.flatnonzero(np.isfinite(q2))
+    group, has = scale_groups(layout, scaler.xtal, q2, scaler.bandwidth), np.isfinite(q2)
+    said = scales_text(group, has, family)
+    if said is not None:
+        warnings.warn(said, UserWarning, stacklevel=3)
     amplitude = np.nan_to_num(scaler.xtal_bi, nan=0.0) * layout.profile
     exposure = row_sums(layout, amplitude, np.ones(layout.n_pixels))[1]
     of, many = family[seen], np.bincount(family[seen], minlength=m)
@@ -71,17 +89,22 @@ def merged_sfac(scaler: IntensityScaler, x: ArrayLike, symmetry: Any, friedel: b
     level = np.nan_to_num(mean[family], nan=0.0)
     weight = 1.0 / np.maximum(expected_counts(layout, amplitude, b, level), FLOOR)
     information = row_sums(layout, amplitude * amplitude, weight)[1]
-    share = np.zeros((m, len(q2)))
-    share[of, seen] = information[seen] / np.bincount(of, information[seen], m)[of]
-    sfac = share @ np.nan_to_num(q2, nan=0.0)
-    known = np.isfinite(np.diagonal(covariance))
-    partly = np.bincount(of, ~known[seen], m) > 0
-    variance = np.einsum("ij,jk,ik->i", share, np.where(np.isfinite(covariance), covariance, 0.0), share, optimize=True)
+    share = np.zeros(len(q2))
+    share[seen] = information[seen] / np.bincount(of, information[seen], m)[of]
+    sfac = np.bincount(of, (share * q2)[seen], m)
+    serr = np.full(m, np.nan)
+    if covariance is not None:
+        averaging = sparse.csr_matrix((share[seen], (of, seen)), shape=(m, len(q2)))
+        known = np.isfinite(np.diagonal(covariance))
+        unknown = (np.bincount(of, ~known[seen], m) > 0) | mixed_families(group, has, family)
+        part = averaging @ np.where(np.isfinite(covariance), covariance, 0.0)
+        variance = np.asarray(averaging.multiply(part).sum(axis=1)).ravel()
+        serr = np.where((many > 0) & ~unknown, np.sqrt(np.maximum(variance, 0.0)), np.nan)
     counted = np.bincount(family[layout.streak_reflection], minlength=m)
     return {
         "hkl": found.hkl,
         "sfac": np.where(many > 0, sfac, np.nan),
-        "serr": np.where((many > 0) & ~partly, np.sqrt(np.maximum(variance, 0.0)), np.nan),
+        "serr": serr,
         "cnts": counted,
     }
 

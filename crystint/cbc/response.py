@@ -34,6 +34,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from crystint.cbc.objective import FLOOR
+from crystint.cbc.products import inner
 from crystint.cbc.regression import REACH
 from crystint.errors import SettingError
 
@@ -43,6 +44,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 _BLOCK = 1 << 22
 """values made together"""
+_DENSE, _FILLED = 4096, 0.02
+"""nodes up to which, and share of other values than 0 from which, a matrix of nodes is solved as a dense one: overlaps
+join nodes that are far apart, and what a sparse solver fills in is soon most of the matrix"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +99,6 @@ class Response:
     """float64 [A]: the right-hand side where I becomes lambda"""
     chi_square: float
     """sum of (I - lambda)^2 / variance"""
-    reached: NDArray[np.bool_]
-    """bool [nodes, A]: which reflections' data reach which node"""
 
 
 def respond(frame: Frame, bandwidth: float | None) -> Response:
@@ -135,8 +137,7 @@ def respond(frame: Frame, bandwidth: float | None) -> Response:
     chi_square = float(np.sum(residual[usable] ** 2 / variance[usable]))
     if bandwidth is None:
         spread = (scaled.T @ sparse.diags(variance) @ scaled).toarray()
-        none = np.zeros((0, frame.parameters), bool)
-        return Response(fisher, fisher, np.zeros_like(fisher), spread, -(scaled.T @ residual), chi_square, none)
+        return Response(fisher, fisher, np.zeros_like(fisher), spread, -(scaled.T @ residual), chi_square)
 
     through = joined @ influence
     moved = of_signal - sparse.diags(share) @ slope[frame.pixel]
@@ -158,16 +159,18 @@ def respond(frame: Frame, bandwidth: float | None) -> Response:
     if not live.any():
         raise SettingError("a projection map is 0 or empty throughout; no data are above their background there")
     gamma = _solved((scaled.T @ through).toarray(), between, np.where(live, below, np.inf))
-    scale = gamma @ (chi[:, None] * power)
+    across_nodes = np.ascontiguousarray(gamma.T)
+    scale = inner(across_nodes, chi[:, None] * power)
     spread, drift = np.zeros_like(fisher), np.zeros(frame.parameters)
     for part in blocks:
         first, last = frame.pixel[part.start], frame.pixel[part.stop - 1] + 1
-        answer = share[part, None] * (_kernel(frame, part, bandwidth) @ gamma.T)
+        answer = share[part, None] * (_kernel(frame, part, bandwidth) @ across_nodes)
         right = scaled[first:last].toarray() - joined[first:last, part] @ answer
-        spread += right.T @ (variance[first:last, None] * right)
         drift -= right.T @ residual[first:last]
-    matrix = fisher + gamma @ inward - scale
-    return Response(fisher, matrix, scale, spread, drift, chi_square, power > 0.0)
+        right *= np.sqrt(variance[first:last, None])
+        spread += inner(right, right)
+    matrix = fisher + inner(across_nodes, inward) - scale
+    return Response(fisher, matrix, scale, spread, drift, chi_square)
 
 
 def _solved(outward: Floats, between: sparse.csr_matrix, damping: Floats) -> Floats:
@@ -178,8 +181,10 @@ def _solved(outward: Floats, between: sparse.csr_matrix, damping: Floats) -> Flo
     between = between @ sparse.diags(live.astype(np.float64))
     matrix = (sparse.diags(np.where(live, damping, 1.0)) - sparse.diags(live.astype(np.float64)) @ between).T
     try:
+        if len(damping) <= _DENSE and matrix.nnz > _FILLED * len(damping) ** 2:
+            return np.asarray(np.linalg.solve(matrix.toarray(), (outward * live).T).T)
         return np.asarray(splu(matrix.tocsc()).solve(np.ascontiguousarray((outward * live).T)).T)
-    except RuntimeError:
+    except (RuntimeError, np.linalg.LinAlgError):
         raise SettingError(
             "overlapping streaks leave a projection map undetermined, so that its share of the uncertainties cannot be"
             " found; use fewer nodes or a larger bandwidth"

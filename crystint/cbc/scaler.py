@@ -194,9 +194,11 @@ class IntensityScaler(Estimates):
         layout = self.layout.merged(np.arange(self.layout.n_streaks), self.layout.streak_hkl)
         return with_fields(self, layout=layout, symmetry="streaks", friedel=True, trace=())
 
-    def merge_sfac(self, x: ArrayLike, symmetry: Any = "same", friedel: bool = True) -> dict[str, NDArray[Any]]:
-        """Merged |q|^2 with uncertainties; see `merging.merged_sfac`."""
-        return merged_sfac(self, x, symmetry, friedel)
+    def merge_sfac(
+        self, x: ArrayLike, symmetry: Any = "same", friedel: bool = True, *, errors: bool = True
+    ) -> dict[str, NDArray[Any]]:
+        """Merged |q|^2 with uncertainties, unless `errors` is False; see `merging.merged_sfac`."""
+        return merged_sfac(self, x, symmetry, friedel, errors)
 
     def export_sfac(
         self, x: ArrayLike, path: Any, symmetry: Any = "same", friedel: bool = True, **options: Any

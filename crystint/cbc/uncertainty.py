@@ -23,13 +23,12 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from crystint.cbc.layout import Layout
 from crystint.cbc.projection import ProjectionMap
 from crystint.cbc.regression import checked_bandwidth
-from crystint.cbc.response import Frame, Response, respond
+from crystint.cbc.response import Frame, respond
+from crystint.cbc.scales import scale_groups
 from crystint.errors import SettingError, ShapeError
 
 __all__ = ["Uncertainty", "uncertainty"]
@@ -118,7 +117,7 @@ def uncertainty(
     offset[free] = layout.n_reflections + np.arange(len(free))
     size = layout.n_reflections + len(free)
     fisher, matrix, scale, spread = (np.zeros((size, size)) for _ in range(4))
-    drift, chi_square, linked = np.zeros(size), 0.0, sparse.csr_matrix((size, size))
+    drift, chi_square = np.zeros(size), 0.0
     for number, (first, last) in enumerate(pairwise(layout.frame_start)):
         frame, own = _frame(layout, chi, strength, level, offset, noise, number, slice(first, last))
         part = respond(frame, width)
@@ -127,10 +126,9 @@ def uncertainty(
             whole[at] += piece
         drift[own] += part.drift
         chi_square += part.chi_square
-        linked = linked + _links(part, own, size)
     n_ref = layout.n_reflections
     seen = np.diagonal(fisher) > 0.0
-    component = connected_components(linked[:n_ref, :n_ref], directed=False)[1].astype(np.intp)
+    component = scale_groups(layout, chi, strength, width)
     weight = np.where(seen, np.diagonal(fisher), 0.0)[:n_ref]
     total = np.bincount(component, weight)
     weight = np.divide(weight, total[component], out=np.zeros(n_ref), where=total[component] > 0.0)
@@ -223,15 +221,6 @@ def _frame(
         parameters=len(own),
     )
     return frame, own
-
-
-def _links(part: Response, own: Ints, size: int) -> sparse.csr_matrix:
-    """[A, A]: for each node of the map, links between the reflections whose data reach it."""
-    if not len(part.reached):  # chi is known: one scale for all
-        return sparse.csr_matrix((np.ones(size), (np.zeros(size, np.intp), np.arange(size))), shape=(size, size))
-    node, member = np.nonzero(part.reached)
-    first = np.argmax(part.reached, axis=1)[node]
-    return sparse.csr_matrix((np.ones(len(node)), (own[first], own[member])), shape=(size, size))
 
 
 def _checked(

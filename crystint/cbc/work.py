@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from crystint.cbc.files import read_known, setup_in, write_run
 from crystint.cbc.half_sets import HalfSets, half_sets
 from crystint.cbc.run import CBCRun, agreement
 from crystint.cbc.scaler import IntensityScaler
+from crystint.cbc.scales import scale_groups, scales_text
 from crystint.cbc.setup import CBCSetup
 from crystint.cbc.table import CBCTable
 from crystint.cbc.table_files import read_table
@@ -112,11 +114,16 @@ def _run(
     layout = scaler.layout
     sigma = np.full(layout.n_reflections, np.nan)
     halves = np.zeros((2, 0))
+    text = scales_text(scale_groups(layout, scaler.xtal, scaler.q2(x), scaler.bandwidth), np.isfinite(scaler.q2(x)))
+    if text is not None:
+        said.append(text)
     if errors and settings["kind"] != "poisson":
         said.append("sigma is known for the Poisson criterion only; there is none in the output")
     elif errors:
         try:
-            sigma = np.asarray(scaler.merge_sfac(x)["serr"], dtype=np.float64)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # told above
+                sigma = np.asarray(scaler.merge_sfac(x)["serr"], dtype=np.float64)
         except CrystintError as error:
             said.append(f"no sigma: {error}")
     if errors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +67,9 @@ def merge_file(
         raise SettingError(f"{source} has no geometry, so the unit cell is not known: give cell, or no .mtz output")
     same = symmetry is None and friedel is None
     name = run.settings.get("symmetry") if symmetry is None else symmetry
-    merged = _as_scaled(run) if same and np.isfinite(run.sigma).any() else _again(run, name, friedel)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        merged = _as_scaled(run) if same and np.isfinite(run.sigma).any() else _again(run, name, friedel)
     options: dict[str, Any] = {"symmetry": name, "cell": unit, "overwrite": overwrite}
     if geometry is not None:
         options["wavelength"] = 1e10 * geometry.wavelength
@@ -80,7 +83,7 @@ def merge_file(
     certain = known & (merged["serr"] > 0.0)
     if certain.any():
         text += f", median |q|^2 / sigma {np.median(merged['sfac'][certain] / merged['serr'][certain]):.1f}"
-    return Done(run, text)
+    return Done(run, text, tuple(str(each.message) for each in caught))
 
 
 def _as_scaled(run: CBCRun) -> dict[str, NDArray[Any]]:
