@@ -1,1 +1,110 @@
-"""Angular correlation: ring centres, polar images, clean rings, pairing, difference correlations."""
+"""Angular correlation: ring centres, polar images, clean rings, pairing, difference correlations.
+
+>>> from crystint import correlate
+>>> rings = correlate.fit_rings(frame, mask)                                       # doctest: +SKIP
+>>> grid = correlate.PolarGrid(rings.center, range(100, 1000))                     # doctest: +SKIP
+>>> image = correlate.polar_image(frame, grid, mask=mask)                          # doctest: +SKIP
+>>> found = correlate.autocorrelation(image.values)                                # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crystint.correlate.background import chebyshev_background, fourier_background, remove_peaks
+    from crystint.correlate.calibrant import fit_calibrant
+    from crystint.correlate.correlation import autocorrelation, cross_correlation, paired_differences
+    from crystint.correlate.correlation_sums import CorrelationSums
+    from crystint.correlate.correlator import Correlator
+    from crystint.correlate.files import read_correlations, write_correlations
+    from crystint.correlate.harmonics import cos_psi, fourier_coefficients, half_scattering_angle, legendre_coefficients
+    from crystint.correlate.outliers import RingOutliers, is_outlier, ring_outliers
+    from crystint.correlate.pairing import Pairing, pair_exposures
+    from crystint.correlate.polar import PolarImage, PolarTransform, polar_image
+    from crystint.correlate.polar_grid import PolarGrid
+    from crystint.correlate.profile import RadialProfile
+    from crystint.correlate.ring_fit import Rings, fit_rings
+    from crystint.correlate.run import CorrelationRun
+    from crystint.correlate.simulate import simulate_frame, simulate_rings
+
+_HOME = {
+    "Correlator": "correlate.correlator",
+    "CorrelationRun": "correlate.run",
+    "CorrelationSums": "correlate.correlation_sums",
+    "Pairing": "correlate.pairing",
+    "PolarGrid": "correlate.polar_grid",
+    "PolarImage": "correlate.polar",
+    "PolarTransform": "correlate.polar",
+    "RadialProfile": "correlate.profile",
+    "RingOutliers": "correlate.outliers",
+    "Rings": "correlate.ring_fit",
+    "autocorrelation": "correlate.correlation",
+    "chebyshev_background": "correlate.background",
+    "cos_psi": "correlate.harmonics",
+    "cross_correlation": "correlate.correlation",
+    "fit_calibrant": "correlate.calibrant",
+    "fit_rings": "correlate.ring_fit",
+    "fourier_background": "correlate.background",
+    "fourier_coefficients": "correlate.harmonics",
+    "half_scattering_angle": "correlate.harmonics",
+    "is_outlier": "correlate.outliers",
+    "legendre_coefficients": "correlate.harmonics",
+    "pair_exposures": "correlate.pairing",
+    "paired_differences": "correlate.correlation",
+    "polar_image": "correlate.polar",
+    "read_correlations": "correlate.files",
+    "remove_peaks": "correlate.background",
+    "ring_outliers": "correlate.outliers",
+    "simulate_frame": "correlate.simulate",
+    "simulate_rings": "correlate.simulate",
+    "write_correlations": "correlate.files",
+}
+
+__all__ = [
+    "CorrelationRun",
+    "CorrelationSums",
+    "Correlator",
+    "Pairing",
+    "PolarGrid",
+    "PolarImage",
+    "PolarTransform",
+    "RadialProfile",
+    "RingOutliers",
+    "Rings",
+    "autocorrelation",
+    "chebyshev_background",
+    "cos_psi",
+    "cross_correlation",
+    "fit_calibrant",
+    "fit_rings",
+    "fourier_background",
+    "fourier_coefficients",
+    "half_scattering_angle",
+    "is_outlier",
+    "legendre_coefficients",
+    "pair_exposures",
+    "paired_differences",
+    "polar_image",
+    "read_correlations",
+    "remove_peaks",
+    "ring_outliers",
+    "simulate_frame",
+    "simulate_rings",
+    "write_correlations",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, at its first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'crystint.correlate' has no attribute {name!r}")
+    value = getattr(import_module(f"crystint.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)
