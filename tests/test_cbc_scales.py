@@ -131,6 +131,19 @@ def test_impossible_grids(scaler, grid):
         scaler.table.scale(scaler.layout.u, grid=grid)
 
 
+def test_grids_of_any_kind_of_pair(scaler):
+    for grid in ([3, 4], np.array([3, 4]), (3, scaler.xtal.x[[0, 1, -2, -1]])):
+        assert scaler.table.scale(scaler.layout.u, grid=grid).xtal.values.shape == (3, 3, 4)
+
+
+@pytest.mark.parametrize("value", [5000.0, np.inf])
+def test_q2_given_for_its_logarithm_is_refused(scaler, value):
+    x = scaler.init_estimate()
+    x[-1] = value
+    with pytest.raises(SettingError, match=rf"x\[{len(x) - 1}\] is .* logarithms"):
+        scaler.fitness(x)
+
+
 @pytest.mark.parametrize("bandwidth", [None, "wide", 0.0, -1.0, float("nan")])
 def test_impossible_bandwidths(scaler, bandwidth):
     with pytest.raises(SettingError, match="bandwidth is"):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Estimates", "path_of"]
 
 Floats = NDArray[np.float64]
+_LARGEST = 300.0
+"""of log |q|^2: sums of squares of larger ones are no numbers any more"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +141,13 @@ class Estimates(Contents):
             )
         if not np.isfinite(values[:streaks]).all():
             raise SettingError("an intercept in x is not finite")
-        return values[:streaks].copy(), np.nan_to_num(np.exp(values[streaks:]), nan=0.0, posinf=np.inf)
+        large = values[streaks:] > _LARGEST
+        if large.any():
+            worst = streaks + int(np.argmax(large))
+            raise SettingError(
+                f"x[{worst}] is {values[worst]:g}, a log |q|^2 beyond {_LARGEST:g}; x has logarithms, not |q|^2"
+            )
+        return values[:streaks].copy(), np.nan_to_num(np.exp(values[streaks:]), nan=0.0)
 
     def _joined(self, b: Floats, q2: Floats) -> Floats:
         seen = self._seen & (q2 > 0.0)

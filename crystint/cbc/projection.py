@@ -66,7 +66,7 @@ class ProjectionMap:
             When given nodes do not reach as far as the data, there are fewer than 2, or grid is not two of these.
         """
         at = np.asarray(u, dtype=np.float64)
-        if not isinstance(grid, list | tuple) or len(grid) != 2:
+        if isinstance(grid, str) or not hasattr(grid, "__len__") or len(grid) != 2:
             raise SettingError(f"grid is {grid!r}, expected (y, x): two numbers of nodes, or the nodes themselves")
         axes = []
         for name, column, nodes in (("y", 1, grid[0]), ("x", 0, grid[1])):
