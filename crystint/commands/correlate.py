@@ -216,7 +216,7 @@ def polar(
     "--curve", type=click.Choice(["fourier", "chebyshev"]), default="fourier", help="around a ring (default: fourier)"
 )
 @click.option(
-    "--order", type=click.IntRange(0), metavar="N", help="harmonics (default: 5) or degree (default: 15) of the curve"
+    "--order", type=click.IntRange(0), metavar="N", help="harmonics (default: 3) or degree (default: 15) of the curve"
 )
 @click.option(
     "--subtract", type=click.Choice(["none", "mean", "curve"]), default="none",

@@ -76,7 +76,7 @@ def chebyshev_background(
 
 
 def fourier_background(
-    values: NDArray[Any], good: NDArray[np.bool_] | None = None, *, harmonics: int = 5, ridge: float = 1e-4
+    values: NDArray[Any], good: NDArray[np.bool_] | None = None, *, harmonics: int = 3, ridge: float = 1e-4
 ) -> RingCurves:
     """Least-squares Fourier series of the azimuth, held down by a ridge where the mask leaves it undetermined.
 
@@ -88,7 +88,8 @@ def fourier_background(
     values, good
         As `chebyshev_background`.
     harmonics : int
-        Highest harmonic.
+        Highest harmonic. Where exposures are paired by their curves it must be far below those of the signal, which leak into
+        the curve through gaps: pairs are then alike in the signal, too, and their differences lack it.
     ridge : float
         0 = none.
 

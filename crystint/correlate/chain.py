@@ -42,7 +42,7 @@ class Cleaning:
     curve: str = "fourier"
     """of the background around a ring: "fourier" or "chebyshev" (LOKI's)"""
     order: int | None = None
-    """harmonics of it (None = 5), or degree (None = 15)"""
+    """harmonics of it (None = 3), or degree (None = 15)"""
     peaks: float = 0.0
     """values farther from the curve are taken away with two neighbours on either side; 0 = none"""
     scale: str = "none"
@@ -68,7 +68,7 @@ class Cleaning:
         """The curve of each ring."""
         if self.curve == "chebyshev":
             return chebyshev_background(values, degree=15 if self.order is None else self.order)
-        return fourier_background(values, harmonics=5 if self.order is None else self.order)
+        return fourier_background(values, harmonics=3 if self.order is None else self.order)
 
 
 class Chain:
