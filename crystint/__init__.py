@@ -10,8 +10,7 @@ Importing it opens and creates nothing; each public name is loaded when it is fi
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from crystint.errors import (
     ClusterError,
@@ -23,6 +22,7 @@ from crystint.errors import (
     SettingError,
     ShapeError,
 )
+from crystint.lazy import lazy_names
 
 if TYPE_CHECKING:
     from crystint import cbc, compare, correlate, plot, simulate, stills
@@ -95,18 +95,4 @@ _HOME = {
 }
 _MODULES = ("cbc", "compare", "correlate", "plot", "simulate", "stills")
 
-
-def __getattr__(name: str) -> Any:
-    """A public name, at its first use."""
-    if name in _MODULES:
-        return import_module(f"crystint.{name}")
-    if name not in _HOME:
-        raise AttributeError(f"module 'crystint' has no attribute {name!r}")
-    value = getattr(import_module(f"crystint.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """The public names."""
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME, _MODULES)

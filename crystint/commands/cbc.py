@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -14,7 +14,6 @@ from crystint.commands.text import command_line, size, warn
 
 __all__ = ["cbc"]
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
 _POSITIVE = click.FloatRange(min=0.0, min_open=True)
 _NOT_NEGATIVE = click.FloatRange(min=0.0)
@@ -33,15 +32,6 @@ def cbc() -> None:
       crystint cbc merge scaled.h5 -o merged.mtz
       crystint cbc plot scaled.h5 -o scaled.png
     """
-
-
-def _options(*given: Callable[[_Function], _Function]) -> Callable[[_Function], _Function]:
-    def decorate(function: _Function) -> _Function:
-        for option in reversed(given):
-            function = option(function)
-        return function
-
-    return decorate
 
 
 _output = click.option("-o", "--output", required=True, type=_PATH, metavar="FILE", help="HDF5 file to write")

@@ -25,6 +25,7 @@ __all__ = [
     "snr_peak",
     "strict",
     "threads",
+    "together",
 ]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -116,7 +117,9 @@ def outputs(multiple: bool = False, help: str = "file to write") -> Callable[[_F
     return click.option("-o", "--output", required=True, multiple=multiple, type=path, metavar="FILE", help=help)
 
 
-def _all(options: list[Callable[[Any], Any]]) -> Callable[[_Function], _Function]:
+def together(*options: Callable[[Any], Any]) -> Callable[[_Function], _Function]:
+    """Several options as one decorator, in this order."""
+
     def decorate(function: _Function) -> _Function:
         for option in reversed(options):
             function = option(function)
@@ -125,25 +128,23 @@ def _all(options: list[Callable[[Any], Any]]) -> Callable[[_Function], _Function
     return decorate
 
 
-frame_options = _all([*_FRAMES, _config])
+frame_options = together(*_FRAMES, _config)
 """Geometry, masks, corrections and rings."""
-place_options = _all(
-    [
-        _option("geometry", "-g", metavar="FILE"),
-        _option("beam", metavar="SLOW,FAST"),
-        _option("distance", metavar="LENGTH"),
-        _option("wavelength"),
-        _option("pixel_size", metavar="LENGTH[,LENGTH]"),
-        _option("polarization", metavar="NUMBER|file|none"),
-        _option("beam_outside"),
-        _option("dataset", metavar="PATH"),
-        _option("mask", "-m"),
-    ]
+place_options = together(
+    _option("geometry", "-g", metavar="FILE"),
+    _option("beam", metavar="SLOW,FAST"),
+    _option("distance", metavar="LENGTH"),
+    _option("wavelength"),
+    _option("pixel_size", metavar="LENGTH[,LENGTH]"),
+    _option("polarization", metavar="NUMBER|file|none"),
+    _option("beam_outside"),
+    _option("dataset", metavar="PATH"),
+    _option("mask", "-m"),
 )
 """Where the detector is, and which of its pixels are good."""
-dask = _all(_DASK)
+dask = together(*_DASK)
 """Work elsewhere."""
-peak_options = _all(_PEAKS)
+peak_options = together(*_PEAKS)
 """What makes a peak."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["stills"]
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 _SHOWN = 10
 _PATH = click.Path(path_type=Path)
 
@@ -37,15 +36,6 @@ def stills() -> None:
     """
 
 
-def _options(*given: Callable[[_Function], _Function]) -> Callable[[_Function], _Function]:
-    def decorate(function: _Function) -> _Function:
-        for option in reversed(given):
-            function = option(function)
-        return function
-
-    return decorate
-
-
 _outputs = click.option(
     "-o",
     "--output",
@@ -59,7 +49,7 @@ _outputs = click.option(
 _positive = click.FloatRange(min=0.0, min_open=True)
 _d_min = click.option("--d-min", type=_positive, metavar="A", help="highest resolution, angstrom")
 _d_max = click.option("--d-max", type=_positive, metavar="A", help="lowest resolution, angstrom")
-_width = _options(
+_width = options.together(
     click.option(
         "--domain",
         type=_positive,

@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from crystint.lazy import lazy_names
 
 if TYPE_CHECKING:
     from crystint.correlate.background import chebyshev_background, fourier_background, remove_peaks
@@ -95,16 +96,4 @@ __all__ = [
     "write_correlations",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """A public name, at its first use."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'crystint.correlate' has no attribute {name!r}")
-    value = getattr(import_module(f"crystint.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """The public names."""
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -15,7 +15,7 @@ from crystint.correlate.outliers import RingOutliers
 from crystint.correlate.pairing import pair_exposures
 from crystint.correlate.polar import PolarTransform
 from crystint.engine import Engine
-from crystint.errors import SettingError
+from crystint.errors import FileError, SettingError
 
 if TYPE_CHECKING:
     from crystint.correlate.correlator import Correlator
@@ -96,7 +96,9 @@ class Chain:
         Raises
         ------
         SettingError
-            When there are fewer than two exposures, or another setting is impossible.
+            When there are fewer than two exposures, none can be paired, or another setting is impossible.
+        FileError
+            When fewer than two can be read.
         """
         total = len(self.exposures.frames)
         if how not in DIFFERENCES:
@@ -109,6 +111,11 @@ class Chain:
             left = self._neighbours(correlator, progress)
         else:
             left = self._alike(correlator, how, block, progress)
+        if len(left) + len(self.exposures.missing) >= total:
+            read = total - len(self.exposures.missing)
+            if read < 2:
+                raise FileError(f"differences need two exposures, and {read} of {total} could be read")
+            raise SettingError("no two exposures can be paired: their rings have too few values for a curve")
         if not left:
             return []
         shown = ", ".join(map(str, left[:10])) + (", ..." if len(left) > 10 else "")
@@ -144,8 +151,8 @@ class Chain:
                 list(_take(steps, end - begin))
                 continue
             found = pair_exposures(np.array(curves), how)
-            left += [numbers[i] for i in found.left_over]
             partner = {numbers[i]: numbers[j] for i, j in found.pairs}
+            paired: set[int] = set()
             waiting: dict[int, Exposure] = {}
             moved = _take(steps, end - begin)
             for number, frame in self.exposures.each([one for pair in partner.items() for one in pair]):
@@ -155,9 +162,9 @@ class Chain:
                     waiting = {partner[number]: one}
                 elif number in waiting:
                     _add(correlator, waiting[number], one)
+                    paired |= {number, *(first for first, second in partner.items() if second == number)}
             list(moved)
-        if not correlator.sums.number:
-            raise SettingError("no two exposures can be paired: their rings have too few values for a curve")
+            left += [number for number in numbers if number not in paired and number not in self.exposures.missing]
         return left
 
     def _clean(self, frame: NDArray[Any]) -> Exposure:

@@ -33,27 +33,37 @@ class CorrelationRun:
     kind: str = "single"
     """what was correlated, in words: correlations of another kind do not add"""
     norm: Norm = "mask"
-    """how the file has them normalised, as `CorrelationSums.mean`"""
+    """how they are to be normalised, as `CorrelationSums.mean`"""
     by_intensity: bool = False
+    of_q: bool = False
+    """the rings were laid out, and are named, by q instead of by radius"""
+    direction: int = 1
+    """of the azimuths, as `PolarGrid`: it turns the lags of one ring with another round"""
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __add__(self, other: Self) -> Self:
         """Raises SettingError when the two are of other rings, or were made in another way."""
+        self.check_adds(other, self.sums.n)
+        return replace(self, sums=self.sums + other.sums)
+
+    def check_adds(self, other: Self, azimuths: int, name: str = "these correlations") -> None:
+        """Raise SettingError unless another run adds to this one, whose rings have so many samples."""
+        crossed = bool((self.pairs[:, 0] != self.pairs[:, 1]).any())
         unlike = [
             what
             for what, same in {
                 f"kind ({self.kind}; {other.kind})": self.kind == other.kind,
-                f"azimuths ({self.sums.n}; {other.sums.n})": self.sums.n == other.sums.n,
+                f"azimuths ({azimuths}; {other.sums.n})": azimuths == other.sums.n,
                 "radii": _same(self.radii, other.radii),
                 "q": _same(self.q, other.q),
                 "pairs of rings": np.array_equal(self.pairs, other.pairs),
                 f"wavelength ({self.wavelength}; {other.wavelength})": _same(self.wavelength, other.wavelength),
+                f"direction ({self.direction}; {other.direction})": self.direction == other.direction or not crossed,
             }.items()
             if not same
         ]
         if unlike:
-            raise SettingError(f"these correlations do not add, they differ in {', '.join(unlike)}")
-        return replace(self, sums=self.sums + other.sums)
+            raise SettingError(f"{name} do not add, they differ in {', '.join(unlike)}")
 
     @property
     def correlation(self) -> Array:
@@ -79,14 +89,25 @@ class CorrelationRun:
         theta = half_scattering_angle(self.q, self.wavelength)[self.pairs]
         return cos_psi(self.sums.lags[None, :], theta[:, :1], theta[:, 1:])
 
+    @property
+    def places(self) -> Array:
+        """float64 [rings]: q of rings that were laid out by q, else radii."""
+        return self.q if self.of_q and self.q is not None else self.radii
+
     def names(self) -> list[str]:
-        """What to call each row: its radii or q."""
-        values, unit = (self.radii, "px") if self.q is None else (self.q, "1/Å")
-        digits = 1 if self.q is None else 3
-        text = [f"{value:.{digits}f}" for value in values]
-        if self.q is None and np.array_equal(values, np.rint(values)):
-            text = [f"{value:.0f}" for value in values]
-        return [f"{text[i]} {unit}" if i == j else f"{text[i]} × {text[j]} {unit}" for i, j in self.pairs]
+        """What to call each row: its radii, and q where it is known."""
+        whole = np.array_equal(self.radii, np.rint(self.radii))
+        radius = [f"{value:.0f}" if whole else f"{value:.1f}" for value in self.radii]
+        q = [] if self.q is None else [f"{value:.3f}" for value in self.q]
+
+        def name(text: list[str], unit: str, i: int, j: int) -> str:
+            return f"{text[i]} {unit}" if i == j else f"{text[i]} × {text[j]} {unit}"
+
+        found = []
+        for i, j in self.pairs:
+            parts = [] if self.of_q else [name(radius, "px", i, j)]
+            found.append(", ".join([*parts, name(q, "1/Å", i, j)] if q else parts))
+        return found
 
 
 def _same(first: Any, second: Any) -> bool:

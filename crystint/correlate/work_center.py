@@ -107,7 +107,7 @@ def center_frames(
         made = found.geometry(geometry)
     text = _text(found) if calibrated is None else _calibrated(calibrated)
     return Centered(
-        Done(text, missing=tuple(sorted(exposures.missing)), frames=len(exposures.frames)),
+        exposures.done(text),
         image,
         found,
         made,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from os import PathLike
@@ -40,8 +41,8 @@ class Done:
     text: str
     """what to tell at the end"""
     warnings: tuple[str, ...] = ()
-    missing: tuple[int, ...] = ()
-    """numbers of the frames that could not be read"""
+    missing: Mapping[int, str] = field(default_factory=dict)
+    """numbers of the frames that could not be read, ascending, and why"""
     frames: int = 0
     """frames of the input"""
 
@@ -58,8 +59,8 @@ class Exposures:
     """(slow, fast), px from the outer corner; None = that of the geometry"""
     strict: bool = False
     """a frame that cannot be read is an error; otherwise it is left out"""
-    missing: set[int] = field(default_factory=set)
-    """numbers of the frames that could not be read, so far"""
+    missing: dict[int, str] = field(default_factory=dict)
+    """numbers of the frames that could not be read, so far, and why"""
 
     def read(self, number: int) -> NDArray[Any] | None:
         """A frame in a dtype that the device takes; None when it cannot be read.
@@ -74,7 +75,7 @@ class Exposures:
         except OSError as error:
             if self.strict:
                 raise FileError(f"frame {number}: {error}") from error
-            self.missing.add(number)
+            self.missing[number] = str(error)
             return None
         return frame.astype(np.float32) if frame.dtype == np.float64 else frame
 
@@ -105,6 +106,10 @@ class Exposures:
                     yield at, frame
         if any_at_all and not some and len(self.missing) == len(self.frames):
             raise FileError(f"{self.frames.files[0]}: none of the {len(self.frames)} frames can be read")
+
+    def done(self, text: str, warnings: Iterable[str] = ()) -> Done:
+        """How it ended, with the frames that could not be read."""
+        return Done(text, tuple(warnings), dict(sorted(self.missing.items())), len(self.frames))
 
     def transform(self, engine: Engine, grid: PolarGrid, method: str, *, corrections: bool = True) -> PolarTransform:
         """Polar images of these frames; with a geometry divided by solid angle and polarization."""
@@ -183,7 +188,7 @@ def q_of(grid: PolarGrid, geometry: Geometry | None) -> NDArray[np.float64] | No
 
 
 def check_output(path: Source, known: tuple[str, ...], overwrite: bool) -> None:
-    """Refuse, before anything is computed, an output of another suffix or one that exists.
+    """Refuse, before anything is computed, an output of another suffix, one that exists, or where none can be put.
 
     Raises
     ------
@@ -192,8 +197,15 @@ def check_output(path: Source, known: tuple[str, ...], overwrite: bool) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in known:
         raise SettingError(f"output {Path(path).name!r} has the suffix {suffix!r}, expected {', '.join(known)}")
-    if Path(path).exists() and not overwrite:
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileError(f"{path} cannot be written: there is no folder {target.parent}")
+    if target.exists() and not target.is_file():
+        raise FileError(f"{path} cannot be written: it exists and is not a plain file")
+    if target.exists() and not overwrite:
         raise FileError(f"{path} exists; --overwrite replaces it")
+    if not os.access(target.parent, os.W_OK):
+        raise FileError(f"{path} cannot be written: permission denied in {target.parent}")
 
 
 def numbers(name: str, text: str, counts: tuple[int, ...] = ()) -> list[float]:
