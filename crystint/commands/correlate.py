@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from crystint.commands import options
 from crystint.commands.program import Command, EndedError
@@ -24,7 +25,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
 _POSITIVE = click.FloatRange(min=0.0, min_open=True)
 _NOT_NEGATIVE = click.FloatRange(min=0.0)
-_MISSING = 3
+_MISSING, _NAMED = 3, 10
 _PLACES = (
     "geometry",
     "beam",
@@ -126,15 +127,20 @@ def center(
     from crystint.correlate.work_common import check_output, numbers
 
     places, more = _split(given)
-    for path in outputs:
+    for number, path in enumerate(outputs):
         check_output(path, (".poni", ".json", *PICTURES), overwrite)
+        if path in outputs[:number]:
+            raise SettingError(f"{path} is to be written twice")
     known = [] if ring_q is None else numbers("ring-q", ring_q)
-    with _opened(files, places, strict=strict) as exposures:
-        found = center_frames(exposures, ring_q=known, progress=_watch(quiet), **more)
     geometries = [path for path in outputs if path.suffix.lower() not in PICTURES]
-    if geometries and found.geometry is None:
-        why = "an ellipse is no geometry" if more["shape"] == "ellipse" else "--distance and --pixel-size, or -g FILE"
-        raise GeometryError(f"there is no geometry to write to {geometries[0]}: {why}")
+    if geometries and more["shape"] == "ellipse":
+        raise SettingError(f"an ellipse is no geometry to write to {geometries[0]}; --shape tilt is one, or circle")
+    with _opened(files, places, strict=strict) as exposures:
+        if geometries and exposures.geometry is None:
+            raise GeometryError(
+                f"there is no geometry to write to {geometries[0]}: give -g FILE, or --beam, --distance, --pixel-size"
+            )
+        found = center_frames(exposures, ring_q=known, progress=_watch(quiet), **more)
     for path in outputs:
         if path in geometries:
             assert found.geometry is not None
@@ -227,10 +233,14 @@ def polar(
     help="divide by the mean of the frame, or of each ring (default: frame with --difference, else none)",
 )  # fmt: skip
 @click.option(
-    "--norm", type=click.Choice(["mask", "mean", "sum"]), default="mask",
-    help="each lag over its number of valid pairs, over all samples, or a sum as LOKI's (default: mask)",
+    "--norm", type=click.Choice(["mask", "mean", "sum"]),
+    help="each lag over its number of valid pairs, over all samples, or a sum as LOKI's (default: mask; of results "
+    "that are added without frames, that of the first)",
 )  # fmt: skip
-@click.option("--by-intensity", is_flag=True, help="divide by the product of the mean intensities")
+@click.option(
+    "--by-intensity/--no-by-intensity", default=None,
+    help="divide by the product of the mean intensities (default: no; of added results, as the first)",
+)  # fmt: skip
 @click.option("--coefficients", type=click.IntRange(0), metavar="N", help="store Fourier coefficients up to N, too")
 @click.option("--add", "added", type=_PATH, multiple=True, metavar="FILE", help="an earlier result to add; repeatable")
 @options.place_options
@@ -253,7 +263,8 @@ def correlate_command(
     Any number of frames take the same memory. Results of runs add up (--add), without frames as well.
     """
     from crystint.correlate.chain import Cleaning
-    from crystint.correlate.work import add_files, correlate_frames
+    from crystint.correlate.work import correlate_frames
+    from crystint.correlate.work_add import add_files
     from crystint.correlate.work_common import HDF5, check_output
 
     check_output(output, HDF5, overwrite)
@@ -265,10 +276,12 @@ def correlate_command(
     if not files:
         if not added:
             raise click.UsageError("give FRAMES, or results to add with --add")
+        _without_frames("norm", "by_intensity", "coefficients", "added", "output", "overwrite", "quiet")
         _conclude(add_files(added, output, **written), [output])
         return
     if more["difference"] and more["subtract"] != "none":
         raise click.UsageError("--subtract is for exposures by themselves; a difference has nothing to subtract")
+    written |= {"norm": written["norm"] or "mask", "by_intensity": bool(written["by_intensity"])}
     if more["scale"] is None:
         more["scale"] = "frame" if more["difference"] else "none"
     names = ("outliers", "peaks", "curve", "order", "subtract", "scale")
@@ -312,6 +325,17 @@ def plot(source: Path, output: Path, frame: int, rings: tuple[float, ...], title
         figure = plot_correlations(read_correlations(source), rings=rings, title=title)
     save_figure(figure, output, overwrite=overwrite)
     _wrote([output])
+
+
+def _without_frames(*known: str) -> None:
+    """Refuse options that say how frames are to be treated."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if source is ParameterSource.COMMANDLINE and option.name not in known:
+            raise click.UsageError(
+                f"{option.opts[-1]} is for FRAMES, and there are none: results are added as they are"
+            )
 
 
 def _split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -360,10 +384,12 @@ def _conclude(done: Done, outputs: Iterable[Path]) -> None:
     """Warnings, the closing lines, and the exit code of a run that lacks frames."""
     for text in done.warnings:
         warn(text)
+    for number, reason in list(done.missing.items())[:_NAMED]:
+        warn(f"frame {number} is left out: {reason.splitlines()[0]}")
     click.echo(done.text)
     _wrote(outputs)
     if done.missing:
-        named = ", ".join(map(str, done.missing[:10])) + (", ..." if len(done.missing) > 10 else "")
+        named = ", ".join(map(str, list(done.missing)[:_NAMED])) + (", ..." if len(done.missing) > _NAMED else "")
         raise EndedError(f"{len(done.missing)} of {done.frames} frames could not be read: {named}", _MISSING)
 
 

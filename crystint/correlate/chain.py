@@ -159,10 +159,12 @@ class Chain:
                 next(moved, None)
                 one = self._clean(frame)
                 if number in partner:
-                    waiting = {partner[number]: one}
-                elif number in waiting:
-                    _add(correlator, waiting[number], one)
-                    paired |= {number, *(first for first, second in partner.items() if second == number)}
+                    waiting = {number: one}
+                    continue
+                for first, other in waiting.items():
+                    if partner[first] == number:
+                        _add(correlator, other, one)
+                        paired |= {first, number}
             list(moved)
             left += [number for number in numbers if number not in paired and number not in self.exposures.missing]
         return left

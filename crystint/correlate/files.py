@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from os import PathLike
@@ -19,19 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint import __version__
-from crystint.correlate.correlation_sums import CorrelationSums, Norm
+from crystint.correlate.correlation_sums import CorrelationSums
 from crystint.correlate.harmonics import fourier_coefficients
 from crystint.correlate.polar import PolarImage
 from crystint.correlate.polar_grid import PolarGrid
 from crystint.correlate.run import CorrelationRun
 from crystint.errors import FileError
-from crystint.io.hdf5 import create_hdf5, group, open_hdf5, packed, process, put
+from crystint.io.hdf5 import create_hdf5, group, open_hdf5, process, put
 from crystint.io.provenance import read_provenance
 
 __all__ = ["PolarFile", "kind_of", "polar_writer", "read_correlations", "read_polar", "write_correlations"]
 
 Source = str | PathLike[str]
 _POLAR, _CORRELATION = "crystint polar images", "crystint angular correlations"
+_PACKED: dict[str, Any] = {"shuffle": True, "compression": "gzip", "compression_opts": 1}
+"""filters that every HDF5 library has: these files are for other programs as well"""
 _SUMS = [entry.name for entry in fields(CorrelationSums)]
 
 
@@ -54,10 +56,12 @@ def polar_writer(
     frames: int,
     *,
     q: NDArray[np.float64] | None = None,
-    provenance: Mapping[str, Any],
+    provenance: Callable[[], Mapping[str, Any]],
     overwrite: bool = False,
 ) -> Iterator[PolarFile]:
     """A new file for the polar images of so many frames, compressed frame by frame.
+
+    `provenance` is asked for when all frames are written: by then it is known which could not be read.
 
     Raises
     ------
@@ -67,27 +71,27 @@ def polar_writer(
     with create_hdf5(path, overwrite, f"crystint {__version__}") as file:
         entry = _entry(file, _POLAR)
         axis = "radius" if grid.q is None else "q"
-        data = group(entry, "data", "NXdata", signal="values", axes=[".", axis, "azimuth"])
-        data.attrs["radius_indices"] = data.attrs["q_indices"] = 1
+        data = group(entry, "data", "NXdata", signal="values", axes=[".", axis, "azimuth"], azimuth_indices=2)
         shape = (frames, *grid.shape)
         chunk = (1, max(1, min(grid.shape[0], 2**18 // grid.shape[1])), grid.shape[1])
-        how: dict[str, Any] = {"dtype": np.float32, "chunks": chunk, **packed(3)}
+        how: dict[str, Any] = {"dtype": np.float32, "chunks": chunk, **_PACKED}
         values = data.create_dataset("values", shape, fillvalue=np.nan, **how)
         weights = data.create_dataset("weights", shape, fillvalue=0.0, **how)
         values.attrs["units"] = "count"
         values.attrs["long_name"] = "counts per pixel; NaN = no data"
         weights.attrs["long_name"] = "share of the cell that rests on data"
-        _put_axes(data, grid.radii, grid.q if grid.q is not None else q)
+        _put_axes(data, grid.radii, grid.q if grid.q is not None else q, along=1)
         put(data, "azimuth", grid.angles, "rad", long_name="from the fast axis towards the slow one")
         put(entry, "center", np.array(grid.center), "pixel", long_name="(slow, fast) from the outer corner")
-        process(entry, "process", provenance, provenance)
         yield PolarFile(values, weights)
+        made = provenance()
+        process(entry, "process", made, made)
 
 
 def read_polar(path: Source, number: int = 0) -> tuple[PolarImage, NDArray[np.float64] | None, int]:
     """One polar image of a file, the q of its rows where known, and how many images there are.
 
-    The grid of the image has the radii and directions of the file.
+    The grid of the image has the radii and directions of the file, and its q where rows were laid out by q.
 
     Raises
     ------
@@ -104,11 +108,12 @@ def read_polar(path: Source, number: int = 0) -> tuple[PolarImage, NDArray[np.fl
             values, weights = data["values"][number % count], data["weights"][number % count]
             angles, radii = data["azimuth"][()], data["radius"][()]
             q = data["q"][()] if "q" in data else None
+            rows = q if "q" in data.attrs["axes"] else None
             center = tuple(float(part) for part in file["entry/center"][()])
         except (OSError, KeyError, RuntimeError, ValueError) as error:
             raise error if isinstance(error, FileError) else FileError(f"{path}: damaged ({error})") from error
     direction = -1 if len(angles) > 1 and angles[1] < angles[0] else 1
-    grid = PolarGrid((center[0], center[1]), radii, len(angles), float(angles[0]), direction, q)
+    grid = PolarGrid((center[0], center[1]), radii, len(angles), float(angles[0]), direction, rows)
     return PolarImage(values, grid, weights), q, count
 
 
@@ -116,8 +121,6 @@ def write_correlations(
     path: Source,
     run: CorrelationRun,
     *,
-    norm: Norm = "mask",
-    by_intensity: bool = False,
     coefficients: int | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -125,8 +128,8 @@ def write_correlations(
 
     Parameters
     ----------
-    norm, by_intensity
-        As `CorrelationSums.mean`; the sums are stored as they are.
+    run : CorrelationRun
+        Written as its `norm` and `by_intensity` say; the sums are stored as they are.
     coefficients : int, optional
         Store Fourier coefficients up to this harmonic as well.
 
@@ -138,40 +141,48 @@ def write_correlations(
         For a norm or a harmonic that there is not.
     """
     sums = run.sums
-    mean = sums.mean(norm, by_intensity=by_intensity)
+    mean = run.correlation
     spectrum = None if coefficients is None else fourier_coefficients(mean, coefficients)
     cosine = run.cos_psi()
     with create_hdf5(path, overwrite, f"crystint {__version__}") as file:
         entry = _entry(file, _CORRELATION)
         data = group(entry, "data", "NXdata", signal="correlation", axes=["row", "lag"])
-        units = "" if by_intensity and norm == "mask" else "count^2"
-        data.create_dataset("correlation", data=mean, **packed(3)).attrs["units"] = units
-        error = sums.error(norm, by_intensity=by_intensity)
-        data.create_dataset("correlation_errors", data=error, **packed(3))
-        data.create_dataset("variance", data=sums.variance(norm, by_intensity=by_intensity), **packed(3))
+        parts = {
+            "correlation": (mean, "count^2"),
+            "correlation_errors": (run.error, "count^2"),
+            "variance": (sums.variance(run.norm, by_intensity=run.by_intensity), "count^4"),
+        }
+        for name, (values, units) in parts.items():
+            made = data.create_dataset(name, data=values, **_PACKED)
+            made.attrs["units"] = units if run.counts else ""
         put(data, "row", np.arange(len(run.pairs)))
         put(data, "lag", sums.lags, "rad")
-        put(data, "norm", norm)
-        put(data, "by_intensity", by_intensity)
+        put(data, "norm", run.norm)
+        put(data, "by_intensity", run.by_intensity)
         put(data, "number", sums.number, long_name="exposures, or pairs of them in difference correlations")
         if cosine is not None:
-            data.create_dataset("cos_psi", data=cosine, **packed(3))
+            data.create_dataset("cos_psi", data=cosine, **_PACKED)
+        if (run.pairs[:, 0] == run.pairs[:, 1]).all():
+            own = run.pairs[:, 0]
+            _put_axes(data, run.radii[own], None if run.q is None else run.q[own], along=0)
         if spectrum is not None:
-            made = group(entry, "coefficients", "NXdata", signal="real", axes=["row", "harmonic"])
-            put(made, "real", spectrum.real)
-            put(made, "imaginary", spectrum.imag)
-            put(made, "harmonic", np.arange(spectrum.shape[1]))
-            put(made, "row", np.arange(len(spectrum)))
+            found = group(entry, "coefficients", "NXdata", signal="real", axes=["row", "harmonic"])
+            for name, values in (("real", spectrum.real), ("imaginary", spectrum.imag)):
+                put(found, name, values, "count^2" if run.counts else "")
+            put(found, "harmonic", np.arange(spectrum.shape[1]))
+            put(found, "row", np.arange(len(spectrum)))
         rings = group(entry, "grid", "NXcollection")
         _put_axes(rings, run.radii, run.q)
         put(rings, "pairs", run.pairs, long_name="numbers of the two rings of each row")
         if run.wavelength is not None:
             put(rings, "wavelength", run.wavelength, "angstrom")
         put(rings, "kind", run.kind)
+        put(rings, "rows", "q" if run.of_q else "radius")
+        put(rings, "direction", run.direction)
         kept = group(entry, "sums", "NXcollection")
         for name in _SUMS:
             value = getattr(sums, name)
-            how = packed(3) if np.ndim(value) and np.size(value) else {}
+            how = _PACKED if np.ndim(value) and np.size(value) else {}
             kept.create_dataset(name, data=value, **how)
         process(entry, "process", run.provenance, run.provenance)
 
@@ -202,6 +213,8 @@ def read_correlations(path: Source) -> CorrelationRun:
                 kind=rings["kind"].asstr()[()],
                 norm=entry["data/norm"].asstr()[()],
                 by_intensity=bool(entry["data/by_intensity"][()]),
+                of_q=rings["rows"].asstr()[()] == "q",
+                direction=int(rings["direction"][()]),
             )
         except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
             raise error if isinstance(error, FileError) else FileError(f"{path}: damaged ({error})") from error
@@ -231,10 +244,15 @@ def _entry(file: h5py.File, kind: str) -> h5py.Group:
     return entry
 
 
-def _put_axes(parent: h5py.Group, radii: NDArray[np.float64], q: NDArray[np.float64] | None) -> None:
-    put(parent, "radius", radii, "pixel")
-    if q is not None:
-        put(parent, "q", q, "1/angstrom")
+def _put_axes(
+    parent: h5py.Group, radii: NDArray[np.float64], q: NDArray[np.float64] | None, along: int | None = None
+) -> None:
+    """Radii, and q where it is known: of an axis of the data, in a NXdata."""
+    for name, values, units in (("radius", radii, "pixel"), ("q", q, "1/angstrom")):
+        if values is not None:
+            put(parent, name, values, units)
+            if along is not None:
+                parent.attrs[f"{name}_indices"] = along
 
 
 def _kind(file: h5py.File) -> str:

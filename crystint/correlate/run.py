@@ -54,7 +54,8 @@ class CorrelationRun:
             for what, same in {
                 f"kind ({self.kind}; {other.kind})": self.kind == other.kind,
                 f"azimuths ({azimuths}; {other.sums.n})": azimuths == other.sums.n,
-                "radii": _same(self.radii, other.radii),
+                "rings (px; 1/angstrom)": self.of_q == other.of_q,
+                "radii": self.of_q or _same(self.radii, other.radii),
                 "q": _same(self.q, other.q),
                 "pairs of rings": np.array_equal(self.pairs, other.pairs),
                 f"wavelength ({self.wavelength}; {other.wavelength})": _same(self.wavelength, other.wavelength),
@@ -74,6 +75,11 @@ class CorrelationRun:
     def error(self) -> Array:
         """float64 [rows, n]: standard errors."""
         return self.sums.error(self.norm, by_intensity=self.by_intensity)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the correlation is in counts squared; otherwise it is a pure number."""
+        return not self.by_intensity and "counts" in self.kind
 
     @property
     def intensity(self) -> Array:

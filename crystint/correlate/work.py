@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -20,9 +18,9 @@ from crystint.correlate.run import CorrelationRun
 from crystint.correlate.work_common import HDF5, Done, Exposures, Progress, Source, check_output, numbers, q_of, silent
 from crystint.engine import Engine
 from crystint.errors import SettingError
-from crystint.io.provenance import provenance
+from crystint.io.provenance import provenance, read_provenance
 
-__all__ = ["add_files", "correlate_frames", "polar_frames", "row_pairs"]
+__all__ = ["about", "correlate_frames", "polar_frames", "row_pairs"]
 
 _MEMORY = 8e9
 """bytes that sums may take"""
@@ -57,15 +55,18 @@ def polar_frames(
     check_output(output, HDF5, overwrite)
     transform = exposures.transform(Engine(device), grid, method, corrections=corrections)
     total = len(exposures.frames)
-    settings = _settings(exposures, grid, method=method, corrections=corrections, device=device)
-    record = provenance(settings, exposures.frames.files, list(command))
+
+    def record() -> dict[str, Any]:
+        settings = _settings(exposures, grid, method=method, corrections=corrections, device=device)
+        return provenance(settings, exposures.frames.files, list(command))
+
     q = q_of(grid, exposures.geometry)
     with polar_writer(output, grid, total, q=q, provenance=record, overwrite=overwrite) as file:
         for number, frame in exposures.each(progress(range(total), total, "polar")):
             file.write(number, transform.run(frame))
     rows, columns = grid.shape
     text = f"{total} frame{'' if total == 1 else 's'}, {rows} rings x {columns} azimuths"
-    return Done(text, missing=tuple(sorted(exposures.missing)), frames=total)
+    return exposures.done(text)
 
 
 def correlate_frames(
@@ -105,7 +106,7 @@ def correlate_frames(
     norm, by_intensity, coefficients
         As `write_correlations`.
     files
-        Results of earlier runs, which are added.
+        Results of earlier runs, which are added; those that do not fit are refused before any work.
     Others as `polar_frames`.
 
     Raises
@@ -116,8 +117,27 @@ def correlate_frames(
     check_output(output, HDF5, overwrite)
     pairs = row_pairs(grid, cross)
     _check_memory(len(grid.radii) if pairs is None else len(pairs), grid.azimuths)
+    if coefficients is not None and not 0 <= coefficients <= grid.azimuths // 2:
+        raise SettingError(
+            f"coefficients is {coefficients}, expected 0 to {grid.azimuths // 2} for {grid.azimuths} lags"
+        )
     cleaning = cleaning or Cleaning()
-    before = [read_correlations(path) for path in files]
+    rows = np.repeat(np.arange(len(grid.radii))[:, None], 2, axis=1) if pairs is None else pairs
+    geometry = exposures.geometry
+    run = CorrelationRun(
+        sums=CorrelationSums(),
+        radii=grid.radii,
+        pairs=rows.astype(np.int64),
+        q=q_of(grid, geometry),
+        wavelength=None if geometry is None else geometry.wavelength,
+        kind=cleaning.kind(difference is not None),
+        norm=norm,
+        by_intensity=by_intensity,
+        of_q=grid.q is not None,
+        direction=grid.direction,
+    )
+    for path in files:
+        run.check_adds(read_correlations(path), grid.azimuths, f"{path} and these frames")
     engine = Engine(device)
     chain = Chain(exposures, exposures.transform(engine, grid, method, corrections=corrections), cleaning, engine)
     correlator = Correlator(pairs=pairs, centered=cleaning.subtract == "mean" and difference is None)
@@ -131,58 +151,16 @@ def correlate_frames(
         exposures, grid, method=method, corrections=corrections, device=device, difference=difference, block=block,
         cross=list(cross), norm=norm, by_intensity=by_intensity, **asdict(cleaning),
     )  # fmt: skip
-    rows = np.repeat(np.arange(len(grid.radii))[:, None], 2, axis=1) if pairs is None else pairs
-    geometry = exposures.geometry
-    run = CorrelationRun(
-        sums=correlator.sums,
-        radii=grid.radii,
-        pairs=rows.astype(np.int64),
-        q=q_of(grid, geometry),
-        wavelength=None if geometry is None else geometry.wavelength,
-        kind=cleaning.kind(difference is not None),
-        norm=norm,
-        by_intensity=by_intensity,
-    )
-    run = reduce(add, [run, *before])
+    run = replace(run, sums=correlator.sums)
+    for path in files:
+        run += read_correlations(path)
+    if files:
+        settings["parts"] = [read_provenance(path) for path in files]
     names = [*exposures.frames.files, *map(str, files)]
     run = replace(run, provenance=provenance(settings, names, list(command)))
-    write_correlations(
-        output, run, norm=norm, by_intensity=by_intensity, coefficients=coefficients, overwrite=overwrite
-    )
+    write_correlations(output, run, coefficients=coefficients, overwrite=overwrite)
     total = len(exposures.frames)
-    text = f"{total} frame{'' if total == 1 else 's'}; {_about(run)}"
-    return Done(text, tuple(said), tuple(sorted(exposures.missing)), total)
-
-
-def add_files(
-    files: Sequence[Source],
-    output: Source,
-    *,
-    norm: Norm = "mask",
-    by_intensity: bool = False,
-    coefficients: int | None = None,
-    overwrite: bool = False,
-    command: Sequence[str] = (),
-) -> Done:
-    """Add the sums of several files and write what one run over all their frames would have.
-
-    Raises
-    ------
-    FileError
-        When a file is missing, damaged, or no such file.
-    SettingError
-        When they do not add.
-    """
-    check_output(output, HDF5, overwrite)
-    if not files:
-        raise SettingError("there is nothing to add: give frames, or files of correlations with --add")
-    run = reduce(add, [read_correlations(path) for path in files])
-    settings = {"norm": norm, "by_intensity": by_intensity, "parts": [read_correlations(p).provenance for p in files]}
-    run = replace(run, provenance=provenance(settings, [str(path) for path in files], list(command)))
-    write_correlations(
-        output, run, norm=norm, by_intensity=by_intensity, coefficients=coefficients, overwrite=overwrite
-    )
-    return Done(f"{len(files)} files; {_about(run)}")
+    return exposures.done(f"{total} frame{'' if total == 1 else 's'}; {about(run)}", said)
 
 
 def row_pairs(grid: PolarGrid, cross: Sequence[str]) -> NDArray[np.int64] | None:
@@ -202,7 +180,11 @@ def row_pairs(grid: PolarGrid, cross: Sequence[str]) -> NDArray[np.int64] | None
             found += [(i, j) for i in range(len(values)) for j in range(i, len(values))]
             _check_memory(len(found), grid.azimuths)
             continue
-        first, second = (_row(values, value) for value in numbers("cross", text, (2,)))
+        try:
+            named = numbers("cross", text, (2,))
+        except SettingError:
+            raise SettingError(f"cross is {text!r}, expected two rings with a comma between them, or all") from None
+        first, second = (_row(values, value) for value in named)
         found.append((first, second))
     return np.array(list(dict.fromkeys(found)), dtype=np.int64)
 
@@ -240,8 +222,9 @@ def _settings(exposures: Exposures, grid: PolarGrid, **more: Any) -> dict[str, A
     }
 
 
-def _about(run: CorrelationRun) -> str:
-    sums: CorrelationSums = run.sums
+def about(run: CorrelationRun) -> str:
+    """What was correlated, for the closing line."""
+    sums = run.sums
     what = "pair" if run.kind.startswith("difference") else "exposure"
     rows = len(run.pairs)
     return (

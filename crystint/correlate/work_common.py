@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.correlate.polar import PolarTransform
-from crystint.correlate.polar_grid import PolarGrid
+from crystint.correlate.polar_grid import ORIGINS, PolarGrid
 from crystint.engine import Engine
 from crystint.errors import FileError, GeometryError, SettingError
 from crystint.io.frames import Frames
@@ -150,7 +150,10 @@ def grid_of(
     """
     if radii is not None and q is not None:
         raise SettingError("radii and q exclude each other: give the rows once")
-    start: float | str = origin if origin in ("fast", "loki") else numbers("origin", origin, (1,))[0]
+    try:
+        start: float | str = origin if origin in ORIGINS else numbers("origin", origin, (1,))[0]
+    except SettingError:
+        raise SettingError(f"origin is {origin!r}, expected {', '.join(ORIGINS)} or an angle in rad") from None
     geometry = exposures.geometry
     options: dict[str, Any] = {"azimuths": azimuths, "origin": start, "direction": direction}
     if q is not None:

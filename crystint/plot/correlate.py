@@ -109,7 +109,8 @@ def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title
     ----------
     run : CorrelationRun
     rings : sequence of float
-        Rings to show, px or 1/angstrom; every row that holds one is shown. None = the strongest.
+        Rings to show, px (1/angstrom where they were laid out by q); the first 8 rows that hold one are shown. None =
+        the strongest.
     title : str, optional
 
     Raises
@@ -128,8 +129,8 @@ def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title
         if mapped:
             place = (0.065, 1.0 - 4.35 / tall, 0.865, 3.4 / tall)
             axes = figure.add_axes(place)
-            rows = (run.radii if run.q is None else run.q)[run.pairs[:, 0]] if own else np.arange(float(len(values)))
-            label = "row" if not own else "radius (px)" if run.q is None else "q (1/Å)"
+            rows = run.places[run.pairs[:, 0]] if own else np.arange(float(len(values)))
+            label = "row" if not own else "q (1/Å)" if run.of_q else "radius (px)"
             picture = panels.draw_map(axes, values, rows, label)
             bar = figure.add_axes((0.94, place[1], 0.012, place[3]))
             figure.colorbar(picture, cax=bar).outline.set_linewidth(0.6)
@@ -181,10 +182,9 @@ def _row(places: Array, value: float) -> int:
 
 
 def _rows_with(run: CorrelationRun, rings: Sequence[float]) -> list[int]:
-    places = run.radii if run.q is None else run.q
     found: list[int] = []
     for value in rings:
-        ring = _row(places, value)
+        ring = _row(run.places, value)
         rows = np.flatnonzero((run.pairs == ring).any(axis=1)).tolist()
         if not rows:
             raise SettingError(f"the ring at {value:g} is in no row of this file")
