@@ -79,7 +79,7 @@ class CorrelationRun:
     @property
     def counts(self) -> bool:
         """Whether the correlation is in counts squared; otherwise it is a pure number."""
-        return not self.by_intensity and "counts" in self.kind
+        return not self.by_intensity and "scaled" not in self.kind
 
     @property
     def intensity(self) -> Array:

@@ -85,6 +85,8 @@ def plot_polar(
         )  # fmt: skip
         main = figure.add_subplot(top[0, 0])
         panels.draw_polar(main, values, np.degrees(image.grid.angles), places, label)
+        if not np.isfinite(values).any():
+            panels.say_no_data(main)
         panels.draw_ring_levels(figure.add_subplot(top[0, 1], sharey=main), middle, places, chosen)
         if chosen:
             low = figure.add_gridspec(
@@ -122,6 +124,8 @@ def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title
     own = bool((run.pairs[:, 0] == run.pairs[:, 1]).all())
     chosen = _rows_with(run, rings) if rings else _strong(panels.significance(values), _CURVES)
     mapped = len(values) >= _MAP
+    if not chosen and not mapped:
+        chosen = list(range(min(_CURVES, len(values))))
     lines = len(chosen)
     with style():
         figure = new_figure(_WIDTH, (5.15 if mapped else 1.65) + 2.1 * lines)
@@ -132,6 +136,8 @@ def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title
             rows = run.places[run.pairs[:, 0]] if own else np.arange(float(len(values)))
             label = "row" if not own else "q (1/Å)" if run.of_q else "radius (px)"
             picture = panels.draw_map(axes, values, rows, label)
+            if not np.isfinite(values).any():
+                panels.say_no_data(axes)
             bar = figure.add_axes((0.94, place[1], 0.012, place[3]))
             figure.colorbar(picture, cax=bar).outline.set_linewidth(0.6)
         if chosen:

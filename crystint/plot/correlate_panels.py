@@ -27,6 +27,7 @@ __all__ = [
     "mean_over",
     "median_of",
     "power",
+    "say_no_data",
     "significance",
 ]
 
@@ -148,7 +149,11 @@ def draw_ring(axes: Axes, values: Array, angles: Array, name: str, *, last: bool
         low, high = max(float(known.min()), middle - reach), min(float(known.max()), middle + reach)
         room = 0.12 * (high - low) or 1.0
         axes.set_ylim(low - room, high + room)
-    axes.set(ylabel="counts", xlim=(angles[order][0], angles[order][-1]))
+    else:
+        say_no_data(axes)
+    axes.set(ylabel="counts")
+    if len(angles) > 1:
+        axes.set_xlim(angles[order][0], angles[order][-1])
     axes.xaxis.set_major_locator(_degrees())
     axes.tick_params(labelbottom=last)
     if last:
@@ -219,6 +224,11 @@ def draw_coefficients(axes: Axes, values: Array, *, last: bool, most: int = 16) 
     _finish(axes, f"Fourier coefficients $C_n${unit}", pad=5)
 
 
+def say_no_data(axes: Axes) -> None:
+    """In the middle of axes with nothing to draw."""
+    axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", color=GREY)
+
+
 def _band(axes: Axes, x: Array, values: Array, error: Array) -> None:
     if np.isfinite(error).any():
         at, low = _thin(x, values - error)
@@ -242,7 +252,7 @@ def _scale(axes: Axes, values: Array) -> None:
     away = values[_away(len(values))]
     line = away if np.isfinite(away).any() else values
     if not np.isfinite(line).any():
-        axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", color=GREY)
+        say_no_data(axes)
         return
     low, high = float(np.nanmin(line)), float(np.nanmax(line))
     room = 0.12 * (high - low) or 0.1 * max(abs(high), 1e-12)
