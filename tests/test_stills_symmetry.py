@@ -99,6 +99,8 @@ def test_names_of_operators() -> None:
 def test_bad_input_is_said() -> None:
     with pytest.raises(SettingError, match="unknown space group 'P 5'"):
         symmetry.asu(np.zeros((1, 3), int), "P 5")
+    with pytest.raises(SettingError, match="unknown space group 0"):
+        symmetry.as_space_group(0)
     with pytest.raises(ShapeError, match=r"\(3,\), expected \(n, 3\)"):
         symmetry.reduce(np.zeros(3, int), "P 1")
     with pytest.raises(SettingError, match="damaged"):

@@ -42,6 +42,8 @@ def as_space_group(given: gemmi.SpaceGroup | str | int) -> gemmi.SpaceGroup:
     if isinstance(given, gemmi.SpaceGroup):
         return given
     try:
+        if given == 0:  # gemmi takes it for P 1
+            raise ValueError(given)
         return gemmi.SpaceGroup(given)
     except (ValueError, TypeError):
         raise SettingError(f"unknown space group {given!r}: expected a name such as 'P 43 21 2' or a number") from None
