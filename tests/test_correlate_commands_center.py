@@ -168,12 +168,12 @@ def test_rings_of_a_calibrant_give_the_distance(tmp_path: Path, shape: str) -> N
 
 
 def test_where_there_is_no_ring_it_says_so(tmp_path: Path) -> None:
-    np.save(tmp_path / "f.npy", np.random.default_rng(0).poisson(50.0, (2, *SHAPE)).astype(np.int32))
+    np.save(tmp_path / "f.npy", np.random.default_rng(0).poisson(50.0, (120, 120)).astype(np.int32))
     said = refused(tmp_path, 2, "center", tmp_path / "f.npy", "-q")
     assert re.search("no .*ring", said)
-    np.save(tmp_path / "zero.npy", np.zeros(SHAPE, np.uint16))
+    np.save(tmp_path / "zero.npy", np.zeros((120, 120), np.uint16))
     assert re.search("ring|pixel|count", refused(tmp_path, 2, "center", tmp_path / "zero.npy", "-q"))
-    np.save(tmp_path / "all.npy", np.ones(SHAPE, np.uint8))
+    np.save(tmp_path / "all.npy", np.ones((120, 120), np.uint8))
     said = refused(tmp_path, 1, "center", tmp_path / "f.npy", "-m", tmp_path / "all.npy", "-q")
     assert "the mask covers the whole frame" in said
     frames, truth = calibrant([0.9, 1.2], DISTANCE)

@@ -91,6 +91,19 @@ def test_weights_of_areas_take_part(made: Path, tmp_path: Path) -> None:
     same(found, correlate_runs.average(np.array([image.values for image in images]), OWN, weights))
 
 
+def test_a_difference_has_the_lesser_of_two_weights(tmp_path: Path) -> None:
+    frames = exposures(4).astype(np.float32)
+    frames[np.random.default_rng(2).random(frames.shape) < 0.1] = np.nan
+    np.save(tmp_path / "f.npy", frames)
+    options = ("--outliers", 0, "--difference", "next", "--scale", "none")
+    run(0, "correlate", tmp_path / "f.npy", *GRID, *options, "-o", tmp_path / "d.h5")
+    transform = PolarTransform(default_engine(), PolarGrid(CENTER, RADII, AZIMUTHS), SHAPE, method="area")
+    images = [transform.run(frame) for frame in frames]
+    values, weights = (np.array([getattr(one, name) for one in images]) for name in ("values", "weights"))
+    expected = correlate_runs.average(values[::2] - values[1::2], OWN, np.minimum(weights[::2], weights[1::2]))
+    same(data_of(tmp_path / "d.h5"), expected, 1e-4)
+
+
 @pytest.mark.parametrize(
     ("cross", "pairs"),
     [(("8,14", "10,9", "8,14"), [(0, 6), (2, 1)]), (("all",), ALL), (("14,8", "all"), [(6, 0), *ALL])],

@@ -234,6 +234,19 @@ def some(sums, rows):
     return replace(sums, **parts)
 
 
+def test_lags_of_either_sign_are_one_angle():
+    values = simulate_rings(3, N, np.ones(5) * 1e-3, seed=3).values[:, 0].astype(np.float64)
+    correlator = Correlator(pairs=[[0, 1]])
+    for one in values:
+        correlator.add(np.stack([one, np.roll(one, 5)]))
+    turned = CorrelationRun(correlator.sums, np.array([5.0, 6.0]), np.array([[0, 1]]))
+    c = turned.correlation[0]
+    assert np.argmax(c) == 5
+    axes = titles(plot_correlations(turned))["over cos Δ"]
+    half = np.arange(N // 2 + 1)
+    np.testing.assert_allclose(axes.get_lines()[0].get_ydata()[::-1], 0.5 * (c[half] + c[-half % N]), rtol=1e-9)
+
+
 def test_what_is_missing_is_left_white_or_said(run, tmp_path):
     total, pairs = run.sums.total.copy(), np.repeat(run.sums.pairs, N, axis=1)
     pairs[2], total[2] = 0.0, 0.0  # a ring without data

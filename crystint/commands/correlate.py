@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from crystint.commands import options
+from crystint.commands.ctrl_c import heeding_ctrl_c
 from crystint.commands.program import Command, EndedError
 from crystint.commands.progress import progress
 from crystint.commands.text import PICTURES, command_line, size, warn
@@ -377,7 +378,12 @@ def _grid(exposures: Exposures, more: dict[str, Any]) -> Any:
 def _watch(quiet: bool) -> Any:
     from crystint.correlate.work_common import silent
 
-    return silent if quiet else progress
+    show = silent if quiet else progress
+
+    def watched(items: Iterable[int], total: int, what: str) -> Iterator[int]:
+        return heeding_ctrl_c(show(items, total, what))
+
+    return watched
 
 
 def _conclude(done: Done, outputs: Iterable[Path]) -> None:
