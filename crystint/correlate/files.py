@@ -26,14 +26,15 @@ from crystint.correlate.polar_grid import PolarGrid
 from crystint.correlate.run import CorrelationRun
 from crystint.errors import FileError
 from crystint.io.hdf5 import create_hdf5, group, open_hdf5, process, put
+from crystint.io.packing import BSLZ4, GZIP, ChunkWriter
 from crystint.io.provenance import read_provenance
 
 __all__ = ["PolarFile", "kind_of", "polar_writer", "read_correlations", "read_polar", "write_correlations"]
 
 Source = str | PathLike[str]
 _POLAR, _CORRELATION = "crystint polar images", "crystint angular correlations"
-_PACKED: dict[str, Any] = {"shuffle": True, "compression": "gzip", "compression_opts": 1}
-"""filters that every HDF5 library has: these files are for other programs as well"""
+_PACKED = GZIP.options
+"""of correlations: every HDF5 library has it. Polar images come too fast for it."""
 _SUMS = [entry.name for entry in fields(CorrelationSums)]
 
 
@@ -41,12 +42,12 @@ class PolarFile:
     """Polar images that are put into an open file one by one; rows never written are NaN, with weight 0."""
 
     def __init__(self, values: h5py.Dataset, weights: h5py.Dataset) -> None:
-        self._values, self._weights = values, weights
+        self._values, self._weights = (ChunkWriter(data, BSLZ4, waiting=0) for data in (values, weights))
 
     def write(self, number: int, image: PolarImage) -> None:
         """Put the image of a frame in its place."""
-        self._values[number] = image.values
-        self._weights[number] = image.weights
+        self._values.put(number, 1, image.values[None])
+        self._weights.put(number, 1, image.weights[None])
 
 
 @contextmanager
@@ -73,8 +74,7 @@ def polar_writer(
         axis = "radius" if grid.q is None else "q"
         data = group(entry, "data", "NXdata", signal="values", axes=[".", axis, "azimuth"], azimuth_indices=2)
         shape = (frames, *grid.shape)
-        chunk = (1, max(1, min(grid.shape[0], 2**18 // grid.shape[1])), grid.shape[1])
-        how: dict[str, Any] = {"dtype": np.float32, "chunks": chunk, **_PACKED}
+        how: dict[str, Any] = {"dtype": np.float32, "chunks": (1, *grid.shape), **BSLZ4.options}
         values = data.create_dataset("values", shape, fillvalue=np.nan, **how)
         weights = data.create_dataset("weights", shape, fillvalue=0.0, **how)
         values.attrs["units"] = "count"
