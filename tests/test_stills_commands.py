@@ -107,16 +107,16 @@ def test_a_frame_that_is_not_there_is_named_and_the_rest_goes_on(made: Path, tmp
     assert whole is not None
     singular = whole.setting.copy()
     singular[3, :, 2] = singular[3, :, 1]
-    frame = whole.frame.copy()
-    frame[5] = 99
+    source = list(whole.source)
+    source[5] = source[5].replace("//5", "//99")
     odd = whole.select(np.arange(12))
     object.__setattr__(odd, "setting", singular)
-    object.__setattr__(odd, "frame", frame)
+    object.__setattr__(odd, "source", tuple(source))
     write_stills(tmp_path / "odd.h5", experiment=odd)
     files = (tmp_path / "odd.h5", made / "frames.h5", "-o", tmp_path / "i.h5")
     result = run(0, "integrate", *files, "--d-min", 3, "--domain", 1e-3, "-q")
     assert "orientation matrix is singular" in result.output
-    assert "frame 99" in result.output
+    assert "frames.h5//5: its frame is not among the 12 given" in result.output
     found = read_stills(tmp_path / "i.h5").observations
     assert found is not None
     assert sorted(set(found.image.tolist())) == [0, 1, 2, 4, 6, 7, 8, 9, 10, 11]

@@ -172,6 +172,7 @@ def test_sweeps(tmp_path):
     assert experiment.group.tolist() == [0] * 4 + [1] * 4
     assert experiment.frame.tolist() == [0, 1, 2, 3, 10, 11, 12, 13]
     assert experiment.name[4:6] == ("sweep1_0011.cbf", "sweep1_0012.cbf")
+    assert all(source.endswith(name) for source, name in zip(experiment.source, experiment.name, strict=True))
     for row, (number, frame) in enumerate(zip(experiment.group, experiment.frame, strict=True)):
         start, end = (setting_at(path, number, frame + share) for share in (0.0, 1.0))
         np.testing.assert_allclose(experiment.setting[row], setting_at(path, number, frame + 0.5), atol=1e-15)

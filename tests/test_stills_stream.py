@@ -127,7 +127,7 @@ def test_crystals_and_reflections(tmp_path):
     experiment, table = found.experiment, found.observations
     assert len(experiment) == 3
     assert found.blank == 1
-    assert experiment.name == ("run.h5//4", "run.h5//4", "run.h5//2")
+    assert experiment.name == experiment.source == ("run.h5//4", "run.h5//4", "run.h5//2")
     assert experiment.frame.tolist() == [4, 4, 2]
     assert experiment.group.tolist() == [0, 1, 2]
     np.testing.assert_allclose(experiment.setting[0], 0.1 * STARS.T)
@@ -254,7 +254,7 @@ def test_names_without_events(tmp_path):
     one = chunk(3, [crystal()], file="a.cbf").replace("Event: //3\n", "")
     two = chunk(8, [crystal()], file="b.cbf").replace("Event: //8\n", "")
     experiment = read_stream(a_stream(tmp_path, one, two)).experiment
-    assert experiment.name == ("a.cbf", "b.cbf")
+    assert experiment.name == experiment.source == ("a.cbf", "b.cbf")
     assert experiment.frame.tolist() == [3, 8]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import gemmi
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from crystint.errors import FileError
 from crystint.io.cells import common_cell
 from crystint.io.crystfel_chunks import StreamReader
+from crystint.io.image_files import source_of
 from crystint.model.experiment import Detector, Experiment
 from crystint.model.observations import Flag, Observations
 from crystint.units import wavelength_of
@@ -110,6 +112,7 @@ def _experiment(reader: StreamReader, space_group: gemmi.SpaceGroup | None) -> E
         detector=np.array(which),
         frame=_frames(reader),
         name=tuple(f"{c.get('file', 'image')}{c['event']}" for c in reader.crystals),
+        source=tuple(_source(crystal) for crystal in reader.crystals),
         polarization_fraction=1.0,
         bandwidth=bandwidth if bandwidth > 1e-6 else 0.0,
     )
@@ -121,6 +124,12 @@ def _frames(reader: StreamReader) -> NDArray[np.int64]:
     if one and all(events):
         return np.array([int(event[1]) for event in events if event])
     return np.array([crystal["serial"] - 1 for crystal in reader.crystals])
+
+
+def _source(crystal: dict[str, Any]) -> str:
+    """ "file//number", or "file//part of its path/number"."""
+    event = re.sub("/+", "/", crystal["event"]).strip("/")
+    return source_of(crystal.get("file", ""), event or None)
 
 
 def _lattice(reader: StreamReader) -> gemmi.SpaceGroup:

@@ -8,9 +8,7 @@ S R(angle) F A, with A itself changing where there are ``A_at_scan_points``.
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from crystint.errors import FileError, GeometryError, ShapeError
 from crystint.io.cells import common_cell
 from crystint.io.dials_detector import detector_of
 from crystint.io.dials_rotation import Rotation, rotation_of
+from crystint.io.image_files import ImageFiles
 from crystint.model.experiment import Detector, Experiment
 
 __all__ = ["is_experiment_list", "read_expt"]
@@ -80,7 +79,7 @@ def read_expt(path: str | Path, *, notes: list[str] | None = None) -> Experiment
 
 
 def _read(path: Path, content: dict[str, Any], notes: list[str]) -> Experiment:
-    files = _Files(content)
+    files = ImageFiles(content)
     detectors: dict[str, int] = {}
     models: list[Detector] = []
     parts: list[dict[str, Any]] = []
@@ -103,7 +102,7 @@ def _read(path: Path, content: dict[str, Any], notes: list[str]) -> Experiment:
         rotation = rotation_of(scan, _model(content, entry, "goniometer"))
         images = range(*_image_range(scan)) if scan is not None else range(1, 2)
         setting, sweep = _settings(number, crystal, rotation, len(images))
-        frame, name = files.of(entry, number, images if scan is not None else None)
+        frame, name, source = files.of(entry, number, images if scan is not None else None)
         groups.add(crystal["space_group_hall_symbol"])
         parts.append(
             {
@@ -114,6 +113,7 @@ def _read(path: Path, content: dict[str, Any], notes: list[str]) -> Experiment:
                 "frame": frame,
                 "group": np.full(len(images), number),
                 "name": name,
+                "source": source,
                 "turns": rotation is not None,
                 "polarization": (tuple(beam.get("polarization_normal", (0.0, 1.0, 0.0))), _fraction(beam, notes)),
             }
@@ -142,6 +142,7 @@ def _read(path: Path, content: dict[str, Any], notes: list[str]) -> Experiment:
         frame=np.concatenate([part["frame"] for part in parts]),
         group=np.concatenate([part["group"] for part in parts]),
         name=tuple(name for part in parts for name in part["name"]),
+        source=tuple(source for part in parts for source in part["source"]),
         polarization_normal=normal,
         polarization_fraction=fraction,
     )
@@ -210,38 +211,3 @@ def _space_group(path: Path, hall: str) -> gemmi.SpaceGroup:
         if found is not None:
             return found
     raise FileError(f"{path}: the space group {hall!r} is in no setting that gemmi knows; reindex to a standard one")
-
-
-class _Files:
-    """Frame numbers and names of images."""
-
-    def __init__(self, content: dict[str, Any]) -> None:
-        self.imagesets: Sequence[dict[str, Any]] = content.get("imageset", [])
-        self.order: dict[str, int] = {}
-        for imageset in self.imagesets:
-            for name in imageset.get("images") or ():
-                self.order.setdefault(name, len(self.order))
-
-    def of(self, entry: dict[str, Any], number: int, images: range | None) -> tuple[NDArray[np.int64], list[str]]:
-        """Of one experiment; `images` are the image numbers of its scan."""
-        which = entry.get("imageset")
-        imageset = self.imagesets[which] if which is not None and which < len(self.imagesets) else {}
-        files, indices = imageset.get("images") or [], imageset.get("single_file_indices") or []
-        template = os.path.basename(imageset.get("template") or "")
-        if images is None:
-            name = os.path.basename(files[0]) if files else template or f"experiment {number}"
-            several = bool(indices) and (len(self.order) == 1 or indices[0] > 0)
-            if not files:
-                return np.array([number]), [name]
-            frame = indices[0] if several else self.order[files[0]]
-            return np.array([frame]), [f"{name}//{indices[0]}" if several else name]
-        frames = np.array(images) - min(1, images.start)
-        holes = re.search(r"#+", template)
-        if holes:
-            return frames, [
-                f"{template[: holes.start()]}{image:0{len(holes[0])}d}{template[holes.end() :]}" for image in images
-            ]
-        if len(files) == len(images) and len(files) > 1:
-            return frames, [os.path.basename(name) for name in files]
-        name = template or (os.path.basename(files[0]) if files else f"experiment {number}")
-        return frames, [f"{name}//{frame}" for frame in frames]

@@ -117,6 +117,10 @@ class Frames:
         number = bisect_right(self._ends, wanted)
         return number, wanted - (self._ends[number - 1] if number else 0)
 
+    def place(self, index: int) -> tuple[int, int]:
+        """Number of the file in `files`, and number of the frame in that file."""
+        return self._find(index)
+
     @overload
     def __getitem__(self, index: int | np.integer[Any]) -> NDArray[Any]: ...
     @overload

@@ -75,6 +75,9 @@ class Experiment:
     """int64 [n]: which crystal or sweep the image is of (DIALS's experiment number); empty = 0, 1, 2..."""
     name: tuple[str, ...] = ()
     """of each image, for messages ("file", "file//event"); empty = "image 0"..."""
+    source: tuple[str, ...] = ()
+    """the file of each image as the input names it, with its folder, and "//number" where that has several frames
+    (CrystFEL: "//event"); "" = not known; empty = none is known"""
     polarization_normal: tuple[float, float, float] = (0.0, 1.0, 0.0)
     """unit normal of the plane of polarization"""
     polarization_fraction: float = 0.5
@@ -103,7 +106,11 @@ class Experiment:
         names = tuple(self.name) or tuple(f"image {number}" for number in range(n))
         if len(names) != n:
             raise ShapeError(f"name has {len(names)} entries, expected {n}")
+        sources = tuple(self.source) or ("",) * n
+        if len(sources) != n:
+            raise ShapeError(f"source has {len(sources)} entries, expected {n}")
         object.__setattr__(self, "name", names)
+        object.__setattr__(self, "source", sources)
         if n and not (self.detector.min() >= 0 and self.detector.max() < len(self.detectors)):
             raise GeometryError(f"detector counts to {self.detector.max()}, but there are {len(self.detectors)}")
 
@@ -143,6 +150,7 @@ class Experiment:
             frame=self.frame[numbers],
             group=self.group[numbers],
             name=tuple(self.name[number] for number in numbers),
+            source=tuple(self.source[number] for number in numbers),
             polarization_normal=self.polarization_normal,
             polarization_fraction=self.polarization_fraction,
             bandwidth=self.bandwidth,
@@ -188,4 +196,5 @@ def join_experiments(parts: Sequence[Experiment]) -> Experiment:
         frame=np.concatenate([part.frame for part in parts]),
         group=np.concatenate(group),
         name=tuple(name for part in parts for name in part.name),
+        source=tuple(source for part in parts for source in part.source),
     )

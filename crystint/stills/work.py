@@ -22,6 +22,7 @@ from crystint.stills.files import StillsRun, write_stills
 from crystint.stills.inputs import kind_of, read_experiment, read_reference
 from crystint.stills.integration.first_width import first_width
 from crystint.stills.integration.integrate import edge_resolution, integrate
+from crystint.stills.integration.pair_frames import pair_frames
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.prediction.predict import Prediction, predict
 from crystint.stills.prediction.predicted_files import write_predicted_csv, write_predicted_refl
@@ -165,18 +166,20 @@ def integrate_files(
     with open_frames(*frames, dataset=dataset) as opened:
         if not len(opened):
             raise FileError(f"{', '.join(map(str, frames))}: no frames in it")
+        pairing = pair_frames(images, opened)
+        total = len(np.unique(pairing.frame[pairing.frame >= 0]))
         options: dict[str, Any] = {
             "d_min": edge_resolution(images) if d_min is None else d_min,
             "mask": combine_masks(opened.mask, *([read_mask(Path(mask))] if mask else []), shape=opened.shape),
             "noise": noise,
             "threads": threads or 2,
+            "pairing": pairing,
         }
         width = given_width(experiment, images, domain, mosaicity, bandwidth)
         measured = width is None
         if width is None:
             spectrum = images.bandwidth if bandwidth is None else bandwidth
             width = first_width(opened, images, bandwidth=spectrum, **options)
-        total = len(np.unique(images.frame))
         found = integrate(
             opened,
             images,

@@ -61,9 +61,13 @@ def first_width(
     SettingError
         When fewer than 30 reflections stand out.
     """
-    numbers = np.unique(experiment.frame)
+    pairing = options.pop("pairing", None)
+    frame = experiment.frame if pairing is None else pairing.frame
+    numbers = np.unique(frame[frame >= 0])
     chosen = numbers[np.unique(np.linspace(0, len(numbers) - 1, min(sample, len(numbers))).round().astype(int))]
-    part = experiment.select(np.isin(experiment.frame, chosen))
+    some = np.isin(frame, chosen)
+    part = experiment.select(some)
+    options["pairing"] = None if pairing is None else pairing.select(some)
     found: RockingWidth | None = None
     for narrower in _NARROWER:
         wide = RockingWidth(_WIDE.domain * narrower, _WIDE.mosaicity * narrower)

@@ -18,8 +18,9 @@ __all__ = ["by_frame", "stream_parts"]
 
 
 def by_frame(experiment: Experiment) -> list[tuple[int, NDArray[np.intp]]]:
-    """Each frame with its images; frames in order."""
+    """Each frame with its images; frames in order, images without one (-1) left out."""
     order = np.argsort(experiment.frame, kind="stable")
+    order = order[experiment.frame[order] >= 0]
     numbers, starts = np.unique(experiment.frame[order], return_index=True)
     return list(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True)) if len(numbers) else []
 

@@ -6,7 +6,7 @@ Frames are worked on one at a time, so memory holds one frame per thread and the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.stills.integration.frame_stream import by_frame, stream_parts
 from crystint.stills.integration.one_frame import FrameIntegrator
+from crystint.stills.integration.pair_frames import Pairing, pair_frames
 from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.integration.settle_widths import settle_widths
 from crystint.stills.integration.shoeboxes import BoxRules
@@ -89,6 +90,7 @@ def integrate(
     strong: float = 5.0,
     round_profile: bool = False,
     sample: int = _SAMPLE,
+    pairing: Pairing | None = None,
     threads: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Integrated:
@@ -97,7 +99,8 @@ def integrate(
     Parameters
     ----------
     frames : Frames or number [n, slow, fast]
-        `Experiment.frame` tells which belongs to an image; all images on a frame are worked on together.
+        Which belongs to an image is found by `pair_frames` where frames are in files and the images name theirs, and
+        is `Experiment.frame` elsewhere; all images on a frame are worked on together.
     experiment : Experiment
     width : RockingWidth
         Of prediction; see `band`.
@@ -129,6 +132,8 @@ def integrate(
         Measure one width for both axes.
     sample : int
         Frames for the widths, evenly over all.
+    pairing : Pairing, optional
+        Frames of images, in place of those.
     threads : int
         Frames worked on at the same time.
     progress : callable, optional
@@ -145,6 +150,14 @@ def integrate(
     for detector in experiment.detectors:
         if detector.shape != opened.shape:
             raise ShapeError(f"frames are {opened.shape}, the detector is {detector.shape} (slow, fast)")
+    if pairing is None and isinstance(frames, Frames) and any(experiment.source):
+        pairing = pair_frames(experiment, opened)
+    notes = dict(experiment.unusable())
+    warnings: list[str] = []
+    if pairing is not None:
+        experiment = replace(experiment, frame=pairing.frame)
+        notes = pairing.missing | notes
+        warnings += pairing.said
     found = opened.mask if mask is None else mask
     work = FrameIntegrator(
         experiment=experiment,
@@ -160,11 +173,10 @@ def integrate(
         strong=strong,
         reference=reference,
     )
-    warnings: list[str] = []
     if profile is None:
         profile, warning = settle_widths(opened, work, sample, threads, round_profile)
         warnings += [warning] if warning else []
-    parts, notes = [], dict(experiment.unusable())
+    parts = []
     for done, (part, why) in enumerate(stream_parts(opened, work, profile, by_frame(experiment), threads), start=1):
         parts += [part] if part is not None else []
         notes.update({image: text for image, text in why.items() if image not in notes})
