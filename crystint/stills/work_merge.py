@@ -99,7 +99,8 @@ def merge_files(
     found = merge(table, scales, rejected_images=rejected, **options)
     if not len(found):
         raise FileError(f"{source}: nothing can be merged: {'; '.join(found.notes) or 'it has no observations'}")
-    notes = {**notes, **found.failed, **rejected}
+    unscaled = {} if scales is None else scales.failed  # says more than that nothing of them was merged
+    notes = {**notes, **found.failed, **unscaled, **rejected}
     settings = {
         **{name: value for name, value in options.items() if name not in ("reference", "names", "space_group")},
         "space_group": images.space_group.xhm(), "error_model": error_model, "reject": reject, "min_cc": min_cc,

@@ -17,7 +17,7 @@ from crystint.stills.merging.ambiguity import other_indexing
 from crystint.stills.merging.collect import collect
 from crystint.stills.merging.merge_table import HasIntensities, MergeTable, flagged, unused_images, why
 from crystint.stills.merging.merged import Merged
-from crystint.stills.merging.outliers import find_outliers, leave_one_out
+from crystint.stills.merging.outliers import find_outliers, leave_one_out, left_out_said, without_weight
 from crystint.stills.merging.shells import ResolutionShells
 from crystint.stills.merging.statistics import Statistics
 from crystint.stills.merging.sums import MergeSums, image_halves, observation_halves
@@ -33,8 +33,6 @@ _FIT_ROWS = 250_000
 """observations, of random unique reflections, that are enough to fit an error model"""
 _CHECK_ROWS = 500_000
 """the same, to judge the symmetry"""
-_MANY_OUTLIERS = 0.05
-"""share that is too much to pass in silence"""
 
 
 def merge(
@@ -66,8 +64,9 @@ def merge(
 
     The variance of an observation is a sigma^2 + (b <I>)^2, where sigma is what background and *expected* signal give
     (`SignalVariance`) and <I> the mean of its reflection: never its own counts, which would favour observations that
-    came out low. Error model, variances and means take turns `cycles` times; then outliers are looked for against the
-    weighted mean of the others (`find_outliers`), and variances and means take turns again. The error model is that of
+    came out low. Error model, variances and means take turns `cycles` times; then observations without weight
+    (`without_weight`) are left out, outliers looked for against the weighted mean of the others (`find_outliers`), and
+    variances and means take turns again. The error model is that of
     all observations (its fit is robust): fitted again to what a limit has left, it would be too good.
 
     Parameters
@@ -84,7 +83,7 @@ def merge(
     error_model
         "fit", one that is known, or None for a = 1, b = 0.
     outliers, outlier_pairs
-        Limit in standard deviations (None = none are rejected), and what happens where two disagree.
+        Limit in standard deviations (None = nothing is left out), and what happens where two disagree.
     min_partiality
         Less partial observations are left out.
     d_min, d_max
@@ -139,8 +138,11 @@ def merge(
     mean_of_all, kept, left_out = mean, table, np.zeros(len(observations), bool)
     if outliers is not None and len(table.row):
         apart = 2 * table.number + (table.minus if anomalous else 0)
-        bad = find_outliers(apart, table.intensity, expected, limit=outliers, pairs=outlier_pairs)
+        faint = without_weight(apart, expected)
+        rest = np.where(faint, np.inf, expected)
+        bad = faint | find_outliers(apart, table.intensity, rest, limit=outliers, pairs=outlier_pairs)
         left_out[table.row[bad]] = True
+        notes += left_out_said(int(faint.sum()), int((bad & ~faint).sum()), len(bad))
         kept = table.select(~bad)
         expected = expected[~bad]
         for _ in range(max(cycles, 1) if bad.any() else 0):
@@ -148,9 +150,6 @@ def merge(
             expected = kept.variance(model, mean)
     flags[left_out] |= np.uint32(Flag.OUTLIER)
     notes += _contradicted(observations, table, mean_of_all, group, unit, seed)
-    if len(table.row) - len(kept.row) > _MANY_OUTLIERS * len(table.row):
-        share = 1.0 - len(kept.row) / len(table.row)
-        notes.append(f"{share:.0%} of the observations were rejected as outliers: wrong symmetry, scales or sigmas?")
     if error_model == "fit" and model.doubtful:
         notes.append(f"error model: {model.note or 'not converged'}")
     if outliers is not None and outlier_pairs == "keep" and len(kept.row):

@@ -9,9 +9,28 @@ from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError
 
-__all__ = ["find_outliers", "leave_one_out"]
+__all__ = ["find_outliers", "leave_one_out", "left_out_said", "without_weight"]
 
 Floats = NDArray[np.float64]
+
+_MANY_OUTLIERS = 0.05
+_MANY_FAINT = 0.01
+"""shares that are too much to pass in silence"""
+_NO_WEIGHT = 1e-3
+"""of the mean weight of the observations of a reflection: less is lost than a thousandth of what they say"""
+
+
+def without_weight(group: NDArray[np.intp], variance: Floats) -> NDArray[np.bool_]:
+    """bool [n]: observations whose variance is more than 1000 times that of their equivalents (harmonic mean).
+
+    The weighted mean hardly knows of them, but R_meas, which takes the deviates as they are, and CC1/2, where one of
+    them may be all that a half has, would be about them alone. (Aimless and DIALS do not need this: rotation images
+    differ less in their scales than stills. CrystFEL and XDS have limits of I / sigma in their statistics instead,
+    which leave out weak reflections.) A reflection that has no better observations keeps those it has.
+    """
+    weight = 1.0 / variance
+    mean = np.bincount(group, weight) / np.maximum(np.bincount(group), 1)
+    return np.asarray(weight < _NO_WEIGHT * mean[group])
 
 
 def leave_one_out(group: NDArray[np.intp], intensity: Floats, variance: Floats) -> tuple[Floats, NDArray[np.intp]]:
@@ -118,3 +137,18 @@ def find_outliers(
         if len(rows):
             _, number = np.unique(number, return_inverse=True)
     return rejected
+
+
+def left_out_said(faint: int, wild: int, count: int) -> list[str]:
+    """What is said of observations left out, where they are many."""
+    notes = []
+    if faint > _MANY_FAINT * count:
+        notes.append(
+            f"{faint} of {count} observations are left out: each weighs less than a thousandth of its equivalents. "
+            "Are there images with hardly any signal?"
+        )
+    if wild > _MANY_OUTLIERS * count:
+        notes.append(
+            f"{wild / count:.0%} of the observations were rejected as outliers: wrong symmetry, scales or sigmas?"
+        )
+    return notes

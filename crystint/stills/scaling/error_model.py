@@ -136,10 +136,11 @@ def fit_error_model(
     """Fit a and b to the spread of equivalents.
 
     The deviates I - <I> about the weighted mean, their squares over (1 - w / W) because the mean follows them, fall
-    into bins of equal count in <I>; the bins' mean squares are fitted by a mean(sigma^2) + b^2 mean(<I>^2), each
-    weighted by 1 / (its expected mean square)^2: the weak bins, which fix a, count as much as the strong ones, which
-    fix b. What `limit` does to ISa: on data with tails (4 sweeps of l-cysteine, scaled by DIALS, ISa 18.9 there)
-    it is 19.4 without a limit, 19.8 with 8 and 25 with 4. Outliers are the business of a step of their own, before.
+    into bins of equal count in <I>; there the means of squares, sigma^2 and <I>^2, each over the variance expected of
+    its observation, are fitted by a mean(sigma^2) + b^2 mean(<I>^2). So every observation counts alike: neither the
+    strongest nor those of enormous sigma decide alone, and the weak bins, which fix a, count as much as the strong
+    ones, which fix b. What `limit` does to ISa: on data with tails (4 sweeps of l-cysteine, scaled by DIALS, ISa 18.9
+    there) it is 18.4 without a limit, 18.9 with 8 and 24 with 4. Outliers are the business of a step of their own.
     Weights of the means and the outliers (beyond `limit` sigma') follow the model until it stands still.
 
     Parameters

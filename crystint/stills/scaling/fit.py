@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from crystint.stills.scaling.acceleration import Anderson
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.options import ScalingOptions, prior_centre
+from crystint.stills.scaling.signal import SIGNIFICANT, levels, no_signal, significance
 from crystint.stills.scaling.steps import LONGEST, errors_of_residuals, inverses, shortened
 from crystint.stills.scaling.table import ScalingTable
 from crystint.stills.scaling.wavelength_curve import WavelengthCurve
@@ -23,6 +24,8 @@ _STILL = 25.0
 _JUDGE_EVERY = 10
 _LEAST_INFORMATION = 1.0
 """about ln G from the data (and from a prior on it tighter than 1): below it G is not known to a factor of e"""
+_CLEAR_SIGNAL = 100.0
+"""about ln G from the data: with more (an error below 0.1) nobody needs to ask whether there is a signal"""
 _SAMPLE = 200_000
 _NEAR = 0.05
 """an image has converged when what it is still expected to move is below this share of its standard deviation"""
@@ -101,22 +104,38 @@ class ScalingFit:
 
     def covariance(self) -> _Floats:
         """float64 [k, 2, 2] of (ln G, B), priors in."""
-        gg, gb, bb = self._with_priors()
+        gg, gb, bb = self._with_priors(self.information())
         return inverses(gg, gb, bb, self.options.refine_b)
 
-    def _with_priors(self) -> tuple[_Floats, _Floats, _Floats]:
-        gg, gb, bb = self.normal.T
+    def information(self) -> _Floats:
+        """float64 [k, 3] about (ln G, ln G), (ln G, B), (B, B), without priors.
+
+        Without a reference the intensities are unknown as well, and eliminating them leaves 1 - w / W of what an
+        observation says, w being its share of the weight W of its reflection: nothing where it is the only one.
+        """
+        if not self.free:
+            return self.normal
+        table, found = self.table, np.zeros((len(self.table.images), 3))
+        for rows, images in table.blocks():
+            s2, factor = table.s2[rows], self._factor[rows]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                weight = self._weight[rows] * factor**2
+                left = 1.0 - weight / self._total[self.group[rows]]
+            hold = np.where(weight > 0.0, np.maximum(left, 0.0) * weight, 0.0) * self._target[rows] ** 2
+            found[images, 0] = table.sums(hold, rows, images)
+            found[images, 1] = -table.sums(hold * s2, rows, images)
+            found[images, 2] = table.sums(hold * s2 * s2, rows, images)
+        return found
+
+    def _with_priors(self, information: _Floats) -> tuple[_Floats, _Floats, _Floats]:
+        gg, gb, bb = information.T
         return gg + self.options.prior_ln_g**-2.0, gb, bb + self.options.prior_b**-2.0
 
     def _begin(self) -> None:
         """Scales from ratios of sums, and the intensities to compare with where there is no reference."""
         table = self.table
         if self.free:
-            # the mean intensity by resolution stands for all reflections of a shell
-            shell = np.minimum((table.s2 * (20.0 / max(float(table.s2.max()), 1e-12))).astype(np.intp), 19)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                level = np.bincount(shell, table.intensity, 20) / np.bincount(shell, table.factor, 20)
-            self._target = np.where(level > 0.0, level, 0.0)[shell]
+            self._target = levels(table.s2, table.intensity, table.factor)
         model = table.factor * np.maximum(self._target, 0.0)
         first = table.first[:-1]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -182,7 +201,7 @@ class ScalingFit:
         good, options = self.good, self.options
         degrees = np.maximum(self.table.used - 1 - options.refine_b, 1)
         self.chi2 /= degrees
-        gg, gb, bb = self._with_priors()
+        gg, gb, bb = self._with_priors(self.normal)
         if not self.free:
             self._find_centre(gradient)
         pull_g = gradient[:, 0] - (self.ln_g - self.centre[0]) * options.prior_ln_g**-2.0
@@ -210,7 +229,8 @@ class ScalingFit:
             self._anderson.forget()
             self._dropped = False
             return
-        weight = np.sqrt(self._with_priors()[0] * self.good), np.sqrt(self._with_priors()[2] * self.good)
+        gg, _, bb = self._with_priors(self.normal)
+        weight = np.sqrt(gg * self.good), np.sqrt(bb * self.good)
         jump = self._anderson.next(x, np.concatenate([self.ln_g, self.b]), np.concatenate(weight)).reshape(2, -1)
         longest = np.array(LONGEST)[:, None]
         for value, ahead, far in zip((self.ln_g, self.b), jump, longest, strict=True):
@@ -225,8 +245,8 @@ class ScalingFit:
             self.centre[:] = 0.0
 
     def _drop_silent(self) -> int:
-        """Drop images that say nothing; how many."""
-        gg, gb, bb = self._with_priors()
+        """Drop images that say nothing about their scale, or whose scale might be 0; how many."""
+        gg, gb, bb = self._with_priors(self.information())
         prior = self.options.prior_ln_g**-2.0
         with np.errstate(divide="ignore", invalid="ignore"):
             known = gg - (prior if prior < 1.0 else 0.0) - (gb * gb / bb if self.options.refine_b else 0.0)
@@ -235,7 +255,33 @@ class ScalingFit:
             self._drop(
                 int(number), "its intensities do not determine a scale (too weak, or without likeness to the others)"
             )
-        return len(silent)
+        unsure = np.flatnonzero(self.good & ~(known > _CLEAR_SIGNAL) & self.options.needs_signal)
+        z = self._significance(unsure)
+        blank = unsure[z < SIGNIFICANT]
+        for number, value in zip(blank, z[z < SIGNIFICANT], strict=True):
+            self._drop(int(number), no_signal(float(value), int(self.table.used[number])))
+        return len(silent) + len(blank)
+
+    def _significance(self, images: NDArray[np.intp]) -> _Floats:
+        """`significance` of some images at their temperature factors, against the reference or the other images."""
+        table = self.table
+        if not len(images):
+            return np.zeros(0)
+        size = table.used[images]
+        rows = np.repeat(table.first[images] - np.cumsum(size) + size, size) + np.arange(size.sum())
+        image, factor = np.repeat(np.arange(len(images)), size), self._factor[rows]
+        expected, spread = factor * self._target[rows], table.variance.without_signal[rows]
+        unsure = np.zeros(len(rows))
+        if self.free:  # the mean of the others, and its variance
+            own, total = self._weight[rows] * factor, self._total[self.group[rows]]
+            others = total - own * factor
+            alone = others <= 1e-9 * total
+            with np.errstate(divide="ignore", invalid="ignore"):
+                mean = (total * self._target[rows] - own * table.intensity[rows]) / others
+                expected, unsure = (np.where(alone, 0.0, factor * value) for value in (mean, factor / others))
+        sigma = np.sqrt(spread)
+        weight = expected / sigma / (1.0 + unsure / spread)
+        return significance(image, len(images), table.intensity[rows], sigma, weight)
 
     def _judge(self) -> bool:
         """Drop images that say nothing, or nonsense; True when that changes the others."""

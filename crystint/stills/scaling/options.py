@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
+from crystint.stills.scaling.signal import SIGNIFICANT
 
 __all__ = ["ScalingOptions", "prior_centre"]
 
@@ -36,6 +37,11 @@ class ScalingOptions:
         for name in ("prior_ln_g", "prior_b", "limit", "max_b"):
             if getattr(self, name) == 0:
                 raise SettingError(f"{name} is 0, expected a number above 0 (infinite = none)")
+
+    @property
+    def needs_signal(self) -> bool:
+        """Images have to show that they were exposed; the prior on ln G does not say so."""
+        return self.prior_ln_g * SIGNIFICANT > 1.0
 
 
 def prior_centre(value: _Floats, gradient: _Floats, information: _Floats, inverse: _Floats) -> _Floats:

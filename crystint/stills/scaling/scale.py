@@ -9,6 +9,9 @@ reference). The priors do not depend on the number of reflections, so that they 
 images step at once: Gauss-Newton with 2 x 2 normal equations, weights and variances renewed at every step.
 
 Without a reference I is the weighted mean of the scaled observations of its reflection, renewed at every step too.
+
+Images whose G is not significantly above 0 (`signal`) have no scale: they are looked for before the fit, with the mean
+intensities by resolution or those of the reference, and in it, with the fitted B and the means of the other images.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from crystint.stills.scaling.expected import SignalVariance
 from crystint.stills.scaling.fit import ScalingFit
 from crystint.stills.scaling.options import ScalingOptions
 from crystint.stills.scaling.scales import Scales
+from crystint.stills.scaling.signal import SIGNIFICANT, levels, no_signal, significance
 from crystint.stills.scaling.table import ScalingTable, components
 from crystint.stills.scaling.wavelength_curve import WavelengthCurve
 
@@ -74,7 +78,8 @@ def scale(
     refine_b
         False: B = 0 for all.
     prior_ln_g, prior_b
-        Standard deviations of ln G and of B (angstrom^2) between images; infinite = no prior.
+        Standard deviations of ln G and of B (angstrom^2) between images; infinite = no prior. With 0.25 or less for
+        ln G all images count as exposed: one without signal has the scale of the others, and is not left out.
     limit
         Residual, in sigma, from which an observation pulls no harder (Huber); infinite = least squares.
     min_observations
@@ -123,14 +128,14 @@ def scale(
         target = np.asarray(reference.match(observations.hkl, as_space_group(space_group)), dtype=np.float64)
         use &= np.isfinite(target)
         use = _enough(use, image, names, min_observations, "observations of reflections that the reference has", failed)
-        group = np.zeros(0, dtype=np.intp)
-    else:
+    variance = _variance(observations, use, gain)
+    if options.needs_signal:
+        use = _with_signal(use, observations, variance, target, names, failed)
+    group = np.zeros(0, dtype=np.intp)
+    if target is None:
         group = np.asarray(groups(observations.hkl, space_group)[1], dtype=np.intp)
         use = _shared(use, image, group, names, min_observations, failed)
 
-    variance = SignalVariance.of(
-        observations.replace(flags=np.where(use, observations.flags, np.uint32(Flag.MASKED)).astype(np.uint32)), gain
-    )
     table = ScalingTable.of(observations, use, variance)
     if target is not None:
         fit = ScalingFit(table, options, target=target[table.row])
@@ -156,6 +161,33 @@ def _enough(
     for number in np.flatnonzero(count < least):
         failed.setdefault(int(number), f"{names[number]}: {count[number] or 'no'} {what}, {least} needed for a scale")
     return np.asarray(use & (count >= least)[image]) if len(image) else use
+
+
+def _variance(observations: Observations, use: NDArray[np.bool_], gain: float | None) -> SignalVariance:
+    """Variances with the signal taken out, the gain that of the rows in use."""
+    flags = np.where(use, observations.flags, np.uint32(Flag.MASKED)).astype(np.uint32)
+    return SignalVariance.of(observations.replace(flags=flags), gain)
+
+
+def _with_signal(
+    use: NDArray[np.bool_],
+    observations: Observations,
+    variance: SignalVariance,
+    target: _Floats | None,
+    names: tuple[str, ...],
+    failed: dict[int, str],
+) -> NDArray[np.bool_]:
+    """`use` without images that have no signal, whatever their scale."""
+    rows = np.flatnonzero(use)
+    image, intensity = observations.image[rows], observations.intensity[rows]
+    factor = observations.partiality[rows] * observations.correction[rows]
+    known = levels(0.25 / observations.d[rows] ** 2, intensity, factor) if target is None else target[rows]
+    sigma = np.sqrt(variance.without_signal[rows])
+    z = significance(image, len(names), intensity, sigma, factor * known / sigma)
+    count = np.bincount(image, minlength=len(names))
+    for number in np.flatnonzero((count > 0) & (z < SIGNIFICANT)):
+        failed[int(number)] = f"{names[number]}: {no_signal(z[number], int(count[number]))}"
+    return np.asarray(use & (z >= SIGNIFICANT)[observations.image]) if len(rows) else use
 
 
 def _shared(

@@ -44,6 +44,8 @@ def fit_variance(
 ) -> VarianceFit:
     """Fit a and b to squared deviates, mean(square) = a mean(variance) + b^2 mean(mean^2) in bins of `mean`.
 
+    In the means each row has the weight 1 / (what a and b expect of its square).
+
     Parameters
     ----------
     square, variance, mean : float64 [n]
@@ -66,10 +68,12 @@ def fit_variance(
         a, b = _solve(middle, np.bincount(number, variance, bins) / per, np.bincount(number, level, bins) / per, size)
     used = np.ones(len(square), dtype=bool)
     for _ in range(cycles):
-        used = square <= limit**2 * (a * variance + b * b * level)
+        expected = a * variance + b * b * level
+        used = square <= limit**2 * expected
         size = np.bincount(number, used, bins).astype(np.float64)
         per = np.maximum(size, 1.0)
-        sums = [np.bincount(number, used * column, bins) / per for column in (square, variance, level)]
+        share = used / expected
+        sums = [np.bincount(number, share * column, bins) / per for column in (square, variance, level)]
         now = _solve(sums[0], sums[1], sums[2], size)
         change = max(abs(now[0] - a) / max(a, 1e-12), abs(now[1] - b) / max(now[1], 0.01))
         a, b = now
