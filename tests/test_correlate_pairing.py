@@ -85,6 +85,13 @@ def test_the_matching_has_the_least_total(rng, monkeypatch, kind, start):
         assert weight[pairs[:, 0], pairs[:, 1]].sum() == pytest.approx(exact.least_total(weight), rel=1e-9, abs=1e-12)
 
 
+def test_weights_may_differ_by_rounding(rng):
+    place = _places(rng, "clusters", 80)
+    weight = distances(place, place) * (1.0 + 1e-13 * rng.normal(size=(80, 80)))
+    pairs = minimum_matching(weight)
+    assert weight[pairs[:, 0], pairs[:, 1]].sum() == pytest.approx(pair_exposures(place, "optimal").total, rel=1e-9)
+
+
 def test_the_two_oracles_agree(rng):
     for count in (2, 5, 8):
         weight = rng.random((count, count))

@@ -32,7 +32,7 @@ def minimum_matching(weight: NDArray[Any]) -> Edges:
     Parameters
     ----------
     weight : real [n, n]
-        Symmetric, finite beside the diagonal, which is not looked at.
+        Symmetric but for rounding, finite beside the diagonal, which is not looked at.
 
     Returns
     -------
@@ -66,7 +66,8 @@ def _solve(weight: Array) -> NDArray[np.intp]:
     np.fill_diagonal(weight, np.inf)
     columns = linear_sum_assignment(weight)[1] if len(weight) > 2 else np.array([1, 0])
     np.fill_diagonal(weight, 0.0)
-    whole = 4 * weight.astype(np.int64)  # halves of differences stay even
+    whole = weight.astype(np.int64)
+    whole = 2 * (whole + whole.T)  # exactly symmetric, and halves of differences stay even
     np.fill_diagonal(whole, FAR)
     price, partner = _relaxed(whole, columns)
     blossoms = Blossoms(whole, price, partner)
