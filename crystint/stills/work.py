@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from os import PathLike
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,19 @@ from crystint.io.frames import open_frames
 from crystint.io.masks import read_mask
 from crystint.io.mtz_out import write_unmerged_mtz
 from crystint.io.provenance import provenance
-from crystint.model.experiment import Experiment
 from crystint.model.mask import combine_masks
 from crystint.model.observations import Observations
 from crystint.stills.files import StillsRun, write_stills
-from crystint.stills.inputs import kind_of, read_experiment, read_reference
-from crystint.stills.integration.first_width import first_width
+from crystint.stills.inputs import read_experiment, read_reference
 from crystint.stills.integration.integrate import edge_resolution, integrate
 from crystint.stills.integration.pair_frames import pair_frames
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.prediction.predict import Prediction, predict
 from crystint.stills.prediction.predicted_files import write_predicted_csv, write_predicted_refl
+from crystint.stills.work_width import Source, check_images, given_width, measured_width
 
-__all__ = ["Done", "check_suffixes", "integrate_files", "predict_files"]
+__all__ = ["Done", "Source", "check_suffixes", "integrate_files", "predict_files"]
 
-Source = str | PathLike[str]
 _DOMAIN = 1e-3
 """1/angstrom: width of the rocking curve where there are no frames to measure it on"""
 
@@ -167,6 +164,7 @@ def integrate_files(
         if not len(opened):
             raise FileError(f"{', '.join(map(str, frames))}: no frames in it")
         pairing = pair_frames(images, opened)
+        check_images(experiment, images, pairing)
         total = len(np.unique(pairing.frame[pairing.frame >= 0]))
         options: dict[str, Any] = {
             "d_min": edge_resolution(images) if d_min is None else d_min,
@@ -176,10 +174,11 @@ def integrate_files(
             "pairing": pairing,
         }
         width = given_width(experiment, images, domain, mosaicity, bandwidth)
-        measured = width is None
+        how = "given"
         if width is None:
             spectrum = images.bandwidth if bandwidth is None else bandwidth
-            width = first_width(opened, images, bandwidth=spectrum, **options)
+            width, doubts, how = measured_width(experiment, opened, images, spectrum, options)
+            said += doubts
         found = integrate(
             opened,
             images,
@@ -216,29 +215,12 @@ def integrate_files(
             )  # fmt: skip
     usable = found.observations.usable
     strong = usable & (found.observations.intensity > 5.0 * found.observations.sigma)
-    how = "measured" if measured else "given"
     text = (
         f"{usable.sum()} of {len(usable)} reflections integrated on {len(np.unique(found.observations.image))} of "
         f"{len(images)} images, {strong.sum()} above 5 sigma; rocking width {width.domain:.3g} 1/angstrom"
         f"{f' and {1e3 * width.mosaicity:.3g} mrad' if width.mosaicity else ''} ({how})"
     )
     return Done(run, text, found.notes, (*said, *found.warnings))
-
-
-def given_width(
-    source: Source, images: Experiment, domain: float | None, mosaicity: float | None, bandwidth: float | None
-) -> RockingWidth | None:
-    """The rocking width that was given, or that an .h5 holds; None where neither is so."""
-    spectrum = images.bandwidth if bandwidth is None else bandwidth
-    if domain or mosaicity:
-        return RockingWidth(domain or 0.0, mosaicity or 0.0, spectrum)
-    if kind_of(Path(source)) == "h5":
-        from crystint.stills.files import open_stills
-
-        with open_stills(source) as file:
-            found: RockingWidth | None = file.get("width")
-        return found if found is None or bandwidth is None else replace(found, bandwidth=bandwidth)
-    return None
 
 
 def check_suffixes(outputs: Iterable[Source], known: Sequence[str]) -> None:
