@@ -59,7 +59,8 @@ static inline int next_candidate(Candidates *all, uint *pixel, float *w)
     }
     for (;;) {
         while (all->i >= all->last) {
-            if (++all->band == all->bands) return 0;
+            if (all->band + 1 >= all->bands) return 0;
+            all->band++;
             all->i = all->segment[all->band * GROUP] + get_local_id(0);
             all->last = all->segment[all->band * GROUP + 1];
         }
@@ -70,6 +71,25 @@ static inline int next_candidate(Candidates *all, uint *pixel, float *w)
         *pixel = all->order[place];
         return 1;
     }
+}
+
+#define BATCH (LOCAL_SIZE == 1 ? 32 : 1)
+
+/* Candidates whose pixels are loaded together, so that one does not wait for the other. */
+typedef struct {
+    uint pixel[BATCH];
+    float w[BATCH];
+    PIXEL_T raw[BATCH];
+    int n;
+} Batch;
+
+/* The next candidates; 0 = there is none left. */
+static inline int next_batch(Batch *batch, Candidates *all, __global const PIXEL_T *frame)
+{
+    batch->n = 0;
+    while (batch->n < BATCH && next_candidate(all, &batch->pixel[batch->n], &batch->w[batch->n])) batch->n++;
+    for (int i = 0; i < batch->n; i++) batch->raw[i] = frame[batch->pixel[i]];
+    return batch->n;
 }
 
 #define HELD (LOCAL_SIZE == 1 ? 64 : 4)

@@ -4,11 +4,12 @@
  *           number), is at or above SNR_peak, and at least `connected` pixels of the neighbourhood, itself included,
  *           are above SNR_pick
  * Launch    one work-group of LOCAL_SIZE per ring; second dimension: one frame after the other
- * In        frame, position, order, segment, room, tail_pixel, tail_above, tail_weight, tails, cover, sums, table, noise2, saturation, pixels: as pick_pixels.cl
+ * In        frame, position, order, segment, room, tail_pixel, tail_above, tail_weight, tails, cover, sums, table, noise2,
+ *           saturation, pixels: as pick_pixels.cl
  *           ring_weight [padded]         `weight` of pick_pixels.cl
  *           weight, dark [pixels]        of each pixel
  *           reach, curve, k              of SNR_peak
- *           pick_curve, pick_k           of SNR_pick
+ *           pick_reach, pick_curve, pick_k  of SNR_pick
  *           connected
  *           height, width                of the frame
  * Out       maxima [frames][pixels]  pixel numbers, in no order
@@ -42,9 +43,10 @@ void find_maxima(__global const PIXEL_T *frame,
                  __global const float4 *table,
                  const int rings,
                  const int bands,
-                 __global const float *reach,
+                 __global const float2 *reach,
                  __global const float *curve,
                  const float k,
+                 __global const float2 *pick_reach,
                  __global const float *pick_curve,
                  const float pick_k,
                  const float noise2,
@@ -59,46 +61,55 @@ void find_maxima(__global const PIXEL_T *frame,
     const uint pixels = (uint)height * (uint)width;
     frame += (size_t)number * pixels;
     table += number * rings;
-    const float enough = reach[number * rings + ring];
+    reach += number * rings;
+    pick_reach += number * rings;
+    const float enough = reach[ring].x;
     Candidates all = candidates_of(ring, rings, bands, number, order, segment, ring_weight, room, tail_pixel, tail_above, tail_weight, tails, cover,
                                    sums, enough);
     Found found;
     found.list = maxima + (size_t)number * pixels;
     found.count = count + 2 * number;
     found.n = 0;
-    uint pixel;
-    float w;
-    while (next_candidate(&all, &pixel, &w)) {
-        const PIXEL_T top = frame[pixel], raw = min(top, saturation);
-        if (!usable(top)) continue;
-        const float s = COUNTS(top, dark, pixel);
-        if (top <= saturation && !(s > enough * w)) continue;
-        const int slow = pixel / width, fast = pixel % width;
-        const int slow_from = max(slow - REACH, 0), slow_to = min(slow + REACH, height - 1);
-        const int fast_from = max(fast - REACH, 0), fast_to = min(fast + REACH, width - 1);
-        int peak = 1;
-        for (int i = slow_from; i <= slow_to && peak; i++)
-            for (int j = fast_from; j <= fast_to; j++) {
-                const uint other = (uint)i * (uint)width + (uint)j;
-                const PIXEL_T level = min(frame[other], saturation);
-                if (!usable(frame[other]) || isnan(position[other])) continue;
-                if (level > raw || (level == raw && other < pixel)) peak = 0;
-            }
-        if (!peak) continue;
-        const float4 here = background_at(table, rings, position[pixel]);
-        if (isnan(here.x) || (top <= saturation && !(s >= significant_counts(here, w, noise2, k, curve)))) continue;
-        int above = 0;
-        for (int i = slow_from; i <= slow_to; i++)
-            for (int j = fast_from; j <= fast_to; j++) {
-                const uint other = (uint)i * (uint)width + (uint)j;
-                const PIXEL_T value = frame[other];
-                if (!usable(value) || isnan(position[other])) continue;
-                const float4 there = background_at(table, rings, position[other]);
-                const float counts = COUNTS(value, dark, other), heavy = weight[other];
-                above += value > saturation || (!clearly_below(counts, there, heavy, noise2, pick_k, pick_curve) &&
-                                                counts > significant_counts(there, heavy, noise2, pick_k, pick_curve));
-            }
-        if (above >= connected) add_found(&found, pixel);
+    Batch batch;
+    while (next_batch(&batch, &all, frame)) {
+        for (int i = 0; i < batch.n; i++) { /* the rows above and below */
+            LOADED(PIXEL_T, frame, max((int)batch.pixel[i] - width, 0));
+            LOADED(PIXEL_T, frame, min((int)batch.pixel[i] + width, (int)pixels - 1));
+        }
+        for (int n = 0; n < batch.n; n++) {
+            const uint pixel = batch.pixel[n];
+            const float w = batch.w[n];
+            const PIXEL_T top = batch.raw[n], raw = min(top, saturation);
+            if (!usable(top)) continue;
+            const float s = COUNTS(top, dark, pixel);
+            if (top <= saturation && !(s > enough * w)) continue;
+            const int slow = pixel / width, fast = pixel % width;
+            const int slow_from = max(slow - REACH, 0), slow_to = min(slow + REACH, height - 1);
+            const int fast_from = max(fast - REACH, 0), fast_to = min(fast + REACH, width - 1);
+            int peak = 1;
+            for (int i = slow_from; i <= slow_to && peak; i++)
+                for (int j = fast_from; j <= fast_to; j++) {
+                    const uint other = (uint)i * (uint)width + (uint)j;
+                    const PIXEL_T level = min(frame[other], saturation);
+                    if ((level > raw || (level == raw && other < pixel)) && usable(frame[other]) &&
+                        !isnan(position[other]))
+                        peak = 0;
+                }
+            if (!peak) continue;
+            const float4 here = background_at(table, rings, position[pixel]);
+            if (isnan(here.x) || (top <= saturation && !(s >= significant_counts(here, w, noise2, k, curve)))) continue;
+            int above = 0;
+            for (int i = slow_from; i <= slow_to; i++)
+                for (int j = fast_from; j <= fast_to; j++) {
+                    const uint other = (uint)i * (uint)width + (uint)j;
+                    const PIXEL_T value = frame[other];
+                    if (!usable(value) || isnan(position[other])) continue;
+                    above += value > saturation ||
+                             significant(COUNTS(value, dark, other), weight[other], position[other], pick_reach, table,
+                                         rings, noise2, pick_k, pick_curve);
+                }
+            if (above >= connected) add_found(&found, pixel);
+        }
     }
     write_found(&found);
 }

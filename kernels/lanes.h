@@ -8,12 +8,19 @@
 #ifndef LANES_H
 #define LANES_H
 
+#include "pixel.h"
+
+/* GATHER: the pixels of an array whose LANES numbers stand at o. */
+#define FOUR(array, o)                                                                                            \
+    LOADED(PIXEL_T, array, (o)[0]), LOADED(PIXEL_T, array, (o)[1]), LOADED(PIXEL_T, array, (o)[2]), \
+        LOADED(PIXEL_T, array, (o)[3])
+
 #if LANES == 1
 typedef float floats;
 typedef int ints;
 typedef uint uints;
 #define MASK(condition) (-(condition))
-#define GATHER(array, place) WIDE((array)[place])
+#define GATHER(array, o) WIDE((array)[*(o)])
 #define AS_INTS as_int
 #define AS_FLOATS as_float
 #define TO_FLOATS convert_float
@@ -22,8 +29,7 @@ typedef float8 floats;
 typedef int8 ints;
 typedef uint8 uints;
 #define MASK(condition) (condition)
-#define GATHER(array, p) \
-    (wides)(array[p.s0], array[p.s1], array[p.s2], array[p.s3], array[p.s4], array[p.s5], array[p.s6], array[p.s7])
+#define GATHER(array, o) (wides)(FOUR(array, o), FOUR(array, (o) + 4))
 #define AS_INTS as_int8
 #define AS_FLOATS as_float8
 #define TO_FLOATS convert_float8
@@ -32,9 +38,7 @@ typedef float16 floats;
 typedef int16 ints;
 typedef uint16 uints;
 #define MASK(condition) (condition)
-#define GATHER(array, p)                                                                                           \
-    (wides)(array[p.s0], array[p.s1], array[p.s2], array[p.s3], array[p.s4], array[p.s5], array[p.s6], array[p.s7], \
-            array[p.s8], array[p.s9], array[p.sa], array[p.sb], array[p.sc], array[p.sd], array[p.se], array[p.sf])
+#define GATHER(array, o) (wides)(FOUR(array, o), FOUR(array, (o) + 4), FOUR(array, (o) + 8), FOUR(array, (o) + 12))
 #define AS_INTS as_int16
 #define AS_FLOATS as_float16
 #define TO_FLOATS convert_float16

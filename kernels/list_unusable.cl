@@ -3,7 +3,7 @@
  * What      reads the frame once, in blocks of consecutive pixels; each block lists its own pixels in order
  * Launch    one work-group of LOCAL_SIZE per BLOCK pixels
  * In        frame    [frames][pixels]  raw counts, PIXEL_T
- *           position [pixels]   NaN = masked
+ *           masked   [pixels / STRIP]  a bit for each pixel, set where it is masked
  *           pixels              of a frame
  *           number              of the frame
  * Out       list     [blocks * BLOCK]  pixel numbers; block b starts at b * BLOCK
@@ -21,7 +21,7 @@
 
 __kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
 void list_unusable(__global const PIXEL_T *frame,
-                   __global const float *position,
+                   __global const ushort *masked,
                    const uint pixels,
                    const uint number,
                    __global uint *list,
@@ -32,18 +32,20 @@ void list_unusable(__global const PIXEL_T *frame,
     frame += (size_t)number * pixels;
 #if LOCAL_SIZE == 1
     for (uint strip = first; strip < last; strip += STRIP) {
-        int some = strip + STRIP > last;
+        const uint end = min(last, strip + STRIP);
+        int some = end < strip + STRIP;
         if (!some)
             for (int i = 0; i < STRIP; i++) some |= !usable(frame[strip + i]);
         if (!some) continue;
-        for (uint pixel = strip; pixel < min(last, strip + STRIP); pixel++)
-            if (!usable(frame[pixel]) && !isnan(position[pixel])) list[first + n++] = pixel;
+        const uint hidden = masked[strip / STRIP];
+        for (uint pixel = strip; pixel < end; pixel++)
+            if (!usable(frame[pixel]) && !(hidden >> (pixel - strip) & 1)) list[first + n++] = pixel;
     }
 #else
     __local uint scan[LOCAL_SIZE];
     for (uint strip = first; strip < last; strip += LOCAL_SIZE) {
         const uint pixel = strip + get_local_id(0);
-        const int lost = pixel < last && !usable(frame[pixel]) && !isnan(position[pixel]);
+        const int lost = pixel < last && !usable(frame[pixel]) && !(masked[pixel / STRIP] >> pixel % STRIP & 1);
         n = append(lost, pixel, list + first, n, scan);
     }
 #endif

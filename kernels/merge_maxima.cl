@@ -5,7 +5,7 @@
  *           and never below SNR_pick.
  * Launch    one work-item per maximum
  * In        frame, position, weight, dark, table, saturation, noise2: as pick_pixels.cl
- *           curve, k                 of SNR_pick
+ *           reach, curve, k          of SNR_pick
  *           maxima [n]               pixel numbers
  *           valley                   depth of a real valley in standard deviations of the counts that bound it
  *           share                    and as a share of the maximum above its background
@@ -31,6 +31,7 @@ __kernel void merge_maxima(__global const PIXEL_T *frame,
                            __global const float *dark,
                            __global const float4 *table,
                            const int rings,
+                           __global const float2 *reach,
                            __global const float *curve,
                            const float k,
                            const float noise2,
@@ -46,6 +47,7 @@ __kernel void merge_maxima(__global const PIXEL_T *frame,
 {
     frame += (size_t)number * height * width;
     table += number * rings;
+    reach += number * rings;
     const uint top = maxima[get_global_id(0)];
     const int top_slow = top / width, top_fast = top % width;
     const PIXEL_T top_raw = min(frame[top], saturation);
@@ -83,8 +85,9 @@ __kernel void merge_maxima(__global const PIXEL_T *frame,
                 if (isnan(position[pixel]) || !usable(raw)) continue;
                 const float s = COUNTS(raw, dark, pixel);
                 if (s < level && raw <= saturation) continue;
-                const float4 ring = background_at(table, rings, position[pixel]);
-                if (raw <= saturation && !(s > significant_counts(ring, weight[pixel], noise2, k, curve))) continue;
+                if (raw <= saturation &&
+                    !significant(s, weight[pixel], position[pixel], reach, table, rings, noise2, k, curve))
+                    continue;
                 const PIXEL_T value = min(raw, saturation);
                 if (goal == top && (value > top_raw || (value == top_raw && pixel < top))) goal = pixel;
                 if (tail < MOST) queue[tail++] = i * 32 + j;

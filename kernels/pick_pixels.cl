@@ -8,7 +8,7 @@
  *           order, segment, weight, room, tail_pixel, tail_above, tail_weight, tails, cover, sums: as in ring_statistics.cl
  *           rings, bands        numbers of them
  *           table    [frames][rings]  (mean, phi, spread that is not counting, fractions) of each ring
- *           reach    [frames][rings]  normalized counts below which no pixel of the ring is significant
+ *           reach    [frames][rings]  of ring_reach.cl
  *           curve               significance.h
  *           k, noise2           threshold in sigma; constant variance, counts^2
  *           saturation          largest valid raw value; above it a pixel is signal without a test
@@ -42,7 +42,7 @@ void pick_pixels(__global const PIXEL_T *frame,
                  __global const float4 *table,
                  const int rings,
                  const int bands,
-                 __global const float *reach,
+                 __global const float2 *reach,
                  __global const float *curve,
                  const float k,
                  const float noise2,
@@ -54,26 +54,25 @@ void pick_pixels(__global const PIXEL_T *frame,
     const int ring = get_group_id(0), number = get_group_id(1);
     frame += (size_t)number * pixels;
     table += number * rings;
-    const float enough = reach[number * rings + ring];
+    reach += number * rings;
     Candidates all = candidates_of(ring, rings, bands, number, order, segment, weight, room, tail_pixel, tail_above, tail_weight, tails, cover,
-                                   sums, enough);
+                                   sums, reach[ring].x);
     Found found;
     found.list = picked + (size_t)number * pixels;
     found.count = count + 2 * number;
     found.n = 0;
-    uint pixel;
-    float w;
-    while (next_candidate(&all, &pixel, &w)) {
-        const PIXEL_T raw = frame[pixel];
-        if (!usable(raw)) continue;
-        const float s = COUNTS(raw, dark, pixel);
-        if (raw <= saturation) {
-            if (!(s > enough * w)) continue;
-            const float4 ring_here = background_at(table, rings, position[pixel]);
-            if (clearly_below(s, ring_here, w, noise2, k, curve)) continue;
-            if (!(s > significant_counts(ring_here, w, noise2, k, curve))) continue;
+    Batch batch;
+    while (next_batch(&batch, &all, frame)) {
+        float place[BATCH];
+        for (int i = 0; i < batch.n; i++) place[i] = position[batch.pixel[i]];
+        for (int i = 0; i < batch.n; i++) {
+            const PIXEL_T raw = batch.raw[i];
+            const float w = batch.w[i];
+            if (!usable(raw)) continue;
+            const float s = COUNTS(raw, dark, batch.pixel[i]);
+            if (raw > saturation || significant(s, w, place[i], reach, table, rings, noise2, k, curve))
+                add_found(&found, batch.pixel[i]);
         }
-        add_found(&found, pixel);
     }
     write_found(&found);
 }

@@ -20,6 +20,10 @@ static inline int usable(const PIXEL_T raw)
 #endif
 }
 
+/* A load that compilers leave as it is: of loads that stand together they make gather instructions, which take longer than
+ * the loads on some processors. Where the value is not used, it brings a cache line that will be needed. */
+#define LOADED(type, array, place) (*(volatile __global const type *)((array) + (place)))
+
 /* Counts after the dark frame: exact below 2^24, and from there on rounded to 24 significant bits. */
 #if HAS_DARK
 #define COUNTS(raw, dark, place) ((float)(raw) - (dark)[place])

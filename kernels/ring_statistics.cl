@@ -30,7 +30,7 @@
  *           sums   [frames][rings][8]  n, V / Omega - c, Omega, OmegaOmega, VV azimuthal, c, n of counts that are not whole or
  *                                have a dark subtracted, excess variance (azimuthal / Poisson)
  * Defines   PIXEL_T, PIXEL_KIND, PIXEL_WIDE, HAS_DARK (pixel.h); POISSON_CLIP = 1: clip with the Poisson spread, 0: azimuthal;
- *           LANES, LOCAL_SIZE (lanes.h); GROUP; TOUCH: 1 to load the lines first
+ *           LANES, LOCAL_SIZE (lanes.h); GROUP; TOUCH: 1 to load the lines of a group first
  * Exact     s - c w is exact to 24 bits of the difference, whatever the counts; moments are taken about a value within a few std
  *           of the mean: 1e-5 relative in float32. Always in the same order.
  * Limits    padded < 2^31
@@ -65,8 +65,7 @@ static inline float value_at(const Pixels *in, const int k)
 /* Counts of LANES pixels less c w; NaN where there is no measurement. `known`: those that are usable, if saturated. */
 static inline floats above_at(const Pixels *in, const floats w, const float c, const int k, ints *known)
 {
-    const ints place = INTS(__global const, in->order, k);
-    const wides raw = GATHER(in->frame, place);
+    const wides raw = GATHER(in->frame, in->order + k);
     floats a = TO_FLOATS(raw);
     if (c != 0.0f) a = counts_above(raw, c, w);
 #if HAS_DARK
@@ -142,6 +141,10 @@ void ring_statistics(__global const PIXEL_T *frame,
     segment += group * bands * GROUP;
     tail_pixel += shift, tail_above += shift, tail_weight += shift;
 
+#if TOUCH
+    for (int i = run[group * bands]; i < run[(group + 1) * bands]; i++) LOADED(PIXEL_T, in.frame, line[i]);
+#endif
+
     /* 1. From a sample of each ring, where its core is. */
     Start start[GROUP];
     int empty[GROUP];
@@ -149,7 +152,7 @@ void ring_statistics(__global const PIXEL_T *frame,
         const int ring = group * GROUP + g;
         for (int i = me; i < SAMPLE; i += LOCAL_SIZE) {
             const int pixel = sample_pixel[ring * SAMPLE + i];
-            const PIXEL_T raw = in.frame[max(pixel, 0)];
+            const PIXEL_T raw = LOADED(PIXEL_T, in.frame, max(pixel, 0));
             const float2 value = sample_value[ring * SAMPLE + i];
             sample[i] = pixel >= 0 && usable(raw) && raw <= saturation ? ((float)raw - value.y) / value.x : INFINITY;
         }
@@ -188,11 +191,7 @@ void ring_statistics(__global const PIXEL_T *frame,
         missing[g] = 0;
         my_fractions[g] = 0.0f;
     }
-    int touched = 0;
     for (int band = 0; band < bands; band++) {
-#if TOUCH
-        for (int i = run[group * bands + band]; i < run[group * bands + band + 1]; i++) touched += in.frame[line[i]];
-#endif
         for (int g = 0; g < members; g++) {
             if (empty[g]) continue;
             const float c = start[g].c, near = start[g].near, core_low = start[g].core_low;
@@ -203,7 +202,7 @@ void ring_statistics(__global const PIXEL_T *frame,
             Moments part;
             ints unknown = 0;
             int n = n_tails[g], n_held = 0, held_at[HELD_VECTORS];
-            uint held[HELD_VECTORS];
+            int held[HELD_VECTORS * LANES];
             float held_a[HELD_VECTORS * LANES];
             clear(&part);
             for (int k = first + me * LANES; k < last; k += LOCAL_SIZE * LANES) {
@@ -218,14 +217,14 @@ void ring_statistics(__global const PIXEL_T *frame,
                 my_fractions[g] += lane_sum(where(MASK(s != rint(s)) & MASK(s == s), (floats)1.0f));
 #endif
                 /* Vectors with a pixel of the tails are held back, without a branch that could not be foreseen. */
-                const uint bits = lane_bits(known & ~inner & MASK(w == w)); /* NaN: padding */
-                held[n_held] = bits;
+                const ints outer = known & ~inner & MASK(w == w); /* NaN: padding */
+                INTS(__private, held, n_held * LANES) = outer;
                 held_at[n_held] = k;
                 FLOATS(__private, held_a, n_held * LANES) = a;
-                n_held += bits != 0;
+                n_held += any_lane(outer) != 0;
                 if (n_held == HELD_VECTORS || k + LOCAL_SIZE * LANES >= last) {
                     for (int v = 0; v < n_held; v++)
-                        for (uint left = held[v]; left != 0; left &= left - 1, n++) {
+                        for (uint left = lane_bits(INTS(__private, held, v * LANES)); left != 0; left &= left - 1, n++) {
                             const int lane = 31 - clz(left & -left), at = mine + n * LOCAL_SIZE;
                             if (n >= rounds) continue;
                             tail_pixel[at] = order[held_at[v] + lane];
@@ -356,5 +355,4 @@ void ring_statistics(__global const PIXEL_T *frame,
             lost[row] = of_core[MOMENTS + 1] > 0.0f;
         }
     }
-    if (cycles < 0) lost[0] = touched; /* never: the compiler must keep the loads */
 }

@@ -5,7 +5,8 @@
  * The curve holds (x - mu) / (1 + sqrt(mu)), where x counts are k sigma above mu by Poisson's law, on a grid of
  * log2(mu). See docs/significance.md; the oracle is tests/oracles/significance.py.
  *
- * A ring's reach is a normalized count below which nothing is significant: a pixel with s <= reach w is certainly not.
+ * A ring's reach is two normalized counts: a pixel with s <= reach.x w is certainly not significant, one with s > reach.y w
+ * certainly is.
  *
  * Defines   CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS: the grid
  */
@@ -45,30 +46,35 @@ static inline float significant_counts(const float4 ring, const float w, const f
     return expected + sqrt(counting * counting + k * k * other_variance(ring, w, noise2));
 }
 
-/* Whether counts are certainly not above the threshold: cheap, and needs neither logarithm nor root. After the points of the
- * curve stands the square of its smallest (x - mu) / sqrt(mu). */
-static inline int clearly_below(const float s, const float4 ring, const float w, const float noise2, const float k,
-                                __global const float *curve)
+/* Normalized counts up to which no pixel of a ring is significant (.x), and above which all are (.y): the threshold of the
+ * heaviest pixel over the lowest background and spread of the ring and its neighbours, and that of the lightest over
+ * the highest. Both farther out by what float32 may be wrong by. NaN in an unknown ring. */
+static inline float2 reach_of(__global const float4 *table, const int rings, const int ring, const float heaviest,
+                              const float lightest, const float noise2, const float k, __global const float *curve)
 {
-    const float expected = ring.x * w, above = s - expected;
-    const float counting = curve[CURVE_POINTS] * ring.y * fmax(expected, 0.0f);
-    return !(above > 0.0f && above * above > 0.999f * (counting + k * k * other_variance(ring, w, noise2)));
+    const float4 own = table[ring], a = table[max(ring - 1, 0)], b = table[min(ring + 1, rings - 1)];
+    if (isnan(own.x)) return NAN;
+    const float4 least = fmin(own, fmin(a, b)), most = fmax(own, fmax(a, b)); /* NaN is passed over */
+    const float low = significant_counts(least, heaviest, noise2, k, curve) / heaviest;
+    const float high = significant_counts(most, lightest, noise2, k, curve) / lightest;
+    const float2 found = {least.x + 0.999f * (low - least.x), most.x + 1.001f * (high - most.x)};
+    return found + (float2)(-1e-5f, 1e-5f) * fabs(found);
 }
 
-/* Normalized counts below which no pixel of a ring is significant: the threshold of the heaviest pixel over the lowest
- * background and spread of the ring and its neighbours. Less what float32 may be wrong by. NaN in an unknown ring. */
-static inline float reach_of(__global const float4 *table, const int rings, const int ring,
-                             const float heaviest, const float noise2,
-                             const float k, __global const float *curve)
+/* The ring that a pixel, which is not masked, belongs to. */
+static inline int ring_at(const float position, const int rings)
 {
-    float4 least = table[ring];
-    if (isnan(least.x)) return NAN;
-    const float4 a = table[max(ring - 1, 0)], b = table[min(ring + 1, rings - 1)];
-    least = fmin(least, fmin(a, b)); /* NaN is passed over */
-    const float limit = significant_counts(least, heaviest, noise2, k, curve) / heaviest;
-    const float above = 0.999f * (limit - least.x);
-    const float found = least.x + above;
-    return found - 1e-5f * fabs(found);
+    return clamp((int)(position + 0.5f), 0, rings - 1);
+}
+
+/* Whether counts are significant. Few pixels are so near the threshold that logarithm and roots are needed. */
+static inline int significant(const float s, const float w, const float position, __global const float2 *reach,
+                              __global const float4 *table, const int rings, const float noise2, const float k,
+                              __global const float *curve)
+{
+    const float2 certain = reach[ring_at(position, rings)];
+    if (!(s > certain.x * w)) return 0;
+    return s > certain.y * w || s > significant_counts(background_at(table, rings, position), w, noise2, k, curve);
 }
 
 #endif

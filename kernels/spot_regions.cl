@@ -4,8 +4,8 @@
  *           above SNR_pick (for the centroid), and above a surer threshold with all pixels that touch one (for the intensity)
  * Launch    one work-item per maximum
  * In        frame, position, table, noise2: as pick_pixels.cl; weight, dark [pixels]
- *           pick_curve, pick_k       of SNR_pick
- *           sure_curve, sure_k       of the surer threshold
+ *           pick_reach, pick_curve, pick_k  of SNR_pick
+ *           sure_reach, sure_curve, sure_k  of the surer threshold
  *           member [n]               pixel numbers
  *           number                   of the frame
  *           height, width            of a frame
@@ -27,8 +27,10 @@ __kernel void spot_regions(__global const PIXEL_T *frame,
                            __global const float *dark,
                            __global const float4 *table,
                            const int rings,
+                           __global const float2 *pick_reach,
                            __global const float *pick_curve,
                            const float pick_k,
+                           __global const float2 *sure_reach,
                            __global const float *sure_curve,
                            const float sure_k,
                            const float noise2,
@@ -41,35 +43,44 @@ __kernel void spot_regions(__global const PIXEL_T *frame,
 {
     frame += (size_t)number * height * width;
     table += number * rings;
+    pick_reach += number * rings;
+    sure_reach += number * rings;
     const int m = get_global_id(0);
     const int slow = member[m] / width, fast = member[m] % width;
+    const int from = max(FAR - fast, 0), to = min(width - fast + FAR, SIDE); /* columns of the window inside the frame */
     uint good[SIDE], picked[SIDE], sure[SIDE], done[SIDE], near_picked[SIDE], near_sure[SIDE];
     for (int i = 0; i < SIDE; i++) {
         good[i] = picked[i] = sure[i] = done[i] = 0;
         near_picked[i] = near_sure[i] = core_row(i);
     }
-    /* Pixels are tested when the region comes near them; one round more than it grows, for the rim. */
+    for (int i = FAR - REACH - 1; i <= FAR + REACH + 1; i++) { /* what is needed at least: loads that wait together */
+        const uint row = (uint)clamp(slow + i - FAR, 0, height - 1) * (uint)width + (uint)fast;
+        LOADED(PIXEL_T, frame, row + from - FAR), LOADED(PIXEL_T, frame, row + to - 1 - FAR);
+        LOADED(float, position, row + from - FAR), LOADED(float, position, row + to - 1 - FAR);
+        LOADED(float, weight, row + from - FAR), LOADED(float, weight, row + to - 1 - FAR);
+    }
+    /* Rows are tested when the region comes near them; one round more than it grows, for the rim. */
     for (int step = 0; step <= FAR - REACH; step++) {
         for (int i = 0; i < SIDE; i++) {
-            uint test = (wider_row(near_picked, i) | wider_row(near_sure, i)) & ~done[i];
-            done[i] |= test;
-            for (; test != 0; test &= test - 1) {
-                const int j = 31 - clz(test & -test), y = slow + i - FAR, x = fast + j - FAR;
-                if (y < 0 || y >= height || x < 0 || x >= width) continue;
-                const uint pixel = (uint)y * (uint)width + (uint)x;
-                const PIXEL_T raw = frame[pixel];
-                if (!usable(raw) || isnan(position[pixel])) continue;
-                good[i] |= 1u << j;
-                const float4 ring = background_at(table, rings, position[pixel]);
-                const float s = COUNTS(raw, dark, pixel), w = weight[pixel];
-                if (core_row(i) >> j & 1) { /* in the region anyway */
-                    if (clearly_below(s, ring, w, noise2, sure_k, sure_curve)) continue;
-                } else {
-                    if (clearly_below(s, ring, w, noise2, pick_k, pick_curve)) continue;
-                    if (!(s > significant_counts(ring, w, noise2, pick_k, pick_curve))) continue;
-                    picked[i] |= 1u << j;
-                }
-                if (s > significant_counts(ring, w, noise2, sure_k, sure_curve)) sure[i] |= 1u << j;
+            const int y = slow + i - FAR;
+            if (done[i] || !(wider_row(near_picked, i) | wider_row(near_sure, i)) || y < 0 || y >= height) continue;
+            done[i] = 1;
+            const uint row = (uint)y * (uint)width + (uint)fast - FAR;
+            uint perhaps = 0;
+            for (int j = from; j < to; j++) { /* without a branch that could not be foreseen */
+                const PIXEL_T raw = frame[row + j];
+                const float place = position[row + j];
+                const uint known = usable(raw) && !isnan(place);
+                const float limit = LOADED(float2, pick_reach, ring_at(known ? place : 0.0f, rings)).x;
+                good[i] |= known << j;
+                perhaps |= (uint)(COUNTS(raw, dark, row + j) > limit * weight[row + j]) << j;
+            }
+            for (uint test = perhaps & good[i]; test != 0; test &= test - 1) {
+                const int j = 31 - clz(test & -test);
+                const float s = COUNTS(frame[row + j], dark, row + j), w = weight[row + j], place = position[row + j];
+                if (!significant(s, w, place, pick_reach, table, rings, noise2, pick_k, pick_curve)) continue;
+                picked[i] |= 1u << j;
+                if (significant(s, w, place, sure_reach, table, rings, noise2, sure_k, sure_curve)) sure[i] |= 1u << j;
             }
         }
         if (step == FAR - REACH) break;

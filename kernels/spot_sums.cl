@@ -6,7 +6,7 @@
  * Launch    one work-item per spot
  * In        frame, position, table, noise2: as pick_pixels.cl; weight, dark [pixels]
  *           place  [pixels]          panel, and 0x8000 in the gap between panels
- *           pick_curve, pick_k       of SNR_pick
+ *           pick_reach, pick_curve, pick_k  of SNR_pick
  *           full                     raw value at which a pixel is saturated
  *           sem    [rings]           standard error of the mean
  *           member [n]               pixel numbers, ascending
@@ -77,6 +77,7 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
                         __global const float4 *table,
                         const int rings,
                         __global const float *sem,
+                        __global const float2 *pick_reach,
                         __global const float *pick_curve,
                         const float pick_k,
                         const float noise2,
@@ -96,6 +97,7 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
 {
     frame += (size_t)number * height * width;
     table += number * rings;
+    pick_reach += number * rings;
     sem += number * rings;
     const int s = get_global_id(0);
     const int head_slow = head[s] / width, head_fast = head[s] % width;
@@ -104,6 +106,11 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
     int flags = 0, panel = -1;
     for (int at = start[s]; at < start[s + 1]; at++) {
         const int m = list[at], slow = member[m] / width, fast = member[m] % width;
+        for (int i = -REACH - 1; i <= REACH + 1; i++) { /* loads that wait together */
+            const uint row = (uint)clamp(slow + i, 0, height - 1) * (uint)width + (uint)fast;
+            LOADED(PIXEL_T, frame, row), LOADED(float, position, row);
+            LOADED(float, weight, row), LOADED(ushort, place, row);
+        }
         uint core[SIDE], near[SIDE], far[SIDE];
         for (int i = 0; i < SIDE; i++) {
             core[i] = core_row(i);
@@ -153,9 +160,8 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
 #endif
                 const REAL above = counts / w - ring.x;
                 if (isnan(above)) continue; /* a ring without background */
-                if (in_core && !clearly_below(counts, ring, w, noise2, pick_k, pick_curve) &&
-                    counts > significant_counts(ring, weight[pixel], noise2, pick_k, pick_curve))
-                    of[10] += 1;
+                if (in_core)
+                    of[10] += significant(counts, w, position[pixel], pick_reach, table, rings, noise2, pick_k, pick_curve);
                 if (in_core || in_far) {
                     of[0] += above;
                     of[1] += ring.y * fmax(ring.x, 0.0f) / w + (REAL)ring.z * ring.z + noise2 / (w * w);

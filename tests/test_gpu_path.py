@@ -22,7 +22,9 @@ def results(engine, frame, model):
         wavelength=1.0,
         polarization=0.9,
     )
-    separator = Separator(geometry, rings=60, error_model=model, engine=engine)
+    mask = np.zeros(geometry.shape, np.uint8)
+    mask[40:60, 90:140] = 1
+    separator = Separator(geometry, mask, rings=60, error_model=model, engine=engine)
     sparse = separator.sparsify(frame)
     return separator.background(frame), sparse, separator.peaks(frame), densify(sparse, engine=engine)
 
@@ -43,6 +45,7 @@ def test_work_groups_agree_with_single_work_items(engine, rng, monkeypatch, mean
         np.testing.assert_allclose(getattr(groups[0], name), getattr(background, name), rtol=1e-5)
     assert np.array_equal(groups[1].index, sparse.index)
     assert np.array_equal(groups[1].unusable_index, sparse.unusable_index)
+    assert np.array_equal(groups[1].unusable_value, sparse.unusable_value)
     assert len(groups[2]) == len(peaks) > 100
     for name in peaks.dtype.names:
         np.testing.assert_allclose(groups[2][name], peaks[name], rtol=1e-4, atol=1e-4)
@@ -71,7 +74,9 @@ def test_several_frames_at_once_are_the_frames_one_by_one(engine, rng, monkeypat
             assert np.array_equal(found.index, one.index)
             assert np.array_equal(found.value, one.value)
             assert (found.unusable_index is None) == (one.unusable_index is None)
-            assert one.unusable_index is None or np.array_equal(found.unusable_index, one.unusable_index)
+            if one.unusable_index is not None:
+                assert np.array_equal(found.unusable_index, one.unusable_index)
+                assert np.array_equal(found.unusable_value, one.unusable_value)
         assert sparse.frame == 7 + i
         assert spots.tobytes() == separator.peaks(frames[i], number=7 + i).tobytes()
         for name in ("slow", "fast", "intensity", "flags"):

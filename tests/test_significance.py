@@ -109,6 +109,27 @@ def test_where_the_background_falls_from_ring_to_ring_nothing_is_missed(engine, 
     assert len(differ) <= 3
 
 
+@pytest.mark.parametrize("snr", [1.5, 3.0, 8.0])
+def test_bounds_of_a_ring_decide_as_the_threshold_of_each_pixel(engine, rng, snr):
+    """Most pixels are judged by two counts of their ring, which must hold whatever their normalization and neighbours."""
+    shape = (131, 173)
+    factor = rng.uniform(0.2, 1.0, shape)
+    separator = Separator(flat_geometry(shape), rings=40, normalization=factor, engine=engine)
+    mean = 60.0 * np.exp(-0.1 * separator.rings.position.astype(float)) * separator.rings.weight
+    frame = rng.poisson(mean).astype(np.int32)
+    bright = rng.random(shape) < 0.3  # from well below to well above the threshold
+    frame[bright] += rng.integers(0, 3 * (1 + np.sqrt(mean[bright]) * snr)).astype(np.int32)
+    background = separator.background(frame)
+    picked = separator.sparsify(frame, snr=snr, background=background).index
+    expected, phi, _, _ = background_images(background)
+    wanted = oracle.significant(frame.ravel(), expected, phi, snr)
+    differ = np.setxor1d(picked, np.flatnonzero(wanted))
+    for pixel in differ:
+        limit = oracle.threshold(expected[pixel], phi[pixel], snr)
+        assert abs(limit - frame.ravel()[pixel]) < 3e-4 * (1 + limit)
+    assert len(differ) <= 3
+
+
 def test_saturated_pixels_of_a_ring_without_background_are_kept(engine):
     shape = (60, 70)
     separator = Separator(flat_geometry(shape), rings=6, saturation=1000, engine=engine)

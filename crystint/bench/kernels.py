@@ -31,7 +31,7 @@ class Traffic:
 
 TRAFFIC = {
     "ring_statistics": Traffic(8, 8.6),  # order 4, weight 4; 12 for each pixel in the tails of its ring, some 5 %
-    "list_unusable": Traffic(4, 4),  # position 4
+    "list_unusable": Traffic(0.125, 0.125),  # masked, a bit
     "densify": Traffic(8, 8),  # position 4, weight 4
 }
 """Kernels that work on whole frames. The others work on lists, and are shown with their time only."""

@@ -10,7 +10,7 @@ from crystint.engine import Engine
 from crystint.model.rings import RingMap
 from crystint.ops.layout import ring_layout
 from crystint.ops.pixels import pixel_defines
-from crystint.ops.threshold import CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS, excess_curve, smallest_excess
+from crystint.ops.threshold import CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS, excess_curve
 
 __all__ = ["CURVE_DEFINES", "Fixed"]
 
@@ -53,13 +53,13 @@ class Fixed:
             self._kept.append(np.ascontiguousarray(rings.dark))
         self.position, self.weight = (engine.lend(array) for array in self._kept[:2])
         self.dark = send(np.zeros(1, np.float32)) if rings.dark is None else engine.lend(self._kept[2])
+        self.masked = send(np.append(np.packbits(np.isnan(rings.position), bitorder="little"), np.uint8(0)))
         self._curves: dict[float, Any] = {}
 
     def curve(self, k: float) -> Any:
         """The significance curve of `k` sigma as kernels/significance.h has it."""
         if k not in self._curves:
-            points = np.append(excess_curve(k), smallest_excess(k) ** 2)
-            self._curves[k] = self.engine.send(points.astype(np.float32))
+            self._curves[k] = self.engine.send(excess_curve(k).astype(np.float32))
         return self._curves[k]
 
     def pixel_defines(self, dtype: np.dtype[Any]) -> dict[str, object]:

@@ -13,7 +13,7 @@ from crystint.model.rings import Background, RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.ops.background import Clipping, read_background, start_statistics, start_table
 from crystint.ops.fixed import Fixed
-from crystint.ops.significant import start_picking, start_reach
+from crystint.ops.significant import start_picking
 from crystint.ops.threshold import thresholds
 from crystint.ops.work import Work
 
@@ -41,7 +41,6 @@ class InventedPixels:
             work, lent = self._work, self.engine.lend(frame)
             start_statistics(work, lent, frame.dtype, clip)
             start_table(work, clip)
-            start_reach(work, snr, sparse.noise)
             start_picking(work, lent, frame.dtype, snr, sparse.noise, old.saturation)
             count = int(work.engine.receive(work.count, 1, np.uint32)[0])
             picked, new = work.listed(0, count), read_background(work, clip)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crystint.ops.fixed import Fixed
 from crystint.ops.pixels import largest_valid
+from crystint.ops.significant import Threshold, start_reach
 from crystint.ops.spots import plateaus, roots
 from crystint.ops.work import Work
 
@@ -56,9 +57,14 @@ def panel_places(fixed: Fixed, geometry: Geometry) -> Any:
     return fixed.engine.send(place)
 
 
-def start_maxima(work: Work, frame: Any, dtype: np.dtype[Any], use: PeakSettings, frames: int = 1) -> None:
-    """Start to list the maxima of the frames in a buffer."""
-    fixed = work.fixed
+def start_maxima(
+    work: Work, frame: Any, dtype: np.dtype[Any], use: PeakSettings, frames: int = 1
+) -> tuple[Threshold, Threshold]:
+    """Start to list the maxima of the frames in a buffer; the thresholds that `spot_sums` needs."""
+    fixed, sure = work.fixed, max(use.snr_pick, _SURE)
+    peak, pick, more = (
+        start_reach(work, snr, use.noise, frames, f"reach {i}") for i, snr in enumerate((use.snr, use.snr_pick, sure))
+    )
     height, width = (np.int32(n) for n in fixed.rings.shape)
     work.engine.launch(
         work.engine.kernel("find_maxima.cl", REACH=use.reach, **fixed.defines(dtype), **fixed.ring_defines),
@@ -72,10 +78,8 @@ def start_maxima(work: Work, frame: Any, dtype: np.dtype[Any], use: PeakSettings
         fixed.weight,
         fixed.dark,
         *work.candidates,
-        fixed.curve(use.snr),
-        np.float32(use.snr),
-        fixed.curve(use.snr_pick),
-        np.float32(use.snr_pick),
+        *peak,
+        *pick,
         np.float32(use.noise * use.noise),
         largest_valid(dtype, use.saturation),
         np.int32(use.connected),
@@ -85,10 +89,18 @@ def start_maxima(work: Work, frame: Any, dtype: np.dtype[Any], use: PeakSettings
         work.count,
         frames=frames,
     )
+    return pick, more
 
 
 def spot_sums(
-    work: Work, lent: Any, frame: NDArray[Any], number: int, maxima: NDArray[np.uint32], places: Any, use: PeakSettings
+    work: Work,
+    lent: Any,
+    frame: NDArray[Any],
+    number: int,
+    maxima: NDArray[np.uint32],
+    places: Any,
+    use: PeakSettings,
+    limits: tuple[Threshold, Threshold],
 ) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
     """The spots of one frame: pixel number of the strongest maximum, ascending, and what the spot holds.
 
@@ -98,6 +110,7 @@ def spot_sums(
     frame : dtype [slow, fast], the same on the host
     maxima : uint32 [n], ascending
     places : buffer of `panel_places`
+    limits : of `start_maxima`
 
     Returns
     -------
@@ -110,8 +123,7 @@ def spot_sums(
     noise2, saturation = np.float32(use.noise * use.noise), largest_valid(dtype, use.saturation)
     at = np.uint32(number)
     pixels = (lent, fixed.position, fixed.weight, fixed.dark)
-    picking = (fixed.curve(use.snr_pick), np.float32(use.snr_pick))
-    sure = max(use.snr_pick, _SURE)
+    picking, sure = limits
 
     parent, flat = work.buffer("parent", n, np.uint32), work.buffer("flat", n, np.uint8)
     engine.launch(
@@ -148,8 +160,7 @@ def spot_sums(
         work.table,
         fixed.ring_number,
         *picking,
-        fixed.curve(sure),
-        np.float32(sure),
+        *sure,
         noise2,
         member,
         at,

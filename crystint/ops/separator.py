@@ -22,7 +22,7 @@ from crystint.ops.layout import ring_map
 from crystint.ops.maxima import PeakSettings, panel_places, spot_sums, start_maxima
 from crystint.ops.peaks import peaks_of_spots
 from crystint.ops.pixels import PIXEL_TYPES
-from crystint.ops.significant import start_picking, start_reach, unusable_pixels
+from crystint.ops.significant import start_picking, unusable_pixels
 from crystint.ops.work import Work
 
 __all__ = ["Separator"]
@@ -350,12 +350,11 @@ class Separator:
     ) -> list[SparseFrame]:
         """The sparse frames of a launch whose table of rings is there."""
         n, dtype = len(frames), frames.dtype
-        start_reach(work, snr, noise, n)
         start_picking(work, lent, dtype, snr, noise, self.saturation, n)
         found = []
         for i, (count, rings_lost) in enumerate(work.engine.receive(work.count, 2 * n, np.uint32).reshape(n, 2)):
             picked = work.listed(i, int(count))
-            lost = unusable_pixels(work, lent, dtype, i) if rings_lost else None
+            lost, marks = unusable_pixels(work, lent, dtype, i) if rings_lost else (None, None)
             flat = frames[i].reshape(-1)
             found.append(
                 SparseFrame(
@@ -366,7 +365,7 @@ class Separator:
                     snr=snr,
                     noise=noise,
                     unusable_index=lost,
-                    unusable_value=None if lost is None else flat.take(lost),
+                    unusable_value=marks,
                     frame=number + i,
                 )
             )
@@ -375,8 +374,7 @@ class Separator:
     def _peaks(self, work: Work, lent: Any, frames: NDArray[Any], use: PeakSettings, number: int) -> list[PeakList]:
         """The peaks of the frames of a launch whose table of rings is there."""
         n, dtype = len(frames), frames.dtype
-        start_reach(work, use.snr, use.noise, n)
-        start_maxima(work, lent, dtype, use, n)
+        limits = start_maxima(work, lent, dtype, use, n)
         with self._lock:
             if self._places is None:
                 self._places = panel_places(self._fixed, self.geometry)
@@ -386,7 +384,7 @@ class Separator:
             if not len(maxima):
                 found.append(empty_peaks())
                 continue
-            head, sums = spot_sums(work, lent, frames[i], i, maxima, self._places, use)
+            head, sums = spot_sums(work, lent, frames[i], i, maxima, self._places, use, limits)
             found.append(
                 peaks_of_spots(
                     frames[i],

@@ -11,12 +11,21 @@ from crystint.ops.fixed import CURVE_DEFINES
 from crystint.ops.pixels import largest_valid
 from crystint.ops.work import BLOCK, Work
 
-__all__ = ["start_picking", "start_reach", "unusable_pixels"]
+__all__ = ["Threshold", "start_picking", "start_reach", "unusable_pixels"]
 
 
-def start_reach(work: Work, snr: float, noise: float, frames: int = 1) -> None:
-    """From the table of rings to what their counts must reach; empties the list."""
+Threshold = tuple[Any, Any, np.float32]
+"""reach, curve and k, as kernels take them"""
+
+
+def start_reach(work: Work, snr: float, noise: float, frames: int = 1, name: str = "reach") -> Threshold:
+    """Start to bring about, in the buffer of that name, what counts must reach to be `snr` sigma; empties the list."""
     fixed = work.fixed
+    reach, curve, k = (
+        work.buffer(name, 2 * work.frames * fixed.rings.rings, np.float32),
+        fixed.curve(snr),
+        np.float32(snr),
+    )
     kernel = work.engine.kernel("ring_reach.cl", LOCAL_SIZE=fixed.local_size, **CURVE_DEFINES)
     work.engine.launch(
         kernel,
@@ -26,12 +35,13 @@ def start_reach(work: Work, snr: float, noise: float, frames: int = 1) -> None:
         fixed.ring_number,
         fixed.about,
         work.lost,
-        fixed.curve(snr),
-        np.float32(snr),
+        curve,
+        k,
         np.float32(noise * noise),
-        work.reach,
+        reach,
         work.count,
     )
+    return reach, curve, k
 
 
 def start_picking(
@@ -50,8 +60,7 @@ def start_picking(
         fixed.ring_weight,
         fixed.dark,
         *work.candidates,
-        fixed.curve(snr),
-        np.float32(snr),
+        *start_reach(work, snr, noise, frames),
         np.float32(noise * noise),
         largest_valid(dtype, saturation),
         np.uint32(fixed.pixels),
@@ -61,26 +70,38 @@ def start_picking(
     )
 
 
-def unusable_pixels(work: Work, frame: Any, dtype: np.dtype[Any], number: int = 0) -> NDArray[np.uint32]:
-    """uint32 [n]: the pixels of one frame that are not masked and hold no measurement, ascending."""
+def unusable_pixels(
+    work: Work, frame: Any, dtype: np.dtype[Any], number: int = 0
+) -> tuple[NDArray[np.uint32], NDArray[Any]]:
+    """The pixels of one frame that are not masked and hold no measurement, ascending, and their raw values."""
     fixed, engine = work.fixed, work.engine
     length = work.buffer("block lengths", work.blocks, np.uint32)
     scattered = work.buffer("block lists", work.blocks * BLOCK, np.uint32)
-    kernel = engine.kernel("list_unusable.cl", BLOCK=BLOCK, LOCAL_SIZE=fixed.local_size, **fixed.pixel_defines(dtype))
+    defines = {"BLOCK": BLOCK, "LOCAL_SIZE": fixed.local_size, **fixed.pixel_defines(dtype)}
+    which = np.uint32(fixed.pixels), np.uint32(number)
     engine.launch(
-        kernel,
+        engine.kernel("list_unusable.cl", **defines),
         work.blocks,
         fixed.local_size,
         frame,
-        fixed.position,
-        np.uint32(fixed.pixels),
-        np.uint32(number),
+        fixed.masked,
+        *which,
         scattered,
         length,
     )
     start = np.zeros(work.blocks + 1, np.uint32)
     np.cumsum(engine.receive(length, work.blocks, np.uint32), out=start[1:])
-    packed = work.buffer("packed list", int(start[-1]) or 1, np.uint32)
-    kernel = engine.kernel("gather_blocks.cl", BLOCK=BLOCK, LOCAL_SIZE=fixed.local_size)
-    engine.launch(kernel, work.blocks, fixed.local_size, scattered, work.sent("block starts", start), packed)
-    return engine.receive(packed, int(start[-1]), np.uint32)
+    n = int(start[-1])
+    packed, value = work.buffer("packed list", n or 1, np.uint32), work.buffer("packed values", n or 1, dtype)
+    engine.launch(
+        engine.kernel("gather_blocks.cl", **defines),
+        work.blocks,
+        fixed.local_size,
+        scattered,
+        work.sent("block starts", start),
+        frame,
+        *which,
+        packed,
+        value,
+    )
+    return engine.receive(packed, n, np.uint32), engine.receive(value, n, dtype)

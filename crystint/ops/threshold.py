@@ -22,7 +22,6 @@ __all__ = [
     "counts_at",
     "excess_curve",
     "ring_table",
-    "smallest_excess",
     "thresholds",
 ]
 
@@ -68,12 +67,6 @@ def excess_curve(k: float) -> NDArray[np.float64]:
     curve = (_significant_counts(mu, k) - mu) / (1.0 + np.sqrt(mu))
     curve.setflags(write=False)
     return curve
-
-
-def smallest_excess(k: float) -> float:
-    """Smallest (x - mu) / sqrt(mu) of any mu: a pixel less than this above its background is never significant."""
-    mu = np.exp2(CURVE_FIRST + np.arange(CURVE_POINTS) / CURVE_PER_OCTAVE)
-    return float(max(0.0, 0.999 * np.min(excess_curve(k) * (1.0 + np.sqrt(mu)) / np.sqrt(mu))))
 
 
 def ring_table(background: Background) -> NDArray[np.float32]:

@@ -34,7 +34,7 @@ class Work:
         self.tails = empty(rings * fixed.local_size, np.int32)
         self.cover, self.lost = empty(rings, np.float32), empty(rings, np.uint32)
         self.sums, self.table = empty(8 * rings, np.float32), empty(4 * rings, np.float32)
-        self.sem, self.reach = empty(rings, np.float32), empty(rings, np.float32)
+        self.sem = empty(rings, np.float32)
         self.count = empty(2 * frames, np.uint32)
         self.blocks = -(-fixed.pixels // BLOCK)
         self.list = empty(frames * fixed.pixels, np.uint32)
@@ -46,7 +46,7 @@ class Work:
     def candidates(self) -> tuple[Any, ...]:
         """Where kernels/candidates.h finds the pixels that may be significant, and what they are judged by."""
         fixed, tails = self.fixed, (self.tail_pixel, self.tail_above, self.tail_weight, self.tails)
-        rings = (self.table, fixed.ring_number, fixed.bands, self.reach)
+        rings = (self.table, fixed.ring_number, fixed.bands)
         return fixed.room_of, *tails, self.cover, self.sums, *rings
 
     def take(self, frames: NDArray[Any]) -> Any:
