@@ -111,7 +111,7 @@ def test_where_the_background_falls_from_ring_to_ring_nothing_is_missed(engine, 
 
 @pytest.mark.parametrize("snr", [1.5, 3.0, 8.0])
 def test_bounds_of_a_ring_decide_as_the_threshold_of_each_pixel(engine, rng, snr):
-    """Most pixels are judged by two counts of their ring, which must hold whatever their normalization and neighbours."""
+    """Two counts of a ring judge most of its pixels, whatever their normalization and the neighbouring rings."""
     shape = (131, 173)
     factor = rng.uniform(0.2, 1.0, shape)
     separator = Separator(flat_geometry(shape), rings=40, normalization=factor, engine=engine)
