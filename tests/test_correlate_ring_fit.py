@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,6 +130,47 @@ def test_a_tilt(rng, rot1, rot2):
     assert geometry.distance_along_beam == pytest.approx(truth.distance_along_beam)
     slow, fast = found.outline(1, 50)
     assert geometry.two_theta_at(slow, fast) == pytest.approx(float(geometry.two_theta_at(slow[0], fast[0])), abs=1e-8)
+
+
+@pytest.mark.parametrize(("rot1", "rot2"), [(0.2, 0.1), (0.0, 0.3)])
+def test_a_large_tilt_that_is_known_is_searched_along_its_own_cones(rot1, rot2):
+    # circles about any centre cross these rings: some look sharp all the same, and the fit went to one 25 px off
+    frame, truth = _tilted(np.random.default_rng(1), rot1, rot2, 2.1 * Q)
+    off = replace(truth, beam_center=(truth.beam_center[0] + 5, truth.beam_center[1] - 4))
+    found = fit_rings(frame, oracle.gaps(SHAPE), start=off, shape="tilt")
+    assert np.all(np.abs(np.subtract(found.center, truth.direct_beam)) < 0.04)
+    assert found.geometry(truth).rotation == pytest.approx(truth.rotation, abs=1.5e-3)
+    assert len(found.radius) >= 5
+
+
+def test_a_calibrant_on_a_steep_detector():
+    frame, truth = _tilted(np.random.default_rng(2), 0.0, 0.3, 2.1 * Q)
+    off = replace(truth, beam_center=(truth.beam_center[0] + 5, truth.beam_center[1] - 4))
+    wrong = replace(off, distance=1.03 * off.distance, rotation=(0.02, 0.28, 0.0))
+    found = fit_calibrant(frame, wrong, 2.1 * Q, oracle.gaps(SHAPE))
+    assert np.all(np.abs(np.subtract(found.geometry.direct_beam, truth.direct_beam)) < 0.04)
+    assert found.geometry.distance == pytest.approx(truth.distance, rel=2e-4)
+    kept = fit_calibrant(frame, off, 2.1 * Q, oracle.gaps(SHAPE), tilt=False)
+    assert kept.geometry.rotation == pytest.approx(truth.rotation)
+    assert np.all(np.abs(np.subtract(kept.geometry.direct_beam, truth.direct_beam)) < 0.04)
+
+
+def test_rings_about_a_centre_beyond_reach_are_not_taken_for_the_ones_looked_for(weak):
+    frame, mask, center = weak
+    with pytest.raises(SettingError, match="reach"):
+        fit_rings(frame, mask, start=(center[0] + 6.0, center[1]), reach=3)
+
+
+def test_shapes_as_projections(rng):
+    tilt = Tilt(Geometry((90, 80), (1e-4, 1.3e-4), 0.05, (130.0, 151.0), rotation=(0.3, -0.2, 0.1)))
+    slow, fast = rng.uniform(0, 90, (2, 50))
+    for shape in (Ellipse((40.0, 35.0)), Ellipse((40.0, 35.0), (0.02, -0.03)), tilt):
+        x, y, z = shape.projection @ np.stack([slow, fast, np.ones(50)])
+        assert np.hypot(x, y) / z == pytest.approx(shape.radius(slow, fast))
+        moved = shape.having(np.add(shape.values, [3.0, -2.0, *np.zeros(len(shape.values) - 2)]))
+        assert moved.radius(slow + 3, fast - 2) == pytest.approx(shape.radius(slow, fast))
+    along = tilt.geometry.distance_along_beam / 1e-4
+    assert tilt.radius(slow, fast) == pytest.approx(along * np.tan(tilt.geometry.two_theta_at(slow, fast)))
 
 
 @pytest.mark.parametrize(("rot1", "rot2", "distance"), [(0.01, -0.005, 0.095), (-0.1, 0.12, 0.105)])

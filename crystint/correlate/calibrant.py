@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystint.correlate.circles import Tilt, tilted
 from crystint.correlate.contrast import good_pixels
-from crystint.correlate.ring_fit import fit_rings
+from crystint.correlate.ring_fit import find_rings
 from crystint.correlate.ring_points import RingLine, RingPoints
 from crystint.correlate.ring_refine import refine_rings
 from crystint.correlate.ring_search import local_rest
@@ -99,10 +99,13 @@ def fit_calibrant(
     if not len(known) or not np.all((sine > 0) & (sine < np.sqrt(0.5))):
         raise SettingError(f"q is {q!r}, expected numbers above 0 below {np.sqrt(8) * np.pi / geometry.wavelength:.3f}")
     tangent = np.tan(2 * np.arcsin(sine))
-    first = fit_rings(
-        frame, mask, start=geometry, shape="tilt" if tilt else "circle", reach=reach, width=width, most=most
+    good = good_pixels(frame, mask)
+    values = np.where(good, frame, 0).astype(np.float64)
+    first = find_rings(
+        values, good, Tilt(geometry, fit_tilt=False), tilt, reach=reach, width=width, guesses=np.array([]), most=most
     )
-    shape = first.shape if isinstance(first.shape, Tilt) else _level(geometry, first.center)
+    shape = first.shape
+    assert isinstance(shape, Tilt)
     along = shape.geometry.distance_along_beam / geometry.pixel_size[0]
     first_radius = _on_plane(shape, first.points)
     factor, owner = _tell_apart(first_radius, first.width, along * tangent, scale if distance else 0.01)
@@ -112,8 +115,7 @@ def fit_calibrant(
             f"{len(used)} of {len(first_radius)} rings found at {np.round(first_radius, 1).tolist()} px fit the "
             f"calibrant's; are wavelength and distance right within {100 * scale:g} %?"
         )
-    good = good_pixels(frame, mask)
-    rest, level = local_rest(np.where(good, frame, 0).astype(np.float64), good, width)
+    rest, level = local_rest(values, good, width)
     rot1, rot2, _ = shape.geometry.rotation
     far = shape.geometry.distance_along_beam * (factor if distance else 1.0)
     begin = Tilt(tilted(shape.geometry, shape.center, rot1, rot2, far), fit_distance=distance, fit_tilt=tilt)
@@ -139,11 +141,6 @@ def fit_calibrant(
         _on_plane(final, refined.points) - want,
         refined.points,
     )
-
-
-def _level(geometry: Geometry, center: tuple[float, float]) -> Tilt:
-    rot1, rot2, _ = geometry.rotation
-    return Tilt(tilted(geometry, center, rot1, rot2, geometry.distance_along_beam), fit_tilt=False)
 
 
 def _on_plane(shape: Tilt, points: Sequence[RingPoints]) -> Array:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystint.errors import GeometryError
 from crystint.model.geometry import Geometry
+from crystint.model.panels import rotation_matrix
 
 __all__ = ["Ellipse", "RingShape", "Tilt", "place_on_ring", "tilted"]
 
@@ -36,6 +37,13 @@ class RingShape(Protocol):
 
     def radius(self, slow: ArrayLike, fast: ArrayLike) -> Array:
         """Ring coordinate, px, of places in px from the outer corner; the arrays broadcast."""
+
+    @property
+    def projection(self) -> Array:
+        """float64 [3, 3]: (x, y, z) = projection @ (slow, fast, 1), radius = hypot(x, y) / z, z > 0 before the sample.
+
+        With another centre and all else kept, slow and fast are those less the shift of the centre.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,15 @@ class Ellipse:
         even, odd = math.cosh(min(size, 50.0)), -math.sinh(min(size, 50.0)) / size
         ds, df = (even + odd * plus) * ds + odd * cross * df, odd * cross * ds + (even - odd * plus) * df
         return np.asarray(np.sqrt(ds * ds + df * df))
+
+    @property
+    def projection(self) -> Array:
+        """As `RingShape.projection`."""
+        plus, cross = self.strain or (0.0, 0.0)
+        size = min(math.hypot(plus, cross), 50.0)
+        even, odd = math.cosh(size), -math.sinh(size) / size if size else 0.0
+        turn = np.array([[even + odd * plus, odd * cross], [odd * cross, even - odd * plus]])
+        return np.block([[turn, -(turn @ self.center)[:, None]], [np.array([[0.0, 0.0, 1.0]])]])
 
     @property
     def axis_ratio(self) -> float:
@@ -144,8 +161,20 @@ class Tilt:
 
     def radius(self, slow: ArrayLike, fast: ArrayLike) -> Array:
         """As `RingShape.radius`."""
-        along = self.geometry.distance_along_beam / self.geometry.pixel_size[0]
-        return np.asarray(along * np.tan(self.geometry.two_theta_at(slow, fast)))
+        slow, fast = np.asarray(slow, np.float64), np.asarray(fast, np.float64)
+        x, y, z = (row[0] * slow + (row[1] * fast + row[2]) for row in self.projection)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.sqrt(x * x + y * y) / z)
+
+    @property
+    def projection(self) -> Array:
+        """As `RingShape.projection`."""
+        size = np.array(self.geometry.pixel_size)
+        y, x, z = np.asarray(rotation_matrix(self.geometry.rotation), np.float64)
+        rows = np.array([x, y, z * size[0] / self.geometry.distance_along_beam])
+        turn = rows[:, :2] * (size / size[0])
+        origin = rows[:, 2] * self.geometry.distance / size[0] - turn @ self.geometry.beam_center
+        return np.column_stack([turn, origin])
 
     def to_geometry(self, template: Geometry) -> Geometry:
         """The fitted geometry; wavelength and polarization of the template."""

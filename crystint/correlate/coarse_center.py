@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from crystint.correlate.circles import RingShape
 from crystint.correlate.contrast import binned
 
 __all__ = ["RingProfileScan", "scan_center"]
@@ -17,43 +18,63 @@ Array = NDArray[np.float64]
 
 _PIXELS = (60_000, 300_000)
 """samples of the first grid and of the finer ones, about; a larger frame is summed in blocks"""
+_NEAREST = 0.1
+"""pixels of a tilted plane that lie nearer to the sample along the beam, in parts of the beam's spot, take no part"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RingProfileScan:
-    """Samples of a frame whose radial profile is looked at about trial centres."""
+    """Samples of a frame whose radial profile is looked at about trial centres of a shape that else is kept."""
 
-    slow: Array
-    """float64 [n]: px from the outer corner"""
-    fast: Array
+    shape: RingShape
+    """circles, or the cones of a tilted detector: along its rings counts are averaged"""
+    place: tuple[Array, Array, Array]
+    """float64 [n] each: samples by `shape.projection`"""
     total: Array
     """float64 [n]: sum of the contrast of the pixels of a sample"""
     number: Array
     """float64 [n]: pixels of a sample"""
+    area: Array
+    """float64 [n]: area of these pixels in the plane across the beam, px^2"""
     factor: int
     """side of a sample, px"""
 
     @classmethod
-    def of(cls, contrast: Array, good: NDArray[np.bool_], pixels: int) -> RingProfileScan:
+    def of(cls, contrast: Array, good: NDArray[np.bool_], pixels: int, shape: RingShape) -> RingProfileScan:
         """Sum a contrast image in blocks so that about `pixels` samples are left."""
         factor = max(1, int(np.ceil(np.sqrt(good.sum() / pixels))))
         total, number = binned(contrast, good, factor)
         rows, columns = np.nonzero(number)
-        side = 0.5 * factor
-        return cls(
-            np.asarray(rows * factor + side, np.float64),
-            np.asarray(columns * factor + side, np.float64),
-            total[rows, columns],
-            number[rows, columns],
-            factor,
+        slow, fast = (np.asarray(at * factor + 0.5 * factor, np.float64) for at in (rows, columns))
+        matrix = shape.projection
+        x, y, z = (row[0] * slow + row[1] * fast + row[2] for row in matrix)
+        total, number = total[rows, columns], number[rows, columns]
+        before = z > _NEAREST
+        if not before.all():
+            x, y, z, total, number = (part[before] for part in (x, y, z, total, number))
+        return cls(shape, (x, y, z), total, number, number * abs(np.linalg.det(matrix)) / z**3, factor)
+
+    def radius(self, center: tuple[float, float]) -> Array:
+        """Ring coordinate of the samples with the centre elsewhere, px; float64 [n]."""
+        matrix = self.shape.projection[:, :2]
+        x, y, z = (
+            part - part_shift
+            for part, part_shift in zip(self.place, matrix @ np.subtract(center, self.shape.center), strict=True)
         )
+        length = np.sqrt(x * x + y * y)
+        return np.asarray(length if not matrix[2].any() else length / np.maximum(z, 0.5 * _NEAREST))
 
     def profile(self, center: tuple[float, float], step: float) -> tuple[Array, Array]:
         """Sum of contrast and number of pixels per radius bin of `step` px; float64 [bins] each."""
-        ds, df = self.slow - center[0], self.fast - center[1]
-        place = (np.sqrt(ds * ds + df * df) * (1.0 / step)).astype(np.intp)
+        place = (self.radius(center) * (1.0 / step)).astype(np.intp)
         total, number = np.bincount(place, self.total), np.bincount(place, self.number)
         return np.asarray(total, np.float64), np.asarray(number, np.float64)
+
+    def coverage(self, center: tuple[float, float], step: float) -> Array:
+        """Share of each radius bin that good pixels cover; float64 [bins]."""
+        place = (self.radius(center) * (1.0 / step)).astype(np.intp)
+        area = np.bincount(place, self.area)
+        return np.asarray(area / (2 * np.pi * step * step * (np.arange(len(area)) + 0.5)))
 
     def sharpness(self, center: tuple[float, float], step: float, smooth: float) -> float:
         """Sum over bins of n (mean - mean of the bins within `smooth` px)^2: what rings explain of the contrast.
@@ -68,7 +89,7 @@ class RingProfileScan:
 
 
 def scan_center(
-    contrast: Array, good: NDArray[np.bool_], start: tuple[float, float], reach: float, *, smooth: float
+    contrast: Array, good: NDArray[np.bool_], start: RingShape, reach: float, *, smooth: float
 ) -> tuple[float, float]:
     """The sharpest centre within `reach` px of the start, to about 0.25 px: a grid of 2 px, then finer about the best.
 
@@ -77,18 +98,19 @@ def scan_center(
     contrast : float64 [slow, fast]
         As `local_contrast` gives it.
     good : bool [slow, fast]
-    start : (slow, fast), px from the outer corner
+    start : RingShape
+        Where to begin; all of it but the centre is kept.
     reach : float
         Half side of the square that is searched, px. The first grid lies at multiples of its step from the corner of
         the frame, not from the start, so that nearby starts search the same centres.
     smooth : float
         Half width of the running mean that is taken off the profile, px.
     """
-    scan = RingProfileScan.of(contrast, good, _PIXELS[0])
+    scan = RingProfileScan.of(contrast, good, _PIXELS[0], start)
     width = step = max(2.0, float(scan.factor))
-    first = [np.arange(np.floor((at - reach) / step), np.ceil((at + reach) / step) + 1) * step for at in start]
+    first = [np.arange(np.floor((at - reach) / step), np.ceil((at + reach) / step) + 1) * step for at in start.center]
     found = _best(scan, first[0], first[1], 0.5 * width, smooth)
-    scan = RingProfileScan.of(contrast, good, _PIXELS[1])
+    scan = RingProfileScan.of(contrast, good, _PIXELS[1], start)
     while step > 0.25:
         step *= 0.5
         width = max(0.5 * scan.factor, 0.5, min(width, step))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crystint.correlate.circles import Ellipse, RingShape, Tilt, place_on_ring, tilted
+from crystint.correlate.circles import Ellipse, RingShape, Tilt, place_on_ring
 from crystint.correlate.contrast import good_pixels
 from crystint.correlate.ring_points import RingPoints
 from crystint.correlate.ring_refine import Refined, refine_rings
@@ -17,9 +17,12 @@ from crystint.correlate.ring_search import search_rings
 from crystint.errors import GeometryError, SettingError
 from crystint.model.geometry import Geometry
 
-__all__ = ["Rings", "fit_rings"]
+__all__ = ["Rings", "find_rings", "fit_rings"]
 
 Array = NDArray[np.float64]
+
+_SLACK = 2.0
+"""px by which a centre may lie farther away than was asked for: the step of the search"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,10 +88,11 @@ def fit_rings(
 ) -> Rings:
     """Find the powder rings of a frame, and their common centre.
 
-    First the centre about which the radial profile is sharpest, anywhere within `reach` of the start; the contrast is
-    taken against the local median and clipped, so neither background nor hot pixels decide. Then the position of each
-    ring in sectors of azimuth, each above its own straight background, and a robust fit of the shape to these. The
-    second step is repeated with the better shape. All rings that stand out take part in the centre.
+    First the centre about which the radial profile is sharpest, anywhere within `reach` of the start, along circles or
+    along the cones of the tilt that the start has; the contrast is taken against the local median and clipped, so
+    neither background nor hot pixels decide. Then the position of each ring in sectors of azimuth, each above its own
+    straight background, and a robust fit of the shape to these. The second step is repeated with the better shape. All
+    rings that stand out take part in the centre.
 
     Parameters
     ----------
@@ -99,7 +103,7 @@ def fit_rings(
         0 = good.
     start : (slow, fast) or Geometry
         First idea of the centre, px from the outer corner; None = the middle of the frame. A geometry gives its direct
-        beam, and is needed for the shape "tilt", which keeps its distance along the beam.
+        beam, and is needed for the shape "tilt", which starts from its tilt and keeps its distance along the beam.
     radius : float or floats, px
         Rings that must be looked for (within 10 px), besides those that stand out by themselves.
     shape : "circle", "ellipse" or "tilt"
@@ -115,7 +119,8 @@ def fit_rings(
     ShapeError, DTypeError
         When frame or mask are no such arrays.
     SettingError
-        When a setting is impossible, no pixel is good, or no ring stands out.
+        When a setting is impossible, no pixel is good, no ring stands out, or those that do lie about a place farther
+        than `reach` from the start.
     GeometryError
         When a tilt is asked for without a geometry.
     """
@@ -127,14 +132,43 @@ def fit_rings(
     if shape == "tilt" and (not isinstance(start, Geometry) or start.panels is not None):
         raise GeometryError("a tilt needs start= with a Geometry without panels: pixel size and distance set its scale")
     values = np.where(good, frame, 0).astype(np.float64)
-    begin = _start(start, frame.shape)
+    middle = _start(start, frame.shape)
     guesses = np.atleast_1d(np.asarray([] if radius is None else radius, dtype=np.float64))
+    begin = Tilt(start, fit_tilt=False) if isinstance(start, Geometry) and shape == "tilt" else Ellipse(middle)
+    return find_rings(values, good, begin, shape != "circle", reach=reach, width=width, guesses=guesses, most=most)
+
+
+def find_rings(
+    values: Array,
+    good: NDArray[np.bool_],
+    begin: Ellipse | Tilt,
+    bend: bool,
+    *,
+    reach: float,
+    width: float | None,
+    guesses: Array,
+    most: int,
+) -> Rings:
+    """As `fit_rings`: about circles, or the cones of a tilt that is kept, and with `bend` a strain or tilt is fitted.
+
+    Raises
+    ------
+    SettingError
+        When no ring stands out, or the rings lie about a place farther than `reach` from the start.
+    """
     found = search_rings(values, good, begin, reach, width, guesses, most)
-    refined: Refined[Any] = refine_rings(values - found.level, found.level, good, Ellipse(found.center), found.lines)
-    if shape != "circle":
-        first = refined.fitted.shape
-        family = Ellipse(first.center, (0.0, 0.0)) if shape == "ellipse" else _tilt(start, first.center)
-        refined = refine_rings(values - found.level, found.level, good, family, refined.lines)
+    refined: Refined[Any] = refine_rings(values - found.level, found.level, good, found.shape, found.lines)
+    if bend:
+        first: Ellipse | Tilt = refined.fitted.shape
+        free = replace(first, fit_tilt=True) if isinstance(first, Tilt) else replace(first, strain=(0.0, 0.0))
+        refined = refine_rings(values - found.level, found.level, good, free, refined.lines)
+    center = refined.fitted.shape.center
+    away = float(np.max(np.abs(np.subtract(center, begin.center))))
+    if not away <= reach + _SLACK:
+        raise SettingError(
+            f"the rings that stand out lie about ({center[0]:.1f}, {center[1]:.1f}), {away:.0f} px from the start, "
+            f"which may be {reach:g} px off: give a better start (its tilt as well), radius=, or a larger reach="
+        )
     return _rings(refined)
 
 
@@ -145,11 +179,6 @@ def _start(start: tuple[float, float] | Geometry | None, shape: tuple[int, ...])
     if not (np.isfinite(slow) and np.isfinite(fast)):
         raise SettingError(f"start is ({slow}, {fast}), expected two finite numbers, (slow, fast) px")
     return float(slow), float(fast)
-
-
-def _tilt(start: Any, center: tuple[float, float]) -> Tilt:
-    rot1, rot2, _ = start.rotation
-    return Tilt(tilted(start, center, rot1, rot2, start.distance_along_beam))
 
 
 def _rings(refined: Refined[Any]) -> Rings:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks, peak_widths
 
+from crystint.correlate.circles import Ellipse, Tilt
 from crystint.correlate.coarse_center import RingProfileScan, scan_center
 from crystint.correlate.contrast import local_contrast, local_level
 from crystint.correlate.ring_points import RingLine
@@ -38,12 +39,11 @@ def _rise(scan: RingProfileScan, center: tuple[float, float], step: float, smoot
     radius = (np.arange(len(total)) + 0.5) * step
     with np.errstate(invalid="ignore", divide="ignore"):
         rise = np.nan_to_num(total / number - uniform_filter1d(total, window) / uniform_filter1d(number, window))
-    whole = 2 * np.pi * radius * step
     in_scatters = rise * np.sqrt(number)
     known = number > 0
     spread = 1.4826 * np.median(np.abs(in_scatters[known])) if known.any() else 1.0
     in_scatters = in_scatters / min(max(float(spread), 0.2), 3.0)
-    in_scatters[number < np.maximum(0.15 * whole, 12.0)] = 0.0
+    in_scatters[(scan.coverage(center, step) < 0.15) | (number < 12)] = 0.0
     return np.asarray(radius, np.float64), np.asarray(in_scatters, np.float64)
 
 
@@ -110,7 +110,8 @@ def _line(radius: float, sigma: float) -> RingLine:
 class Found:
     """What the search leaves to the fit."""
 
-    center: tuple[float, float]
+    shape: Ellipse | Tilt
+    """that of the start, with the centre found"""
     lines: list[RingLine]
     level: Array
 
@@ -118,19 +119,23 @@ class Found:
 def search_rings(
     values: Array,
     good: NDArray[np.bool_],
-    start: tuple[float, float],
+    start: Ellipse | Tilt,
     reach: float,
     width: float | None,
     guesses: Array,
     most: int,
 ) -> Found:
-    """Coarse centre, and the rings about it; wider rings until some are found. Parameters as of `fit_rings`."""
+    """Coarse centre, and the rings about it; wider rings until some are found.
+
+    `start` is the shape of the rings, circles or the cones of a tilted detector, of which only the centre is searched;
+    the other parameters are as of `fit_rings`.
+    """
     for smooth in [3.0 * width] if width else [_SMOOTH, 3 * _SMOOTH, 9 * _SMOOTH]:
         tile = _tile(smooth)
         level = local_level(values, good, tile)
         contrast = local_contrast(values - level, good, tile)
         center = scan_center(contrast, good, start, reach, smooth=smooth)
-        fine = RingProfileScan.of(contrast, good, good.size)
+        fine = RingProfileScan.of(contrast, good, good.size, start)
         lines = find_lines(fine, center, smooth=smooth, most=most)
         for guess in guesses:
             line = line_at(fine, center, float(guess), 10.0, smooth=smooth)
@@ -138,7 +143,7 @@ def search_rings(
                 lines.append(line)
         if lines:
             break
-    return Found(center, lines, level)
+    return Found(start.having([*center, *start.values[2:]]), lines, level)
 
 
 def local_rest(values: Array, good: NDArray[np.bool_], width: float | None) -> tuple[Array, Array]:
