@@ -19,9 +19,9 @@ from tests.test_stills_scale import Known, _experiment
 GROUP = "P 2 2 2"
 
 
-def made(domain=1e-3, mosaicity=0.0, sweep=False, error=0.0, seed=0, images=50, per_image=300):
+def made(domain=1e-3, mosaicity=0.0, sweep=False, error=0.0, seed=0, images=50, per_image=300, **crystal):
     """The table of the oracle with partialities of a known width; the change of excitation over the exposure too."""
-    columns, truth = oracle.stills(images=images, per_image=per_image, seed=seed)
+    columns, truth = oracle.stills(images=images, per_image=per_image, seed=seed, **crystal)
     rng = np.random.default_rng([seed, 2])
     d, n = columns["d"], len(columns["d"])
     width = np.sqrt(domain**2 + (mosaicity / d) ** 2)

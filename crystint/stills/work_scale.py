@@ -20,6 +20,7 @@ from crystint.stills.merging.merge import merge
 from crystint.stills.prediction.partiality import RockingWidth, partiality
 from crystint.stills.scaling.rocking import excitation_sweep, fit_rocking
 from crystint.stills.scaling.scale import scale
+from crystint.stills.scaling.shared_means import JOINT
 from crystint.stills.work import Done, Source, check_suffixes
 from crystint.stills.work_inputs import read_known, read_together
 
@@ -28,6 +29,8 @@ __all__ = ["scale_files"]
 _TURNS = 3
 """times that the rocking width and merged intensities are fitted to one another"""
 _SETTLED = 0.02
+_IMAGES = 200
+"""enough for the rocking width, with a reference"""
 
 
 def scale_files(
@@ -133,20 +136,25 @@ def _fitted(
 ) -> tuple[Observations, RockingWidth, str]:
     """Observations with the partialities of the width that fits the data set best, that width, and what to say.
 
-    Without a reference the merged intensities stand in for it, and width, scales and merging take turns.
+    Without a reference the fit begins with merged intensities; width, scales and merging take turns.
     """
     if width is None:
         width = RockingWidth(1e-3, 0.0, images.bandwidth)
     words = ""
     sweep = None if images.sweep is None else excitation_sweep(images, table.image, table.hkl)
     for _ in range(_TURNS):
-        known = options["reference"]
+        known, rows = options["reference"], table
         if known is None:
             scales = scale(table, images, **options)
             known = merge(
                 table, scales, space_group=images.space_group, cell=images.cell, error_model=None, shells=1
             ).reference()
-        fit = fit_rocking(table, images, reference=known, space_group=images.space_group, start=width)
+            rows = table.select(np.isfinite(scales.ln_g)[table.image])
+        merged = options["reference"] is None
+        fit = fit_rocking(
+            rows, images, reference=known, space_group=images.space_group, start=width, merged=merged,
+            max_images=JOINT if merged else _IMAGES,
+        )  # fmt: skip
         change = abs(fit.width.at(2.0, 1.0) / width.at(2.0, 1.0) - 1.0)
         width = fit.width
         wavelength = images.wavelength[table.image]

@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from crystint.stills.scaling.acceleration import Anderson
 from crystint.stills.scaling.error_model import ErrorModel
+from crystint.stills.scaling.judge import without_scale
 from crystint.stills.scaling.options import ScalingOptions, prior_centre
-from crystint.stills.scaling.signal import SIGNIFICANT, levels, no_signal, significance
+from crystint.stills.scaling.shared_means import SharedMeans
+from crystint.stills.scaling.signal import levels
 from crystint.stills.scaling.steps import LONGEST, errors_of_residuals, inverses, shortened
 from crystint.stills.scaling.table import ScalingTable
 from crystint.stills.scaling.wavelength_curve import WavelengthCurve
@@ -22,10 +24,6 @@ _CURVE_UNTIL = 40
 _STILL = 25.0
 """how much further than one step an accelerated fit may still be from its end"""
 _JUDGE_EVERY = 10
-_LEAST_INFORMATION = 1.0
-"""about ln G from the data (and from a prior on it tighter than 1): below it G is not known to a factor of e"""
-_CLEAR_SIGNAL = 100.0
-"""about ln G from the data: with more (an error below 0.1) nobody needs to ask whether there is a signal"""
 _SAMPLE = 200_000
 _NEAR = 0.05
 """an image has converged when what it is still expected to move is below this share of its standard deviation"""
@@ -57,7 +55,7 @@ class ScalingFit:
         self._wavelength = np.zeros(0)
         self._factor, self._weight = np.empty(len(table)), np.empty(len(table))
         self._target = target if target is not None else np.zeros(len(table))
-        self._mean = np.zeros(self.groups)
+        self._mean, self._total = np.zeros(self.groups), np.zeros(self.groups)
         self._damping, self._last = np.ones(n), np.zeros((2, n))
         self._why: dict[int, str] = {}
         self._errors_at = set(_ERRORS_AT)
@@ -104,32 +102,20 @@ class ScalingFit:
 
     def covariance(self) -> _Floats:
         """float64 [k, 2, 2] of (ln G, B), priors in."""
-        gg, gb, bb = self._with_priors(self.information())
+        if self.free:
+            return self._shared().covariance(self._priors(), self.good, self.options.refine_b)
+        gg, gb, bb = self._with_priors(self.normal)
         return inverses(gg, gb, bb, self.options.refine_b)
 
-    def information(self) -> _Floats:
-        """float64 [k, 3] about (ln G, ln G), (ln G, B), (B, B), without priors.
+    def _shared(self) -> SharedMeans:
+        return SharedMeans(self.table, self.group, self._factor, self._weight, self._total, self._target)
 
-        Without a reference the intensities are unknown as well, and eliminating them leaves 1 - w / W of what an
-        observation says, w being its share of the weight W of its reflection: nothing where it is the only one.
-        """
-        if not self.free:
-            return self.normal
-        table, found = self.table, np.zeros((len(self.table.images), 3))
-        for rows, images in table.blocks():
-            s2, factor = table.s2[rows], self._factor[rows]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                weight = self._weight[rows] * factor**2
-                left = 1.0 - weight / self._total[self.group[rows]]
-            hold = np.where(weight > 0.0, np.maximum(left, 0.0) * weight, 0.0) * self._target[rows] ** 2
-            found[images, 0] = table.sums(hold, rows, images)
-            found[images, 1] = -table.sums(hold * s2, rows, images)
-            found[images, 2] = table.sums(hold * s2 * s2, rows, images)
-        return found
+    def _priors(self) -> tuple[float, float]:
+        return self.options.prior_ln_g**-2.0, self.options.prior_b**-2.0
 
     def _with_priors(self, information: _Floats) -> tuple[_Floats, _Floats, _Floats]:
-        gg, gb, bb = information.T
-        return gg + self.options.prior_ln_g**-2.0, gb, bb + self.options.prior_b**-2.0
+        (gg, gb, bb), (first, second) = information.T, self._priors()
+        return gg + first, gb, bb + second
 
     def _begin(self) -> None:
         """Scales from ratios of sums, and the intensities to compare with where there is no reference."""
@@ -191,7 +177,7 @@ class ScalingFit:
     def _merge(self) -> None:
         """The weighted means of the scaled observations, as new target."""
         weighted = self._weight * self._factor
-        total = np.bincount(self.group, weighted * self._factor, self.groups)
+        total = np.asarray(np.bincount(self.group, weighted * self._factor, self.groups), dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.bincount(self.group, weighted * self.table.intensity, self.groups) / total
         self._mean, self._total = np.where(total > 0.0, mean, 0.0), total
@@ -244,57 +230,21 @@ class ScalingFit:
             self.b -= self.b[self.good].mean()
             self.centre[:] = 0.0
 
-    def _drop_silent(self) -> int:
-        """Drop images that say nothing about their scale, or whose scale might be 0; how many."""
-        gg, gb, bb = self._with_priors(self.information())
-        prior = self.options.prior_ln_g**-2.0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            known = gg - (prior if prior < 1.0 else 0.0) - (gb * gb / bb if self.options.refine_b else 0.0)
-        silent = np.flatnonzero(self.good & ~(known > _LEAST_INFORMATION))
-        for number in silent:
-            self._drop(
-                int(number), "its intensities do not determine a scale (too weak, or without likeness to the others)"
-            )
-        unsure = np.flatnonzero(self.good & ~(known > _CLEAR_SIGNAL) & self.options.needs_signal)
-        z = self._significance(unsure)
-        blank = unsure[z < SIGNIFICANT]
-        for number, value in zip(blank, z[z < SIGNIFICANT], strict=True):
-            self._drop(int(number), no_signal(float(value), int(self.table.used[number])))
-        return len(silent) + len(blank)
-
-    def _significance(self, images: NDArray[np.intp]) -> _Floats:
-        """`significance` of some images at their temperature factors, against the reference or the other images."""
-        table = self.table
-        if not len(images):
-            return np.zeros(0)
-        size = table.used[images]
-        rows = np.repeat(table.first[images] - np.cumsum(size) + size, size) + np.arange(size.sum())
-        image, factor = np.repeat(np.arange(len(images)), size), self._factor[rows]
-        expected, spread = factor * self._target[rows], table.variance.without_signal[rows]
-        unsure = np.zeros(len(rows))
-        if self.free:  # the mean of the others, and its variance
-            own, total = self._weight[rows] * factor, self._total[self.group[rows]]
-            others = total - own * factor
-            alone = others <= 1e-9 * total
-            with np.errstate(divide="ignore", invalid="ignore"):
-                mean = (total * self._target[rows] - own * table.intensity[rows]) / others
-                expected, unsure = (np.where(alone, 0.0, factor * value) for value in (mean, factor / others))
-        sigma = np.sqrt(spread)
-        weight = expected / sigma / (1.0 + unsure / spread)
-        return significance(image, len(images), table.intensity[rows], sigma, weight)
-
     def _judge(self) -> bool:
         """Drop images that say nothing, or nonsense; True when that changes the others."""
-        silent = self._drop_silent()
-        away = self.b - self.centre[1]
-        wild = np.flatnonzero(self.good & (np.abs(away) >= 0.999 * self.options.max_b))
-        for number in wild:
-            self._drop(
-                int(number), f"its temperature factor differs from the other images' by {away[number]:+.0f} A^2 or more"
-            )
-        if silent + len(wild):  # what they made of the error model is to be forgotten
+        information = self._shared().information() if self.free else self.normal
+        found = without_scale(
+            self.table, self.options, self.good, information, self.b - self.centre[1], self._factor, self._compared
+        )
+        for number, why in found.items():
+            self._drop(number, why)
+        if found:  # what they made of the error model is to be forgotten
             self._errors_at |= {self.iterations + 3, self.iterations + 6}
-        return self.free and bool(silent + len(wild))
+        return self.free and bool(found)
+
+    def _compared(self, rows: NDArray[np.intp]) -> tuple[_Floats, _Floats]:
+        """Intensity that rows are compared with when they have no part in it, and its variance."""
+        return self._shared().others(rows) if self.free else (self._target[rows], np.zeros(len(rows)))
 
     def _find_centre(self, gradient: _Floats) -> None:
         parts = 2 if self.options.refine_b else 1

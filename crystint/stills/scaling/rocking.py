@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from crystint.errors import SettingError
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
-from crystint.model.symmetry import as_space_group
+from crystint.model.symmetry import as_space_group, groups
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.expected import SignalVariance
@@ -84,6 +84,7 @@ def fit_rocking(
     reference: _Reference,
     space_group: gemmi.SpaceGroup | str,
     start: RockingWidth,
+    merged: bool = False,
     mosaicity: bool = True,
     max_images: int = 200,
     limit: float = 4.0,
@@ -104,10 +105,12 @@ def fit_rocking(
     experiment
         Its wavelengths, and the change of the excitation over the exposure where it has a `sweep`.
     reference
-        Whatever has `match(hkl, space_group)`: known intensities, or merged ones of the same data (then fit, scale
-        and merge again until the width stands still).
+        Whatever has `match(hkl, space_group)`: known intensities, or merged ones of the same data.
     start
         Width to begin with, right within a factor of about 4; its bandwidth is kept as it is.
+    merged
+        The reference was merged from these observations: it is what the intensities begin with, and they are fitted
+        along, as weighted means. Only reflections that were observed several times say anything then.
     mosaicity
         False: keep that of `start` and fit the domain term alone.
     max_images
@@ -138,6 +141,14 @@ def fit_rocking(
     if len(images) > max_images:
         images = images[np.linspace(0, len(images) - 1, max_images).round().astype(np.intp)]
     use &= np.isin(observations.image, images)
+    number = np.zeros(0, dtype=np.intp)
+    if merged:
+        number = groups(observations.hkl, space_group)[1]
+        use &= np.bincount(number[use], minlength=int(number.max(initial=0)) + 1)[number] > 1
+        if not use.any():
+            raise SettingError(
+                "no reflection was observed twice: without a reference nothing tells of the rocking width"
+            )
     rows = np.flatnonzero(use)
     chosen = bare.select(rows)
     variance = SignalVariance.of(chosen, gain)
@@ -156,6 +167,7 @@ def fit_rocking(
         limit=limit,
         prior=(prior_ln_g, prior_b),
         fit_errors=fit_errors,
+        group=np.unique(number[rows], return_inverse=True)[1] if merged else None,
     )
     scan = np.array(
         [

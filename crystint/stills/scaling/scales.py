@@ -31,8 +31,8 @@ class Scales:
     b: _Floats
     """float64 [n_images], angstrom^2"""
     covariance: _Floats
-    """float64 [n_images, 2, 2] of (ln_g, b), error model and priors in. The intensities compared with count as exact:
-    without a reference their own errors come on top, most for the best images (a factor 1.3 at multiplicity 5)"""
+    """float64 [n_images, 2, 2] of (ln_g, b), error model and priors in. A reference counts as exact. Without one the
+    errors of the means are in it (`shared_means`); of more than 400 images those of the other scales are not"""
     used: NDArray[np.intp]
     """intp [n_images]: observations that the fit used"""
     chi2: _Floats

@@ -1,0 +1,125 @@
+"""What images know of one another: information about scales when the intensities are unknown as well.
+
+Without a reference the intensities are means of the scaled observations, and follow the scales. Eliminated from the
+normal equations (Schur complement) they leave, of the information y_j y_k w between parameters j and k,
+
+    sum over observations  w y_j y_k  -  sum over reflections  (sum w f y_j) (sum w f y_k) / sum w f^2
+
+with f the counts of an observation per unit of intensity, w its weight and y_j the derivative of its model. Within one
+image that is 1 - w f^2 / W of each observation's information, W the sum of w f^2 over its reflection: nothing where
+it is the only one. Between images it is negative: what two images share ties them to each other, not to the truth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+
+from crystint.stills.scaling.steps import inverses
+from crystint.stills.scaling.table import ScalingTable
+
+__all__ = ["JOINT", "SharedMeans", "projections"]
+
+_Floats = NDArray[np.float64]
+_Numbers = NDArray[np.intp]
+JOINT = 400
+"""images of which all are looked at together; of more than that each has so many neighbours that it alone will do"""
+_ALONE = 1e-9
+"""share of a weight that is no other observation, but rounding"""
+
+
+def projections(
+    group: _Numbers, groups: int, column: _Numbers, columns: int, values: _Floats, total: _Floats
+) -> _Floats:
+    """float64 [columns, columns]: sum over reflections of (sum values_j) (sum values_k) / total.
+
+    Parameters
+    ----------
+    group, column : int [n]
+        Reflection and parameter that each value is of.
+    values : float64 [n]
+        w f y_j.
+    total : float64 [groups]
+        W; reflections where it is 0 count for nothing.
+    """
+    known = np.where(total > 0.0, total, np.inf)
+    entries = values / np.sqrt(known)[group]
+    matrix = coo_matrix((entries, (group, column)), shape=(groups, columns)).tocsr()
+    return np.asarray((matrix.T @ matrix).toarray())
+
+
+@dataclass(frozen=True, eq=False)
+class SharedMeans:
+    """Scaled observations, and the means that they were compared with."""
+
+    table: ScalingTable
+    group: _Numbers
+    """intp [n]: reflection"""
+    factor: _Floats
+    """float64 [n]: f, counts per unit of intensity"""
+    weight: _Floats
+    """float64 [n]: w, 1 / counts^2; 0 = left out"""
+    total: _Floats
+    """float64 [groups]: sum of w f^2"""
+    mean: _Floats
+    """float64 [n]: of the reflection, sum of w f J over sum of w f^2"""
+
+    def information(self) -> _Floats:
+        """float64 [k, 3] about (ln G, ln G), (ln G, B) and (B, B) of each image, the scales of the others known."""
+        table, found = self.table, np.zeros((len(self.table.images), 3))
+        for rows, images in table.blocks():
+            own, s2 = self.weight[rows] * self.factor[rows] ** 2, table.s2[rows]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                left = np.maximum(1.0 - own / self.total[self.group[rows]], 0.0)
+            hold = np.where(own > 0.0, left * own, 0.0) * self.mean[rows] ** 2
+            for part, values in enumerate((hold, -hold * s2, hold * s2 * s2)):
+                found[images, part] = table.sums(values, rows, images)
+        return found
+
+    def covariance(self, priors: tuple[float, float], good: NDArray[np.bool_], both: bool) -> _Floats:
+        """float64 [k, 2, 2] of (ln G, B) about the means of the good images.
+
+        Parameters
+        ----------
+        priors
+            Information of the priors.
+        both
+            B was refined.
+        """
+        own = self.information()
+        result = inverses(own[:, 0] + priors[0], own[:, 1], own[:, 2] + priors[1], both)
+        n, parts = int(np.count_nonzero(good)), 2 if both else 1
+        if not 0 < n <= JOINT:
+            return result
+        rows = np.flatnonzero(good[self.table.image])
+        image = (np.cumsum(good) - 1)[self.table.image[rows]]
+        slopes = np.stack([np.ones(len(rows)), -self.table.s2[rows]])[:parts]
+        pull = self.weight[rows] * self.factor[rows] * self.mean[rows]
+        columns, at = parts * image + np.arange(parts)[:, None], parts * np.arange(n)
+        group = np.tile(self.group[rows], parts)
+        scaled = (self.factor[rows] * pull * slopes).ravel()
+        matrix = -projections(group, len(self.total), columns.ravel(), parts * n, scaled, self.total)
+        pull = pull * self.factor[rows] * self.mean[rows]
+        for one in range(parts):
+            for other in range(parts):
+                matrix[at + one, at + other] += np.bincount(image, pull * slopes[one] * slopes[other], n)
+        try:
+            found = np.linalg.inv(matrix + np.diag(np.tile(priors[:parts], n))).reshape(n, parts, n, parts)
+        except np.linalg.LinAlgError:
+            return result
+        for axis in (0, 2):  # the gauge: the means are 0
+            found = found - found.mean(axis=axis, keepdims=True)
+        result[good, :parts, :parts] = found[np.arange(n), :, np.arange(n), :]
+        return result
+
+    def others(self, rows: _Numbers) -> tuple[_Floats, _Floats]:
+        """Mean of the other observations of the reflections of some rows, and its variance; 0, infinite: none."""
+        pull, total = self.weight[rows] * self.factor[rows], self.total[self.group[rows]]
+        rest = total - pull * self.factor[rows]
+        alone = ~(rest > _ALONE * total)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = (total * self.mean[rows] - pull * self.table.intensity[rows]) / rest
+            return np.where(alone, 0.0, mean), np.where(alone, np.inf, 1.0 / rest)
