@@ -12,6 +12,7 @@ import numpy as np
 from crystint.errors import FileError, SettingError
 from crystint.io.mtz_out import write_merged_mtz
 from crystint.io.provenance import provenance
+from crystint.model.cells import symmetric_cell
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
@@ -82,6 +83,7 @@ def merge_files(
         before = read_stills(source)
         scales, width = before.scales, before.width
     table, images, _, said, notes = read_together([source], experiment, None, space_group, None, None)
+    symmetric_cell(images.cell, images.space_group)
     if scales is None:
         said.append(f"{source} is not scaled: its intensities are merged as they are")
     said += list(before.extra.get("warnings", ()))

@@ -11,6 +11,7 @@ import numpy as np
 from crystint.errors import FileError, SettingError
 from crystint.io.mtz_out import write_unmerged_mtz
 from crystint.io.provenance import provenance
+from crystint.model.cells import symmetric_cell
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.stills.files import StillsRun, read_stills, write_stills
@@ -76,6 +77,7 @@ def scale_files(
         raise SettingError("the rocking width cannot be fitted to images that are taken together in batches")
     table, images, width, said, notes = read_together(sources, experiment, geometry, space_group, intensity, batch)
     group = images.space_group
+    symmetric_cell(images.cell, group)  # before the images are told to be indexed in several ways
     known = read_known(reference, images, said)
     ambiguity = find_ambiguity(table, cell=images.cell, space_group=group, reference=known, names=images.name)
     if ambiguity.message:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError
 from crystint.model import symmetry
+from crystint.model.cells import symmetric_cell
 from crystint.model.observations import Flag, Observations
 from crystint.stills.merging.ambiguity import other_indexing
 from crystint.stills.merging.collect import collect
@@ -29,6 +30,8 @@ __all__ = ["merge"]
 
 Floats = NDArray[np.float64]
 
+_SAME_CELL = 1e-3
+"""relative, and per 100 degrees: no more is said of a change"""
 _FIT_ROWS = 250_000
 """observations, of random unique reflections, that are enough to fit an error model"""
 _CHECK_ROWS = 500_000
@@ -76,7 +79,8 @@ def merge(
     scales
         None = what is divided out is correction and partiality only.
     space_group, cell
-        Of the merged data; `cell` in angstrom and degrees.
+        Of the merged data; `cell` in angstrom and degrees. One that misses the shape of the space group by less than
+        1 % and 1 degree is given that shape (`crystint.model.cells.symmetric_cell`).
     anomalous
         Keep Friedel mates apart: outliers are looked for in each, and I(+) and I(-) are in the result. The intensity is
         that of both together in either case.
@@ -116,15 +120,17 @@ def merge(
     Raises
     ------
     SettingError
-        When the space group is unknown, the cell has no volume, or a parameter is impossible.
+        When the space group is unknown, the cell has no volume or a shape that it forbids, or a parameter is
+        impossible.
     """
-    group, unit = symmetry.as_space_group(space_group), _cell(cell)
+    group = symmetry.as_space_group(space_group)
+    unit, changed = _cell(cell, group)
     model = ErrorModel() if error_model is None or error_model == "fit" else error_model
     if sigma not in ("internal", "external", "larger"):
         raise SettingError(f"sigma is {sigma!r}, expected 'internal', 'external' or 'larger'")
     indices = symmetry.distinct(observations.hkl)
     flags, factor = flagged(observations, indices, scales, group, unit, min_partiality, (d_min, d_max), rejected_images)
-    notes = list(absences(observations, factor, flags, group))
+    notes = [*changed, *absences(observations, factor, flags, group)]
     table = MergeTable.of(observations, indices, flags, factor, group, None if scales is None else scales.gain)
     if not len(table.row):
         notes.insert(0, "no observation can be merged: " + why(flags))
@@ -200,11 +206,15 @@ def _known(mean: Floats, table: MergeTable, given: HasIntensities | None, group:
     return np.where(np.isfinite(found), found, mean)
 
 
-def _cell(cell: tuple[float, ...] | gemmi.UnitCell) -> gemmi.UnitCell:
-    unit = cell if isinstance(cell, gemmi.UnitCell) else gemmi.UnitCell(*cell)
-    if not (np.isfinite(unit.volume) and unit.volume > 0.0):
-        raise SettingError(f"unit cell {unit.parameters} has no volume")
-    return unit
+def _cell(cell: tuple[float, ...] | gemmi.UnitCell, group: gemmi.SpaceGroup) -> tuple[gemmi.UnitCell, list[str]]:
+    """The cell of the merged data, and what is said when it is not the one that was given."""
+    given = cell if isinstance(cell, gemmi.UnitCell) else gemmi.UnitCell(*cell)
+    unit = symmetric_cell(given, group)
+    away = np.abs(np.array(unit.parameters) - given.parameters) / np.repeat([given.a, 100.0], 3)
+    if away.max() < _SAME_CELL:
+        return unit, []
+    before, after = (" ".join(f"{value:.3f}" for value in each.parameters) for each in (given, unit))
+    return unit, [f"the cell {before} became {after}, the shape that {group.xhm()} needs"]
 
 
 def _sample(table: MergeTable, rows: int, seed: int) -> NDArray[np.intp]:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError
+from crystint.model.cells import symmetric_cell
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag, Observations
 from crystint.model.symmetry import as_space_group, groups
@@ -104,10 +105,13 @@ def scale(
     Raises
     ------
     SettingError
-        When an option is impossible, or a wavelength curve is asked for and the column is empty.
+        When an option is impossible, the cell of the experiment is none of this space group, or a wavelength curve is
+        asked for and the column is empty.
     ShapeError
         When a row belongs to an image that the experiment does not have.
     """
+    if isinstance(experiment, Experiment):
+        symmetric_cell(experiment.cell, space_group)
     names = experiment.name if isinstance(experiment, Experiment) else tuple(f"image {i}" for i in range(experiment))
     options = ScalingOptions(refine_b, prior_ln_g, prior_b, limit, max_b, fit_errors, max_iterations, wavelength_nodes)
     if not (0.0 <= min_partiality <= 1.0 and min_observations >= 1):
