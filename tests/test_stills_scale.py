@@ -234,6 +234,18 @@ def test_bad_images_are_named_and_the_rest_does_not_notice(hundred):
     assert np.isfinite(scaled[image == 10]).all()
 
 
+def test_images_with_singular_orientations_are_named(hundred):
+    """CrystFEL writes what it found; b* = a* makes spacings that look like some."""
+    observations, truth = hundred
+    experiment = _experiment(tuple(f"run//{i}" for i in range(100)))
+    experiment.setting[3, :, 1] = experiment.setting[3, :, 0]
+    experiment.setting[4] = np.nan  # as images of MTZ files, that have no orientations
+    found = scale(observations, experiment, space_group=GROUP, reference=Known(truth["true"]))
+    assert list(found.failed) == [3]
+    assert found.failed[3] == "run//3: its orientation matrix is singular or not finite"
+    assert np.isnan(found.ln_g[3])
+
+
 def _experiment(names):
     base = simulate_stills(1, d_min=6.0, shape=(300, 320), distance=0.05).experiment
     n = len(names)

@@ -25,7 +25,7 @@ from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.expected import SignalVariance
 from crystint.stills.scaling.rocking_fit import RockingProblem
-from crystint.stills.scaling.table import ScalingTable
+from crystint.stills.scaling.table import ScalingTable, misoriented
 
 __all__ = ["RockingFit", "excitation_sweep", "fit_rocking"]
 
@@ -129,6 +129,7 @@ def fit_rocking(
     # partialities are renewed here, so the ones given must not hide a row
     bare = observations.replace(partiality=np.ones(len(observations)))
     use = bare.usable & np.isfinite(target) & np.isfinite(observations.excitation)
+    use &= ~np.isin(observations.image, list(misoriented(experiment)))
     count = np.bincount(observations.image[use], minlength=len(experiment))
     images = np.flatnonzero(count >= 10)
     if not len(images):

@@ -32,7 +32,7 @@ from crystint.stills.scaling.fit import ScalingFit
 from crystint.stills.scaling.options import ScalingOptions
 from crystint.stills.scaling.scales import Scales
 from crystint.stills.scaling.signal import SIGNIFICANT, levels, no_signal, significance
-from crystint.stills.scaling.table import ScalingTable, components
+from crystint.stills.scaling.table import ScalingTable, components, misoriented
 from crystint.stills.scaling.wavelength_curve import WavelengthCurve
 
 __all__ = ["Scales", "scale"]
@@ -70,7 +70,7 @@ def scale(
         Rows that are not `usable`, or below `min_partiality`, are left out, as are reflections that the reference does
         not have (with a reference) or that only one image saw (without).
     experiment
-        For the names of the images; or their number.
+        For the names of the images, and whether their orientations can be; or their number.
     space_group
         By which reflections are equivalent; Friedel mates are.
     reference : optional
@@ -125,7 +125,9 @@ def scale(
         usable &= np.isfinite(observations.wavelength)
         if len(observations) and not np.isfinite(observations.wavelength).any():
             raise SettingError("a wavelength curve needs the wavelength of each observation; the column is empty")
-    failed: dict[int, str] = {}
+    failed = misoriented(experiment) if isinstance(experiment, Experiment) else {}
+    if failed:
+        usable &= ~np.isin(image, list(failed))
     use = _enough(usable, image, names, min_observations, "usable observations", failed)
     target = None
     if reference is not None:

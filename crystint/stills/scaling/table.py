@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.stills.scaling.expected import SignalVariance
 
-__all__ = ["ScalingTable", "components"]
+__all__ = ["ScalingTable", "components", "misoriented"]
 
 _Floats = NDArray[np.float64]
 _Numbers = NDArray[np.intp]
@@ -97,3 +98,12 @@ def components(image: _Numbers, group: _Numbers, n_images: int, n_groups: int) -
     rank = np.empty(len(size), np.intp)
     rank[np.argsort(-size, kind="stable")] = np.arange(len(size))
     return np.asarray(rank[label])
+
+
+def misoriented(experiment: Experiment) -> dict[int, str]:
+    """Images with an orientation that is none, and why: their d and indices mean nothing.
+
+    Those without any (NaN, as images of MTZ files have) are not among them.
+    """
+    there = np.asarray(np.isfinite(experiment.setting).all(axis=(1, 2)))
+    return {image: text for image, text in experiment.unusable().items() if there[image]}
