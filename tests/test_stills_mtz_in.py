@@ -143,6 +143,9 @@ def test_our_own_files_come_back(tmp_path, rng):
     np.testing.assert_allclose(found.intensity, table.intensity / table.correction, rtol=1e-6)
     np.testing.assert_allclose(found.background_variance, table.background_variance / table.correction**2, rtol=1e-5)
     assert read.name == experiment.name
+    again = gemmi.read_mtz_file(str(tmp_path / "a.mtz"))  # gemmi repeats the keyword of the line
+    again.write_to_file(str(tmp_path / "again.mtz"))
+    assert read_mtz_observations(tmp_path / "again.mtz")[1].name == experiment.name
     np.testing.assert_allclose(read.wavelength, experiment.wavelength, rtol=1e-6)
 
 

@@ -165,6 +165,13 @@ def _partiality(mtz: gemmi.Mtz, isym: NDArray[np.int64], notes: list[str], path:
     return np.where(partial & np.isfinite(fraction) & (fraction > 0.0), fraction, 1.0)
 
 
+def _untitled(title: str) -> str:
+    """The title of a batch without the keyword of its line, which gemmi takes for a part, and writes once more."""
+    while title.startswith("TITLE"):
+        title = title.removeprefix("TITLE").lstrip()
+    return title
+
+
 def _experiment(mtz: gemmi.Mtz, numbers: NDArray[np.int64], table: Observations) -> Experiment:
     """Names, cell and wavelengths of the batches."""
     headers = {batch.number: batch for batch in mtz.batches}
@@ -177,7 +184,7 @@ def _experiment(mtz: gemmi.Mtz, numbers: NDArray[np.int64], table: Observations)
         if header is not None and header.wavelength > 0.0:
             wavelength[row] = header.wavelength
         title = header.title.strip() if header is not None and _own(mtz) else ""
-        name.append(title.removeprefix("TITLE ") or f"batch {number}")
+        name.append(_untitled(title) or f"batch {number}")
     return Experiment(
         setting=np.full((len(numbers), 3, 3), np.nan),
         incident=np.stack([np.zeros(len(numbers)), np.zeros(len(numbers)), 1.0 / wavelength], axis=1),
