@@ -60,6 +60,58 @@ def test_errors_are_those_of_repeated_frames():
     assert 0.5 < np.sqrt(np.mean(np.square(pulls))) < 1.6
 
 
+def _curved(seed, center, rings, width):
+    """Rings of 1 % contrast on a background that bends and runs across the frame, gaps and hot pixels."""
+    rng = np.random.default_rng(seed)
+    radius = oracle.circle_radius(SHAPE, center)
+    slow, fast = np.indices(SHAPE) / np.array(SHAPE)[:, None, None] - 0.5
+    mean = 1e6 * (0.4 + 0.9 * np.exp(-((radius / 290) ** 2))) * (1 + 0.1 * fast + 0.06 * slow)
+    mean *= 1 + 0.01 * sum(np.exp(-0.5 * ((radius - ring) / width) ** 2) for ring in rings)
+    frame = rng.poisson(mean).astype(np.float64)
+    frame[rng.random(SHAPE) < 0.001] *= rng.uniform(1.5, 50)
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("center", "rings", "width", "most"),
+    [
+        ((198.3, 211.2), [110.0], 3.0, 0.03),
+        ((198.3, 211.2), [110.0, 160.0], 6.0, 0.05),
+        ((5.4, 8.3), [150.0, 220.0], 2.0, 0.25),  # a quarter of each ring: 0.05 px at best
+    ],
+)
+def test_a_background_that_bends_does_not_pull(center, rings, width, most):
+    pulls = []
+    for seed in range(2):
+        found = fit_rings(_curved(seed, center, rings, width), oracle.gaps(SHAPE), start=center, reach=5)
+        away = np.subtract(found.center, center)
+        assert np.all(np.abs(away) < most)
+        assert len(found.radius) == len(rings)
+        assert found.width == pytest.approx(width, rel=0.05)
+        pulls += list(away / found.center_error)
+    assert np.sqrt(np.mean(np.square(pulls))) < 2.2
+
+
+def test_rings_that_disagree_have_larger_errors(rng):
+    def errors(apart, waves=0.0, rings=3):
+        angle, points = np.arange(90) * 2 * np.pi / 90, []
+        for number in range(rings):
+            along = 50.0 + 30 * number + rng.normal(0.0, 0.05, 90) + waves * np.cos(2 * angle)
+            slow = 70 + apart * (number - 1) + along * np.sin(angle)
+            points.append(RingPoints(slow, 80 + along * np.cos(angle), np.full(90, 0.05)))
+        found = fit_shape(Ellipse((70.0, 80.0)), points, 50.0 + 30 * np.arange(rings))
+        return float(np.sqrt(found.covariance[0, 0])), found.disagreement
+
+    alike, no = errors(0.0)
+    assert no < 1.5
+    for case in ({"apart": 0.05}, {"apart": 0.0, "waves": 0.04}, {"apart": 0.0, "waves": 0.04, "rings": 1}):
+        error, by = errors(**case)
+        assert by > 1.7
+        assert error > 1.3 * alike
+    # the mean of three centres that lie 0.05 px apart is known to 0.05 / sqrt(3) px
+    assert errors(0.05)[0] == pytest.approx(0.03, abs=0.02)
+
+
 def test_a_ring_that_is_no_circle_does_not_outweigh_a_good_one(rng):
     angle = np.arange(60) * 2 * np.pi / 60
     points = []

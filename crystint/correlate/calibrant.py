@@ -41,6 +41,8 @@ class Calibrated:
     """float64 [rings]: those of the calibrant's rings that were used, 1/angstrom"""
     residual: Array
     """float64 [rings]: mean radius of the ring on a plane across the beam, minus the calibrant's, px"""
+    disagreement: float
+    """by how much the errors were enlarged because rings, or arcs of a ring, disagree; at least 1"""
     points: tuple[RingPoints, ...]
     """the points that were fitted, per ring"""
 
@@ -139,6 +141,7 @@ def fit_calibrant(
         float(error[-1] * final.geometry.distance_along_beam) if distance else 0.0,
         known[[line.index for line in refined.lines]],
         _on_plane(final, refined.points) - want,
+        refined.fitted.disagreement,
         refined.points,
     )
 

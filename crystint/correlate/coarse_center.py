@@ -29,7 +29,7 @@ class RingProfileScan:
     shape: RingShape
     """circles, or the cones of a tilted detector: along its rings counts are averaged"""
     place: tuple[Array, Array, Array]
-    """float64 [n] each: samples by `shape.projection`"""
+    """float64 [n] each: samples by `shape.projection`; z is float64 [1], 1, on a plane across the beam"""
     total: Array
     """float64 [n]: sum of the contrast of the pixels of a sample"""
     number: Array
@@ -47,11 +47,12 @@ class RingProfileScan:
         rows, columns = np.nonzero(number)
         slow, fast = (np.asarray(at * factor + 0.5 * factor, np.float64) for at in (rows, columns))
         matrix = shape.projection
-        x, y, z = (row[0] * slow + row[1] * fast + row[2] for row in matrix)
         total, number = total[rows, columns], number[rows, columns]
+        if (matrix == [[1.0, 0.0, matrix[0, 2]], [0.0, 1.0, matrix[1, 2]], [0.0, 0.0, 1.0]]).all():
+            return cls(shape, (slow + matrix[0, 2], fast + matrix[1, 2], np.ones(1)), total, number, number, factor)
+        x, y, z = (row[0] * slow + row[1] * fast + row[2] for row in matrix)
         before = z > _NEAREST
-        if not before.all():
-            x, y, z, total, number = (part[before] for part in (x, y, z, total, number))
+        x, y, z, total, number = (part[before] for part in (x, y, z, total, number))
         return cls(shape, (x, y, z), total, number, number * abs(np.linalg.det(matrix)) / z**3, factor)
 
     def radius(self, center: tuple[float, float]) -> Array:
@@ -62,7 +63,7 @@ class RingProfileScan:
             for part, part_shift in zip(self.place, matrix @ np.subtract(center, self.shape.center), strict=True)
         )
         length = np.sqrt(x * x + y * y)
-        return np.asarray(length if not matrix[2].any() else length / np.maximum(z, 0.5 * _NEAREST))
+        return np.asarray(length if len(z) == 1 else length / np.maximum(z, 0.5 * _NEAREST))
 
     def profile(self, center: tuple[float, float], step: float) -> tuple[Array, Array]:
         """Sum of contrast and number of pixels per radius bin of `step` px; float64 [bins] each."""

@@ -43,6 +43,8 @@ class Rings:
     """float64 [p, p]: of `shape.values` (centre slow, centre fast, ...)"""
     scatter: Array
     """float64 [rings]: how much farther points lie from the ring than their errors say, at least 1"""
+    disagreement: float
+    """by how much the errors were enlarged because rings, or arcs of a ring, disagree; at least 1"""
     points: tuple[RingPoints, ...]
     """the points that were fitted, per ring"""
 
@@ -90,9 +92,10 @@ def fit_rings(
 
     First the centre about which the radial profile is sharpest, anywhere within `reach` of the start, along circles or
     along the cones of the tilt that the start has; the contrast is taken against the local median and clipped, so
-    neither background nor hot pixels decide. Then the position of each ring in sectors of azimuth, each above its own
-    straight background, and a robust fit of the shape to these. The second step is repeated with the better shape. All
-    rings that stand out take part in the centre.
+    neither background nor hot pixels decide. Then the position of each ring in sectors of azimuth, each with its own
+    strength and above its own background, and a robust fit of the shape to these. The second step is repeated with the
+    better shape. All rings that stand out take part in the centre, each by its error; the errors grow where rings
+    disagree.
 
     Parameters
     ----------
@@ -195,5 +198,6 @@ def _rings(refined: Refined[Any]) -> Rings:
         np.array([refined.lines[i].contrast for i in order]),
         fitted.covariance[:count, :count],
         fitted.scatter[order],
+        fitted.disagreement,
         points,
     )

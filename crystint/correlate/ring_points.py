@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ _NARROWEST = 0.3
 """standard deviation of the narrowest line, px"""
 _TUKEY = 5.0
 """residual, in scatters, at which a pixel no longer counts"""
+_RING = 4
+"""columns of the background in a sector; then those of the ring"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +116,11 @@ def measure_line(radius: Array, values: Array, line: RingLine) -> RingLine | Non
 
 def _clipped_means(place: NDArray[np.intp], radius: Array, values: Array) -> tuple[Array, Array, Array]:
     """Per bin: mean within 4 scatters of the median, its error, and the mean radius; empty bins left out."""
-    order = np.lexsort((values, place))
-    place, radius, values = place[order], radius[order], values[order]
-    bins, first, number = np.unique(place, return_index=True, return_counts=True)
-    owner = np.repeat(np.arange(len(bins)), number)
-    middle = values[first + number // 2]
+    bins, owner = np.unique(place, return_inverse=True)
+    groups = _groups(owner, len(bins))
+    middle = _medians(values, groups)
     away = np.abs(values - middle[owner])
-    scatter = 1.4826 * away[np.lexsort((away, owner))][first + number // 2]
+    scatter = 1.4826 * _medians(away, groups)
     scatter = np.maximum(scatter, max(0.5 * float(np.median(scatter)), 1e-12))
     keep = away <= 4.0 * scatter[owner]
     kept = np.bincount(owner, keep)
@@ -131,13 +132,14 @@ def _clipped_means(place: NDArray[np.intp], radius: Array, values: Array) -> tup
 
 def ring_points(
     shape: RingShape, line: RingLine, radius: Array, azimuth: Array, values: Array, sectors: int
-) -> RingPoints:
+) -> tuple[RingPoints, Array]:
     """Shift of the ring against its mean radius in each sector, by robust linear least squares.
 
-    In each sector the counts are level + slope u + a g(u) + c u g(u) / s^2 with u = radius - R and the Gaussian g of
-    the ring: a is the height, c / a the shift. Level, slope and height are the sector's own, so neither a background
-    that runs across the frame nor a ring of uneven strength pulls; pixels are weighted by how much the ring rises or
-    falls in them, and by Tukey's biweight. Heights of weak sectors are drawn towards the first two harmonics.
+    In each sector the counts are level + slope u + curve u^2 + slope t + a g(u) + c u g(u) / s^2 with u = radius - R, t
+    along the ring, and the Gaussian g of the ring: a is the height, c / a the shift. All but the width are the sector's
+    own, so neither a background that runs and bends across the frame nor a ring of uneven strength pulls; pixels are
+    weighted by how much the ring rises or falls in them, and by Tukey's biweight. Heights of weak sectors are drawn
+    towards the first two harmonics.
 
     Parameters
     ----------
@@ -148,70 +150,97 @@ def ring_points(
     radius, azimuth, values : float64 [n]
         Good pixels of the annulus: px, rad from the fast towards the slow axis, counts.
     sectors : int
+
+    Returns
+    -------
+    points : RingPoints
+    below : float64 [n]
+        Counts of the background in each pixel; NaN where the sector has too few pixels.
     """
-    u = radius - line.radius
-    bell = np.exp(-0.5 * (u / line.sigma) ** 2)
+    u = (radius - line.radius) / line.sigma
+    bell = np.exp(-0.5 * u**2)
     turn = np.mod(azimuth, 2 * np.pi) * (sectors / (2 * np.pi))
     owner = np.minimum(turn.astype(np.intp), sectors - 1)
-    columns = np.stack([np.ones_like(u), u / line.sigma, bell, bell * u / line.sigma])
-    value, variance, weight = _robust_sectors(columns, values, u, owner, sectors)
-    height, shift = value[2], value[3] * line.sigma
+    columns = np.stack([np.ones_like(u), u, 0.1 * u**2, turn - owner - 0.5, bell, bell * u])
+    value, variance, weight = _robust_sectors(columns, values, u * line.sigma, owner, sectors)
+    below = np.einsum("ij,ij->j", columns[:_RING], value[:_RING, owner])
+    height, shift = value[_RING], value[_RING + 1] * line.sigma
     phi = np.asarray((np.arange(sectors) + 0.5) * (2 * np.pi / sectors), np.float64)
-    smooth = _smooth_height(phi, height, variance[2])
+    smooth = _smooth_height(phi, height, variance[_RING])
     with np.errstate(invalid="ignore", divide="ignore"):
-        sigma = np.sqrt(variance[3]) * line.sigma / smooth
+        sigma = np.sqrt(variance[_RING + 1]) * line.sigma / smooth
         shift = shift / smooth
         power = weight * (bell * u) ** 2
         mean_turn = np.bincount(owner, power * turn, sectors) / np.bincount(owner, power, sectors)
     usable = (smooth > 0) & np.isfinite(sigma) & np.isfinite(shift) & np.isfinite(mean_turn)
     usable &= (np.abs(shift) < 3 * line.sigma) & (sigma < 3 * line.sigma)
     slow, fast = place_on_ring(shape, line.radius + shift[usable], mean_turn[usable] * (2 * np.pi / sectors))
-    return RingPoints(slow, fast, sigma[usable])
+    return RingPoints(slow, fast, sigma[usable]), below
 
 
 def _robust_sectors(
     columns: Array, values: Array, u: Array, owner: NDArray[np.intp], sectors: int
 ) -> tuple[Array, Array, Array]:
-    """Coefficients and variances float64 [4, sectors] (NaN where not determined), and weights of the pixels."""
+    """Coefficients and variances float64 [columns, sectors] (NaN where not determined), and weights of the pixels."""
+    count = len(columns)
     bin_of = (u - u.min()).astype(np.intp)
-    order = np.lexsort((values, owner))
-    first = np.searchsorted(owner[order], np.arange(sectors))
-    number = np.bincount(owner, minlength=sectors)
-    middle = values[order][np.minimum(first + number // 2, len(order) - 1)]
+    bins = _groups(bin_of, int(bin_of.max()) + 1)
+    members = _groups(owner, sectors)
+    order = np.concatenate(members)
+    number = np.array([len(part) for part in members])
+    first = np.cumsum(number) - number
+    middle = np.nan_to_num(_medians(values, members))
     away = np.abs(values - middle[owner])
-    weight = (away <= _TUKEY * _scatter(away, owner, sectors)[owner]).astype(np.float64)
-    inverse = np.full((sectors, 4, 4), np.nan)
-    value = np.full((4, sectors), np.nan)
+    weight = (away <= _TUKEY * _scatter(away, members)[owner]).astype(np.float64)
+    # the pixels of a sector as a row, with zeros to the length of the longest
+    rank = np.arange(len(order)) - first[owner[order]]
+    rows = np.zeros((sectors, int(number.max()), count + 1))
+    rows[owner[order], rank] = np.concatenate([columns, values[None] - middle[owner]]).T[order]
+    full = np.zeros(rows.shape[:2])
+    value = np.full((count, sectors), np.nan)
+    inverse = np.full((sectors, count, count), np.nan)
     for _ in range(6):
-        variance = 1.0
+        variance: Any = 1.0
         if np.isfinite(value).any():
             rest = values - np.einsum("ij,ij->j", columns, np.nan_to_num(value)[:, owner])
-            scatter = _scatter(np.abs(rest), bin_of, int(bin_of.max()) + 1)[bin_of]
+            scatter = _scatter(np.abs(rest), bins)[bin_of]
             weight = np.clip(1.0 - (rest / (_TUKEY * scatter)) ** 2, 0.0, None) ** 2
             variance = scatter**2
-        full = weight / variance
-        normal = np.empty((sectors, 4, 4))
-        right = np.empty((sectors, 4))
-        for i in range(4):
-            right[:, i] = np.bincount(owner, full * columns[i] * values, sectors)
-            for j in range(i + 1):
-                normal[:, i, j] = normal[:, j, i] = np.bincount(owner, full * columns[i] * columns[j], sectors)
-        enough = np.bincount(owner, weight > 0.1, sectors) >= 12
-        enough &= np.linalg.cond(np.where(enough[:, None, None], normal, np.eye(4))) < 1e8
+        full[owner[order], rank] = (weight / variance)[order]
+        both = (rows[:, :, :count] * full[:, :, None]).transpose(0, 2, 1) @ rows
+        normal = both[:, :, :count]
+        enough = np.bincount(owner, weight > 0.1, sectors) >= 3 * count
+        enough &= np.linalg.cond(np.where(enough[:, None, None], normal, np.eye(count))) < 1e8
         inverse[:] = np.nan
         inverse[enough] = np.linalg.inv(normal[enough])
-        value = np.einsum("kij,kj->ik", inverse, right)
+        before, value = value, np.einsum("kij,kj->ik", inverse, both[:, :, count])
+        value[0] += middle
+        error = np.sqrt(np.einsum("kii->ik", inverse))
+        if np.isfinite(before).any() and not np.nanmax(np.abs(value - before) / error, initial=0.0) > 0.05:
+            break
     return value, np.einsum("kii->ik", inverse).copy(), weight
 
 
-def _scatter(away: Array, owner: NDArray[np.intp], groups: int) -> Array:
+def _groups(owner: NDArray[np.intp], groups: int) -> list[NDArray[np.intp]]:
+    """Numbers of the pixels of each group."""
+    order = np.argsort(owner.astype(np.min_scalar_type(groups)), kind="stable")
+    return np.split(order, np.cumsum(np.bincount(owner, minlength=groups))[:-1])
+
+
+def _medians(values: Array, groups: list[NDArray[np.intp]]) -> Array:
+    """Upper median of each group, NaN of an empty one; float64 [groups]."""
+    found = np.full(len(groups), np.nan)
+    for number, group in enumerate(groups):
+        if len(group):
+            found[number] = np.partition(values[group], len(group) // 2)[len(group) // 2]
+    return found
+
+
+def _scatter(away: Array, groups: list[NDArray[np.intp]]) -> Array:
     """1.4826 median of |residual| per group, with a floor; float64 [groups]."""
-    order = np.lexsort((away, owner))
-    number = np.bincount(owner, minlength=groups)
-    first = np.cumsum(number) - number
-    found = 1.4826 * away[order][np.minimum(first + number // 2, len(order) - 1)]
-    known = found[number > 0]
-    return np.asarray(np.maximum(found, max(1e-2 * float(np.median(known)), 1e-12 * float(away.max()), 1e-300)))
+    found = 1.4826 * _medians(away, groups)
+    floor = max(1e-2 * float(np.nanmedian(found)), 1e-12 * float(away.max()), 1e-300)
+    return np.asarray(np.fmax(found, floor))
 
 
 def _smooth_height(phi: Array, height: Array, variance: Array) -> Array:

@@ -67,7 +67,8 @@ def refine_rings(
         When no ring is left, or the points do not fix the shape.
     """
     rows, columns = _near(shape, good, lines)
-    slow, fast, counts = rows + 0.5, columns + 0.5, rest[rows, columns]
+    slow, fast, counts = rows + 0.5, columns + 0.5, (rest + level)[rows, columns]
+    below = level[rows, columns]
     found: Refined[Shape] | None = None
     for cycle in range(cycles):
         radius = shape.radius(slow, fast)
@@ -76,15 +77,16 @@ def refine_rings(
         points: list[RingPoints] = []
         for line in annuli(lines):
             here = np.flatnonzero((radius >= line.low) & (radius < line.high))
-            better = measure_line(radius[here], counts[here], line)
+            better = measure_line(radius[here], counts[here] - below[here], line)
             if better is None or not better.significance > _SIGNIFICANT:
                 lost.append(line)
                 continue
-            below = float(np.median(level[rows[here], columns[here]]))
-            better = replace(better, background=better.background + below)
+            better = replace(better, background=better.background + float(np.median(below[here])))
             azimuth = np.arctan2(slow[here] - shape.center[0], fast[here] - shape.center[1])
             sectors = int(np.clip(2 * np.pi * better.radius / _ARC, *_SECTORS))
-            on_ring = ring_points(shape, better, radius[here], azimuth, counts[here], sectors)
+            on_ring, under = ring_points(shape, better, radius[here], azimuth, counts[here], sectors)
+            # from now on the line is measured above the background of the sectors: that of the frame contains the ring
+            below[here] = np.where(np.isfinite(under), under, below[here])
             if len(on_ring.slow) >= 5:
                 measured.append(better)
                 points.append(on_ring)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -20,6 +21,8 @@ Shape = TypeVar("Shape", bound=RingShape)
 
 _TUKEY = 4.685
 """95 % efficiency on normal errors"""
+_WAVES = 3
+"""harmonics of the distance of a ring from the fit, at most, by which it is asked whether its points err alike"""
 _DAMPING = 1e-5
 """of the normal equations, scaled to a unit diagonal"""
 
@@ -35,6 +38,8 @@ class FittedShape(Generic[Shape]):
     """float64 [p, p]: of the shape's values, then of the radii, where those were fitted"""
     scatter: Array
     """float64 [rings]: how much farther points lie from the fit than their errors say, at least 1"""
+    disagreement: float
+    """by how much the covariance was enlarged, as a factor on errors, since rings or arcs disagree; at least 1"""
     weights: tuple[Array, ...]
     """float64 [points] per ring: 0 = rejected, 1 = as good as its error says"""
 
@@ -50,8 +55,10 @@ def fit_shape(
     """Minimise the squared distances, along the radius, of points from rings; outliers by Tukey's biweight.
 
     Damped Gauss-Newton. The errors of the points of a ring are enlarged to the scatter found on that ring, so that a
-    ring that is no circle does not outweigh the others. Directions that the points do not fix stay where they were;
-    their variance is then large.
+    ring that is no circle does not outweigh the others. Where rings then ask for different centres, or are of another
+    shape, by more than these errors allow, the covariance is enlarged by chi squared over its degrees of freedom (Birge
+    1932, Phys. Rev. 40, 207; so does the Particle Data Group). Directions that the points do not fix stay where they
+    were; their variance is then large.
 
     Parameters
     ----------
@@ -106,11 +113,34 @@ def fit_shape(
             break
     covariance = np.linalg.pinv(normal, rcond=1e-13, hermitian=True) / scale[:, None] / scale
     freedom = max(float(weight.sum()) - len(values), 1.0)
-    covariance *= max(1.0, float(np.sum(weight * pull**2)) / freedom)
     found = shape.having(values[:count])
+    azimuth = np.arctan2(slow - found.center[0], fast - found.center[1])
+    spread = max(1.0, float(np.sum(weight * pull**2)) / freedom)
+    for waves in (1 if count == 2 else 2, _WAVES):
+        excess, number = _alike(azimuth, residual, full, owner, waves)
+        spread = max(spread, excess / (number - len(values)) if number > len(values) else 0.0)
+    covariance *= spread
     radii = values[count:] if expected is None else expected(found)
     parts = tuple(weight[owner == i] for i in range(len(points)))
-    return FittedShape(found, radii, covariance, scatter, parts)
+    return FittedShape(found, radii, covariance, scatter, math.sqrt(spread), parts)
+
+
+def _alike(azimuth: Array, residual: Array, weight: Array, owner: NDArray[np.intp], waves: int) -> tuple[float, int]:
+    """Chi squared that waves of its own would take off each ring, and how many these are, with that of its radius.
+
+    One wave is a centre of its own; two are an ellipse, too; three see more of what bends a ring. Where points err
+    alike along an arc, as above a background that is not what it is taken for, their scatter does not tell; but their
+    ring asks for another centre than the other rings, or is no ring of this shape.
+    """
+    total, number = 0.0, 0
+    for ring in range(int(owner.max()) + 1):
+        phi, root = azimuth[owner == ring], np.sqrt(weight[owner == ring])
+        own = [np.ones_like(phi), *(f(n * phi) for n in range(1, waves + 1) for f in (np.cos, np.sin))]
+        basis, size, _ = np.linalg.svd(np.stack(own, axis=1) * root[:, None], full_matrices=False)
+        basis = basis[:, size > 1e-2 * size[0]]  # an arc cannot tell all of them apart
+        total += float(np.sum((basis.T @ (root * residual[owner == ring])) ** 2))
+        number += basis.shape[1]
+    return total, number
 
 
 def _scatter(pull: Array, owner: NDArray[np.intp], rings: int) -> Array:
