@@ -11,11 +11,13 @@ import pytest
 
 from crystint.correlate import PolarGrid, PolarTransform, cos_psi, half_scattering_angle
 from crystint.correlate.files import read_correlations
+from crystint.correlate.likeness import likeness
+from crystint.correlate.pairing import pair_exposures
 from crystint.engine import default_engine
 from crystint.io.provenance import read_provenance
 from crystint.model.geometry import Geometry
 from tests.correlate_case import AZIMUTHS, CENTER, GRID, PLAIN, RADII, SHAPE, exposures, gaps, masked, refused, run
-from tests.oracles import correlate_rings, correlate_runs
+from tests.oracles import correlate_runs
 from tests.oracles.correlate_polar import nearest
 
 OWN = [(i, i) for i in range(len(RADII))]
@@ -126,15 +128,11 @@ def test_differences(made: Path, tmp_path: Path, how: str, which: slice) -> None
     options = ("-m", made / "mask.npy", "--difference", how, "--by-intensity", "--order", 2)
     result = run(0, "correlate", made / "f.npy", *place, *options, "-o", tmp_path / "d.h5")
     shots = correlate_runs.of_frame(rings(which=which))
-    lines = correlate_runs.smooth_lines(shots, 2)
-    far = np.linalg.norm(lines[:, None] - lines[None], axis=2)
     if how == "next":
         pairs = [[0, 1], [2, 3], [4, 5], [6, 7]]
-    elif how == "greedy":
-        pairs = correlate_rings.greedy_pairs(lines)
     else:
-        pairs = best_pairs(far)
-        assert sum(far[i, j] for i, j in pairs) == pytest.approx(correlate_rings.least_total(far.tolist()), rel=1e-9)
+        like = likeness(correlate_runs.lines(shots), harmonics=2)
+        pairs = pair_exposures(like.points, how, alike=like.alike).pairs.tolist()
     (left,) = set(range(9)) - {number for pair in pairs for number in pair}
     assert f"warning: 1 exposure without a partner: {left}\n" in result.stderr
     assert "9 frames; 4 pairs correlated" in result.stdout
@@ -151,26 +149,14 @@ def test_differences(made: Path, tmp_path: Path, how: str, which: slice) -> None
     assert read_provenance(tmp_path / "d.h5")["settings"]["difference"] == how
 
 
-def best_pairs(far: np.ndarray, free: tuple[int, ...] | None = None) -> list[list[int]]:
-    """The pairs of least total distance, by trying them all; of an odd number one stays over."""
-    free = tuple(range(len(far))) if free is None else free
-    if len(free) < 2:
-        return []
-    first, rest = free[0], free[1:]
-    tried = [[[first, j], *best_pairs(far, tuple(k for k in rest if k != j))] for j in rest]
-    if len(free) % 2:
-        tried.append(best_pairs(far, rest))
-    return min(tried, key=lambda pairs: sum(far[i, j] for i, j in pairs))
-
-
 def test_pairs_are_sought_within_blocks(made: Path, tmp_path: Path) -> None:
     options = (*PLAIN, "-m", made / "mask.npy", "--difference", "optimal", "--scale", "none")
     run(0, "correlate", made / "f.npy", *options, "--block", 4, "-o", tmp_path / "d.h5")
     shots, pairs = rings(), []
     for begin, end in ((0, 4), (4, 9)):  # the rest of one joins the block before it
-        lines = correlate_runs.smooth_lines(shots[begin:end])
-        found = best_pairs(np.linalg.norm(lines[:, None] - lines[None], axis=2))
-        pairs += [[begin + i, begin + j] for i, j in found]
+        like = likeness(correlate_runs.lines(shots[begin:end]))
+        found = pair_exposures(like.points, "optimal", alike=like.alike)
+        pairs += (begin + found.pairs).tolist()
     same(data_of(tmp_path / "d.h5"), correlate_runs.average(correlate_runs.pairs_of(pairs, shots)[0], OWN), 2e-4)
     with h5py.File(tmp_path / "d.h5") as file:
         assert file["entry/data/correlation"].attrs["units"] == "count^2"

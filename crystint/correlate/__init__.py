@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crystint.correlate.correlator import Correlator
     from crystint.correlate.files import read_correlations, write_correlations
     from crystint.correlate.harmonics import cos_psi, fourier_coefficients, half_scattering_angle, legendre_coefficients
+    from crystint.correlate.likeness import likeness
     from crystint.correlate.outliers import RingOutliers, is_outlier, ring_outliers
     from crystint.correlate.pairing import Pairing, pair_exposures
     from crystint.correlate.polar import PolarImage, PolarTransform, polar_image
@@ -52,6 +53,7 @@ _HOME = {
     "half_scattering_angle": "correlate.harmonics",
     "is_outlier": "correlate.outliers",
     "legendre_coefficients": "correlate.harmonics",
+    "likeness": "correlate.likeness",
     "pair_exposures": "correlate.pairing",
     "paired_differences": "correlate.correlation",
     "polar_image": "correlate.polar",
@@ -85,6 +87,7 @@ __all__ = [
     "half_scattering_angle",
     "is_outlier",
     "legendre_coefficients",
+    "likeness",
     "pair_exposures",
     "paired_differences",
     "polar_image",

@@ -88,8 +88,8 @@ def fourier_background(
     values, good
         As `chebyshev_background`.
     harmonics : int
-        Highest harmonic. Where exposures are paired by their curves it must be far below those of the signal, which
-        leak into the curve through gaps: pairs are then alike in the signal, too, and their differences lack it.
+        Highest harmonic. Higher ones leak into the curve through gaps: to pair exposures, compare them by
+        `crystint.correlate.likeness.likeness`.
     ridge : float
         0 = none.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from crystint.correlate.background import chebyshev_background, fourier_background, remove_peaks
 from crystint.correlate.curves import RingCurves
+from crystint.correlate.likeness import Likeness, likeness
 from crystint.correlate.outliers import RingOutliers
 from crystint.correlate.pairing import pair_exposures
 from crystint.correlate.polar import PolarTransform
@@ -28,7 +29,7 @@ DIFFERENCES = ("optimal", "greedy", "next")
 SCALES = ("none", "frame", "ring")
 SUBTRACT = ("none", "mean", "curve")
 _SAMPLES = 720
-"""of a curve by which exposures are compared"""
+"""of a polynomial by which exposures are compared"""
 Exposure = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 """values, and weights where these are not 0 and 1"""
 
@@ -141,16 +142,18 @@ class Chain:
         steps = iter(progress(_twice(bounds, total), 2 * total, "pair and correlate"))
         left: list[int] = []
         for begin, end in zip(bounds, [*bounds[1:], total], strict=True):
-            numbers, curves = [], []
+            numbers, points = [], []
             for number, frame in self.exposures.each(_take(steps, end - begin)):
                 numbers.append(number)
-                curves.append(self._curve(self._clean(frame)[0]))
-            finite = [bool(np.isfinite(curve).all()) for curve in curves]
-            if sum(finite) < 2:
+                points.append(self._likeness(self._clean(frame)[0]))
+            if sum(bool(np.isfinite(one.points).all()) for one in points) < 2:
                 left += numbers
                 list(_take(steps, end - begin))
                 continue
-            found = pair_exposures(np.array(curves), how)
+            curves = Likeness(
+                *(np.concatenate([getattr(one, part) for one in points]) for part in ("points", "errors"))
+            )
+            found = pair_exposures(curves.points, how, alike=curves.alike)
             partner = {numbers[i]: numbers[j] for i, j in found.pairs}
             paired: set[int] = set()
             waiting: dict[int, Exposure] = {}
@@ -187,8 +190,8 @@ class Chain:
             return values, None
         return values, np.where(np.isfinite(values), image.weights, np.float32(0.0))
 
-    def _curve(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """float64 [samples]: the smooth anisotropy of an exposure, by which it finds its partner.
+    def _likeness(self, values: NDArray[np.float32]) -> Likeness:
+        """The smooth anisotropy of an exposure, by which it finds its partner.
 
         Of one ring it is its curve; of several, that of the mean of the rings, each over its own mean.
         """
@@ -197,8 +200,10 @@ class Chain:
             about = _mean(line, axis=1)[:, None]
             with np.errstate(invalid="ignore", divide="ignore"):
                 line = _mean(line / np.where(about > 0.0, about, np.nan), axis=0)[None]
-        curve: NDArray[np.float64] = self.cleaning.curves(line).values[0]
-        return curve[:: max(1, len(curve) // _SAMPLES)] if len(values) > 1 else curve
+        if self.cleaning.curve == "fourier":
+            return likeness(line, harmonics=3 if self.cleaning.order is None else self.cleaning.order)
+        curve = self.cleaning.curves(line).values
+        return Likeness(curve[:, :: max(1, curve.shape[1] // _SAMPLES)] if len(values) > 1 else curve, np.zeros(1))
 
 
 def _add(correlator: Correlator, first: Exposure, second: Exposure) -> None:

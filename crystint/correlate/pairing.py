@@ -36,7 +36,9 @@ class Pairing:
         return float(self.distance.sum())
 
 
-def pair_exposures(fits: NDArray[Any], method: Literal["greedy", "optimal"] = "greedy") -> Pairing:
+def pair_exposures(
+    fits: NDArray[Any], method: Literal["greedy", "optimal"] = "greedy", *, alike: float = 0.0
+) -> Pairing:
     """Pair exposures by the distance of their fits.
 
     "greedy" is LOKI's: exposures in the order of their numbers, each with the nearest one still free; ties go to the
@@ -54,6 +56,9 @@ def pair_exposures(fits: NDArray[Any], method: Literal["greedy", "optimal"] = "g
         Fitted curves on the same samples, in the same unit. An exposure with a NaN or an infinity takes no part and is
         returned in `left_over`.
     method : "greedy" or "optimal"
+    alike : float
+        Exposures nearer than this are equally near: which of them go together does not depend on the fits any more
+        (`crystint.correlate.likeness` says why, and how far).
 
     Raises
     ------
@@ -62,7 +67,7 @@ def pair_exposures(fits: NDArray[Any], method: Literal["greedy", "optimal"] = "g
     DTypeError
         When it holds no real numbers.
     SettingError
-        When the method is unknown, or fewer than two fits are finite.
+        When the method is unknown, alike is negative, or fewer than two fits are finite.
     """
     fits = np.asarray(fits)
     if fits.ndim != 2:
@@ -71,11 +76,16 @@ def pair_exposures(fits: NDArray[Any], method: Literal["greedy", "optimal"] = "g
         raise DTypeError(f"the fits are {fits.dtype}, expected real numbers")
     if method not in ("greedy", "optimal"):
         raise SettingError(f"method is {method!r}, expected 'greedy' or 'optimal'")
+    if not 0.0 <= alike < np.inf:
+        raise SettingError(f"alike is {alike!r}, expected a distance, 0 or more")
     finite = np.flatnonzero(np.isfinite(fits).all(axis=1))
     if len(finite) < 2:
         raise SettingError(f"pairing needs two exposures with finite fits, got {len(finite)} of {len(fits)}")
     curves = fits[finite].astype(np.float64)
-    found = _greedy(curves) if method == "greedy" else minimum_matching(distances(curves, curves, same=True))
+    if method == "greedy":
+        found = _greedy(curves, alike)
+    else:
+        found = minimum_matching(np.maximum(distances(curves, curves, same=True), alike))
     pairs = finite[np.sort(found, axis=1)].astype(np.int64)
     pairs = pairs[np.argsort(pairs[:, 0])]
     alone = np.setdiff1d(np.arange(len(fits)), pairs.ravel())
@@ -109,7 +119,7 @@ def distances(first: Array, second: Array, *, same: bool = False) -> Array:
     return found
 
 
-def _greedy(curves: Array) -> NDArray[np.intp]:
+def _greedy(curves: Array, alike: float) -> NDArray[np.intp]:
     """Each free row in turn takes the nearest free row; intp [pairs, 2]."""
     free = np.ones(len(curves), bool)
     pairs = []
@@ -121,7 +131,7 @@ def _greedy(curves: Array) -> NDArray[np.intp]:
             continue
         # rows before this block are all taken, or the one that found nobody: partners come from here on
         others = np.flatnonzero(free)
-        table = distances(curves[rows], curves[others])
+        table = np.maximum(distances(curves[rows], curves[others]), alike)
         for row, away in zip(rows, table, strict=True):
             if not free[row]:
                 continue

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from tests.oracles.correlate_background import fourier_curve
 from tests.oracles.correlate_correlation import sums
 
 
@@ -42,13 +41,11 @@ def of_frame(exposures):
     return np.array([one / np.nanmean(one) for one in exposures])
 
 
-def smooth_lines(exposures, harmonics=3):
-    """The curve that an exposure is paired by: that of the mean over its rings, each over its own mean."""
-    found = []
-    for one in exposures:
-        line = one[0] if len(one) == 1 else np.nanmean(one / np.nanmean(one, axis=1)[:, None], axis=0)
-        found.append(fourier_curve(np.nan_to_num(line), np.isfinite(line), harmonics, 1e-4))
-    return np.array(found)
+def lines(exposures):
+    """What an exposure is paired by: the mean over its rings, each over its own mean; a single ring as it is."""
+    return np.array(
+        [one[0] if len(one) == 1 else np.nanmean(one / np.nanmean(one, axis=1)[:, None], axis=0) for one in exposures]
+    )
 
 
 def pairs_of(order, exposures):
