@@ -177,7 +177,9 @@ def fitted(merged, seed=0, start=0.7e-3, images=30, per_image=250):
 
 
 def test_the_width_does_not_stay_where_its_intensities_were_merged():
-    errors = np.array([fitted(True, seed)[:2] for seed in range(8)])
+    fits = [fitted(True, seed) for seed in range(8)]
+    assert all(found.error_model.a == pytest.approx(1.0, abs=0.25) for _, _, found in fits)
+    errors = np.array([fit[:2] for fit in fits])
     z = errors[:, 0] / errors[:, 1]
     assert np.abs(errors[:, 0]).max() < 0.01
     assert 0.35 < np.sqrt(np.mean(z**2)) < 1.7

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from crystint.model.observations import Observations
+from crystint.stills.files import read_stills, write_stills
 from crystint.stills.merging.merge import merge
 from crystint.stills.merging.outliers import without_weight
 from crystint.stills.scaling.error_model import fit_error_model
 from crystint.stills.scaling.scale import scale
 from crystint.stills.scaling.signal import SIGNIFICANT, levels, significance
+from crystint.stills.simulation.simulate import Crystal, simulate_stills
+from crystint.stills.work_merge import merge_files
+from crystint.stills.work_scale import scale_files
 from tests.oracles import stills_scaling as oracle
 
 GROUP, CELL = "P 2 2 2", (60.0, 70.0, 80.0, 90.0, 90.0, 90.0)
@@ -189,7 +193,50 @@ def test_the_error_model_is_that_of_most_observations():
     assert found.b == pytest.approx(0.08, rel=0.1)
 
 
+def test_an_observation_without_weight_settles_no_quarrel():
+    """Of two that disagree nobody can say which is wrong, nor can a third that says nothing."""
+    table = Observations(
+        image=[0, 1, 2], hkl=[[1, 2, 3]] * 3, intensity=[1000.0, 3000.0, 2000.0], sigma=[30.0, 60.0, 9e4], d=[9.0] * 3,
+        background_variance=[1.0, 1.2, 8.1e9],
+    )  # fmt: skip
+    found = merge(table, space_group=GROUP, cell=CELL, error_model=None)
+    assert found.rejected.tolist() == [2]
+    assert found.multiplicity.tolist() == [2]
+
+
 def test_weight_is_judged_within_a_reflection():
     group = np.array([0, 0, 0, 1, 1, 2])
     variance = np.array([1.0, 1.0, 4000.0, 1e9, 1.1e9, 1e12])
     assert without_weight(group, variance).tolist() == [False, False, True, False, False, False]
+
+
+@pytest.fixture
+def one_blank(tmp_path):
+    """Observations of 12 simulated images, one of which has noise alone."""
+    data = simulate_stills(
+        12, crystal=Crystal(cell=(79, 79, 38, 90, 90, 90), space_group="P 43 21 2"), d_min=4.0, shape=(300, 320),
+        distance=0.05, seed=3,
+    )  # fmt: skip
+    table = data.observations()
+    rows = table.image == 2
+    noise = np.sqrt(table.background_variance) * np.random.default_rng(0).normal(size=len(table))
+    intensity = np.where(rows, noise, table.intensity)
+    sigma = np.where(rows, np.sqrt(table.background_variance + np.maximum(noise, 0.0)), table.sigma)
+    write_stills(
+        tmp_path / "i.h5", experiment=data.experiment, observations=table.replace(intensity=intensity, sigma=sigma)
+    )
+    return tmp_path
+
+
+def test_commands_name_the_image_and_go_on(one_blank):
+    name = read_stills(one_blank / "i.h5").experiment.name[2]
+    scaled = scale_files([one_blank / "i.h5"], [one_blank / "s.h5"], fit_width=True)
+    assert "of 11 images" in scaled.text
+    assert list(scaled.notes) == [2]
+    assert scaled.notes[2].startswith(f"{name}: no usable signal")
+    merged = merge_files(one_blank / "s.h5", [one_blank / "m.h5"])
+    assert merged.notes == scaled.notes  # and not that nothing of it was merged
+    assert merged.run.merged.statistics.overall.cc_half > 0.98
+    report = one_blank / "m.txt"
+    merge_files(one_blank / "s.h5", [report])
+    assert f"{name}: no usable signal" in report.read_text(encoding="utf-8")
