@@ -110,7 +110,8 @@ class LegendreFit:
     coefficients: Array
     """float64 [..., terms]: B_l; NaN in rows with too few lags"""
     error: Array
-    """float64 [..., terms]: standard errors, from the scatter about the fit: neighbouring lags taken as independent"""
+    """float64 [..., terms]: standard errors, from the scatter between parts of the exposures; NaN without parts.
+    Scatter about the fit would not do: an exposure changes C at all lags together, along the fit"""
 
     def at(self, cosine: ArrayLike) -> Array:
         """float64 [..., m]: the fitted C at m values of cos psi."""
@@ -126,13 +127,14 @@ def legendre_coefficients(
     *,
     even: bool = True,
     weights: ArrayLike | None = None,
+    parts: ArrayLike | None = None,
 ) -> LegendreFit:
     """Legendre coefficients B_l by weighted least squares over the available cos psi.
 
     For particles turned at random, with intensities I(q) = sum I_lm(|q|) Y_lm(q/|q|), it is
     B_l(q1, q2) = sum over m of I_lm(q1) I_lm(q2)*: Z. Kam (1977), Macromolecules 10, 927. The rings reach cos psi
     between -cos(theta1 + theta2) and cos(theta1 - theta2) only; the longer the wavelength, the less the coefficients of
-    high order are told apart, which the errors show.
+    high order are told apart.
 
     Parameters
     ----------
@@ -146,6 +148,10 @@ def legendre_coefficients(
         Only even l: right when Friedel's law holds, I(q) = I(-q).
     weights : real [..., n] or [n], optional
         1 / variance of each lag, or its number of pairs; None = all the same.
+    parts : real [parts, ..., n], optional
+        The same correlations of parts of the exposures, equal in number and two or more: ten `CorrelationSums` whose
+        sum is that of all. Errors come from how their B_l differ. The errors of C do not give them, as those of
+        different lags are not independent: they are 100 times too small so for 6000 single particles.
 
     Raises
     ------
@@ -161,24 +167,33 @@ def legendre_coefficients(
         raise SettingError(f"most is {most}, expected 0 or more, and no more orders than {n} lags")
     if not (np.abs(x) <= 1.0 + 1e-12).all():
         raise SettingError("cosine must lie between -1 and 1")
-    rows, weight = values.reshape(-1, n), _weights(weights, values.shape)
     places = np.broadcast_to(x, values.shape).reshape(-1, n)
-    terms = len(orders)
-    found, error = np.full((2, len(rows), terms), np.nan)
+    weight = _weights(weights, values.shape)
+    shape = (*values.shape[:-1], len(orders))
+    found = _least_squares(values.reshape(-1, n), places, orders, weight)
+    error = np.full_like(found, np.nan)
+    if parts is not None:
+        several = np.asarray(parts, dtype=np.float64)
+        if several.shape[1:] != values.shape or len(several) < 2:
+            raise ShapeError(f"parts is {several.shape}, expected {('2 or more', *values.shape)}")
+        each = np.stack([_least_squares(part.reshape(-1, n), places, orders, weight) for part in several])
+        error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
+    return LegendreFit(orders, found.reshape(shape), error.reshape(shape))
+
+
+def _least_squares(rows: Array, places: Array, orders: NDArray[np.int64], weight: Any) -> Array:
+    """float64 [rows, terms]: B_l of each row over its known lags; NaN with too few of them."""
+    found = np.full((len(rows), len(orders)), np.nan)
     for i, row in enumerate(rows):
         use = np.isfinite(row) if weight is None else np.isfinite(row) & (weight[i] > 0.0)
-        if use.sum() < terms:
+        if use.sum() < len(orders):
             continue
         root = np.ones(use.sum()) if weight is None else np.sqrt(weight[i, use])
-        design = legendre.legvander(places[i, use], most)[:, orders] / (4.0 * np.pi) * root[:, None]
+        design = legendre.legvander(places[i, use], int(orders[-1]))[:, orders] / (4.0 * np.pi) * root[:, None]
         left, size, right = np.linalg.svd(design, full_matrices=False)
-        inverse = np.where(size > size[0] * n * np.finfo(float).eps, 1.0 / np.maximum(size, 1e-300), 0.0)
-        target = row[use] * root
-        found[i] = (right.T * inverse) @ (left.T @ target)
-        scatter = np.square(target - design @ found[i]).sum() / max(use.sum() - terms, 1)
-        error[i] = np.sqrt(scatter * ((right.T * inverse) ** 2).sum(axis=1)) if use.sum() > terms else np.nan
-    shape = (*values.shape[:-1], terms)
-    return LegendreFit(orders, found.reshape(shape), error.reshape(shape))
+        inverse = np.where(size > size[0] * len(row) * np.finfo(float).eps, 1.0 / np.maximum(size, 1e-300), 0.0)
+        found[i] = (right.T * inverse) @ (left.T @ (row[use] * root))
+    return found
 
 
 def _weights(weights: ArrayLike | None, shape: tuple[int, ...]) -> Any:
