@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from crystint.cli import main
 from crystint.errors import SettingError
+from crystint.io.cells import common_cell
 from crystint.model.cells import needed_cell, symmetric_cell
 from crystint.model.observations import Observations
 from crystint.stills.merging.merge import merge
@@ -117,3 +118,16 @@ def test_commands_refuse_it_before_they_work(tmp_path: Path, monkeypatch: pytest
         assert "79.00 79.00 38.00 90.00 90.00 90.00, but space group P 2 3 needs a = b = c" in done.output
         assert "ambiguity" not in done.output
         assert not Path(f"{where}/{step}.h5").exists()
+
+
+def test_cells_that_are_read_show_what_contradicts_them() -> None:
+    """Settings of a tetragonal crystal are not made cubic, but small differences go."""
+    rng = np.random.default_rng(0)
+    real = np.diag([79.2, 78.8, 38.0]) * (1.0 + 1e-4 * rng.normal(size=(5, 1, 1)))
+    setting = np.linalg.inv(real)
+    cubic = common_cell(setting, gemmi.SpaceGroup("P 2 3"))
+    assert cubic[:3] == pytest.approx((79.2, 78.8, 38.0), rel=1e-3)
+    tetragonal = common_cell(setting, gemmi.SpaceGroup("P 4"))
+    assert tetragonal[0] == tetragonal[1] == pytest.approx(79.0, rel=1e-3)
+    assert tetragonal[3:] == (90.0, 90.0, 90.0)
+    assert common_cell(np.full((2, 3, 3), np.nan), gemmi.SpaceGroup("P 4")) == (1.0, 1.0, 1.0, 90.0, 90.0, 90.0)

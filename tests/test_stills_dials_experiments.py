@@ -23,7 +23,7 @@ from tests.dials import run_dials_python
 from tests.oracles import dials_files
 from tests.oracles.stills_rotation import setting_at, turn
 
-REAL = [[30.0, 2.0, 1.0], [-2.0, 40.0, 3.0], [0.0, -4.0, 50.0]]
+REAL = [[30.0, 2.0, 1.0], [-2.3, 40.0, 3.0], [-1.0, -4.0, 50.0]]
 
 
 def panel(origin, fast=(1.0, 0.0, 0.0), slow=(0.0, -1.0, 0.0), **more):

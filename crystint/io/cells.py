@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
+
+from crystint.errors import SettingError
+from crystint.model.cells import symmetric_cell
 
 __all__ = ["cells_of", "common_cell"]
 
@@ -24,19 +29,17 @@ def _cells(metric: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def common_cell(setting: NDArray[np.float64], space_group: gemmi.SpaceGroup) -> Cell:
-    """Median of the cells, made to obey the rotations of the space group.
+    """Median of the cells, of the shape that the space group needs where it misses that by little.
 
-    Settings that are singular or not finite do not count; without any other the cell is 1, 1, 1, 90, 90, 90.
+    One that contradicts the space group stays as it is, for who uses both to see (`crystint.model.cells`). Settings
+    that are singular or not finite do not count; without any other the cell is 1, 1, 1, 90, 90, 90.
     """
     finite = setting[np.isfinite(setting).all(axis=(1, 2))]
     regular = finite[np.abs(np.linalg.det(finite)) > 1e-6 * np.linalg.norm(finite, axis=1).prod(axis=1)]
     if not len(regular):
         return (1.0, 1.0, 1.0, 90.0, 90.0, 90.0)
     cell = np.median(cells_of(regular), axis=0)
-    real = np.array(gemmi.UnitCell(*cell).orth.mat.tolist())
-    metric = real.T @ real
-    operations = space_group.operations()
-    turns = [np.array(op.rot, dtype=np.float64) / op.DEN for op in operations.sym_ops]
-    same = np.mean([turn.T @ metric @ turn for turn in turns], axis=0)
-    a, b, c, alpha, beta, gamma = np.round(_cells(same[None])[0], 9).tolist()
+    with contextlib.suppress(SettingError):
+        cell = np.array(symmetric_cell(tuple(cell.tolist()), space_group).parameters)
+    a, b, c, alpha, beta, gamma = np.round(cell, 9).tolist()
     return (a, b, c, alpha, beta, gamma)
