@@ -300,12 +300,30 @@ def test_rings_without_data_constant_rings_and_nan(tmp_path: Path) -> None:
 
 def test_frames_without_a_good_pixel(tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", np.full((3, *SHAPE), np.nan, np.float32))
-    run(0, "correlate", tmp_path / "f.npy", *GRID, "-o", tmp_path / "c.h5")
-    assert np.isnan(data_of(tmp_path / "c.h5")["correlation"]).all()
-    said = refused(
-        tmp_path, 2, "correlate", tmp_path / "f.npy", *GRID, "--difference", "greedy", "-o", tmp_path / "d.h5"
-    )
-    assert "no two exposures can be paired" in said
+    for how in ((), ("--difference", "greedy"), ("--difference", "next")):
+        said = refused(tmp_path, 1, "correlate", tmp_path / "f.npy", *GRID, *how, "-o", tmp_path / "c.h5")
+        assert "have data" in said if how else "no data in any of the rings" in said
+
+
+@pytest.mark.parametrize("how", [(), ("--difference", "next"), ("--difference", "greedy"), ("--difference", "optimal")])
+def test_a_frame_without_data_is_missing(tmp_path: Path, how: tuple[str, ...]) -> None:
+    """It is named, not counted, and takes no partner from another frame."""
+    frames = exposures(7).astype(np.float32)
+    frames[[1, 4]] = np.nan
+    np.save(tmp_path / "f.npy", frames)
+    np.save(tmp_path / "left.npy", np.delete(frames, (1, 4), axis=0))
+    norm = ("--norm", "sum")
+    said = run(3, "correlate", tmp_path / "f.npy", *GRID, *how, *norm, "-o", tmp_path / "c.h5").stderr
+    assert "2 of 7 frames could not be read or have no data: 1, 4" in said
+    assert "frame 1 is left out: no data in any of the rings" in said
+    assert read_provenance(tmp_path / "c.h5")["settings"]["missing"] == [1, 4]
+    run(0, "correlate", tmp_path / "left.npy", *GRID, *how, *norm, "-o", tmp_path / "p.h5")
+    found, other = data_of(tmp_path / "c.h5"), data_of(tmp_path / "p.h5")
+    for name in ("correlation", "correlation_errors", "number"):
+        np.testing.assert_array_equal(found[name], other[name])
+    assert found["number"] == (2 if how else 5)
+    strict = refused(tmp_path, 1, "correlate", tmp_path / "f.npy", *GRID, *how, "--strict", "-o", tmp_path / "s.h5")
+    assert "frame 1: no data in any of the rings" in strict
 
 
 def test_outliers_and_peaks_do_not_take_part(tmp_path: Path) -> None:

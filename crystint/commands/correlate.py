@@ -388,6 +388,8 @@ def _watch(quiet: bool) -> Any:
 
 def _conclude(done: Done, outputs: Iterable[Path]) -> None:
     """Warnings, the closing lines, and the exit code of a run that lacks frames."""
+    from crystint.correlate.work_common import NO_DATA
+
     for text in done.warnings:
         warn(text)
     for number, reason in list(done.missing.items())[:_NAMED]:
@@ -396,7 +398,8 @@ def _conclude(done: Done, outputs: Iterable[Path]) -> None:
     _wrote(outputs)
     if done.missing:
         named = ", ".join(map(str, list(done.missing)[:_NAMED])) + (", ..." if len(done.missing) > _NAMED else "")
-        raise EndedError(f"{len(done.missing)} of {done.frames} frames could not be read: {named}", _MISSING)
+        why = "could not be read" + (" or have no data" if NO_DATA in done.missing.values() else "")
+        raise EndedError(f"{len(done.missing)} of {done.frames} frames {why}: {named}", _MISSING)
 
 
 def _wrote(paths: Iterable[Path]) -> None:

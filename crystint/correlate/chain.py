@@ -15,6 +15,7 @@ from crystint.correlate.likeness import Likeness, likeness
 from crystint.correlate.outliers import RingOutliers
 from crystint.correlate.pairing import pair_exposures
 from crystint.correlate.polar import PolarTransform
+from crystint.correlate.work_common import NO_DATA
 from crystint.engine import Engine
 from crystint.errors import FileError, SettingError
 
@@ -81,13 +82,22 @@ class Chain:
         self._engine = engine
 
     def each(self, progress: Progress) -> Iterator[Exposure]:
-        """The clean rings of every exposure that can be read, each by itself."""
+        """The clean rings of every exposure that can be read and has data, each by itself.
+
+        Raises
+        ------
+        FileError
+            When none has.
+        """
         total = len(self.exposures.frames)
-        for _, frame in self.exposures.each(progress(range(total), total, "correlate")):
-            values, weights = self._clean(frame)
+        any_at_all = False
+        for _, (values, weights) in self._with_data(progress(range(total), total, "correlate")):
+            any_at_all = True
             if self.cleaning.subtract == "curve":
                 values = values - self.cleaning.curves(values).values.astype(np.float32)
             yield values, weights
+        if not any_at_all:
+            raise FileError(f"no frame has data: {NO_DATA}")
 
     def differences(self, correlator: Correlator, how: str, block: int, progress: Progress) -> list[str]:
         """Correlate the differences of pairs of exposures; what to tell of exposures without a partner.
@@ -115,7 +125,8 @@ class Chain:
         if len(left) + len(self.exposures.missing) >= total:
             read = total - len(self.exposures.missing)
             if read < 2:
-                raise FileError(f"differences need two exposures, and {read} of {total} could be read")
+                some = "could be read" + (" and have data" if NO_DATA in self.exposures.missing.values() else "")
+                raise FileError(f"differences need two exposures, and {read} of {total} {some}")
             raise SettingError("no two exposures can be paired: their rings have too few values for a curve")
         if not left:
             return []
@@ -125,8 +136,7 @@ class Chain:
     def _neighbours(self, correlator: Correlator, progress: Progress) -> list[int]:
         total = len(self.exposures.frames)
         waiting: tuple[int, Exposure] | None = None
-        for number, frame in self.exposures.each(progress(range(total), total, "correlate")):
-            one = self._clean(frame)
+        for number, one in self._with_data(progress(range(total), total, "correlate")):
             if waiting is None:
                 waiting = number, one
                 continue
@@ -143,9 +153,9 @@ class Chain:
         left: list[int] = []
         for begin, end in zip(bounds, [*bounds[1:], total], strict=True):
             numbers, points = [], []
-            for number, frame in self.exposures.each(_take(steps, end - begin)):
+            for number, (values, _) in self._with_data(_take(steps, end - begin)):
                 numbers.append(number)
-                points.append(self._likeness(self._clean(frame)[0]))
+                points.append(self._likeness(values))
             if sum(bool(np.isfinite(one.points).all()) for one in points) < 2:
                 left += numbers
                 list(_take(steps, end - begin))
@@ -158,9 +168,8 @@ class Chain:
             paired: set[int] = set()
             waiting: dict[int, Exposure] = {}
             moved = _take(steps, end - begin)
-            for number, frame in self.exposures.each([one for pair in partner.items() for one in pair]):
+            for number, one in self._with_data([one for pair in partner.items() for one in pair]):
                 next(moved, None)
-                one = self._clean(frame)
                 if number in partner:
                     waiting = {number: one}
                     continue
@@ -171,6 +180,17 @@ class Chain:
             list(moved)
             left += [number for number in numbers if number not in paired and number not in self.exposures.missing]
         return left
+
+    def _with_data(self, numbers: Iterable[int]) -> Iterator[tuple[int, Exposure]]:
+        """(number, clean rings) of exposures; one without any data is missing, as if it could not be read."""
+        for number, frame in self.exposures.each(numbers):
+            one = self._clean(frame)
+            if np.isfinite(one[0]).any():
+                yield number, one
+                continue
+            if self.exposures.strict:
+                raise FileError(f"frame {number}: {NO_DATA}")
+            self.exposures.missing[number] = NO_DATA
 
     def _clean(self, frame: NDArray[Any]) -> Exposure:
         image, cleaning = self.transform.run(frame), self.cleaning

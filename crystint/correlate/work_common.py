@@ -21,11 +21,25 @@ from crystint.errors import FileError, GeometryError, SettingError
 from crystint.io.frames import Frames
 from crystint.model.geometry import Geometry
 
-__all__ = ["HDF5", "Done", "Exposures", "Progress", "Source", "check_output", "grid_of", "numbers", "q_of", "silent"]
+__all__ = [
+    "HDF5",
+    "NO_DATA",
+    "Done",
+    "Exposures",
+    "Progress",
+    "Source",
+    "check_output",
+    "grid_of",
+    "numbers",
+    "q_of",
+    "silent",
+]
 
 Source = str | PathLike[str]
 Progress = Callable[[Iterable[int], int, str], Iterable[int]]
 """(frame numbers, how many, what is being done) -> the numbers"""
+NO_DATA = "no data in any of the rings"
+"""why a frame is left out that could be read"""
 HDF5 = (".h5", ".hdf5", ".hdf", ".nxs")
 
 
@@ -42,7 +56,7 @@ class Done:
     """what to tell at the end"""
     warnings: tuple[str, ...] = ()
     missing: Mapping[int, str] = field(default_factory=dict)
-    """numbers of the frames that could not be read, ascending, and why"""
+    """numbers of the frames that could not be read, or have no data, ascending, and why"""
     frames: int = 0
     """frames of the input"""
 
@@ -60,7 +74,7 @@ class Exposures:
     strict: bool = False
     """a frame that cannot be read is an error; otherwise it is left out"""
     missing: dict[int, str] = field(default_factory=dict)
-    """numbers of the frames that could not be read, so far, and why"""
+    """numbers of the frames that could not be read, or have no data, so far, and why"""
 
     def read(self, number: int) -> NDArray[Any] | None:
         """A frame in a dtype that the device takes; None when it cannot be read.
