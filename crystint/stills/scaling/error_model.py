@@ -196,7 +196,7 @@ def fit_error_model(
         first = iteration == 0
         start = None if first else (a, b)
         columns = (square[counts], variance[counts], mean[number][counts])
-        now = fit_variance(*columns, bins=bins, limit=limit, start=start)
+        now = fit_variance(*columns, bins=bins, limit=limit, start=start, even=True)
         change = max(abs(now.a / a - 1.0), abs(now.b - b) / max(now.b, 0.01))
         a, b = now.a, now.b
         model = ErrorModel(a, b, not now.limited, now.note, now.used, now.rejected)

@@ -40,11 +40,10 @@ def fit_variance(
     bins: int = BINS,
     limit: float = LIMIT,
     start: tuple[float, float] | None = None,
+    even: bool = False,
     cycles: int = 20,
 ) -> VarianceFit:
     """Fit a and b to squared deviates, mean(square) = a mean(variance) + b^2 mean(mean^2) in bins of `mean`.
-
-    In the means each row has the weight 1 / (what a and b expect of its square).
 
     Parameters
     ----------
@@ -52,6 +51,9 @@ def fit_variance(
         Squared deviate (corrected for what follows it), variance before the model, and intensity expected.
     start : optional
         a and b to judge outliers by at first; None = the medians of the bins, which outliers hardly move.
+    even
+        In the means each row has the weight 1 / (what a and b expect of its square), so that rows of enormous variance
+        do not decide alone. Without it the rows that the model describes worst count most.
     """
     bins = max(2, min(bins, len(square) // 10))
     level = np.square(np.maximum(mean, 0.0))
@@ -72,7 +74,7 @@ def fit_variance(
         used = square <= limit**2 * expected
         size = np.bincount(number, used, bins).astype(np.float64)
         per = np.maximum(size, 1.0)
-        share = used / expected
+        share = used / expected if even else used.astype(np.float64)
         sums = [np.bincount(number, share * column, bins) / per for column in (square, variance, level)]
         now = _solve(sums[0], sums[1], sums[2], size)
         change = max(abs(now[0] - a) / max(a, 1e-12), abs(now[1] - b) / max(now[1], 0.01))
