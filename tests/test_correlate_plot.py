@@ -98,6 +98,59 @@ def test_a_frame_with_its_rings():
     assert "Name" in texts(plot_rings(frame, rings, title="Name"))
 
 
+def test_rings_of_a_few_samples_are_no_strong_ones():
+    image = polar()
+    values = image.values.copy()
+    values[3], values[28] = np.nan, np.nan
+    values[3, ::15] = 5000.0  # five dashes
+    weights = np.isfinite(values).astype(np.float32)
+    names = list(titles(plot_polar(PolarImage(values, image.grid, weights))))
+    assert "Ring at 22 px" in names
+    assert "Ring at 13 px" not in names
+    values[:] = np.nan  # where all have little, the best of them
+    values[10:20, :12] = 100.0
+    values[15, :12] = 200.0
+    values[27, 0] = 5000.0
+    weights = np.isfinite(values).astype(np.float32)
+    names = list(titles(plot_polar(PolarImage(values, image.grid, weights))))
+    assert "Ring at 25 px" in names
+    assert "Ring at 37 px" not in names
+
+
+def _correlated(run, values):
+    correlator = Correlator(workers=1)
+    for one in values:
+        correlator.add(one)
+    return replace(run, sums=correlator.sums)
+
+
+def test_maps_without_a_pattern_say_why(run):
+    for values, said in (
+        (np.zeros((3, 10, N)), "C is 0 at all lags"),
+        (np.full((3, 10, N), 4.0), "C does not change with the lag"),
+        (np.full((3, 10, N), np.nan), "no data"),
+    ):
+        axes = plot_correlations(_correlated(run, values)).axes[0]
+        assert [text.get_text() for text in axes.texts] == [said]
+        shown = axes.images[0].get_array()
+        assert np.ma.getmaskarray(shown).all() == (said == "no data")
+    assert not plot_correlations(run).axes[0].texts
+
+
+def test_no_data_has_one_colour(run):
+    pictures = [plot_polar(polar()), plot_correlations(run)]
+    rng = np.random.default_rng(0)
+    radius = circle_radius((140, 150), (70.2, 74.6))
+    frame = rng.poisson(100 + 200 * np.exp(-0.5 * ((radius - 40) / 2) ** 2)).astype(float)
+    pictures.append(plot_rings(frame, fit_rings(frame)))
+    colours = [figure.axes[0].images[0].get_cmap() for figure in pictures]
+    bad = {tuple(colour.get_bad()) for colour in colours}
+    assert len(bad) == 1
+    (wrong,) = bad
+    for colour in colours:  # and no value has it
+        assert np.abs(colour(np.linspace(0, 1, 513))[:, :3] - np.array(wrong)[:3]).max(axis=1).min() > 0.1
+
+
 @pytest.mark.parametrize("direction", [1, -1])
 def test_a_polar_image(direction):
     image = polar(direction=direction)

@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 _WIDTH = 12.0
 _CURVES = 3
 """rings shown as curves where none are named"""
+_SHARE = 0.5
+"""of a ring with data, for it to be shown unasked; less where no ring has twice as much"""
 _MAP = 6
 """rows from which a map is worth drawing"""
 
@@ -75,7 +77,9 @@ def plot_polar(
     places, label = (image.grid.radii, "radius (px)") if image.grid.q is None else (image.grid.q, "q (1/Å)")
     values = image.values.astype(np.float64)
     middle = panels.median_of(values)
-    chosen = [_row(places, value) for value in rings] or _strong(middle, _CURVES)
+    share = np.isfinite(values).mean(axis=1)
+    full = share >= min(_SHARE, 0.5 * float(share.max()))
+    chosen = [_row(places, value) for value in rings] or _strong(np.where(full, middle, np.nan), _CURVES)
     with style():
         figure = new_figure(_WIDTH, 4.9 + 1.35 * len(chosen))
         tall = figure.get_figheight()
@@ -97,8 +101,8 @@ def plot_polar(
                 name = _name(places, label, row, None if image.grid.q is not None or q is None else q)
                 last = number == len(chosen) - 1
                 panels.draw_ring(axes, values[row], np.degrees(image.grid.angles), name, last=last)
-        share = 100.0 * float(np.mean(image.weights))
-        about = [f"{len(places)} rings × {image.grid.azimuths} azimuths", f"{share:.1f} % with data"]
+        covered = 100.0 * float(np.mean(image.weights))
+        about = [f"{len(places)} rings × {image.grid.azimuths} azimuths", f"{covered:.1f} % with data"]
         about.append(f"centre {image.grid.center[0]:.2f}, {image.grid.center[1]:.2f} px (slow, fast)")
         _head(figure, title or "Polar image", about)
     return figure
@@ -136,8 +140,6 @@ def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title
             rows = run.places[run.pairs[:, 0]] if own else np.arange(float(len(values)))
             label = "row" if not own else "q (1/Å)" if run.of_q else "radius (px)"
             picture = panels.draw_map(axes, values, rows, label)
-            if not np.isfinite(values).any():
-                panels.say_no_data(axes)
             bar = figure.add_axes((0.94, place[1], 0.012, place[3]))
             figure.colorbar(picture, cax=bar).outline.set_linewidth(0.6)
         if chosen:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from crystint.correlate.harmonics import fourier_coefficients
 from crystint.correlate.ring_fit import Rings
-from crystint.plot.style import ACCENT, BLUE, GREY, RING, RING_TEXT, frame_colours
+from crystint.plot.style import ACCENT, BLUE, GREY, INK, RING, RING_TEXT, frame_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +34,8 @@ __all__ = [
 Array = NDArray[np.float64]
 _POINTS = 2500
 """of a line: more are not to be seen"""
+NO_DATA = "#f0d890"
+"""colour without data, in all pictures: neither a count nor a correlation has it"""
 _TRIMMED = 0.03
 """part of the circle about lag 0 whose values do not set a scale, on either side"""
 
@@ -74,7 +76,7 @@ def draw_frame(axes: Axes, values: Array, rings: Rings) -> None:
     """The frame with the fitted rings and their centre."""
     low, high = _limits(values, 1.0, 99.7)
     axes.imshow(
-        _smaller(values), cmap=frame_colours(), vmin=low, vmax=high, extent=(0, values.shape[1], values.shape[0], 0),
+        _smaller(values), cmap=_counts(), vmin=low, vmax=high, extent=(0, values.shape[1], values.shape[0], 0),
         interpolation="nearest",
     )  # fmt: skip
     for number in range(len(rings.radius)):
@@ -119,7 +121,7 @@ def draw_polar(axes: Axes, values: Array, angles: Array, places: Array, label: s
     first = angles[0] - 0.5 * step
     last = first + len(angles) * step
     axes.imshow(
-        _smaller(values), cmap=frame_colours(), vmin=low, vmax=high, aspect="auto", interpolation="nearest",
+        _smaller(values), cmap=_counts(), vmin=low, vmax=high, aspect="auto", interpolation="nearest",
         extent=(first, last, *_ends(places)),
     )  # fmt: skip
     axes.set(xlabel="azimuth (deg)", ylabel=label)
@@ -162,12 +164,13 @@ def draw_ring(axes: Axes, values: Array, angles: Array, name: str, *, last: bool
 
 
 def draw_map(axes: Axes, values: Array, rows: Array, label: str) -> Any:
-    """All rows over the lag; each about its own mean, over its own spread."""
+    """All rows over the lag; each about its own mean, over its own spread. Rows without spread are white."""
     spread = power(values)
     away = values[:, _away(values.shape[1])]
     middle = mean_over(away, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         shown = (values - middle[:, None]) / np.where(spread > 0.0, spread, np.nan)[:, None]
+    shown[spread == 0.0] = np.where(np.isfinite(values[spread == 0.0]), 0.0, np.nan)
     picture = axes.imshow(
         _smaller(shown), cmap=_two_colours(), vmin=-3.0, vmax=3.0, aspect="auto", interpolation="nearest",
         extent=(-180.0 / values.shape[1], 360.0 - 180.0 / values.shape[1], *_ends(np.asarray(rows, np.float64))),
@@ -175,6 +178,11 @@ def draw_map(axes: Axes, values: Array, rows: Array, label: str) -> Any:
     axes.set(xlabel="lag Δ (deg)", ylabel=label)
     axes.xaxis.set_major_locator(_degrees())
     axes.set_title("Correlation of each row, about its mean over the lags, in standard deviations", pad=6)
+    if not np.isfinite(values).any():
+        say_no_data(axes)
+    elif not (spread > 0.0).any():
+        known = values[np.isfinite(values)]
+        say_no_data(axes, "C does not change with the lag" if known.any() else "C is 0 at all lags")
     return picture
 
 
@@ -224,9 +232,9 @@ def draw_coefficients(axes: Axes, values: Array, *, last: bool, most: int = 16) 
     _finish(axes, f"Fourier coefficients $C_n${unit}", pad=5)
 
 
-def say_no_data(axes: Axes) -> None:
+def say_no_data(axes: Axes, text: str = "no data") -> None:
     """In the middle of axes with nothing to draw."""
-    axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", color=GREY)
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=INK)
 
 
 def _band(axes: Axes, x: Array, values: Array, error: Array) -> None:
@@ -278,11 +286,15 @@ def _degrees() -> Any:
     return MultipleLocator(45.0)
 
 
+def _counts() -> Any:
+    return frame_colours().with_extremes(bad=NO_DATA)
+
+
 def _two_colours() -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
     colours = LinearSegmentedColormap.from_list("crystint-two", ["#0f3f6b", BLUE, "#ffffff", ACCENT, "#6e0817"], N=512)
-    return colours.with_extremes(bad="#e6e9ee")
+    return colours.with_extremes(bad=NO_DATA)
 
 
 def _ends(places: Array) -> tuple[float, float]:
