@@ -183,6 +183,31 @@ def test_where_there_is_no_ring_it_says_so(tmp_path: Path) -> None:
     assert "fit the calibrant's" in said
 
 
+def test_the_middle_of_the_frame_is_a_start_and_rings_not_found_are_named(made: Path, tmp_path: Path) -> None:
+    given = ("--distance", "60mm", "--pixel-size", "150um", "--reach", "10", "-q")
+    result = run(0, "center", made / "f.npy", *given, "--radius", "30", "-o", tmp_path / "m.json")
+    assert np.abs(np.subtract(Geometry.read(tmp_path / "m.json").direct_beam, CENTER)).max() < 0.02
+    assert "no ring was found within 10 px of the radius 30 px" in result.stderr
+    assert "radius 60" not in run(0, "center", made / "f.npy", *given, "--radius", "60").stderr
+    assert "no ring of radius 400 px" in refused(tmp_path, 2, "center", made / "f.npy", *given, "--radius", "400")
+    said = refused(tmp_path, 1, "center", made / "f.npy", "--pixel-size", "150um", "-o", tmp_path / "n.json")
+    assert "--distance" in said
+
+
+def test_the_picture_of_a_calibrant_shows_its_own_rings(made: Path, tmp_path: Path) -> None:
+    q = 4 * np.pi * np.sin(0.5 * np.arctan(np.array([90.0, 112.0]) * PIXEL / DISTANCE))
+    options = ("--ring-q", f"{q[0]:.5f},{q[1]:.5f}", "-o", tmp_path / "c.svg", "--radius", "112", "-q")
+    result = run(0, "center", made / "f.npy", "-g", made / "start.poni", *options)
+    assert re.search(rf"{q[1]:.4f}  not found at 11[12]\.\d px", result.stdout)
+    assert "no ring of the calibrant was found within 10 px of the radius 112 px" in result.stderr
+    with open_frames(np.load(made / "f.npy")) as opened:
+        exposures = Exposures(opened, np.zeros(SHAPE, np.uint32), Geometry.read(made / "start.poni", shape=SHAPE))
+        found = center_frames(exposures, ring_q=q.tolist())
+    assert found.calibrated is not None
+    assert found.rings is found.calibrated.rings
+    assert found.rings.radius == pytest.approx([90.0], abs=0.1)  # 60 px is none of the calibrant's
+
+
 def test_frames_are_added_up(tmp_path: Path) -> None:
     frames = frames_of(oracle.circle_radius(SHAPE, CENTER), [60.0, 90.0]).astype(np.float32)
     frames[0, 5, 7], frames[:, 9, 11] = np.nan, np.nan

@@ -103,7 +103,9 @@ _rows = _options(
 @click.option(
     "--shape", type=click.Choice(["circle", "ellipse", "tilt"]), default="circle", help="of the rings (default: circle)"
 )
-@click.option("--radius", type=_POSITIVE, multiple=True, metavar="PX", help="a ring to look for; repeatable")
+@click.option(
+    "--radius", type=_POSITIVE, multiple=True, metavar="PX", help="a ring to look for, within 10 px; repeatable"
+)
 @click.option("--ring-q", metavar="Q,Q,...", help="rings of a calibrant, 1/angstrom: the distance is refined as well")
 @click.option("--reach", type=_POSITIVE, default=20.0, metavar="PX", help="how far the start may be off (default: 20)")
 @click.option("--width", type=_POSITIVE, metavar="PX", help="of the broadest rings, at half height (default: about 8)")
@@ -122,7 +124,8 @@ def center(
 ) -> None:
     """Find the centre of the powder rings of FRAMES, which are added up.
 
-    It starts from --beam, or from the geometry, or in the middle of the frame.
+    It starts from --beam, or from the geometry, or in the middle of the frame: a geometry can be written with just
+    --distance and --pixel-size.
     """
     from crystint.correlate.work_center import center_frames
     from crystint.correlate.work_common import check_output, numbers
@@ -136,10 +139,10 @@ def center(
     geometries = [path for path in outputs if path.suffix.lower() not in PICTURES]
     if geometries and more["shape"] == "ellipse":
         raise SettingError(f"an ellipse is no geometry to write to {geometries[0]}; --shape tilt is one, or circle")
-    with _opened(files, places, strict=strict) as exposures:
+    with _opened(files, places, strict=strict, middle=True) as exposures:
         if geometries and exposures.geometry is None:
             raise GeometryError(
-                f"there is no geometry to write to {geometries[0]}: give -g FILE, or --beam, --distance, --pixel-size"
+                f"there is no geometry to write to {geometries[0]}: give -g FILE, or --distance and --pixel-size"
             )
         found = center_frames(exposures, ring_q=known, progress=_watch(quiet), **more)
     for path in outputs:
@@ -150,7 +153,8 @@ def center(
             from crystint.plot import save_figure
             from crystint.plot.correlate import plot_rings
 
-            save_figure(plot_rings(found.image, found.rings), path, overwrite=overwrite)
+            title = None if found.calibrated is None else "Rings of the calibrant"
+            save_figure(plot_rings(found.image, found.rings, title=title), path, overwrite=overwrite)
     _conclude(found.done, outputs)
 
 
@@ -348,8 +352,10 @@ def _split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @contextmanager
-def _opened(files: tuple[str, ...], given: dict[str, Any], *, strict: bool) -> Iterator[Exposures]:
-    """Frames, mask, and geometry or centre where these are known."""
+def _opened(
+    files: tuple[str, ...], given: dict[str, Any], *, strict: bool, middle: bool = False
+) -> Iterator[Exposures]:
+    """Frames, mask, and geometry or centre where these are known; with `middle` the beam need not be."""
     from crystint.correlate.work_common import Exposures
     from crystint.inputs import geometry_of, mask_of
     from crystint.io.frames import open_frames
@@ -363,7 +369,10 @@ def _opened(files: tuple[str, ...], given: dict[str, Any], *, strict: bool) -> I
         try:
             geometry = geometry_of(frames, settings)
         except GeometryError:
-            if explicit:
+            if middle and explicit and settings.beam is None:
+                slow, fast = frames.shape
+                geometry = geometry_of(frames, settings.model_copy(update={"beam": (0.5 * slow, 0.5 * fast)}))
+            elif explicit:
                 raise
         yield Exposures(frames, mask_of(frames, settings), geometry, settings.beam, strict)
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystint.correlate.circles import Tilt, tilted
 from crystint.correlate.contrast import good_pixels
-from crystint.correlate.ring_fit import find_rings
+from crystint.correlate.ring_fit import Rings, check_guesses, find_rings, rings_of
 from crystint.correlate.ring_points import RingLine, RingPoints
 from crystint.correlate.ring_refine import refine_rings
 from crystint.correlate.ring_search import local_rest
@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 
 _NEAR = 0.004
 """relative distance within which a ring is one of the calibrant's, besides its width"""
+_LEAST = 16
+"""good pixels within 1 px of a ring that can be looked for"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,10 +43,14 @@ class Calibrated:
     """float64 [rings]: those of the calibrant's rings that were used, 1/angstrom"""
     residual: Array
     """float64 [rings]: mean radius of the ring on a plane across the beam, minus the calibrant's, px"""
+    missing: Array
+    """float64 [m]: q that were asked for and not found, 1/angstrom"""
+    missing_radius: Array
+    """float64 [m]: where these should be, px on a plane across the beam; NaN where no good pixels are"""
     disagreement: float
     """by how much the errors were enlarged because rings, or arcs of a ring, disagree; at least 1"""
-    points: tuple[RingPoints, ...]
-    """the points that were fitted, per ring"""
+    rings: Rings
+    """the same as rings: of the shape `Tilt`, with the radii of the calibrant"""
 
 
 def fit_calibrant(
@@ -57,13 +63,15 @@ def fit_calibrant(
     distance: bool = True,
     scale: float = 0.1,
     reach: float = 20.0,
+    radius: float | Sequence[float] | None = None,
     width: float | None = None,
     most: int = 20,
 ) -> Calibrated:
     """Refine beam centre, tilt and distance together on the rings of a calibrant.
 
     Rings are found as `fit_rings` finds them, told apart by the distance that explains most of them, and all points of
-    all rings fitted at once: distance_along_beam * tan(2 theta) of each point is that of its q.
+    all rings fitted at once: distance_along_beam * tan(2 theta) of each point is that of its q. Rings of the calibrant
+    that do not stand out are looked for where the others, or the start, say that they are.
 
     Parameters
     ----------
@@ -78,8 +86,8 @@ def fit_calibrant(
         Whether to refine rot1 and rot2, and the distance.
     scale : float
         How far the distance may be off, relative; a fixed distance may be off by 1 %.
-    reach, width, most
-        As in `fit_rings`.
+    reach, radius, width, most
+        As in `fit_rings`; a radius is on a plane across the beam.
 
     Raises
     ------
@@ -103,47 +111,92 @@ def fit_calibrant(
     tangent = np.tan(2 * np.arcsin(sine))
     good = good_pixels(frame, mask)
     values = np.where(good, frame, 0).astype(np.float64)
-    first = find_rings(
-        values, good, Tilt(geometry, fit_tilt=False), tilt, reach=reach, width=width, guesses=np.array([]), most=most
-    )
-    shape = first.shape
-    assert isinstance(shape, Tilt)
-    along = shape.geometry.distance_along_beam / geometry.pixel_size[0]
-    first_radius = _on_plane(shape, first.points)
-    factor, owner = _tell_apart(first_radius, first.width, along * tangent, scale if distance else 0.01)
+    begin = Tilt(geometry, fit_tilt=False)
+    hints = np.atleast_1d(np.asarray([] if radius is None else radius, dtype=np.float64))
+    check_guesses(hints, good, begin, reach)
+    allowed = scale if distance else 0.01
+    plane = tangent / geometry.pixel_size[0]
+
+    def told_apart(rings: Rings) -> tuple[Tilt, Array, float, NDArray[np.intp]]:
+        shape = rings.shape
+        assert isinstance(shape, Tilt)
+        places = _on_plane(shape, rings.points)
+        return shape, places, *_tell_apart(places, rings.width, shape.geometry.distance_along_beam * plane, allowed)
+
+    try:
+        first = find_rings(values, good, begin, tilt, reach=reach, width=width, guesses=hints, most=most)
+        shape, first_radius, factor, owner = told_apart(first)
+        unknown = not np.any(owner >= 0)
+    except SettingError:
+        unknown = True
+    if unknown:  # none stands out by itself: look where they should be
+        guesses = np.append(hints, _seen(begin, geometry.distance_along_beam * plane, good))
+        first = find_rings(values, good, begin, False, reach=reach, width=width, guesses=guesses, most=most)
+        shape, first_radius, factor, owner = told_apart(first)
     used = np.flatnonzero(owner >= 0)
-    if len(used) < (2 if tilt else 1):
-        raise SettingError(
-            f"{len(used)} of {len(first_radius)} rings found at {np.round(first_radius, 1).tolist()} px fit the "
-            f"calibrant's; are wavelength and distance right within {100 * scale:g} %?"
-        )
+    none = (
+        f"of the rings found at {np.round(first_radius, 1).tolist()} px fit the calibrant's; are wavelength and "
+        f"distance right within {100 * allowed:g} %?" + " A tilt needs two rings." * tilt
+    )
+    if not len(used):
+        raise SettingError(f"0 {none}")
     rest, level = local_rest(values, good, width)
     rot1, rot2, _ = shape.geometry.rotation
     far = shape.geometry.distance_along_beam * (factor if distance else 1.0)
-    begin = Tilt(tilted(shape.geometry, shape.center, rot1, rot2, far), fit_distance=distance, fit_tilt=tilt)
+    trial = Tilt(tilted(shape.geometry, shape.center, rot1, rot2, far), fit_distance=distance, fit_tilt=tilt)
     # the ring coordinate is a length on the detector: another distance hardly changes it
     lines = [RingLine(float(first_radius[i]), float(first.width[i]), 0.0, 0.0, index=int(owner[i])) for i in used]
+    # weak rings of the calibrant are looked for where the others say that they are
+    typical = max(1.5, float(np.median(first.width[used])))
+    weak = np.isin(far * plane, _seen(trial, far * plane, good)) & ~np.isin(np.arange(len(known)), owner[used])
+    lines += [RingLine(float(far * plane[i]), typical, 0.0, 0.0, index=int(i)) for i in np.flatnonzero(weak)]
 
     def expected(at: Tilt, among: Sequence[RingLine]) -> Array:
-        scale_of = at.geometry.distance_along_beam / at.geometry.pixel_size[0]
-        return np.asarray(scale_of * tangent[[line.index for line in among]])
+        return np.asarray(at.geometry.distance_along_beam * plane[[line.index for line in among]])
 
-    refined = refine_rings(rest, level, good, begin, lines, expected=expected)
-    final = refined.fitted.shape
+    while True:
+        try:
+            refined = refine_rings(rest, level, good, trial, lines, expected=expected)
+        except SettingError as failed:
+            raise SettingError(f"{len(used)} {none} Their fit fails: {failed}") from failed
+        final = refined.fitted.shape
+        residual = _on_plane(final, refined.points) - expected(final, refined.lines)
+        near = np.array([_allowed(line.radius, line.sigma) for line in refined.lines])
+        wrong = [line.index for line, away in zip(refined.lines, np.abs(residual) - near, strict=True) if away > 0]
+        wrong = [index for index in wrong if weak[index]]
+        if not wrong:
+            break
+        weak[wrong] = False
+        lines = [line for line in lines if line.index not in wrong]
+    if len(refined.lines) < (2 if tilt else 1):
+        raise SettingError(f"{len(refined.lines)} {none}")
     error = np.sqrt(np.diag(refined.fitted.covariance))
     turns = (float(error[2]), float(error[3])) if tilt else (0.0, 0.0)
     found = replace(final.geometry, beam_outside=geometry.beam_outside, polarization=geometry.polarization)
-    want = expected(final, refined.lines)
+    at = np.array([line.index for line in refined.lines])
+    missing = np.setdiff1d(np.arange(len(known)), at)
+    want = final.geometry.distance_along_beam * plane[missing]
     return Calibrated(
         found,
         (float(error[0]), float(error[1])),
         turns,
         float(error[-1] * final.geometry.distance_along_beam) if distance else 0.0,
-        known[[line.index for line in refined.lines]],
-        _on_plane(final, refined.points) - want,
+        known[at],
+        residual,
+        known[missing],
+        np.where(np.isin(want, _seen(final, want, good)), want, np.nan),
         refined.fitted.disagreement,
-        refined.points,
+        rings_of(refined),
     )
+
+
+def _seen(shape: Tilt, radius: Array, good: NDArray[np.bool_]) -> Array:
+    """Those of some radii (px) on which there are good pixels."""
+    rows, columns = np.nonzero(good)
+    place = shape.radius(rows + 0.5, columns + 0.5)
+    number = np.bincount(np.clip(place, 0, radius.max(initial=0.0) + 1).astype(np.intp))
+    number = np.append(number[:-1], 0)
+    return radius[number[np.minimum(radius, len(number) - 1).astype(np.intp)] >= _LEAST]
 
 
 def _on_plane(shape: Tilt, points: Sequence[RingPoints]) -> Array:
@@ -156,9 +209,14 @@ def _on_plane(shape: Tilt, points: Sequence[RingPoints]) -> Array:
     return np.array(found)
 
 
+def _allowed(radius: Any, width: Any) -> Any:
+    """px by which a ring may lie off the calibrant's."""
+    return np.maximum(_NEAR * radius, np.minimum(width, 0.02 * radius))
+
+
 def _tell_apart(radius: Array, width: Array, expected: Array, scale: float) -> tuple[float, NDArray[np.intp]]:
     """The factor on the distance that explains most rings, nearest to 1 among equals, and each ring's number or -1."""
-    allowed = np.maximum(_NEAR * radius, np.minimum(width, 0.02 * radius))
+    allowed = _allowed(radius, width)
     best: tuple[float, float, NDArray[np.intp]] = (-1.0, 1.0, np.full(len(radius), -1))
     ratios = (radius[:, None] / expected[None, :]).ravel()
     for factor in ratios[np.abs(ratios - 1.0) <= scale]:

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystint.correlate.circles import Ellipse, RingShape, Tilt, place_on_ring
 from crystint.correlate.contrast import good_pixels
-from crystint.correlate.ring_points import RingPoints
-from crystint.correlate.ring_refine import Refined, refine_rings
-from crystint.correlate.ring_search import search_rings
+from crystint.correlate.ring_points import RingLine, RingPoints
+from crystint.correlate.ring_refine import NO_RING, Refined, refine_rings
+from crystint.correlate.ring_search import GUESSED, Found, search_rings
 from crystint.errors import GeometryError, SettingError
 from crystint.model.geometry import Geometry
 
-__all__ = ["Rings", "find_rings", "fit_rings"]
+__all__ = ["Rings", "check_guesses", "find_rings", "fit_rings", "rings_of"]
 
 Array = NDArray[np.float64]
 
@@ -138,7 +138,21 @@ def fit_rings(
     middle = _start(start, frame.shape)
     guesses = np.atleast_1d(np.asarray([] if radius is None else radius, dtype=np.float64))
     begin = Tilt(start, fit_tilt=False) if isinstance(start, Geometry) and shape == "tilt" else Ellipse(middle)
+    check_guesses(guesses, good, begin, reach)
     return find_rings(values, good, begin, shape != "circle", reach=reach, width=width, guesses=guesses, most=most)
+
+
+def check_guesses(guesses: Array, good: NDArray[np.bool_], begin: Ellipse | Tilt, reach: float) -> None:
+    """SettingError where a ring is to be looked for that no good pixel can be on."""
+    if not np.all((guesses > 0) & (guesses < np.inf)):
+        raise SettingError(f"radius is {guesses.tolist()}, expected px above 0")
+    rows, columns = np.nonzero(good)
+    farthest = float(np.max(begin.radius(rows + 0.5, columns + 0.5), initial=0.0)) + np.sqrt(2.0) * reach + GUESSED
+    if np.any(guesses > farthest):
+        raise SettingError(
+            f"there can be no ring of radius {float(guesses.max()):g} px: no good pixel lies farther than "
+            f"{farthest:.0f} px from a centre within reach of ({begin.center[0]:.1f}, {begin.center[1]:.1f})"
+        )
 
 
 def find_rings(
@@ -159,20 +173,41 @@ def find_rings(
     SettingError
         When no ring stands out, or the rings lie about a place farther than `reach` from the start.
     """
-    found = search_rings(values, good, begin, reach, width, guesses, most)
-    refined: Refined[Any] = refine_rings(values - found.level, found.level, good, found.shape, found.lines)
+    if most < 1:
+        raise SettingError(f"most is {most!r}, expected at least 1")
+    failed: SettingError | None = None
+    for found in search_rings(values, good, begin, reach, width, guesses):
+        # what stands out of the profile may be no ring after all: then the next candidates have their turn
+        for first in range(0, max(len(found.lines), 1), most):
+            lines = found.lines[first : first + most] + found.asked
+            try:
+                refined = _refine(values, good, found, lines, bend)
+            except SettingError as error:
+                failed = failed or error
+                continue
+            _check_reach(refined.fitted.shape.center, begin.center, reach)
+            return rings_of(refined)
+    raise failed or SettingError(NO_RING)
+
+
+def _refine(
+    values: Array, good: NDArray[np.bool_], found: Found, lines: Sequence[RingLine], bend: bool
+) -> Refined[Any]:
+    refined: Refined[Any] = refine_rings(values - found.level, found.level, good, found.shape, lines)
     if bend:
         first: Ellipse | Tilt = refined.fitted.shape
         free = replace(first, fit_tilt=True) if isinstance(first, Tilt) else replace(first, strain=(0.0, 0.0))
         refined = refine_rings(values - found.level, found.level, good, free, refined.lines)
-    center = refined.fitted.shape.center
-    away = float(np.max(np.abs(np.subtract(center, begin.center))))
+    return refined
+
+
+def _check_reach(center: tuple[float, float], start: tuple[float, float], reach: float) -> None:
+    away = float(np.max(np.abs(np.subtract(center, start))))
     if not away <= reach + _SLACK:
         raise SettingError(
             f"the rings that stand out lie about ({center[0]:.1f}, {center[1]:.1f}), {away:.0f} px from the start, "
             f"which may be {reach:g} px off: give a better start (its tilt as well), radius=, or a larger reach="
         )
-    return _rings(refined)
 
 
 def _start(start: tuple[float, float] | Geometry | None, shape: tuple[int, ...]) -> tuple[float, float]:
@@ -184,11 +219,15 @@ def _start(start: tuple[float, float] | Geometry | None, shape: tuple[int, ...])
     return float(slow), float(fast)
 
 
-def _rings(refined: Refined[Any]) -> Rings:
+def rings_of(refined: Refined[Any]) -> Rings:
+    """The rings of the last cycle of a refinement, by radius."""
     fitted = refined.fitted
     count = len(fitted.shape.values)
     order = np.argsort(fitted.radius)
     error = np.sqrt(np.diag(fitted.covariance))[count:]
+    if not len(error):  # the radii of a calibrant are as sure as its distance
+        along = isinstance(fitted.shape, Tilt) and fitted.shape.fit_distance
+        error = fitted.radius * float(np.sqrt(fitted.covariance[-1, -1])) if along else np.zeros(len(fitted.radius))
     points = tuple(replace(refined.points[i], sigma=refined.points[i].sigma * fitted.scatter[i]) for i in order)
     return Rings(
         fitted.shape,

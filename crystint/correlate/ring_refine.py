@@ -14,10 +14,14 @@ from crystint.correlate.ring_search import annuli
 from crystint.correlate.shape_fit import FittedShape, Shape, fit_shape
 from crystint.errors import SettingError
 
-__all__ = ["Refined", "refine_rings"]
+__all__ = ["NO_RING", "Refined", "refine_rings"]
 
 Array = NDArray[np.float64]
 
+NO_RING = (
+    "no ring stands out of the frame; give start= or radius= nearer to one, width= for a broad ring, or check the mask "
+    "(0 = good)"
+)
 _SIGNIFICANT = 4.0
 """height of a line over its standard error, below which it does not take part"""
 _ARC = 8.0
@@ -91,10 +95,7 @@ def refine_rings(
                 measured.append(better)
                 points.append(on_ring)
         if not measured:
-            raise SettingError(
-                "no ring stands out of the frame; give start= or radius= nearer to one, width= for a broad ring, "
-                "or check the mask (0 = good)"
-            )
+            raise SettingError(NO_RING)
         want = None if expected is None else (lambda at, among=tuple(measured): expected(at, among))
         fitted = fit_shape(shape, points, np.array([line.radius for line in measured]), expected=want)
         shift = float(np.hypot(*np.subtract(fitted.shape.center, shape.center)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from crystint.correlate.coarse_center import RingProfileScan, scan_center
 from crystint.correlate.contrast import local_contrast, local_level
 from crystint.correlate.ring_points import RingLine
 
-__all__ = ["Found", "annuli", "find_lines", "line_at", "local_rest", "search_rings"]
+__all__ = ["GUESSED", "Found", "annuli", "find_lines", "line_at", "local_rest", "search_rings"]
 
 Array = NDArray[np.float64]
 
@@ -28,6 +28,8 @@ _LEAST_REACH = 3.0
 _SMOOTH = 8.0
 """half width of the running mean that is taken off the radial profile, px; three times and nine times this are tried
 when no ring is found"""
+GUESSED = 10.0
+"""px that a ring may lie away from where it was looked for"""
 _HALF = 2.354820045
 """full width at half height over standard deviation of a Gaussian"""
 
@@ -47,8 +49,8 @@ def _rise(scan: RingProfileScan, center: tuple[float, float], step: float, smoot
     return np.asarray(radius, np.float64), np.asarray(in_scatters, np.float64)
 
 
-def find_lines(scan: RingProfileScan, center: tuple[float, float], *, smooth: float, most: int) -> list[RingLine]:
-    """The most significant rings about a centre, by radius; empty when none stands out.
+def find_lines(scan: RingProfileScan, center: tuple[float, float], *, smooth: float) -> list[RingLine]:
+    """Rings about a centre, the most significant first; empty when none stands out.
 
     Parameters
     ----------
@@ -57,8 +59,6 @@ def find_lines(scan: RingProfileScan, center: tuple[float, float], *, smooth: fl
     center : (slow, fast), px
     smooth : float
         Half width of the running mean, px.
-    most : int
-        Rings returned at most.
     """
     step = 0.5 if smooth < 20 else 1.0
     radius, height = _rise(scan, center, step, smooth)
@@ -67,8 +67,8 @@ def find_lines(scan: RingProfileScan, center: tuple[float, float], *, smooth: fl
     if not len(peaks):
         return []
     widths = peak_widths(height, peaks, rel_height=0.5)[0] * step
-    best = np.sort(np.argsort(height[peaks])[::-1][:most])
-    return annuli([_line(float(radius[peaks[i]]), max(float(widths[i]) / _HALF, 0.5)) for i in best])
+    best = np.argsort(-height[peaks], kind="stable")
+    return [_line(float(radius[peaks[i]]), max(float(widths[i]) / _HALF, 0.5)) for i in best]
 
 
 def line_at(
@@ -113,19 +113,16 @@ class Found:
     shape: Ellipse | Tilt
     """that of the start, with the centre found"""
     lines: list[RingLine]
+    """rings that stand out, the most significant first"""
+    asked: list[RingLine]
+    """rings at guessed radii that are not among them"""
     level: Array
 
 
 def search_rings(
-    values: Array,
-    good: NDArray[np.bool_],
-    start: Ellipse | Tilt,
-    reach: float,
-    width: float | None,
-    guesses: Array,
-    most: int,
-) -> Found:
-    """Coarse centre, and the rings about it; wider rings until some are found.
+    values: Array, good: NDArray[np.bool_], start: Ellipse | Tilt, reach: float, width: float | None, guesses: Array
+) -> Iterator[Found]:
+    """Coarse centre, and the rings about it: first narrow rings, then broader ones, as long as more are asked for.
 
     `start` is the shape of the rings, circles or the cones of a tilted detector, of which only the centre is searched;
     the other parameters are as of `fit_rings`.
@@ -136,14 +133,14 @@ def search_rings(
         contrast = local_contrast(values - level, good, tile)
         center = scan_center(contrast, good, start, reach, smooth=smooth)
         fine = RingProfileScan.of(contrast, good, good.size, start)
-        lines = find_lines(fine, center, smooth=smooth, most=most)
+        lines = find_lines(fine, center, smooth=smooth)
+        asked: list[RingLine] = []
         for guess in guesses:
-            line = line_at(fine, center, float(guess), 10.0, smooth=smooth)
-            if all(abs(line.radius - other.radius) > 2 * max(line.sigma, other.sigma) for other in lines):
-                lines.append(line)
-        if lines:
-            break
-    return Found(start.having([*center, *start.values[2:]]), lines, level)
+            line = line_at(fine, center, float(guess), GUESSED, smooth=smooth)
+            if all(abs(line.radius - other.radius) > 2 * max(line.sigma, other.sigma) for other in lines + asked):
+                asked.append(line)
+        if lines or asked:
+            yield Found(start.having([*center, *start.values[2:]]), lines, asked, level)
 
 
 def local_rest(values: Array, good: NDArray[np.bool_], width: float | None) -> tuple[Array, Array]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crystint.correlate.calibrant import Calibrated, fit_calibrant
 from crystint.correlate.circles import Ellipse
 from crystint.correlate.ring_fit import Rings, fit_rings
+from crystint.correlate.ring_search import GUESSED
 from crystint.correlate.work_common import Done, Exposures, Progress, silent
 from crystint.errors import FileError, GeometryError, SettingError
 from crystint.model.geometry import Geometry
@@ -28,6 +29,7 @@ class Centered:
     image: NDArray[np.float64]
     """float64 [slow, fast]: the frames added up; NaN = no data"""
     rings: Rings
+    """of a calibrant: its own"""
     geometry: Geometry | None
     """None without a geometry to begin with"""
     calibrated: Calibrated | None = None
@@ -95,24 +97,24 @@ def center_frames(
     image = sum_frames(exposures, progress=progress)
     start: Any = geometry if geometry is not None else exposures.center
     how: Any = shape
-    found = fit_rings(image, exposures.mask, start=start, radius=radius or None, shape=how, reach=reach, width=width)
-    calibrated, made = None, None
+    search: Any = {"radius": radius or None, "reach": reach, "width": width}
     if ring_q:
         assert geometry is not None
-        calibrated = fit_calibrant(
-            image, geometry, ring_q, exposures.mask, tilt=shape == "tilt", reach=reach, width=width
-        )
-        made = calibrated.geometry
-    elif geometry is not None and shape != "ellipse":
-        made = found.geometry(geometry)
-    text = _text(found) if calibrated is None else _calibrated(calibrated)
-    return Centered(
-        exposures.done(text),
-        image,
-        found,
-        made,
-        calibrated,
-    )
+        calibrated = fit_calibrant(image, geometry, ring_q, exposures.mask, tilt=shape == "tilt", **search)
+        done = exposures.done(_calibrated(calibrated), _not_found(radius, calibrated.rings, "of the calibrant "))
+        return Centered(done, image, calibrated.rings, calibrated.geometry, calibrated)
+    found = fit_rings(image, exposures.mask, start=start, shape=how, **search)
+    made = found.geometry(geometry) if geometry is not None and shape != "ellipse" else None
+    return Centered(exposures.done(_text(found), _not_found(radius, found, "")), image, found, made)
+
+
+def _not_found(radius: Sequence[float], found: Rings, which: str) -> list[str]:
+    """Warnings of rings that were asked for and are not there."""
+    return [
+        f"no ring {which}was found within {GUESSED:g} px of the radius {one:g} px"
+        for one in radius
+        if abs(found.radius[found.nearest(one)] - one) > GUESSED
+    ]
 
 
 def _text(found: Rings) -> str:
@@ -129,6 +131,7 @@ def _text(found: Rings) -> str:
             f"tilt (rot1, rot2)    {np.degrees(rot1):.4f} ± {errors[0]:.4f}, {np.degrees(rot2):.4f} ± "
             f"{errors[1]:.4f} deg"
         )
+    lines += _disagreement(found.disagreement)
     lines.append("ring  radius (px)           width (px)  contrast")
     lines += [
         f"{number:4d}  {radius:9.3f} ± {error:.3f}  {width:12.2f}  {contrast:8.3g}"
@@ -148,6 +151,16 @@ def _calibrated(found: Calibrated) -> str:
         lines.append(f"tilt (rot1, rot2)    {rot1:.4f} ± {errors[0]:.4f}, {rot2:.4f} ± {errors[1]:.4f} deg")
     along = found.geometry.distance_along_beam
     lines.append(f"distance along beam  {1e3 * along:.4f} ± {1e3 * found.distance_error:.4f} mm")
+    lines += _disagreement(found.disagreement)
     lines.append("q (1/angstrom)  radius less the calibrant's (px)")
     lines += [f"{q:14.4f}  {residual:+.3f}" for q, residual in zip(found.q, found.residual, strict=True)]
+    for q, radius in zip(found.missing, found.missing_radius, strict=True):
+        where = f"not found at {radius:.1f} px" if np.isfinite(radius) else "outside the frame, or masked"
+        lines.append(f"{q:14.4f}  {where}")
     return "\n".join(lines)
+
+
+def _disagreement(factor: float) -> list[str]:
+    if factor < 1.05:
+        return []
+    return [f"errors are enlarged {factor:.1f} times: rings, or arcs of a ring, disagree by more than their own"]
