@@ -184,16 +184,17 @@ def _with_signal(
     failed: dict[int, str],
 ) -> NDArray[np.bool_]:
     """`use` without images that have no signal, whatever their scale."""
-    rows = np.flatnonzero(use)
+    rows = slice(None) if use.all() else np.flatnonzero(use)  # of all of them no copies are made
     image, intensity = observations.image[rows], observations.intensity[rows]
     factor = observations.partiality[rows] * observations.correction[rows]
     known = levels(0.25 / observations.d[rows] ** 2, intensity, factor) if target is None else target[rows]
     sigma = np.sqrt(variance.without_signal[rows])
     z = significance(image, len(names), intensity, sigma, factor * known / sigma)
     count = np.bincount(image, minlength=len(names))
-    for number in np.flatnonzero((count > 0) & (z < SIGNIFICANT)):
+    blank = (count > 0) & (z < SIGNIFICANT)
+    for number in np.flatnonzero(blank):
         failed[int(number)] = f"{names[number]}: {no_signal(z[number], int(count[number]))}"
-    return np.asarray(use & (z >= SIGNIFICANT)[observations.image]) if len(rows) else use
+    return np.asarray(use & ~blank[observations.image]) if blank.any() else use
 
 
 def _shared(
