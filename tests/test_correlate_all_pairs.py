@@ -59,6 +59,20 @@ def test_a_lag_without_pairs_is_nan_in_single_precision(rng):
     assert np.array_equal(np.isnan(block.correlation(0)[1]), np.isnan(reference(exposures)[0].mean()[1]))
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_products_of_more_rings_than_a_tile(rng, workers):
+    """More rows, columns, harmonics and exposures than are multiplied at a time."""
+    exposures = rng.normal(1.0, 0.1, (18, 150, 90))
+    exposures[rng.random(exposures.shape) < 0.1] = np.nan
+    block = AllPairs(slice(3, 60), slice(1, None), workers=workers)
+    for exposure in exposures:
+        block.add(exposure)
+    good = np.isfinite(exposures)
+    spectra = [np.fft.rfft(np.where(good, exposures, 0.0), axis=2), np.fft.rfft(good, axis=2)]
+    for found, part in zip((block.sums.spectrum, block.sums.weight), spectra, strict=True):
+        np.testing.assert_allclose(found, np.einsum("eih,ejh->hij", np.conj(part[:, 3:60]), part[:, 1:]), atol=1e-9)
+
+
 def test_weights_and_centered_rings(rng):
     exposures, weight = exposures_of(rng, "masked"), rng.random((5, 24))
     weight[:, 4:9] = 0.0

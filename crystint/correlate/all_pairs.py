@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -22,6 +23,8 @@ _BATCH = 16
 """exposures whose spectra are multiplied together"""
 _HARMONICS = 32
 """harmonics multiplied at a time"""
+_TALL, _TILE = 32, 32768
+"""rows of a tile of a product, and multiplications in it"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +116,7 @@ class AllPairs:
     centered : bool
         Subtract the mean over the valid samples from each ring of each exposure first.
     workers : int, optional
-        Threads of the transforms; None = one per processor. Those of the matrix product are NumPy's.
+        Threads; None = one per processor.
     """
 
     def __init__(
@@ -174,9 +177,10 @@ class AllPairs:
         if masked and weight is None and old.number:
             weight = _full(old)
         data = [_spectrum(part, centered=self.centered) for part in waiting]
-        spectrum = _products(data, old.rows, old.columns, old.spectrum)
+        spectrum = _products(data, old.rows, old.columns, old.spectrum, self._workers)
         if masked or weight is not None:
-            weight = _products([part.weights() for part in waiting], old.rows, old.columns, weight)
+            masks = [part.weights() for part in waiting]
+            weight = _products(masks, old.rows, old.columns, weight, self._workers)
         whole = old.whole and all(part.whole for part in waiting)
         number = old.number + len(waiting)
         self._sums = PairSums(spectrum, weight, intensity, old.rows, old.columns, old.n, number, whole)
@@ -243,16 +247,29 @@ def _spectrum(part: RingSpectra, *, centered: bool) -> Any:
     return part.data + part.mean[:, None].astype(kind) * part.weights()
 
 
-def _products(parts: list[Any], rows: range, columns: range, into: Any) -> Any:
-    """Add conj(F_i) F_j, summed over exposures; into may be None, and is changed."""
+def _products(parts: list[Any], rows: range, columns: range, into: Any, workers: int) -> Any:
+    """Add conj(F_i) F_j, summed over exposures; into may be None, and is changed.
+
+    The matrix of a harmonic is made of tiles so small that BLAS does each in the thread that asks for it: its own
+    threads wait for one another at every tile, and where processors are busy take seven times as long.
+    """
     harmonics = parts[0].shape[1]
     if into is None:
         into = np.zeros((harmonics, len(rows), len(columns)), parts[0].dtype)
-    for begin in range(0, harmonics, _HARMONICS):
+    tall = min(len(rows), _TALL)
+    wide = _TILE // (tall * _BATCH)
+
+    def some_harmonics(begin: int) -> None:
         some = slice(begin, begin + _HARMONICS)
         left = np.stack([np.conj(part[_slice(rows), some]).T for part in parts], axis=2)
         right = np.stack([part[_slice(columns), some].T for part in parts], axis=1)
-        into[some] += left @ right
+        for row in range(0, len(rows), tall):
+            for column in range(0, len(columns), wide):
+                tile = some, slice(row, row + tall), slice(column, column + wide)
+                into[tile] += left[:, tile[1]] @ right[:, :, tile[2]]
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(some_harmonics, range(0, harmonics, _HARMONICS)))
     return into
 
 
