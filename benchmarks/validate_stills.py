@@ -131,7 +131,7 @@ def integration(folder: Path) -> Iterator[Row]:
     width = RockingWidth(domain=5e-4, mosaicity=np.sqrt(2.0) * np.radians(profile["sigma_m"]))
     flags, theirs, partial = (table[name] for name in ("flags", "intensity.sum.value", "partiality"))
     row_of = {tuple(hkl): row for row, hkl in enumerate(table["miller_index"].tolist()) if flags[row] & 256}
-    for method in ("profile", "sum"):
+    for method in ("combined", "profile", "sum"):
         seen = integrate(frames, experiment, width=width, band=2.5, method=method).observations
         row = np.array([row_of.get(tuple(hkl), -1) for hkl in seen.hkl.tolist()])
         ours = row >= 0

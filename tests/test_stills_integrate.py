@@ -63,7 +63,7 @@ def plain():
     return data, frames, integrate(frames, data.experiment, width=WIDTH, d_min=D_MIN)
 
 
-@pytest.mark.parametrize("method", ["profile", "sum"])
+@pytest.mark.parametrize("method", ["combined", "profile", "sum"])
 @pytest.mark.parametrize("background", [0.05, 2.0, 60.0])
 def test_intensities_have_no_bias_and_the_errors_that_are_claimed(method, background):
     data, frames = simulated(background=background)
@@ -388,7 +388,7 @@ def wedge():
     return open_frames(names)[:], read_expt(folder / "11_integrated.expt"), read_table(folder / "11_integrated.refl")
 
 
-@pytest.mark.parametrize("method", ["profile", "sum"])
+@pytest.mark.parametrize("method", ["combined", "profile", "sum"])
 @pytest.mark.parametrize("round_profile", [False, True])
 def test_real_frames_give_what_dials_gives(wedge, method, round_profile):
     """10 frames of 0.1 degrees as stills: summed over the frames, the intensities that DIALS finds in three dimensions.

@@ -108,9 +108,15 @@ def predict(experiment: Path, outputs: tuple[Path, ...], quiet: bool, **given: A
 @_width
 @click.option(
     "--method",
-    type=click.Choice(["profile", "sum"]),
-    default="profile",
-    help="profile: fitted amplitudes; sum: counts of the core less background (default: profile)",
+    type=click.Choice(["combined", "profile", "sum"]),
+    default="combined",
+    help="profile: fitted amplitudes; sum: counts of the core less background; combined: profile for faint "
+    "reflections, sum for strong ones (default: combined)",
+)
+@click.option(
+    "--recenter/--no-recenter",
+    default=True,
+    help="put profiles where the strong spots of an image are seen, by a linear function of the place (default: yes)",
 )
 @_reference
 @click.option("-m", "--mask", type=_PATH, metavar="FILE", help="pixels other than 0 are not used")

@@ -215,14 +215,22 @@ def _widths(run: StillsRun) -> list[str]:
 
 
 def _profile(profile: ProfileWidths) -> list[str]:
-    lines = [f"{'profile R1':>18s}  {'radial':>9s}  {'tangential':>10s}  {'spots':>7s}"]
+    seen = bool(np.isfinite(profile.offset).any())
+    more = "  spots off px  off profiles  profile/sum" if seen else ""
+    lines = [f"{'profile R1':>18s}  {'radial':>9s}  {'tangential':>10s}  {'spots':>7s}{more}"]
     lines.append(f"{'d, angstrom':>18s}  {'1/angstrom':>9s}  {'1/angstrom':>10s}")
     with np.errstate(divide="ignore"):
         d = 1.0 / np.sqrt(profile.edges)
     for number in range(len(profile.radial)):
         ends = "all" if not np.isfinite(d[number]) and d[number + 1] == 0 else f"{d[number]:8.2f} -{d[number + 1]:8.2f}"
         widths = f"{profile.radial[number]:9.3e}  {profile.tangential[number]:10.3e}"
-        lines.append(f"{ends:>18s}  {widths}  {profile.spots[number]:7d}")
+        before, after = profile.offset[number]
+        told = f"  {before:12.2f}  {after:12.2f}  {profile.fitted[number]:11.3f}" if seen else ""
+        lines.append(f"{ends:>18s}  {widths}  {profile.spots[number]:7d}{told}")
+    if seen:
+        lines.append(
+            "spots off: median distance of strong spots from predicted places, and from those of their profiles"
+        )
     return lines
 
 

@@ -17,18 +17,23 @@ from crystint.io.provenance import provenance
 from crystint.model.mask import combine_masks
 from crystint.model.observations import Observations
 from crystint.stills.files import StillsRun, write_stills
-from crystint.stills.inputs import read_experiment, read_reference
+from crystint.stills.inputs import read_experiment
+from crystint.stills.integration.fit_check import typical_offset
 from crystint.stills.integration.integrate import edge_resolution, integrate
 from crystint.stills.integration.pair_frames import pair_frames
+from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.prediction.predict import Prediction, predict
 from crystint.stills.prediction.predicted_files import write_predicted_csv, write_predicted_refl
+from crystint.stills.work_inputs import read_known
 from crystint.stills.work_width import Source, check_images, given_width, measured_width
 
 __all__ = ["Done", "Source", "check_suffixes", "integrate_files", "predict_files"]
 
 _DOMAIN = 1e-3
 """1/angstrom: width of the rocking curve where there are no frames to measure it on"""
+_HELD = 0.1
+"""of the reflections, that a reference should hold"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +135,8 @@ def integrate_files(
     mosaicity: float | None = None,
     bandwidth: float | None = None,
     band: float = 1.7,
-    method: str = "profile",
+    method: str = "combined",
+    recenter: bool = True,
     reference: Source | None = None,
     mask: Source | None = None,
     dataset: str | None = None,
@@ -157,9 +163,7 @@ def integrate_files(
     check_suffixes(outputs, (".h5", ".mtz"))
     said: list[str] = []
     images = read_experiment(Path(experiment), geometry=None if geometry is None else Path(geometry), notes=said)
-    known = None
-    if reference is not None:
-        known = read_reference(Path(reference), cell=images.cell, space_group=images.space_group)
+    known = read_known(reference, images, said)
     with open_frames(*frames, dataset=dataset) as opened:
         if not len(opened):
             raise FileError(f"{', '.join(map(str, frames))}: no frames in it")
@@ -185,17 +189,26 @@ def integrate_files(
             width=width,
             band=band,
             method=method,
+            recenter=recenter,
             reference=known,
             progress=None if progress is None else lambda done: progress(done, total),
             **options,
         )
         settings = {
-            "d_min": options["d_min"], "band": band, "method": method, "noise": noise, "width": vars(width),
-            "reference": None if reference is None else str(reference), "mask": None if mask is None else str(mask),
+            "d_min": options["d_min"], "band": band, "method": method, "recenter": recenter, "noise": noise,
+            "width": vars(width), "reference": None if reference is None else str(reference),
+            "mask": None if mask is None else str(mask),
         }  # fmt: skip
         record = provenance(settings, [str(experiment), *opened.files], list(command))
     if not len(found.observations) and found.notes:
         raise FileError(f"{experiment}: no image can be integrated: {next(iter(found.notes.values()))}")
+    if known is not None:
+        held = int(np.isfinite(known.match(found.observations.hkl, images.space_group)).sum())
+        if held < _HELD * len(found.observations):
+            said.append(
+                f"the reference {reference} holds {held or 'none'} of the {len(found.observations)} reflections: it is "
+                "hardly of use; is it of this crystal, and to this resolution?"
+            )
     run = StillsRun(
         experiment=images,
         observations=found.observations,
@@ -218,9 +231,16 @@ def integrate_files(
     text = (
         f"{usable.sum()} of {len(usable)} reflections integrated on {len(np.unique(found.observations.image))} of "
         f"{len(images)} images, {strong.sum()} above 5 sigma; rocking width {width.domain:.3g} 1/angstrom"
-        f"{f' and {1e3 * width.mosaicity:.3g} mrad' if width.mosaicity else ''} ({how})"
+        f"{f' and {1e3 * width.mosaicity:.3g} mrad' if width.mosaicity else ''} ({how}){_offsets(found.profile)}"
     )
     return Done(run, text, found.notes, (*said, *found.warnings))
+
+
+def _offsets(profile: ProfileWidths) -> str:
+    before, after = typical_offset(profile)
+    if not np.isfinite(before):
+        return ""
+    return f"; spots {before:.2f} px from predicted places, {after:.2f} px from their profiles"
 
 
 def check_suffixes(outputs: Iterable[Source], known: Sequence[str]) -> None:

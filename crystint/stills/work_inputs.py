@@ -14,7 +14,7 @@ from crystint.model.reference import Reference
 from crystint.stills.files import read_stills
 from crystint.stills.inputs import kind_of, read_data, read_reference
 from crystint.stills.prediction.partiality import RockingWidth
-from crystint.stills.work import Source
+from crystint.stills.work_width import Source
 
 __all__ = ["read_known", "read_together"]
 

@@ -94,7 +94,9 @@ def first_width(
     def measured(scale: float) -> tuple[RockingWidth, float]:
         """The width within a band, and the half band over it."""
         wide = RockingWidth(_WIDE.domain * scale, _WIDE.mosaicity * scale)
-        seen = integrate(frames, part, width=wide, band=_BAND, sample=sample, **options).observations
+        seen = integrate(
+            frames, part, width=wide, band=_BAND, sample=sample, method="profile", recenter=False, **options
+        ).observations
         limit = _BAND * wide.at(seen.d, 1.0)
         found = width_of(seen, part, limit, bandwidth)
         return found, float(np.median(limit / found.at(seen.d, float(np.mean(part.wavelength)))))

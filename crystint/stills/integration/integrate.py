@@ -17,6 +17,7 @@ from crystint.io.frames import Frames, open_frames
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
+from crystint.stills.integration.fit_check import check_fit
 from crystint.stills.integration.frame_stream import by_frame, stream_parts
 from crystint.stills.integration.one_frame import FrameIntegrator
 from crystint.stills.integration.pair_frames import Pairing, pair_frames
@@ -80,7 +81,7 @@ def integrate(
     d_min: float | None = None,
     reference: Reference | None = None,
     profile: ProfileWidths | None = None,
-    method: str = "profile",
+    method: str = "combined",
     mask: NDArray[Any] | None = None,
     saturation: float | None = None,
     rules: BoxRules | None = None,
@@ -89,6 +90,7 @@ def integrate(
     background_floor: float = 0.02,
     strong: float = 5.0,
     round_profile: bool = False,
+    recenter: bool = True,
     sample: int = _SAMPLE,
     pairing: Pairing | None = None,
     threads: int = 1,
@@ -112,8 +114,9 @@ def integrate(
     profile : ProfileWidths, optional
         None = measured on the strong spots of `sample` frames. Cores and widths are found in turns: the first cores
         are circles of 5 px (fewer where all of those overlap), and widths that are measured in them make the next ones.
-    method : "profile" or "sum"
-        Amplitudes of the profile, or sums over the core.
+    method : "combined", "profile" or "sum"
+        Amplitudes of the profile for faint reflections and sums over the core for strong ones, see
+        `crystint.stills.integration.combined`; or only the one, or the other.
     mask : [slow, fast], optional
         Pixels other than 0 are not used; None = the mask in the file, if there is one.
     saturation : float, optional
@@ -130,6 +133,9 @@ def integrate(
         Intensity over sigma of the spots whose moments are kept.
     round_profile : bool
         Measure one width for both axes.
+    recenter : bool
+        Put profiles where strong spots are seen, see `crystint.stills.integration.place_offsets`; False = where they
+        are predicted. (`slow` and `fast` of the observations are the predicted places either way.)
     sample : int
         Frames for the widths, evenly over all.
     pairing : Pairing, optional
@@ -172,6 +178,7 @@ def integrate(
         background_floor=background_floor,
         strong=strong,
         reference=reference,
+        recenter=recenter,
     )
     if profile is None:
         profile, warning = settle_widths(opened, work, sample, threads, round_profile)
@@ -182,6 +189,7 @@ def integrate(
         notes.update({image: text for image, text in why.items() if image not in notes})
         if progress is not None:
             progress(done)
+    profile, doubts = check_fit(profile, parts, fitted=method != "sum")
     joined = Observations.join([part.observations for part in parts])
     order = np.argsort(joined.image, kind="stable")
     empty = [np.zeros(0)]
@@ -192,5 +200,5 @@ def integrate(
         ring_pixels=np.concatenate([part.ring_pixels for part in parts] or empty).astype(np.int32)[order],
         captured=np.concatenate([part.captured for part in parts] or empty).astype(np.float32)[order],
         notes=dict(sorted(notes.items())),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *doubts),
     )

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
-from crystint.model.experiment import Experiment
+from crystint.model.experiment import Detector, Experiment
 from crystint.model.observations import Flag, Observations
 from crystint.model.reference import Reference
 from crystint.stills.integration.amplitude import Amplitudes, amplitudes, box_sums
+from crystint.stills.integration.combined import combined
 from crystint.stills.integration.first_scale import expected_intensity
+from crystint.stills.integration.place_offsets import coordinates, smooth_offsets
 from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.integration.ring import expected_background, ring_means
-from crystint.stills.integration.shoeboxes import BoxRules, Places, Shoeboxes, cut, pixel_axes
+from crystint.stills.integration.shoeboxes import FORM_RINGS, BoxRules, Places, Shoeboxes, cut, pixel_axes, ring_shares
 from crystint.stills.integration.spot_moments import SpotMoments
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.prediction.predict import Prediction, predict
 
 __all__ = ["FrameIntegrator", "FramePart"]
 
-_METHODS = ("profile", "sum")
+_METHODS = ("combined", "profile", "sum")
+_MOVES = 2
+"""times that places are moved to where spots are seen: the first cores may not hold all of a spot"""
+_SETTLED = 0.1
+"""px: places that move by less stay"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +42,32 @@ class FramePart:
     captured: NDArray[np.float64]
     guess: float
     """1/angstrom: width that stands in where none was measured"""
+    terms: dict[int, int]
+    """images whose places were moved, and how many terms that has"""
+    both: NDArray[np.float64]
+    """float64 [len(moments), 2], counts: amplitudes of the profiles of the strong spots, and sums over their cores"""
+    away: NDArray[np.float64]
+    """float64 [len(moments), 2, 2], px: how far they are from [predicted, moved] places, [radially, tangentially]"""
+    pixel: NDArray[np.float64]
+    """float64 [len(moments)], 1/angstrom: a px there"""
+    rings: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """float64 [len(moments), 5] each: share of the core in rings of 0.5 R, of counts and of the profile"""
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What is found at some places."""
+
+    columns: dict[str, NDArray[Any]]
+    """of numbers, in the order of the places"""
+    moments: SpotMoments
+    """of the strong spots"""
+    rows: NDArray[np.intp]
+    """int [len(moments)]: which of the places"""
+    both: NDArray[np.float64]
+    """float64 [len(moments), 2], counts: amplitudes of their profiles, and sums over their cores"""
+    rings: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """float64 [len(moments), 5] each"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +92,7 @@ class FrameIntegrator:
     background_floor: float
     strong: float
     reference: Reference | None
+    recenter: bool = True
     first_width: float = 2.0
     """px: R of the profiles before any was measured"""
 
@@ -104,21 +137,17 @@ class FrameIntegrator:
             names = ", ".join(self.experiment.name[image] for image in images)
             raise SettingError(f"{names} are on one frame, but with different detectors")
         detector = self.experiment.detectors[detectors[0]]
-        boxes = list(cut(frame, detector, places, self.rules, mask=self.mask, saturation=self.saturation))
-        columns = self._measure(boxes, places, predicted)
-        moments = [
-            SpotMoments.of(
-                box,
-                places,
-                predicted.image,
-                predicted.hkl,
-                predicted.d,
-                columns["background"][box.row],
-                columns["significance"][box.row],
-                np.flatnonzero((columns["significance"][box.row] >= self.strong) & (box.flags == 0)),
-            )
-            for box in boxes
-        ]
+        seen = self._seen(frame, detector, places, predicted)
+        terms: dict[int, int] = {}
+        for _ in range(_MOVES if self.recenter else 0):
+            step, terms = self._shift(places, predicted, seen)
+            at = predicted.slow + step[:, 0], predicted.fast + step[:, 1]
+            change = np.hypot(at[0] - places.slow, at[1] - places.fast)
+            if not change.max(initial=0.0) > _SETTLED:
+                break
+            places = replace(places, slow=at[0], fast=at[1])
+            seen = self._seen(frame, detector, places, predicted)
+        columns, moments, spots = seen.columns, seen.moments, seen.rows
         observations = Observations(
             image=predicted.image,
             hkl=predicted.hkl,
@@ -134,10 +163,76 @@ class FrameIntegrator:
             background_variance=columns["background_variance"],
             flags=columns["flags"].astype(np.uint32),
         )
+        pixel = np.sqrt(np.abs(np.linalg.det(places.axes[spots])))
+        away = np.stack(
+            [
+                np.stack([moments.centroid_slow - at.slow[spots], moments.centroid_fast - at.fast[spots]], axis=1)
+                for at in (predicted, places)
+            ],
+            axis=1,
+        )
+        away = np.einsum("nij,nkj->nki", places.axes[spots], away) / pixel[:, None, None]
         part = FramePart(
-            observations, SpotMoments.join(moments), columns["ring_pixels"].astype(np.intp), columns["captured"], guess
+            observations=observations,
+            moments=moments,
+            ring_pixels=columns["ring_pixels"].astype(np.intp),
+            captured=columns["captured"],
+            guess=guess,
+            terms=terms,
+            both=seen.both,
+            away=away,
+            pixel=pixel,
+            rings=seen.rings,
         )
         return part, self._note(notes, images, predicted, observations)
+
+    def _seen(self, frame: NDArray[Any], detector: Detector, places: Places, predicted: Prediction) -> _Seen:
+        """Amplitudes of all reflections, and the strong spots, in cores at these places."""
+        boxes = list(cut(frame, detector, places, self.rules, mask=self.mask, saturation=self.saturation))
+        columns = self._measure(boxes, places, predicted)
+        moments, rows, both = [], [np.zeros(0, dtype=np.intp)], [np.zeros((0, 2))]
+        seen, expected = [np.zeros((0, FORM_RINGS))], [np.zeros((0, FORM_RINGS))]
+        for box in boxes:
+            mean, ring = columns["background"][box.row], columns["ring_pixels"][box.row]
+            significance = columns["significance"][box.row]
+            some = np.flatnonzero((significance >= self.strong) & (box.flags == 0))
+            moments.append(
+                SpotMoments.of(box, places, predicted.image, predicted.hkl, predicted.d, mean, significance, some)
+            )
+            rows.append(box.row[some])
+            counted, modelled = ring_shares(box, places, mean, some)
+            seen.append(counted)
+            expected.append(modelled)
+            given = box.counts[some], box.profile[some], mean[some], ring[some]
+            both.append(
+                np.stack([estimate(*given, noise=self.noise).intensity for estimate in (amplitudes, box_sums)], axis=1)
+            )
+        return _Seen(
+            columns, SpotMoments.join(moments), np.concatenate(rows), np.concatenate(both),
+            (np.concatenate(seen), np.concatenate(expected)),
+        )  # fmt: skip
+
+    def _shift(self, places: Places, predicted: Prediction, seen: _Seen) -> tuple[NDArray[np.float64], dict[int, int]]:
+        """How far spots are seen from where they are predicted, px along slow and fast, smooth over each image."""
+        moved, terms = np.zeros((len(predicted), 2)), dict[int, int]()
+        spots, moments = seen.rows, seen.moments
+        away = np.stack(
+            [moments.centroid_slow - predicted.slow[spots], moments.centroid_fast - predicted.fast[spots]], axis=1
+        )
+        axes = places.axes[spots]
+        offset = np.einsum("nij,nj->ni", axes, away)
+        error = np.sqrt(np.abs(np.linalg.det(axes))) * np.hypot(moments.sigma_slow, moments.sigma_fast)
+        for image in np.unique(predicted.image):
+            rows = np.flatnonzero(predicted.image == image)
+            here = np.flatnonzero(predicted.image[spots] == image)
+            at = coordinates(predicted.ray[rows], self.experiment.incident[image])
+            found, count = smooth_offsets(
+                at, np.searchsorted(rows, spots[here]), offset[here], error[here], moments.significance[here]
+            )
+            if count:
+                moved[rows] = np.linalg.solve(places.axes[rows], found[:, :, None])[:, :, 0]
+                terms[int(image)] = count
+        return moved, terms
 
     def _places(self, predicted: Prediction, profile: ProfileWidths | None) -> tuple[Places, float]:
         where = predicted.panel.astype(np.intp), predicted.slow, predicted.fast
@@ -145,7 +240,8 @@ class FrameIntegrator:
         pixel = np.sqrt(np.abs(np.linalg.det(axes)))
         guess = self.first_width * float(np.median(pixel))
         width = np.repeat(self.first_width * pixel[:, None], 2, axis=1) if profile is None else profile.at(predicted.d)
-        return Places(*where, axes=axes, width=width), guess
+        form = None if profile is None else profile.form_at(predicted.d)
+        return Places(*where, axes=axes, width=width, form=form), guess
 
     def _measure(self, boxes: list[Shoeboxes], places: Places, predicted: Prediction) -> dict[str, NDArray[Any]]:
         """Columns of numbers, in the order of the places."""
@@ -175,19 +271,22 @@ class FrameIntegrator:
         model: NDArray[np.float64] | None,
     ) -> None:
         for box in boxes:
-            estimate = amplitudes if self.method == "profile" else box_sums
-            found: Amplitudes = estimate(
-                box.counts,
-                box.profile,
-                columns["background"][box.row],
-                columns["ring_pixels"][box.row],
-                model=None if model is None else model[box.row],
-                expected_background=expected[box.row],
-                background_floor=self.background_floor,
-                noise=self.noise,
-            )
+            given = box.counts, box.profile, columns["background"][box.row], columns["ring_pixels"][box.row]
+            options: dict[str, Any] = {
+                "model": None if model is None else model[box.row],
+                "expected_background": expected[box.row],
+                "background_floor": self.background_floor,
+                "noise": self.noise,
+            }
+            found: dict[str, Amplitudes] = {}
+            if self.method != "sum":
+                found["profile"] = amplitudes(*given, **options)
+            if self.method != "profile":
+                found["sum"] = box_sums(*given, **options)
+            if self.method == "combined":
+                found["combined"] = combined(found["profile"], found["sum"], options["model"])
             for name in ("intensity", "variance", "background_variance"):
-                columns[name][box.row] = getattr(found, name)
+                columns[name][box.row] = getattr(found[self.method], name)
 
     def _model(self, columns: dict[str, NDArray[Any]], predicted: Prediction) -> NDArray[np.float64]:
         """What the reference makes of each reflection, image by image."""

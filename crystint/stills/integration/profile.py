@@ -20,7 +20,7 @@ the moments of all images are put together, and a shell has their median.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Self
 
@@ -28,11 +28,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
+from crystint.stills.integration.shoeboxes import FORM_RINGS
 from crystint.stills.integration.spot_moments import SpotMoments
 
 __all__ = ["ProfileWidths", "SpotMoments", "core_moment"]
 
 SHELLS = 6
+_FORM_ERRORS, _FORM_LEAST = 4.0, 0.03
+"""standard errors, and relative difference, that a ring must be off a Gaussian by for the form to be taken"""
+_FORM_MOST = 1.5
+"""of the logarithm"""
 ENOUGH = 20
 """spots that a shell should have, at least"""
 MOST_ERROR = 0.2
@@ -68,6 +73,14 @@ class ProfileWidths:
     """int [shells]: that the widths are medians of; 0 = a guess"""
     center: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """float64 [shells], 1/angstrom^2: median 1/d^2 of the spots; empty = the middle of the shell"""
+    form: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, FORM_RINGS)))
+    """float64 [shells, 5]: ln of what the Gaussian is multiplied by at the middles of rings that are 0.5 R wide, see
+    `with_form`; empty = 0, a Gaussian"""
+    offset: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+    """float64 [shells, 2], px: median distance of strong spots from where they are predicted, and from where their
+    profiles are put; empty or NaN = not known"""
+    fitted: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """float64 [shells]: amplitudes of profiles of strong spots over sums in their cores; empty or NaN = not known"""
 
     def __post_init__(self) -> None:
         edges = np.asarray(self.edges, dtype=np.float64)
@@ -75,6 +88,12 @@ class ProfileWidths:
         center = np.asarray(self.center if len(self.center) else 0.5 * (edges[1:] + edges[:-1]), dtype=np.float64)
         object.__setattr__(self, "edges", edges)
         object.__setattr__(self, "center", center)
+        for name, width, unknown in (("form", (FORM_RINGS,), 0.0), ("offset", (2,), np.nan), ("fitted", (), np.nan)):
+            values = np.asarray(getattr(self, name), dtype=np.float64)
+            values = values if values.size else np.full((max(shells, 0), *width), unknown)
+            object.__setattr__(self, name, values)
+            if shells > 0 and values.shape != (shells, *width):
+                raise SettingError(f"{name} of the profile widths is {values.shape}, expected {(shells, *width)}")
         if shells < 1 or not np.all(np.diff(edges) >= 0.0):
             raise SettingError(f"edges is {edges.tolist()}, expected at least two numbers, ascending, in 1/d^2")
         for name in ("radial", "tangential", "spots", "center"):
@@ -161,3 +180,37 @@ class ProfileWidths:
         """
         s2 = 1.0 / np.asarray(d, dtype=np.float64) ** 2
         return np.stack([np.interp(s2, self.center, width) for width in (self.radial, self.tangential)], axis=-1)
+
+    def form_at(self, d: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """float64 [n, 5]: `form` for spacings in angstrom, interpolated as `at`; None where all of it is Gaussian."""
+        if not self.form.any():
+            return None
+        s2 = 1.0 / np.asarray(d, dtype=np.float64) ** 2
+        return np.stack([np.interp(s2, self.center, ring) for ring in self.form.T], axis=-1)
+
+    def with_form(self, d: NDArray[np.float64], seen: NDArray[np.float64], expected: NDArray[np.float64]) -> Self:
+        """Widths with the form that strong spots have: mean counts in each ring over what these Gaussians expect.
+
+        Spots of one shell are not alike (blocks of a mosaic crystal, places that are a little off), so that their mean
+        is higher in the wings than a Gaussian of median width.
+
+        Parameters
+        ----------
+        d : float64 [m]
+            Of strong spots, angstrom.
+        seen, expected : float64 [m, 5]
+            Share of the counts of the core in each ring, and of the profile (by these widths, Gaussian).
+        """
+        good = np.isfinite(seen).all(axis=1) & np.isfinite(expected).all(axis=1)
+        shell = np.clip(np.searchsorted(self.edges, d**-2.0) - 1, 0, len(self.radial) - 1)
+        form = np.zeros((len(self.radial), FORM_RINGS))
+        for number in range(len(form)):
+            rows = good & (shell == number)
+            if rows.sum() < ENOUGH:
+                continue
+            mean, model = seen[rows].mean(axis=0), expected[rows].mean(axis=0)
+            ratio = mean / np.maximum(model, 1e-6)
+            error = seen[rows].std(axis=0) / np.sqrt(rows.sum()) / np.maximum(model, 1e-6)
+            if np.any(np.abs(ratio - 1.0) > np.maximum(_FORM_ERRORS * error, _FORM_LEAST)):
+                form[number] = np.clip(np.log(np.maximum(ratio, 1e-2)), -_FORM_MOST, _FORM_MOST)
+        return replace(self, form=form)

@@ -10,7 +10,7 @@ from crystint.errors import SettingError
 from crystint.io.frames import Frames
 from crystint.stills.integration.frame_stream import by_frame, stream_parts
 from crystint.stills.integration.one_frame import FrameIntegrator, FramePart
-from crystint.stills.integration.profile import ProfileWidths
+from crystint.stills.integration.profile import MOST_ERROR, ProfileWidths
 from crystint.stills.integration.spot_moments import SpotMoments
 
 __all__ = ["settle_widths"]
@@ -56,7 +56,20 @@ def settle_widths(
         profile, change = after, _change(profile, after)
         if change < _SETTLED:
             break
+    if work.recenter:
+        found = stream_parts(frames, replace(work, reference=None), profile, some, threads)
+        profile = _formed([part for part, _ in found if part is not None], profile)
     return profile, ""
+
+
+def _formed(parts: list[FramePart], profile: ProfileWidths) -> ProfileWidths:
+    """The same widths, with the form of the spots that have little noise."""
+    if not parts:
+        return profile
+    moments = SpotMoments.join([part.moments for part in parts])
+    seen, expected = (np.concatenate([part.rings[which] for part in parts]) for which in (0, 1))
+    clear = moments.moment_error < MOST_ERROR
+    return profile.with_form(moments.d[clear], seen[clear], expected[clear])
 
 
 def _measured(parts: list[FramePart], work: FrameIntegrator, round_profile: bool) -> ProfileWidths | None:

@@ -24,10 +24,13 @@ from crystint.model.mask import unusable
 from crystint.model.observations import Flag
 from crystint.stills.prediction.offsets import excitation_of, rays
 
-__all__ = ["BoxRules", "Places", "Shoeboxes", "cut", "pixel_axes"]
+__all__ = ["FORM_RINGS", "FORM_WIDTH", "BoxRules", "Places", "Shoeboxes", "cut", "pixel_axes", "ring_shares"]
 
 _HALVES = np.array([5, 6, 8, 11, 15, 20, 27, 36])
 """px: boxes have sides of 2 h + 1, so that only a few shapes are worked on"""
+FORM_RINGS = 5
+FORM_WIDTH = 0.5
+"""R: rings that the form of profiles is given in, from the middle to the radius of the usual core"""
 _STEP = 1.0
 """px: the axes of a pixel are differences over this far to both sides"""
 
@@ -79,6 +82,8 @@ class Places:
     """float64 [n, 2, 2], 1/angstrom per px: [radial, tangential] x [slow, fast], see `pixel_axes`"""
     width: NDArray[np.float64]
     """float64 [n, 2], 1/angstrom: R of the profile, radial and tangential"""
+    form: NDArray[np.float64] | None = None
+    """float64 [n, 5]: see `crystint.stills.integration.profile.ProfileWidths`; None = Gaussian"""
 
     def __len__(self) -> int:
         return len(self.slow)
@@ -199,6 +204,44 @@ def cut(
         yield shape.fill(frame, claims, mask, np.inf if limit is None else float(limit))
 
 
+def ring_shares(
+    boxes: Shoeboxes, places: Places, background: NDArray[np.float64], rows: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How the counts of reflections, and their profiles, are shared out among rings of 0.5 R in their cores.
+
+    Parameters
+    ----------
+    boxes : Shoeboxes
+    places : Places
+        Of the frame.
+    background : float64 [len(boxes)]
+        counts per pixel
+    rows : int [m]
+        Which of the boxes.
+
+    Returns
+    -------
+    seen, expected : float64 [m, 5]
+        Each row adds up to 1.
+    """
+    turned = places.axes[boxes.row[rows]] / places.width[boxes.row[rows], :, None]
+    slow, fast = (offset[rows] for offset in boxes.offset)
+    square = np.zeros((len(rows), boxes.side, boxes.side))
+    for axis in range(2):
+        one, other = slow * turned[:, axis, 0, None], fast * turned[:, axis, 1, None]
+        square += (one[:, :, None] + other[:, None, :]) ** 2
+    ring = np.minimum((np.sqrt(square) / FORM_WIDTH).astype(np.intp), FORM_RINGS - 1).reshape(len(rows), boxes.side**2)
+    place = (FORM_RINGS * np.arange(len(rows))[:, None] + ring).ravel()
+    profile = boxes.profile[rows]
+    above = np.where(profile > 0.0, boxes.counts[rows] - background[rows, None], 0.0)
+    found = []
+    for values in (above, profile):
+        shares = np.bincount(place, values.ravel(), FORM_RINGS * len(rows)).reshape(-1, FORM_RINGS)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found.append(shares / shares.sum(axis=1, keepdims=True))
+    return found[0], found[1]
+
+
 def _by_half(places: Places, rules: BoxRules) -> Iterator[tuple[int, NDArray[np.intp]]]:
     halves = places.halves(rules)
     for half in np.unique(halves):
@@ -229,9 +272,21 @@ class _Shape:
             distance = distance + np.square(slow[:, :, None] + fast[:, None, :])
         self.distance = self._square(np.asarray(distance))
         self.core = self.distance <= rules.reach**2
+        self.form = None if places.form is None else places.form[rows]
 
     def _square(self, boxes: NDArray[Any]) -> NDArray[Any]:
         return boxes.reshape(len(self.rows), self.side * self.side)
+
+    def _profile(self) -> NDArray[np.float64]:
+        """Gaussians, times what interpolates the form between the middles of its rings."""
+        if self.form is None:
+            return np.asarray(np.exp(-self.distance))
+        last = self.form.shape[1] - 1
+        at = np.clip(np.sqrt(self.distance) / FORM_WIDTH - 0.5, 0.0, last)
+        low = np.minimum(at.astype(np.intp), last - 1)
+        share = at - low
+        before, after = (np.take_along_axis(self.form, low + step, axis=1) for step in (0, 1))
+        return np.asarray(np.exp((1.0 - share) * before + share * after - self.distance))
 
     def claimed(self) -> NDArray[np.int64]:
         """Pixel numbers of all cores."""
@@ -250,7 +305,7 @@ class _Shape:
         taken = claims[self.pixel]
         contested = core & self.inside & (taken > 1)
         ring = good & (taken == 0) & (self.distance > (rules.reach * rules.guard) ** 2)
-        profile = np.exp(-self.distance)
+        profile = self._profile()
         whole = profile.sum(axis=1)
         profile /= np.where(whole > 0.0, whole, 1.0)[:, None]
         profile[~(core & good & ~contested)] = 0.0
