@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,11 @@ from crystint.io.dials_table import ReflectionTable, read_table
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag, Observations
 
-__all__ = ["read_refl_observations"]
+__all__ = ["Factors", "read_refl_observations"]
+
+Factors = Callable[
+    [NDArray[np.int32], NDArray[np.int32], NDArray[np.intp]], tuple[NDArray[np.float64], NDArray[np.float64]]
+]
 
 _SUM, _PROFILE = 1 << 8, 1 << 9
 _FLAGS = {
@@ -33,6 +39,7 @@ def read_refl_observations(
     *,
     intensity: str = "auto",
     batch: NDArray[np.int32] | None = None,
+    factors: Factors | None = None,
     notes: list[str] | None = None,
 ) -> Observations:
     """The integrated reflections of a .refl file, as recorded.
@@ -51,6 +58,9 @@ def read_refl_observations(
         "auto": by profile fitting where at least half of the integrated reflections have it.
     batch : int32 [n], optional
         A number for each image of the experiment that stands in its place, see `crystint.model.batches.batches`.
+    factors : callable, optional
+        Of image [n], hkl [n, 3] and panel [n] it makes polarization and efficiency [n] each, for stills whose table
+        lacks them (dials.stills_process writes no lp and no qe).
     notes : list, optional
         What was chosen, left out or assumed is appended.
 
@@ -89,7 +99,11 @@ def read_refl_observations(
     value, variance = column(f"intensity.{name}.value"), column(f"intensity.{name}.variance")
     place = table["xyzcal.px" if "xyzcal.px" in table else "xyzobs.px.value"][rows]
     hkl = table["miller_index"][rows]
-    correction, factor = _correction(table, rows, said), column("partiality", 1.0)
+    own = None
+    if factors is not None and experiment is not None and experiment.sweep is None:
+        panel = table["panel"][rows].astype(np.intp)
+        own = partial(factors, image, hkl, panel)
+    correction, factor = _correction(table, rows, said, own), column("partiality", 1.0)
     marks = np.zeros(len(hkl), dtype=np.uint32)
     for bit, flag in _FLAGS.items():
         marks |= np.where(flags[rows] & bit, np.uint32(flag), np.uint32(0)).astype(np.uint32)
@@ -165,8 +179,13 @@ def _images(
     return order[place].astype(np.int32), np.asarray(key[order][place] == wanted)
 
 
-def _correction(table: ReflectionTable, rows: NDArray[np.bool_], notes: list[str]) -> NDArray[np.float64]:
-    """Efficiency / lp; 1 for what is not there, which is said."""
+def _correction(
+    table: ReflectionTable,
+    rows: NDArray[np.bool_],
+    notes: list[str],
+    own: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]] | None,
+) -> NDArray[np.float64]:
+    """Efficiency / lp; what is not there from `own`, else 1, either of which is said."""
     found = np.ones(int(rows.sum()))
     efficiency = next((name for name in ("dqe", "qe") if name in table), None)
     if efficiency is not None:
@@ -175,8 +194,16 @@ def _correction(table: ReflectionTable, rows: NDArray[np.bool_], notes: list[str
         with np.errstate(divide="ignore"):
             found /= table["lp"][rows]
     missing = [name for name, there in (("lp", "lp" in table), ("qe", efficiency is not None)) if not there]
-    if missing:
+    if not missing:
+        return found
+    if own is None:
         notes.append(f"{table.path} has no {' and no '.join(missing)}: intensities are not corrected for that")
+        return found
+    for name, values in zip(("lp", "qe"), own(), strict=True):
+        if name in missing:
+            found *= values
+    what = " and ".join({"lp": "polarization", "qe": "efficiency of the sensor"}[name] for name in missing)
+    notes.append(f"{table.path} has no {' and no '.join(missing)}: {what} computed from the experiment")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.model.symmetry import as_space_group
+from crystint.stills.prediction.factors import factors_of
 
 __all__ = ["StillsInput", "kind_of", "read_data", "read_experiment", "read_observations", "read_reference"]
 
@@ -177,7 +179,9 @@ def read_data(
     elif kind == "refl":
         images = _of_refl(path, experiment, geometry, notes)
         number, runs = (None, images) if not batched else batches(images, images=batch_images, degrees=batch_degrees)
-        observations = read_refl_observations(path, images, intensity=intensity or "auto", batch=number, notes=notes)
+        observations = read_refl_observations(
+            path, images, intensity=intensity or "auto", batch=number, factors=partial(factors_of, images), notes=notes
+        )
         images = runs
     else:
         raise FileError(f"{path} has no observations; expected {_OBSERVATIONS}")
