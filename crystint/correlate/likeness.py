@@ -82,27 +82,28 @@ def likeness(
         if good.shape not in (rings.shape, (n,)):
             raise ShapeError(f"good is {good.shape}, expected {rings.shape} or {(n,)}")
         use &= good
-    design = harmonic_design(np.arange(n, dtype=np.float64), n, min(harmonics + guard, (n - 1) // 2))
+    most = min(harmonics + guard, (n - 1) // 2)
+    waves = np.ascontiguousarray(harmonic_design(np.arange(n, dtype=np.float64), n, most).T)
     size = np.array([math.sqrt(n)] + 2 * harmonics * [math.sqrt(0.5 * n)])  # of each curve along n samples
     points, errors = np.full((len(rings), len(size)), np.nan), np.full(len(rings), np.nan)
     for i, (ring, there) in enumerate(zip(rings, use, strict=True)):
-        terms = min(design.shape[1], max(len(size), there.sum() // 6 * 2 - 1))
+        terms = min(len(waves), max(len(size), there.sum() // 6 * 2 - 1))
         if there.any():
-            points[i], errors[i] = _compare(ring, there, design[:, :terms], size)
+            points[i], errors[i] = _compare(ring, there, waves[:terms], size)
     return Likeness(points, errors)
 
 
-def _compare(ring: Array, there: NDArray[np.bool_], design: Array, size: Array) -> tuple[Array, float]:
-    n, count, terms = len(ring), int(there.sum()), design.shape[1]
-    rows = design[there]
-    normal = rows.T @ rows
+def _compare(ring: Array, there: NDArray[np.bool_], waves: Array, size: Array) -> tuple[Array, float]:
+    # einsum does not share such small products out to threads, which on busy processors wait for one another
+    n, count, terms = len(ring), int(there.sum()), len(waves)
+    rows = np.where(there, waves, 0.0)
+    normal = np.einsum("kn,ln->kl", rows, rows)
     normal[np.arange(1, terms), np.arange(1, terms)] += _RIDGE * count
-    inverse = np.zeros((terms, n))  # what each sample adds to each coefficient
-    inverse[:, there] = np.linalg.solve(normal, rows.T)
+    solution = np.linalg.inv(normal)
     mean = ring[there].mean()
     y = np.where(there, ring - mean, 0.0)
-    found = inverse @ y
-    left = np.where(there, y - design @ found, 0.0)
+    found = np.einsum("kl,l->k", solution, np.einsum("kn,n->k", rows, y))
+    left = y - np.einsum("k,kn->n", found, rows)
     found[0] += mean
     # the power of what is left, harmonic by harmonic, passes through the fit as the data do; of the harmonics that were
     # fitted nothing is left, and their noise is that of the next ones: the median, which a strong signal does not raise
@@ -111,5 +112,7 @@ def _compare(ring: Array, there: NDArray[np.bool_], design: Array, size: Array) 
     if top + 1 < len(power):
         power[: top + 1] = np.median(power[top + 1 : 4 * top + 10]) / math.log(2.0)
     power[1 : (n + 1) // 2] *= 2.0
-    passed = np.square(np.abs(scipy.fft.rfft(inverse[: len(size)], axis=1))) @ power / n
-    return found[: len(size)] * size, math.sqrt(float(passed @ np.square(size)))
+    # what each sample adds to each coefficient, its spectrum, and the power that passes
+    added = scipy.fft.rfft(np.einsum("kl,ln->kn", solution[: len(size)], rows), axis=1)
+    passed = np.einsum("kn,n,k->", np.square(np.abs(added)), power, np.square(size)) / n
+    return found[: len(size)] * size, math.sqrt(float(passed))
