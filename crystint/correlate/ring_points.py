@@ -42,6 +42,10 @@ class RingLine:
     """standard error of the radius, px"""
     significance: float = np.nan
     """height over its standard error"""
+    bend: float = 0.0
+    """counts per px^3: cubic part of the background, as far as it is significant"""
+    asked: bool = False
+    """whether it was asked for, and so need not stand out as much"""
     index: int = -1
     """which ring of a calibrant it is; -1 = not known"""
 
@@ -91,8 +95,10 @@ def measure_line(radius: Array, values: Array, line: RingLine) -> RingLine | Non
         return columns, linear, target - columns @ linear
 
     # the bell and the parabola are linear; only place and width are searched, so scales of counts do not matter
-    bounds = ([-0.6 * half, _NARROWEST], [0.6 * half, half])
-    start = [0.0, float(np.clip(line.sigma, 1.01 * _NARROWEST, 0.99 * half))]
+    # a wide bell is hardly another thing than a parabola; a ring that is really wider has a wider annulus next time
+    widest = min(max(0.45 * half, 1.5 * line.sigma, 2 * _NARROWEST), max(half, 2 * _NARROWEST))
+    bounds = ([-0.6 * half, _NARROWEST], [0.6 * half, widest])
+    start = [0.0, float(np.clip(line.sigma, 1.01 * _NARROWEST, 0.99 * widest))]
     found = least_squares(lambda at: solved(at)[2], start, bounds=bounds, x_scale=line.sigma)
     columns, linear, rest = solved(found.x)
     spread = max(1.0, float(rest @ rest) / max(len(u) - 6, 1))
@@ -101,6 +107,9 @@ def measure_line(radius: Array, values: Array, line: RingLine) -> RingLine | Non
         inverse = np.linalg.pinv(columns.T @ columns)
         place_error = np.linalg.pinv(found.jac.T @ found.jac)[0, 0]
         significance = top / np.sqrt(spread * inverse[0, 0])
+        more = np.column_stack([(u / half) ** 3 / error, columns[:, 0] * (u - found.x[0]) / found.x[1], columns])
+        cubic = float(np.linalg.lstsq(more, target, rcond=None)[0][0])
+        sure = 1.0 - 4.0 * spread * np.linalg.pinv(more.T @ more)[0, 0] / cubic**2
     if not (top > 0 and np.isfinite(significance)):
         return None
     return replace(
@@ -111,6 +120,7 @@ def measure_line(radius: Array, values: Array, line: RingLine) -> RingLine | Non
         background=level,
         radius_error=float(np.sqrt(spread * place_error)),
         significance=float(significance),
+        bend=cubic / half**3 * float(sure) if sure > 0 else 0.0,
     )
 
 
@@ -162,7 +172,9 @@ def ring_points(
     turn = np.mod(azimuth, 2 * np.pi) * (sectors / (2 * np.pi))
     owner = np.minimum(turn.astype(np.intp), sectors - 1)
     columns = np.stack([np.ones_like(u), u, 0.1 * u**2, turn - owner - 0.5, bell, bell * u])
-    value, variance, weight = _robust_sectors(columns, values, u * line.sigma, owner, sectors)
+    # a cubic of its own would cost a sector a third of its precision; one for the whole ring moves only the radius
+    cubic = line.bend * (u * line.sigma) ** 3
+    value, variance, weight = _robust_sectors(columns, values - cubic, u * line.sigma, owner, sectors)
     below = np.einsum("ij,ij->j", columns[:_RING], value[:_RING, owner])
     height, shift = value[_RING], value[_RING + 1] * line.sigma
     phi = np.asarray((np.arange(sectors) + 0.5) * (2 * np.pi / sectors), np.float64)

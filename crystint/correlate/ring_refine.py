@@ -24,6 +24,8 @@ NO_RING = (
 )
 _SIGNIFICANT = 4.0
 """height of a line over its standard error, below which it does not take part"""
+_ASKED = 3.0
+"""the same of a ring that was asked for: where one place is looked at, chance finds less"""
 _ARC = 8.0
 """px of arc per sector, as far as `_SECTORS` lets it"""
 _SECTORS = (16, 90)
@@ -72,7 +74,7 @@ def refine_rings(
     """
     rows, columns = _near(shape, good, lines)
     slow, fast, counts = rows + 0.5, columns + 0.5, (rest + level)[rows, columns]
-    below = level[rows, columns]
+    below, of_sector = level[rows, columns], np.full(len(rows), np.nan)
     found: Refined[Shape] | None = None
     for cycle in range(cycles):
         radius = shape.radius(slow, fast)
@@ -81,16 +83,19 @@ def refine_rings(
         points: list[RingPoints] = []
         for line in annuli(lines):
             here = np.flatnonzero((radius >= line.low) & (radius < line.high))
-            better = measure_line(radius[here], counts[here] - below[here], line)
-            if better is None or not better.significance > _SIGNIFICANT:
+            # above the background of the sectors as soon as it is known: that of the frame contains part of the ring;
+            # but a ring that was asked for may be too weak to be told from a sector's background
+            known = here[np.isfinite(of_sector[here])]
+            own = not line.asked and len(known) > 0.7 * len(here)
+            seen, under = (known, of_sector) if own else (here, below)
+            better = measure_line(radius[seen], counts[seen] - under[seen], line)
+            if better is None or not better.significance > (_ASKED if line.asked else _SIGNIFICANT):
                 lost.append(line)
                 continue
-            better = replace(better, background=better.background + float(np.median(below[here])))
+            better = replace(better, background=better.background + float(np.median(under[seen])))
             azimuth = np.arctan2(slow[here] - shape.center[0], fast[here] - shape.center[1])
             sectors = int(np.clip(2 * np.pi * better.radius / _ARC, *_SECTORS))
-            on_ring, under = ring_points(shape, better, radius[here], azimuth, counts[here], sectors)
-            # from now on the line is measured above the background of the sectors: that of the frame contains the ring
-            below[here] = np.where(np.isfinite(under), under, below[here])
+            on_ring, of_sector[here] = ring_points(shape, better, radius[here], azimuth, counts[here], sectors)
             if len(on_ring.slow) >= 5:
                 measured.append(better)
                 points.append(on_ring)
@@ -101,8 +106,7 @@ def refine_rings(
         shift = float(np.hypot(*np.subtract(fitted.shape.center, shape.center)))
         found = Refined(fitted, tuple(measured), tuple(points), shift)
         shape = fitted.shape
-        if expected is None:
-            measured = [replace(line, radius=float(at)) for line, at in zip(measured, fitted.radius, strict=True)]
+        # the profile knows best where a weak ring is to be looked for: the mean of its sectors may lie far off
         lines = measured + lost
         error = float(np.sqrt(fitted.covariance[0, 0] + fitted.covariance[1, 1]))
         if cycle > 1 and shift < max(1e-3, 0.03 * error):

@@ -138,7 +138,7 @@ def search_rings(
         for guess in guesses:
             line = line_at(fine, center, float(guess), GUESSED, smooth=smooth)
             if all(abs(line.radius - other.radius) > 2 * max(line.sigma, other.sigma) for other in lines + asked):
-                asked.append(line)
+                asked.append(replace(line, asked=True))
         if lines or asked:
             yield Found(start.having([*center, *start.values[2:]]), lines, asked, level)
 
