@@ -116,7 +116,8 @@ def predict(experiment: Path, outputs: tuple[Path, ...], quiet: bool, **given: A
 @click.option(
     "--recenter/--no-recenter",
     default=True,
-    help="put profiles where the strong spots of an image are seen, by a linear function of the place (default: yes)",
+    help="put profiles where the strong spots of an image are seen, by a linear function of the place, and give them "
+    "the mean form of those (default: yes)",
 )
 @_reference
 @click.option("-m", "--mask", type=_PATH, metavar="FILE", help="pixels other than 0 are not used")
