@@ -14,7 +14,7 @@ from crystint.correlate.contrast import good_pixels
 from crystint.correlate.ring_fit import Rings, check_guesses, find_rings, rings_of
 from crystint.correlate.ring_points import RingLine, RingPoints
 from crystint.correlate.ring_refine import refine_rings
-from crystint.correlate.ring_search import local_rest
+from crystint.correlate.ring_search import GUESSED, local_rest
 from crystint.errors import GeometryError, SettingError
 from crystint.model.geometry import Geometry
 
@@ -145,7 +145,11 @@ def fit_calibrant(
     far = shape.geometry.distance_along_beam * (factor if distance else 1.0)
     trial = Tilt(tilted(shape.geometry, shape.center, rot1, rot2, far), fit_distance=distance, fit_tilt=tilt)
     # the ring coordinate is a length on the detector: another distance hardly changes it
-    lines = [RingLine(float(first_radius[i]), float(first.width[i]), 0.0, 0.0, index=int(owner[i])) for i in used]
+    asked = np.any(np.abs(first_radius[:, None] - hints[None]) <= GUESSED, axis=1)
+    lines = [
+        RingLine(float(first_radius[i]), float(first.width[i]), 0.0, 0.0, asked=bool(asked[i]), index=int(owner[i]))
+        for i in used
+    ]
     # weak rings of the calibrant are looked for where the others say that they are
     typical = max(1.5, float(np.median(first.width[used])))
     weak = np.isin(far * plane, _seen(trial, far * plane, good)) & ~np.isin(np.arange(len(known)), owner[used])
