@@ -159,6 +159,8 @@ def test_smooth_offsets_are_found_and_noise_is_not():
     assert np.abs(found - parts(at, true)).max() < 2e-4
     none = [smooth_offsets(at, rows, rng.normal(0.0, 5e-4, (300, 2)), error, np.ones(300))[1] for _ in range(40)]
     assert np.count_nonzero(none) <= 3
+    few = [smooth_offsets(at, rows[:24], rng.normal(0.0, 5e-4, (24, 2)), error[:24], np.ones(24))[1] for _ in range(80)]
+    assert np.count_nonzero(few) <= 8
     assert smooth_offsets(at, rows[:5], noise[:5], error[:5], np.ones(5))[1] == 0
     flat, terms = smooth_offsets(at, rows[:30], parts(at, np.full((600, 2), 1e-3))[rows[:30]] + noise[1:31] * 0.1,
                                  error[:30], np.ones(30))  # fmt: skip

@@ -134,8 +134,9 @@ def integrate(
     round_profile : bool
         Measure one width for both axes.
     recenter : bool
-        Put profiles where strong spots are seen, see `crystint.stills.integration.place_offsets`, and give them the mean
-        form of those; False = Gaussians, where they are predicted. (`slow` and `fast` of the observations are the predicted places either way.)
+        Put profiles where strong spots are seen, see `crystint.stills.integration.place_offsets`, and give them the
+        mean form of those; False = Gaussians, where they are predicted. (`slow` and `fast` of the observations are the
+        predicted places either way.)
     sample : int
         Frames for the widths, evenly over all.
     pairing : Pairing, optional
