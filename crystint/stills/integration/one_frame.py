@@ -15,59 +15,23 @@ from crystint.model.reference import Reference
 from crystint.stills.integration.amplitude import Amplitudes, amplitudes, box_sums
 from crystint.stills.integration.combined import combined
 from crystint.stills.integration.first_scale import expected_intensity
+from crystint.stills.integration.frame_part import FramePart, Seen
 from crystint.stills.integration.place_offsets import coordinates, smooth_offsets
 from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.integration.ring import expected_background, ring_means
-from crystint.stills.integration.shoeboxes import FORM_RINGS, BoxRules, Places, Shoeboxes, cut, pixel_axes, ring_shares
+from crystint.stills.integration.ring_shares import ring_shares
+from crystint.stills.integration.shoeboxes import FORM_RINGS, BoxRules, Places, Shoeboxes, cut, pixel_axes
 from crystint.stills.integration.spot_moments import SpotMoments
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.prediction.predict import Prediction, predict
 
-__all__ = ["FrameIntegrator", "FramePart"]
+__all__ = ["FrameIntegrator"]
 
 _METHODS = ("combined", "profile", "sum")
 _MOVES = 2
 """times that places are moved to where spots are seen: the first cores may not hold all of a spot"""
 _SETTLED = 0.1
 """px: places that move by less stay"""
-
-
-@dataclass(frozen=True, eq=False)
-class FramePart:
-    """What one frame gave; rows as in `crystint.stills.integration.integrate.Integrated`."""
-
-    observations: Observations
-    moments: SpotMoments
-    ring_pixels: NDArray[np.intp]
-    captured: NDArray[np.float64]
-    guess: float
-    """1/angstrom: width that stands in where none was measured"""
-    terms: dict[int, int]
-    """images whose places were moved, and how many terms that has"""
-    both: NDArray[np.float64]
-    """float64 [len(moments), 2], counts: amplitudes of the profiles of the strong spots, and sums over their cores"""
-    away: NDArray[np.float64]
-    """float64 [len(moments), 2, 2], px: how far they are from [predicted, moved] places, [radially, tangentially]"""
-    pixel: NDArray[np.float64]
-    """float64 [len(moments)], 1/angstrom: a px there"""
-    rings: tuple[NDArray[np.float64], NDArray[np.float64]]
-    """float64 [len(moments), 5] each: share of the core in rings of 0.5 R, of counts and of the profile"""
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """What is found at some places."""
-
-    columns: dict[str, NDArray[Any]]
-    """of numbers, in the order of the places"""
-    moments: SpotMoments
-    """of the strong spots"""
-    rows: NDArray[np.intp]
-    """int [len(moments)]: which of the places"""
-    both: NDArray[np.float64]
-    """float64 [len(moments), 2], counts: amplitudes of their profiles, and sums over their cores"""
-    rings: tuple[NDArray[np.float64], NDArray[np.float64]]
-    """float64 [len(moments), 5] each"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +150,7 @@ class FrameIntegrator:
         )
         return part, self._note(notes, images, predicted, observations)
 
-    def _seen(self, frame: NDArray[Any], detector: Detector, places: Places, predicted: Prediction) -> _Seen:
+    def _seen(self, frame: NDArray[Any], detector: Detector, places: Places, predicted: Prediction) -> Seen:
         """Amplitudes of all reflections, and the strong spots, in cores at these places."""
         boxes = list(cut(frame, detector, places, self.rules, mask=self.mask, saturation=self.saturation))
         columns = self._measure(boxes, places, predicted)
@@ -207,12 +171,12 @@ class FrameIntegrator:
             both.append(
                 np.stack([estimate(*given, noise=self.noise).intensity for estimate in (amplitudes, box_sums)], axis=1)
             )
-        return _Seen(
+        return Seen(
             columns, SpotMoments.join(moments), np.concatenate(rows), np.concatenate(both),
             (np.concatenate(seen), np.concatenate(expected)),
         )  # fmt: skip
 
-    def _shift(self, places: Places, predicted: Prediction, seen: _Seen) -> tuple[NDArray[np.float64], dict[int, int]]:
+    def _shift(self, places: Places, predicted: Prediction, seen: Seen) -> tuple[NDArray[np.float64], dict[int, int]]:
         """How far spots are seen from where they are predicted, px along slow and fast, smooth over each image."""
         moved, terms = np.zeros((len(predicted), 2)), dict[int, int]()
         spots, moments = seen.rows, seen.moments

@@ -8,8 +8,9 @@ import numpy as np
 
 from crystint.errors import SettingError
 from crystint.io.frames import Frames
+from crystint.stills.integration.frame_part import FramePart
 from crystint.stills.integration.frame_stream import by_frame, stream_parts
-from crystint.stills.integration.one_frame import FrameIntegrator, FramePart
+from crystint.stills.integration.one_frame import FrameIntegrator
 from crystint.stills.integration.profile import MOST_ERROR, ProfileWidths
 from crystint.stills.integration.spot_moments import SpotMoments
 

@@ -24,7 +24,7 @@ from crystint.model.mask import unusable
 from crystint.model.observations import Flag
 from crystint.stills.prediction.offsets import excitation_of, rays
 
-__all__ = ["FORM_RINGS", "FORM_WIDTH", "BoxRules", "Places", "Shoeboxes", "cut", "pixel_axes", "ring_shares"]
+__all__ = ["FORM_RINGS", "FORM_WIDTH", "BoxRules", "Places", "Shoeboxes", "cut", "pixel_axes"]
 
 _HALVES = np.array([5, 6, 8, 11, 15, 20, 27, 36])
 """px: boxes have sides of 2 h + 1, so that only a few shapes are worked on"""
@@ -202,44 +202,6 @@ def cut(
         np.add.at(claims, shape.claimed(), np.uint16(1))
     for shape in shapes:
         yield shape.fill(frame, claims, mask, np.inf if limit is None else float(limit))
-
-
-def ring_shares(
-    boxes: Shoeboxes, places: Places, background: NDArray[np.float64], rows: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How the counts of reflections, and their profiles, are shared out among rings of 0.5 R in their cores.
-
-    Parameters
-    ----------
-    boxes : Shoeboxes
-    places : Places
-        Of the frame.
-    background : float64 [len(boxes)]
-        counts per pixel
-    rows : int [m]
-        Which of the boxes.
-
-    Returns
-    -------
-    seen, expected : float64 [m, 5]
-        Each row adds up to 1.
-    """
-    turned = places.axes[boxes.row[rows]] / places.width[boxes.row[rows], :, None]
-    slow, fast = (offset[rows] for offset in boxes.offset)
-    square = np.zeros((len(rows), boxes.side, boxes.side))
-    for axis in range(2):
-        one, other = slow * turned[:, axis, 0, None], fast * turned[:, axis, 1, None]
-        square += (one[:, :, None] + other[:, None, :]) ** 2
-    ring = np.minimum((np.sqrt(square) / FORM_WIDTH).astype(np.intp), FORM_RINGS - 1).reshape(len(rows), boxes.side**2)
-    place = (FORM_RINGS * np.arange(len(rows))[:, None] + ring).ravel()
-    profile = boxes.profile[rows]
-    above = np.where(profile > 0.0, boxes.counts[rows] - background[rows, None], 0.0)
-    found = []
-    for values in (above, profile):
-        shares = np.bincount(place, values.ravel(), FORM_RINGS * len(rows)).reshape(-1, FORM_RINGS)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found.append(shares / shares.sum(axis=1, keepdims=True))
-    return found[0], found[1]
 
 
 def _by_half(places: Places, rules: BoxRules) -> Iterator[tuple[int, NDArray[np.intp]]]:
