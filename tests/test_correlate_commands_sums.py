@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from crystint.correlate import PolarGrid, PolarTransform, cos_psi, half_scattering_angle
+from crystint.correlate.curve_likeness import likeness
 from crystint.correlate.files import read_correlations
-from crystint.correlate.likeness import likeness
 from crystint.correlate.pairing import pair_exposures
 from crystint.engine import default_engine
 from crystint.io.provenance import read_provenance

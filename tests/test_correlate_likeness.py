@@ -7,8 +7,8 @@ import pytest
 
 from crystint.correlate.background import fourier_background
 from crystint.correlate.correlator import Correlator
+from crystint.correlate.curve_likeness import likeness
 from crystint.correlate.harmonics import fourier_coefficients
-from crystint.correlate.likeness import likeness
 from crystint.correlate.pairing import distances, pair_exposures
 from crystint.errors import SettingError, ShapeError
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -95,12 +96,19 @@ def test_version_is_the_same_everywhere():
     assert crystint.__version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_every_public_name_is_there_and_named_in_order():
-    for name in crystint.__all__:
-        assert getattr(crystint, name) is not None
-    assert set(crystint.__all__) <= set(dir(crystint))
+PACKAGES = (crystint, crystint.cbc, crystint.correlate, crystint.stills)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_every_public_name_is_there_and_hides_no_module(package):
+    modules = {path.stem for path in Path(package.__path__[0]).iterdir()} - {"__init__"}
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+        is_module = isinstance(getattr(package, name), ModuleType)
+        assert is_module or name not in modules, f"{package.__name__}.{name} is a module as well: the later import wins"
+    assert set(package.__all__) <= set(dir(package))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = crystint.nonsense
+        _ = package.nonsense
 
 
 HEAVY = (

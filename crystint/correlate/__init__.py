@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from crystint.correlate.correlation import autocorrelation, cross_correlation, paired_differences
     from crystint.correlate.correlation_sums import CorrelationSums
     from crystint.correlate.correlator import Correlator
+    from crystint.correlate.curve_likeness import likeness
     from crystint.correlate.files import read_correlations, write_correlations
     from crystint.correlate.harmonics import cos_psi, fourier_coefficients, half_scattering_angle, legendre_coefficients
-    from crystint.correlate.likeness import likeness
     from crystint.correlate.outliers import RingOutliers, is_outlier, ring_outliers
     from crystint.correlate.pairing import Pairing, pair_exposures
     from crystint.correlate.polar import PolarImage, PolarTransform, polar_image
@@ -53,7 +53,7 @@ _HOME = {
     "half_scattering_angle": "correlate.harmonics",
     "is_outlier": "correlate.outliers",
     "legendre_coefficients": "correlate.harmonics",
-    "likeness": "correlate.likeness",
+    "likeness": "correlate.curve_likeness",
     "pair_exposures": "correlate.pairing",
     "paired_differences": "correlate.correlation",
     "polar_image": "correlate.polar",

@@ -89,7 +89,7 @@ def fourier_background(
         As `chebyshev_background`.
     harmonics : int
         Highest harmonic. Higher ones leak into the curve through gaps: to pair exposures, compare them by
-        `crystint.correlate.likeness.likeness`.
+        `crystint.correlate.likeness`.
     ridge : float
         0 = none.
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.correlate.background import chebyshev_background, fourier_background, remove_peaks
+from crystint.correlate.curve_likeness import Likeness, likeness
 from crystint.correlate.curves import RingCurves
-from crystint.correlate.likeness import Likeness, likeness
 from crystint.correlate.outliers import RingOutliers
 from crystint.correlate.pairing import pair_exposures
 from crystint.correlate.polar import PolarTransform
