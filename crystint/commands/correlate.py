@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["correlate"]
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
 _POSITIVE = click.FloatRange(min=0.0, min_open=True)
 _NOT_NEGATIVE = click.FloatRange(min=0.0)
@@ -52,17 +51,8 @@ def correlate() -> None:
     """
 
 
-def _options(*given: Callable[[_Function], _Function]) -> Callable[[_Function], _Function]:
-    def decorate(function: _Function) -> _Function:
-        for option in reversed(given):
-            function = option(function)
-        return function
-
-    return decorate
-
-
 _output = click.option("-o", "--output", required=True, type=_PATH, metavar="FILE", help="HDF5 file to write")
-_rows = _options(
+_rows = options.together(
     click.option("--radii", metavar="MIN,MAX[,STEP]", help="rings, px (default: 1 px apart, to the farthest edge)"),
     click.option("--q", metavar="MIN,MAX[,STEP]", help="rings, 1/angstrom, instead of radii"),
     click.option(
