@@ -53,7 +53,7 @@ def _option(name: str, *flags: str, metavar: str | None = None) -> Callable[[_Fu
     return click.option(*flags, long, name, help=text, **how)
 
 
-_FRAMES = [
+_PLACE = [
     _option("geometry", "-g", metavar="FILE"),
     _option("distance", metavar="LENGTH"),
     _option("beam", metavar="SLOW,FAST"),
@@ -63,6 +63,9 @@ _FRAMES = [
     _option("beam_outside"),
     _option("dataset", metavar="PATH"),
     _option("mask", "-m"),
+]
+_FRAMES = [
+    *_PLACE,
     _option("dark", metavar="FILE"),
     _option("flat", metavar="FILE"),
     _option("normalization"),
@@ -130,17 +133,7 @@ def together(*options: Callable[[Any], Any]) -> Callable[[_Function], _Function]
 
 frame_options = together(*_FRAMES, _config)
 """Geometry, masks, corrections and rings."""
-place_options = together(
-    _option("geometry", "-g", metavar="FILE"),
-    _option("beam", metavar="SLOW,FAST"),
-    _option("distance", metavar="LENGTH"),
-    _option("wavelength"),
-    _option("pixel_size", metavar="LENGTH[,LENGTH]"),
-    _option("polarization", metavar="NUMBER|file|none"),
-    _option("beam_outside"),
-    _option("dataset", metavar="PATH"),
-    _option("mask", "-m"),
-)
+place_options = together(*_PLACE)
 """Where the detector is, and which of its pixels are good."""
 dask = together(*_DASK)
 """Work elsewhere."""
