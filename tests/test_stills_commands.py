@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +244,14 @@ def test_bad_input_is_one_clear_line(
     assert said in result.output
     assert "Traceback" not in result.output
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("step", ["predict", "integrate"])
+def test_a_space_group_that_the_cell_contradicts_is_refused(made: Path, tmp_path: Path, step: str) -> None:
+    whole = read_stills(made / "integrated.h5")
+    wrong = replace(whole.experiment, space_group=gemmi.SpaceGroup("P 2 3"))
+    write_stills(tmp_path / "wrong.h5", experiment=wrong, width=whole.width)
+    frames = [made / "frames.h5"] if step == "integrate" else []
+    result = run(2, step, tmp_path / "wrong.h5", *frames, "-o", tmp_path / "o.h5")
+    assert "but space group P 2 3 needs a = b = c" in result.output
+    assert not (tmp_path / "o.h5").exists()

@@ -14,6 +14,7 @@ from crystint.io.frames import open_frames
 from crystint.io.masks import read_mask
 from crystint.io.mtz_out import write_unmerged_mtz
 from crystint.io.provenance import provenance
+from crystint.model.cells import symmetric_cell
 from crystint.model.mask import combine_masks
 from crystint.model.observations import Observations
 from crystint.stills.files import StillsRun, write_stills
@@ -88,6 +89,7 @@ def predict_files(
     found = predict(images, limit, width, d_max=np.inf if d_max is None else d_max, band=band)
     if not len(found) and found.notes:
         raise FileError(f"{experiment}: nothing is predicted on any image: {next(iter(found.notes.values()))}")
+    symmetric_cell(images.cell, images.space_group)
     settings = {"d_min": limit, "d_max": d_max, "band": band, "width": vars(width)}
     record = provenance(settings, [str(experiment)], list(command))
     table = observations_of(found)
@@ -169,6 +171,7 @@ def integrate_files(
             raise FileError(f"{', '.join(map(str, frames))}: no frames in it")
         pairing = pair_frames(images, opened)
         check_images(experiment, images, pairing)
+        symmetric_cell(images.cell, images.space_group)
         total = len(np.unique(pairing.frame[pairing.frame >= 0]))
         options: dict[str, Any] = {
             "d_min": edge_resolution(images) if d_min is None else d_min,
