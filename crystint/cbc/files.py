@@ -19,9 +19,9 @@ from crystint import __version__
 from crystint.cbc.projection import ProjectionMap
 from crystint.cbc.run import CBCRun, Known
 from crystint.cbc.setup import CBCSetup
-from crystint.cbc.setup_files import put_setup, read_setup
+from crystint.cbc.setup_files import read_setup
 from crystint.cbc.table import CBCTable
-from crystint.cbc.table_files import MARK, VERSION, put_table, read_table
+from crystint.cbc.table_files import put_entry, read_table
 from crystint.errors import FileError
 from crystint.io.dataclass_tree import read_tree, write_tree
 from crystint.io.hdf5 import create_hdf5, group, open_hdf5, process
@@ -78,11 +78,7 @@ def _write(
     overwrite: bool,
 ) -> None:
     with create_hdf5(path, overwrite, f"crystint {__version__}") as file:
-        file.attrs["default"] = "entry"
-        entry = group(file, "entry", "NXentry", default="table", **{MARK: VERSION})
-        put_table(entry, table)
-        if setup is not None:
-            put_setup(entry, setup)
+        entry = put_entry(file, table, setup)
         if parts:
             made = group(entry, "scaling", "NXcollection")
             for name, value in parts.items():

@@ -32,7 +32,7 @@ from crystint.io.hdf5 import create_hdf5, group, open_hdf5, packed, process
 if TYPE_CHECKING:
     from crystint.cbc.setup import CBCSetup
 
-__all__ = ["CSV_ENDINGS", "HDF5_ENDINGS", "MARK", "VERSION", "put_table", "read_table", "write_table"]
+__all__ = ["CSV_ENDINGS", "HDF5_ENDINGS", "MARK", "VERSION", "put_entry", "read_table", "write_table"]
 
 VERSION = 1
 HDF5_ENDINGS = (".h5", ".hdf5", ".hdf", ".nxs")
@@ -69,15 +69,21 @@ def write_table(
         write_csv(path, table.items(), overwrite)
     elif ending in HDF5_ENDINGS:
         with create_hdf5(path, overwrite, f"crystint {__version__}") as file:
-            file.attrs["default"] = "entry"
-            entry = group(file, "entry", "NXentry", default="table", **{MARK: VERSION})
-            put_table(entry, table)
-            if setup is not None:
-                put_setup(entry, setup)
+            entry = put_entry(file, table, setup)
             if provenance is not None:
                 process(entry, "process", provenance, provenance)
     else:
         raise FileError(f"{path}: unknown ending {ending!r}, expected {', '.join(CSV_ENDINGS + HDF5_ENDINGS)}")
+
+
+def put_entry(file: h5py.File, table: CBCTable, setup: CBCSetup | None) -> h5py.Group:
+    """The entry of a new file, with a table and, where it is known, the geometry."""
+    file.attrs["default"] = "entry"
+    entry = group(file, "entry", "NXentry", default="table", **{MARK: VERSION})
+    _put_table(entry, table)
+    if setup is not None:
+        put_setup(entry, setup)
+    return entry
 
 
 def read_table(path: str | PathLike[str], key: str | None = None, *, arrange: bool = False) -> CBCTable:
@@ -109,7 +115,7 @@ def read_table(path: str | PathLike[str], key: str | None = None, *, arrange: bo
         raise type(error)(f"{path}: {error}") from error
 
 
-def put_table(entry: h5py.Group, table: CBCTable) -> None:
+def _put_table(entry: h5py.Group, table: CBCTable) -> None:
     """Store a table as the group ``table`` of `entry`, which carries the attribute `MARK` = `VERSION`."""
     made = group(entry, "table", "NXdata", signal="counts", columns=list(table.columns()))
     for name, values in table.items():

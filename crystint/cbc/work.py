@@ -19,10 +19,12 @@ from crystint.cbc.scales import scale_groups, scales_text
 from crystint.cbc.setup import CBCSetup
 from crystint.cbc.table import CBCTable
 from crystint.cbc.table_files import read_table
-from crystint.cbc.work_common import HDF5, Done, Source, check_output, numbers
+from crystint.cbc.work_common import HDF5, Done, Source
 from crystint.engine import Engine
 from crystint.errors import CrystintError, SettingError
+from crystint.io.atomic import check_output
 from crystint.io.provenance import provenance
+from crystint.io.text_numbers import numbers
 
 __all__ = ["scale_file"]
 

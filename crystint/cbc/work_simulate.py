@@ -12,9 +12,11 @@ from crystint.cbc.files import write_simulation
 from crystint.cbc.projection import ProjectionMap
 from crystint.cbc.run import Known
 from crystint.cbc.simulate import CBCSimulation, simulate_cbc, simulate_streaks
-from crystint.cbc.work_common import HDF5, Done, Source, check_output, numbers
+from crystint.cbc.work_common import HDF5, Done, Source
 from crystint.errors import SettingError
+from crystint.io.atomic import check_output
 from crystint.io.provenance import provenance
+from crystint.io.text_numbers import numbers
 
 __all__ = ["known_of", "simulate_file"]
 

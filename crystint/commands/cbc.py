@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from crystint.commands import options
 from crystint.commands.program import Command
-from crystint.commands.text import command_line, size, warn
+from crystint.commands.text import command_line, warn, wrote
 
 __all__ = ["cbc"]
 
@@ -82,7 +81,7 @@ def simulate(output: Path, **given: Any) -> None:
     from crystint.cbc.work_simulate import simulate_file
 
     click.echo(simulate_file(output, command=command_line(), **given).text)
-    _wrote([output])
+    wrote([output])
 
 
 @cbc.command(
@@ -133,7 +132,7 @@ def scale(source: Path, output: Path, quiet: bool, **given: Any) -> None:
     for text in done.warnings:
         warn(text)
     click.echo(done.text)
-    _wrote([output])
+    wrote([output])
 
 
 def _line(iteration: int, criterion: float) -> None:
@@ -166,7 +165,7 @@ def merge(source: Path, outputs: tuple[Path, ...], **given: Any) -> None:
     for text in done.warnings:
         warn(text)
     click.echo(done.text)
-    _wrote(outputs)
+    wrote(outputs)
 
 
 @cbc.command(
@@ -188,9 +187,4 @@ def plot(source: Path, output: Path, reference: Path | None, frames: int, title:
     from crystint.plot.cbc import plot_cbc
 
     save_figure(plot_cbc(run_with(source, reference), frames=frames, title=title), output, overwrite=overwrite)
-    _wrote([output])
-
-
-def _wrote(paths: Iterable[Path]) -> None:
-    for path in paths:
-        click.echo(f"wrote {path} ({size(path.stat().st_size)})")
+    wrote([output])

@@ -14,7 +14,7 @@ from crystint.commands import options
 from crystint.commands.ctrl_c import heeding_ctrl_c
 from crystint.commands.program import Command, EndedError
 from crystint.commands.progress import progress
-from crystint.commands.text import PICTURES, command_line, size, warn
+from crystint.commands.text import PICTURES, command_line, warn, wrote
 from crystint.errors import FileError, GeometryError, SettingError
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def center(
     --distance and --pixel-size.
     """
     from crystint.correlate.work_center import center_frames
-    from crystint.correlate.work_common import check_output, numbers
+    from crystint.correlate.work_common import numbers
+    from crystint.io.atomic import check_output
 
     places, more = _split(given)
     for number, path in enumerate(outputs):
@@ -167,7 +168,8 @@ def polar(
 ) -> None:
     """Write polar images of FRAMES: rings along one axis, azimuths along the other, NaN where there are no data."""
     from crystint.correlate.work import polar_frames
-    from crystint.correlate.work_common import HDF5, check_output
+    from crystint.correlate.work_common import HDF5
+    from crystint.io.atomic import check_output
 
     check_output(output, HDF5, overwrite)
     places, more = _split(given)
@@ -260,7 +262,8 @@ def correlate_command(
     from crystint.correlate.chain import Cleaning
     from crystint.correlate.work import correlate_frames
     from crystint.correlate.work_add import add_files
-    from crystint.correlate.work_common import HDF5, check_output
+    from crystint.correlate.work_common import HDF5
+    from crystint.io.atomic import check_output
 
     check_output(output, HDF5, overwrite)
     places, more = _split(given)
@@ -308,7 +311,7 @@ def correlate_command(
 def plot(source: Path, output: Path, frame: int, rings: tuple[float, ...], title: str | None, overwrite: bool) -> None:
     """Draw polar images with ring profiles, or correlations: as a map, and of single rings."""
     from crystint.correlate.files import kind_of, read_correlations, read_polar
-    from crystint.correlate.work_common import check_output
+    from crystint.io.atomic import check_output
     from crystint.plot import save_figure
     from crystint.plot.correlate import plot_correlations, plot_polar
 
@@ -319,7 +322,7 @@ def plot(source: Path, output: Path, frame: int, rings: tuple[float, ...], title
     else:
         figure = plot_correlations(read_correlations(source), rings=rings, title=title)
     save_figure(figure, output, overwrite=overwrite)
-    _wrote([output])
+    wrote([output])
 
 
 def _without_frames(*known: str) -> None:
@@ -394,13 +397,8 @@ def _conclude(done: Done, outputs: Iterable[Path]) -> None:
     for number, reason in list(done.missing.items())[:_NAMED]:
         warn(f"frame {number} is left out: {reason.splitlines()[0]}")
     click.echo(done.text)
-    _wrote(outputs)
+    wrote(outputs)
     if done.missing:
         named = ", ".join(map(str, list(done.missing)[:_NAMED])) + (", ..." if len(done.missing) > _NAMED else "")
         why = "could not be read" + (" or have no data" if NO_DATA in done.missing.values() else "")
         raise EndedError(f"{len(done.missing)} of {done.frames} frames {why}: {named}", _MISSING)
-
-
-def _wrote(paths: Iterable[Path]) -> None:
-    for path in paths:
-        click.echo(f"wrote {path} ({size(path.stat().st_size)})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import click
 from crystint.commands import options
 from crystint.commands.program import Command
 from crystint.commands.progress import progress
-from crystint.commands.text import PICTURES, command_line, size, warn
+from crystint.commands.text import PICTURES, command_line, warn, wrote
 
 if TYPE_CHECKING:
     from crystint.stills.work import Done
@@ -299,7 +299,7 @@ def simulate(output: Path, quiet: bool, **given: Any) -> None:
     progress_of = None if quiet else _counter("simulate")
     paths, text = simulate_files(output, progress=progress_of, command=command_line(), **given)
     click.echo(text)
-    _wrote(paths)
+    wrote(paths)
 
 
 def _conclude(done: Done, outputs: tuple[Path, ...], verb: str) -> None:
@@ -311,9 +311,4 @@ def _conclude(done: Done, outputs: tuple[Path, ...], verb: str) -> None:
     if len(done.notes) > _SHOWN:
         warn(f"{len(done.notes)} images in all could not be {verb}; an .h5 output names them")
     click.echo(done.text)
-    _wrote(outputs)
-
-
-def _wrote(outputs: Iterable[Path]) -> None:
-    for path in outputs:
-        click.echo(f"wrote {path} ({size(path.stat().st_size)})")
+    wrote(outputs)

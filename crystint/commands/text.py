@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from crystint.commands.program import EndedError
 if TYPE_CHECKING:
     from crystint.pipeline import Summary
 
-__all__ = ["PICTURES", "command_line", "conclude", "report", "size", "warn"]
+__all__ = ["PICTURES", "command_line", "conclude", "report", "size", "warn", "wrote"]
 
 _NAMED = 10
 _MISSING = 3
@@ -41,6 +41,12 @@ def command_line() -> list[str]:
 def warn(text: str) -> None:
     """A line on stderr."""
     click.echo(f"crystint: warning: {text}", err=True)
+
+
+def wrote(paths: Iterable[Path]) -> None:
+    """Name the files that were written, and their sizes."""
+    for path in paths:
+        click.echo(f"wrote {path} ({size(path.stat().st_size)})")
 
 
 def report(summary: Summary) -> None:

@@ -15,9 +15,10 @@ from crystint.correlate.correlator import Correlator
 from crystint.correlate.files import polar_writer, read_correlations, write_correlations
 from crystint.correlate.polar_grid import PolarGrid
 from crystint.correlate.run import CorrelationRun
-from crystint.correlate.work_common import HDF5, Done, Exposures, Progress, Source, check_output, numbers, q_of, silent
+from crystint.correlate.work_common import HDF5, Done, Exposures, Progress, Source, numbers, q_of, silent
 from crystint.engine import Engine
 from crystint.errors import SettingError
+from crystint.io.atomic import check_output
 from crystint.io.provenance import provenance, read_provenance
 
 __all__ = ["about", "correlate_frames", "polar_frames", "row_pairs"]

@@ -8,8 +8,9 @@ from dataclasses import replace
 from crystint.correlate.correlation_sums import Norm
 from crystint.correlate.files import read_correlations, write_correlations
 from crystint.correlate.work import about
-from crystint.correlate.work_common import HDF5, Done, Source, check_output
+from crystint.correlate.work_common import HDF5, Done, Source
 from crystint.errors import SettingError
+from crystint.io.atomic import check_output
 from crystint.io.provenance import provenance, read_provenance
 
 __all__ = ["add_files"]

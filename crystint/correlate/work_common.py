@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,6 @@ __all__ = [
     "Exposures",
     "Progress",
     "Source",
-    "check_output",
     "grid_of",
     "numbers",
     "q_of",
@@ -101,23 +99,17 @@ class Exposures:
         FileError
             When none can.
         """
-        waiting: list[Any] = []
         some, any_at_all = False, False
         with ThreadPoolExecutor(1, "crystint") as pool:
-            for number in numbers:
-                any_at_all = True
-                waiting.append((number, pool.submit(self.read, number)))
-                if len(waiting) == 2:
-                    at, promise = waiting.pop(0)
-                    frame = promise.result()
+            before = None
+            for coming in chain(((number, pool.submit(self.read, number)) for number in numbers), [None]):
+                if before is not None:
+                    any_at_all = True
+                    frame = before[1].result()
                     if frame is not None:
                         some = True
-                        yield at, frame
-            for at, promise in waiting:
-                frame = promise.result()
-                if frame is not None:
-                    some = True
-                    yield at, frame
+                        yield before[0], frame
+                before = coming
         if any_at_all and not some and len(self.missing) == len(self.frames):
             raise FileError(f"{self.frames.files[0]}: none of the {len(self.frames)} frames can be read")
 
@@ -202,27 +194,6 @@ def q_of(grid: PolarGrid, geometry: Geometry | None) -> NDArray[np.float64] | No
         return None
     tangent = grid.radii * geometry.pixel_size[0] / geometry.distance
     return np.asarray(4.0 * np.pi / geometry.wavelength * np.sin(0.5 * np.arctan(tangent)))
-
-
-def check_output(path: Source, known: tuple[str, ...], overwrite: bool) -> None:
-    """Refuse, before anything is computed, an output of another suffix, one that exists, or where none can be put.
-
-    Raises
-    ------
-    SettingError, FileError
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in known:
-        raise SettingError(f"output {Path(path).name!r} has the suffix {suffix!r}, expected {', '.join(known)}")
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileError(f"{path} cannot be written: there is no folder {target.parent}")
-    if target.exists() and not target.is_file():
-        raise FileError(f"{path} cannot be written: it exists and is not a plain file")
-    if target.exists() and not overwrite:
-        raise FileError(f"{path} exists; --overwrite replaces it")
-    if not os.access(target.parent, os.W_OK):
-        raise FileError(f"{path} cannot be written: permission denied in {target.parent}")
 
 
 def numbers(name: str, text: str, counts: tuple[int, ...] = ()) -> list[float]:

@@ -7,14 +7,14 @@ import glob
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 
-from crystint.errors import CrystintError, FileError
+from crystint.errors import CrystintError, FileError, SettingError
 
-__all__ = ["atomic_path", "refused", "remove_leftovers"]
+__all__ = ["atomic_path", "check_output", "refused", "remove_leftovers"]
 
 _FULL = {
     errno.ENOSPC: "the disk is full",
@@ -57,6 +57,25 @@ def atomic_path(path: str | PathLike[str], overwrite: bool = False) -> Iterator[
         raise
 
 
+def check_output(path: str | PathLike[str], known: Collection[str], overwrite: bool) -> None:
+    """Refuse an output that could not be written at the end, before anything is computed.
+
+    Raises
+    ------
+    SettingError
+        When its suffix is none of `known`.
+    FileError
+        As `atomic_path`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in known:
+        raise SettingError(f"output {Path(path).name!r} has the suffix {suffix!r}, expected {', '.join(known)}")
+    target = Path(os.path.realpath(path))
+    _check(target, path, overwrite)
+    if not os.access(target.parent, os.W_OK):
+        raise FileError(f"{path} cannot be written: permission denied in {target.parent}")
+
+
 def remove_leftovers(path: str | PathLike[str]) -> None:
     """Remove temporary files of `path` that a killed process left. Only for those who know that nobody writes one."""
     target = Path(os.path.realpath(path))
@@ -79,7 +98,7 @@ def _check(target: Path, given: str | PathLike[str], overwrite: bool) -> None:
     if not stat.S_ISREG(mode):
         raise FileError(f"{given} cannot be written: it exists and is not a plain file")
     if not overwrite:
-        raise FileError(f"{given} exists; choose another name, or allow it to be replaced with --overwrite")
+        raise FileError(f"{given} exists; --overwrite replaces it")
 
 
 def refused(given: str | PathLike[str], error: OSError) -> FileError:

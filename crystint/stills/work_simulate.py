@@ -13,6 +13,7 @@ import numpy as np
 from crystint.errors import FileError, SettingError
 from crystint.io.mtz_out import write_merged_mtz
 from crystint.io.provenance import provenance
+from crystint.io.text_numbers import numbers
 from crystint.stills.files import write_stills
 from crystint.stills.simulation.files import write_frames
 from crystint.stills.simulation.simulate import Crystal, SimulatedStills, simulate_stills
@@ -63,11 +64,11 @@ def simulate_files(
         if path.exists() and not overwrite:
             raise FileError(f"{path} exists; --overwrite replaces it")
     of_crystal: dict[str, Any] = {
-        "cell": _numbers("cell", cell, 6, float),
+        "cell": numbers("cell", cell, 6, float),
         "space_group": space_group,
         "intensity": intensity,
     }
-    settings["shape"] = _numbers("shape", shape, 2, int)
+    settings["shape"] = numbers("shape", shape, 2, int)
     crystal = Crystal(seed=seed, **{name: value for name, value in of_crystal.items() if value is not None})
     known = {name: value for name, value in settings.items() if value is not None}
     data = simulate_stills(frames, crystal=crystal, seed=seed, **known)
@@ -120,15 +121,3 @@ def _merged(data: SimulatedStills) -> Any:
         cell=gemmi.UnitCell(*known.cell),
         space_group=known.space_group,
     )
-
-
-def _numbers(name: str, text: str | None, count: int, kind: type) -> tuple[Any, ...] | None:
-    if text is None:
-        return None
-    try:
-        values = tuple(kind(part) for part in text.replace(" ", ",").split(",") if part)
-    except ValueError:
-        values = ()
-    if len(values) != count:
-        raise SettingError(f"{name} is {text!r}, expected {count} numbers with commas between them")
-    return values
