@@ -316,19 +316,45 @@ def test_chains_of_images_converge():
     assert np.abs((found.ln_g - ln_g) / sigma).max() < 1.0  # from end to end the data say far less
 
 
-def test_acceleration_solves_a_linear_iteration():
+def accelerated(iterations):
+    """The solution of a linear iteration with slow modes, the point after so many iterations, and what found it."""
     rng = np.random.default_rng(0)
     turn = np.linalg.qr(rng.normal(size=(8, 8)))[0]
     slow = turn @ np.diag([0.999, 0.99, 0.9, 0.5, 0.3, 0.2, -0.4, 0.0]) @ turn.T
-    end = rng.normal(size=8)
+    solution = rng.normal(size=8)
     x, anderson = np.zeros(8), Anderson(8)
-    for _ in range(12):
-        x = anderson.next(x, end + slow @ (x - end), np.ones(8))
-    assert np.allclose(x, end, atol=1e-6)
+    for _ in range(iterations):
+        x = anderson.next(x, solution + slow @ (x - solution), np.ones(8))
+    return solution, x, anderson
+
+
+@pytest.mark.parametrize("iterations", [12, 40])
+def test_acceleration_solves_a_linear_iteration(iterations):
+    solution, x, anderson = accelerated(iterations)
+    assert np.allclose(x, solution, atol=1e-6)
     assert anderson.active
     anderson.forget()
     assert not anderson.active
     assert np.array_equal(anderson.next(np.zeros(2), np.ones(2), np.ones(2)), np.ones(2))
+
+
+def test_rounding_at_the_solution_is_neither_followed_nor_a_reason_to_forget():
+    solution, _, anderson = accelerated(9)
+    assert anderson.active
+    rng = np.random.default_rng(1)
+    assert np.array_equal(anderson.next(solution, solution, np.ones(8)), solution)  # no step at all,
+    for _ in range(30):  # and then steps of a unit in the last place: infinitely longer, and of any direction
+        g = np.nextafter(solution, rng.choice([-np.inf, np.inf], 8))
+        assert np.array_equal(anderson.next(solution, g, np.ones(8)), g)
+        assert anderson.active
+
+
+def test_a_step_away_from_the_solution_is_a_reason_to_forget():
+    solution, _, anderson = accelerated(9)
+    anderson.next(solution, solution, np.ones(8))
+    away = solution + 1.0
+    assert np.array_equal(anderson.next(solution, away, np.ones(8)), away)
+    assert not anderson.active
 
 
 def test_the_spread_about_means_of_few_is_not_taken_for_small_errors():

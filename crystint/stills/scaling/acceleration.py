@@ -42,8 +42,17 @@ class Anderson:
             A point, and what the iteration makes of it.
         weight : float64 [n]
             1 / (a scale of each unknown, such as its standard deviation): in these units steps are compared.
+
+        Notes
+        -----
+        A step no longer than rounding of x and g can make says that x is the solution. It leaves the history as it is:
+        its length and direction are noise, which would decide whether the history is forgotten, or be extrapolated.
         """
         step = g - x
+        # n eps: the bound for g made by sums of n terms, as in Higham (2002), Accuracy and Stability, section 3.1
+        rounding = len(x) * np.finfo(np.float64).eps * np.linalg.norm(weight * (np.abs(x) + np.abs(g)))
+        if np.linalg.norm(weight * step) <= rounding:
+            return g
         if self._f and np.linalg.norm(weight * step) > 2.0 * np.linalg.norm(weight * self._f[-1]):
             self.forget()  # it leads astray
         self._x.append(x.copy())
