@@ -19,6 +19,7 @@ from crystint.engine import add_intel, device, devices, find_device, intel, left
 from crystint.errors import DeviceError
 from tests.conftest import ROOT
 
+HAS_AVX512 = device._has_avx512.__wrapped__
 POCL = "OpenCL 3.0 PoCL HSTR: pthread-"
 
 
@@ -56,6 +57,12 @@ def there_are(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
     monkeypatch.setattr(device, "_platforms", lambda: platforms)
 
 
+@pytest.fixture(autouse=True)
+def avx512(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Whatever processor the tests run on, it is one without AVX-512 unless they say otherwise."""
+    monkeypatch.setattr(device, "_has_avx512", lambda: getattr(request, "param", False))
+
+
 @pytest.mark.parametrize(
     "version",
     [
@@ -89,6 +96,42 @@ def test_pocl_that_does_not_know_the_processor_is_left_out(monkeypatch, head):
     assert "old" in shown.stdout
     assert "new" not in shown.stdout
     assert shown.stderr == f"crystint: warning: {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("avx512", "target", "driver", "usable"),
+    [
+        (True, "znver3", "3.0-rc2", False),  # Zen 4, which LLVM 14 takes for Zen 3: it would end the process
+        (False, "znver3", "3.0-rc2", True),
+        (True, "znver3", "3.1", True),
+        (True, "znver4", "3.0-rc2", True),
+        (True, "skylake-avx512", "3.0-rc2", True),
+    ],
+    indirect=["avx512"],
+)
+def test_pocl_that_takes_zen_4_for_zen_3_is_left_out(monkeypatch, avx512, target, driver, usable):
+    one = Handle("one", f"{POCL}x86_64-unknown-linux-gnu-{target}", driver_version=driver)
+    monkeypatch.setattr(device, "_platforms", lambda: [Platform([one])])
+    assert len(devices()) == usable
+    assert len(left_out()) == (not usable)
+
+
+@pytest.mark.parametrize(
+    ("text", "has"),
+    [("processor: 0\nflags\t\t: fpu avx2 avx512f\n", True), ("flags: fpu avx2\n", False), ("Features: neon\n", False)],
+)
+def test_avx512_is_read_from_what_linux_says(monkeypatch, tmp_path, text, has):
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr("builtins.open", lambda _: (tmp_path / "cpuinfo").open())
+    assert HAS_AVX512() is has
+
+
+def test_without_proc_there_is_no_avx512_to_be_seen(monkeypatch):
+    def none(_):
+        raise FileNotFoundError
+
+    monkeypatch.setattr("builtins.open", none)
+    assert HAS_AVX512() is False
 
 
 def test_nothing_but_such_a_device_says_why_and_what_to_do(monkeypatch):
@@ -183,8 +226,11 @@ def test_a_file_that_cannot_be_written_is_said(environment):
         add_intel()
 
 
-def test_make_installs_nothing_more_where_a_device_is_usable():
-    script = [ROOT / "scripts" / "cpu-device", sys.executable, "no-such-package"]
+def test_make_installs_nothing_more_where_a_device_is_usable(tmp_path):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\n[ "$*" = "-m crystint devices" ]\n')  # 0 there, and nothing else may be asked
+    python.chmod(0o755)
+    script = [ROOT / "scripts" / "cpu-device", python, "no-such-package"]
     done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == ""
 

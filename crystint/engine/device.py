@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from crystint.errors import DeviceError
@@ -18,6 +19,10 @@ _NEWER_RUNTIME = (
 )
 _NO_TARGET = re.compile(r"PoCL HSTR: \w+-x86_64-\w+-\w+-\w+-generic$")
 """The version of a device whose PoCL does not know the processor. LLVM has an aarch64 of that name, but no x86-64."""
+_ZEN_3 = re.compile(r"PoCL HSTR: \w+-x86_64-\w+-\w+-\w+-znver[123]$")
+"""What PoCL 3.0 with LLVM 14 takes Zen 4 for, too. It compiles kernels without AVX-512 then, but links its library with
+AVX-512, by what the processor has, and LLVM ends the process ("Cannot emit physreg copy instruction"). PoCL 3.1 names
+the processor by its library."""
 _KINDS = ("gpu", "accelerator", "cpu")
 
 
@@ -50,6 +55,24 @@ def _kind(handle: Any) -> str:
     if handle.type & cl.device_type.GPU:
         return "gpu"
     return "cpu" if handle.type & cl.device_type.CPU else "accelerator"
+
+
+@cache
+def _has_avx512() -> bool:
+    """Whether the processor has AVX-512, as far as Linux says it."""
+    try:
+        with open("/proc/cpuinfo") as lines:
+            flags = next((line for line in lines if line.startswith("flags")), "")
+    except OSError:
+        return False
+    return "avx512f" in flags.split()
+
+
+def _older_than_the_processor(device: Device) -> bool:
+    """Whether a device is a PoCL that does not know the processor, and builds no kernels or ends the process."""
+    if _NO_TARGET.search(device.version):
+        return True
+    return device.driver.startswith("3.0") and bool(_ZEN_3.search(device.version)) and _has_avx512()
 
 
 def _platforms() -> list[Any]:
@@ -97,7 +120,7 @@ def devices() -> list[Device]:
     loader's order decides between equals. A device is usable when it is available and has a compiler that knows it,
     see `left_out`. Platforms of one name are kept apart by their number.
     """
-    found = [one for one in _all_devices() if not _NO_TARGET.search(one.version)]
+    found = [one for one in _all_devices() if not _older_than_the_processor(one)]
     return sorted(found, key=lambda one: (_KINDS.index(one.kind), -one.compute_units, -one.memory))
 
 
@@ -106,7 +129,7 @@ def left_out() -> list[str]:
     return [
         f"{one.id} {one.name} (PoCL {one.driver}) is left out: {_NEWER_RUNTIME}"
         for one in _all_devices()
-        if _NO_TARGET.search(one.version)
+        if _older_than_the_processor(one)
     ]
 
 
