@@ -164,7 +164,6 @@ badspot/panel = p0
 
 
 def test_bad_regions_of_a_crystfel_geometry(tmp_path):
-    pytest.importorskip("cfelpyutils")
     (tmp_path / "d.geom").write_text(GEOM)
     found = read_mask(tmp_path / "d.geom", shape=(21, 33))
     expected = np.zeros((21, 33), dtype=np.uint32)
@@ -175,7 +174,6 @@ def test_bad_regions_of_a_crystfel_geometry(tmp_path):
 
 def test_bad_regions_in_the_laboratory(tmp_path):
     """Given in x and y, px from the beam: here the panel's corner is at (-10.5, -7)."""
-    pytest.importorskip("cfelpyutils")
     text = """
 photon_energy = 12000
 adu_per_photon = 1

@@ -18,8 +18,6 @@ from tests.oracles.stills_predict import hit
 from tests.test_stills_mtz_in import CELL as MTZ_CELL
 from tests.test_stills_mtz_in import HKL, HKL_FILE, an_mtz
 
-pytest.importorskip("cfelpyutils")
-
 GEOMETRY = """photon_energy = /entry/energy
 clen = /entry/length
 coffset = 0.002

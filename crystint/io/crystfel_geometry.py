@@ -46,7 +46,7 @@ class StreamGeometry:
         Raises
         ------
         GeometryError
-            When it is no geometry, or cfelpyutils is not installed.
+            When it is no geometry.
         """
         panels = parse_geom(text, path).detector["panels"]
         if not panels:

@@ -38,7 +38,7 @@ def read_geom(path: Path, shape: tuple[int, int] | None, beam_outside: bool) -> 
     Raises
     ------
     GeometryError
-        When cfelpyutils is not installed; when clen is a place in the data files and not a number; when a
+        When clen is a place in the data files and not a number; when a
         panel is a plane of a stack of modules; when a value is missing.
     FileError
         When the file cannot be read.
@@ -68,16 +68,11 @@ def parse_geom(text: str, path: Path) -> Any:
     Raises
     ------
     GeometryError
-        When cfelpyutils is not installed, or the text is no geometry.
+        When the text is no geometry.
     """
-    try:
-        with warnings.catch_warnings():  # of the TypedDict that it builds on
-            warnings.simplefilter("ignore", DeprecationWarning)
-            from cfelpyutils.geometry import load_crystfel_geometry
-    except ImportError:
-        raise GeometryError(
-            f"{path} is a CrystFEL geometry, which cfelpyutils reads: pip install 'crystint[crystfel]'"
-        ) from None
+    with warnings.catch_warnings():  # of the TypedDict that it builds on
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from cfelpyutils.geometry import load_crystfel_geometry
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
