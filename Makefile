@@ -1,6 +1,7 @@
 # make demo    simulated frames through peaks, sparsify, densify and compare; leaves pictures in demo/
 # make test    all tests, on every OpenCL device of this machine
 # make check   ruff, mypy, import-linter
+# make docs    the site of the documentation, in build/docs; warnings are errors
 # make clean   remove everything that these made
 #
 # Needs make and Python >= 3.11 with venv; all else is installed into .venv, again only when pyproject.toml changes:
@@ -15,7 +16,7 @@ PYTHON :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/crystint demo -o demo --overwrite
@@ -25,6 +26,9 @@ test: $(VENV)/.dev
 
 check: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
+
+docs: $(VENV)/.dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/docs $(ARGS)
 
 $(VENV)/.python:
 	@set -e; \

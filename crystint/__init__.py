@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from crystint.ops.separator import Separator
 
 __version__ = "0.1.0"
+"""Version of this package, as PEP 440 has it."""
 
 __all__ = [
     "PEAK_DTYPE",

@@ -67,7 +67,19 @@ def test_every_header_file_is_included_once_over():
             assert re.search(r"#ifndef (\w+)\s+#define \1\b", text), f"{path.name} has no include guard"
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "LICENSE", "Makefile", ".ci/run", "pyproject.toml"])
+TOP = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "CITATION.cff",
+    "LICENSE",
+    "Makefile",
+    ".ci/run",
+    "pyproject.toml",
+)
+
+
+@pytest.mark.parametrize("name", TOP)
 def test_what_a_project_needs_is_there(name):
     assert (ROOT / name).stat().st_size > 0
 
@@ -94,6 +106,7 @@ def test_version_is_the_same_everywhere():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'version = "{crystint.__version__}"' in text
     assert crystint.__version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"version: {crystint.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 PACKAGES = (crystint, crystint.cbc, crystint.correlate, crystint.stills)

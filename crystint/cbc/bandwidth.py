@@ -52,10 +52,20 @@ def bandwidth_from_pixels(pixels: float, pixel_size: float, distance: float) -> 
     distance : float
         m, from the sample.
 
+    Returns
+    -------
+    float
+
     Raises
     ------
     SettingError
         When one is not above 0.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> round(cbc.bandwidth_from_pixels(4.0, 75e-6, 0.3), 9)
+    0.001
     """
     for name, value in (("pixels", pixels), ("pixel_size", pixel_size), ("distance", distance)):
         if not (np.isfinite(value) and value > 0.0):
@@ -124,6 +134,15 @@ def choose_bandwidth(
     ------
     SettingError
         For impossible values, or when no bandwidth can be used with this grid.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> data = cbc.simulate_cbc(3, d_min=5.0, seed=1)
+    >>> scaler, x = cbc.IntensityScaler.of(data.table, data.setup).merge_hkl("mmm").train(bandwidth=2e-3)
+    >>> choice = cbc.choose_bandwidth(scaler, [1e-3, 3e-3], folds=2, n_iter=2)
+    >>> choice.bandwidth > 0
+    True
     """
     chi = scaler.xtal
     if bandwidths is None:

@@ -33,7 +33,9 @@ class Estimates(Contents):
     """Table, layout and maps of an `IntensityScaler`, and what x means with them."""
 
     table: CBCTable
+    """rows of streaks"""
     layout: Layout
+    """which rows belong to which pixel, streak, node and reflection"""
     xtal: ProjectionMap
     """chi; its mean over the nodes that are not empty is 1"""
     path: Literal["numpy", "device"] | Engine = "numpy"
@@ -41,6 +43,7 @@ class Estimates(Contents):
     symmetry: Any = "streaks"
     """by which reflections are merged; "streaks" = each streak has |q|^2 of its own"""
     friedel: bool = True
+    """whether hkl and -h-k-l are one reflection"""
     bandwidth: float | None = None
     """of the regression that xtal is from; None = it is not from one"""
     trace: tuple[float, ...] = field(default=(), repr=False)

@@ -48,6 +48,13 @@ def write_sfac(path: Target, merged: Mapping[str, ArrayLike], **options: Any) ->
         For another suffix, or as the formats do.
     ShapeError, FileError
         As the formats do.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> data = cbc.simulate_cbc(3, d_min=5.0, seed=1)
+    >>> scaler, x = cbc.IntensityScaler.of(data.table, data.setup).merge_hkl("mmm").train(bandwidth=2e-3)
+    >>> cbc.write_sfac("merged.mtz", scaler.merge_sfac(x), symmetry="mmm", cell=data.setup.cell)
     """
     formats: dict[str, Callable[..., Any]] = {
         ".mtz": write_mtz, ".hkl": write_hklf4, ".txt": write_text, ".dat": write_text, ".asc": write_text,

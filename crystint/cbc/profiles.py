@@ -56,10 +56,29 @@ class StreakPixels(NamedTuple):
 def standard_profile(name: str, distance: ArrayLike, width: ArrayLike) -> Floats:
     """f^2 at `distance` (px) from the line of a streak of `width` (px): float64, shape of the two together.
 
+    Parameters
+    ----------
+    name : str
+        tophat, linear, quad or gauss.
+    distance : float
+        px.
+    width : float
+        px.
+
+    Returns
+    -------
+    float64
+
     Raises
     ------
     SettingError
         For another name than tophat, linear, quad or gauss, or a width that is negative or no number.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> cbc.standard_profile("tophat", [0.0, 5.0], 4.0)
+    array([1., 0.])
     """
     if name not in PROFILES:
         raise SettingError(f"profile is {name!r}, expected one of {', '.join(PROFILES)}")
@@ -104,6 +123,13 @@ def streak_pixels(
         As `standard_profile`; for ends that are not finite or are the same place, which gives no direction.
     ShapeError
         When the arrays do not go together.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> pixels = cbc.streak_pixels(2.0, 5.0, 12.0, 5.0, 2.0, "gauss", (10, 20))
+    >>> int(pixels.x.min()), int(pixels.x.max()), pixels.profile.dtype
+    (2, 12, dtype('float64'))
     """
     try:
         ends = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, np.float64)) for v in (x0, y0, x1, y1, width)))

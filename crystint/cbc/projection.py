@@ -23,7 +23,16 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True, eq=False)
 class ProjectionMap:
-    """chi on the nodes of a grid. Its scale is that of |q|^2 inverted; `normalised` makes the mean 1."""
+    """chi on the nodes of a grid. Its scale is that of |q|^2 inverted; `normalised` makes the mean 1.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> data = cbc.simulate_cbc(3, d_min=5.0, seed=1)
+    >>> scaler, x = cbc.IntensityScaler.of(data.table, data.setup).merge_hkl("mmm").train(bandwidth=2e-3)
+    >>> scaler.xtal.values.shape == (3, len(scaler.xtal.y), len(scaler.xtal.x))
+    True
+    """
 
     values: Floats
     """float64 [F, ny, nx]; NaN = empty node"""

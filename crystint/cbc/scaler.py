@@ -44,7 +44,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class IntensityScaler(Estimates):
-    """A table, its projection maps and how its reflections are merged; see the head of this file."""
+    """A table, its projection maps and how its reflections are merged; see the head of this file.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> data = cbc.simulate_cbc(3, d_min=5.0, seed=1)
+    >>> scaler = cbc.IntensityScaler.of(data.table, data.setup).merge_hkl("mmm")
+    >>> scaler, x = scaler.train(bandwidth=2e-3)
+    >>> merged = scaler.merge_sfac(x)
+    >>> sorted(merged), merged["sfac"].shape == merged["serr"].shape
+    (['cnts', 'hkl', 'serr', 'sfac'], True)
+    """
 
     @classmethod
     def of(

@@ -42,6 +42,15 @@ class CBCSetup:
         For an array of another shape.
     GeometryError
         For values that cannot be: with the name, the value and what is expected.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> data = cbc.simulate_cbc(3, d_min=5.0, seed=1)
+    >>> data.setup.write("setup.h5")
+    >>> setup = cbc.CBCSetup.read("setup.h5")
+    >>> setup.wavelength == data.setup.wavelength, setup.u(data.table).shape == (len(data.table), 2)
+    (True, True)
     """
 
     focus: Floats

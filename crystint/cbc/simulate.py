@@ -108,6 +108,11 @@ def simulate_cbc(frames: int = 8, **settings: Any) -> CBCSimulation:
     **settings
         Any field of `CBCSettings`: symmetry, cell, numerical_aperture, crowding, width, intensity, seed...
 
+    Returns
+    -------
+    CBCSimulation
+        The `table`, the `setup` and the `truth`: |q|^2, chi and the maps.
+
     Raises
     ------
     SettingError
@@ -115,7 +120,7 @@ def simulate_cbc(frames: int = 8, **settings: Any) -> CBCSimulation:
 
     Examples
     --------
-    >>> from crystint.cbc.simulate import simulate_cbc
+    >>> from crystint.cbc import simulate_cbc
     >>> data = simulate_cbc(2, seed=1)
     >>> len(data.table.frames), bool(abs(data.truth.maps.mean() - 1) < 1e-12)
     (2, True)

@@ -41,6 +41,15 @@ class CBCTable:
     SettingError
         For rows out of order, a streak in two frames or with two hkl, a value that cannot be used, or a pixel that is
         twice in one streak: with row and column.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> data = cbc.simulate_cbc(3, d_min=5.0, seed=1)
+    >>> len(data.table.frames), sorted(data.table.columns())[:3]
+    (3, ['background', 'counts', 'frame'])
+    >>> len(data.table.select(data.table.counts > 10)) < len(data.table)
+    True
     """
 
     frame: NDArray[np.int64]

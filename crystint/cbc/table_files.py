@@ -56,11 +56,30 @@ def write_table(
     Both hold every value exactly. CSV has no dtypes, so that columns of `extra` come back as int64, float64, bool or
     text; and neither geometry nor provenance.
 
+    Parameters
+    ----------
+    path : path
+    table : CBCTable
+    setup : CBCSetup, optional
+        Written beside the table; HDF5 only.
+    provenance : mapping, optional
+        HDF5 only.
+    overwrite : bool
+        Replace an existing file.
+
     Raises
     ------
     FileError
         For another ending, a file that exists when `overwrite` is False or cannot be written, or when CSV cannot hold
         what is given.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> data = cbc.simulate_cbc(3, d_min=5.0, seed=1)
+    >>> cbc.write_table("table.csv", data.table)
+    >>> bool((cbc.read_table("table.csv").counts == data.table.counts).all())
+    True
     """
     ending = Path(path).suffix.lower()
     if ending in CSV_ENDINGS:
@@ -97,12 +116,24 @@ def read_table(path: str | PathLike[str], key: str | None = None, *, arrange: bo
     arrange : bool
         See `CBCTable.from_columns`.
 
+    Returns
+    -------
+    CBCTable
+
     Raises
     ------
     FileError
         When the file is missing, damaged, cut short, or something else.
     SettingError, DTypeError, ShapeError
         As `CBCTable.from_columns`, with the name of the file.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> data = cbc.simulate_cbc(3, d_min=5.0, seed=1)
+    >>> cbc.write_table("table.h5", data.table)
+    >>> len(cbc.read_table("table.h5")) == len(data.table)
+    True
     """
     if not Path(path).is_file():
         raise FileError(f"{path}: there is no such file")

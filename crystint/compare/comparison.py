@@ -20,6 +20,16 @@ class Comparison:
 
     ``a + b`` is what one pass over both would have given; ``Comparison()`` is zero. Background pixels are the
     usable pixels that were not picked. NaN = a shell without such pixels.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> sparse = separator.sparsify(data[0])
+    >>> comparison = crystint.compare.compare(data[0], sparse, shells=4)
+    >>> comparison.exact, comparison.frames, (comparison + comparison).frames
+    (True, 1, 2)
     """
 
     edges: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -29,6 +39,7 @@ class Comparison:
     sums: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, SHELL_DTYPE))
     """[shells] of `SHELL_DTYPE`"""
     frames: int = 0
+    """frames compared"""
     wrong_picked: int = 0
     """picked pixels whose value is not the raw one, in the sparse or in the densified frame: must be 0"""
     wrong_unusable: int = 0

@@ -32,11 +32,28 @@ def measure(
     ----------
     frame, clean, noisy : [slow, fast]
         Raw counts; densified without and with noise; of the sparse frame's dtype.
+    sparse : SparseFrame
+    shells : Shells
+
+    Returns
+    -------
+    Comparison
 
     Raises
     ------
     ShapeError, DTypeError
         When a frame is not of the sparse frame's shape and dtype.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> sparse = separator.sparsify(data[0])
+    >>> shells = crystint.compare.Shells.of(sparse, 4)
+    >>> clean, noisy = crystint.densify(sparse, noise=False), crystint.densify(sparse)
+    >>> crystint.compare.measure(data[0], sparse, clean, noisy, shells).wrong_picked
+    0
     """
     for what, image in (("raw frame", frame), ("clean frame", clean), ("noisy frame", noisy)):
         check(what, image, sparse.shape, [np.dtype(sparse.dtype)])

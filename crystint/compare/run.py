@@ -61,6 +61,10 @@ def compare(
     progress : callable or None
         Called after every frame.
 
+    Returns
+    -------
+    Comparison
+
     Raises
     ------
     ShapeError, DTypeError
@@ -69,6 +73,16 @@ def compare(
         When a file cannot be read.
     SettingError
         When `shells` is below 1.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> sparse = separator.sparsify(data[0])
+    >>> comparison = crystint.compare.compare(data[0], sparse, shells=4)
+    >>> comparison.exact, comparison.mean.shape
+    (True, (4,))
     """
     from crystint.ops.densify import densify
 

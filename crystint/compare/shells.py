@@ -33,11 +33,23 @@ SHELL_DTYPE: np.dtype[Any] = np.dtype(
         ("strongest", np.float64),  # highest significance of an unpicked pixel, sigma (adds as a maximum)
     ]
 )
+"""Columns of a shell's sums: pixels of each kind, and counts with their squares, raw and densified."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shells:
-    """Resolution shells: equally wide in q, or in the ring radius where q is unknown."""
+    """Resolution shells: equally wide in q, or in the ring radius where q is unknown.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> sparse = separator.sparsify(data[0])
+    >>> shells = crystint.compare.Shells.of(sparse, 4)
+    >>> len(shells.edges), shells.unit
+    (5, 'q')
+    """
 
     edges: NDArray[np.float64]
     """float64 [shells + 1]: q in 1/angstrom, or radius in m"""

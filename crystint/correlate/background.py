@@ -59,6 +59,16 @@ def chebyshev_background(
     ------
     ShapeError, SettingError
         For other shapes and impossible settings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> angle = 2 * np.pi * np.arange(360) / 360
+    >>> rings = (100 + 5 * np.cos(angle))[None]
+    >>> curves = correlate.chebyshev_background(rings, degree=9)
+    >>> bool(np.abs(curves.values - rings).max() < 0.01)
+    True
     """
     values, use = _data(values, good)
     n = values.shape[1]
@@ -102,6 +112,16 @@ def fourier_background(
     ------
     ShapeError, SettingError
         For other shapes and impossible settings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> angle = 2 * np.pi * np.arange(360) / 360
+    >>> rings = (100 + 5 * np.cos(angle))[None]
+    >>> curves = correlate.fourier_background(rings, harmonics=3)
+    >>> bool(np.abs(curves.values - rings).max() < 0.01)
+    True
     """
     values, use = _data(values, good)
     n = values.shape[1]
@@ -149,6 +169,18 @@ def remove_peaks(
     ------
     ShapeError, SettingError
         For other shapes and impossible settings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> angle = 2 * np.pi * np.arange(360) / 360
+    >>> rings = (100 + 5 * np.cos(angle))[None]
+    >>> rings += np.random.default_rng(1).normal(0, 1, rings.shape)
+    >>> rings[0, 90] = 200
+    >>> removal = correlate.remove_peaks(rings, correlate.fourier_background(rings), threshold=6.0)
+    >>> bool(np.isnan(removal.values[0, 88:93]).all())
+    True
     """
     given = np.asarray(values)
     values, use = _data(given, good)

@@ -89,6 +89,11 @@ def fit_calibrant(
     reach, radius, width, most
         As in `fit_rings`; a radius is on a plane across the beam.
 
+    Returns
+    -------
+    Calibrated
+        The refined `geometry`, and standard errors of what was refined.
+
     Raises
     ------
     GeometryError
@@ -97,6 +102,18 @@ def fit_calibrant(
         When no q is usable, or fewer of its rings are found than the parameters need (one; two for a tilt).
     ShapeError, DTypeError
         When frame or mask are no such arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import crystint
+    >>> from crystint import correlate
+    >>> geometry = crystint.Geometry((300, 320), (1e-4, 1e-4), 0.05, (150.3, 161.8), wavelength=1.0)
+    >>> q = geometry.q_at(150.3, 161.8 + np.array([60.0, 100.0, 130.0]))  # of rings at these radii
+    >>> data = correlate.simulate_frame((300, 320), geometry.beam_center, (60.0, 100.0, 130.0), seed=1)
+    >>> fit = correlate.fit_calibrant(data.frame, geometry, q, tilt=False)
+    >>> bool(abs(fit.geometry.distance / 0.05 - 1) < 2e-3)
+    True
     """
     if geometry.panels is not None:
         raise GeometryError("this geometry has panels; a calibrant is fitted on one plane")

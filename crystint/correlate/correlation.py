@@ -59,6 +59,14 @@ def autocorrelation(
     ------
     ShapeError, DTypeError, SettingError
         For values that are not real numbers, other shapes, and impossible settings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> ring = 3 + np.cos(2 * np.pi * np.arange(90) / 90)
+    >>> correlate.autocorrelation(ring)[[0, 45]].round(6)  # lags 0 and pi
+    array([9.5, 8.5])
     """
     return _correlation(values, None, good, None, norm, centered, workers)
 
@@ -81,6 +89,21 @@ def cross_correlation(
         The shapes broadcast: one ring with many, too.
     good, second_good : bool or float, optional
         Of the two. The others as `autocorrelation`, as are the errors.
+    norm, centered, workers
+        As `autocorrelation`.
+
+    Returns
+    -------
+    float [..., n]
+        As `autocorrelation`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> first = np.array([1.0, 0.0, 0.0, 0.0])
+    >>> correlate.cross_correlation(first, np.roll(first, 1)).round(6)  # the second is one sample later
+    array([0.  , 0.25, 0.  , 0.  ])
     """
     return _correlation(first, second, good, second_good, norm, centered, workers)
 
@@ -102,6 +125,13 @@ def paired_differences(exposures: ArrayLike, pairs: ArrayLike) -> Real:
     ------
     ShapeError, SettingError
         When pairs are not pairs, or name an exposure that is not there, or the same one twice.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> correlate.paired_differences(np.array([[5.0, 1.0], [2.0, 2.0]]), [[0, 1]])
+    array([[ 3., -1.]])
     """
     values, index = np.asarray(exposures), np.asarray(pairs)
     if index.ndim != 2 or index.shape[1] != 2 or index.dtype.kind not in "iu":

@@ -29,6 +29,18 @@ class CorrelationSums:
     ``a + b`` is what one pass over all exposures would have given; ``CorrelationSums()`` is nothing. With s the sum of
     products of one exposure at a lag and p its number of pairs (or sum of products of weights), 40 bytes per lag, 16
     when nothing is masked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_rings(20, 360, seed=1)
+    >>> correlator = correlate.Correlator()
+    >>> for exposure in data.values:
+    ...     correlator.add(exposure)
+    >>> sums = correlator.sums
+    >>> sums.number, sums.mean("mask").shape, (sums + correlate.CorrelationSums()).number
+    (20, (1, 360), 20)
     """
 
     total: Array = field(default_factory=_none)

@@ -46,6 +46,18 @@ class Correlator:
     ------
     ShapeError, SettingError
         For pairs of another shape, and impossible settings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_rings(20, 360, seed=1)
+    >>> correlator = correlate.Correlator()
+    >>> for exposure in data.values:  # [rings, n]
+    ...     correlator.add(exposure)
+    >>> sums = correlator.sums
+    >>> sums.number, sums.mean("mask").shape, sums.error("mask").shape
+    (20, (1, 360), (1, 360))
     """
 
     def __init__(self, *, pairs: ArrayLike | None = None, centered: bool = False, workers: int | None = None) -> None:

@@ -63,10 +63,24 @@ def likeness(
     guard : int
         So many more are fitted; fewer where there are less than three values for each coefficient.
 
+    Returns
+    -------
+    Likeness
+        `points` for `pair_exposures`, and the distance `alike` up to which exposures count as equally alike.
+
     Raises
     ------
     ShapeError, SettingError
         For other shapes and impossible settings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_rings(20, 360, seed=1)
+    >>> like = correlate.likeness(data.values[:, 0], harmonics=3)
+    >>> correlate.pair_exposures(like.points, "optimal", alike=like.alike).pairs.shape
+    (10, 2)
     """
     rings = np.asarray(values, dtype=np.float64)
     if rings.ndim != 2 or not rings.shape[1]:

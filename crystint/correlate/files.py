@@ -128,10 +128,14 @@ def write_correlations(
 
     Parameters
     ----------
+    path : path
+        Ends with .h5.
     run : CorrelationRun
         Written as its `norm` and `by_intensity` say; the sums are stored as they are.
     coefficients : int, optional
         Store Fourier coefficients up to this harmonic as well.
+    overwrite : bool
+        Replace an existing file.
 
     Raises
     ------
@@ -139,6 +143,19 @@ def write_correlations(
         When the file exists and `overwrite` is False, or cannot be written.
     SettingError
         For a norm or a harmonic that there is not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_rings(20, 360, seed=1)
+    >>> correlator = correlate.Correlator()
+    >>> for exposure in data.values:
+    ...     correlator.add(exposure)
+    >>> run = correlate.CorrelationRun(correlator.sums, radii=np.array([100.0]), pairs=np.array([[0, 0]]))
+    >>> correlate.write_correlations("run.h5", run)
+    >>> bool((correlate.read_correlations("run.h5").correlation == run.correlation).all())
+    True
     """
     sums = run.sums
     mean = run.correlation
@@ -190,10 +207,31 @@ def write_correlations(
 def read_correlations(path: Source) -> CorrelationRun:
     """The run that `write_correlations` stored; it adds to others.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    CorrelationRun
+
     Raises
     ------
     FileError
         When the file is missing, damaged, or something else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_rings(20, 360, seed=1)
+    >>> correlator = correlate.Correlator()
+    >>> for exposure in data.values:
+    ...     correlator.add(exposure)
+    >>> run = correlate.CorrelationRun(correlator.sums, radii=np.array([100.0]), pairs=np.array([[0, 0]]))
+    >>> correlate.write_correlations("run.h5", run)
+    >>> correlate.read_correlations("run.h5").sums.number
+    20
     """
     with open_hdf5(path) as file:
         _check_kind(path, file, _CORRELATION, "correlations")

@@ -20,10 +20,28 @@ Array = NDArray[np.float64]
 def half_scattering_angle(q: ArrayLike, wavelength: float) -> Array:
     """Theta, rad, half the angle of scattering: asin(q wavelength / 4 pi); q in 1/angstrom, wavelength in angstrom.
 
+    Parameters
+    ----------
+    q : float
+        1/angstrom.
+    wavelength : float
+        angstrom.
+
+    Returns
+    -------
+    float64
+        rad, of the shape of `q`.
+
     Raises
     ------
     SettingError
         When the wavelength is not above 0, or no radiation of it is scattered to some q.
+
+    Examples
+    --------
+    >>> from crystint import correlate
+    >>> round(float(correlate.half_scattering_angle(2.0, 1.0)), 4)
+    0.1598
     """
     if not 0.0 < wavelength < np.inf:
         raise SettingError(f"wavelength is {wavelength!r}, expected angstrom above 0")
@@ -38,6 +56,24 @@ def cos_psi(lag: ArrayLike, theta1: ArrayLike, theta2: ArrayLike | None = None) 
 
     cos psi = cos(lag) cos(theta1) cos(theta2) + sin(theta1) sin(theta2). Scattering vectors lie theta off the plane
     across the beam, on the Ewald sphere. All in rad; the arrays broadcast; without theta2 it is theta1.
+
+    Parameters
+    ----------
+    lag : float
+        rad.
+    theta1, theta2 : float
+        Half the scattering angles of the two rings, rad.
+
+    Returns
+    -------
+    float64
+        Of the shape that the arguments broadcast to.
+
+    Examples
+    --------
+    >>> from crystint import correlate
+    >>> round(float(correlate.cos_psi(3.141592653589793, 0.1)), 4)
+    -0.9801
     """
     first = np.asarray(theta1, dtype=np.float64)
     second = first if theta2 is None else np.asarray(theta2, dtype=np.float64)
@@ -72,6 +108,15 @@ def fourier_coefficients(
     ------
     ShapeError, SettingError
         When there are no lags, or too many harmonics.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> lags = 2 * np.pi * np.arange(36) / 36
+    >>> c = correlate.fourier_coefficients(1 + 2 * 0.3 * np.cos(4 * lags), 5).real
+    >>> bool(np.allclose(c, [1, 0, 0, 0, 0.3, 0]))
+    True
     """
     values = np.asarray(correlation, dtype=np.float64)
     if values.ndim < 1 or not values.shape[-1]:
@@ -153,10 +198,24 @@ def legendre_coefficients(
         sum is that of all. Errors come from how their B_l differ. The errors of C do not give them, as those of
         different lags are not independent: they are 100 times too small so for 6000 single particles.
 
+    Returns
+    -------
+    LegendreFit
+        The `orders` l, their `coefficients` B_l, and the `error` of these.
+
     Raises
     ------
     ShapeError, SettingError
         When the shapes do not fit, or there are more orders than lags.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> cosine = np.cos(2 * np.pi * np.arange(90) / 90)
+    >>> fit = correlate.legendre_coefficients(1 + 0.5 * (3 * cosine**2 - 1) / 2, cosine, 4)
+    >>> fit.orders, bool(np.allclose(fit.coefficients / (4 * np.pi), [1, 0.5, 0]))
+    (array([0, 2, 4]), True)
     """
     values, x = np.asarray(correlation, dtype=np.float64), np.asarray(cosine, dtype=np.float64)
     if values.ndim < 1 or x.shape not in (values.shape, values.shape[-1:]):

@@ -64,6 +64,17 @@ class RingOutliers:
     ------
     SettingError
         When a setting is impossible.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import crystint
+    >>> from crystint import correlate
+    >>> values = np.random.default_rng(1).normal(10.0, 1.0, (3, 200)).astype(np.float32)
+    >>> values[1, 7] = 60.0
+    >>> found = correlate.RingOutliers(crystint.Engine(), 6.0).run(values)
+    >>> np.argwhere(found.flags).tolist()
+    [[1, 7]]
     """
 
     def __init__(
@@ -137,7 +148,35 @@ class RingOutliers:
 
 
 def ring_outliers(values: NDArray[np.floating], threshold: float = 3.5, **options: Any) -> Outliers:
-    """Outliers on the default device. For many images, keep a `RingOutliers`."""
+    """Outliers on the default device. For many images, keep a `RingOutliers`.
+
+    Parameters
+    ----------
+    values : real [rings, n]
+        NaN = no data.
+    threshold : float
+        In robust standard deviations.
+    **options
+        least_sigma, local_size: as `RingOutliers`; clean: as `RingOutliers.run`.
+
+    Returns
+    -------
+    Outliers
+
+    Raises
+    ------
+    SettingError, ShapeError, DeviceError
+        As `RingOutliers`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> values = np.random.default_rng(1).normal(10.0, 1.0, (3, 200)).astype(np.float32)
+    >>> values[2, 5] = -40.0
+    >>> np.argwhere(correlate.ring_outliers(values, 6.0).flags).tolist()
+    [[2, 5]]
+    """
     return RingOutliers(default_engine(), threshold, **options).run(values)
 
 
@@ -162,6 +201,13 @@ def is_outlier(points: ArrayLike, thresh: float = 3.5, mask: ArrayLike | None = 
     ------
     ShapeError, SettingError
         For other shapes, and a threshold that is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> correlate.is_outlier(np.array([1.0, 2.0, 1.5, 90.0, 1.2]))
+    array([False, False, False,  True, False])
     """
     _threshold(thresh)
     values = np.asarray(points, dtype=np.float64)

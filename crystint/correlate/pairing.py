@@ -21,7 +21,16 @@ _BLOCK = 512
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairing:
-    """Which exposures go together."""
+    """Which exposures go together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> pairing = correlate.pair_exposures(np.array([[0.0], [5.0], [0.1], [5.2]]), "optimal")
+    >>> pairing.pairs.tolist(), round(float(pairing.total), 3)
+    ([[0, 2], [1, 3]], 0.3)
+    """
 
     pairs: NDArray[np.int64]
     """int64 [pairs, 2]: exposure numbers, the smaller first, sorted by it"""
@@ -60,6 +69,10 @@ def pair_exposures(
         Exposures nearer than this are equally near: which of them go together does not depend on the fits any more
         (`crystint.correlate.likeness` says why, and how far).
 
+    Returns
+    -------
+    Pairing
+
     Raises
     ------
     ShapeError
@@ -68,6 +81,13 @@ def pair_exposures(
         When it holds no real numbers.
     SettingError
         When the method is unknown, alike is negative, or fewer than two fits are finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> correlate.pair_exposures(np.array([[0.0], [5.0], [0.1], [5.2]])).pairs.tolist()
+    [[0, 2], [1, 3]]
     """
     fits = np.asarray(fits)
     if fits.ndim != 2:

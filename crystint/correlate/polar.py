@@ -24,11 +24,23 @@ METHODS = ("nearest", "bilinear", "area")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PolarImage:
-    """A frame as rings (rows) and azimuths (columns)."""
+    """A frame as rings (rows) and azimuths (columns).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
+    >>> grid = correlate.PolarGrid(data.center, np.arange(20.0, 60.0))
+    >>> image = correlate.polar_image(data.frame, grid)
+    >>> image.values.shape, image.values.dtype
+    ((40, 375), dtype('float32'))
+    """
 
     values: NDArray[np.float32]
     """float32 [rows, azimuths]: counts per pixel, over the normalization where there is one; NaN = no data"""
     grid: PolarGrid
+    """where the rings and azimuths are"""
     _weights: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @property
@@ -80,6 +92,17 @@ class PolarTransform:
         When no point of the grid lies in the frame.
     DeviceError
         When the device cannot hold the table.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
+    >>> grid = correlate.PolarGrid(data.center, np.arange(20.0, 60.0))
+    >>> import crystint
+    >>> transform = correlate.PolarTransform(crystint.Engine(), grid, (150, 160), method="area")
+    >>> transform.run(data.frame).values.shape
+    (40, 375)
     """
 
     def __init__(
@@ -174,7 +197,33 @@ class PolarTransform:
 
 
 def polar_image(frame: NDArray[Any], grid: PolarGrid, **options: Any) -> PolarImage:
-    """The polar image of one frame on the default device. For many frames, keep a `PolarTransform`."""
+    """The polar image of one frame on the default device. For many frames, keep a `PolarTransform`.
+
+    Parameters
+    ----------
+    frame : real [slow, fast]
+    grid : PolarGrid
+    **options
+        method, mask, geometry, normalization, saturation: as `PolarTransform`.
+
+    Returns
+    -------
+    PolarImage
+
+    Raises
+    ------
+    SettingError, ShapeError, DTypeError, GeometryError, DeviceError
+        As `PolarTransform`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
+    >>> grid = correlate.PolarGrid(data.center, np.arange(20.0, 60.0))
+    >>> correlate.polar_image(data.frame, grid, method="bilinear", mask=data.mask).values.shape
+    (40, 375)
+    """
     return PolarTransform(default_engine(), grid, np.shape(frame), **options).run(frame)
 
 

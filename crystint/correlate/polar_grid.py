@@ -54,6 +54,15 @@ class PolarGrid:
     ------
     ShapeError, SettingError
         When the radii are no ascending list of finite numbers >= 0, or another value is impossible.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
+    >>> grid = correlate.PolarGrid(data.center, np.arange(20.0, 60.0))
+    >>> grid.shape, grid.angles.shape
+    ((40, 375), (375,))
     """
 
     center: tuple[float, float]

@@ -84,6 +84,15 @@ class RadialProfile:
         When the mask does not fit.
     SettingError
         When centre, step or bins are impossible.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
+    >>> profile = correlate.RadialProfile((150, 160), data.center, data.mask)
+    >>> abs(int(np.argmax(profile.run(data.frame).mean[20:60])) + 20 - 30) <= 1
+    True
     """
 
     def __init__(

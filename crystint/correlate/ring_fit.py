@@ -27,7 +27,17 @@ _SLACK = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rings:
-    """Powder rings of one frame."""
+    """Powder rings of one frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
+    >>> rings = correlate.fit_rings(data.frame, data.mask)
+    >>> bool(np.abs(np.subtract(rings.center, data.center)).max() < 0.1), len(rings.radius)
+    (True, 2)
+    """
 
     shape: RingShape
     """`Ellipse` (a circle without strain) or `Tilt`"""
@@ -117,6 +127,10 @@ def fit_rings(
     most : int
         Rings that take part at most.
 
+    Returns
+    -------
+    Rings
+
     Raises
     ------
     ShapeError, DTypeError
@@ -126,6 +140,15 @@ def fit_rings(
         than `reach` from the start.
     GeometryError
         When a tilt is asked for without a geometry.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
+    >>> rings = correlate.fit_rings(data.frame, data.mask)
+    >>> [round(float(radius)) for radius in rings.radius]
+    [30, 50]
     """
     good = good_pixels(frame, mask)
     if not reach > 0:

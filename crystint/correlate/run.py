@@ -19,9 +19,23 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class CorrelationRun:
-    """Sums of correlations, and where their rings are. ``a + b`` is what one pass over all exposures would give."""
+    """Sums of correlations, and where their rings are. ``a + b`` is what one pass over all exposures would give.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_rings(20, 360, seed=1)
+    >>> correlator = correlate.Correlator()
+    >>> for exposure in data.values:
+    ...     correlator.add(exposure)
+    >>> run = correlate.CorrelationRun(correlator.sums, radii=np.array([100.0]), pairs=np.array([[0, 0]]))
+    >>> run.correlation.shape, (run + run).sums.number
+    ((1, 360), 40)
+    """
 
     sums: CorrelationSums
+    """over the exposures"""
     radii: Array
     """float64 [rings]: px"""
     pairs: NDArray[np.int64]
@@ -35,11 +49,13 @@ class CorrelationRun:
     norm: Norm = "mask"
     """how they are to be normalised, as `CorrelationSums.mean`"""
     by_intensity: bool = False
+    """whether correlations are divided by the mean intensities of their two rings"""
     of_q: bool = False
     """the rings were laid out, and are named, by q instead of by radius"""
     direction: int = 1
     """of the azimuths, as `PolarGrid`: it turns the lags of one ring with another round"""
     provenance: dict[str, Any] = field(default_factory=dict)
+    """settings, inputs and version"""
 
     def __add__(self, other: Self) -> Self:
         """Raises SettingError when the two are of other rings, or were made in another way."""

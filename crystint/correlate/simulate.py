@@ -83,10 +83,23 @@ def simulate_rings(
         So many Bragg peaks per ring and exposure, 5 samples wide and 3 to 30 means high.
     seed : int
 
+    Returns
+    -------
+    SimulatedRings
+        `values` float32 [exposures, rings, n], NaN = masked, and the `truth`: C at all lags.
+
     Raises
     ------
     ShapeError, SettingError
         When a setting is impossible.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_rings(20, 360, seed=1)
+    >>> data.values.shape  # exposures, rings, samples
+    (20, 1, 360)
     """
     if exposures < 1 or rings < 1 or n < 2 or kinds < 1 or gaps < 0 or spikes < 0:
         raise SettingError("exposures, rings and kinds must be 1 or more, n 2 or more, gaps and spikes 0 or more")

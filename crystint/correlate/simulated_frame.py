@@ -66,6 +66,25 @@ def simulate_frame(
         Width of a cross of masked pixels, px, and of a beam stop six times that; 0 = none.
     hot : int
         So many pixels, anywhere, with counts up to 10^6.
+    seed : int
+
+    Returns
+    -------
+    SimulatedFrame
+        The `frame`, its `mask` (nonzero = masked) and the truth.
+
+    Raises
+    ------
+    ShapeError, SettingError
+        When a setting is impossible.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
+    >>> data.frame.shape, data.frame.dtype, bool(data.mask.any())
+    ((150, 160), dtype('int32'), False)
     """
     radius = np.atleast_1d(np.asarray(radii, dtype=np.float64))
     top = np.broadcast_to(np.asarray(height, dtype=np.float64), radius.shape)

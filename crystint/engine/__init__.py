@@ -1,4 +1,4 @@
-"""OpenCL devices and kernels. Knows no crystallography; the only package, with `ops`, that imports pyopencl."""
+"""OpenCL devices and kernels: the package that talks to pyopencl. Knows no crystallography."""
 
 from crystint.engine.device import Device, devices, find_device, left_out
 from crystint.engine.engine import Engine, default_engine

@@ -28,11 +28,21 @@ _KINDS = ("gpu", "accelerator", "cpu")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One OpenCL device. `id` is "platform:device", both counted from 0 in the order the OpenCL loader gives."""
+    """One OpenCL device. `id` is "platform:device", both counted from 0 in the order the OpenCL loader gives.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> for device in crystint.devices():
+    ...     assert device.kind in ("gpu", "cpu", "accelerator") and device.memory > 0
+    """
 
     id: str
+    """"platform:device", both counted from 0 in the order that the OpenCL loader gives"""
     name: str
+    """what the device calls itself"""
     platform: str
+    """name of its OpenCL platform"""
     kind: str
     """"gpu", "cpu" or "accelerator" """
     memory: int
@@ -40,9 +50,11 @@ class Device:
     max_allocation: int
     """bytes of the largest single buffer"""
     compute_units: int
+    """cores of a CPU, multiprocessors of a GPU"""
     max_group: int
     """largest work-group"""
     driver: str
+    """version of the driver"""
     version: str
     """what the device says of its OpenCL version"""
     handle: Any = field(repr=False, compare=False)
@@ -119,6 +131,16 @@ def devices() -> list[Device]:
     GPUs come before accelerators and CPUs; within a kind, more compute units and more memory come first and the
     loader's order decides between equals. A device is usable when it is available and has a compiler that knows it,
     see `left_out`. Platforms of one name are kept apart by their number.
+
+    Returns
+    -------
+    list of Device
+
+    Examples
+    --------
+    >>> import crystint
+    >>> all(device.compute_units >= 1 for device in crystint.devices())
+    True
     """
     found = [one for one in _all_devices() if not _older_than_the_processor(one)]
     return sorted(found, key=lambda one: (_KINDS.index(one.kind), -one.compute_units, -one.memory))

@@ -38,6 +38,13 @@ class Engine:
     ------
     DeviceError
         If there is no such device or it does not start.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> engine = crystint.Engine()
+    >>> engine.device.id == crystint.Engine(engine.device.id).device.id
+    True
     """
 
     def __init__(self, device: str | Device | None = None, *, profile: bool = False) -> None:

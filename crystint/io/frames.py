@@ -50,7 +50,8 @@ def open_frames(source: Source | NDArray[Any], *more: Source, dataset: str | Non
     Examples
     --------
     >>> import numpy as np
-    >>> frames = open_frames(np.zeros((3, 4, 5), dtype=np.uint16))
+    >>> import crystint
+    >>> frames = crystint.open_frames(np.zeros((3, 4, 5), dtype=np.uint16))
     >>> len(frames), frames.shape, frames[-1].dtype
     (3, (4, 5), dtype('uint16'))
     """
@@ -69,6 +70,14 @@ class Frames:
 
     Made by `open_frames`. A few files are open at a time. Threads may share it and read at the same time; those of an
     HDF5 file whose packing only HDF5 knows, and those that FabIO reads from one file, wait for each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import crystint
+    >>> frames = crystint.open_frames(np.arange(60, dtype=np.uint16).reshape(3, 4, 5))
+    >>> len(frames), frames.shape, frames.dtype, int(frames[-1].max())
+    (3, (4, 5), dtype('uint16'), 59)
     """
 
     def __init__(self, readers: Sequence[LaterFile | Reader], files: list[str]) -> None:

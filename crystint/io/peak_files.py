@@ -95,6 +95,16 @@ def write_peaks(
         For an unknown suffix, a peak in a frame that is not there, or a wrong number of sources.
     DTypeError
         When `peaks` is not a peak list.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> peaks = separator.peaks(data[0])
+    >>> crystint.write_peaks("p.h5", peaks, shape=data.shape, n_frames=1, geometry=data.geometry, provenance={})
+    >>> len(crystint.read_peaks("p.h5")) == len(peaks)
+    True
     """
     path, kind = Path(path), peak_format(path)
     peaks = _checked(peaks, n_frames, frames_per_file)
@@ -146,12 +156,29 @@ def read_peaks(path: str | PathLike[str]) -> PeakList:
     """Read a peak list of any format that `write_peaks` knows; what the format does not hold is 0, or NaN
     for ``d``.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    PeakList [n]
+
     Raises
     ------
     FileError
         When the file is missing, damaged or holds no peak list.
     SettingError
         For an unknown suffix.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> crystint.write_peaks("p.cxi", separator.peaks(data[0]), shape=(100, 110), n_frames=1, provenance={})
+    >>> len(crystint.read_peaks("p.cxi")) == len(separator.peaks(data[0]))
+    True
     """
     path, kind = Path(path), peak_format(path)
     if not path.is_file():

@@ -238,10 +238,30 @@ class SparseFile:
 def open_sparse(path: str | PathLike[str]) -> SparseFile:
     """Open a sparse file of crystint, plain or compact, or of pyFAI's sparsify-Bragg.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    SparseFile
+        A sequence of `SparseFrame`: ``len(file)``, ``file[i]``, iteration; close it, or use ``with``.
+
     Raises
     ------
     FileError
         When it is missing, damaged, or no sparse file.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> with crystint.SparseWriter("sparse.h5", separator.rings, n_frames=1, provenance={}) as writer:  # doctest: +SKIP
+    ...     writer.write(separator.sparsify(data[0]))
+    >>> with crystint.open_sparse("sparse.h5") as file:  # doctest: +SKIP
+    ...     len(file), file[0].shape
+    (1, (100, 110))
     """
     from crystint.io.sparse_pyfai import PyfaiSparseFile, is_pyfai
 

@@ -18,7 +18,16 @@ __all__ = ["Detector", "Experiment", "join_experiments"]
 
 @dataclass(frozen=True)
 class Detector:
-    """Flat panels in the laboratory frame of the experiment, and what their sensor does to a ray."""
+    """Flat panels in the laboratory frame of the experiment, and what their sensor does to a ray.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> detector = data.experiment.detectors[0]
+    >>> detector.shape, len(detector.panels)
+    ((300, 320), 1)
+    """
 
     shape: tuple[int, int]
     """(slow, fast) pixels of a frame"""
@@ -55,6 +64,15 @@ class Experiment:
         When the arrays do not belong together.
     GeometryError
         When a value is impossible; images are named by their number.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> len(data.experiment), data.experiment.cell[:3], data.experiment.space_group.hm
+    (6, (60.0, 70.0, 80.0), 'P 21 21 21')
+    >>> len(data.experiment.select([0, 2]))
+    2
     """
 
     setting: NDArray[np.float64]
@@ -62,9 +80,11 @@ class Experiment:
     incident: NDArray[np.float64]
     """float64 [n, 3]: s0, the way of the X-rays, |s0| = 1 / wavelength"""
     detectors: tuple[Detector, ...]
+    """each is used by one image or more"""
     cell: tuple[float, float, float, float, float, float]
     """angstrom and degrees, of the merged data"""
     space_group: gemmi.SpaceGroup
+    """of the merged data"""
     detector: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
     """int [n]: which of `detectors`; empty = the first"""
     sweep: NDArray[np.float64] | None = None

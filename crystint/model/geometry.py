@@ -39,6 +39,18 @@ class Geometry:
     GeometryError
         When a value is impossible (the message names the field), or the direct beam misses the frame while
         `beam_outside` is False.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> geometry = crystint.Geometry(
+    ...     (2527, 2463), pixel_size=(172e-6, 172e-6), distance=0.351, beam_center=(1306.96, 1261.61), wavelength=0.969
+    ... )
+    >>> round(float(geometry.d()[0, 0]), 3)  # angstrom, in the first pixel
+    1.362
+    >>> geometry.write("detector.poni")
+    >>> crystint.Geometry.read("detector.poni").distance
+    0.351
     """
 
     shape: tuple[int, int]

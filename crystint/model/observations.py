@@ -16,7 +16,15 @@ __all__ = ["Flag", "Observations"]
 
 
 class Flag(IntFlag):
-    """Why an observation is not used, or used with care."""
+    """Why an observation is not used, or used with care.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> bool((data.observations().flags == 0).any())
+    True
+    """
 
     MASKED = 1
     """too few of its pixels, or of its background, can be used"""
@@ -73,6 +81,17 @@ class Observations:
     ------
     ShapeError
         When the columns differ in length or width.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import stills
+    >>> observations = stills.Observations(
+    ...     image=np.array([0, 0, 1]), hkl=np.array([[1, 0, 0], [0, 2, 0], [1, 0, 0]]),
+    ...     intensity=np.array([10.0, 25.0, 12.0]), sigma=np.array([3.0, 5.0, 3.5]),
+    ... )
+    >>> len(observations.select(observations.intensity > 11))
+    2
     """
 
     image: NDArray[np.int32]

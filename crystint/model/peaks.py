@@ -15,7 +15,14 @@ PeakList: TypeAlias = NDArray[np.void]
 
 
 class PeakFlag(IntFlag):
-    """Bits of the column ``flags``."""
+    """Bits of the column ``flags``.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> crystint.PeakFlag.SATURATED in crystint.PeakFlag(1)
+    True
+    """
 
     SATURATED = 1
     """a pixel of the spot is at or above the saturation value"""
@@ -42,6 +49,8 @@ PEAK_DTYPE: np.dtype[Any] = np.dtype(
         ("flags", np.uint32),  # PeakFlag bits
     ]
 )
+"""Columns of a peak: frame; slow and fast (px); intensity and sigma (normalised counts); npix; maximum and background
+(counts); snr; d (angstrom); flags (`PeakFlag`)."""
 
 ICE_D = (
     3.895,

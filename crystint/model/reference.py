@@ -27,6 +27,18 @@ class Reference:
         When the columns do not belong together.
     GeometryError
         When the cell is none.
+
+    Examples
+    --------
+    >>> import gemmi
+    >>> import numpy as np
+    >>> from crystint import stills
+    >>> hkl, group = np.array([[1, 0, 2], [2, 1, 0]], np.int32), gemmi.SpaceGroup("P 21 21 21")
+    >>> reference = stills.Reference(
+    ...     hkl, np.array([5.0, 7.0]), np.array([1.0, 1.0]), cell=(60, 70, 80, 90, 90, 90), space_group=group
+    ... )
+    >>> reference.match(np.array([[-1, 0, 2], [3, 3, 3]]), group)  # NaN = not there
+    array([ 5., nan])
     """
 
     hkl: NDArray[np.int32]
@@ -38,6 +50,7 @@ class Reference:
     cell: tuple[float, float, float, float, float, float]
     """angstrom and degrees"""
     space_group: gemmi.SpaceGroup
+    """by which reflections are unique"""
 
     def __post_init__(self) -> None:
         hkl = np.asarray(self.hkl, dtype=np.int32)

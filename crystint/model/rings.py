@@ -18,6 +18,15 @@ class RingMap:
     """Which ring each pixel lies in, and what a count in it is worth.
 
     Rings are equally wide in their radius: ``radius[i] = radius[0] + i * step``.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> rings = separator.rings
+    >>> rings.position.shape, len(rings.radius), rings.rings
+    ((100, 110), 30, 30)
     """
 
     position: NDArray[np.float32]
@@ -78,7 +87,19 @@ def interpolate(values: NDArray[np.float64], position: NDArray[Any]) -> NDArray[
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Background:
-    """What sigma clipping left in each ring of one frame. NaN = no usable pixel in the ring."""
+    """What sigma clipping left in each ring of one frame. NaN = no usable pixel in the ring.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> background = separator.background(data[0])
+    >>> background.mean.shape, background.image().shape
+    ((30,), (100, 110))
+    >>> bool(abs(background.mean[5] - 5.0) < 0.5)
+    True
+    """
 
     mean: NDArray[np.float64]
     """float64 [rings]: V / Omega, normalised counts per pixel."""
@@ -93,7 +114,9 @@ class Background:
     additive: NDArray[np.float64]
     """float64 [rings]: variance per pixel that does not come from counting (read-out noise), normalised counts^2."""
     rings: RingMap
+    """where the rings are"""
     error_model: str
+    """"poisson", "azimuthal" or "hybrid" """
     snr_clip: float | None = None
     """clipping threshold; None = Chauvenet's"""
     cycles: int = 5

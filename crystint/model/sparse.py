@@ -15,7 +15,19 @@ __all__ = ["SparseFrame"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseFrame:
-    """The picked pixels of one frame, exactly as they were, and the background of the others."""
+    """The picked pixels of one frame, exactly as they were, and the background of the others.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> sparse = separator.sparsify(data[0])
+    >>> sparse.shape, sparse.dtype
+    ((100, 110), dtype('uint16'))
+    >>> bool((data[0].ravel()[sparse.index] == sparse.value).all())
+    True
+    """
 
     index: NDArray[np.uint32]
     """uint32 [n]: pixel numbers slow * width + fast of the picked pixels, ascending."""

@@ -189,6 +189,8 @@ def densify(
         False: the expected counts, rounded in integer frames.
     seed : int
         The noise of a pixel depends on seed, frame number and pixel number alone.
+    engine : Engine or str, optional
+        None = the default device.
 
     Returns
     -------
@@ -199,6 +201,15 @@ def densify(
     Raises
     ------
     DTypeError, SettingError
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> frame = crystint.densify(separator.sparsify(data[0]), noise=True, seed=0)
+    >>> frame.shape, frame.dtype
+    ((100, 110), dtype('uint16'))
     """
     if not isinstance(sparse, SparseFrame):
         raise SettingError(f"sparse is {type(sparse).__name__}, expected a SparseFrame")

@@ -87,6 +87,17 @@ class Separator:
         For what is missing, impossible or does not fit together.
     DeviceError
         If there is no device, or too little memory on it.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> background = separator.background(data[0])
+    >>> peaks = separator.peaks(data[0], snr=5.0, background=background)
+    >>> sparse = separator.sparsify(data[0], snr=3.0, background=background)
+    >>> len(peaks) > 4, len(sparse.index) > len(peaks)
+    (True, True)
     """
 
     def __init__(

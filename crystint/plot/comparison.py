@@ -21,10 +21,28 @@ __all__ = ["plot_comparison"]
 def plot_comparison(comparison: Comparison, *, title: str | None = None) -> Figure:
     """Draw what the compression lost, shell by shell, and what it saved.
 
+    Parameters
+    ----------
+    comparison : Comparison
+    title : str or None
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     ShapeError
         When the comparison holds no frame.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> from crystint.plot import plot_comparison, save_figure
+    >>> figure = plot_comparison(crystint.compare.compare(data[0], separator.sparsify(data[0]), shells=4))
+    >>> save_figure(figure, "lost.png")
     """
     if not len(comparison.sums):
         raise ShapeError("the comparison holds no frame, expected one or more")

@@ -58,10 +58,23 @@ def plot_frame(
         Nonzero = masked, shown in pale blue, as are pixels that the frame marks as unusable.
     title : str or None
 
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     ShapeError
         When frame is not an image, or mask or geometry are of another shape.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> from crystint.plot import plot_frame, save_figure
+    >>> figure = plot_frame(data[0], background=separator.background(data[0]), geometry=data.geometry)
+    >>> save_figure(figure, "frame.png")
     """
     frame = np.asarray(frame)
     if frame.ndim != 2 or 0 in frame.shape:

@@ -107,12 +107,28 @@ def frame_colours() -> Colormap:
 def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = False, dpi: float = 150) -> None:
     """Write a figure as PNG, PDF or SVG, by the suffix of `path`. Equal figures give equal bytes: no dates.
 
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : path
+        Ends with .png, .pdf or .svg.
+    overwrite : bool
+        Replace an existing file.
+    dpi : float
+        Of PNG.
+
     Raises
     ------
     SettingError
         For another suffix.
     FileError
         When the file exists and `overwrite` is False, or cannot be written.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from crystint.plot import save_figure
+    >>> save_figure(Figure(figsize=(2, 2)), "empty.png", dpi=72)
     """
     kind = Path(path).suffix.lower().removeprefix(".")
     if kind not in _METADATA:

@@ -20,7 +20,15 @@ Image: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PowderRing:
-    """A powder ring: a Gaussian in q around the beam."""
+    """A powder ring: a Gaussian in q around the beam.
+
+    Examples
+    --------
+    >>> from crystint.simulate import PowderRing, simulate
+    >>> data = simulate((100, 120), background=1.0, rings=(PowderRing(q=2.0, width=0.05, strength=20.0),), seed=1)
+    >>> bool(data.background.max() > 15)
+    True
+    """
 
     q: float
     """its crest, 1/angstrom"""
@@ -39,6 +47,16 @@ def ice_rings(strength: float, width: float = 0.012) -> tuple[PowderRing, ...]:
         Normalised counts per pixel at the crest of the strongest ring (3.895 angstrom).
     width : float
         Standard deviation of each ring, 1/angstrom.
+
+    Returns
+    -------
+    tuple of PowderRing
+
+    Examples
+    --------
+    >>> from crystint.simulate import ice_rings
+    >>> [round(6.283185 / ring.q, 2) for ring in ice_rings(5.0)[:3]]  # spacings, angstrom
+    [3.89, 3.66, 3.44]
     """
     crests = (2 * np.pi / spacing for spacing in ICE_D)
     return tuple(PowderRing(q, width, strength * float(np.exp((1.613**2 - q**2) / 6.0))) for q in crests)
@@ -51,6 +69,13 @@ class Lattice:
     A reciprocal-lattice point at distance e from the Ewald sphere gives the share
     exp(-e^2 / (2 mosaicity^2)) of its intensity. Intensities follow Wilson's exponential law
     (A. J. C. Wilson (1949), Acta Cryst. 2, 318) and fall off as exp(-B q^2 / (8 pi^2)).
+
+    Examples
+    --------
+    >>> from crystint.simulate import Lattice, simulate
+    >>> data = simulate((100, 120), peaks=Lattice(cell=(30.0, 40.0, 50.0)), dtype="uint16", seed=1)
+    >>> len(data.truth) > 5
+    True
     """
 
     cell: tuple[float, float, float] = (58.0, 58.0, 150.0)

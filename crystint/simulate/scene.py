@@ -38,6 +38,8 @@ TRUTH_DTYPE: np.dtype[Any] = np.dtype(
         ("isolated", np.bool_),  # no other peak, frame border, gap, dead or hot pixel within 4 widths
     ]
 )
+"""Columns of a simulated peak: frame; slow and fast (px); intensity (normalised counts); counts and background (raw
+counts); d (angstrom); isolated."""
 
 _GAP, _DEAD, _NOISY = 1, 2, 16  # bits 0, 1 and 4 of the NXmx pixel mask
 
@@ -52,15 +54,25 @@ class Scene:
         For an impossible value, with its name.
     GeometryError
         When rings, a fall-off or a lattice need a wavelength that the geometry lacks.
+
+    Examples
+    --------
+    >>> from crystint.simulate import simulate
+    >>> scene = simulate((100, 120), background=2.0, peaks=20, seed=1).scene
+    >>> frame, truth = scene.frame(0)
+    >>> frame.shape, len(truth)
+    ((100, 120), 20)
     """
 
     geometry: Geometry
+    """of the detector"""
     background: float | Callable[[Image], ArrayLike] | Image = 10.0
     """normalised counts per pixel: a number, a function of q (float64 [slow, fast], 1/angstrom), an image"""
     falloff: float | None = None
     """q, 1/angstrom, at which a background given as a number has fallen to half of its value on the beam, as
     1 / (1 + (q / falloff)^2); None = flat"""
     rings: tuple[PowderRing, ...] = ()
+    """powder rings"""
     peaks: int | ArrayLike | Lattice = 0
     """Bragg peaks: how many at random places in each frame; or float [n, 3] of slow, fast, intensity (the
     same in all frames); or a crystal lattice"""
@@ -83,7 +95,9 @@ class Scene:
     readout_noise: float = 0.0
     """standard deviation of Gaussian noise on top, counts; float frames only"""
     dtype: DTypeLike = np.int32
+    """of the frames"""
     seed: int = 0
+    """equal seeds give equal frames"""
 
     def __post_init__(self) -> None:
         check_scene(self)

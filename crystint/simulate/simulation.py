@@ -19,10 +19,20 @@ __all__ = ["Simulation", "simulate"]
 
 @dataclass(frozen=True)
 class Simulation:
-    """`n` frames of a scene, each made when asked for: ``len()``, ``[i]``, iteration; one frame in memory."""
+    """`n` frames of a scene, each made when asked for: ``len()``, ``[i]``, iteration; one frame in memory.
+
+    Examples
+    --------
+    >>> from crystint.simulate import simulate
+    >>> data = simulate((100, 120), frames=3, background=2.0, peaks=20, seed=1)
+    >>> len(data), data[2].shape, len(data.truth), data.mask.shape
+    (3, (100, 120), 60, (100, 120))
+    """
 
     scene: Scene
+    """what the frames hold"""
     n: int
+    """number of frames"""
 
     def __len__(self) -> int:
         return self.n
@@ -93,6 +103,10 @@ def simulate(
     geometry : Geometry or None
     **settings
         Any field of `Scene`: background, rings, peaks, modules, dead, hot, saturation, dtype, seed, ...
+
+    Returns
+    -------
+    Simulation
 
     Raises
     ------

@@ -59,13 +59,27 @@ _SHELL_UNITS = {"d_max": "angstrom", "d_min": "angstrom"}
 
 @dataclass(frozen=True, eq=False)
 class StillsRun:
-    """What a file holds. Each part is None where the file has none."""
+    """What a file holds. Each part is None where the file has none.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> run = stills.StillsRun(experiment=data.experiment, observations=data.observations())
+    >>> run.merged is None
+    True
+    """
 
     experiment: Experiment | None = None
+    """images with their orientations"""
     observations: Observations | None = None
+    """integrated reflections"""
     scales: Scales | None = None
+    """of the images"""
     error_model: ErrorModel | None = None
+    """of the merging"""
     merged: Merged | None = None
+    """merged intensities"""
     profile: ProfileWidths | None = None
     """profile widths R1"""
     moments: SpotMoments | None = None
@@ -73,11 +87,13 @@ class StillsRun:
     width: RockingWidth | None = None
     """rocking width R0"""
     reference: Reference | None = None
+    """intensities that others were compared with"""
     notes: Mapping[int, str] = field(default_factory=dict)
     """image -> what went wrong with it"""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """whatever else: numbers, texts and arrays by name"""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    """settings, inputs and version"""
 
 
 def write_stills(
@@ -109,6 +125,10 @@ def write_stills(
         From `crystint.io.provenance.provenance`.
     others
         See `StillsRun`.
+    experiment, scales, error_model, merged, profile, moments, width, reference, notes, extra : optional
+        As the parts of `StillsRun`.
+    overwrite : bool
+        Replace an existing file.
 
     Raises
     ------
@@ -116,6 +136,14 @@ def write_stills(
         When the file exists and `overwrite` is False, or cannot be written.
     SettingError
         When a part holds something that cannot be stored.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> stills.write_stills("run.h5", experiment=data.experiment, observations=data.observations(), provenance={})
+    >>> bool((stills.read_stills("run.h5").observations.hkl == data.observations().hkl).all())
+    True
     """
     given = locals()
     with StillsWriter(path, provenance=provenance, overwrite=overwrite) as writer:
@@ -152,10 +180,26 @@ def open_stills(path: str | PathLike[str]) -> StillsFile:
 def read_stills(path: str | PathLike[str]) -> StillsRun:
     """All parts of a file that `write_stills` or `StillsWriter` made.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    StillsRun
+
     Raises
     ------
     FileError
         When it is missing, damaged, something else, or of a newer version.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> stills.write_stills("run.h5", experiment=data.experiment, provenance={})
+    >>> len(stills.read_stills("run.h5").experiment)
+    6
     """
     with open_stills(path) as file:
         parts = {name: file.get(name) for name in _PARTS if name in file}

@@ -112,10 +112,22 @@ def read_experiment(
     notes : list, optional
         What was left out or assumed is appended.
 
+    Returns
+    -------
+    Experiment
+
     Raises
     ------
     FileError, GeometryError
         When the file is missing, damaged, of another kind, or incomplete.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> stills.write_stills("run.h5", experiment=data.experiment, provenance={})
+    >>> len(stills.read_experiment("run.h5"))
+    6
     """
     kind, said = kind_of(path), notes if notes is not None else []
     group = None if space_group is None else as_space_group(space_group)
@@ -157,10 +169,25 @@ def read_data(
     batch_images, batch_degrees : optional
         Take runs of rotation images together as one image each, see `crystint.model.batches.batches`; of .refl.
 
+    Returns
+    -------
+    StillsInput
+        Its `observations` and `experiment`, and what was left out or assumed.
+
     Raises
     ------
     FileError, GeometryError, SettingError
         When a file is missing, damaged or of another kind, or an argument is impossible.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> observations, group = data.observations(), data.experiment.space_group
+    >>> stills.write_stills("run.h5", experiment=data.experiment, observations=observations, provenance={})
+    >>> input = stills.read_data("run.h5")
+    >>> len(input.observations) == len(observations), len(input.experiment)
+    (True, 20)
     """
     kind, notes = kind_of(path), list[str]()
     group = None if space_group is None else as_space_group(space_group)
@@ -193,7 +220,32 @@ def read_data(
 def read_observations(
     path: str | Path, experiment: str | Path | Experiment | None = None, **given: Any
 ) -> Observations:
-    """The observations of `read_data`, which has the same arguments."""
+    """The observations of `read_data`, which has the same arguments.
+
+    Parameters
+    ----------
+    path : path
+    experiment : path or Experiment, optional
+    **given
+        As `read_data`.
+
+    Returns
+    -------
+    Observations
+
+    Raises
+    ------
+    FileError, GeometryError, SettingError
+        As `read_data`.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> stills.write_stills("run.h5", experiment=data.experiment, observations=data.observations(), provenance={})
+    >>> len(stills.read_observations("run.h5")) == len(data.observations())
+    True
+    """
     return read_data(path, experiment, **given).observations
 
 
@@ -216,10 +268,24 @@ def read_reference(
     cell, space_group : optional
         Of a .hkl, which has none: those of the data.
 
+    Returns
+    -------
+    Reference
+
     Raises
     ------
     FileError, SettingError
         When the file is missing, damaged or of another kind, or the cell of a .hkl is.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> observations, group = data.observations(), data.experiment.space_group
+    >>> merged = stills.merge(observations, space_group=group, cell=data.experiment.cell)
+    >>> stills.write_stills("merged.h5", experiment=data.experiment, merged=merged, provenance={})
+    >>> len(stills.read_reference("merged.h5").hkl) == len(merged)
+    True
     """
     kind = kind_of(path)
     if kind == "mtz":

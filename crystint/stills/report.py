@@ -42,6 +42,14 @@ def stills_report(run: StillsRun, *, inputs: Sequence[Any] = (), warnings: Itera
     -------
     str
         Sections, each with a heading; without a date, so that equal runs give equal reports.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> run = stills.StillsRun(experiment=data.experiment, observations=data.observations())
+    >>> "images                            6 on 6 frames" in stills.stills_report(run)
+    True
     """
     sections = [_warnings(run, warnings), _input(run, inputs or run.provenance.get("inputs", ()))]
     if run.scales is not None:

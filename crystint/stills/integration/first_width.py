@@ -78,10 +78,22 @@ def first_width(
     notes : list, optional
         A doubt about the result is appended.
 
+    Returns
+    -------
+    RockingWidth
+
     Raises
     ------
     NoWidthError
         When fewer than 30 reflections stand out, or intensities do not fall off with the distance from the sphere.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> width = stills.first_width(data.images(), data.experiment, d_min=4.0)
+    >>> 3e-4 < width.domain < 3e-3  # simulated with 1e-3
+    True
     """
     pairing = options.pop("pairing", None)
     frame = experiment.frame if pairing is None else pairing.frame

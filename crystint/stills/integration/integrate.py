@@ -36,7 +36,17 @@ _SAMPLE = 40
 
 @dataclass(frozen=True, eq=False)
 class Integrated:
-    """What `integrate` found."""
+    """What `integrate` found.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> width = stills.RockingWidth(domain=1e-3)
+    >>> integrated = stills.integrate(data.images(), data.experiment, d_min=4.0, width=width)
+    >>> len(integrated.observations) == len(data.listed), integrated.notes
+    (True, {})
+    """
 
     observations: Observations
     """by image, then by h, k, l; reflections that cannot be used are there, with flags"""
@@ -146,10 +156,23 @@ def integrate(
     progress : callable, optional
         Called with the number of frames done.
 
+    Returns
+    -------
+    Integrated
+
     Raises
     ------
     ShapeError, SettingError
         When arguments do not belong together. A frame or an image that cannot be used raises nothing: see `notes`.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> width = stills.RockingWidth(domain=1e-3)
+    >>> integrated = stills.integrate(data.images(), data.experiment, d_min=4.0, width=width)
+    >>> integrated.observations.intensity.shape == integrated.observations.sigma.shape
+    True
     """
     if threads < 1 or sample < 1:
         raise SettingError(f"threads is {threads} and sample {sample}, expected 1 or more")

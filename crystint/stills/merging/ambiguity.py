@@ -118,12 +118,26 @@ def find_ambiguity(
         Images with fewer that tell the indexings apart are left alone.
     names
         Of the images, for messages.
+    cell, space_group
+        Of the merged data; `cell` in angstrom and degrees.
+    max_obliquity
+        Degrees by which a twofold axis of the lattice may be off, for the metric to allow another indexing.
+    seed
+        Of the folds.
 
     Returns
     -------
     Ambiguity
         `message` names the operators and how many images need them; it is empty where the lattice leaves no choice or
         all images agree.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> observations, group = data.observations(), data.experiment.space_group
+    >>> stills.find_ambiguity(observations, cell=data.experiment.cell, space_group=group).message  # none in P 21 21 21
+    ''
     """
     group = symmetry.as_space_group(space_group)
     images = int(observations.image.max(initial=-1)) + 1

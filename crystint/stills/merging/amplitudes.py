@@ -125,6 +125,25 @@ def french_wilson(
     hkl : int32 [n, 3]
     intensity, sigma : float64 [n]
         I(+) and I(-) are treated apart by two calls. NaN stays NaN.
+    cell, space_group
+        Of the merged data; `cell` in angstrom and degrees.
+
+    Returns
+    -------
+    Amplitudes
+        `amplitude` and `sigma_amplitude`, float64 [n], in the square root of the intensities' unit.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> observations, group = data.observations(), data.experiment.space_group
+    >>> merged = stills.merge(observations, space_group=group, cell=data.experiment.cell)
+    >>> f = stills.french_wilson(
+    ...     merged.hkl, merged.intensity, merged.sigma, cell=data.experiment.cell, space_group=group
+    ... )
+    >>> bool((f.amplitude > 0).all())
+    True
     """
     epsilon = symmetry.epsilon(hkl, space_group)
     expected = epsilon * shell_means(intensity, sigma, symmetry.spacing(hkl, cell), epsilon)

@@ -112,6 +112,10 @@ def merge(
         the same.
     names
         Of the images, for messages.
+    cycles
+        How often variances and means take turns.
+    seed
+        Of the division into halves.
 
     Returns
     -------
@@ -122,6 +126,16 @@ def merge(
     SettingError
         When the space group is unknown, the cell has no volume or a shape that it forbids, or a parameter is
         impossible.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> observations, group = data.observations(), data.experiment.space_group
+    >>> scales = stills.scale(observations, data.experiment, space_group=group)
+    >>> merged = stills.merge(observations, scales, space_group=group, cell=data.experiment.cell)
+    >>> bool(merged.statistics.overall.cc_half > 0.98)
+    True
     """
     group = symmetry.as_space_group(space_group)
     unit, changed = _cell(cell, group)

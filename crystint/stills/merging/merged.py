@@ -22,7 +22,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Merged:
-    """Merged intensities. NaN = no such value; rows are sorted by h, k, l and none is without an intensity."""
+    """Merged intensities. NaN = no such value; rows are sorted by h, k, l and none is without an intensity.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> observations, group = data.observations(), data.experiment.space_group
+    >>> merged = stills.merge(observations, space_group=group, cell=data.experiment.cell)
+    >>> merged.hkl.shape == (len(merged), 3), bool((merged.sigma > 0).all())
+    (True, True)
+    """
 
     hkl: NDArray[np.int32]
     """int32 [m, 3]: in the asymmetric unit of CCP4"""
@@ -43,8 +53,11 @@ class Merged:
     d: Floats
     """float64 [m], angstrom"""
     centric: NDArray[np.bool_]
+    """bool [m]"""
     cell: gemmi.UnitCell
+    """of the merged data, angstrom and degrees"""
     space_group: gemmi.SpaceGroup
+    """of the merged data"""
     sums: MergeSums
     """of which all this is made; those of other images can be added"""
     plus: Floats | None = None
@@ -52,13 +65,17 @@ class Merged:
     minus: Floats | None = None
     """float64 [m, 2]: I(-) and its sigma (centric: the same as I(+))"""
     multiplicity_plus: NDArray[np.int32] | None = None
+    """int32 [m]: observations in I(+); None as `plus`"""
     multiplicity_minus: NDArray[np.int32] | None = None
+    """int32 [m]: observations in I(-); None as `plus`"""
     error_model: ErrorModel = field(default_factory=ErrorModel)
+    """by which observations were weighted"""
     flags: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     """uint32 [observations]: theirs, with what merging found"""
     rejected: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     """intp [k]: observations rejected as outliers"""
     statistics: Statistics = field(default_factory=Statistics)
+    """of all reflections and of resolution shells"""
     failed: dict[int, str] = field(default_factory=dict)
     """image -> why nothing of it was merged"""
     notes: tuple[str, ...] = ()

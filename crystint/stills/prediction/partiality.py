@@ -33,6 +33,13 @@ class RockingWidth:
     ------
     SettingError
         When a term is negative or not finite, or all of them are 0.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> width = stills.RockingWidth(domain=1e-3, mosaicity=2e-3)
+    >>> round(float(width.at(2.0, 1.0)), 6)  # 1/angstrom at d = 2, wavelength 1 angstrom
+    0.001414
     """
 
     domain: float
@@ -81,6 +88,17 @@ def partiality(excitation: ArrayLike, width: ArrayLike, sweep: ArrayLike | None 
     sweep : float [n], optional
         Change of the excitation over the exposure, 1/angstrom; the result is then the average over it:
         sqrt(pi) R / (2 De) (erf((e + De/2) / R) - erf((e - De/2) / R)).
+
+    Returns
+    -------
+    float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import stills
+    >>> stills.partiality(np.array([0.0, 1e-3, 2e-3]), 1e-3).round(4)
+    array([1.    , 0.3679, 0.0183])
     """
     width = np.asarray(width, dtype=np.float64)
     x = np.abs(np.asarray(excitation, dtype=np.float64)) / width

@@ -27,7 +27,17 @@ _MOST = 1e9
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Reflections by image, then by h, k, l."""
+    """Reflections by image, then by h, k, l.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> width = stills.RockingWidth(domain=1e-3)
+    >>> predicted = stills.predict(data.experiment, 4.0, width)
+    >>> predicted.slow.shape == (len(predicted),), float(predicted.partiality.max()) <= 1
+    (True, True)
+    """
 
     image: NDArray[np.int32]
     """int32 [n]: row of the experiment"""
@@ -97,10 +107,23 @@ def predict(
     images : int [m] or bool [n], optional
         Rows of the experiment; None = all. Sorted; each once.
 
+    Returns
+    -------
+    Prediction
+
     Raises
     ------
     SettingError
         When a limit is impossible. Images that cannot be used raise nothing: they are in `notes`.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> width = stills.RockingWidth(domain=1e-3)
+    >>> predicted = stills.predict(data.experiment, 4.0, width)
+    >>> len(predicted) == len(data.listed), predicted.hkl.dtype
+    (True, dtype('int32'))
     """
     if not (np.isfinite(d_min) and 0.0 < d_min < d_max):
         raise SettingError(f"d_min is {d_min!r} and d_max {d_max!r} angstrom, expected 0 < d_min < d_max")

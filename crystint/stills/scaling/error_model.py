@@ -79,10 +79,19 @@ class ErrorModel:
     ------
     SettingError
         When a is not above 0 or b is negative.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> model = stills.ErrorModel(a=1.44, b=0.05)
+    >>> round(model.isa, 2)
+    20.0
     """
 
     a: float = 1.0
+    """factor of the variances"""
     b: float = 0.0
+    """relative error of strong reflections; about 1 / ISa"""
     converged: bool = True
     """False: do not trust a and b; `note` says why"""
     note: str = ""
@@ -149,6 +158,13 @@ def fit_error_model(
         Number of the unique reflection, from 0.
     intensity, sigma : float64 [n]
         On one scale. Rows that are not finite, or whose sigma is not above 0, are left out.
+    bins : int
+        Of equal count in <I>.
+    limit : float
+        Deviates beyond so many sigma' are outliers.
+    max_iterations : int
+    min_deviates : int
+        Fewer observations of reflections seen twice or more determine no error model.
 
     Returns
     -------
@@ -161,6 +177,18 @@ def fit_error_model(
     ------
     ShapeError
         When the columns differ in length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import stills
+    >>> rng = np.random.default_rng(1)
+    >>> group = np.repeat(np.arange(500), 6)
+    >>> true = np.repeat(rng.exponential(1000.0, 500) + 20, 6)
+    >>> sigma = np.sqrt(true)
+    >>> model = stills.fit_error_model(group, true + rng.normal(0, np.hypot(sigma, 0.05 * true)), sigma)
+    >>> abs(model.a - 1) < 0.2, abs(model.b - 0.05) < 0.005
+    (True, True)
     """
     if not len(group) == len(intensity) == len(sigma):
         raise ShapeError(f"{len(group)} groups, {len(intensity)} intensities and {len(sigma)} sigmas: not one table")

@@ -119,11 +119,32 @@ def fit_rocking(
         Residual, in sigma, from which an observation pulls no harder (Huber).
     fit_errors
         Fit an error model to the residuals on the way.
+    space_group
+        By which reflections are equivalent.
+    gain, prior_ln_g, prior_b, max_iterations
+        As `crystint.stills.scale`.
+
+    Returns
+    -------
+    RockingFit
+        The `width`, its errors, and how well it explains the data.
 
     Raises
     ------
     SettingError
         When no observation can be used: nothing usable, no excitations, or none that the reference knows.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> observations, group = data.observations(), data.experiment.space_group
+    >>> start = stills.RockingWidth(2e-3)
+    >>> fit = stills.fit_rocking(
+    ...     observations, data.experiment, reference=data.reference(), space_group=group, start=start
+    ... )
+    >>> bool(abs(fit.width.domain / 1e-3 - 1) < 0.2)  # simulated with 1e-3
+    True
     """
     target = np.asarray(reference.match(observations.hkl, as_space_group(space_group)), dtype=np.float64)
     # partialities are renewed here, so the ones given must not hide a row

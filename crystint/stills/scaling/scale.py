@@ -109,6 +109,16 @@ def scale(
         asked for and the column is empty.
     ShapeError
         When a row belongs to an image that the experiment does not have.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> observations, group = data.observations(), data.experiment.space_group
+    >>> scales = stills.scale(observations, data.experiment, space_group=group)
+    >>> error = scales.ln_g - (data.ln_g - data.ln_g.mean())
+    >>> bool(error.std() < 0.05)
+    True
     """
     if isinstance(experiment, Experiment):
         symmetric_cell(experiment.cell, space_group)

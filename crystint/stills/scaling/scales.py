@@ -24,6 +24,15 @@ class Scales:
 
     With a reference, I is on its scale. Without one only ratios are known: the means of ln_g and of B over the scaled
     images are set to 0, and the mean temperature factor of the crystals stays in the intensities.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> observations, group = data.observations(), data.experiment.space_group
+    >>> scales = stills.scale(observations, data.experiment, space_group=group)
+    >>> scales.ln_g.shape, scales.converged, scales.failed
+    ((20,), True, {})
     """
 
     ln_g: _Floats
@@ -40,6 +49,7 @@ class Scales:
     failed: dict[int, str]
     """image -> why it has no scale, with its name"""
     iterations: int
+    """steps that were made"""
     converged: bool
     """False: `failed` names the images that still moved, or `note` says what else"""
     error_model: ErrorModel = field(default_factory=ErrorModel)
@@ -47,7 +57,9 @@ class Scales:
     gain: float = 1.0
     """variance per count of signal that the expected variances were made with"""
     curve: WavelengthCurve | None = None
+    """over the wavelength; None = 1"""
     note: str = ""
+    """what a reader should know; empty = nothing"""
 
     def __len__(self) -> int:
         return len(self.ln_g)

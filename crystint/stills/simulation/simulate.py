@@ -240,6 +240,12 @@ def simulate_stills(frames: int = 20, *, crystal: Crystal | None = None, **setti
     **settings
         Any field of `StillsSettings`: d_min, background, domain, spot, orientation_error, seed...
 
+    Returns
+    -------
+    SimulatedStills
+        ``images()`` makes the frames, ``observations()`` what a perfect integration would give, ``reference()`` the
+        true intensities.
+
     Raises
     ------
     SettingError
@@ -247,7 +253,7 @@ def simulate_stills(frames: int = 20, *, crystal: Crystal | None = None, **setti
 
     Examples
     --------
-    >>> from crystint.stills.simulation.simulate import simulate_stills
+    >>> from crystint.stills import simulate_stills
     >>> data = simulate_stills(3, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
     >>> len(data.experiment), len(data.observations()) == len(data.listed)
     (3, True)
