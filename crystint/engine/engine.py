@@ -25,7 +25,8 @@ _ONE_BUILD = threading.Lock()
 class Engine:
     """A device with a queue of its own and the kernels built for it.
 
-    Hand it to every operation; a thread of its own needs one of its own, or a `sibling`.
+    Operations take it as an argument; one may serve several of them, and several threads. A thread that launches
+    kernels itself takes a `sibling`.
 
     Parameters
     ----------
