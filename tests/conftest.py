@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from crystint.engine import Engine, devices
+from tests.processes import end_all
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("CRYSTINT_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -29,6 +31,13 @@ DEVICES = devices()
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Every test that takes `engine` runs on every OpenCL device of this machine."""
     return Engine(request.param)
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """Processes of a test that failed half-way are ended."""
+    yield
+    end_all()
 
 
 @pytest.fixture

@@ -377,7 +377,7 @@ def test_four_threads_get_the_right_frames(tmp_path, codec, without_hdf5):
 
 def test_frames_are_read_at_the_same_time(tmp_path, monkeypatch):
     """Two threads are in the decoder together; with a lock around it they would wait for each other for ever."""
-    meet = Barrier(2, timeout=20)
+    meet = Barrier(2, timeout=300)
 
     def slow(*given):
         meet.wait()
@@ -392,7 +392,7 @@ def test_frames_are_read_at_the_same_time(tmp_path, monkeypatch):
 def test_different_files_are_read_at_the_same_time(tmp_path, monkeypatch):
     for number in range(4):
         CbfImage(data=FRAMES[number].astype(np.int32)).write(str(tmp_path / f"a_{number}.cbf"))
-    meet, plain = Barrier(2, timeout=20), CbfReader.read
+    meet, plain = Barrier(2, timeout=300), CbfReader.read
 
     def slow(*given):
         meet.wait()
@@ -462,7 +462,7 @@ def test_files_are_closed_with_their_last_reference(tmp_path, make):
 
 
 def test_what_fabio_logs_in_one_thread_is_not_heard_in_another():
-    both = Barrier(2, timeout=20)
+    both = Barrier(2, timeout=300)
 
     def listen(name):
         with images._listening() as heard:

@@ -21,6 +21,7 @@ from crystint.cli import main
 from crystint.io.dense_file import DenseWriter
 from crystint.io.frames import open_frames
 from crystint.simulate import Simulation, simulate
+from tests import processes
 from tests.conftest import DEVICES, ROOT, shared_data
 
 COMMANDS = sorted(main.commands)
@@ -496,9 +497,7 @@ def test_a_folder_without_permission_is_refused(made, tmp_path):
 
 def started(*arguments: object) -> subprocess.Popen[str]:
     """The program in a process of its own."""
-    command = [sys.executable, "-m", "crystint", *map(str, arguments)]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
+    return processes.started([sys.executable, "-m", "crystint", *map(str, arguments)], ROOT)
 
 
 @pytest.mark.parametrize("what", ["peaks", "peaks refl", "sparsify", "densify"])
@@ -531,7 +530,7 @@ main()
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=processes.LONG,
     )
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith(f"crystint: error: {tmp_path / name} cannot be written: "), done.stderr
@@ -541,7 +540,7 @@ main()
 
 def test_debug_shows_the_traceback_and_nothing_else_does(made, tmp_path):
     process = started("info", tmp_path / "none.h5", "--debug")
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=processes.LONG)
     assert process.returncode == 1
     assert "Traceback" in stderr
     assert stderr.splitlines()[-1].startswith("crystint: error: ")

@@ -27,6 +27,7 @@ from crystint.model.geometry import Geometry
 from tests import correlate_case as case
 from tests.correlate_case import CENTER, GRID, RADII, SHAPE, content, damaged, exposures, gaps, masked, refused, run
 from tests.oracles import correlate_polar as oracle
+from tests.processes import LONG, heeding_sigint, started
 
 GEOMETRY = Geometry(SHAPE, (2e-3, 2e-3), 0.05, beam_center=CENTER, wavelength=1.2, polarization=0.95)
 
@@ -239,24 +240,33 @@ def test_a_difference_of_one_readable_frame_is_refused(tmp_path: Path, how: str)
     assert "differences need two exposures, and 1 of 3 could be read" in said
 
 
+INTERRUPTED = """
+import os, signal
+from pathlib import Path
+from crystint.cli import main
+from crystint.io.frames import Frames
+
+def interrupted(frames, number):
+    if number == 3:
+        print("half written:", *Path().glob(".o.*.h5"))
+        os.kill(os.getpid(), signal.SIGINT)
+    return frames.read(number)
+
+Frames.__getitem__ = interrupted
+main()
+"""
+
+
 @pytest.mark.parametrize("command", ["polar", "correlate"])
-def test_ctrl_c_leaves_nothing_half_written(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    seen: list[int] = []
-
-    def interrupted(frames: Frames, number: int) -> np.ndarray:
-        seen.append(number)
-        if number == 3:
-            assert bool(list(tmp_path.glob(".o.*.h5"))) == (command == "polar")  # beside its name, until it is whole
-            os.kill(os.getpid(), signal.SIGINT)
-        return frames.read(number)
-
-    monkeypatch.setattr(Frames, "__getitem__", interrupted)
-    said = refused(tmp_path, 130, command, made / "f.npy", *GRID, "-o", tmp_path / "o.h5")
-    assert "interrupted; no half-written output was left" in said
-    assert 3 in seen
-    assert not content(tmp_path)
+def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, command: str) -> None:
+    np.save(tmp_path / "f.npy", exposures(5))
+    words = [sys.executable, "-c", INTERRUPTED, "correlate", command, "f.npy", *map(str, GRID), "-o", "o.h5"]
+    process = started(words, tmp_path)
+    stdout, stderr = process.communicate(timeout=LONG)
+    assert process.returncode == 130, stderr
+    assert "interrupted; no half-written output was left" in stderr
+    assert (stdout.count(".o."), "half written:" in stdout) == (command == "polar", True)  # until it is whole
+    assert [path.name for path in tmp_path.iterdir()] == ["f.npy"]
 
 
 def test_a_ctrl_c_that_comes_in_a_destructor_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,8 +274,7 @@ def test_a_ctrl_c_that_comes_in_a_destructor_is_not_lost(monkeypatch: pytest.Mon
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
-    before, seen = signal.getsignal(signal.SIGINT), []
+    seen = []
 
     def work() -> None:
         for number in heeding_ctrl_c(range(5)):
@@ -273,22 +282,25 @@ def test_a_ctrl_c_that_comes_in_a_destructor_is_not_lost(monkeypatch: pytest.Mon
             if number == 2:
                 Dying()
 
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert seen == [0, 1, 2]
-    assert signal.getsignal(signal.SIGINT) is before
-    assert list(heeding_ctrl_c(range(3))) == [0, 1, 2]
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    with heeding_sigint():
+        before = signal.getsignal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert seen == [0, 1, 2]
+        assert signal.getsignal(signal.SIGINT) is before
+        assert list(heeding_ctrl_c(range(3))) == [0, 1, 2]
 
 
 def test_ctrl_c_in_a_process_of_its_own(tmp_path: Path) -> None:
     np.lib.format.open_memmap(tmp_path / "f.npy", "w+", np.uint8, (30_000, *SHAPE)).flush()
     command = [sys.executable, "-m", "crystint", "correlate", "polar", "f.npy", "--beam", "20,21", "-q", "-o", "o.h5"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 30
-    while not list(tmp_path.glob(".o.*.h5")) and time.monotonic() < end:
+    process = started(command, tmp_path)
+    end = time.monotonic() + LONG
+    while not list(tmp_path.glob(".o.*.h5")) and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=LONG)
     assert process.returncode == 130, said
     assert said.endswith("crystint: error: interrupted; no half-written output was left\n")
     assert "Traceback" not in said

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from crystint.io.dense_file import DenseWriter
 from crystint.io.journal import records_in
 from crystint.pipeline import Execution, find_peaks, sparsify
 from crystint.simulate import Simulation, simulate
-from tests.conftest import ROOT
+from tests.processes import LONG, after, started
 from tests.test_long_runs import damage, equal
 
 psutil = pytest.importorskip("psutil")
@@ -65,13 +67,6 @@ def source(data: Simulation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def started(arguments: list[str], folder: Path, **environment: str) -> subprocess.Popen[str]:
-    """A process with a process group of its own, as a shell gives it."""
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.Popen(arguments, cwd=folder, env=environment, text=True, process_group=0, **pipes)
-
-
 def driven(folder: Path, *arguments: object) -> subprocess.Popen[str]:
     (folder / "driver.py").write_text(DRIVER)
     return started([sys.executable, "driver.py", *map(str, arguments)], folder)
@@ -81,14 +76,6 @@ def workers(process: subprocess.Popen[str]) -> list[Any]:
     """The processes that do the work of a local cluster."""
     children = psutil.Process(process.pid).children(recursive=True)
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-
-
-def after(process: subprocess.Popen[str], output: Path, frames: int) -> None:
-    """Wait until so many frames are done."""
-    deadline = time.monotonic() + 120
-    while records_in(output) < frames and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.005)
-    assert process.poll() is None, process.communicate()
 
 
 @pytest.mark.parametrize("what", ["sparsify", "peaks"])
@@ -106,7 +93,7 @@ def test_a_worker_that_is_killed_costs_time_and_no_data(source, tmp_path, what):
         after(process, other / "o.h5", done)
         assert len(workers(process)) >= 1
         workers(process)[0].send_signal(signal.SIGKILL)
-    stdout, stderr = process.communicate(timeout=240)
+    stdout, stderr = process.communicate(timeout=LONG)
     assert process.returncode == 0, stderr
     assert stdout == f"{MANY} (0, 77)\n"
     assert not stderr
@@ -114,12 +101,23 @@ def test_a_worker_that_is_killed_costs_time_and_no_data(source, tmp_path, what):
     assert sorted(os.listdir(other)) == ["driver.py", "o.h5"]
 
 
+def test_a_second_cluster_on_a_machine_is_no_reason_to_warn(source, tmp_path):
+    with socket.socket() as taken:
+        with suppress(OSError):  # somebody else has it, which is as good
+            taken.bind(("", 8787))
+            taken.listen()
+        process = driven(tmp_path, "sparsify", source, tmp_path / "o.h5")
+        _, stderr = process.communicate(timeout=LONG)
+    assert process.returncode == 0, stderr
+    assert not stderr
+
+
 def test_ctrl_c_reaches_no_worker_and_resume_goes_on_without_dask(source, tmp_path):
     command = [sys.executable, "-m", "crystint", "sparsify", str(source), "-o", "o.h5", "--rings", "60"]
     process = started([*command, "--dask", "local", "--threads", "2", "--dask-frames", "5"], tmp_path)
     after(process, tmp_path / "o.h5", 20)
     os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=LONG)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     done = records_in(tmp_path / "o.h5")
@@ -129,7 +127,7 @@ def test_ctrl_c_reaches_no_worker_and_resume_goes_on_without_dask(source, tmp_pa
         assert len(file) == done
         assert file.missing == ((0, 77) if done > 77 else (0,))
     process = started([*command, "--resume"], tmp_path)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=LONG)
     assert process.returncode == 3, stderr
     with crystint.open_sparse(tmp_path / "o.h5") as file:
         assert len(file) == MANY
@@ -199,7 +197,8 @@ import sys
 from distributed import LocalCluster
 
 if __name__ == "__main__":
-    cluster = LocalCluster(1, processes=False, threads_per_worker=1, dashboard_address=None, protocol="tcp://")
+    at = dict(protocol="tcp://", dashboard_address=None, scheduler_kwargs=dict(dashboard_address=":0"))
+    cluster = LocalCluster(1, processes=False, threads_per_worker=1, **at)
     open(sys.argv[1], "w").write(cluster.scheduler_address)
     sys.stdin.read()
 """
@@ -216,16 +215,12 @@ def test_workers_without_this_crystint_are_refused(source, tmp_path, more, messa
     (tmp_path / "scheduler.py").write_text(SCHEDULER.format(more=more))
     folder, place = tmp_path / "out", tmp_path / "address"
     folder.mkdir()
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, "scheduler.py", str(place)], cwd=tmp_path, env=environment, text=True, **pipes
-    )
+    process = started([sys.executable, "scheduler.py", str(place)], tmp_path)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LONG
         while not (place.exists() and place.read_text()) and time.monotonic() < deadline:
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         assert message in refused(source, folder, place.read_text())
     finally:
-        process.communicate("", timeout=60)
+        process.communicate("", timeout=LONG)

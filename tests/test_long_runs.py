@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 
 import crystint
+from crystint.commands import interruption
+from crystint.commands.interruption import Interruption
 from crystint.config import Settings
 from crystint.errors import FileError
 from crystint.io.dense_file import DenseWriter
@@ -26,7 +28,7 @@ from crystint.io.journal import Journal, journal_of, records_in
 from crystint.model.mask import marker
 from crystint.pipeline import Execution, Summary, densify_file, find_peaks, sparsify
 from crystint.simulate import Simulation, simulate
-from tests.conftest import ROOT
+from tests.processes import LONG, after, heeding_sigint, started
 
 FEW = Settings(rings=60)
 MANY = 400
@@ -323,11 +325,11 @@ def test_a_run_that_breaks_off_leaves_its_journal_and_is_resumed(good, tmp_path,
     one.mkdir()
     other.mkdir()
     run(what, good, one / "o.h5")
-    for after in (2, 4):
+    for frames in (2, 4):
         with pytest.raises(KeyboardInterrupt):
-            run(what, good, other / "o.h5", stopping=Stopping(after, KeyboardInterrupt), resume=True)
+            run(what, good, other / "o.h5", stopping=Stopping(frames, KeyboardInterrupt), resume=True)
         assert os.listdir(other) == ["o.h5.partial"]
-        assert records_in(other / "o.h5") >= after
+        assert records_in(other / "o.h5") >= frames
     done = records_in(other / "o.h5")
     path = journal_of(other / "o.h5")
     path.write_bytes(path.read_bytes()[:-3])  # torn
@@ -483,27 +485,13 @@ def command(what: str, source: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "crystint", what, str(source), "-o", name, "--rings", "60", *more]
 
 
-def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment}
-    return subprocess.Popen(arguments, cwd=folder, text=True, **pipes)
-
-
-def after(process: subprocess.Popen[str], output: Path, frames: int) -> None:
-    """Wait until so many frames are done."""
-    deadline = time.monotonic() + 120
-    while records_in(output) < frames and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
-    assert process.poll() is None, process.communicate()
-
-
 @pytest.fixture(scope="module")
 def whole(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the outputs of runs that nobody interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     for what in ("sparsify", "peaks"):
         process = started(command(what, many, "--resume"), folder)
-        _, stderr = process.communicate(timeout=120)
+        _, stderr = process.communicate(timeout=LONG)
         assert process.returncode == 3, stderr
         assert stderr.splitlines()[-1] == (
             f"crystint: error: 2 of {MANY} frames could not be read and are recorded as missing: 0, 20"
@@ -522,11 +510,11 @@ def test_kill_9_and_resume_give_what_an_uninterrupted_run_gives(many, whole, tmp
         assert not output.exists()
         assert frames <= records_in(output) < MANY
     process = started(command(what, many), tmp_path)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=LONG)
     assert process.returncode == 1
     assert "--resume" in stderr.splitlines()[-1]
     process = started(command(what, many, "--resume"), tmp_path)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=LONG)
     assert process.returncode == 3, stderr
     equal(whole / output.name, output)
     assert os.listdir(tmp_path) == [output.name]
@@ -537,7 +525,7 @@ def test_a_signal_leaves_a_valid_file_and_resume_goes_on(many, whole, tmp_path, 
     process = started(command("sparsify", many, "--resume"), tmp_path)
     after(process, tmp_path / "o.h5", 25)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=LONG)
     assert process.returncode == code, stderr
     assert "Traceback" not in stderr
     done = records_in(tmp_path / "o.h5")
@@ -552,39 +540,70 @@ def test_a_signal_leaves_a_valid_file_and_resume_goes_on(many, whole, tmp_path, 
             assert np.array_equal(frame.index, all_of_it[i].index)
     assert sorted(os.listdir(tmp_path)) == ["o.h5", "o.h5.partial"]
     process = started(command("sparsify", many, "--resume"), tmp_path)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=LONG)
     assert process.returncode == 3, stderr
     equal(whole / "o.h5", tmp_path / "o.h5")
 
 
 def test_a_second_ctrl_c_ends_at_once_and_keeps_the_journal(many, tmp_path):
     """The first frame in flight takes for ever: only a second Ctrl-C helps."""
-    driver = """
+    driver = f"""
 import sys, threading
 from crystint.cli import main
 from crystint.steps import Step
 real = Step.run
 def stuck(self, run, number, first):
     if number == 60:
-        threading.Event().wait(15)
+        threading.Event().wait({LONG})
     return real(self, run, number, first)
 Step.run = stuck
 main()
 """
     process = started([sys.executable, "-c", driver, *command("sparsify", many)[3:]], tmp_path)
     after(process, tmp_path / "o.h5", 60)
+    assert process.stderr is not None
     process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
-    process.send_signal(signal.SIGINT)  # the same key, passed on by another program
-    time.sleep(1.0)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    assert any("stopping" in line for line in process.stderr)
+    while process.poll() is None:  # what comes soon after the first is the same key, passed on by another program
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    stderr = process.stderr.read()
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert "--resume" in stderr
     assert os.listdir(tmp_path) == ["o.h5.partial"]
     assert records_in(tmp_path / "o.h5") == 60
+
+
+def test_the_same_key_passed_on_by_another_program_is_no_second_ctrl_c(monkeypatch, capfd):
+    clock = [0.0]
+    monkeypatch.setattr(interruption.time, "monotonic", lambda: clock[0])
+    interrupted = Interruption()
+    with heeding_sigint(), interrupted.watched() as came:
+        assert not came()
+        signal.raise_signal(signal.SIGINT)
+        assert came()
+        clock[0] = 0.4
+        signal.raise_signal(signal.SIGINT)
+        clock[0] = 0.6
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert interrupted.number == signal.SIGINT
+    assert capfd.readouterr().err.count("stopping") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_ignored(number):
+    """As nohup and the background of a shell want it."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Interruption().watched() as came:
+            signal.raise_signal(number)
+            assert not came()
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_signal_before_the_first_frame_leaves_nothing(many, tmp_path):
@@ -600,6 +619,6 @@ inputs.geometry_of = interrupted
 main()
 """
     process = started([sys.executable, "-c", driver, *command("sparsify", many)[3:]], tmp_path)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=LONG)
     assert process.returncode == 130, stderr
     assert os.listdir(tmp_path) == []

@@ -112,7 +112,7 @@ def test_chunks_that_wait_are_few_and_packed_elsewhere(tmp_path, monkeypatch):
         assert not fourth.done()
         assert packed == []
         go.set()
-        fourth.result(timeout=20)
+        fourth.result(timeout=300)
         assert len(data) == 1
         writer.flush()
         assert np.array_equal(data[:, 0], range(4))
