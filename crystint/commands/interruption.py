@@ -34,6 +34,8 @@ class Interruption:
     def watched(self) -> Iterator[Callable[[], bool]]:
         """For as long as the block takes, the first signal is noted and a second Ctrl-C is a KeyboardInterrupt.
 
+        What is ignored stays ignored: `nohup` asks that of SIGHUP, and shells of SIGINT for what they start with ``&``.
+
         Gives a function that tells whether a signal has come.
         """
         since = 0.0
@@ -47,7 +49,8 @@ class Interruption:
                 raise KeyboardInterrupt
 
         try:
-            before = [(number, signal.signal(number, note)) for number in _SIGNALS]
+            heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            before = [(number, signal.signal(number, note)) for number in heeded]
         except ValueError:  # not in the main thread: signals are somebody else's business
             yield lambda: False
             return
