@@ -252,6 +252,7 @@ def _client(dask: Any, address: str, workers: int, stack: ExitStack) -> Any:
         threads_per_worker=1,
         processes=True,
         dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": ":0"},  # it serves its state without a dashboard, too: at any free port
         silence_logs=logging.CRITICAL,
         preload=["crystint.distributed"],
     )
