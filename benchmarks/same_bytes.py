@@ -26,7 +26,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -232,11 +231,9 @@ def make(folder: Path, data: Path) -> int:
         if done.returncode:
             print(done.stderr.decode(), end="", file=sys.stderr)
     files = sorted(path for name in ["in", *outputs] for path in (folder / name).rglob("*") if path.is_file())
-    with ThreadPoolExecutor() as pool:
-        found = dict(zip((path.relative_to(folder).as_posix() for path in files), pool.map(digests, files)))
-    (folder / MANIFEST).write_text(
-        json.dumps({"device": device, "commands": codes, "files": found}, indent=1), encoding="utf-8"
-    )
+    found = {path.relative_to(folder).as_posix(): digests(path) for path in files}
+    manifest = {"device": device, "commands": codes, "files": found}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     print(f"{len(codes)} commands, {failed} failed, {len(found)} files, {sum(map(len, found.values()))} digests")
     return int(failed > 0)
 
@@ -270,19 +267,24 @@ def _parts(path: Path) -> Iterator[tuple[str, Any]]:
         yield "batches", [([*map(int, batch.ints)], [*map(float, batch.floats)]) for batch in mtz.batches]
         yield f"{_RECORD}history", {"program": "crystint", "history": list(mtz.history)}
     elif suffix in (".json", ".jsonl"):
-        for number, text in enumerate(
-            path.read_text(encoding="utf-8").splitlines() if suffix == ".jsonl" else [path.read_text(encoding="utf-8")]
-        ):
-            content = json.loads(text)
+        for number, content in enumerate(_json(path.read_text(encoding="utf-8"))):
             if isinstance(content, dict) and "provenance" in content:
-                yield f"line {number} provenance", content.pop("provenance")
-            yield f"line {number}", json.dumps(content)
+                yield f"record {number} provenance", content.pop("provenance")
+            yield f"record {number}", json.dumps(content)
     elif suffix in (".csv", ".txt", ".poni", ".hkl"):
         lines = path.read_text(encoding="utf-8").splitlines()
         yield "comments", {"program": "crystint", "lines": [line for line in lines if line.startswith("#")]}
         yield "lines", "\n".join(line for line in lines if not line.startswith("#"))
     elif suffix not in _PICTURES:
         yield "content", path.read_bytes()
+
+
+def _json(text: str) -> list[Any]:
+    """One value, or a value per line."""
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        return [json.loads(line) for line in text.splitlines()]
 
 
 def _of_group(group: h5py.Group, place: str) -> Iterator[tuple[str, Any]]:
