@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 
 from crystint.cli import main
 from crystint.commands.correlate import correlate
-from crystint.commands.ctrl_c import heeding_ctrl_c
+from crystint.commands.ctrl_c import heeding_ctrl_c, noting_ctrl_c
 from crystint.correlate import PolarGrid, PolarTransform
 from crystint.correlate.files import read_polar
 from crystint.engine import default_engine
@@ -290,6 +291,15 @@ def test_a_ctrl_c_that_comes_in_a_destructor_is_not_lost(monkeypatch: pytest.Mon
         assert seen == [0, 1, 2]
         assert signal.getsignal(signal.SIGINT) is before
         assert list(heeding_ctrl_c(range(3))) == [0, 1, 2]
+
+
+def test_a_ctrl_c_that_was_lost_before_the_first_frame_is_raised_there() -> None:
+    with heeding_sigint(), noting_ctrl_c():
+        with suppress(KeyboardInterrupt):  # as a destructor does
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            next(heeding_ctrl_c(range(3)))
+    assert list(heeding_ctrl_c(range(3))) == [0, 1, 2]
 
 
 def test_ctrl_c_in_a_process_of_its_own(tmp_path: Path) -> None:

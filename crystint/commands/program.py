@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
+from crystint.commands.ctrl_c import noting_ctrl_c
 from crystint.errors import CrystintError, GeometryError, SettingError
 
 __all__ = ["Command", "EndedError", "Program"]
@@ -73,7 +74,8 @@ class Program(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with noting_ctrl_c():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             raise _StoppedError from None
 
