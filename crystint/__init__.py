@@ -27,14 +27,16 @@ from crystint.lazy import lazy_names
 if TYPE_CHECKING:
     from crystint import cbc, compare, correlate, plot, simulate, stills
     from crystint.engine import Device, Engine, devices
+    from crystint.io.dense_file import DenseWriter
     from crystint.io.frames import Frames, open_frames
     from crystint.io.peak_files import read_peaks, write_peaks
-    from crystint.io.sparse_file import open_sparse
-    from crystint.model.geometry import Geometry
+    from crystint.io.provenance import provenance
+    from crystint.io.sparse_file import SparseFile, SparseWriter, open_sparse
+    from crystint.model.geometry import Geometry, Panel
     from crystint.model.peaks import PEAK_DTYPE, PeakFlag, PeakList
     from crystint.model.rings import Background, RingMap
     from crystint.model.sparse import SparseFrame
-    from crystint.ops.densify import densify
+    from crystint.ops.densify import Densifier, densify
     from crystint.ops.separator import Separator
 
 __version__ = "0.1.0"
@@ -46,6 +48,8 @@ __all__ = [
     "ClusterError",
     "CrystintError",
     "DTypeError",
+    "DenseWriter",
+    "Densifier",
     "Device",
     "DeviceError",
     "Engine",
@@ -53,13 +57,16 @@ __all__ = [
     "Frames",
     "Geometry",
     "GeometryError",
+    "Panel",
     "PeakFlag",
     "PeakList",
     "RingMap",
     "Separator",
     "SettingError",
     "ShapeError",
+    "SparseFile",
     "SparseFrame",
+    "SparseWriter",
     "__version__",
     "cbc",
     "compare",
@@ -69,6 +76,7 @@ __all__ = [
     "open_frames",
     "open_sparse",
     "plot",
+    "provenance",
     "read_peaks",
     "simulate",
     "stills",
@@ -78,19 +86,25 @@ __all__ = [
 _HOME = {
     "PEAK_DTYPE": "model.peaks",
     "Background": "model.rings",
+    "DenseWriter": "io.dense_file",
+    "Densifier": "ops.densify",
     "Device": "engine",
     "Engine": "engine",
     "Frames": "io.frames",
     "Geometry": "model.geometry",
+    "Panel": "model.geometry",
     "PeakFlag": "model.peaks",
     "PeakList": "model.peaks",
     "RingMap": "model.rings",
     "Separator": "ops.separator",
+    "SparseFile": "io.sparse_file",
     "SparseFrame": "model.sparse",
+    "SparseWriter": "io.sparse_file",
     "densify": "ops.densify",
     "devices": "engine",
     "open_frames": "io.frames",
     "open_sparse": "io.sparse_file",
+    "provenance": "io.provenance",
     "read_peaks": "io.peak_files",
     "write_peaks": "io.peak_files",
 }

@@ -52,6 +52,19 @@ def test_every_page_is_reached_from_the_readme():
     assert set(PAGES) <= reached
 
 
+_PUBLIC = "stills|correlate|cbc|plot|simulate|compare"
+_STILL_DEEP = {"crystint.cbc.half_sets", "crystint.correlate.all_pairs", "crystint.pipeline", "crystint.config"}
+"""Places of names that have no public home yet."""
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_page_imports_from_public_packages_alone(path):
+    text = path.read_text(encoding="utf-8")
+    taken = re.findall(r"^(?:>>> |\.\.\. )?\s*(?:from|import) (crystint[\w.]*)", text, re.MULTILINE)
+    deep = {module for module in taken if not re.fullmatch(rf"crystint(\.({_PUBLIC}))?", module)} - _STILL_DEEP
+    assert not deep, f"{path.name} takes names from {sorted(deep)}; add them to a public package"
+
+
 def test_the_kernel_page_is_up_to_date():
     source = ROOT / "docs" / "make_kernels.py"
     spec = importlib.util.spec_from_file_location("make_kernels", source)

@@ -75,7 +75,7 @@ def bandwidth_from_pixels(pixels: float, pixel_size: float, distance: float) -> 
 
 @dataclass(frozen=True, eq=False)
 class BandwidthChoice:
-    """A curve of cross-validation. `float(choice)` is the bandwidth chosen."""
+    """A curve of cross-validation. `float(choice)` is the bandwidth chosen. Made by `choose_bandwidth`."""
 
     bandwidth: float
     """in units of u: `undersmoothing` times the optimum, but none that is smaller than any that could be used"""

@@ -92,10 +92,34 @@ def _write(
 def read_run(path: str | PathLike[str]) -> CBCRun:
     """The run that `write_run` stored.
 
+    Parameters
+    ----------
+    path : path
+        What ``crystint cbc scale`` wrote.
+
+    Returns
+    -------
+    CBCRun
+
     Raises
     ------
     FileError
         When the file is missing, damaged, or no scaling.
+
+    Examples
+    --------
+    >>> import subprocess
+    >>> import sys
+    >>> from crystint import cbc
+    >>> for step in (
+    ...     "simulate -o table.h5 --frames 2 --rows 1000",
+    ...     "scale table.h5 -o scaled.h5 --bandwidth 5e-3 -q",
+    ... ):
+    ...     command = [sys.executable, "-m", "crystint", "cbc", *step.split()]
+    ...     _ = subprocess.run(command, check=True, capture_output=True)
+    >>> run = cbc.read_run("scaled.h5")
+    >>> run.q2.shape == (len(run.hkl),), len(run.maps.values)
+    (True, 2)
     """
     with open_hdf5(path) as file:
         made = file.get("entry/scaling")

@@ -41,7 +41,7 @@ _BLOCK = 4096
 
 
 class StreakPixels(NamedTuple):
-    """Pixels with a profile above 0, by streak, y and x; a pixel comes once in a streak."""
+    """Pixels with a profile above 0, by streak, y and x; a pixel comes once in a streak. Made by `streak_pixels`."""
 
     streak: NDArray[np.int64]
     """int64 [n]: number of the streak in what was given"""

@@ -22,7 +22,7 @@ Indices = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is so, of a simulation, or what somebody else found."""
+    """What is so, of a simulation, or what somebody else found. Made by `known_of`."""
 
     hkl: Indices
     """int32 [m, 3]: one reflection of each family"""
@@ -31,7 +31,9 @@ class Known:
     symmetry: str | None = None
     """under which they are families; None = equal indices only"""
     friedel: bool = True
+    """whether hkl and -h-k-l are one reflection"""
     maps: ProjectionMap | None = None
+    """chi of each frame"""
     intercept: Floats | None = None
     """float64 [streaks], counts"""
     name: str = "true"
@@ -40,9 +42,10 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class CBCRun:
-    """A scaled table. |q|^2 is in counts, on the scale on which the mean of chi is 1."""
+    """A scaled table. |q|^2 is in counts, on the scale on which the mean of chi is 1. Made by `read_run`."""
 
     table: CBCTable
+    """with |q|^2 and chi of each row"""
     maps: ProjectionMap
     """chi of each frame"""
     hkl: Indices
@@ -62,7 +65,9 @@ class CBCRun:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """symmetry, friedel, bandwidth, kind, loss, intercept, iterations... plain values"""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    """settings, inputs and version"""
     known: Known | None = None
+    """what the intensities can be compared with"""
 
     def __post_init__(self) -> None:
         n = len(self.hkl)
@@ -79,7 +84,7 @@ class CBCRun:
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """Intensities beside known ones, on their scale."""
+    """Intensities beside known ones, on their scale. Made by `agreement`."""
 
     found: Floats
     """float64 [n]: k |q|^2, k by least squares"""
@@ -103,10 +108,31 @@ def agreement(hkl: Indices, q2: Floats, known: Known, sigma: Floats | None = Non
     Reflections correspond when the symmetry of `known` makes them one family; those without a partner, and NaN, are
     left out.
 
+    Parameters
+    ----------
+    hkl : int [n, 3]
+    q2 : float64 [n]
+    known : Known
+    sigma : float64 [n], optional
+        Of `q2`.
+
+    Returns
+    -------
+    Agreement
+
     Raises
     ------
     SettingError
         When fewer than 3 correspond.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> data = cbc.simulate_cbc(3, d_min=5.0, seed=1)
+    >>> scaler, x = cbc.IntensityScaler.of(data.table, data.setup).merge_hkl("mmm").train(bandwidth=2e-3)
+    >>> both = cbc.agreement(scaler.hkl, scaler.q2(x), cbc.known_of(data))
+    >>> bool(both.cc > 0.9)
+    True
     """
     both = families(np.concatenate([known.hkl, hkl]), known.symmetry, friedel=known.friedel).number
     of_family = np.full(int(both.max(initial=-1)) + 1, np.nan)

@@ -59,12 +59,14 @@ class CBCTruth:
 
 @dataclass(frozen=True, eq=False)
 class CBCSimulation:
-    """A table, and what is so in it."""
+    """A table, and what is so in it. Made by `simulate_cbc`."""
 
     settings: CBCSettings
+    """what all depends on"""
     table: CBCTable
     """with u of every row"""
     truth: CBCTruth
+    """what is so: |q|^2, chi and the maps"""
 
     @cached_property
     def overlap(self) -> float:
@@ -159,10 +161,21 @@ def simulate_streaks(
     **settings
         Fields of `CBCSettings`: width, numerical_aperture, intensity, background, map_scale, seed...
 
+    Returns
+    -------
+    CBCSimulation
+
     Raises
     ------
     SettingError
         For an unknown setting or an impossible value.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> data = cbc.simulate_streaks(5000, frames=2, seed=1)
+    >>> len(data.table.frames), 3000 < len(data.table) < 8000
+    (2, True)
     """
     if frames < 1:
         raise SettingError(f"frames is {frames!r}, expected 1 or more")

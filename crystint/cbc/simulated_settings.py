@@ -54,9 +54,16 @@ class CBCSettings:
     ------
     SettingError
         For an impossible value, with its name.
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> cbc.CBCSettings(frames=3, symmetry="4mm").wavelength  # angstrom
+    0.73
     """
 
     frames: int = 8
+    """how many"""
     symmetry: str = "mmm"
     """space group, or point group (then without absences)"""
     friedel: bool = True
@@ -64,6 +71,7 @@ class CBCSettings:
     cell: tuple[float, ...] | None = None
     """angstrom, degrees: six numbers; None = one of about 20 000 cubic angstrom that fits the symmetry"""
     seed: int = 0
+    """equal seeds give equal data"""
 
     numerical_aperture: float = 0.03
     """half the side of the square pupil: incident directions have |u_x|, |u_y| <= this"""

@@ -22,7 +22,23 @@ __all__ = ["known_of", "simulate_file"]
 
 
 def known_of(simulation: CBCSimulation) -> Known:
-    """The truth of a simulation, to be kept with its table."""
+    """The truth of a simulation, to be kept with its table.
+
+    Parameters
+    ----------
+    simulation : CBCSimulation
+
+    Returns
+    -------
+    Known
+
+    Examples
+    --------
+    >>> from crystint import cbc
+    >>> data = cbc.simulate_cbc(3, d_min=5.0, seed=1)
+    >>> cbc.known_of(data).hkl.shape[1]
+    3
+    """
     truth, settings = simulation.truth, simulation.settings
     frames = np.arange(settings.frames)
     return Known(

@@ -14,34 +14,50 @@ from typing import TYPE_CHECKING
 from crystint.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from crystint.correlate.background import chebyshev_background, fourier_background, remove_peaks
-    from crystint.correlate.calibrant import fit_calibrant
+    from crystint.correlate.background import PeakRemoval, chebyshev_background, fourier_background, remove_peaks
+    from crystint.correlate.calibrant import Calibrated, fit_calibrant
     from crystint.correlate.correlation import autocorrelation, cross_correlation, paired_differences
     from crystint.correlate.correlation_sums import CorrelationSums
     from crystint.correlate.correlator import Correlator
-    from crystint.correlate.curve_likeness import likeness
+    from crystint.correlate.curve_likeness import Likeness, likeness
+    from crystint.correlate.curves import RingCurves
     from crystint.correlate.files import read_correlations, write_correlations
-    from crystint.correlate.harmonics import cos_psi, fourier_coefficients, half_scattering_angle, legendre_coefficients
-    from crystint.correlate.outliers import RingOutliers, is_outlier, ring_outliers
+    from crystint.correlate.harmonics import (
+        LegendreFit,
+        cos_psi,
+        fourier_coefficients,
+        half_scattering_angle,
+        legendre_coefficients,
+    )
+    from crystint.correlate.outliers import Outliers, RingOutliers, is_outlier, ring_outliers
     from crystint.correlate.pairing import Pairing, pair_exposures
     from crystint.correlate.polar import PolarImage, PolarTransform, polar_image
     from crystint.correlate.polar_grid import PolarGrid
     from crystint.correlate.profile import RadialProfile
     from crystint.correlate.ring_fit import Rings, fit_rings
     from crystint.correlate.run import CorrelationRun
-    from crystint.correlate.simulate import simulate_frame, simulate_rings
+    from crystint.correlate.simulate import SimulatedRings, simulate_frame, simulate_rings
+    from crystint.correlate.simulated_frame import SimulatedFrame
 
 _HOME = {
-    "Correlator": "correlate.correlator",
+    "Calibrated": "correlate.calibrant",
     "CorrelationRun": "correlate.run",
     "CorrelationSums": "correlate.correlation_sums",
+    "Correlator": "correlate.correlator",
+    "LegendreFit": "correlate.harmonics",
+    "Likeness": "correlate.curve_likeness",
+    "Outliers": "correlate.outliers",
     "Pairing": "correlate.pairing",
+    "PeakRemoval": "correlate.background",
     "PolarGrid": "correlate.polar_grid",
     "PolarImage": "correlate.polar",
     "PolarTransform": "correlate.polar",
     "RadialProfile": "correlate.profile",
+    "RingCurves": "correlate.curves",
     "RingOutliers": "correlate.outliers",
     "Rings": "correlate.ring_fit",
+    "SimulatedFrame": "correlate.simulated_frame",
+    "SimulatedRings": "correlate.simulate",
     "autocorrelation": "correlate.correlation",
     "chebyshev_background": "correlate.background",
     "cos_psi": "correlate.harmonics",
@@ -66,16 +82,24 @@ _HOME = {
 }
 
 __all__ = [
+    "Calibrated",
     "CorrelationRun",
     "CorrelationSums",
     "Correlator",
+    "LegendreFit",
+    "Likeness",
+    "Outliers",
     "Pairing",
+    "PeakRemoval",
     "PolarGrid",
     "PolarImage",
     "PolarTransform",
     "RadialProfile",
+    "RingCurves",
     "RingOutliers",
     "Rings",
+    "SimulatedFrame",
+    "SimulatedRings",
     "autocorrelation",
     "chebyshev_background",
     "cos_psi",

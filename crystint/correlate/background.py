@@ -24,7 +24,7 @@ _SMALLEST = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PeakRemoval:
-    """Rings without their peaks."""
+    """Rings without their peaks. Made by `remove_peaks`."""
 
     values: NDArray[np.floating[Any]]
     """float [rings, n]: NaN in place of peaks, and of what was no data before"""

@@ -30,9 +30,10 @@ _LEAST = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibrated:
-    """A refined geometry, and how well it is known."""
+    """A refined geometry, and how well it is known. Made by `fit_calibrant`."""
 
     geometry: Geometry
+    """the refined geometry"""
     beam_error: tuple[float, float]
     """standard errors of `geometry.direct_beam` (slow, fast), px"""
     rotation_error: tuple[float, float]

@@ -25,7 +25,7 @@ _ERRORS = 4.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Likeness:
-    """Exposures as points whose distances are those of their curves."""
+    """Exposures as points whose distances are those of their curves. Made by `likeness`."""
 
     points: Array
     """float64 [exposures, terms]: mean, and cosine and sine of each harmonic, by which two curves differ along n

@@ -18,7 +18,7 @@ __all__ = ["RingCurves", "harmonic_design", "polynomial_design"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RingCurves:
-    """A curve for each ring, by its coefficients."""
+    """A curve for each ring, by its coefficients. Made by `fourier_background`."""
 
     coefficients: NDArray[np.float64]
     """float64 [rings, terms]; NaN where a ring had too few values. Chebyshev: of the axis scaled to -1 .. 1 (`domain`).

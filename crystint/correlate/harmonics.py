@@ -148,7 +148,7 @@ def fourier_coefficients(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LegendreFit:
-    """C(cos psi) = 1 / (4 pi) sum over l of B_l P_l(cos psi)."""
+    """C(cos psi) = 1 / (4 pi) sum over l of B_l P_l(cos psi). Made by `legendre_coefficients`."""
 
     orders: NDArray[np.int64]
     """int64 [terms]: l, ascending"""

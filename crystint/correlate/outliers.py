@@ -24,7 +24,7 @@ _GROUP = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outliers:
-    """What was found in the rings of one image."""
+    """What was found in the rings of one image. Made by `ring_outliers`."""
 
     flags: NDArray[np.bool_]
     """bool [rings, n]: outliers; values without data are none"""

@@ -24,7 +24,7 @@ _FLUCTUATION, _SHAPE, _SCATTER, _GAPS, _MASK, _SPIKES, _NOISE = range(7)
 
 @dataclass(frozen=True, eq=False)
 class SimulatedRings:
-    """Rings of many exposures, and what is true of them."""
+    """Rings of many exposures, and what is true of them. Made by `simulate_rings`."""
 
     values: NDArray[np.float32]
     """float32 [exposures, rings, n]: NaN where masked"""

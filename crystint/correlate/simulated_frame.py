@@ -17,7 +17,7 @@ _NOISE, _HOT = 6, 7
 
 @dataclass(frozen=True, eq=False)
 class SimulatedFrame:
-    """A frame of powder rings."""
+    """A frame of powder rings. Made by `simulate_frame`."""
 
     frame: NDArray[np.int32]
     """int32 [slow, fast]: counts; 0 in gaps"""

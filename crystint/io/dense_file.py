@@ -73,6 +73,17 @@ class DenseWriter:
         When geometry or mask do not fit the shape, or the dtype is no counts.
     SettingError
         For an unknown compression.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> with crystint.DenseWriter(
+    ...     "run.h5", data.shape, data.dtype, geometry=data.geometry, mask=data.mask, saturation=None, provenance={}
+    ... ) as writer:
+    ...     writer.write(data[0])
+    >>> bool((crystint.open_frames("run.h5")[0] == data[0]).all())
+    True
     """
 
     def __init__(

@@ -74,6 +74,8 @@ def write_merged_mtz(
         angstrom, for the data set's header.
     history : sequence of str
         What was done; lines are cut after 80 characters, the first 29 of them are kept.
+    overwrite : bool
+        Replace an existing file.
 
     Raises
     ------
@@ -81,6 +83,16 @@ def write_merged_mtz(
         When amplitudes or `free` make no sense.
     FileError
         When the file exists and `overwrite` is False, or cannot be written.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> observations, group = data.observations(), data.experiment.space_group
+    >>> merged = stills.merge(observations, space_group=group, cell=data.experiment.cell)
+    >>> stills.write_merged_mtz("merged.mtz", merged, free=0.05)
+    >>> bool((stills.read_reference("merged.mtz").hkl == merged.hkl).all())
+    True
     """
     found: _Merged = merged
     n = len(found.hkl)
@@ -143,6 +155,8 @@ def write_unmerged_mtz(
         On the same scale, in place of the one that is stored: from an error model, say.
     history : sequence of str
         As in `write_merged_mtz`.
+    overwrite : bool
+        Replace an existing file.
 
     Raises
     ------
@@ -150,6 +164,15 @@ def write_unmerged_mtz(
         When a column does not fit, or the experiment lacks images.
     FileError
         When the file exists and `overwrite` is False, or cannot be written.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> observations, group = data.observations(), data.experiment.space_group
+    >>> stills.write_unmerged_mtz("observations.mtz", observations, data.experiment)
+    >>> len(stills.read_observations("observations.mtz")) == len(observations)
+    True
     """
     n = len(observations)
     scaled = factor is not None

@@ -38,6 +38,13 @@ def provenance(
     dict
         JSON-able: ``program``, ``version``, ``command``, ``inputs``, ``settings``. No date: the same run gives the same
         bytes, and the file system knows when a file was written.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> record = crystint.provenance({"snr": 5.0}, ["run.h5"], ["my_script.py"])
+    >>> sorted(record), record["settings"]
+    (['command', 'inputs', 'program', 'settings', 'version'], {'snr': 5.0})
     """
     return {
         "program": "crystint",

@@ -36,6 +36,19 @@ class SparseFile:
     """An open sparse file: a sequence of `SparseFrame`, each read when it is asked for.
 
     ``len(file)``, ``file[i]``, iteration; a context manager. Made by `open_sparse`.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> with crystint.SparseWriter(
+    ...     "sparse.h5", separator.rings, data.dtype, geometry=data.geometry, provenance={}
+    ... ) as writer:
+    ...     writer.write(separator.sparsify(data[0]))
+    >>> with crystint.open_sparse("sparse.h5") as file:
+    ...     len(file), file[0].shape
+    (1, (100, 110))
     """
 
     def __init__(self, path: str | PathLike[str], file: h5py.File) -> None:
@@ -257,9 +270,11 @@ def open_sparse(path: str | PathLike[str]) -> SparseFile:
     >>> import crystint
     >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
     >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
-    >>> with crystint.SparseWriter("sparse.h5", separator.rings, n_frames=1, provenance={}) as writer:  # doctest: +SKIP
+    >>> with crystint.SparseWriter(
+    ...     "sparse.h5", separator.rings, data.dtype, geometry=data.geometry, provenance={}
+    ... ) as writer:
     ...     writer.write(separator.sparsify(data[0]))
-    >>> with crystint.open_sparse("sparse.h5") as file:  # doctest: +SKIP
+    >>> with crystint.open_sparse("sparse.h5") as file:
     ...     len(file), file[0].shape
     (1, (100, 110))
     """

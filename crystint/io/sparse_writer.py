@@ -64,6 +64,18 @@ class SparseWriter:
     ------
     FileError
         When entering the block: the file exists or cannot be written.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> with crystint.SparseWriter(
+    ...     "sparse.h5", separator.rings, data.dtype, geometry=data.geometry, provenance={}
+    ... ) as writer:
+    ...     writer.write(separator.sparsify(data[0]))
+    >>> with crystint.open_sparse("sparse.h5") as file:
+    ...     frame = crystint.densify(file[0])
     """
 
     def __init__(

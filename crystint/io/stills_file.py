@@ -147,6 +147,8 @@ class StillsWriter:
 class StillsFile:
     """A file that `StillsWriter` made, open for reading: ``with StillsFile(path) as file: ...``.
 
+    Made by `open_stills`.
+
     Parameters
     ----------
     path : path

@@ -27,6 +27,13 @@ class Panel:
     ------
     GeometryError
         When a range is empty or a vector is not three finite numbers.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> panel = crystint.Panel((0, 100), (0, 110), (-5e-3, -5e-3, 0.1), (0.0, 1e-4, 0.0), (1e-4, 0.0, 0.0))
+    >>> panel.slow, panel.origin[2]
+    ((0, 100), 0.1)
     """
 
     slow: tuple[int, int]

@@ -73,6 +73,21 @@ class Densifier:
     Noise is drawn below the picking threshold of the frame's background. Separating the new frame gives another
     background, from other noise: none of it is above the lowest threshold that this may have (`lowest_table`). Where
     that would harm the statistics, the new frame is separated, and what stands out is lowered (`InventedPixels`).
+
+    Parameters
+    ----------
+    engine : Engine
+    rings : RingMap
+        Of the separator that made the sparse frames.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> densifier = crystint.Densifier(separator.engine, separator.rings)
+    >>> densifier.run(separator.sparsify(data[0]), noise=True, seed=0).shape
+    (100, 110)
     """
 
     def __init__(self, engine: Engine, rings: RingMap) -> None:

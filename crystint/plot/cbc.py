@@ -39,6 +39,24 @@ def plot_cbc(run: CBCRun, *, frames: int = 8, title: str | None = None) -> Figur
     frames : int
         So many maps at most, evenly over the frames.
     title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import subprocess
+    >>> import sys
+    >>> from crystint import cbc
+    >>> from crystint.plot import plot_cbc, save_figure
+    >>> for step in (
+    ...     "simulate -o table.h5 --frames 2 --rows 1000",
+    ...     "scale table.h5 -o scaled.h5 --bandwidth 5e-3 -q",
+    ... ):
+    ...     command = [sys.executable, "-m", "crystint", "cbc", *step.split()]
+    ...     _ = subprocess.run(command, check=True, capture_output=True)
+    >>> save_figure(plot_cbc(cbc.read_run("scaled.h5")), "scaled.png")
     """
     known = run.known
     shown = _chosen(run.maps, max(1, min(frames, _COLUMNS)))

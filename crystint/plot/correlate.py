@@ -39,6 +39,18 @@ def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None) -
         NaN = no data.
     rings : Rings
     title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
+    >>> from crystint.plot import plot_rings, save_figure
+    >>> save_figure(plot_rings(data.frame, correlate.fit_rings(data.frame, data.mask)), "rings.png")
     """
     values = np.asarray(image, dtype=np.float64)
     with style():
@@ -69,10 +81,23 @@ def plot_polar(
         Rings to show, px (1/angstrom in a grid of q); none = some that stand out.
     title : str, optional
 
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     SettingError
         When a ring is not there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
+    >>> grid = correlate.PolarGrid(data.center, np.arange(20.0, 60.0))
+    >>> from crystint.plot import plot_polar, save_figure
+    >>> save_figure(plot_polar(correlate.polar_image(data.frame, grid)), "polar.png")
     """
     places, label = (image.grid.radii, "radius (px)") if image.grid.q is None else (image.grid.q, "q (1/Å)")
     values = image.values.astype(np.float64)
@@ -119,10 +144,26 @@ def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title
         the strongest.
     title : str, optional
 
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     SettingError
         When a ring is in no row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_rings(20, 360, seed=1)
+    >>> correlator = correlate.Correlator()
+    >>> for exposure in data.values:
+    ...     correlator.add(exposure)
+    >>> run = correlate.CorrelationRun(correlator.sums, radii=np.array([100.0]), pairs=np.array([[0, 0]]))
+    >>> from crystint.plot import plot_correlations, save_figure
+    >>> save_figure(plot_correlations(run), "correlations.png")
     """
     values, error, names, cosine = run.correlation, run.error, run.names(), run.cos_psi()
     own = bool((run.pairs[:, 0] == run.pairs[:, 1]).all())

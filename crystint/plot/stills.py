@@ -34,10 +34,28 @@ _CLOSEUPS = 12
 def plot_stills(run: StillsRun, *, title: str | None = None) -> Figure:
     """Everything about a run in one picture; a panel for each thing that the run has.
 
+    Parameters
+    ----------
+    run : StillsRun
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     ShapeError
         When it has none of scales, merged intensities, profile widths and observations.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> observations, group = data.observations(), data.experiment.space_group
+    >>> merged = stills.merge(observations, space_group=group, cell=data.experiment.cell)
+    >>> from crystint.plot import plot_stills, save_figure
+    >>> save_figure(plot_stills(stills.StillsRun(observations=observations, merged=merged)), "run.png")
     """
     chosen = _panels(run)
     if not chosen:
@@ -118,11 +136,25 @@ def plot_prediction(
         Only the spots of this row of the experiment.
     mask : [slow, fast], optional
         Nonzero = masked.
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
     ShapeError
         When frame is not an image, or the mask of another shape.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> width = stills.RockingWidth(domain=1e-3)
+    >>> from crystint.plot import plot_prediction, save_figure
+    >>> predicted = stills.predict(data.experiment, 4.0, width)
+    >>> save_figure(plot_prediction(next(iter(data.images())), predicted, image=0), "predicted.png")
     """
     frame = np.asarray(frame)
     if frame.ndim != 2 or 0 in frame.shape:

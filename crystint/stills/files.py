@@ -173,7 +173,30 @@ def write_stills(
 
 
 def open_stills(path: str | PathLike[str]) -> StillsFile:
-    """The file, open, to read parts of it or its observations block by block; see `StillsFile`."""
+    """The file, open, to read parts of it or its observations block by block; see `StillsFile`.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    StillsFile
+
+    Raises
+    ------
+    FileError
+        When it is missing, damaged, something else, or of a newer version.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> stills.write_stills("run.h5", experiment=data.experiment, observations=data.observations(), provenance={})
+    >>> with stills.open_stills("run.h5") as file:
+    ...     file.rows == len(data.observations()), sum(len(block) for block in file.blocks(1000)) == file.rows
+    (True, True)
+    """
     return StillsFile(path, {made.__name__: made for made in _CLASSES})
 
 

@@ -56,9 +56,10 @@ _REFERENCES = "a merged .mtz, an mmCIF file, a CrystFEL .hkl or an .h5 of crysti
 
 @dataclass(frozen=True, eq=False)
 class StillsInput:
-    """Observations with the experiment that their `image` counts rows of."""
+    """Observations with the experiment that their `image` counts rows of. Made by `read_data`."""
 
     observations: Observations
+    """integrated reflections"""
     experiment: Experiment
     """without orientations, where the file has none (MTZ): enough to scale and merge"""
     profile_radius: NDArray[np.float64] | None = None

@@ -57,6 +57,8 @@ def core_moment(reach: float) -> float:
 class ProfileWidths:
     """Widths R of profiles by shells of resolution; between the shells they are interpolated.
 
+    Made by `integrate`.
+
     Raises
     ------
     SettingError

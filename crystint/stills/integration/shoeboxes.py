@@ -43,6 +43,14 @@ class BoxRules:
     ------
     SettingError
         When a number is impossible.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> width = stills.RockingWidth(domain=1e-3)
+    >>> rules = stills.BoxRules(ring_pixels=60)
+    >>> integrated = stills.integrate(data.images(), data.experiment, d_min=4.0, width=width, rules=rules)
     """
 
     reach: float = 2.5

@@ -20,6 +20,8 @@ class SpotMoments:
 
     Intensities above background are the weights. `centroid_slow` - `slow` of the observations is the residual of
     the prediction; its sigma is that of the counts alone.
+
+    Made by `integrate`.
     """
 
     image: NDArray[np.int32]

@@ -30,7 +30,7 @@ _LOWEST, _HIGHEST = -2.0, 5.0
 
 @dataclass(frozen=True, eq=False)
 class Ambiguity:
-    """Indexings that the lattice allows, and which each image has."""
+    """Indexings that the lattice allows, and which each image has. Made by `find_ambiguity`."""
 
     operators: tuple[str, ...]
     """what hkl becomes, "h,k,l" first; only that = the lattice has no more symmetry than the space group"""

@@ -22,14 +22,19 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True, eq=False)
 class Amplitudes:
-    """Posterior means and standard deviations; NaN where the intensity, its sigma or the prior is not known."""
+    """Posterior means and standard deviations; NaN where the intensity, its sigma or the prior is not known.
+
+    Made by `french_wilson`.
+    """
 
     amplitude: Floats
     """float64 [n]"""
     sigma_amplitude: Floats
+    """float64 [n]: of the amplitude"""
     intensity: Floats
     """float64 [n], never negative"""
     sigma_intensity: Floats
+    """float64 [n]: of the intensity"""
     expected: Floats
     """float64 [n]: mean intensity of the prior, epsilon included"""
 

@@ -85,11 +85,14 @@ class Statistics:
 
     ``a + b``, for different unique reflections in the same shells, is what one pass over both would have given;
     ``Statistics()`` is zero.
+
+    Made by `merge`.
     """
 
     edges: Floats = field(default_factory=lambda: np.zeros(0))
     """float64 [shells + 1]: angstrom, descending"""
     sums: ShellSums = field(default_factory=ShellSums)
+    """of which all is made; those of parts add"""
     wilson_b: float = float("nan")
     """angstrom^2: fall-off of the merged intensities beyond that of average protein atoms; NaN = too few shells"""
 

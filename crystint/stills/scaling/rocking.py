@@ -40,9 +40,10 @@ class _Reference(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class RockingFit:
-    """The width that fits best, and how well it is known."""
+    """The width that fits best, and how well it is known. Made by `fit_rocking`."""
 
     width: RockingWidth
+    """the fitted width"""
     covariance: _Floats
     """float64 [2, 2] of (domain^2, mosaicity^2), in 1/angstrom^2 and rad^2; 0 for what was not fitted"""
     chi2: float
@@ -52,11 +53,15 @@ class RockingFit:
     used: int
     """observations that were used"""
     error_model: ErrorModel
+    """of the residuals"""
     scan: _Floats
     """float64 [m, 2]: domain and minus twice the log likelihood per observation, of the widths tried at first"""
     iterations: int
+    """steps that were made"""
     converged: bool
+    """whether it stood still"""
     note: str = ""
+    """what a reader should know; empty = nothing"""
 
     @property
     def sigma_domain(self) -> float:

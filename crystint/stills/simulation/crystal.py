@@ -52,11 +52,20 @@ class Crystal:
     ------
     SettingError
         For impossible values, and a cell that does not fit the space group.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> crystal = stills.Crystal(cell=(79, 79, 38, 90, 90, 90), space_group="P 43 21 2")
+    >>> data = stills.simulate_stills(2, crystal=crystal, d_min=4.0, shape=(300, 320), distance=0.05)
+    >>> data.experiment.space_group.hm
+    'P 43 21 2'
     """
 
     cell: tuple[float, float, float, float, float, float] = (60.0, 70.0, 80.0, 90.0, 90.0, 90.0)
     """angstrom, degrees"""
     space_group: str = "P 21 21 21"
+    """by any name that gemmi knows"""
     intensity: float = 2000.0
     """I0"""
     b_factor: float = 25.0
@@ -66,6 +75,7 @@ class Crystal:
     anomalous: float = 0.0
     """standard deviation of (I+ - I-) / (mean of I+ and I-) of acentric pairs"""
     seed: int = 0
+    """of the intensities"""
 
     def __post_init__(self) -> None:
         group = gemmi.find_spacegroup_by_name(self.space_group)

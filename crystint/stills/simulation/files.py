@@ -43,10 +43,33 @@ def write_frames(
 ) -> tuple[Path, Path]:
     """Write all frames to `path` (NXmx HDF5), and the experiment beside it as ``.expt``; both names are returned.
 
+    Parameters
+    ----------
+    data : SimulatedStills
+    path : path
+    dtype : dtype
+        Of the frames; integers.
+    overwrite : bool
+        Replace existing files.
+    progress : callable, optional
+        Called with the number of frames done, and that of all.
+
+    Returns
+    -------
+    (Path, Path)
+
     Raises
     ------
     FileError
         When a file exists and `overwrite` is False, or cannot be written.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(6, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> frames, experiment = stills.write_frames(data, "stills.h5")
+    >>> experiment.name, len(stills.read_experiment(experiment))
+    ('stills.expt', 6)
     """
     path = Path(path)
     s = data.settings

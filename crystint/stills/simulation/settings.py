@@ -23,11 +23,20 @@ class StillsSettings:
     ------
     SettingError
         For an impossible value, with its name.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> stills.StillsSettings(frames=3, d_min=4.0).distance
+    0.15
     """
 
     frames: int = 20
+    """how many"""
     crystal: Crystal = field(default_factory=Crystal)
+    """cell, symmetry, intensities"""
     seed: int = 0
+    """equal seeds give equal stills"""
 
     shape: tuple[int, int] = (2527, 2463)
     """(slow, fast) pixels"""
@@ -40,6 +49,7 @@ class StillsSettings:
     wavelength_spread: float = 0.0
     """relative standard deviation of the wavelength from image to image"""
     polarization_fraction: float = 0.99
+    """as `Experiment`"""
     thickness: float = 0.0
     """of the sensor, m"""
     attenuation: float = 0.0

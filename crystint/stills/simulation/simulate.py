@@ -73,9 +73,13 @@ class Truth:
 
 @dataclass(frozen=True)
 class SimulatedStills:
-    """Images, what is so in them, and (made when asked for) frames, shoeboxes and observations."""
+    """Images, what is so in them, and (made when asked for) frames, shoeboxes and observations.
+
+    Made by `simulate_stills`.
+    """
 
     settings: StillsSettings
+    """what all depends on"""
 
     @cached_property
     def lattice(self) -> Lattice:
