@@ -120,7 +120,7 @@ def test_every_public_name_is_there_and_hides_no_module(package):
         is_module = isinstance(getattr(package, name), ModuleType)
         assert is_module or name not in modules, f"{package.__name__}.{name} is a module as well: the later import wins"
     assert set(package.__all__) <= set(dir(package))
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="attribute nonsense"):
         _ = package.nonsense
 
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from crystint.commands.ctrl_c import noting_ctrl_c
-from crystint.errors import CrystintError, GeometryError, SettingError
+from crystint.errors import CrystintError, CrystintWarning, GeometryError, SettingError
 
 __all__ = ["Command", "EndedError", "Program"]
 
@@ -137,31 +137,44 @@ def _judge(error: BaseException) -> tuple[str, int]:
 
 @contextmanager
 def _quiet(debug: bool) -> Iterator[None]:
-    """Without --debug: libraries do not log to the terminal, and warnings are one line."""
-    if debug:
-        yield
-        return
-    root = logging.getLogger()
-    silent = logging.NullHandler()  # a handler, so that `logging` does not fall back on stderr
-    root.addHandler(silent)
-    before = warnings.showwarning, sys.excepthook, sys.unraisablehook
-    warnings.showwarning = _one_line
-    sys.excepthook = sys.unraisablehook = _nothing  # h5py prints there when a full disk keeps it from closing
-    try:
-        yield
-    finally:
-        warnings.showwarning, sys.excepthook, sys.unraisablehook = before
-        root.removeHandler(silent)
+    """Warnings of crystint are lines on stderr, each said once. Without --debug libraries say nothing there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CrystintWarning)
+        warnings.showwarning = _Lines(debug, warnings.showwarning)
+        if debug:
+            yield
+            return
+        root = logging.getLogger()
+        silent = logging.NullHandler()  # a handler, so that `logging` does not fall back on stderr
+        root.addHandler(silent)
+        before = sys.excepthook, sys.unraisablehook
+        sys.excepthook = sys.unraisablehook = _nothing  # h5py prints there when a full disk keeps it from closing
+        try:
+            yield
+        finally:
+            sys.excepthook, sys.unraisablehook = before
+            root.removeHandler(silent)
 
 
 def _nothing(*_args: object) -> None:
     """A hook that says nothing."""
 
 
-def _one_line(message: Warning | str, category: type[Warning], *_rest: Any, **_more: Any) -> None:
-    """Users see user warnings; those for developers stay hidden."""
-    if issubclass(category, UserWarning):
-        click.echo(f"crystint: warning: {str(message).splitlines()[0]}", err=True)
+class _Lines:
+    """In place of `warnings.showwarning`: a line for each text, once. Warnings for developers stay hidden."""
+
+    def __init__(self, debug: bool, show: Any) -> None:
+        self._debug, self._show = debug, show
+        self._texts: set[str] = set()
+
+    def __call__(self, message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, UserWarning):
+            text = str(message).splitlines()[0]
+            if text not in self._texts:
+                self._texts.add(text)
+                click.echo(f"crystint: warning: {text}", err=True)
+        elif self._debug:
+            self._show(message, category, *rest, **more)
 
 
 @contextmanager

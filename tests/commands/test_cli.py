@@ -506,14 +506,14 @@ def test_a_full_target_is_one_line_and_leaves_nothing(made, tmp_path, what):
     command, source, name = OUTPUTS[what]
 
     where = {
-        "peaks": "pipeline.write_peaks",
-        "sparsify": "pipeline.SparseWriter",
-        "densify": "pipeline.DenseWriter",
+        "peaks": "peaks_step.write_peaks",
+        "sparsify": "sparsify_step.SparseWriter",
+        "densify": "densify_step.DenseWriter",
     }
     module, function = where[command].split(".")
     driver = f"""
 import resource, signal
-from crystint import {module}
+from crystint.separation import {module}
 from crystint.cli import main
 
 def full(*args, real={module}.{function}, **more):
