@@ -12,7 +12,6 @@ from .errors import CrystintError as CrystintError
 from .errors import CrystintWarning as CrystintWarning
 from .errors import DeviceError as DeviceError
 from .errors import DTypeError as DTypeError
-from .errors import DeviceError as DeviceError
 from .errors import FileError as FileError
 from .errors import GeometryError as GeometryError
 from .errors import SettingError as SettingError

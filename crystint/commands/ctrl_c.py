@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
-__all__ = ["heeding_ctrl_c", "noting_ctrl_c"]
+__all__ = ["ctrl_c_came", "heeding_ctrl_c", "noting_ctrl_c"]
 
 _Item = TypeVar("_Item")
 
@@ -20,6 +20,11 @@ def _note(_number: int, _frame: FrameType | None) -> None:
     global _came
     _came = True
     raise KeyboardInterrupt
+
+
+def ctrl_c_came() -> bool:
+    """Whether one came whose KeyboardInterrupt may have been lost."""
+    return _came
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from crystint.commands.ctrl_c import ctrl_c_came
+
 __all__ = ["Interruption"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -38,6 +40,8 @@ class Interruption:
 
         Gives a function that tells whether a signal has come.
         """
+        if ctrl_c_came():
+            raise KeyboardInterrupt
         since = 0.0
 
         def note(number: int, _frame: FrameType | None) -> None:

@@ -65,7 +65,8 @@ class Outcome:
         """A sentence about the frames that are missing; empty when none is."""
         if not self.missing:
             return ""
-        return f"{len(self.missing)} of {self.frames} frames could not be read and are recorded as missing: {listed(self.missing)}"
+        count = f"{len(self.missing)} of {self.frames}"
+        return f"{count} frames could not be read and are recorded as missing: {listed(self.missing)}"
 
     @property
     def interrupted(self) -> str:

@@ -1,11 +1,3 @@
-from ..io.reflections.mtz_out import write_merged_mtz as write_merged_mtz
-from ..io.reflections.mtz_out import write_unmerged_mtz as write_unmerged_mtz
-from ..io.reflections.stills_file import StillsFile as StillsFile
-from .tables import Detector as Detector
-from .tables import Experiment as Experiment
-from .tables import Flag as Flag
-from .tables import Observations as Observations
-from .tables import Reference as Reference
 from .files import StillsRun as StillsRun
 from .files import open_stills as open_stills
 from .files import read_stills as read_stills
@@ -28,6 +20,9 @@ from .merging.amplitudes import french_wilson as french_wilson
 from .merging.merge import merge as merge
 from .merging.merged import Merged as Merged
 from .merging.statistics import Statistics as Statistics
+from .outputs import StillsFile as StillsFile
+from .outputs import write_merged_mtz as write_merged_mtz
+from .outputs import write_unmerged_mtz as write_unmerged_mtz
 from .prediction.partiality import RockingWidth as RockingWidth
 from .prediction.partiality import partiality as partiality
 from .prediction.predict import Prediction as Prediction
@@ -44,3 +39,8 @@ from .simulation.files import write_frames as write_frames
 from .simulation.settings import StillsSettings as StillsSettings
 from .simulation.simulate import SimulatedStills as SimulatedStills
 from .simulation.simulate import simulate_stills as simulate_stills
+from .tables import Detector as Detector
+from .tables import Experiment as Experiment
+from .tables import Flag as Flag
+from .tables import Observations as Observations
+from .tables import Reference as Reference

@@ -76,13 +76,13 @@ class Packing:
         return not self.native or library() is not None
 
 
-ZSTD = Packing(PACKED, _zstd)
+ZSTD: Packing = Packing(PACKED, _zstd)
 """Byte shuffle and Zstandard."""
-BSLZ4 = Packing(dict(hdf5plugin.Bitshuffle(cname="lz4")), _bslz4)
+BSLZ4: Packing = Packing(dict(hdf5plugin.Bitshuffle(cname="lz4")), _bslz4)
 """Bitshuffle with LZ4."""
-GZIP = Packing({"compression": "gzip", "compression_opts": 1, "shuffle": True}, _gzip, native=False)
+GZIP: Packing = Packing({"compression": "gzip", "compression_opts": 1, "shuffle": True}, _gzip, native=False)
 """Byte shuffle and zlib's fastest level."""
-PLAIN = Packing({}, lambda values: values.reshape(-1).view(np.uint8), native=False)
+PLAIN: Packing = Packing({}, lambda values: values.reshape(-1).view(np.uint8), native=False)
 """As it is."""
 
 

@@ -1,0 +1,9 @@
+from .cbc import plot_cbc as plot_cbc
+from .comparison import plot_comparison as plot_comparison
+from .correlate import plot_correlations as plot_correlations
+from .correlate import plot_polar as plot_polar
+from .correlate import plot_rings as plot_rings
+from .frame import plot_frame as plot_frame
+from .stills import plot_prediction as plot_prediction
+from .stills import plot_stills as plot_stills
+from .style import save_figure as save_figure
