@@ -6,6 +6,7 @@ CrystintError
  |- SettingError    (also ValueError)  a parameter has an impossible value
  |- GeometryError   (also ValueError)  a geometry is missing, incomplete or impossible
  |- FileError       (also OSError)     a file is missing, damaged, of an unknown kind, or cannot be written
+ |- KernelArgumentError (also TypeError) an argument of a kernel is missing, unknown, or of another type
  |- DeviceError     (also RuntimeError) no usable OpenCL device, too little memory, or a kernel did not build
  '- ClusterError    (also RuntimeError) a dask cluster is not there, or does not do its part
 
@@ -30,6 +31,7 @@ __all__ = [
     "DeviceError",
     "FileError",
     "GeometryError",
+    "KernelArgumentError",
     "SettingError",
     "ShapeError",
     "check",
@@ -63,6 +65,10 @@ class FileError(CrystintError, OSError):
 
 class DeviceError(CrystintError, RuntimeError):
     """No usable OpenCL device, too little device memory, or a kernel that does not build."""
+
+
+class KernelArgumentError(CrystintError, TypeError):
+    """An argument of a kernel is missing, unknown, or not of the type of its parameter."""
 
 
 class ClusterError(CrystintError, RuntimeError):

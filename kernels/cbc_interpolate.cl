@@ -12,7 +12,7 @@
  *           frame   [streaks]
  *           profile [rows + 16]        f^2
  *           nx, ny
- * Out       found   [rows]             chi f^2, 0 where there is no chi; PLAIN: chi, NaN where there is none
+ * Out       values  [rows]             chi f^2, 0 where there is no chi; PLAIN: chi, NaN where there is none
  * Defines   LOCAL_SIZE; PLAIN = 0 | 1
  * Exact     float: 5e-7 relative; chi itself at the nodes
  * Limits    rows < 2^31; frames nx ny < 2^31
@@ -47,7 +47,7 @@ void cbc_interpolate(__global const float *chi,
                      __global const float *profile,
                      const int nx,
                      const int ny,
-                     __global float *found)
+                     __global float *values)
 {
     const int streak = get_group_id(0), last = start[streak + 1];
     __global const float *map = chi + (size_t)frame[streak] * nx * ny;
@@ -67,9 +67,9 @@ void cbc_interpolate(__global const float *chi,
         }
         if (missing > 0.0f) total /= weight; /* NaN where all are */
 #if PLAIN
-        found[k] = total;
+        values[k] = total;
 #else
-        found[k] = isnan(total) ? 0.0f : total * profile[k];
+        values[k] = isnan(total) ? 0.0f : total * profile[k];
 #endif
     }
 }

@@ -5,7 +5,7 @@
  *           and never below SNR_pick.
  * Launch    one work-item per maximum
  * In        frame, position, weight, dark, table, saturation, noise2: as pick_pixels.cl
- *           reach, curve, k          of SNR_pick
+ *           pick_reach, pick_curve, pick_k  of SNR_pick
  *           maxima [n]               pixel numbers
  *           valley                   depth of a real valley in standard deviations of the counts that bound it
  *           share                    and as a share of the maximum above its background
@@ -31,9 +31,9 @@ __kernel void merge_maxima(__global const PIXEL_T *frame,
                            __global const float *dark,
                            __global const float4 *table,
                            const int rings,
-                           __global const float2 *reach,
-                           __global const float *curve,
-                           const float k,
+                           __global const float2 *pick_reach,
+                           __global const float *pick_curve,
+                           const float pick_k,
                            const float noise2,
                            const PIXEL_T saturation,
                            __global const uint *maxima,
@@ -47,7 +47,7 @@ __kernel void merge_maxima(__global const PIXEL_T *frame,
 {
     frame += (size_t)number * height * width;
     table += number * rings;
-    reach += number * rings;
+    pick_reach += number * rings;
     const uint top = maxima[get_global_id(0)];
     const int top_slow = top / width, top_fast = top % width;
     const PIXEL_T top_raw = min(frame[top], saturation);
@@ -86,7 +86,8 @@ __kernel void merge_maxima(__global const PIXEL_T *frame,
                 const float s = COUNTS(raw, dark, pixel);
                 if (s < level && raw <= saturation) continue;
                 if (raw <= saturation &&
-                    !significant(s, weight[pixel], position[pixel], reach, table, rings, noise2, k, curve))
+                    !significant(s, weight[pixel], position[pixel], pick_reach, table, rings, noise2, pick_k,
+                                 pick_curve))
                     continue;
                 const PIXEL_T value = min(raw, saturation);
                 if (goal == top && (value > top_raw || (value == top_raw && pixel < top))) goal = pixel;

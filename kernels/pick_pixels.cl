@@ -5,7 +5,7 @@
  * In        frame    [frames][pixels]  raw counts, PIXEL_T
  *           position [pixels]   place between ring centres, NaN = masked
  *           dark     [pixels]   dark counts (HAS_DARK)
- *           order, segment, weight, room, tail_pixel, tail_above, tail_weight, tails, cover, sums: as in ring_statistics.cl
+ *           order, segment, ring_weight, room, tail_pixel, tail_above, tail_weight, tails, cover, sums: as in ring_statistics.cl
  *           rings, bands        numbers of them
  *           table    [frames][rings]  (mean, phi, spread that is not counting, fractions) of each ring
  *           reach    [frames][rings]  of ring_reach.cl
@@ -30,7 +30,7 @@ void pick_pixels(__global const PIXEL_T *frame,
                  __global const float *position,
                  __global const int *order,
                  __global const int *segment,
-                 __global const float *weight,
+                 __global const float *ring_weight,
                  __global const float *dark,
                  __global const int *room,
                  __global const uint *tail_pixel,
@@ -55,7 +55,7 @@ void pick_pixels(__global const PIXEL_T *frame,
     frame += (size_t)number * pixels;
     table += number * rings;
     reach += number * rings;
-    Candidates all = candidates_of(ring, rings, bands, number, order, segment, weight, room, tail_pixel, tail_above, tail_weight, tails, cover,
+    Candidates all = candidates_of(ring, rings, bands, number, order, segment, ring_weight, room, tail_pixel, tail_above, tail_weight, tails, cover,
                                    sums, reach[ring].x);
     Found found;
     found.list = picked + (size_t)number * pixels;

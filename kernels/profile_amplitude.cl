@@ -1,14 +1,14 @@
 /* profile_amplitude.cl - amplitude of a known profile in the pixels of every reflection.
  *
- * What      J = sum P (I - B) / v / sum P^2 / v with v = dark + max(J', 0) P, J' the model or, round after round from even
+ * What      J = sum P (I - B) / v / sum P^2 / v with v = V + max(J', 0) P, J' V the variance without signal, J' the model or, round after round from even
  *           weights on, J itself; its variance, with that of the background ring
  * Launch    one work-group of LOCAL_SIZE per reflection
  * In        counts     [pixels]      I, any finite value where the profile is 0
  *           profile    [pixels]      P, share of the reflection in each pixel; 0 = not used
  *           start      [n + 1]       reflection r has the pixels start[r] .. start[r + 1] - 1
  *           background [n]           B, mean of its ring, counts per pixel
- *           dark       [n]           expected variance of a pixel without signal, above 0
- *           ring       [n]           pixels of the ring; 0 or less = none
+ *           expected_background [n]  expected variance of a pixel without signal, above 0
+ *           ring_pixels [n]          pixels of the ring; 0 or less = none
  *           model      [n]           expected intensity; NaN = not known
  *           iterations               rounds where the model is not known
  * Out       result     [3][n]        intensity, its variance, its variance without signal; NaN without pixels or ring
@@ -57,8 +57,8 @@ void profile_amplitude(__global const float *counts,
                        __global const float *profile,
                        __global const int *start,
                        __global const float *background,
-                       __global const float *dark,
-                       __global const float *ring,
+                       __global const float *expected_background,
+                       __global const float *ring_pixels,
                        __global const float *model,
                        const int iterations,
                        const int n,
@@ -66,15 +66,15 @@ void profile_amplitude(__global const float *counts,
 {
     __local float slot[3 * LOCAL_SIZE];
     const int reflection = get_group_id(0), first = start[reflection], pixels = start[reflection + 1] - first;
-    const float b = background[reflection], v = dark[reflection], expected = model[reflection];
+    const float b = background[reflection], v = expected_background[reflection], expected = model[reflection];
     const int known = !isnan(expected), rounds = known ? 1 : iterations;
-    const float share = v / ring[reflection];
+    const float share = v / ring_pixels[reflection];
     counts += first;
     profile += first;
     float sums[3];
     weighted_sums(sums, counts, profile, pixels, b, v, 0.0f, slot);
     const float even = sums[2] / sums[1], without = 1.0f / sums[1] + even * even * share;
-    const int good = sums[1] > 0.0f && ring[reflection] > 0.0f;
+    const int good = sums[1] > 0.0f && ring_pixels[reflection] > 0.0f;
     for (int turn = 0; turn < rounds; turn++)
         weighted_sums(sums, counts, profile, pixels, b, v, fmax(known ? expected : sums[0] / sums[1], 0.0f), slot);
     if (get_local_id(0) == 0) {

@@ -8,11 +8,11 @@
  * counts and a threshold (alias method, Walker 1977, doi 10.1145/355744.355749). The grid of means is that of floats with
  * POISSON_BITS bits of mantissa, less 1/4; between two of them one of both laws is taken at random so that the mean is
  * right: the variance gains at most 0.1 % from 0.02 counts on. Beyond: a normal number with the first Cornish-Fisher term.
- * The tables are made by crystint/ops/laws.py.
+ * The tables are made by crystint/ops/poisson_tables.py.
  *
  * Nothing in the paths that most pixels take is a call: not every compiler inlines its library, and what calls is not vectorised.
  *
- * Defines   POISSON_MOST, POISSON_BITS, KNOTS
+ * Defines   POISSON_MOST, POISSON_BITS, KNOTS; LANES for strip_bits
  */
 #ifndef RANDOM_H
 #define RANDOM_H
@@ -49,6 +49,29 @@ static inline uint pixel_bits(const uint pixel, const uint number, const uint tr
     const uint word = (pixel >> 3) & 3;
     return (uint)(word == 0 ? c0 : word == 1 ? c1 : word == 2 ? c2 : c3);
 }
+
+#ifdef LANES
+/* The bits of LANES pixels, 1 or a multiple of 32, from `first` on: LANES / 4 counters side by side. */
+static inline void strip_bits(const uint first, const uint number, const ulong seed, uint *bits)
+{
+#if LANES == 1
+    bits[0] = pixel_bits(first, number, 0, seed);
+#else
+    uint c0[LANES / 4], c1[LANES / 4], c2[LANES / 4], c3[LANES / 4];
+    for (int j = 0; j < LANES / 4; j++) {
+        ulong x = first / 4 + j, y = number, z = 0, t = 0;
+        PHILOX(x, y, z, t, (uint)seed, (uint)(seed >> 32));
+        c0[j] = x, c1[j] = y, c2[j] = z, c3[j] = t;
+    }
+    for (int i = 0; i < LANES; i += 32) {
+        for (int j = 0; j < 8; j++) bits[i + j] = c0[i / 4 + j];
+        for (int j = 0; j < 8; j++) bits[i + 8 + j] = c1[i / 4 + j];
+        for (int j = 0; j < 8; j++) bits[i + 16 + j] = c2[i / 4 + j];
+        for (int j = 0; j < 8; j++) bits[i + 24 + j] = c3[i / 4 + j];
+    }
+#endif
+}
+#endif
 
 /* Other bits from the same ones (the finalizer of MurmurHash3, a bijection): independent of any of their parts. */
 static inline uint more_bits(uint bits)

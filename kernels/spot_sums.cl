@@ -5,9 +5,9 @@
  *           belongs to the nearest one, of equals to that of the lowest spot
  * Launch    one work-item per spot
  * In        frame, position, table, noise2: as pick_pixels.cl; weight, dark [pixels]
- *           place  [pixels]          panel, and 0x8000 in the gap between panels
+ *           panels [pixels]          panel, and 0x8000 in the gap between panels
  *           pick_reach, pick_curve, pick_k  of SNR_pick
- *           full                     raw value at which a pixel is saturated
+ *           saturation               raw value at which a pixel is saturated
  *           sem    [rings]           standard error of the mean
  *           member [n]               pixel numbers, ascending
  *           spot   [n]               the spot of each
@@ -18,62 +18,28 @@
  *           members                  n
  *           number                   of the frame
  *           height, width            of a frame
- * Out       sums   [spots][16]       of v - bg, its background variance, 1, (v - bg) / w over neighbourhoods and wide outskirts;
+ * Out       spots  [spots][16]       sums of v - bg, its background variance, 1, (v - bg) / w over neighbourhoods and wide outskirts;
  *                                    of v - bg, max(v - bg, 0), and both times the distance from the head (slow, fast) over
  *                                    neighbourhoods and skirts; pixels above SNR_pick in the neighbourhoods; flags: 1 unusable
  *                                    pixel, 2 border, 4 gap, 8 saturated, 16 several panels; at the head: expected counts, sem
- * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); CURVE_* (significance.h); REACH (spot_window.h); REAL: float or double
+ * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); CURVE_* (significance.h); REACH (spot_window.h); REAL = float | double
  * Exact     in the precision of REAL; always in the same order
  * Limits    members < 2^31
  * Method    docs/peaks.md
  * Oracle    tests/oracles/peaks.py
  */
-#if REAL_IS_DOUBLE
+#ifdef cl_khr_fp64
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
-typedef double REAL;
-#else
-typedef float REAL;
 #endif
 #include "pixel.h"
 #include "significance.h"
-#include "spot_window.h"
-
-/* A row of another window, moved to where it lies in this one: `by` columns to the right. */
-static inline uint moved_row(const uint row, const int by)
-{
-    return (by >= 0 ? row << by : row >> -by) & ROW;
-}
-
-/* First member at or after a pixel number. */
-static inline int first_member(__global const uint *member, const int members, const uint pixel)
-{
-    int low = 0, high = members;
-    while (low < high) {
-        const int middle = (low + high) / 2;
-        if (member[middle] < pixel) low = middle + 1;
-        else high = middle;
-    }
-    return low;
-}
-
-/* Bits of a row of outskirts that another member has a better claim to. */
-static inline uint lost_bits(uint both, const int i, const int dy, const int dx, const int wins_ties)
-{
-    uint lost = 0;
-    for (; both != 0; both &= both - 1) {
-        const int j = 31 - clz(both & -both);
-        const int mine = (i - FAR) * (i - FAR) + (j - FAR) * (j - FAR);
-        const int other = (i - FAR - dy) * (i - FAR - dy) + (j - FAR - dx) * (j - FAR - dx);
-        if (other < mine || (other == mine && wins_ties)) lost |= 1u << j;
-    }
-    return lost;
-}
+#include "spot_claims.h"
 
 __kernel void spot_sums(__global const PIXEL_T *frame,
                         __global const float *position,
                         __global const float *weight,
                         __global const float *dark,
-                        __global const ushort *place,
+                        __global const ushort *panels,
                         __global const float4 *table,
                         const int rings,
                         __global const float *sem,
@@ -81,7 +47,7 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
                         __global const float *pick_curve,
                         const float pick_k,
                         const float noise2,
-                        const PIXEL_T full,
+                        const PIXEL_T saturation,
                         __global const uint *member,
                         __global const int *spot,
                         __global const ushort *skirt,
@@ -93,13 +59,14 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
                         const uint number,
                         const int height,
                         const int width,
-                        __global REAL *sums)
+                        __global REAL *spots)
 {
     frame += (size_t)number * height * width;
     table += number * rings;
     pick_reach += number * rings;
     sem += number * rings;
     const int s = get_global_id(0);
+    const Members all = {member, spot, skirt, wide, members};
     const int head_slow = head[s] / width, head_fast = head[s] % width;
     REAL of[16];
     for (int i = 0; i < 16; i++) of[i] = 0;
@@ -109,29 +76,10 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
         for (int i = -REACH - 1; i <= REACH + 1; i++) { /* loads that wait together */
             const uint row = (uint)clamp(slow + i, 0, height - 1) * (uint)width + (uint)fast;
             LOADED(PIXEL_T, frame, row), LOADED(float, position, row);
-            LOADED(float, weight, row), LOADED(ushort, place, row);
+            LOADED(float, weight, row), LOADED(ushort, panels, row);
         }
         uint core[SIDE], near[SIDE], far[SIDE];
-        for (int i = 0; i < SIDE; i++) {
-            core[i] = core_row(i);
-            near[i] = skirt[m * SIDE + i];
-            far[i] = wide[m * SIDE + i];
-        }
-        const uint from = (uint)max(slow - 2 * FAR, 0) * (uint)width;
-        const uint to = (uint)min(slow + 2 * FAR + 1, height) * (uint)width;
-        for (int o = first_member(member, members, from); o < members && member[o] < to; o++) {
-            const int dy = (int)(member[o] / width) - slow, dx = (int)(member[o] % width) - fast;
-            if (o == m || abs(dx) > 2 * FAR) continue;
-            const int earlier = spot[o] < s || (spot[o] == s && o < m);
-            for (int i = max(dy, 0); i < min(SIDE + dy, SIDE); i++) {
-                const uint theirs = moved_row(core_row(i - dy), dx);
-                near[i] &= ~theirs;
-                far[i] &= ~theirs;
-                if (spot[o] == s && o < m) core[i] &= ~theirs;
-                near[i] &= ~lost_bits(near[i] & moved_row(skirt[o * SIDE + i - dy], dx), i, dy, dx, earlier);
-                far[i] &= ~lost_bits(far[i] & moved_row(wide[o * SIDE + i - dy], dx), i, dy, dx, earlier);
-            }
-        }
+        own_pixels(&all, m, s, slow, fast, height, width, core, near, far);
         for (int i = 0; i < SIDE; i++)
             for (uint bits = core[i] | near[i] | far[i]; bits != 0; bits &= bits - 1) {
                 const int j = 31 - clz(bits & -bits), y = slow + i - FAR, x = fast + j - FAR;
@@ -144,10 +92,10 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
                 const PIXEL_T raw = frame[pixel];
                 const int good = usable(raw) && !isnan(position[pixel]);
                 if (in_core) {
-                    const int here = place[pixel] & 0x7fff;
-                    if (place[pixel] & 0x8000) flags |= 4;
+                    const int here = panels[pixel] & 0x7fff;
+                    if (panels[pixel] & 0x8000) flags |= 4;
                     if (!good) flags |= 1;
-                    if (good && raw >= full) flags |= 8;
+                    if (good && raw >= saturation) flags |= 8;
                     if (panel >= 0 && here != panel) flags |= 16;
                     panel = here;
                 }
@@ -186,5 +134,5 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
     of[11] = flags;
     of[12] = (REAL)background_at(table, rings, at_head).x * weight[head[s]];
     of[13] = below + (low_place - low) * (beyond - below);
-    for (int i = 0; i < 16; i++) sums[16 * s + i] = of[i];
+    for (int i = 0; i < 16; i++) spots[16 * s + i] = of[i];
 }

@@ -32,7 +32,8 @@ class Traffic:
 TRAFFIC = {
     "ring_statistics": Traffic(8, 8.6),  # order 4, weight 4; 12 for each pixel in the tails of its ring, some 5 %
     "list_unusable": Traffic(0.125, 0.125),  # masked, a bit
-    "densify": Traffic(8, 8),  # position 4, weight 4
+    "densify_clean": Traffic(8, 8),  # position 4, weight 4
+    "densify_noisy": Traffic(8, 8),
 }
 """Kernels that work on whole frames. The others work on lists, and are shown with their time only."""
 

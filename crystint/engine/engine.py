@@ -11,7 +11,9 @@ import numpy as np
 import pyopencl as cl
 from numpy.typing import NDArray
 
+from crystint.engine.buffer import Buffer
 from crystint.engine.device import Device, find_device
+from crystint.engine.kernel import Kernel, parameters_of
 from crystint.engine.source import read_kernel
 from crystint.errors import DeviceError
 
@@ -58,7 +60,7 @@ class Engine:
             raise DeviceError(f"OpenCL device {self.device.id} {self.device.name} did not start: {error}") from None
         self._events: list[tuple[str, Any]] | None = [] if profile else None
         self._programs: dict[tuple[Any, ...], Any] = {}
-        self._kernels: dict[tuple[Any, ...], Any] = {}
+        self._kernels: dict[tuple[Any, ...], Kernel] = {}
         self._launching = threading.Lock()
 
     def sibling(self) -> Engine:
@@ -87,7 +89,7 @@ class Engine:
         aligned = array.ctypes.data % (self.device.handle.mem_base_addr_align // 8) == 0
         return aligned or self.device.platform.startswith("Portable Computing Language")
 
-    def kernel(self, file: str, **defines: object) -> Any:
+    def kernel(self, file: str, **defines: object) -> Kernel:
         """Build the kernel that is named like its file, once per set of `defines`.
 
         Raises
@@ -100,7 +102,9 @@ class Engine:
             with _ONE_BUILD:
                 if key not in self._programs:
                     self._programs[key] = self._build(file, defines)
-            self._kernels[key] = cl.Kernel(self._programs[key], file.removesuffix(".cl"))
+            name = file.removesuffix(".cl")
+            handle = cl.Kernel(self._programs[key], name)
+            self._kernels[key] = Kernel(handle, parameters_of(read_kernel(file), name, defines))
         return self._kernels[key]
 
     def _build(self, file: str, defines: dict[str, object]) -> Any:
@@ -112,17 +116,28 @@ class Engine:
         except cl.Error as error:
             raise DeviceError(f"{file} did not build on {self.device.name}:\n{error}") from None
 
-    def launch(self, kernel: Any, groups: int, local_size: int, *arguments: Any, frames: int = 1) -> None:
+    def launch(
+        self, kernel: Kernel, groups: int, local_size: int, /, *sources: object, frames: int = 1, **arguments: Any
+    ) -> None:
         """Start `groups` work-groups of `local_size` work-items for each of some frames, the second dimension.
 
-        Scalars are passed as NumPy scalars.
+        Arguments go to the parameters of their names: a `Buffer` to a pointer to elements of its dtype, a number to a
+        parameter that can hold it, in the type of the parameter. Parameters that are not among them are attributes of
+        the first of `sources` that has one of that name.
+
+        Raises
+        ------
+        KernelArgumentError
+            Before anything is started, if an argument is missing, unknown, or of another type.
         """
         with self._launching:  # a kernel holds the arguments of one launch
-            event = kernel(self.queue, (groups * local_size, frames), (local_size, 1), *arguments)
+            kernel.set_arguments(sources, arguments)
+            size = groups * local_size, frames
+            event = cl.enqueue_nd_range_kernel(self.queue, kernel.handle, size, (local_size, 1))
         if self._events is not None:
-            self._events.append((kernel.function_name, event))
+            self._events.append((kernel.name, event))
 
-    def empty(self, size: int, dtype: Any) -> Any:
+    def empty(self, size: int, dtype: Any) -> Buffer:
         """A buffer of `size` elements on the device.
 
         Raises
@@ -132,24 +147,24 @@ class Engine:
         """
         nbytes = max(1, size) * np.dtype(dtype).itemsize
         self._check(nbytes)
-        return cl.Buffer(self.context, _FLAGS.READ_WRITE, nbytes)
+        return Buffer(cl.Buffer(self.context, _FLAGS.READ_WRITE, nbytes), np.dtype(dtype))
 
-    def send(self, array: NDArray[Any]) -> Any:
+    def send(self, array: NDArray[Any]) -> Buffer:
         """Copy an array to a new buffer on the device."""
         array = np.ascontiguousarray(array)
         if not array.size:
             return self.empty(1, array.dtype)
         self._check(array.nbytes)
-        return cl.Buffer(self.context, _FLAGS.READ_ONLY | _FLAGS.COPY_HOST_PTR, hostbuf=array)
+        return Buffer(cl.Buffer(self.context, _FLAGS.READ_ONLY | _FLAGS.COPY_HOST_PTR, hostbuf=array), array.dtype)
 
-    def lend(self, array: NDArray[Any]) -> Any:
+    def lend(self, array: NDArray[Any]) -> Buffer:
         """A read-only buffer of a C-contiguous array: in place where the device can work in it, else a copy.
 
         The array must live, unchanged, until the results of the kernels that read it have been received.
         """
         self._check(array.nbytes)
         where = _FLAGS.USE_HOST_PTR if self.works_in(array) else _FLAGS.COPY_HOST_PTR
-        return cl.Buffer(self.context, _FLAGS.READ_ONLY | where, hostbuf=array)
+        return Buffer(cl.Buffer(self.context, _FLAGS.READ_ONLY | where, hostbuf=array), array.dtype)
 
     def pinned(self, nbytes: int) -> NDArray[np.uint8]:
         """Memory of the host from which the device copies without the processor's help."""
@@ -158,41 +173,43 @@ class Engine:
         array, _ = cl.enqueue_map_buffer(self.queue, buffer, cl.map_flags.WRITE, 0, nbytes, np.uint8)
         return np.asarray(array)
 
-    def start_writing(self, buffer: Any, array: NDArray[Any]) -> Any:
+    def start_writing(self, buffer: Buffer, array: NDArray[Any]) -> Any:
         """Start to copy an array, which must not change meanwhile, to the beginning of a buffer.
 
         Keep what is returned until later results have been received: dropping it waits for the copy.
         """
-        return cl.enqueue_copy(self.queue, buffer, array, is_blocking=False)
+        return cl.enqueue_copy(self.queue, buffer.handle, array, is_blocking=False)
 
-    def borrow(self, array: NDArray[Any]) -> Any:
+    def borrow(self, array: NDArray[Any]) -> Buffer:
         """A buffer for what kernels write: a C-contiguous array itself where the device can work in it.
 
         `give_back` brings the result into the array.
         """
         self._check(array.nbytes)
         if self.works_in(array):
-            return cl.Buffer(self.context, _FLAGS.READ_WRITE | _FLAGS.USE_HOST_PTR, hostbuf=array)
-        return cl.Buffer(self.context, _FLAGS.READ_WRITE, array.nbytes)
+            handle = cl.Buffer(self.context, _FLAGS.READ_WRITE | _FLAGS.USE_HOST_PTR, hostbuf=array)
+        else:
+            handle = cl.Buffer(self.context, _FLAGS.READ_WRITE, array.nbytes)
+        return Buffer(handle, array.dtype)
 
-    def give_back(self, buffer: Any, array: NDArray[Any]) -> None:
+    def give_back(self, buffer: Buffer, array: NDArray[Any]) -> None:
         """Fill an array from the buffer that it was borrowed for. Waits for all kernels started before."""
         if self.works_in(array):
-            mapped, _ = cl.enqueue_map_buffer(self.queue, buffer, cl.map_flags.READ, 0, array.size, array.dtype)
+            mapped, _ = cl.enqueue_map_buffer(self.queue, buffer.handle, cl.map_flags.READ, 0, array.size, array.dtype)
             mapped.base.release(self.queue)
             self.queue.finish()
         else:
-            cl.enqueue_copy(self.queue, array, buffer, is_blocking=True)
+            cl.enqueue_copy(self.queue, array, buffer.handle, is_blocking=True)
 
-    def write(self, buffer: Any, array: NDArray[Any]) -> None:
+    def write(self, buffer: Buffer, array: NDArray[Any]) -> None:
         """Copy an array into a buffer."""
-        cl.enqueue_copy(self.queue, buffer, np.ascontiguousarray(array), is_blocking=True)
+        cl.enqueue_copy(self.queue, buffer.handle, np.ascontiguousarray(array), is_blocking=True)
 
-    def receive(self, buffer: Any, size: int, dtype: Any, start: int = 0) -> NDArray[Any]:
+    def receive(self, buffer: Buffer, size: int, start: int = 0) -> NDArray[Any]:
         """`size` elements of a buffer from `start` on, as a new array. Waits for all kernels started before."""
-        array = np.empty(size, dtype)
+        array = np.empty(size, buffer.dtype)
         if size:
-            cl.enqueue_copy(self.queue, array, buffer, src_offset=start * array.itemsize, is_blocking=True)
+            cl.enqueue_copy(self.queue, array, buffer.handle, src_offset=start * array.itemsize, is_blocking=True)
         return array
 
     def finish(self) -> None:

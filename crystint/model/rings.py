@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from crystint.model.ring_pickle import RingRecipe, pack_rings, unpack_rings
 
 __all__ = ["ERROR_MODELS", "Background", "RingMap"]
 
 ERROR_MODELS = ("poisson", "azimuthal", "hybrid")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class RingMap:
     """Which ring each pixel lies in, and what a count in it is worth.
 
-    Rings are equally wide in their radius: ``radius[i] = radius[0] + i * step``.
+    Rings are equally wide in their radius: ``radius[i] = radius[0] + i * step``. Pickled as its `recipe`.
 
     Examples
     --------
@@ -42,6 +45,17 @@ class RingMap:
     """float64 [rings]: momentum transfer at the ring centres, 1/angstrom; NaN when the wavelength is unknown."""
     dark: NDArray[np.float32] | None = None
     """float32 [slow, fast]: counts of a dark frame, subtracted from the raw counts; None = 0."""
+    recipe: RingRecipe | None = field(default=None, repr=False)
+    """how another process makes this map (crystint.model.ring_pickle); None = from the arrays themselves"""
+    packed: list[tuple[bytes, bytes]] = field(default_factory=list, init=False, repr=False)
+    """what it is pickled as, once it was"""
+
+    def __reduce__(self) -> tuple[Callable[..., RingMap], tuple[Any, ...]]:
+        if self.recipe is None:
+            return RingMap, (self.position, self.weight, self.mask, self.radius, self.q, self.dark)
+        if not self.packed:
+            self.packed.append(pack_rings(self, self.recipe))
+        return unpack_rings, self.packed[0]
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.engine import Buffer
 from crystint.model.rings import Background, RingMap
 from crystint.ops.pixels import largest_valid
 from crystint.ops.threshold import ring_table
-from crystint.ops.work import Work
+from crystint.ops.workspace import Workspace
 
 __all__ = ["Clipping", "read_background", "start_statistics", "start_table"]
 
@@ -27,70 +28,55 @@ class Clipping:
     saturation: float | None = None
 
 
-def start_statistics(work: Work, frame: Any, dtype: np.dtype[Any], clip: Clipping, frames: int = 1) -> None:
+def start_statistics(
+    workspace: Workspace, frame_buffer: Buffer, dtype: np.dtype[Any], clip: Clipping, frames: int = 1
+) -> None:
     """Start to sum up every ring of the frames in a buffer, and to list their tails."""
-    fixed = work.fixed
-    kernel = work.engine.kernel(
+    detector = workspace.detector
+    kernel = workspace.engine.kernel(
         "ring_statistics.cl",
         POISSON_CLIP=int(clip.error_model == "poisson"),
-        LANES=fixed.lanes,
-        TOUCH=int(fixed.group > 1),
-        **fixed.defines(dtype),
-        **fixed.ring_defines,
+        LANES=detector.lanes,
+        TOUCH=int(detector.group > 1),
+        **detector.defines(dtype),
+        **detector.ring_defines,
     )
-    work.engine.launch(
+    workspace.engine.launch(
         kernel,
-        fixed.groups,
-        fixed.local_size,
-        frame,
-        fixed.order,
-        fixed.segment,
-        fixed.ring_weight,
-        fixed.ring_dark,
-        fixed.sample_pixel,
-        fixed.sample_value,
-        fixed.about,
-        fixed.room_of,
-        fixed.run,
-        fixed.line,
-        fixed.ring_number,
-        fixed.bands,
-        np.uint32(fixed.pixels),
-        largest_valid(dtype, clip.saturation),
-        np.float32(clip.snr_clip or 0.0),
-        np.int32(clip.cycles),
-        work.tail_pixel,
-        work.tail_above,
-        work.tail_weight,
-        work.tails,
-        work.cover,
-        work.lost,
-        work.sums,
+        detector.groups,
+        detector.local_size,
+        workspace,
+        detector,
+        frame=frame_buffer,
+        saturation=largest_valid(dtype, clip.saturation),
+        clip=clip.snr_clip or 0.0,
+        cycles=clip.cycles,
         frames=frames,
     )
 
 
-def read_background(work: Work, clip: Clipping, frame: int = 0) -> Background:
+def read_background(workspace: Workspace, clip: Clipping, frame: int = 0) -> Background:
     """The background of a frame whose statistics were started; waits for them."""
-    rings = work.fixed.rings
-    sums = work.engine.receive(work.sums, 8 * rings.rings, np.float32, start=frame * 8 * rings.rings)
-    return _background(sums.reshape(-1, 8), rings, clip)
+    ring_map = workspace.detector.ring_map
+    sums = workspace.engine.receive(workspace.sums, 8 * ring_map.rings, start=frame * 8 * ring_map.rings)
+    return _background(sums.reshape(-1, 8), ring_map, clip)
 
 
-def start_table(work: Work, clip: Clipping, given: Background | None = None, frames: int = 1) -> None:
-    """Bring the table of rings about, from which pixels are judged: from the statistics, or from a given background."""
-    if given is None and work.engine.doubles:
-        kernel = work.engine.kernel(
-            "ring_table.cl",
-            AZIMUTHAL=int(clip.error_model == "azimuthal"),
-            LOCAL_SIZE=work.fixed.local_size,
+def start_table(workspace: Workspace, clip: Clipping, background: Background | None = None, frames: int = 1) -> None:
+    """Bring the table of rings about, from which pixels are judged.
+
+    From the statistics; from a background that the caller has, where there is one.
+    """
+    if background is None and workspace.engine.doubles:
+        size = workspace.detector.local_size
+        kernel = workspace.engine.kernel(
+            "ring_table.cl", AZIMUTHAL=int(clip.error_model == "azimuthal"), LOCAL_SIZE=size
         )
-        size = work.fixed.local_size
-        work.engine.launch(kernel, frames, size, work.sums, work.fixed.ring_number, work.table, work.sem)
+        workspace.engine.launch(kernel, frames, size, workspace, workspace.detector)
         return
-    found = [read_background(work, clip, i) if given is None else given for i in range(frames)]
-    work.engine.write(work.table, np.concatenate([ring_table(one) for one in found]))
-    work.engine.write(work.sem, np.concatenate([one.sem for one in found]).astype(np.float32))
+    backgrounds = [background or read_background(workspace, clip, i) for i in range(frames)]
+    workspace.engine.write(workspace.table, np.concatenate([ring_table(one) for one in backgrounds]))
+    workspace.engine.write(workspace.sem, np.concatenate([one.sem for one in backgrounds]).astype(np.float32))
 
 
 def _background(sums: NDArray[np.float32], rings: RingMap, clip: Clipping) -> Background:

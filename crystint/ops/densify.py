@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.engine import Engine, default_engine
+from crystint.engine import Buffer, Engine, Kernel, default_engine
 from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.model.mask import marker
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
-from crystint.ops.fixed import CURVE_DEFINES
-from crystint.ops.invented import InventedPixels
-from crystint.ops.laws import law_defines, normal_knots, poisson_laws
-from crystint.ops.lowest import is_safe, lowest_table
+from crystint.ops.densify_check import InventedPixels
+from crystint.ops.densify_floor import is_safe, lowest_table
+from crystint.ops.detector_buffers import CURVE_DEFINES
 from crystint.ops.pixels import PIXEL_TYPES, pixel_defines
+from crystint.ops.poisson_tables import normal_knots, poisson_laws, table_defines
 from crystint.ops.threshold import counts_at, excess_curve, ring_table
 
 __all__ = ["Densifier", "densify"]
@@ -48,7 +48,7 @@ def _weights(rings: RingMap) -> NDArray[np.float64]:
 def _halves(
     table: NDArray[np.float32], lowest: NDArray[np.float32], weights: NDArray[np.float64], k: float, noise: float
 ) -> NDArray[np.float32]:
-    """What kernels/densify.cl needs of the inner and the outer half of each ring."""
+    """What kernels/densify_clean.cl and densify_noisy.cl need of the inner and the outer half of each ring."""
     mean = table[:, 0]
     halves = np.zeros((len(mean), 2, 4), np.float32)
     step = np.diff(mean)
@@ -94,16 +94,18 @@ class Densifier:
         self.engine, self.rings = engine, rings
         position, weight = np.ascontiguousarray(rings.position), np.ascontiguousarray(rings.weight)
         dark = np.zeros(1, np.float32) if rings.dark is None else np.ascontiguousarray(rings.dark)
-        self._kept = position, weight, dark  # lent to the device
-        self._position, self._weight, self._dark = (engine.lend(one) for one in self._kept)
+        self._host_arrays = position, weight, dark  # the device may work in them
+        self._position, self._weight, self._dark = map(engine.lend, self._host_arrays)
         self._laws, self._knots = engine.send(poisson_laws()), engine.send(normal_knots())
         self._weights = _weights(rings)
-        self._invented = InventedPixels(engine, rings)
-        self._curves: dict[float, Any] = {}
+        self._check = InventedPixels(engine, rings)
+        self._curves: dict[float, Buffer] = {}
         self._tuning = {"LANES": 32, "STRIPS": 256} if engine.on_cpu else {"LANES": 1, "STRIPS": 1}
         self._local_size = 1 if engine.on_cpu else 128
 
-    def _put(self, index: NDArray[np.uint32], value: NDArray[Any], frame: Any, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    def _put(
+        self, index: NDArray[np.uint32], value: NDArray[Any], frame_buffer: Buffer, dtype: np.dtype[Any]
+    ) -> tuple[Any, ...]:
         """Start writing the values of some pixels into a frame on the device; what must live until it is done."""
         if not len(index):
             return ()
@@ -111,9 +113,9 @@ class Densifier:
         kernel = self.engine.kernel("put_pixels.cl", PIXEL_T=PIXEL_TYPES[dtype][0], STRIP=strip)
         index, value = np.ascontiguousarray(index, np.uint32), np.ascontiguousarray(value, dtype)
         groups = -(-len(index) // (strip * self._local_size))
-        lent = self.engine.lend(index), self.engine.lend(value)
-        self.engine.launch(kernel, groups, self._local_size, *lent, np.uint32(len(index)), frame)
-        return index, value, *lent
+        buffers: dict[str, Any] = {"index": self.engine.lend(index), "value": self.engine.lend(value)}
+        self.engine.launch(kernel, groups, self._local_size, **buffers, n=len(index), frame=frame_buffer)
+        return index, value, buffers
 
     def run(
         self, sparse: SparseFrame, noise: bool = True, seed: int = 0, *, out: NDArray[Any] | None = None
@@ -132,61 +134,85 @@ class Densifier:
             raise DTypeError(f"the sparse frame holds {dtype}, expected one of {', '.join(map(str, PIXEL_TYPES))}")
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
             raise SettingError(f"seed is {seed!r}, expected a whole number from 0 to 2^64 - 1")
-        snr = _below(sparse.snr)
-        if snr not in self._curves:
-            self._curves[snr] = self.engine.send(excess_curve(snr).astype(np.float32))
-        table = ring_table(sparse.background)
-        safe = not noise or is_safe(sparse.background, table, snr)
-        lowest = lowest_table(sparse.background, table, snr) if noise and safe else table
-        kernel = self.engine.kernel(
-            "densify.cl",
-            NOISY=int(noise),
-            OTHER=int(np.nanmax(table[:, 2], initial=0.0) > 0),
-            **self._tuning,
-            **law_defines(),
-            **pixel_defines(dtype, dark=self.rings.dark is not None),
-            **CURVE_DEFINES,
-        )
-        largest = dtype.type(0)
-        if dtype.kind != "f":  # the all-ones value of unsigned frames is no count
-            largest = dtype.type(np.iinfo(dtype).max - (dtype.kind == "u"))
         frame = np.empty(self.rings.shape, dtype) if out is None else out
         if frame.shape != self.rings.shape:
             raise ShapeError(f"out is {frame.shape}, the frame {self.rings.shape} (slow, fast)")
         if frame.dtype != dtype or not frame.flags.c_contiguous:
             raise DTypeError(f"out is {frame.dtype}, expected a C-contiguous array of {dtype}")
-        made = self.engine.borrow(frame)
+        snr = _below(sparse.snr)
+        table = ring_table(sparse.background)
+        safe = not noise or is_safe(sparse.background, table, snr)
+        lowest = lowest_table(sparse.background, table, snr) if noise and safe else table
+        frame_buffer = self.engine.borrow(frame)
+        halves = self.engine.send(_halves(table, lowest, self._weights, snr, sparse.noise))
+        if noise:
+            self._start_noisy(sparse, halves, table, lowest, snr, seed, frame_buffer)
+        else:
+            self._launch(self._kernel("densify_clean.cl", dtype), halves, frame_buffer)
+        alive = [self._put(sparse.index, sparse.value, frame_buffer, dtype)]
+        if sparse.unusable_index is not None and sparse.unusable_value is not None:
+            alive.append(self._put(sparse.unusable_index, sparse.unusable_value, frame_buffer, dtype))
+        self.engine.give_back(frame_buffer, frame)
+        del alive
+        if not safe:
+            self._check.lower(frame, sparse, snr)
+        return frame
+
+    def _start_noisy(
+        self,
+        sparse: SparseFrame,
+        halves: Buffer,
+        table: NDArray[np.float32],
+        lowest: NDArray[np.float32],
+        snr: float,
+        seed: int,
+        frame_buffer: Buffer,
+    ) -> None:
+        """Start to draw a frame."""
+        if snr not in self._curves:
+            self._curves[snr] = self.engine.send(excess_curve(snr).astype(np.float32))
+        other = int(np.nanmax(table[:, 2], initial=0.0) > 0)
+        kernel = self._kernel("densify_noisy.cl", sparse.dtype, OTHER=other, **table_defines(), **CURVE_DEFINES)
+        self._launch(
+            kernel,
+            halves,
+            frame_buffer,
+            table=self.engine.send(table),
+            lowest=self.engine.send(lowest),
+            curve=self._curves[snr],
+            k=snr,
+            noise2=sparse.noise**2,
+            laws=self._laws,
+            knots=self._knots,
+            seed=seed,
+            number=sparse.frame % 2**32,
+        )
+
+    def _kernel(self, file: str, dtype: np.dtype[Any], **defines: object) -> Kernel:
+        return self.engine.kernel(
+            file, **defines, **self._tuning, **pixel_defines(dtype, dark=self.rings.dark is not None)
+        )
+
+    def _launch(self, kernel: Kernel, halves: Buffer, frame_buffer: Buffer, **arguments: Any) -> None:
+        dtype = frame_buffer.dtype
+        # the all-ones value of unsigned frames is no count; kernels for floats do not look at it
+        largest = 0 if dtype.kind == "f" else np.iinfo(dtype).max - (dtype.kind == "u")
+        per_group = self._tuning["LANES"] * self._tuning["STRIPS"] * self._local_size
         self.engine.launch(
             kernel,
-            -(-frame.size // (self._tuning["LANES"] * self._tuning["STRIPS"] * self._local_size)),
+            -(-self.rings.position.size // per_group),
             self._local_size,
-            self._position,
-            self._weight,
-            self._dark,
-            self.engine.send(_halves(table, lowest, self._weights, snr, sparse.noise)),
-            self.engine.send(table),
-            np.int32(self.rings.rings),
-            self.engine.send(lowest),
-            self._curves[snr],
-            np.float32(snr),
-            np.float32(sparse.noise**2),
-            self._laws,
-            self._knots,
-            dtype.type(marker(dtype)),
-            largest,
-            np.uint64(seed),
-            np.uint32(sparse.frame % 2**32),
-            np.uint32(frame.size),
-            made,
+            position=self._position,
+            weight=self._weight,
+            dark=self._dark,
+            halves=halves,
+            rings=self.rings.rings,
+            marker=marker(dtype),
+            largest=largest,
+            pixels=self.rings.position.size,
+            frame=frame_buffer,
+            **arguments,
         )
-        kept = [self._put(sparse.index, sparse.value, made, dtype)]
-        if sparse.unusable_index is not None and sparse.unusable_value is not None:
-            kept.append(self._put(sparse.unusable_index, sparse.unusable_value, made, dtype))
-        self.engine.give_back(made, frame)
-        del kept
-        if not safe:
-            self._invented.lower(frame, sparse, snr)
-        return frame
 
 
 def densify(

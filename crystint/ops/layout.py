@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,7 +113,31 @@ def ring_map(
         centre,
         np.asarray(q, dtype=np.float64),
         None if dark_image is None else np.where(np.isfinite(dark_image), dark_image, 0.0).astype(np.float32),
+        _Recipe(geometry, rings, solid_angle, dark is not None, flat is not None or normalization is not None),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """How to make a ring map in another process: a `RingRecipe`.
+
+    The mask of a map has all the pixels without a usable normalization, dark count or radius.
+    """
+
+    geometry: Geometry
+    rings: int
+    solid_angle: bool
+    has_dark: bool
+    has_images: bool
+    """whether the normalization is more than follows from the geometry"""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return "mask", *["dark"] * self.has_dark, *["weight"] * self.has_images
+
+    def __call__(self, parts: Mapping[str, NDArray[Any]]) -> RingMap:
+        made = ring_map(self.geometry, parts["mask"], self.rings, dark=parts.get("dark"), solid_angle=self.solid_angle)
+        return replace(made, weight=parts.get("weight", made.weight), recipe=self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,30 +5,48 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.engine import Engine, default_engine
+from crystint.engine import Buffer, Engine, default_engine
 from crystint.errors import DeviceError, GeometryError, SettingError, check
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
 from crystint.model.rings import ERROR_MODELS, Background, RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.ops.background import Clipping, read_background, start_statistics, start_table
-from crystint.ops.fixed import Fixed
+from crystint.ops.detector_buffers import DetectorBuffers
 from crystint.ops.layout import ring_map
-from crystint.ops.maxima import PeakSettings, panel_places, spot_sums, start_maxima
+from crystint.ops.maxima import PeakSettings, panel_buffer, spot_sums, start_maxima
 from crystint.ops.peaks import peaks_of_spots
 from crystint.ops.pixels import PIXEL_TYPES
 from crystint.ops.significant import start_picking, unusable_pixels
-from crystint.ops.work import Work
+from crystint.ops.workspace import Workspace
 
 __all__ = ["Separator"]
 
 _BATCH = 8
 """frames that a GPU works on in one launch"""
+
+_T = TypeVar("_T")
+_Frame = np.ndarray[tuple[int, int], np.dtype[Any]]
+_Stack = np.ndarray[tuple[int, int, int], np.dtype[Any]]
+"""One frame, and several. Where a type checker does not know the number of axes (NDArray[np.uint16]), it takes one
+frame; where it knows nothing at all (NDArray[Any]), the rules of typing make the result Any."""
+
+
+class _Launch(NamedTuple):
+    """Frames that a device works on together."""
+
+    workspace: Workspace
+    buffer: Buffer
+    """holds the frames"""
+    frames: NDArray[Any]
+    """[n, slow, fast], the same on the host"""
+    first: int
+    """number of the first"""
 
 
 def _number(name: str, value: Any, low: float, *, inclusive: bool = True) -> float:
@@ -138,9 +156,9 @@ class Separator:
         self.engine = engine if engine is not None else default_engine()
         self._fits()
         self._clip = Clipping(error_model, snr_clip, cycles, saturation)
-        self._fixed = Fixed(self.engine, self.rings)
-        self._free: list[Work] = []
-        self._places: Any = None
+        self._detector = DetectorBuffers(self.engine, self.rings)
+        self._free: list[Workspace] = []
+        self._panels: Buffer | None = None
         self._lock = threading.Lock()
         self._room = threading.Semaphore(max(2, self.engine.device.compute_units) if self.engine.on_cpu else 4)
 
@@ -164,49 +182,52 @@ class Separator:
         return np.ascontiguousarray(frame)
 
     @contextmanager
-    def _work(self, frames: int) -> Iterator[Work]:
-        """A work space that no other thread uses meanwhile."""
+    def _workspace(self, frames: int) -> Iterator[Workspace]:
+        """A workspace that no other thread uses meanwhile."""
         with self._room:
             with self._lock:
-                work = next((one for one in self._free if one.frames >= frames), None)
-                if work is not None:
-                    self._free.remove(work)
-            work = work or Work(self._fixed, frames)
+                workspace = next((one for one in self._free if one.frames >= frames), None)
+                if workspace is not None:
+                    self._free.remove(workspace)
+            workspace = workspace or Workspace(self._detector, frames)
             try:
-                yield work
+                yield workspace
             finally:
-                work.engine.finish()  # nothing may read the frame any more
+                workspace.engine.finish()  # nothing may read the frame any more
                 with self._lock:
-                    self._free.append(work)
+                    self._free.append(workspace)
 
-    def _batches(self, frame: NDArray[Any]) -> Iterator[tuple[Work, Any, NDArray[Any], int]]:
-        """Work space, buffer, frames and number of the first, for each launch, whose statistics are started."""
+    def _launches(self, frame: NDArray[Any]) -> Iterator[_Launch]:
+        """The frame, or frames, in as many launches as they need, whose statistics are started."""
         frames = frame.reshape(-1, *self.rings.shape)
         room = self.engine.device.max_allocation // (4 * self.rings.position.size)
         most = 1 if self.engine.on_cpu else max(1, min(_BATCH, room))
         for first in range(0, len(frames), most):
             some = frames[first : first + most]
-            with self._work(len(some)) as work:
-                lent = work.take(some)
-                start_statistics(work, lent, some.dtype, self._clip, len(some))
-                yield work, lent, some, first
+            with self._workspace(len(some)) as workspace:
+                buffer = workspace.upload(some)
+                start_statistics(workspace, buffer, some.dtype, self._clip, len(some))
+                yield _Launch(workspace, buffer, some, first)
 
     def _each(
-        self,
-        frame: NDArray[Any],
-        find: Callable[[Work, Any, NDArray[Any], int], list[Any]],
-        background: Background | None = None,
-    ) -> Any:
+        self, frame: NDArray[Any], find: Callable[[_Launch], list[_T]], background: Background | None = None
+    ) -> _T | list[_T]:
         """What `find` makes of each launch, once its table of rings is there; for a single frame, its one result."""
         if background is not None and frame.ndim == 3:
             raise SettingError("background is given for several frames, expected one frame")
-        found = []
-        for work, lent, some, first in self._batches(frame):
-            start_table(work, self._clip, background, len(some))
-            found += find(work, lent, some, first)
-        return found if frame.ndim == 3 else found[0]
+        results: list[_T] = []
+        for launch in self._launches(frame):
+            start_table(launch.workspace, self._clip, background, len(launch.frames))
+            results += find(launch)
+        return results if frame.ndim == 3 else results[0]
 
-    def background(self, frame: NDArray[Any]) -> Any:
+    @overload
+    def background(self, frame: _Frame) -> Background: ...
+    @overload
+    def background(self, frame: _Stack) -> list[Background]: ...
+    @overload
+    def background(self, frame: NDArray[Any]) -> Background: ...
+    def background(self, frame: NDArray[Any]) -> Background | list[Background]:
         """Background of a frame, ring by ring.
 
         Parameters
@@ -224,11 +245,41 @@ class Separator:
             If the frame does not fit the geometry or no kernel was written for its dtype.
         """
         frame = self._check(frame)
-        found = []
-        for work, _, some, _ in self._batches(frame):
-            found += [read_background(work, self._clip, i) for i in range(len(some))]
-        return found if frame.ndim == 3 else found[0]
+        results: list[Background] = []
+        for launch in self._launches(frame):
+            results += [read_background(launch.workspace, self._clip, i) for i in range(len(launch.frames))]
+        return results if frame.ndim == 3 else results[0]
 
+    @overload
+    def sparsify(
+        self,
+        frame: _Frame,
+        snr: float = ...,
+        noise: float = ...,
+        *,
+        number: int = ...,
+        background: Background | None = ...,
+    ) -> SparseFrame: ...
+    @overload
+    def sparsify(
+        self,
+        frame: _Stack,
+        snr: float = ...,
+        noise: float = ...,
+        *,
+        number: int = ...,
+        background: Background | None = ...,
+    ) -> list[SparseFrame]: ...
+    @overload
+    def sparsify(
+        self,
+        frame: NDArray[Any],
+        snr: float = ...,
+        noise: float = ...,
+        *,
+        number: int = ...,
+        background: Background | None = ...,
+    ) -> SparseFrame: ...
     def sparsify(
         self,
         frame: NDArray[Any],
@@ -237,7 +288,7 @@ class Separator:
         *,
         number: int = 0,
         background: Background | None = None,
-    ) -> Any:
+    ) -> SparseFrame | list[SparseFrame]:
         """Keep the pixels that are more than `snr` sigma above the background, and the background of all others.
 
         Parameters
@@ -258,11 +309,59 @@ class Separator:
         """
         frame, snr, noise = self._check(frame), self._snr("snr", snr), _number("noise", noise, 0.0)
 
-        def find(work: Work, lent: Any, some: NDArray[Any], first: int) -> list[SparseFrame]:
-            return self._sparse(work, lent, some, snr, noise, number + first, background)
+        def find(launch: _Launch) -> list[SparseFrame]:
+            return self._sparse(launch, snr, noise, number, background)
 
         return self._each(frame, find, background)
 
+    @overload
+    def peaks(
+        self,
+        frame: _Frame,
+        snr: float = ...,
+        snr_pick: float = ...,
+        connected: int = ...,
+        patch: int = ...,
+        noise: float = ...,
+        *,
+        strict_mask: bool = ...,
+        d_min: float | None = ...,
+        d_max: float | None = ...,
+        number: int = ...,
+        background: Background | None = ...,
+    ) -> PeakList: ...
+    @overload
+    def peaks(
+        self,
+        frame: _Stack,
+        snr: float = ...,
+        snr_pick: float = ...,
+        connected: int = ...,
+        patch: int = ...,
+        noise: float = ...,
+        *,
+        strict_mask: bool = ...,
+        d_min: float | None = ...,
+        d_max: float | None = ...,
+        number: int = ...,
+        background: Background | None = ...,
+    ) -> list[PeakList]: ...
+    @overload
+    def peaks(
+        self,
+        frame: NDArray[Any],
+        snr: float = ...,
+        snr_pick: float = ...,
+        connected: int = ...,
+        patch: int = ...,
+        noise: float = ...,
+        *,
+        strict_mask: bool = ...,
+        d_min: float | None = ...,
+        d_max: float | None = ...,
+        number: int = ...,
+        background: Background | None = ...,
+    ) -> PeakList: ...
     def peaks(
         self,
         frame: NDArray[Any],
@@ -277,7 +376,7 @@ class Separator:
         d_max: float | None = None,
         number: int = 0,
         background: Background | None = None,
-    ) -> Any:
+    ) -> PeakList | list[PeakList]:
         """Find the spots of a frame.
 
         Parameters
@@ -305,11 +404,59 @@ class Separator:
         frame, use = self._check(frame), self._peak_settings(snr, snr_pick, connected, patch, noise)
         keep = self._keep(strict_mask, d_min, d_max)
 
-        def find(work: Work, lent: Any, some: NDArray[Any], first: int) -> list[PeakList]:
-            return [keep(one) for one in self._peaks(work, lent, some, use, number + first)]
+        def find(launch: _Launch) -> list[PeakList]:
+            return [keep(peaks) for peaks in self._peaks(launch, use, number)]
 
         return self._each(frame, find, background)
 
+    @overload
+    def separate(
+        self,
+        frame: _Frame,
+        snr: float = ...,
+        snr_peak: float = ...,
+        snr_pick: float = ...,
+        connected: int = ...,
+        patch: int = ...,
+        noise: float = ...,
+        *,
+        strict_mask: bool = ...,
+        d_min: float | None = ...,
+        d_max: float | None = ...,
+        number: int = ...,
+    ) -> tuple[SparseFrame, PeakList]: ...
+    @overload
+    def separate(
+        self,
+        frame: _Stack,
+        snr: float = ...,
+        snr_peak: float = ...,
+        snr_pick: float = ...,
+        connected: int = ...,
+        patch: int = ...,
+        noise: float = ...,
+        *,
+        strict_mask: bool = ...,
+        d_min: float | None = ...,
+        d_max: float | None = ...,
+        number: int = ...,
+    ) -> list[tuple[SparseFrame, PeakList]]: ...
+    @overload
+    def separate(
+        self,
+        frame: NDArray[Any],
+        snr: float = ...,
+        snr_peak: float = ...,
+        snr_pick: float = ...,
+        connected: int = ...,
+        patch: int = ...,
+        noise: float = ...,
+        *,
+        strict_mask: bool = ...,
+        d_min: float | None = ...,
+        d_max: float | None = ...,
+        number: int = ...,
+    ) -> tuple[SparseFrame, PeakList]: ...
     def separate(
         self,
         frame: NDArray[Any],
@@ -324,7 +471,7 @@ class Separator:
         d_min: float | None = None,
         d_max: float | None = None,
         number: int = 0,
-    ) -> Any:
+    ) -> tuple[SparseFrame, PeakList] | list[tuple[SparseFrame, PeakList]]:
         """`sparsify` and `peaks` of the same frame at once, which reads it once.
 
         Parameters
@@ -342,61 +489,54 @@ class Separator:
         use = self._peak_settings(snr_peak, snr_pick, connected, patch, noise)
         keep = self._keep(strict_mask, d_min, d_max)
 
-        def find(work: Work, lent: Any, some: NDArray[Any], first: int) -> list[tuple[SparseFrame, PeakList]]:
-            sparse = self._sparse(work, lent, some, snr, use.noise, number + first, None)
-            peaks = self._peaks(work, lent, some, use, number + first)
-            return [(one, keep(spots)) for one, spots in zip(sparse, peaks)]
+        def find(launch: _Launch) -> list[tuple[SparseFrame, PeakList]]:
+            sparse = self._sparse(launch, snr, use.noise, number, None)
+            return [(one, keep(peaks)) for one, peaks in zip(sparse, self._peaks(launch, use, number))]
 
         return self._each(frame, find)
 
     def _sparse(
-        self,
-        work: Work,
-        lent: Any,
-        frames: NDArray[Any],
-        snr: float,
-        noise: float,
-        number: int,
-        background: Background | None,
+        self, launch: _Launch, snr: float, noise: float, number: int, background: Background | None
     ) -> list[SparseFrame]:
         """The sparse frames of a launch whose table of rings is there."""
+        workspace, buffer, frames, first = launch
         n, dtype = len(frames), frames.dtype
-        start_picking(work, lent, dtype, snr, noise, self.saturation, n)
-        found = []
-        for i, (count, rings_lost) in enumerate(work.engine.receive(work.count, 2 * n, np.uint32).reshape(n, 2)):
-            picked = work.listed(i, int(count))
-            lost, marks = unusable_pixels(work, lent, dtype, i) if rings_lost else (None, None)
-            flat = frames[i].reshape(-1)
-            found.append(
+        start_picking(workspace, buffer, dtype, snr, noise, self.saturation, n)
+        results = []
+        for i, (count, rings_lost) in enumerate(workspace.engine.receive(workspace.count, 2 * n).reshape(n, 2)):
+            picked = workspace.listed_pixels(i, int(count))
+            lost, marks = unusable_pixels(workspace, buffer, dtype, i) if rings_lost else (None, None)
+            results.append(
                 SparseFrame(
                     index=picked,
-                    value=flat.take(picked),
-                    background=background or read_background(work, self._clip, i),
+                    value=frames[i].reshape(-1).take(picked),
+                    background=background or read_background(workspace, self._clip, i),
                     dtype=dtype,
                     snr=snr,
                     noise=noise,
                     unusable_index=lost,
                     unusable_value=marks,
-                    frame=number + i,
+                    frame=number + first + i,
                 )
             )
-        return found
+        return results
 
-    def _peaks(self, work: Work, lent: Any, frames: NDArray[Any], use: PeakSettings, number: int) -> list[PeakList]:
+    def _peaks(self, launch: _Launch, use: PeakSettings, number: int) -> list[PeakList]:
         """The peaks of the frames of a launch whose table of rings is there."""
+        workspace, buffer, frames, first = launch
         n, dtype = len(frames), frames.dtype
-        limits = start_maxima(work, lent, dtype, use, n)
+        limits = start_maxima(workspace, buffer, dtype, use, n)
         with self._lock:
-            if self._places is None:
-                self._places = panel_places(self._fixed, self.geometry)
-        found = []
-        for i, count in enumerate(work.engine.receive(work.count, 2 * n, np.uint32)[::2]):
-            maxima = work.listed(i, int(count))
+            if self._panels is None:
+                self._panels = panel_buffer(self._detector, self.geometry)
+        results = []
+        for i, count in enumerate(workspace.engine.receive(workspace.count, 2 * n)[::2]):
+            maxima = workspace.listed_pixels(i, int(count))
             if not len(maxima):
-                found.append(empty_peaks())
+                results.append(empty_peaks())
                 continue
-            head, sums = spot_sums(work, lent, frames[i], i, maxima, self._places, use, limits)
-            found.append(
+            head, sums = spot_sums(workspace, buffer, frames[i], i, maxima, self._panels, use, limits)
+            results.append(
                 peaks_of_spots(
                     frames[i],
                     head,
@@ -404,10 +544,10 @@ class Separator:
                     geometry=self.geometry,
                     dark=self.rings.dark,
                     saturation=self.saturation,
-                    number=number + i,
+                    number=number + first + i,
                 )
             )
-        return found
+        return results
 
     def _peak_settings(self, snr: float, snr_pick: float, connected: int, patch: int, noise: float) -> PeakSettings:
         noise = _number("noise", noise, 0.0)

@@ -95,7 +95,7 @@ def test_chi_at_rows_is_that_of_the_reference_and_of_the_loop(engine, rng, local
     some = rng.choice(len(layout), 60, replace=False)
     loop = [oracle.bilinear(chi.values[layout.frame[i]], chi.x, chi.y, layout.u[i]) for i in some]
     close(model.chi_at[some], np.array(loop))
-    close(model.path.engine.receive(model._amplitude, len(layout), np.float32), reference.amplitude)
+    close(model.path.engine.receive(model._amplitude, len(layout)), reference.amplitude)
 
 
 def test_chi_at_a_node_is_its_value_and_beyond_the_grid_that_of_its_edge(engine, rng):

@@ -1,4 +1,4 @@
-"""What kernels/densify.cl draws, in plain Python.
+"""What kernels/densify_noisy.cl draws, in plain Python.
 
 Philox 4x32 of Salmon et al. (2011), the places its words go to, and counts drawn from a table of laws.
 """

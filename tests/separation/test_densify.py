@@ -17,8 +17,8 @@ from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.model.geometry import Geometry
 from crystint.model.rings import interpolate
 from crystint.ops.densify import Densifier, densify
-from crystint.ops.laws import law_defines, normal_knots, poisson_laws
-from crystint.ops.lowest import is_safe
+from crystint.ops.densify_floor import is_safe
+from crystint.ops.poisson_tables import normal_knots, poisson_laws, table_defines
 from crystint.ops.separator import Separator
 from crystint.ops.threshold import ring_table, thresholds
 from tests.oracles.densify import drawn, mixed, modulated, philox, pixel_bits
@@ -35,13 +35,15 @@ def separator_for(engine, dtype=np.uint16, **more):
 
 def on_device(engine, text, out, *arguments):
     """Run a test kernel over the shared header random.h."""
-    options = [f"-D{name}={value}" for name, value in law_defines().items()]
+    options = [f"-D{name}={value}" for name, value in table_defines().items()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some compilers always have something to say
         program = cl.Program(engine.context, read_kernel("random.h") + text).build(options)
     buffer = engine.empty(out.size, out.dtype)
-    cl.Kernel(program, "test")(engine.queue, (out.size,), None, *arguments, buffer)
-    return engine.receive(buffer, out.size, out.dtype)
+    cl.Kernel(program, "test")(
+        engine.queue, (out.size,), None, *(getattr(one, "handle", one) for one in arguments), buffer.handle
+    )
+    return engine.receive(buffer, out.size)
 
 
 def test_philox_is_philox():

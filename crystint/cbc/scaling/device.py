@@ -11,7 +11,6 @@ device needs double precision.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from crystint.cbc.scaling.objective import FLOOR, HUBER, Kind, Loss
 from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.cbc.scaling.regression import checked_bandwidth
 from crystint.cbc.scaling.sums import FAINTEST
+from crystint.engine import Buffer
 
 __all__ = ["DeviceModel", "DevicePath"]
 
@@ -52,11 +52,11 @@ class DeviceModel:
     @property
     def chi_at(self) -> Floats:
         """float64 [n], made when asked for: chi at u of each row, NaN where all nodes around are empty."""
-        found = self.path.room(np.float32)
-        self._interpolate(found, plain=True)
+        values = self.path.room(np.float32)
+        self._interpolate(values, plain=True)
         out = np.empty(len(self.path.layout))
         for rows in blocks(len(out)):
-            out[rows] = self.path.engine.receive(found, rows.stop - rows.start, np.float32, start=rows.start)
+            out[rows] = self.path.engine.receive(values, rows.stop - rows.start, start=rows.start)
         return out
 
     @cached_property
@@ -74,7 +74,7 @@ class DeviceModel:
         path, layout = self.path, self.path.layout
         criterion = 1 if kind == "poisson" else _CRITERIA[loss]
         self._streak_sums(criterion, path.sent(b, np.float32), path.sent(q2, np.float32))
-        sums = path.engine.receive(self._sums, 3 * layout.n_streaks, np.float32).reshape(3, -1).astype(np.float64)
+        sums = path.engine.receive(self._sums, 3 * layout.n_streaks).reshape(3, -1).astype(np.float64)
         by_q2 = np.zeros(layout.n_reflections)
         np.add.at(by_q2, layout.streak_reflection, sums[0])
         f = float(sums[2].sum()) + (self._reference if kind == "poisson" else 0.0)
@@ -94,21 +94,19 @@ class DeviceModel:
                 update,
                 1,
                 path.alone,
-                self._sums,
-                path.start,
-                path.member_start,
-                path.member,
-                np.int32(layout.n_streaks),
-                np.int32(layout.n_reflections),
-                np.int32(intercepts),
-                exposure,
-                levels,
-                strengths,
+                path,
+                sums=self._sums,
+                streaks=layout.n_streaks,
+                reflections=layout.n_reflections,
+                intercepts=int(intercepts),
+                exposure=exposure,
+                b=levels,
+                q2=strengths,
             )
-        found = engine.receive(strengths, layout.n_reflections, np.float32).astype(np.float64)
+        q2 = engine.receive(strengths, layout.n_reflections).astype(np.float64)
         if intercepts:
-            b = engine.receive(levels, layout.n_streaks, np.float32).astype(np.float64)
-        return b, found
+            b = engine.receive(levels, layout.n_streaks).astype(np.float64)
+        return b, q2
 
     def regress(self, b: Floats, q2: Floats, bandwidth: float) -> Floats:
         """chi on the nodes anew: float64 [F, ny, nx], NaN = empty node."""
@@ -119,45 +117,40 @@ class DeviceModel:
             path.kernel("cbc_shares.cl", LANES=1),
             path.layout.n_streaks,
             path.local_size,
-            self._amplitude,
-            path.above,
-            path.link,
-            path.shared,
-            path.start,
-            path.reflection,
-            path.sent(b, np.float32),
-            path.sent(q2, np.float32),
-            path.profile,
-            cells.place,
-            numerator,
-            denominator,
+            path,
+            cells,
+            amplitude=self._amplitude,
+            b=path.sent(b, np.float32),
+            q2=path.sent(q2, np.float32),
+            numerator=numerator,
+            denominator=denominator,
         )
         frames, ny, nx = self.chi.values.shape
         reach = [axis.reach(h) for axis in cells.axes]
-        near = [engine.send(axis.within(r)) for axis, r in zip(cells.axes, reach)]
-        found = engine.empty(frames * ny * nx, np.float32)
+        cells_x, cells_y = (engine.send(axis.within(r)) for axis, r in zip(cells.axes, reach))
+        step_x, step_y = (1.0 / (axis.unit * h) for axis in cells.axes)
+        values = engine.empty(frames * ny * nx, np.float32)
         engine.launch(
             path.kernel("cbc_regression.cl", LANES=path.lanes),
             ny * nx,
             path.local_size,
-            cells.at_x,
-            cells.at_y,
-            numerator,
-            denominator,
-            cells.start,
-            cells.nodes_x,
-            cells.nodes_y,
-            *near,
-            np.int32(nx),
-            np.int32(ny),
-            *(np.float32(1.0 / (axis.unit * h)) for axis in cells.axes),
-            *(np.int32(r) for r in reach),
-            found,
+            cells,
+            numerator=numerator,
+            denominator=denominator,
+            cells_x=cells_x,
+            cells_y=cells_y,
+            nx=nx,
+            ny=ny,
+            step_x=step_x,
+            step_y=step_y,
+            reach_x=reach[0],
+            reach_y=reach[1],
+            chi=values,
             frames=frames,
         )
-        return engine.receive(found, frames * ny * nx, np.float32).astype(np.float64).reshape(frames, ny, nx)
+        return engine.receive(values, frames * ny * nx).astype(np.float64).reshape(frames, ny, nx)
 
-    def _streak_sums(self, criterion: int, b: Any, q2: Any) -> None:
+    def _streak_sums(self, criterion: int, b: Buffer, q2: Buffer) -> None:
         path = self.path
         path.engine.launch(
             path.kernel(
@@ -169,37 +162,24 @@ class DeviceModel:
             ),
             path.layout.n_streaks,
             path.local_size,
-            self._amplitude,
-            path.background,
-            path.above,
-            path.link,
-            path.shared,
-            path.start,
-            path.reflection,
-            b,
-            q2,
-            np.int32(path.layout.n_streaks),
-            self._sums,
+            path,
+            amplitude=self._amplitude,
+            b=b,
+            q2=q2,
+            streaks=path.layout.n_streaks,
+            sums=self._sums,
         )
 
-    def _interpolate(self, found: Any, plain: bool) -> None:
+    def _interpolate(self, values: Buffer, plain: bool) -> None:
         path, cells = self.path, self.cells
         path.engine.launch(
             path.kernel("cbc_interpolate.cl", PLAIN=int(plain)),
             path.layout.n_streaks,
             path.local_size,
-            self._map,
-            cells.nodes_x,
-            cells.nodes_y,
-            cells.first_x,
-            cells.first_y,
-            cells.at_x,
-            cells.at_y,
-            cells.place,
-            path.start,
-            path.frame,
-            path.profile,
-            np.int32(len(self.chi.x)),
-            np.int32(len(self.chi.y)),
-            found,
+            path,
+            cells,
+            chi=self._map,
+            nx=len(self.chi.x),
+            ny=len(self.chi.y),
+            values=values,
         )

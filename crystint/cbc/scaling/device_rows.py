@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crystint.cbc.scaling.cells import SPARE, Cells
 from crystint.cbc.scaling.layout import Layout
-from crystint.engine import Engine
+from crystint.engine import Buffer, Engine, Kernel
 from crystint.errors import SettingError, ShapeError
 
 __all__ = ["CellBuffers", "DeviceRows", "blocks"]
@@ -34,7 +34,7 @@ _BLOCK = 1 << 16
 
 
 class DeviceRows:
-    """Rows of a layout on a device.
+    """Rows of a layout on a device. Buffers have the names of the parameters of the kernels, which find them here.
 
     Parameters
     ----------
@@ -88,18 +88,18 @@ class DeviceRows:
             have = self._cells = (x, y, CellBuffers(self, Cells.of(self.layout, x, y)))
         return have[2]
 
-    def sent(self, values: Any, dtype: Any) -> Any:
+    def sent(self, values: Any, dtype: Any) -> Buffer:
         """A buffer with values of another type."""
         return self.engine.send(np.asarray(values, dtype=dtype))
 
-    def room(self, dtype: Any) -> Any:
+    def room(self, dtype: Any) -> Buffer:
         """A buffer for a value per row, and some that are read beyond, but not used.
 
         On a CPU it is an array that kernels work in: such memory goes back when it is no longer used.
         """
         return self.engine.borrow(np.empty(len(self.layout) + SPARE, dtype))
 
-    def filled(self, dtype: Any, blocks: Iterator[NDArray[Any]]) -> Any:
+    def filled(self, dtype: Any, blocks: Iterator[NDArray[Any]]) -> Buffer:
         """A buffer with a value per row, as `room`, from one block of rows after the other."""
         values = np.zeros(len(self.layout) + SPARE, dtype)
         first = 0
@@ -108,21 +108,21 @@ class DeviceRows:
             first += len(block)
         return self.engine.lend(values)
 
-    def kernel(self, file: str, **defines: object) -> Any:
+    def kernel(self, file: str, **defines: object) -> Kernel:
         """A kernel for this path's local size."""
         return self.engine.kernel(file, LOCAL_SIZE=self.local_size, **defines)
 
 
 class CellBuffers:
-    """Rows in the order of cells, on the device."""
+    """Rows in the order of cells, on the device. Buffers have the names of the parameters of the kernels."""
 
     def __init__(self, path: DeviceRows, cells: Cells) -> None:
         send = path.engine.send
         self.axes = cells.x, cells.y
         self.nodes_x, self.nodes_y = send(cells.x.nodes), send(cells.y.nodes)
         self.first_x, self.first_y = send(cells.x.first), send(cells.y.first)
-        self.at_x, self.at_y = path.engine.lend(cells.at_x), path.engine.lend(cells.at_y)
-        self.place, self.start = path.engine.lend(cells.place), send(cells.start)
+        self.ux, self.uy = path.engine.lend(cells.at_x), path.engine.lend(cells.at_y)
+        self.place, self.cell_start = path.engine.lend(cells.place), send(cells.start)
 
 
 def blocks(n: int) -> Iterator[slice]:

@@ -114,20 +114,20 @@ class RingOutliers:
         rings = len(values)
         flags = np.zeros(values.shape, np.uint8)
         about = np.full((rings, 4), np.nan, np.float32)
-        kept = np.empty(values.shape if clean else (1,), np.float32)
+        cleaned = np.empty(values.shape if clean else (1,), np.float32)
         if values.size:
-            self._launch(values, flags, about, kept, clean)
+            self._launch(values, flags, about, cleaned, clean)
             if clean:
-                flags = (np.isnan(kept) & np.isfinite(values)).view(np.uint8)
+                flags = (np.isnan(cleaned) & np.isfinite(values)).view(np.uint8)
         median, mad, sigma, good = about.T
         good = np.where(np.isnan(good), 0.0, good)
-        result = kept.reshape(values.shape) if clean else None
+        result = cleaned.reshape(values.shape) if clean else None
         return Outliers(flags.view(np.bool_), median, mad, sigma, good.astype(np.int64), result)
 
-    def _launch(self, values: Any, flags: Any, about: Any, kept: Any, clean: bool) -> None:
-        engine, nothing = self.engine, self.engine.empty(1, np.float32)
-        wanted = kept if clean else flags
-        into, sums = engine.borrow(wanted), engine.borrow(about)
+    def _launch(self, values: Any, flags: Any, about: Any, cleaned: Any, clean: bool) -> None:
+        engine, wanted = self.engine, cleaned if clean else flags
+        unused = engine.empty(1, np.uint8 if clean else np.float32)
+        result, sums = engine.borrow(wanted), engine.borrow(about)
         kernel = engine.kernel(
             "ring_outliers.cl", LOCAL_SIZE=self.local_size, LANES=16 if engine.on_cpu else 1, CLEAN=int(clean)
         )
@@ -135,15 +135,15 @@ class RingOutliers:
             kernel,
             len(values),
             self.local_size,
-            engine.lend(values),
-            np.int32(values.shape[1]),
-            np.float32(self.threshold),
-            np.float32(self.least_sigma),
-            nothing if clean else into,
-            into if clean else nothing,
-            sums,
+            values=engine.lend(values),
+            n=values.shape[1],
+            threshold=self.threshold,
+            least=self.least_sigma,
+            flags=unused if clean else result,
+            clean=result if clean else unused,
+            about=sums,
         )
-        engine.give_back(into, wanted)
+        engine.give_back(result, wanted)
         engine.give_back(sums, about)
 
 

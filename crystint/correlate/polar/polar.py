@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crystint.correlate.polar.polar_grid import ORIGINS, PolarGrid, smooth_size
 from crystint.correlate.polar.polar_table import GROUP, area_table, bilinear_table, groups, nearest_table
-from crystint.engine import Engine, default_engine
+from crystint.engine import Engine, Kernel, default_engine
 from crystint.errors import DTypeError, SettingError, ShapeError, check
 from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks
@@ -130,23 +130,24 @@ class PolarTransform:
         bordered = (slow + 2) * (fast + 2)
         self._image = engine.empty(bordered, np.float32)
         engine.write(self._image, np.full(bordered, np.nan, np.float32))
-        self._cells = np.uint32(grid.shape[0] * grid.shape[1])
+        self._cells = grid.shape[0] * grid.shape[1]
         self.cell_area: NDArray[np.float64] | None = None
         """float64 [rows, 1] or [rows, azimuths]: area of the cells, px^2; None but for the method "area" """
-        self._table: tuple[Any, ...] = self._make_table()
+        self._table = self._make_table()
         self._lock = threading.Lock()
 
-    def _make_table(self) -> tuple[Any, ...]:
+    def _make_table(self) -> dict[str, Any]:
+        """What the kernel of the method looks up, by the names of its parameters."""
         engine, grid = self.engine, self.grid
         if self.method == "nearest":
-            return (engine.send(nearest_table(grid, self.shape)),)
+            return {"place": engine.send(nearest_table(grid, self.shape))}
         if self.method == "bilinear":
             place, part = bilinear_table(grid, self.shape)
-            return engine.send(place), engine.send(part), np.uint32(self.shape[1] + 2)
+            return {"place": engine.send(place), "part": engine.send(part), "width": self.shape[1] + 2}
         table = area_table(engine, grid, self.shape)
         self.cell_area = table.cell_area
         whole = engine.send((1.0 / table.cell_area).astype(np.float32))
-        return table.start, table.place, table.area, whole
+        return {"start": table.start, "place": table.place, "area": table.area, "whole": whole}
 
     def run(self, frame: NDArray[Any]) -> PolarImage:
         """The polar image of a frame.
@@ -165,18 +166,24 @@ class PolarTransform:
         engine, shape, frame = self.engine, self.grid.shape, np.ascontiguousarray(frame)
         values = np.empty(shape, np.float32)
         weights = None if self.method == "nearest" else np.empty(shape, np.float32)
-        results = [values] if weights is None else [values, weights]
+        results = {"values": values} if weights is None else {"values": values, "weights": weights}
         with self._lock:
             self._start_image(frame)
-            buffers = [engine.borrow(result) for result in results]
+            buffers: dict[str, Any] = {name: engine.borrow(result) for name, result in results.items()}
             engine.launch(
-                self._kernel(), groups(int(self._cells)), GROUP, self._image, *self._table, self._cells, *buffers
+                self._kernel(),
+                groups(self._cells),
+                GROUP,
+                image=self._image,
+                cells=self._cells,
+                **self._table,
+                **buffers,
             )
-            for buffer, result in zip(buffers, results):
-                engine.give_back(buffer, result)
+            for name, result in results.items():
+                engine.give_back(buffers[name], result)
         return PolarImage(values, self.grid, weights)
 
-    def _kernel(self) -> Any:
+    def _kernel(self) -> Kernel:
         if self.method == "nearest":
             return self.engine.kernel("polar_nearest.cl", LOCAL_SIZE=GROUP)
         if self.method == "bilinear":
@@ -191,9 +198,17 @@ class PolarTransform:
         kernel = engine.kernel(
             "polar_frame.cl", LOCAL_SIZE=GROUP, HAS_SCALE=int(self._scaled), **pixel_defines(frame.dtype, dark=False)
         )
-        limit = largest_valid(frame.dtype, self.saturation)
-        lent = engine.lend(frame)
-        engine.launch(kernel, groups(fast), GROUP, lent, self._scale, np.int32(fast), limit, self._image, frames=slow)
+        engine.launch(
+            kernel,
+            groups(fast),
+            GROUP,
+            frame=engine.lend(frame),
+            scale=self._scale,
+            fast=fast,
+            saturation=largest_valid(frame.dtype, self.saturation),
+            image=self._image,
+            frames=slow,
+        )
 
 
 def polar_image(frame: NDArray[Any], grid: PolarGrid, **options: Any) -> PolarImage:

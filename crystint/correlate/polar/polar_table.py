@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.correlate.polar.polar_grid import PolarGrid
-from crystint.engine import Engine
+from crystint.engine import Buffer, Engine
 from crystint.errors import GeometryError, SettingError
 
 __all__ = ["GROUP", "AreaTable", "area_table", "bilinear_table", "groups", "nearest_table"]
@@ -121,9 +121,9 @@ def bilinear_table(grid: PolarGrid, shape: tuple[int, int]) -> tuple[NDArray[np.
 class AreaTable:
     """The areas that cells share with pixels, on the device: see kernels/polar_area.cl for each buffer."""
 
-    start: Any
-    place: Any
-    area: Any
+    start: Buffer
+    place: Buffer
+    area: Buffer
     entries: int
     cell_area: NDArray[np.float64]
     """float64 [rows, 1] or [rows, azimuths]: area of the cells, px^2"""
@@ -165,11 +165,18 @@ def area_table(engine: Engine, grid: PolarGrid, shape: tuple[int, int]) -> AreaT
         node[row, :, 0], node[row, :, 1] = np.rint(fast * _UNIT), np.rint(slow * _UNIT)
         node[row, nowhere] = np.iinfo(np.int32).min
     cells = rows * columns
-    fixed = (engine.send(node), np.int32(columns), np.int32(steps), np.uint32(cells), *map(np.int32, shape))
-    count, nothing = engine.empty(cells, np.uint32), engine.empty(1, np.uint32)
+    geometry: dict[str, Any] = {
+        "node": engine.send(node),
+        "columns": columns,
+        "steps": steps,
+        "cells": cells,
+        "slow": shape[0],
+        "fast": shape[1],
+    }
+    count, unused, no_area = engine.empty(cells, np.uint32), engine.empty(1, np.uint32), engine.empty(1, np.float32)
     kernel = engine.kernel("polar_overlap.cl", FILL=0, LOCAL_SIZE=GROUP)
-    engine.launch(kernel, groups(cells), GROUP, *fixed, nothing, count, nothing, nothing)
-    counts = engine.receive(count, cells, np.uint32)
+    engine.launch(kernel, groups(cells), GROUP, **geometry, start=unused, count=count, place=unused, area=no_area)
+    counts = engine.receive(count, cells)
     total = int(counts.sum(dtype=np.int64))
     _check(grid, shape, total > 0, _holds(shape))
     if total >= 2**32:
@@ -178,7 +185,7 @@ def area_table(engine: Engine, grid: PolarGrid, shape: tuple[int, int]) -> AreaT
     np.cumsum(counts, dtype=np.uint32, out=start[1:])
     begin, place, area = engine.send(start), engine.empty(total, np.uint32), engine.empty(total, np.float32)
     kernel = engine.kernel("polar_overlap.cl", FILL=1, LOCAL_SIZE=GROUP)
-    engine.launch(kernel, groups(cells), GROUP, *fixed, begin, nothing, place, area)
+    engine.launch(kernel, groups(cells), GROUP, **geometry, start=begin, count=unused, place=place, area=area)
     engine.finish()
     if grid.geometry is None:
         ring = 0.5 * np.diff(borders**2) * math.sin(turn / steps) * steps

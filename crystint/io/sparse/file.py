@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -29,7 +30,42 @@ from crystint.model.sparse import SparseFrame
 if TYPE_CHECKING:
     from crystint.io.frames.sequence import FrameSource
 
-__all__ = ["SparseFile", "SparseWriter", "convert_sparse", "open_sparse"]
+__all__ = ["RingsInFile", "SparseFile", "SparseWriter", "convert_sparse", "open_sparse"]
+
+
+@dataclass(frozen=True, slots=True)
+class RingsInFile:
+    """Where another process finds a ring map: a `crystint.model.ring_pickle.RingRecipe`."""
+
+    path: Path
+    size: int
+    changed: int
+    """ns"""
+
+    @classmethod
+    def of(cls, path: Path) -> RingsInFile:
+        """The map of a file as it is now."""
+        status = path.stat()
+        return cls(path.resolve(), status.st_size, status.st_mtime_ns)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """None: the file has all."""
+        return ()
+
+    def __call__(self, parts: Mapping[str, NDArray[Any]]) -> RingMap:
+        """Read the map."""
+        try:
+            if RingsInFile.of(self.path) == self:
+                with open_sparse(self.path) as file:
+                    return file.rings
+            what = "has changed"
+        except OSError as error:
+            what = f"cannot be read ({error})"
+        raise FileError(
+            "this sparse frame, or background, was sent without its ring map, which is in the file that it was read "
+            f"from; {self.path} {what} here: put the file where this process finds it under that name"
+        )
 
 
 class SparseFile:
@@ -93,6 +129,7 @@ class SparseFile:
             own["ring_radius"][()],
             own["ring_q"][()],
             own["dark"][()] if "dark" in own else None,
+            RingsInFile.of(self.path),
         )
 
     @property

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError, GeometryError
 from crystint.io.sparse.codec import to_position
-from crystint.io.sparse.file import SparseFile
+from crystint.io.sparse.file import RingsInFile, SparseFile
 from crystint.model.geometry import Geometry
 from crystint.model.mask import USER_MASK
 from crystint.model.peaks import PeakList, empty_peaks
@@ -145,6 +145,7 @@ class PyfaiSparseFile(SparseFile):
             np.where(good, 0, USER_MASK).astype(np.uint32),
             first + step * np.arange(len(centres)),
             q,
+            recipe=RingsInFile.of(self.path),
         )
 
     def _weight(self) -> NDArray[np.float64]:

@@ -111,20 +111,23 @@ class ProfileAmplitude:
         if not n:
             return Amplitudes(*np.zeros((3, 0)))
         engine, lanes = self.engine, 8 if self.engine.on_cpu else 1
+        buffers: dict[str, Any] = {
+            name: engine.send(np.asarray(values, dtype=np.float32)) for name, values in columns.items()
+        }
         result = engine.empty(3 * n, np.float32)
         engine.launch(
             engine.kernel("profile_amplitude.cl", LOCAL_SIZE=self.local_size, LANES=lanes),
             n,
             self.local_size,
-            engine.send(counts.reshape(-1)),
-            engine.send(profile.reshape(-1)),
-            engine.send(first.astype(np.int32)),
-            *(engine.send(np.asarray(values, dtype=np.float32)) for values in columns.values()),
-            np.int32(self.iterations),
-            np.int32(n),
-            result,
+            counts=engine.send(counts.reshape(-1)),
+            profile=engine.send(profile.reshape(-1)),
+            start=engine.send(first.astype(np.int32)),
+            **buffers,
+            iterations=self.iterations,
+            n=n,
+            result=result,
         )
-        return Amplitudes(*engine.receive(result, 3 * n, np.float32).reshape(3, n).astype(np.float64))
+        return Amplitudes(*engine.receive(result, 3 * n).reshape(3, n).astype(np.float64))
 
 
 def profile_amplitude(

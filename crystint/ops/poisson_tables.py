@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["law_defines", "normal_knots", "poisson_laws"]
+__all__ = ["normal_knots", "poisson_laws", "table_defines"]
 
 _MOST = 35.75
 _BITS = 6
@@ -17,7 +17,7 @@ _SHARES = 1 << 16
 """parts that a bucket is divided into"""
 
 
-def law_defines() -> dict[str, object]:
+def table_defines() -> dict[str, object]:
     """The defines of kernels/random.h."""
     return {
         "POISSON_MOST": f"{_MOST}f",

@@ -12,10 +12,10 @@ from crystint.engine import Engine
 from crystint.model.rings import Background, RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.ops.background import Clipping, read_background, start_statistics, start_table
-from crystint.ops.fixed import Fixed
+from crystint.ops.detector_buffers import DetectorBuffers
 from crystint.ops.significant import start_picking
 from crystint.ops.threshold import thresholds
-from crystint.ops.work import Work
+from crystint.ops.workspace import Workspace
 
 __all__ = ["InventedPixels"]
 
@@ -29,21 +29,21 @@ class InventedPixels:
     def __init__(self, engine: Engine, rings: RingMap) -> None:
         self.engine, self.rings = engine, rings
         self._lock = threading.Lock()
-        self._work: Work | None = None
+        self._workspace: Workspace | None = None
 
-    def _found(self, frame: NDArray[Any], sparse: SparseFrame, snr: float) -> tuple[NDArray[np.uint32], Background]:
+    def _invented(self, frame: NDArray[Any], sparse: SparseFrame, snr: float) -> tuple[NDArray[np.uint32], Background]:
         """Pixels that a separation of the new frame would pick and that were not picked, and its background."""
         old = sparse.background
         clip = Clipping(old.error_model, old.snr_clip, old.cycles, old.saturation)
         with self._lock:
-            if self._work is None:
-                self._work = Work(Fixed(self.engine, self.rings))
-            work, lent = self._work, self.engine.lend(frame)
-            start_statistics(work, lent, frame.dtype, clip)
-            start_table(work, clip)
-            start_picking(work, lent, frame.dtype, snr, sparse.noise, old.saturation)
-            count = int(work.engine.receive(work.count, 1, np.uint32)[0])
-            picked, new = work.listed(0, count), read_background(work, clip)
+            if self._workspace is None:
+                self._workspace = Workspace(DetectorBuffers(self.engine, self.rings))
+            workspace, frame_buffer = self._workspace, self.engine.lend(frame)
+            start_statistics(workspace, frame_buffer, frame.dtype, clip)
+            start_table(workspace, clip)
+            start_picking(workspace, frame_buffer, frame.dtype, snr, sparse.noise, old.saturation)
+            count = int(workspace.engine.receive(workspace.count, 1)[0])
+            picked, new = workspace.listed_pixels(0, count), read_background(workspace, clip)
         return np.setdiff1d(picked, sparse.index, assume_unique=True), new
 
     def lower(self, frame: NDArray[Any], sparse: SparseFrame, snr: float) -> None:
@@ -57,7 +57,7 @@ class InventedPixels:
         """
         flat = frame.ravel()
         for _ in range(_ROUNDS):
-            pixels, background = self._found(frame, sparse, snr)
+            pixels, background = self._invented(frame, sparse, snr)
             if not len(pixels):
                 return
             position, weight = self.rings.position.ravel()[pixels], self.rings.weight.ravel()[pixels]

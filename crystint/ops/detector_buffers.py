@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from crystint.engine import Engine
+from crystint.engine import Buffer, Engine
 from crystint.model.rings import RingMap
 from crystint.ops.layout import ring_layout
 from crystint.ops.pixels import pixel_defines
 from crystint.ops.threshold import CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS, excess_curve
 
-__all__ = ["CURVE_DEFINES", "Fixed"]
+__all__ = ["CURVE_DEFINES", "DetectorBuffers"]
 
 _GROUP = 16
 """rings that a CPU reads together"""
@@ -28,35 +28,38 @@ CURVE_DEFINES: dict[str, object] = {
 """the defines of kernels/significance.h"""
 
 
-class Fixed:
+class DetectorBuffers:
     """Buffers that all frames of one detector share; threads may share them, too.
 
-    CPUs work on `lanes` pixels side by side, GPUs on one pixel in each of `local_size` work-items of a group.
+    CPUs work on `lanes` pixels side by side, GPUs on one pixel in each of `local_size` work-items of a group. Buffers
+    and numbers have the names of the parameters of the kernels, which find them here.
     """
 
-    def __init__(self, engine: Engine, rings: RingMap) -> None:
-        self.engine, self.rings = engine, rings
-        self.pixels: int = rings.position.size
+    def __init__(self, engine: Engine, ring_map: RingMap) -> None:
+        self.engine, self.ring_map = engine, ring_map
+        self.rings, self.pixels = ring_map.rings, int(ring_map.position.size)
+        self.height, self.width = ring_map.shape
         self.lanes, self.local_size = (8, 1) if engine.on_cpu else (1, 128)
-        group = _GROUP if engine.on_cpu and rings.rings >= 16 * _GROUP else 1
-        layout = ring_layout(rings, self.lanes, self.local_size, group, _ROWS if engine.on_cpu else rings.shape[0])
-        self.group, self.groups = layout.group, layout.groups
-        self.ring_number, self.bands = np.int32(rings.rings), np.int32(layout.bands)
-        self.room = int(layout.room[-1])
+        group = _GROUP if engine.on_cpu and self.rings >= 16 * _GROUP else 1
+        rows = _ROWS if engine.on_cpu else self.height
+        layout = ring_layout(ring_map, self.lanes, self.local_size, group, rows)
+        self.group, self.groups, self.bands = layout.group, layout.groups, layout.bands
+        self.tail_size = int(layout.room[-1])
         send = engine.send
         self.order, self.segment, self.ring_weight = send(layout.order), send(layout.segment), send(layout.weight)
         self.ring_dark, self.about = send(layout.dark), send(layout.about)
         self.sample_pixel, self.sample_value = send(layout.sample_pixel), send(layout.sample_value)
-        self.room_of, self.run, self.line = send(layout.room), send(layout.run), send(layout.line)
-        self._kept = [np.ascontiguousarray(array) for array in (rings.position, rings.weight)]
-        if rings.dark is not None:
-            self._kept.append(np.ascontiguousarray(rings.dark))
-        self.position, self.weight = (engine.lend(array) for array in self._kept[:2])
-        self.dark = send(np.zeros(1, np.float32)) if rings.dark is None else engine.lend(self._kept[2])
-        self.masked = send(np.append(np.packbits(np.isnan(rings.position), bitorder="little"), np.uint8(0)))
-        self._curves: dict[float, Any] = {}
+        self.room, self.run, self.line = send(layout.room), send(layout.run), send(layout.line)
+        self._host_arrays = [np.ascontiguousarray(array) for array in (ring_map.position, ring_map.weight)]
+        if ring_map.dark is not None:
+            self._host_arrays.append(np.ascontiguousarray(ring_map.dark))
+        self.position, self.weight = (engine.lend(array) for array in self._host_arrays[:2])
+        self.dark = send(np.zeros(1, np.float32)) if ring_map.dark is None else engine.lend(self._host_arrays[2])
+        bits = np.packbits(np.isnan(ring_map.position), bitorder="little")
+        self.masked = send(np.append(bits, np.zeros(2 - len(bits) % 2, np.uint8)).view(np.uint16))
+        self._curves: dict[float, Buffer] = {}
 
-    def curve(self, k: float) -> Any:
+    def significance_curve(self, k: float) -> Buffer:
         """The significance curve of `k` sigma as kernels/significance.h has it."""
         if k not in self._curves:
             self._curves[k] = self.engine.send(excess_curve(k).astype(np.float32))
@@ -64,7 +67,7 @@ class Fixed:
 
     def pixel_defines(self, dtype: np.dtype[Any]) -> dict[str, object]:
         """What kernels/pixel.h needs to be told."""
-        return pixel_defines(dtype, dark=self.rings.dark is not None)
+        return pixel_defines(dtype, dark=self.ring_map.dark is not None)
 
     def defines(self, dtype: np.dtype[Any]) -> dict[str, object]:
         """What kernels that judge the pixels of frames need to be told."""
