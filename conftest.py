@@ -68,12 +68,13 @@ def _console(example: Example) -> str | None:
 
 
 if Sybil is not None:
+    PARSERS = [
+        PythonCodeBlockParser(doctest_optionflags=_FLAGS),
+        CodeBlockParser(language="console", evaluator=_console),
+        SkipParser(),
+    ]
     pytest_collect_file = Sybil(
-        parsers=[
-            PythonCodeBlockParser(doctest_optionflags=_FLAGS),
-            CodeBlockParser(language="console", evaluator=_console),
-            SkipParser(),
-        ],
+        parsers=PARSERS,
         patterns=["README.md", "docs/*.md", "docs/*/*.md"],
         setup=_enter,
         teardown=_leave,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from sphinx.addnodes import pending_xref
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
@@ -44,6 +45,7 @@ default_role = "py:obj"
 suppress_warnings = ["ref.python"]
 """An attribute that several classes have, such as `slow`, is no link."""
 
+toc_object_entries_show_parents = "hide"
 html_theme = "furo"
 html_title = f"crystint {version}"
 html_static_path = ["static"]
@@ -53,6 +55,12 @@ html_theme_options = {"navigation_with_keys": True}
 
 CONTENTS = {
     "First steps": ["install", "quickstart", "coming-from"],
+    "Tutorials": [
+        "Peaks and sparse frames <tutorials/separation>",
+        "Still images <tutorials/stills>",
+        "Convergent-beam data <tutorials/cbc>",
+        "Angular correlation <tutorials/correlate>",
+    ],
     "Guide": ["guide/index"],
     "How it works": [
         "background",
@@ -65,11 +73,11 @@ CONTENTS = {
         "kernels",
         "speed",
     ],
-    "Reference": ["reference/index", "formats", "dials", "validation"],
-    "Project": ["/README", "/CHANGELOG", "/CONTRIBUTING", "decisions/*", "/benchmarks/*"],
+    "Reference": ["reference/index", "formats", "dials", "validation", "vocabulary"],
+    "Project": ["/CHANGELOG", "/CONTRIBUTING", "decisions/index", "/benchmarks/*"],
 }
 """What the site's contents list, under headings; the pages of a folder are found by its index."""
-FOLDERS = ("docs/guide/index", "docs/reference/index")
+FOLDERS = ("docs/guide/index", "docs/reference/index", "docs/decisions/index")
 """Pages that list the others of their folder."""
 
 
@@ -82,6 +90,8 @@ def _add_to_page(app: Any, name: str, text: list[str]) -> None:
     """The contents at the foot of the first pages, and the table of names at the head of a page of the reference."""
     if name == root_doc:
         text[0] += "".join(_toctree(pages, caption) for caption, pages in CONTENTS.items())
+    elif name == "README":
+        text[0] = "---\norphan: true\n---\n\n" + text[0]
     elif name in FOLDERS:
         links = re.findall(r"\]\(([\w-]+)\.md\)", text[0])
         text[0] += _toctree(list(dict.fromkeys(links)))
@@ -104,6 +114,13 @@ def _describe(app: Any, what: str, name: str, value: object, options: Any, lines
             parts = re.split(r"(`+[^`]*`+)", line)
             parts[::2] = [re.sub(r"\||(?<=\w)_(?!\w)", r"\\\g<0>", text) for text in parts[::2]]
             lines[number] = "".join(parts)
+
+
+def _unlink_words(app: Any, doctree: nodes.document) -> None:
+    """Words in the types of arguments, such as the axes in [slow, fast], are no names of attributes."""
+    for node in list(doctree.findall(pending_xref)):
+        if node.get("reftype") == "class" and re.fullmatch(r"[a-z]\w*", node["reftarget"]):
+            node.replace_self(node.children)
 
 
 def _find_name(app: Any, env: Any, node: Any, contents: nodes.Node) -> nodes.Node | None:
@@ -131,5 +148,6 @@ def setup(app: Any) -> None:
     """Connect what is done to pages."""
     app.connect("source-read", _add_to_page)
     app.connect("autodoc-process-docstring", _describe, priority=400)  # before napoleon
+    app.connect("doctree-read", _unlink_words)
     app.connect("missing-reference", _find_name)
     app.connect("build-finished", _redirect)

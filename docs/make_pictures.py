@@ -1,9 +1,15 @@
-"""Draw the pictures of README.md and docs/ from simulated frames: ``python docs/make_pictures.py``."""
+"""Draw the pictures of README.md and docs/ from simulated frames: ``python docs/make_pictures.py [PAGE...]``.
+
+With names of tutorials (``stills``), those of these only, which their own blocks draw.
+"""
 
 from __future__ import annotations
 
 import io
+import os
+import re
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,6 +23,8 @@ FOLDER = ROOT / "docs" / "images"
 """Where the pictures go."""
 COLOURS = 200
 """A picture of so few colours is half of the size."""
+WIDTH = 850
+"""Pixels across, at most."""
 
 
 def scene() -> Simulation:
@@ -40,13 +48,8 @@ def scene() -> Simulation:
 
 def stills() -> object:
     """A run on simulated stills whose orientations are not quite right, as pictures have it."""
-    from crystint.plot.stills import plot_stills
-    from crystint.stills.files import StillsRun
-    from crystint.stills.integration.integrate import integrate
-    from crystint.stills.merging.merge import merge
-    from crystint.stills.prediction.partiality import RockingWidth
-    from crystint.stills.scaling.scale import scale
-    from crystint.stills.simulation.simulate import simulate_stills
+    from crystint.plot import plot_stills
+    from crystint.stills import RockingWidth, StillsRun, integrate, merge, scale, simulate_stills
 
     data = simulate_stills(
         80,
@@ -78,11 +81,9 @@ def stills() -> object:
 
 def convergent() -> object:
     """A scaling of simulated convergent-beam frames."""
-    import tempfile
-
     from crystint.cbc.work import scale_file
     from crystint.cbc.work_simulate import simulate_file
-    from crystint.plot.cbc import plot_cbc
+    from crystint.plot import plot_cbc
 
     with tempfile.TemporaryDirectory() as folder:
         simulate_file(f"{folder}/table.h5", seed=1)
@@ -93,17 +94,53 @@ def convergent() -> object:
 
 def save(figure: object, name: str, dpi: int) -> None:
     """Write a figure with few colours."""
-    from PIL import Image
-
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)  # type: ignore[attr-defined]
-    picture = Image.open(buffer).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    picture.save(FOLDER / name, optimize=True)
+    shrink(buffer, name)
+
+
+def shrink(source: io.BytesIO | Path, name: str) -> None:
+    """Store a picture with few colours, and not too large for a page."""
+    from PIL import Image
+
+    picture = Image.open(source).convert("RGB")
+    if picture.width > WIDTH:
+        picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(FOLDER / name, optimize=True)
     print(f"{name}: {(FOLDER / name).stat().st_size / 1e3:.0f} kB")
 
 
+def tutorial(page: Path) -> None:
+    """Run the blocks of a tutorial in an empty folder, and keep the pictures that it shows."""
+    from sybil import Sybil
+
+    from conftest import PARSERS
+
+    shown = re.findall(r"\(\.\./images/([\w-]+\.png)\)", page.read_text(encoding="utf-8"))
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            for example in Sybil(parsers=PARSERS).parse(page).examples():
+                example.evaluate()
+            for name in shown:
+                shrink(Path(name), name)
+        finally:
+            os.chdir(before)
+
+
 def main() -> None:
-    """Draw all of them."""
+    """Draw all of them, or those of some tutorials."""
+    tutorials = ROOT / "docs" / "tutorials"
+    names = sys.argv[1:] or sorted(path.stem for path in tutorials.glob("*.md"))
+    for name in names:
+        tutorial(tutorials / f"{name}.md")
+    if not sys.argv[1:]:
+        pages()
+
+
+def pages() -> None:
+    """Pictures of the other pages."""
     from crystint.plot import plot_comparison
 
     FOLDER.mkdir(exist_ok=True)

@@ -80,3 +80,13 @@ def test_pictures_are_small():
     assert pictures
     for picture in pictures:
         assert picture.stat().st_size < 200_000, f"{picture.name} is too large; see docs/make_pictures.py"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "tutorials").glob("*.md")), ids=lambda path: path.stem)
+def test_a_tutorial_draws_its_own_pictures(path):
+    text = path.read_text(encoding="utf-8")
+    shown = re.findall(r"\(\.\./images/([\w-]+\.png)\)", text)
+    assert shown
+    blocks = "".join(re.findall(r"^```.*?^```", text, re.DOTALL | re.MULTILINE))
+    for name in shown:
+        assert name in blocks, f"no block of {path.name} writes {name}; see docs/make_pictures.py"

@@ -33,7 +33,7 @@ SHELL_DTYPE: np.dtype[Any] = np.dtype(
         ("strongest", np.float64),  # highest significance of an unpicked pixel, sigma (adds as a maximum)
     ]
 )
-"""Columns of a shell's sums: pixels of each kind, and counts with their squares, raw and densified."""
+"""Dtype of the sums of a shell, pixels of each kind, and counts with their squares, raw and densified."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

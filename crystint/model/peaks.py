@@ -49,8 +49,8 @@ PEAK_DTYPE: np.dtype[Any] = np.dtype(
         ("flags", np.uint32),  # PeakFlag bits
     ]
 )
-"""Columns of a peak: frame; slow and fast (px); intensity and sigma (normalised counts); npix; maximum and background
-(counts); snr; d (angstrom); flags (`PeakFlag`)."""
+"""Dtype of a peak, with the columns frame; slow and fast (px); intensity and sigma (normalised counts); npix; maximum
+and background (counts); snr; d (angstrom); flags (`PeakFlag`)."""
 
 ICE_D = (
     3.895,

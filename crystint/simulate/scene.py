@@ -93,8 +93,8 @@ TRUTH_DTYPE: np.dtype[Any] = np.dtype(
         ("isolated", np.bool_),  # no other peak, frame border, gap, dead or hot pixel within 4 widths
     ]
 )
-"""Columns of a simulated peak: frame; slow and fast (px); intensity (normalised counts); counts and background (raw
-counts); d (angstrom); isolated."""
+"""Dtype of a simulated peak, with the columns frame; slow and fast (px); intensity (normalised counts); counts and
+background (raw counts); d (angstrom); isolated."""
 
 _GAP, _DEAD, _NOISY = 1, 2, 16  # bits 0, 1 and 4 of the NXmx pixel mask
 
