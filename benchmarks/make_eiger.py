@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.io.dense_file import DenseWriter
-from crystint.io.provenance import provenance
+from crystint.io.hdf5.provenance import provenance
+from crystint.io.sparse.dense_file import DenseWriter
 from crystint.model.geometry import Geometry
 from crystint.simulate import Lattice, Scene
 from crystint.simulate.sample import gaussian_shares

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystint.cbc.device import DevicePath
-from crystint.cbc.projection import ProjectionMap
-from crystint.cbc.scaler import IntensityScaler
-from crystint.cbc.sums import NumpyPath
-from crystint.cbc.table import CBCTable
+from crystint.cbc.scaling.device import DevicePath
+from crystint.cbc.scaling.projection import ProjectionMap
+from crystint.cbc.scaling.scaler import IntensityScaler
+from crystint.cbc.scaling.sums import NumpyPath
+from crystint.cbc.table.table import CBCTable
 from crystint.engine import Engine
-from tests.cbc_case import agreement, case
+from tests.cbc.case import agreement, case
 from tests.conftest import DEVICES
 
 LONG, WIDE = 25, 5

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from crystint.correlate.all_pairs import AllPairs
-from crystint.correlate.correlation import Correlator, autocorrelation
+from crystint.correlate.sums.all_pairs import AllPairs
+from crystint.correlate.sums.correlation import Correlator, autocorrelation
 
 
 @pytest.fixture(scope="module")

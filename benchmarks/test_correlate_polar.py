@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crystint.correlate.background import chebyshev_background, fourier_background
-from crystint.correlate.outliers import RingOutliers, is_outlier
-from crystint.correlate.polar import METHODS, PolarGrid, PolarTransform
+from crystint.correlate.polar.background import chebyshev_background, fourier_background
+from crystint.correlate.polar.outliers import RingOutliers, is_outlier
+from crystint.correlate.polar.polar import METHODS, PolarGrid, PolarTransform
 
 ROWS = 50
 """rows that NumPy looks at for outliers"""

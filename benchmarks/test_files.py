@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import crystint
-from crystint import pipeline
-from crystint.io.dense_file import DenseWriter
-from crystint.io.sparse_file import SparseWriter, open_sparse
+from crystint.io.sparse.dense_file import DenseWriter
+from crystint.io.sparse.file import SparseWriter, open_sparse
+from crystint.separation import files as pipeline
 
 FRAMES = 8
 

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 import crystint
-from crystint.io.dense_file import DenseWriter
-from crystint.io.provenance import provenance
-from crystint.io.sparse_file import SparseWriter
+from crystint.io.hdf5.provenance import provenance
+from crystint.io.sparse.dense_file import DenseWriter
+from crystint.io.sparse.file import SparseWriter
 from crystint.model.rings import interpolate
 from crystint.ops.densify import Densifier
 

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.cbc.bandwidth import UNDERSMOOTHING, choose_bandwidth
-from crystint.cbc.scaler import IntensityScaler
-from crystint.cbc.simulate import CBCSimulation, simulate_cbc
-from crystint.cbc.uncertainty import Uncertainty, uncertainty
+from crystint.cbc.merging.uncertainty import Uncertainty, uncertainty
+from crystint.cbc.scaling.bandwidth import UNDERSMOOTHING, choose_bandwidth
+from crystint.cbc.scaling.scaler import IntensityScaler
+from crystint.cbc.simulation.simulate import CBCSimulation, simulate_cbc
 
 Floats = NDArray[np.float64]
 _WANTED = (0.63, 0.73)

@@ -27,9 +27,9 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 import crystint
-from crystint.io.dials_experiments import read_expt
-from crystint.io.dials_table import read_table
-from crystint.io.frames import open_frames
+from crystint.io.frames.sequence import open_frames
+from crystint.io.reflections.dials_experiments import read_expt
+from crystint.io.reflections.dials_table import read_table
 from crystint.model import symmetry
 from crystint.model.observations import Flag, Observations
 from crystint.stills.inputs import read_reference

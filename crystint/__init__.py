@@ -10,90 +10,14 @@ Importing it opens and creates nothing; each public name is loaded when it is fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from crystint.errors import (
-    ClusterError,
-    CrystintError,
-    DeviceError,
-    DTypeError,
-    FileError,
-    GeometryError,
-    SettingError,
-    ShapeError,
-)
-from crystint.lazy import lazy_names
-
-if TYPE_CHECKING:
-    from crystint import cbc, compare, correlate, plot, simulate, stills
-    from crystint.engine import Device, Engine, devices
-    from crystint.io.frames import Frames, open_frames
-    from crystint.io.peak_files import read_peaks, write_peaks
-    from crystint.io.sparse_file import open_sparse
-    from crystint.model.geometry import Geometry
-    from crystint.model.peaks import PEAK_DTYPE, PeakFlag, PeakList
-    from crystint.model.rings import Background, RingMap
-    from crystint.model.sparse import SparseFrame
-    from crystint.ops.densify import densify
-    from crystint.ops.separator import Separator
+from crystint import moved
 
 __version__ = "0.1.0"
 """Version of this package, as PEP 440 has it."""
 
-__all__ = [
-    "PEAK_DTYPE",
-    "Background",
-    "ClusterError",
-    "CrystintError",
-    "DTypeError",
-    "Device",
-    "DeviceError",
-    "Engine",
-    "FileError",
-    "Frames",
-    "Geometry",
-    "GeometryError",
-    "PeakFlag",
-    "PeakList",
-    "RingMap",
-    "Separator",
-    "SettingError",
-    "ShapeError",
-    "SparseFrame",
-    "__version__",
-    "cbc",
-    "compare",
-    "correlate",
-    "densify",
-    "devices",
-    "open_frames",
-    "open_sparse",
-    "plot",
-    "read_peaks",
-    "simulate",
-    "stills",
-    "write_peaks",
-]
+moved.install()
 
-_HOME = {
-    "PEAK_DTYPE": "model.peaks",
-    "Background": "model.rings",
-    "Device": "engine",
-    "Engine": "engine",
-    "Frames": "io.frames",
-    "Geometry": "model.geometry",
-    "PeakFlag": "model.peaks",
-    "PeakList": "model.peaks",
-    "RingMap": "model.rings",
-    "Separator": "ops.separator",
-    "SparseFrame": "model.sparse",
-    "densify": "ops.densify",
-    "devices": "engine",
-    "open_frames": "io.frames",
-    "open_sparse": "io.sparse_file",
-    "read_peaks": "io.peak_files",
-    "write_peaks": "io.peak_files",
-}
-_MODULES = ("cbc", "compare", "correlate", "plot", "simulate", "stills")
-
-__getattr__, __dir__ = lazy_names(__name__, _HOME, _MODULES)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["__version__"]

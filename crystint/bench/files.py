@@ -9,16 +9,16 @@ from pathlib import Path
 
 import h5py
 
-from crystint import pipeline
 from crystint.bench.frames import Sample
 from crystint.bench.operations import CYCLES, RINGS, Wanted, everything
 from crystint.bench.timing import Operation
-from crystint.config import Settings
 from crystint.engine import Engine
-from crystint.io.dense_file import DenseWriter
-from crystint.io.frames import open_frames
-from crystint.io.sparse_file import SparseWriter
+from crystint.io.frames.sequence import open_frames
+from crystint.io.sparse.dense_file import DenseWriter
+from crystint.io.sparse.file import SparseWriter
 from crystint.ops.separator import Separator
+from crystint.run.settings import Settings
+from crystint.separation import files as pipeline
 
 __all__ = ["files"]
 

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.cbc.bandwidth import choose_bandwidth
-from crystint.cbc.files import read_known, setup_in, write_run
-from crystint.cbc.half_sets import HalfSets, half_sets
-from crystint.cbc.run import CBCRun, agreement
-from crystint.cbc.scaler import IntensityScaler
-from crystint.cbc.scales import scale_groups, scales_text
-from crystint.cbc.setup import CBCSetup
-from crystint.cbc.table import CBCTable
-from crystint.cbc.table_files import read_table
+from crystint.cbc.merging.files import read_known, setup_in, write_run
+from crystint.cbc.merging.result import CBCRun, agreement
+from crystint.cbc.scaling.bandwidth import choose_bandwidth
+from crystint.cbc.scaling.half_sets import HalfSets, half_sets
+from crystint.cbc.scaling.scaler import IntensityScaler
+from crystint.cbc.scaling.scales import scale_groups, scales_text
+from crystint.cbc.table.setup import CBCSetup
+from crystint.cbc.table.table import CBCTable
+from crystint.cbc.table.table_files import read_table
 from crystint.cbc.work_common import HDF5, Done, Source
 from crystint.engine import Engine
 from crystint.errors import CrystintError, SettingError
-from crystint.io.atomic import check_output
-from crystint.io.provenance import provenance
+from crystint.io.hdf5.provenance import provenance
+from crystint.io.outputs import check_output
 from crystint.io.text_numbers import numbers
 
 __all__ = ["scale_file"]

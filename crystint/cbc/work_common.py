@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike
 
-from crystint.cbc.run import CBCRun
+from crystint.cbc.merging.result import CBCRun
 
 __all__ = ["HDF5", "Done", "Source"]
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.cbc.export import write_sfac
-from crystint.cbc.files import read_run, setup_in
-from crystint.cbc.run import CBCRun, Known
-from crystint.cbc.scaler import IntensityScaler
+from crystint.cbc.merging.export import write_sfac
+from crystint.cbc.merging.files import read_run, setup_in
+from crystint.cbc.merging.result import CBCRun, Known
+from crystint.cbc.scaling.scaler import IntensityScaler
 from crystint.cbc.work_common import Done, Source
 from crystint.errors import SettingError
-from crystint.io.atomic import check_output
-from crystint.io.reference_in import read_reference_cif, read_reference_mtz
+from crystint.io.outputs import check_output
+from crystint.io.reflections.reference_in import read_reference_cif, read_reference_mtz
 from crystint.io.text_numbers import numbers
 
 __all__ = ["merge_file", "run_with", "scaler_of"]

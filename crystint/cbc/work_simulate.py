@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from crystint.cbc.files import write_simulation
-from crystint.cbc.projection import ProjectionMap
-from crystint.cbc.run import Known
-from crystint.cbc.simulate import CBCSimulation, simulate_cbc, simulate_streaks
+from crystint.cbc.merging.files import write_simulation
+from crystint.cbc.merging.result import Known
+from crystint.cbc.scaling.projection import ProjectionMap
+from crystint.cbc.simulation.simulate import CBCSimulation, simulate_cbc, simulate_streaks
 from crystint.cbc.work_common import HDF5, Done, Source
 from crystint.errors import SettingError
-from crystint.io.atomic import check_output
-from crystint.io.provenance import provenance
+from crystint.io.hdf5.provenance import provenance
+from crystint.io.outputs import check_output
 from crystint.io.text_numbers import numbers
 
 __all__ = ["known_of", "simulate_file"]

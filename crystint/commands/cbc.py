@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from crystint.commands import options
+from crystint.commands.closing import command_line, warn, wrote
 from crystint.commands.program import Command
-from crystint.commands.text import command_line, warn, wrote
 
 __all__ = ["cbc"]
 

@@ -11,14 +11,14 @@ import click
 from click.core import ParameterSource
 
 from crystint.commands import options
+from crystint.commands.closing import PICTURES, command_line, warn, wrote
 from crystint.commands.ctrl_c import heeding_ctrl_c
 from crystint.commands.program import Command, EndedError
 from crystint.commands.progress import progress
-from crystint.commands.text import PICTURES, command_line, warn, wrote
 from crystint.errors import FileError, GeometryError, SettingError
 
 if TYPE_CHECKING:
-    from crystint.correlate.work_common import Done, Exposures
+    from crystint.correlate.exposures import Done, Exposures
 
 __all__ = ["correlate"]
 
@@ -117,9 +117,9 @@ def center(
     It starts from --beam, or from the geometry, or in the middle of the frame: a geometry can be written with just
     --distance and --pixel-size.
     """
+    from crystint.correlate.exposures import numbers
     from crystint.correlate.work_center import center_frames
-    from crystint.correlate.work_common import numbers
-    from crystint.io.atomic import check_output
+    from crystint.io.outputs import check_output
 
     places, more = _split(given)
     for number, path in enumerate(outputs):
@@ -167,9 +167,9 @@ def polar(
     files: tuple[str, ...], output: Path, device: str | None, overwrite: bool, quiet: bool, strict: bool, **given: Any
 ) -> None:
     """Write polar images of FRAMES: rings along one axis, azimuths along the other, NaN where there are no data."""
+    from crystint.correlate.exposures import HDF5
     from crystint.correlate.work import polar_frames
-    from crystint.correlate.work_common import HDF5
-    from crystint.io.atomic import check_output
+    from crystint.io.outputs import check_output
 
     check_output(output, HDF5, overwrite)
     places, more = _split(given)
@@ -259,11 +259,11 @@ def correlate_command(
 
     Any number of frames take the same memory. Results of runs add up (--add), without frames as well.
     """
-    from crystint.correlate.chain import Cleaning
+    from crystint.correlate.exposures import HDF5
+    from crystint.correlate.pairs.ring_cleaning import Cleaning
     from crystint.correlate.work import correlate_frames
     from crystint.correlate.work_add import add_files
-    from crystint.correlate.work_common import HDF5
-    from crystint.io.atomic import check_output
+    from crystint.io.outputs import check_output
 
     check_output(output, HDF5, overwrite)
     places, more = _split(given)
@@ -310,8 +310,8 @@ def correlate_command(
 @options.overwrite
 def plot(source: Path, output: Path, frame: int, rings: tuple[float, ...], title: str | None, overwrite: bool) -> None:
     """Draw polar images with ring profiles, or correlations: as a map, and of single rings."""
-    from crystint.correlate.files import kind_of, read_correlations, read_polar
-    from crystint.io.atomic import check_output
+    from crystint.correlate.sums.files import kind_of, read_correlations, read_polar
+    from crystint.io.outputs import check_output
     from crystint.plot import save_figure
     from crystint.plot.correlate import plot_correlations, plot_polar
 
@@ -349,9 +349,9 @@ def _opened(
     files: tuple[str, ...], given: dict[str, Any], *, strict: bool, middle: bool = False
 ) -> Iterator[Exposures]:
     """Frames, mask, and geometry or centre where these are known; with `middle` the beam need not be."""
-    from crystint.correlate.work_common import Exposures
-    from crystint.inputs import geometry_of, mask_of
-    from crystint.io.frames import open_frames
+    from crystint.correlate.exposures import Exposures
+    from crystint.io.frames.sequence import open_frames
+    from crystint.run.frames import geometry_of, mask_of
 
     settings = options.settings_of(given)
     with open_frames(*files, dataset=settings.dataset) as frames:
@@ -371,14 +371,14 @@ def _opened(
 
 
 def _grid(exposures: Exposures, more: dict[str, Any]) -> Any:
-    from crystint.correlate.work_common import grid_of
+    from crystint.correlate.exposures import grid_of
 
     names = ("radii", "q", "azimuths", "origin")
     return grid_of(exposures, direction=int(more.pop("direction")), **{name: more.pop(name) for name in names})
 
 
 def _watch(quiet: bool) -> Any:
-    from crystint.correlate.work_common import silent
+    from crystint.correlate.exposures import silent
 
     show = silent if quiet else progress
 
@@ -390,7 +390,7 @@ def _watch(quiet: bool) -> Any:
 
 def _conclude(done: Done, outputs: Iterable[Path]) -> None:
     """Warnings, the closing lines, and the exit code of a run that lacks frames."""
-    from crystint.correlate.work_common import NO_DATA
+    from crystint.correlate.exposures import NO_DATA
 
     for text in done.warnings:
         warn(text)

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from crystint.commands import options
+from crystint.commands.closing import size, warn
 from crystint.commands.program import Command
-from crystint.commands.text import size, warn
 from crystint.errors import CrystintError
 
 __all__ = ["devices", "info", "plot"]
@@ -65,7 +65,7 @@ def devices(as_json: bool, add_intel: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="as JSON")
 def info(files: tuple[str, ...], dataset: str | None, as_json: bool) -> None:
     """Say what each FILE is: frames, geometry, mask; or a sparse file, a peak list, a geometry."""
-    from crystint.describe import describe
+    from crystint.io.describe import describe
 
     found: list[dict[str, Any]] = []
     failed: list[CrystintError] = []
@@ -129,8 +129,8 @@ def plot(
     settings = options.settings_of(given)
     if peak_file and find:
         raise click.UsageError("--peaks and --find exclude each other")
-    from crystint.draw import draw
-    from crystint.pipeline import check_outputs
+    from crystint.separation.draw import draw
+    from crystint.separation.files import check_outputs
 
     sources = [*files, peak_file] if peak_file else list(files)
     (path,) = check_outputs([output], sources, overwrite)

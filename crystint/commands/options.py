@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from crystint.config import Settings
+from crystint.run.settings import Settings
 
 __all__ = [
     "dask",

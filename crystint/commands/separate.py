@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crystint.commands import options
-from crystint.commands.interruption import Interruption
+from crystint.commands.closing import command_line, conclude, report, size, warn
 from crystint.commands.program import Command
 from crystint.commands.progress import progress
-from crystint.commands.text import command_line, conclude, report, size, warn
+from crystint.commands.signals import Interruption
 
 if TYPE_CHECKING:
-    from crystint.pipeline import Summary
+    from crystint.separation.files import Summary
 
 __all__ = ["convert", "densify", "peaks", "sparsify"]
 
@@ -49,7 +49,7 @@ def peaks(files: tuple[str, ...], output: tuple[Path, ...], **given: Any) -> Non
     sequence.
     """
     settings = options.settings_of(given)
-    from crystint.pipeline import find_peaks
+    from crystint.separation.files import find_peaks
 
     _run(given, partial(find_peaks, files, output, settings))
 
@@ -81,7 +81,7 @@ def sparsify(files: tuple[str, ...], output: Path, compact: bool, peaks: bool, *
     --snr is the significance of a pixel to keep. The options about peaks matter with --peaks only.
     """
     settings = options.settings_of(given)
-    from crystint import pipeline
+    from crystint.separation import files as pipeline
 
     _run(given, partial(pipeline.sparsify, files, output, settings, compact=compact, peaks=peaks))
 
@@ -104,7 +104,7 @@ def sparsify(files: tuple[str, ...], output: Path, compact: bool, peaks: bool, *
 @options.quiet
 def densify(sparse: str, output: Path, noise: bool, seed: int, compression: str, **given: Any) -> None:
     """Make whole frames again from the sparse file SPARSE."""
-    from crystint.pipeline import densify_file
+    from crystint.separation.files import densify_file
 
     _run(given, partial(densify_file, sparse, output, noise=noise, seed=seed, compression=compression))
 
@@ -116,8 +116,8 @@ def densify(sparse: str, output: Path, noise: bool, seed: int, compression: str,
 @options.overwrite
 def convert(sparse: str, output: Path, compact: bool | None, overwrite: bool) -> None:
     """Turn a plain sparse file, which FabIO reads, into a compact one, or back. Nothing is lost."""
-    from crystint.io.sparse_file import convert_sparse, open_sparse
-    from crystint.pipeline import check_outputs
+    from crystint.io.sparse.file import convert_sparse, open_sparse
+    from crystint.separation.files import check_outputs
 
     (path,) = check_outputs([output], [sparse], overwrite)
     if compact is None:
@@ -131,7 +131,7 @@ def convert(sparse: str, output: Path, compact: bool | None, overwrite: bool) ->
 
 def _run(given: dict[str, Any], run: Callable[..., Summary]) -> None:
     """Carry out a run with what all of them are told beside their settings, and say how it ended."""
-    from crystint.pipeline import Execution, silent
+    from crystint.separation.files import Execution, silent
 
     interruption = Interruption()
     summary = run(

@@ -66,7 +66,7 @@ def bench(
     """
     from crystint import bench as work
     from crystint.engine import Engine
-    from crystint.pipeline import silent
+    from crystint.separation.files import silent
 
     if scale == "pixels" and files:
         raise click.UsageError("--scale pixels simulates its frames: leave FILE out")
@@ -105,8 +105,8 @@ def bench(
 def _sample(files: tuple[str, ...], number: int, dtype: str | None, given: dict[str, Any]) -> Sample:
     """The frame asked for, and what belongs to it."""
     from crystint.bench import Sample, as_dtype, simulated
-    from crystint.inputs import geometry_of, mask_of
-    from crystint.io.frames import open_frames
+    from crystint.io.frames.sequence import open_frames
+    from crystint.run.frames import geometry_of, mask_of
 
     if not files:
         return simulated(dtype=dtype or "uint16")

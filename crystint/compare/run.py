@@ -17,7 +17,7 @@ from crystint.compare.comparison import Comparison
 from crystint.compare.measure import measure
 from crystint.compare.shells import Shells
 from crystint.errors import ShapeError
-from crystint.io.frames import Frames, open_frames
+from crystint.io.frames.sequence import Frames, open_frames
 from crystint.model.geometry import Geometry
 from crystint.model.sparse import SparseFrame
 
@@ -119,7 +119,7 @@ def _sparse(sparse: Any, stack: ExitStack) -> tuple[Iterable[SparseFrame], int |
     if isinstance(sparse, SparseFrame):
         return [sparse], None
     if isinstance(sparse, (str, PathLike)):
-        from crystint.io.sparse_file import open_sparse
+        from crystint.io.sparse.file import open_sparse
 
         return stack.enter_context(open_sparse(sparse)), Path(sparse).stat().st_size
     return sparse, None

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike, NDArray
 
-from crystint.correlate import background, outliers
-from crystint.correlate.correlation import Norm, autocorrelation, cross_correlation, difference
 from crystint.correlate.loki_frames import InterpSimple, RadialProfile, RingFit
-from crystint.correlate.pairing import pair_exposures
+from crystint.correlate.pairs.pairing import pair_exposures
+from crystint.correlate.polar import background, outliers
+from crystint.correlate.sums.correlation import Norm, autocorrelation, cross_correlation, difference
 from crystint.errors import SettingError, ShapeError
 
 __all__ = [
@@ -72,7 +72,7 @@ class DiffCorr:
         """Every ring with itself, of the shape of the shots: sum over phi of I(phi) I(phi + D).
 
         With norm "mask" each lag is divided by its own number of pairs of valid samples, in NaN where there are none;
-        put NaN where data are missing. `crystint.correlate.correlation.CorrelationSums` defines the norms.
+        put NaN where data are missing. `crystint.correlate.sums.correlation.CorrelationSums` defines the norms.
         """
         return np.asarray(autocorrelation(self.shotsAB, norm=norm), dtype=np.float64)
 
@@ -142,7 +142,7 @@ def pair_fits(fits: ArrayLike) -> tuple[list[list[int]], Array]:
         i < j, ascending. Of an odd number of exposures one is left over.
     distances : float64 [pairs]
 
-    `crystint.correlate.pairing.pair_exposures` finds pairs of the least total distance, too.
+    `crystint.correlate.pairs.pairing.pair_exposures` finds pairs of the least total distance, too.
     """
     found = pair_exposures(np.asarray(fits))
     return [[int(i), int(j)] for i, j in found.pairs], found.distance

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crystint.correlate import profile
-from crystint.correlate.circles import place_on_ring
-from crystint.correlate.polar_grid import PolarGrid
-from crystint.correlate.polar_table import nearest_table
-from crystint.correlate.ring_fit import Rings, fit_rings
+from crystint.correlate.center import profile
+from crystint.correlate.center.circles import place_on_ring
+from crystint.correlate.center.ring_fit import Rings, fit_rings
+from crystint.correlate.polar.polar_grid import PolarGrid
+from crystint.correlate.polar.polar_table import nearest_table
 from crystint.errors import SettingError, ShapeError
 
 __all__ = ["InterpSimple", "RadialProfile", "RingFit"]
@@ -23,7 +23,7 @@ class RingFit:
     """Centre and radius of a powder ring.
 
     Not LOKI's fit of the brightest pixels near the guess, which returned the guess where the ring was weak, and which
-    hot pixels moved: `crystint.correlate.ring_fit.fit_rings`, whose result does not depend on the start, and which uses
+    hot pixels moved: `fit_rings`, whose result does not depend on the start, and which uses
     all rings of the frame for the centre.
 
     Parameters
@@ -128,7 +128,7 @@ class InterpSimple:
     """Polar images by the nearest pixel: rows of radius qRmin .. qRmax - 1 px, columns clockwise on screen from -x.
 
     Points outside the frame are NaN (0 or False where the result holds no floats); LOKI took pixels of other rows.
-    `crystint.correlate.polar.PolarTransform` does this on a device, and other interpolations.
+    `crystint.correlate.polar.polar.PolarTransform` does this on a device, and other interpolations.
 
     Parameters
     ----------

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.correlate.chain import Chain, Cleaning
-from crystint.correlate.correlation_sums import CorrelationSums, Norm
-from crystint.correlate.correlator import Correlator
-from crystint.correlate.files import polar_writer, read_correlations, write_correlations
-from crystint.correlate.polar_grid import PolarGrid
-from crystint.correlate.run import CorrelationRun
-from crystint.correlate.work_common import HDF5, Done, Exposures, Progress, Source, numbers, q_of, silent
+from crystint.correlate.exposures import HDF5, Done, Exposures, Progress, Source, numbers, q_of, silent
+from crystint.correlate.pairs.ring_cleaning import Chain, Cleaning
+from crystint.correlate.polar.polar_grid import PolarGrid
+from crystint.correlate.sums.correlation_sums import CorrelationSums, Norm
+from crystint.correlate.sums.correlator import Correlator
+from crystint.correlate.sums.files import polar_writer, read_correlations, write_correlations
+from crystint.correlate.sums.result import CorrelationRun
 from crystint.engine import Engine
 from crystint.errors import SettingError
-from crystint.io.atomic import check_output
-from crystint.io.provenance import provenance, read_provenance
+from crystint.io.hdf5.provenance import provenance, read_provenance
+from crystint.io.outputs import check_output
 
 __all__ = ["about", "correlate_frames", "polar_frames", "row_pairs"]
 
@@ -44,7 +44,7 @@ def polar_frames(
     Parameters
     ----------
     method
-        As `crystint.correlate.polar.PolarTransform`.
+        As `crystint.correlate.polar.polar.PolarTransform`.
     corrections
         Divide by solid angle and polarization, where there is a geometry.
 
@@ -203,7 +203,7 @@ def _check_memory(rows: int, azimuths: int) -> None:
     if size > _MEMORY:
         raise SettingError(
             f"{rows} correlations of {azimuths} lags take {size / 1e9:.0f} GB, more than {_MEMORY / 1e9:.0f}: choose "
-            "fewer rings or azimuths, or crystint.correlate.all_pairs, which works in parts"
+            "fewer rings or azimuths, or crystint.correlate.sums.all_pairs, which works in parts"
         )
 
 

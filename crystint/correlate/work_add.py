@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from crystint.correlate.correlation_sums import Norm
-from crystint.correlate.files import read_correlations, write_correlations
+from crystint.correlate.exposures import HDF5, Done, Source
+from crystint.correlate.sums.correlation_sums import Norm
+from crystint.correlate.sums.files import read_correlations, write_correlations
 from crystint.correlate.work import about
-from crystint.correlate.work_common import HDF5, Done, Source
 from crystint.errors import SettingError
-from crystint.io.atomic import check_output
-from crystint.io.provenance import provenance, read_provenance
+from crystint.io.hdf5.provenance import provenance, read_provenance
+from crystint.io.outputs import check_output
 
 __all__ = ["add_files"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.correlate.calibrant import Calibrated, fit_calibrant
-from crystint.correlate.circles import Ellipse
-from crystint.correlate.ring_fit import Rings, fit_rings
-from crystint.correlate.ring_search import GUESSED
-from crystint.correlate.work_common import Done, Exposures, Progress, silent
+from crystint.correlate.center.calibrant import Calibrated, fit_calibrant
+from crystint.correlate.center.circles import Ellipse
+from crystint.correlate.center.ring_fit import Rings, fit_rings
+from crystint.correlate.center.ring_search import GUESSED
+from crystint.correlate.exposures import Done, Exposures, Progress, silent
 from crystint.errors import FileError, GeometryError, SettingError
 from crystint.model.geometry import Geometry
 from crystint.model.mask import unusable
@@ -76,7 +76,7 @@ def center_frames(
     exposures
         Its centre, or that of its geometry, is the start; with neither it is the middle of the frame.
     shape, radius, reach, width
-        As `crystint.correlate.ring_fit.fit_rings`.
+        As `crystint.correlate.center.ring_fit.fit_rings`.
     ring_q
         1/angstrom: those of a calibrant, to refine tilt (with the shape "tilt") and distance as well.
 

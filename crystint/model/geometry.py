@@ -107,14 +107,14 @@ class Geometry:
     def read(
         cls, path: str | PathLike[str], *, shape: tuple[int, int] | None = None, beam_outside: bool = False
     ) -> Geometry:
-        """Read a geometry file; see `crystint.io.geometry_files.read_geometry`."""
-        from crystint.io.geometry_files import read_geometry
+        """Read a geometry file; see `crystint.io.geometry.files.read_geometry`."""
+        from crystint.io.geometry.files import read_geometry
 
         return read_geometry(path, shape=shape, beam_outside=beam_outside)
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write a .poni or .json file; see `crystint.io.geometry_files.write_geometry`."""
-        from crystint.io.geometry_files import write_geometry
+        """Write a .poni or .json file; see `crystint.io.geometry.files.write_geometry`."""
+        from crystint.io.geometry.files import write_geometry
 
         write_geometry(path, self, overwrite=overwrite)
 

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
-from crystint.model.asymmetric_units import Inside, asymmetric_unit
 from crystint.model.indices import Indices, Numbers, checked, distinct, pack, unpack
 
 __all__ = [
+    "Inside",
     "absent",
     "as_space_group",
     "asu",
+    "asymmetric_unit",
     "centric",
     "distinct",
     "epsilon",
@@ -29,6 +30,41 @@ __all__ = [
     "spacing",
     "unpack",
 ]
+
+Inside = Callable[[Indices, Indices, Indices], NDArray[np.bool_]]
+
+_TRICLINIC: Inside = lambda h, k, l: (l > 0) | ((l == 0) & ((h > 0) | ((h == 0) & (k >= 0))))  # noqa: E731, E741
+_MONOCLINIC: Inside = lambda h, k, l: (k >= 0) & ((l > 0) | ((l == 0) & (h >= 0)))  # noqa: E731, E741
+_ORTHORHOMBIC: Inside = lambda h, k, l: (h >= 0) & (k >= 0) & (l >= 0)  # noqa: E731, E741
+_ROTATED: Inside = lambda h, k, l: (l >= 0) & (((h >= 0) & (k > 0)) | ((h == 0) & (k == 0)))  # noqa: E731, E741
+_MIRRORED: Inside = lambda h, k, l: (h >= k) & (k >= 0) & (l >= 0)  # noqa: E731, E741
+_BAR_3: Inside = lambda h, k, l: ((h >= 0) & (k > 0)) | ((h == 0) & (k == 0) & (l >= 0))  # noqa: E731, E741
+_BAR_31M: Inside = lambda h, k, l: (h >= k) & (k >= 0) & ((k > 0) | (l >= 0))  # noqa: E731, E741
+_BAR_3M1: Inside = lambda h, k, l: (h >= k) & (k >= 0) & ((h > k) | (l >= 0))  # noqa: E731, E741
+_M_BAR_3: Inside = lambda h, k, l: (h >= 0) & (((l >= h) & (k > h)) | ((l == h) & (k == h)))  # noqa: E731, E741
+_M_BAR_3M: Inside = lambda h, k, l: (k >= l) & (l >= h) & (h >= 0)  # noqa: E731, E741
+
+_LAST_NUMBER: tuple[tuple[int, Inside], ...] = (
+    (2, _TRICLINIC),
+    (15, _MONOCLINIC),
+    (74, _ORTHORHOMBIC),
+    (88, _ROTATED),
+    (142, _MIRRORED),
+    (148, _BAR_3),
+    (167, _BAR_3M1),
+    (176, _ROTATED),
+    (194, _MIRRORED),
+    (206, _M_BAR_3),
+    (230, _M_BAR_3M),
+)
+_NUMBERS_31M = (149, 151, 153, 157, 159, 162, 163)
+
+
+def asymmetric_unit(number: int) -> Inside:
+    """A test on h, k, l, for the space group of this number (1 to 230)."""
+    if number in _NUMBERS_31M:
+        return _BAR_31M
+    return next(inside for last, inside in _LAST_NUMBER if number <= last)
 
 
 def as_space_group(given: gemmi.SpaceGroup | str | int) -> gemmi.SpaceGroup:

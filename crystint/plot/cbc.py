@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.cbc.projection import ProjectionMap
-from crystint.cbc.run import CBCRun, agreement
+from crystint.cbc.merging.result import CBCRun, agreement
+from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.plot import cbc_panels as panels
 from crystint.plot.style import GREY, INK, TITLE, frame_colours, new_figure, style
 

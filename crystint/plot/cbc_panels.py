@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.cbc.run import Agreement, CBCRun
+from crystint.cbc.merging.result import Agreement, CBCRun
 from crystint.plot.style import ACCENT, BLUE, GREY, RING
 
 if TYPE_CHECKING:

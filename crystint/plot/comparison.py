@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crystint.compare.comparison import Comparison
-from crystint.compare.report import readable_size, sizes
+from crystint.compare.comparison import Comparison, readable_size, sizes
 from crystint.errors import ShapeError
 from crystint.plot.style import ACCENT, BLUE, GREY, RING, TITLE, new_figure, style
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.correlate.polar import PolarImage
-from crystint.correlate.ring_fit import Rings
-from crystint.correlate.run import CorrelationRun
+from crystint.correlate.center.ring_fit import Rings
+from crystint.correlate.polar.polar import PolarImage
+from crystint.correlate.sums.result import CorrelationRun
 from crystint.errors import SettingError
 from crystint.plot import correlate_panels as panels
 from crystint.plot.style import GREY, TITLE, new_figure, style

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.correlate.harmonics import fourier_coefficients
-from crystint.correlate.ring_fit import Rings
+from crystint.correlate.center.ring_fit import Rings
+from crystint.correlate.sums.harmonics import fourier_coefficients
 from crystint.plot.style import ACCENT, BLUE, GREY, INK, RING, RING_TEXT, frame_colours
 
 if TYPE_CHECKING:

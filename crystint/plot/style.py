@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystint.errors import SettingError
-from crystint.io.atomic import atomic_path
+from crystint.io.outputs import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap

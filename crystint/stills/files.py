@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from crystint.io.provenance import read_provenance
-from crystint.io.stills_file import StillsFile, StillsWriter
+from crystint.io.hdf5.provenance import read_provenance
+from crystint.io.reflections.stills_file import StillsFile, StillsWriter
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
@@ -122,7 +122,7 @@ def write_stills(
     observations : Observations or iterable of them
         An iterable is written as it comes, so that memory need not hold all.
     provenance : mapping
-        From `crystint.io.provenance.provenance`.
+        From `crystint.io.hdf5.provenance.provenance`.
     others
         See `StillsRun`.
     experiment, scales, error_model, merged, profile, moments, width, reference, notes, extra : optional

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, SettingError
-from crystint.io.crystfel_stream import read_stream
-from crystint.io.dials_experiments import is_experiment_list, read_expt
-from crystint.io.dials_observations import read_refl_observations
-from crystint.io.mtz_in import read_mtz_observations
-from crystint.io.reference_in import read_reference_cif, read_reference_hkl, read_reference_mtz
+from crystint.io.reflections.crystfel_stream import read_stream
+from crystint.io.reflections.dials_experiments import is_experiment_list, read_expt
+from crystint.io.reflections.dials_observations import read_refl_observations
+from crystint.io.reflections.mtz_in import read_mtz_observations
+from crystint.io.reflections.reference_in import read_reference_cif, read_reference_hkl, read_reference_mtz
 from crystint.model.batches import batches
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations

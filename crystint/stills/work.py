@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from crystint.errors import FileError, SettingError
-from crystint.io.frames import open_frames
-from crystint.io.masks import read_mask
-from crystint.io.mtz_out import write_unmerged_mtz
-from crystint.io.provenance import provenance
+from crystint.io.frames.masks import read_mask
+from crystint.io.frames.sequence import open_frames
+from crystint.io.hdf5.provenance import provenance
+from crystint.io.reflections.mtz_out import write_unmerged_mtz
 from crystint.model.cells import symmetric_cell
 from crystint.model.mask import combine_masks
 from crystint.model.observations import Observations

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from crystint.errors import FileError, SettingError
-from crystint.io.mtz_out import write_merged_mtz
-from crystint.io.provenance import provenance
+from crystint.io.hdf5.provenance import provenance
+from crystint.io.reflections.mtz_out import write_merged_mtz
 from crystint.model.cells import symmetric_cell
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
@@ -137,7 +137,7 @@ def _write_merged(path: Path, run: StillsRun, said: Sequence[str], free: float |
             overwrite=overwrite,
         )
     elif path.suffix.lower() == ".txt":
-        from crystint.io.atomic import atomic_path
+        from crystint.io.outputs import atomic_path
         from crystint.stills.report import stills_report
 
         with atomic_path(path, overwrite) as temporary:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from crystint.errors import FileError, SettingError
-from crystint.io.mtz_out import write_unmerged_mtz
-from crystint.io.provenance import provenance
+from crystint.io.hdf5.provenance import provenance
+from crystint.io.reflections.mtz_out import write_unmerged_mtz
 from crystint.model.cells import symmetric_cell
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations

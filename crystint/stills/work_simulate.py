@@ -11,8 +11,8 @@ import gemmi
 import numpy as np
 
 from crystint.errors import FileError, SettingError
-from crystint.io.mtz_out import write_merged_mtz
-from crystint.io.provenance import provenance
+from crystint.io.hdf5.provenance import provenance
+from crystint.io.reflections.mtz_out import write_merged_mtz
 from crystint.io.text_numbers import numbers
 from crystint.stills.files import write_stills
 from crystint.stills.simulation.files import write_frames

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from crystint.errors import FileError
-from crystint.io.dials_profiles import read_mosaicity
-from crystint.io.frames import Frames
+from crystint.io.frames.sequence import Frames
+from crystint.io.reflections.dials_profiles import read_mosaicity
 from crystint.model.experiment import Experiment
 from crystint.stills.inputs import kind_of
 from crystint.stills.integration.first_width import NoWidthError, first_width

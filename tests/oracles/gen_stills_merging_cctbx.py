@@ -1,4 +1,4 @@
-"""Merging statistics of the l-cysteine observations by cctbx and DIALS, for tests/test_stills_statistics.py.
+"""Merging statistics of the l-cysteine observations by cctbx and DIALS, for tests/stills/test_statistics.py.
 
     cctbx.python tests/oracles/gen_stills_merging_cctbx.py ../shared/data/stills/l_cysteine_observations.npz
 

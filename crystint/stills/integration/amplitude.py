@@ -26,7 +26,12 @@ from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError
 
-__all__ = ["Amplitudes", "amplitudes", "box_sums"]
+__all__ = [
+    "Amplitudes",
+    "amplitudes",
+    "box_sums",
+    "combined",
+]
 
 BACKGROUND_FLOOR = 0.02
 """counts per pixel: no pixel is expected to hold fewer, however dark its ring is"""
@@ -209,3 +214,32 @@ def box_sums(
     for column in (result.intensity, result.variance, result.background_variance):
         column[empty] = np.nan
     return result
+
+
+def combined(profile: Amplitudes, total: Amplitudes, model: NDArray[np.floating] | None = None) -> Amplitudes:
+    """Both estimates in one.
+
+    Parameters
+    ----------
+    profile, total : Amplitudes
+        Of `amplitudes` and of `box_sums`, of the same reflections.
+    model : float [n], optional
+        Expected intensity, counts; NaN (and None) = that of the profile.
+    """
+    expected = profile.intensity if model is None else np.where(np.isnan(model), profile.intensity, model)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = total.background_variance / (total.background_variance + np.maximum(expected, 0.0))
+        rest = np.where(np.isfinite(total.intensity) & np.isfinite(share), 1.0 - share, 0.0)
+
+    def mixed(one: NDArray[np.float64], other: NDArray[np.float64], part: NDArray[np.float64]) -> NDArray[np.float64]:
+        return one + part * np.where(part > 0.0, other - one, 0.0)
+
+    return Amplitudes(
+        intensity=mixed(profile.intensity, total.intensity, rest),
+        variance=mixed(profile.variance, np.maximum(total.variance, profile.variance), rest**2),
+        background_variance=mixed(
+            profile.background_variance,
+            np.maximum(total.background_variance, profile.background_variance),
+            rest**2,
+        ),
+    )

@@ -11,7 +11,7 @@ from scipy.optimize import nnls
 from scipy.special import erf
 
 from crystint.errors import SettingError
-from crystint.io.frames import Frames
+from crystint.io.frames.sequence import Frames
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag, Observations
 from crystint.stills.integration.integrate import integrate

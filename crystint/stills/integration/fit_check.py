@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.stills.integration.frame_part import FramePart
+from crystint.stills.integration.one_frame import FramePart
 from crystint.stills.integration.profile import ENOUGH, ProfileWidths
 
 __all__ = ["check_fit", "typical_offset"]

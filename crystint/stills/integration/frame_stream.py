@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import CrystintError, SettingError
-from crystint.io.frames import Frames
+from crystint.io.frames.sequence import Frames
 from crystint.model.experiment import Experiment
-from crystint.stills.integration.frame_part import FramePart
-from crystint.stills.integration.one_frame import FrameIntegrator
+from crystint.stills.integration.one_frame import FrameIntegrator, FramePart
 from crystint.stills.integration.profile import ProfileWidths
 
 __all__ = ["by_frame", "stream_parts"]

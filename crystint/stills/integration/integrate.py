@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError
-from crystint.io.frames import Frames, open_frames
+from crystint.io.frames.sequence import Frames, open_frames
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
@@ -126,7 +126,7 @@ def integrate(
         are circles of 5 px (fewer where all of those overlap), and widths that are measured in them make the next ones.
     method : "combined", "profile" or "sum"
         Amplitudes of the profile for faint reflections and sums over the core for strong ones, see
-        `crystint.stills.integration.combined`; or only the one, or the other.
+        `crystint.stills.integration.amplitude`; or only the one, or the other.
     mask : [slow, fast], optional
         Pixels other than 0 are not used; None = the mask in the file, if there is one.
     saturation : float, optional

@@ -12,20 +12,60 @@ from crystint.errors import SettingError
 from crystint.model.experiment import Detector, Experiment
 from crystint.model.observations import Flag, Observations
 from crystint.model.reference import Reference
-from crystint.stills.integration.amplitude import Amplitudes, amplitudes, box_sums
-from crystint.stills.integration.combined import combined
+from crystint.stills.integration.amplitude import Amplitudes, amplitudes, box_sums, combined
 from crystint.stills.integration.first_scale import expected_intensity
-from crystint.stills.integration.frame_part import FramePart, Seen
 from crystint.stills.integration.place_offsets import coordinates, smooth_offsets
 from crystint.stills.integration.profile import ProfileWidths
-from crystint.stills.integration.ring import expected_background, ring_means
-from crystint.stills.integration.ring_shares import ring_shares
+from crystint.stills.integration.ring import expected_background, ring_means, ring_shares
 from crystint.stills.integration.shoeboxes import FORM_RINGS, BoxRules, Places, Shoeboxes, cut, pixel_axes
 from crystint.stills.integration.spot_moments import SpotMoments
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.prediction.predict import Prediction, predict
 
-__all__ = ["FrameIntegrator"]
+__all__ = [
+    "FrameIntegrator",
+    "FramePart",
+    "Seen",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class FramePart:
+    """What one frame gave; rows as in `crystint.stills.integration.integrate.Integrated`."""
+
+    observations: Observations
+    moments: SpotMoments
+    ring_pixels: NDArray[np.intp]
+    captured: NDArray[np.float64]
+    guess: float
+    """1/angstrom: width that stands in where none was measured"""
+    terms: dict[int, int]
+    """images whose places were moved, and how many terms that has"""
+    both: NDArray[np.float64]
+    """float64 [len(moments), 2], counts: amplitudes of the profiles of the strong spots, and sums over their cores"""
+    away: NDArray[np.float64]
+    """float64 [len(moments), 2, 2], px: how far they are from [predicted, moved] places, [radially, tangentially]"""
+    pixel: NDArray[np.float64]
+    """float64 [len(moments)], 1/angstrom: a px there"""
+    rings: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """float64 [len(moments), 5] each: share of the core in rings of 0.5 R, of counts and of the profile"""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What is found at some places."""
+
+    columns: dict[str, NDArray[Any]]
+    """of numbers, in the order of the places"""
+    moments: SpotMoments
+    """of the strong spots"""
+    rows: NDArray[np.intp]
+    """int [len(moments)]: which of the places"""
+    both: NDArray[np.float64]
+    """float64 [len(moments), 2], counts: amplitudes of their profiles, and sums over their cores"""
+    rings: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """float64 [len(moments), 5] each"""
+
 
 _METHODS = ("combined", "profile", "sum")
 _MOVES = 2

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
-from crystint.io.frames import Frames
+from crystint.io.frames.sequence import Frames
 from crystint.model.experiment import Experiment
 
 __all__ = ["Pairing", "pair_frames"]

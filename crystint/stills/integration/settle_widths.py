@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from crystint.errors import SettingError
-from crystint.io.frames import Frames
-from crystint.stills.integration.frame_part import FramePart
+from crystint.io.frames.sequence import Frames
 from crystint.stills.integration.frame_stream import by_frame, stream_parts
-from crystint.stills.integration.one_frame import FrameIntegrator
+from crystint.stills.integration.one_frame import FrameIntegrator, FramePart
 from crystint.stills.integration.profile import MOST_ERROR, ProfileWidths
 from crystint.stills.integration.spot_moments import SpotMoments
 

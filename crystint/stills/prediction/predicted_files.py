@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crystint.io.atomic import atomic_path
-from crystint.io.dials_table_out import write_table
+from crystint.io.outputs import atomic_path
+from crystint.io.reflections.dials_table_out import write_table
 from crystint.model.experiment import Experiment
 from crystint.stills.prediction.predict import Prediction
 

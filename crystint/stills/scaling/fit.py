@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from crystint.stills.scaling.acceleration import Anderson
 from crystint.stills.scaling.error_model import ErrorModel
-from crystint.stills.scaling.judge import without_scale
+from crystint.stills.scaling.newton_steps import LONGEST, errors_of_residuals, inverses, shortened
 from crystint.stills.scaling.options import ScalingOptions, prior_centre
 from crystint.stills.scaling.shared_means import SharedMeans
 from crystint.stills.scaling.signal import levels
-from crystint.stills.scaling.steps import LONGEST, errors_of_residuals, inverses, shortened
 from crystint.stills.scaling.table import ScalingTable
+from crystint.stills.scaling.unscalable import without_scale
 from crystint.stills.scaling.wavelength_curve import WavelengthCurve
 
 __all__ = ["ScalingFit"]

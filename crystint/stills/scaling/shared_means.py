@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 
-from crystint.stills.scaling.steps import inverses
+from crystint.stills.scaling.newton_steps import inverses
 from crystint.stills.scaling.table import ScalingTable
 
 __all__ = ["JOINT", "SharedMeans", "projections"]

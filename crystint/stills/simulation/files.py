@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crystint.io.dense_file import DenseWriter
-from crystint.io.dials_experiments_out import write_dials_experiments
-from crystint.io.provenance import provenance
+from crystint.io.hdf5.provenance import provenance
+from crystint.io.reflections.dials_experiments_out import write_dials_experiments
+from crystint.io.sparse.dense_file import DenseWriter
 from crystint.model.geometry import Geometry
 
 if TYPE_CHECKING:

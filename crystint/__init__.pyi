@@ -1,0 +1,33 @@
+from . import cbc as cbc
+from . import compare as compare
+from . import correlate as correlate
+from . import plot as plot
+from . import simulate as simulate
+from . import stills as stills
+from .engine import Device as Device
+from .engine import Engine as Engine
+from .engine import devices as devices
+from .errors import ClusterError as ClusterError
+from .errors import CrystintError as CrystintError
+from .errors import DeviceError as DeviceError
+from .errors import DTypeError as DTypeError
+from .errors import FileError as FileError
+from .errors import GeometryError as GeometryError
+from .errors import SettingError as SettingError
+from .errors import ShapeError as ShapeError
+from .io.frames.sequence import Frames as Frames
+from .io.frames.sequence import open_frames as open_frames
+from .io.peaks.files import read_peaks as read_peaks
+from .io.peaks.files import write_peaks as write_peaks
+from .io.sparse.file import open_sparse as open_sparse
+from .model.geometry import Geometry as Geometry
+from .model.peaks import PEAK_DTYPE as PEAK_DTYPE
+from .model.peaks import PeakFlag as PeakFlag
+from .model.peaks import PeakList as PeakList
+from .model.rings import Background as Background
+from .model.rings import RingMap as RingMap
+from .model.sparse import SparseFrame as SparseFrame
+from .ops.densify import densify as densify
+from .ops.separator import Separator as Separator
+
+__version__: str

@@ -1,0 +1,12 @@
+from .merging.export import write_sfac as write_sfac
+from .merging.profiles import standard_profile as standard_profile
+from .merging.profiles import streak_pixels as streak_pixels
+from .scaling.bandwidth import bandwidth_from_pixels as bandwidth_from_pixels
+from .scaling.bandwidth import choose_bandwidth as choose_bandwidth
+from .scaling.projection import ProjectionMap as ProjectionMap
+from .scaling.scaler import IntensityScaler as IntensityScaler
+from .simulation.simulate import simulate_cbc as simulate_cbc
+from .table.setup import CBCSetup as CBCSetup
+from .table.table import CBCTable as CBCTable
+from .table.table_files import read_table as read_table
+from .table.table_files import write_table as write_table

@@ -1,0 +1,139 @@
+"""What a scaling of convergent-beam data has given, in one place: for files, reports and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.cbc.merging.families import families
+from crystint.cbc.scaling.projection import ProjectionMap
+from crystint.cbc.table.table import CBCTable
+from crystint.errors import SettingError, ShapeError
+
+__all__ = ["Agreement", "CBCRun", "Known", "agreement"]
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is so, of a simulation, or what somebody else found."""
+
+    hkl: Indices
+    """int32 [m, 3]: one reflection of each family"""
+    q2: Floats
+    """float64 [m], on any scale"""
+    symmetry: str | None = None
+    """under which they are families; None = equal indices only"""
+    friedel: bool = True
+    maps: ProjectionMap | None = None
+    intercept: Floats | None = None
+    """float64 [streaks], counts"""
+    name: str = "true"
+    """how pictures call them: true, reference"""
+
+
+@dataclass(frozen=True, eq=False)
+class CBCRun:
+    """A scaled table. |q|^2 is in counts, on the scale on which the mean of chi is 1."""
+
+    table: CBCTable
+    maps: ProjectionMap
+    """chi of each frame"""
+    hkl: Indices
+    """int32 [H, 3]: one reflection of each family that was refined"""
+    q2: Floats
+    """float64 [H], counts; NaN where the family is seen nowhere"""
+    sigma: Floats
+    """float64 [H], counts; the share of chi is in it"""
+    intercept: Floats
+    """float64 [S], counts: of each streak"""
+    trace: Floats
+    """float64 [iterations + 1]: the criterion before the first iteration and after each"""
+    halves: Floats
+    """float64 [2, H]: |q|^2 from either half of the streaks; NaN = not in it; may be [2, 0]"""
+    rows: NDArray[np.int64]
+    """int64 [H]: rows of the table, multiplicity"""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """symmetry, friedel, bandwidth, kind, loss, intercept, iterations... plain values"""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    known: Known | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.hkl)
+        for name in ("q2", "sigma", "rows"):
+            if np.shape(getattr(self, name)) != (n,):
+                raise ShapeError(f"{name} is {np.shape(getattr(self, name))}, expected {(n,)}, one per reflection")
+
+    @property
+    def x(self) -> Floats:
+        """float64 [S + H]: intercepts and log |q|^2, as `IntensityScaler` has them; NaN = seen nowhere."""
+        with np.errstate(divide="ignore"):
+            return np.concatenate([self.intercept, np.log(self.q2)])
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Intensities beside known ones, on their scale."""
+
+    found: Floats
+    """float64 [n]: k |q|^2, k by least squares"""
+    known: Floats
+    """float64 [n]"""
+    sigma: Floats
+    """float64 [n]: k sigma"""
+    scale: float
+    """k"""
+    cc: float
+    """correlation"""
+    cc_log: float
+    """correlation of the logarithms, where both are above 0"""
+    r: float
+    """sum |found - known| / sum known"""
+
+
+def agreement(hkl: Indices, q2: Floats, known: Known, sigma: Floats | None = None) -> Agreement:
+    """Compare intensities with known ones, reflection by reflection.
+
+    Reflections correspond when the symmetry of `known` makes them one family; those without a partner, and NaN, are
+    left out.
+
+    Raises
+    ------
+    SettingError
+        When fewer than 3 correspond.
+    """
+    both = families(np.concatenate([known.hkl, hkl]), known.symmetry, friedel=known.friedel).number
+    of_family = np.full(int(both.max(initial=-1)) + 1, np.nan)
+    of_family[both[: len(known.hkl)]] = known.q2
+    partner = of_family[both[len(known.hkl) :]]
+    use = np.isfinite(partner) & np.isfinite(q2)
+    if use.sum() < 3:
+        raise SettingError(
+            f"{int(use.sum())} of {len(hkl)} reflections are among the {len(known.hkl)} {known.name} ones, expected 3"
+            " or more: is it the same crystal, in the same indexing and symmetry?"
+        )
+    x, y = np.asarray(q2, np.float64)[use], partner[use]
+    scale = float(x @ y) / float(x @ x)
+    error = np.full(len(x), np.nan) if sigma is None else scale * np.asarray(sigma, np.float64)[use]
+    above = (x > 0.0) & (y > 0.0)
+    return Agreement(
+        found=scale * x,
+        known=y,
+        sigma=error,
+        scale=scale,
+        cc=_correlation(x, y),
+        cc_log=_correlation(np.log(x[above]), np.log(y[above])),
+        r=float(np.abs(scale * x - y).sum() / np.abs(y).sum()),
+    )
+
+
+def _correlation(x: Floats, y: Floats) -> float:
+    if len(x) < 2 or not (np.ptp(x) > 0.0 and np.ptp(y) > 0.0):
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])

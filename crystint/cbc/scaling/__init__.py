@@ -1,0 +1,1 @@
+"""|q|^2 and projection maps, refined in turn."""

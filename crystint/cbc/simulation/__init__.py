@@ -1,0 +1,1 @@
+"""Convergent-beam tables of known truth."""

@@ -1,0 +1,7 @@
+"""Tables of streak pixels and the geometry that they go with."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+"""Where the powder rings of a frame have their centre."""

@@ -1,0 +1,128 @@
+"""The centre about which the radial profile of a frame is sharpest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from crystint.correlate.center.circles import RingShape
+from crystint.correlate.center.contrast import binned
+
+__all__ = ["RingProfileScan", "scan_center"]
+
+Array = NDArray[np.float64]
+
+_PIXELS = (60_000, 300_000)
+"""samples of the first grid and of the finer ones, about; a larger frame is summed in blocks"""
+_NEAREST = 0.1
+"""pixels of a tilted plane that lie nearer to the sample along the beam, in parts of the beam's spot, take no part"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RingProfileScan:
+    """Samples of a frame whose radial profile is looked at about trial centres of a shape that else is kept."""
+
+    shape: RingShape
+    """circles, or the cones of a tilted detector: along its rings counts are averaged"""
+    place: tuple[Array, Array, Array]
+    """float64 [n] each: samples by `shape.projection`; z is float64 [1], 1, on a plane across the beam"""
+    total: Array
+    """float64 [n]: sum of the contrast of the pixels of a sample"""
+    number: Array
+    """float64 [n]: pixels of a sample"""
+    area: Array
+    """float64 [n]: area of these pixels in the plane across the beam, px^2"""
+    factor: int
+    """side of a sample, px"""
+
+    @classmethod
+    def of(cls, contrast: Array, good: NDArray[np.bool_], pixels: int, shape: RingShape) -> RingProfileScan:
+        """Sum a contrast image in blocks so that about `pixels` samples are left."""
+        factor = max(1, int(np.ceil(np.sqrt(good.sum() / pixels))))
+        total, number = binned(contrast, good, factor)
+        rows, columns = np.nonzero(number)
+        slow, fast = (np.asarray(at * factor + 0.5 * factor, np.float64) for at in (rows, columns))
+        matrix = shape.projection
+        total, number = total[rows, columns], number[rows, columns]
+        if (matrix == [[1.0, 0.0, matrix[0, 2]], [0.0, 1.0, matrix[1, 2]], [0.0, 0.0, 1.0]]).all():
+            return cls(shape, (slow + matrix[0, 2], fast + matrix[1, 2], np.ones(1)), total, number, number, factor)
+        x, y, z = (row[0] * slow + row[1] * fast + row[2] for row in matrix)
+        before = z > _NEAREST
+        x, y, z, total, number = (part[before] for part in (x, y, z, total, number))
+        return cls(shape, (x, y, z), total, number, number * abs(np.linalg.det(matrix)) / z**3, factor)
+
+    def radius(self, center: tuple[float, float]) -> Array:
+        """Ring coordinate of the samples with the centre elsewhere, px; float64 [n]."""
+        matrix = self.shape.projection[:, :2]
+        x, y, z = (
+            part - part_shift
+            for part, part_shift in zip(self.place, matrix @ np.subtract(center, self.shape.center), strict=True)
+        )
+        length = np.sqrt(x * x + y * y)
+        return np.asarray(length if len(z) == 1 else length / np.maximum(z, 0.5 * _NEAREST))
+
+    def profile(self, center: tuple[float, float], step: float) -> tuple[Array, Array]:
+        """Sum of contrast and number of pixels per radius bin of `step` px; float64 [bins] each."""
+        place = (self.radius(center) * (1.0 / step)).astype(np.intp)
+        total, number = np.bincount(place, self.total), np.bincount(place, self.number)
+        return np.asarray(total, np.float64), np.asarray(number, np.float64)
+
+    def coverage(self, center: tuple[float, float], step: float) -> Array:
+        """Share of each radius bin that good pixels cover; float64 [bins]."""
+        place = (self.radius(center) * (1.0 / step)).astype(np.intp)
+        area = np.bincount(place, self.area)
+        return np.asarray(area / (2 * np.pi * step * step * (np.arange(len(area)) + 0.5)))
+
+    def sharpness(self, center: tuple[float, float], step: float, smooth: float) -> float:
+        """Sum over bins of n (mean - mean of the bins within `smooth` px)^2: what rings explain of the contrast.
+
+        It is the between-bin sum of squares of a one-way analysis of variance, after a high pass.
+        """
+        total, number = self.profile(center, step)
+        window = 2 * round(smooth / step) + 1
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rise = total / number - uniform_filter1d(total, window) / uniform_filter1d(number, window)
+        return float(np.nansum(number * rise * rise))
+
+
+def scan_center(
+    contrast: Array, good: NDArray[np.bool_], start: RingShape, reach: float, *, smooth: float
+) -> tuple[float, float]:
+    """The sharpest centre within `reach` px of the start, to about 0.25 px: a grid of 2 px, then finer about the best.
+
+    Parameters
+    ----------
+    contrast : float64 [slow, fast]
+        As `local_contrast` gives it.
+    good : bool [slow, fast]
+    start : RingShape
+        Where to begin; all of it but the centre is kept.
+    reach : float
+        Half side of the square that is searched, px. The first grid lies at multiples of its step from the corner of
+        the frame, not from the start, so that nearby starts search the same centres.
+    smooth : float
+        Half width of the running mean that is taken off the profile, px.
+    """
+    scan = RingProfileScan.of(contrast, good, _PIXELS[0], start)
+    width = step = max(2.0, float(scan.factor))
+    first = [np.arange(np.floor((at - reach) / step), np.ceil((at + reach) / step) + 1) * step for at in start.center]
+    found = _best(scan, first[0], first[1], 0.5 * width, smooth)
+    scan = RingProfileScan.of(contrast, good, _PIXELS[1], start)
+    while step > 0.25:
+        step *= 0.5
+        width = max(0.5 * scan.factor, 0.5, min(width, step))
+        around = [at + np.arange(-2, 3) * step for at in found]
+        found = _best(scan, around[0], around[1], width, smooth)
+    return found
+
+
+def _best(
+    scan: RingProfileScan, slow: NDArray[Any], fast: NDArray[Any], width: float, smooth: float
+) -> tuple[float, float]:
+    score = np.array([[scan.sharpness((s, f), width, smooth) for f in fast] for s in slow])
+    row, column = np.unravel_index(int(score.argmax()), score.shape)
+    return float(slow[row]), float(fast[column])

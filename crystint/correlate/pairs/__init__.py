@@ -1,0 +1,1 @@
+"""Pairs of exposures that are alike."""

@@ -1,0 +1,1 @@
+"""Frames of rings with known correlations."""

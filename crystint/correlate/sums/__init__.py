@@ -1,0 +1,1 @@
+"""Correlations around rings, which add over exposures."""

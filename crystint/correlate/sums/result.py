@@ -1,0 +1,138 @@
+"""Correlations of many exposures with the rings they are of: what a file of them holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.correlate.sums.correlation_sums import CorrelationSums, Norm
+from crystint.correlate.sums.harmonics import cos_psi, half_scattering_angle
+from crystint.errors import SettingError
+
+__all__ = ["CorrelationRun"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class CorrelationRun:
+    """Sums of correlations, and where their rings are. ``a + b`` is what one pass over all exposures would give.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_rings(20, 360, seed=1)
+    >>> correlator = correlate.Correlator()
+    >>> for exposure in data.values:
+    ...     correlator.add(exposure)
+    >>> run = correlate.CorrelationRun(correlator.sums, radii=np.array([100.0]), pairs=np.array([[0, 0]]))
+    >>> run.correlation.shape, (run + run).sums.number
+    ((1, 360), 40)
+    """
+
+    sums: CorrelationSums
+    """over the exposures"""
+    radii: Array
+    """float64 [rings]: px"""
+    pairs: NDArray[np.int64]
+    """int64 [rows, 2]: the two rings that each row correlates"""
+    q: Array | None = None
+    """float64 [rings]: 1/angstrom; None = not known"""
+    wavelength: float | None = None
+    """angstrom"""
+    kind: str = "single"
+    """what was correlated, in words: correlations of another kind do not add"""
+    norm: Norm = "mask"
+    """how they are to be normalised, as `CorrelationSums.mean`"""
+    by_intensity: bool = False
+    """whether correlations are divided by the mean intensities of their two rings"""
+    of_q: bool = False
+    """the rings were laid out, and are named, by q instead of by radius"""
+    direction: int = 1
+    """of the azimuths, as `PolarGrid`: it turns the lags of one ring with another round"""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """settings, inputs and version"""
+
+    def __add__(self, other: Self) -> Self:
+        """Raises SettingError when the two are of other rings, or were made in another way."""
+        self.check_adds(other, self.sums.n)
+        return replace(self, sums=self.sums + other.sums)
+
+    def check_adds(self, other: Self, azimuths: int, name: str = "these correlations") -> None:
+        """Raise SettingError unless another run adds to this one, whose rings have so many samples."""
+        crossed = bool((self.pairs[:, 0] != self.pairs[:, 1]).any())
+        unlike = [
+            what
+            for what, same in {
+                f"kind ({self.kind}; {other.kind})": self.kind == other.kind,
+                f"azimuths ({azimuths}; {other.sums.n})": azimuths == other.sums.n,
+                "rings (px; 1/angstrom)": self.of_q == other.of_q,
+                "radii": self.of_q or _same(self.radii, other.radii),
+                "q": _same(self.q, other.q),
+                "pairs of rings": np.array_equal(self.pairs, other.pairs),
+                f"wavelength ({self.wavelength}; {other.wavelength})": _same(self.wavelength, other.wavelength),
+                f"direction ({self.direction}; {other.direction})": self.direction == other.direction or not crossed,
+            }.items()
+            if not same
+        ]
+        if unlike:
+            raise SettingError(f"{name} do not add, they differ in {', '.join(unlike)}")
+
+    @property
+    def correlation(self) -> Array:
+        """float64 [rows, n], normalised as the file says."""
+        return self.sums.mean(self.norm, by_intensity=self.by_intensity)
+
+    @property
+    def error(self) -> Array:
+        """float64 [rows, n]: standard errors."""
+        return self.sums.error(self.norm, by_intensity=self.by_intensity)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the correlation is in counts squared; otherwise it is a pure number."""
+        return not self.by_intensity and "scaled" not in self.kind
+
+    @property
+    def intensity(self) -> Array:
+        """float64 [rows]: root of the product of the mean intensities of the two rings; NaN without data."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = self.sums.intensity / self.sums.samples
+            return np.asarray(np.sign(mean[:, 0]) * np.sqrt(np.abs(mean[:, 0] * mean[:, 1])))
+
+    def cos_psi(self) -> Array | None:
+        """float64 [rows, n]: cosine of the angle between the scattering vectors; None without q and wavelength."""
+        if self.q is None or self.wavelength is None:
+            return None
+        theta = half_scattering_angle(self.q, self.wavelength)[self.pairs]
+        return cos_psi(self.sums.lags[None, :], theta[:, :1], theta[:, 1:])
+
+    @property
+    def places(self) -> Array:
+        """float64 [rings]: q of rings that were laid out by q, else radii."""
+        return self.q if self.of_q and self.q is not None else self.radii
+
+    def names(self) -> list[str]:
+        """What to call each row: its radii, and q where it is known."""
+        whole = np.array_equal(self.radii, np.rint(self.radii))
+        radius = [f"{value:.0f}" if whole else f"{value:.1f}" for value in self.radii]
+        q = [] if self.q is None else [f"{value:.3f}" for value in self.q]
+
+        def name(text: list[str], unit: str, i: int, j: int) -> str:
+            return f"{text[i]} {unit}" if i == j else f"{text[i]} × {text[j]} {unit}"
+
+        found = []
+        for i, j in self.pairs:
+            parts = [] if self.of_q else [name(radius, "px", i, j)]
+            found.append(", ".join([*parts, name(q, "1/Å", i, j)] if q else parts))
+        return found
+
+
+def _same(first: Any, second: Any) -> bool:
+    if first is None or second is None:
+        return first is second
+    return np.shape(first) == np.shape(second) and bool(np.allclose(first, second, rtol=1e-9))

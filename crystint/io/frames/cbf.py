@@ -1,0 +1,195 @@
+"""Crystallographic binary files (CBF): header, checks of completeness, and the decoded frame.
+
+The layout of the binary section follows the imgCIF dictionary, International Tables for Crystallography G,
+chapter 2.3; the mini header follows DECTRIS, "Pilatus CBF header specification" 1.4. FabIO decodes the byte
+offsets.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import FileError
+from crystint.io.frames.readers import FrameSource, open_packed
+from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
+from crystint.model.geometry import Geometry
+
+__all__ = ["CbfReader", "read_cbf_header"]
+
+_START = b"\x0c\x1a\x04\xd5"
+_LONGEST_HEADER = 1 << 24
+_DTYPES = {
+    f"{sign} {bits}-bit integer": np.dtype(f"{letter}int{bits}")
+    for sign, letter in (("signed", ""), ("unsigned", "u"))
+    for bits in (8, 16, 32, 64)
+} | {"signed 32-bit real IEEE": np.dtype(np.float32), "signed 64-bit real IEEE": np.dtype(np.float64)}
+
+
+@dataclass(frozen=True)
+class CbfHeader:
+    """The header of a CBF file with one frame."""
+
+    text: str
+    """everything before the binary section"""
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    compression: str
+    """"x-CBF_BYTE_OFFSET", or "" for none"""
+    size: int | None
+    """bytes of the binary section"""
+    md5: str | None
+    """base64 of the MD5 sum of the binary section"""
+    start: int
+    """where the binary section starts"""
+
+
+def read_cbf_header(path: Path) -> CbfHeader:
+    """Read the header of a CBF file (also packed by gzip or bzip2).
+
+    Raises
+    ------
+    FileError
+        When the file is missing, damaged or holds no image.
+    """
+    found = b""
+    with open_packed(path) as stream:
+        try:
+            while _START not in found and len(found) < _LONGEST_HEADER:
+                more = stream.read(1 << 14)
+                if not more:
+                    break
+                found += more
+        except (OSError, EOFError) as error:
+            raise FileError(f"{path} is damaged or truncated: {error}") from error
+    return _parse(path, found)
+
+
+def _parse(path: Path, content: bytes) -> CbfHeader:
+    at = content.find(_START)
+    if at < 0:
+        raise FileError(f"{path} is a CBF file without an image: its binary section is missing (truncated?)")
+    text, _, section = content[:at].decode("latin-1").rpartition("--CIF-BINARY-FORMAT-SECTION--")
+    fields = {
+        name.lower(): value.strip().strip('"')
+        for name, value in re.findall(r"^\s*([\w-]+)\s*[:=]\s*([^\r\n;]*)", section, re.MULTILINE)
+    }
+    try:
+        fast = int(fields["x-binary-size-fastest-dimension"])
+        slow = int(fields["x-binary-size-second-dimension"])
+        size = int(fields["x-binary-size"]) if "x-binary-size" in fields else None
+    except (KeyError, ValueError) as error:
+        raise FileError(f"{path} is a CBF file without the size of its image: {error}") from None
+    if slow < 1 or fast < 1 or int(fields.get("x-binary-size-third-dimension") or 1) > 1:
+        raise FileError(f"{path} holds a CBF image of {slow} x {fast} pixels, expected one frame of some pixels")
+    name = fields.get("x-binary-element-type", "signed 32-bit integer")
+    if name not in _DTYPES:
+        raise FileError(f"{path} holds elements of type {name!r}, which crystint does not read")
+    return CbfHeader(
+        text=text,
+        shape=(slow, fast),
+        dtype=_DTYPES[name],
+        compression=fields.get("conversions", ""),
+        size=size,
+        md5=fields.get("content-md5"),
+        start=at + len(_START),
+    )
+
+
+class CbfReader:
+    """The one frame of a CBF file."""
+
+    count = 1
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def header(self) -> CbfHeader:
+        """The header; read when it is first wanted."""
+        return read_cbf_header(self._path)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(slow, fast)."""
+        return self.header.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """dtype of the frame."""
+        return self.header.dtype
+
+    def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The frame, after checks of its length and of its MD5 sum where the file has one.
+
+        Raises
+        ------
+        FileError
+            When the file is truncated or damaged.
+        """
+        path = self._path
+        try:
+            with open_packed(path) as stream:
+                content = stream.read()
+        except FileError:
+            raise
+        except (OSError, EOFError) as error:
+            raise FileError(f"{path} is damaged or truncated: {error}") from error
+        header = self.header = _parse(path, content)
+        packed = content[header.start :]
+        if header.size is not None:
+            if len(packed) < header.size:
+                raise FileError(f"{path} is truncated: its image has {len(packed)} of {header.size} bytes")
+            packed = packed[: header.size]
+            if header.md5:
+                found = base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode()
+                if found != header.md5:
+                    raise FileError(f"{path} is damaged: MD5 sum of its image {found}, expected {header.md5}")
+        return self._decode(packed, header)
+
+    def _decode(self, packed: bytes, header: CbfHeader) -> NDArray[Any]:
+        pixels = header.shape[0] * header.shape[1]
+        if header.compression.lower() == "x-cbf_byte_offset":
+            from fabio.compression import decByteOffset
+
+            made = decByteOffset(packed, size=pixels, dtype=str(header.dtype))  # lets other threads run
+            values = np.asarray(made).astype(header.dtype, copy=False)
+        elif header.compression.lower() in ("", "x-cbf_none"):
+            size = header.dtype.itemsize
+            whole = packed[: min(pixels * size, len(packed) // size * size)]
+            values = np.frombuffer(whole, dtype=header.dtype.newbyteorder("<")).astype(header.dtype)
+        else:
+            raise FileError(f"{self._path}: crystint does not read the compression {header.compression}")
+        if values.size != pixels:
+            raise FileError(f"{self._path} is truncated: {values.size} of {pixels} pixels are there")
+        return values.reshape(header.shape)
+
+    def chunk(self, index: int) -> None:
+        """None: the format knows no bitshuffle."""
+
+    def source(self, index: int) -> FrameSource:
+        """Where that frame is."""
+        return FrameSource(str(self._path), 0)
+
+    def geometry(self, *, beam_outside: bool = False) -> Geometry | None:
+        """From the axis tables of a full header, else from the mini header."""
+        return cbf_geometry(self.header.text, self.shape, str(self._path), beam_outside=beam_outside)
+
+    def mask(self) -> NDArray[np.uint32] | None:
+        """None: a CBF file marks unusable pixels in the frame itself."""
+        return None
+
+    def saturation(self) -> float | None:
+        """Count_cutoff of the mini header, or the overload of a full one."""
+        return cbf_saturation(self.header.text)
+
+    def close(self) -> None:
+        """Nothing is kept open."""

@@ -1,0 +1,263 @@
+"""A sequence of frames, whatever files they come from, for any number of threads at once."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+from itertools import accumulate
+from types import TracebackType
+from typing import Any, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import DTypeError, FileError, ShapeError
+from crystint.io.frames.images import ArrayReader
+from crystint.io.frames.readers import FrameSource, Reader
+from crystint.io.frames.sources import LaterFile, Source, expand
+from crystint.io.frames.stacks import StackReader
+from crystint.io.hdf5.chunks import RawChunk
+from crystint.io.hdf5.pool import Kept
+from crystint.model.geometry import Geometry
+
+__all__ = ["FrameSource", "Frames", "open_frames"]
+
+
+def open_frames(source: Source | NDArray[Any], *more: Source, dataset: str | None = None) -> Frames:
+    """Open files, or an array, as one sequence of frames.
+
+    Only headers are read; nothing is decoded before a frame is asked for.
+
+    Parameters
+    ----------
+    source, more : path, glob pattern, list of those, or an array
+        Files in the order given; those of a pattern in the order of the numbers in their names. An array
+        has the shape (slow, fast) or (frames, slow, fast).
+    dataset : str, optional
+        Path of the data set in HDF5 files, where it is not found by itself.
+
+    Returns
+    -------
+    Frames
+
+    Raises
+    ------
+    FileError
+        When a file is missing, damaged, of an unknown kind or holds no frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import crystint
+    >>> frames = crystint.open_frames(np.zeros((3, 4, 5), dtype=np.uint16))
+    >>> len(frames), frames.shape, frames[-1].dtype
+    (3, (4, 5), dtype('uint16'))
+    """
+    if isinstance(source, np.ndarray):
+        if more:
+            raise FileError("an array is a sequence of its own; open the files apart from it")
+        return Frames([ArrayReader(source, "<array>")], ["<array>"])
+    paths = [path for given in (source, *more) for path in expand(given)]
+    if not paths:
+        raise FileError("no file given; name at least one")
+    return Frames([LaterFile(path, dataset) for path in paths], [str(path) for path in paths])
+
+
+class Frames:
+    """Frames by number: ``frames[3]``, ``frames[-1]``, ``frames[2:5]``, ``for frame in frames``.
+
+    Made by `open_frames`. A few files are open at a time. Threads may share it and read at the same time; those of an
+    HDF5 file whose packing only HDF5 knows, and those that FabIO reads from one file, wait for each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import crystint
+    >>> frames = crystint.open_frames(np.arange(60, dtype=np.uint16).reshape(3, 4, 5))
+    >>> len(frames), frames.shape, frames.dtype, int(frames[-1].max())
+    (3, (4, 5), dtype('uint16'), 59)
+    """
+
+    def __init__(self, readers: Sequence[LaterFile | Reader], files: list[str]) -> None:
+        self._readers = readers
+        self._opened: Kept[int, Reader] = Kept(lambda reader: reader.close())
+        self.files: list[str] = files
+        """names of the files, in order"""
+        with self._use(0) as first:
+            self.shape: tuple[int, int] = first.shape
+            """(slow, fast) of every frame"""
+            self.dtype: np.dtype[Any] = first.dtype
+            """dtype of every frame, native-endian"""
+        self._ends = list(accumulate(self._count(number) for number in range(len(readers))))
+
+    def _use(self, number: int) -> AbstractContextManager[Reader]:
+        """The reader of a file, opened."""
+        reader = self._readers[number]
+        return self._opened.use(number, lambda: reader.open() if isinstance(reader, LaterFile) else reader)
+
+    def _count(self, number: int) -> int:
+        """How many frames a file holds; it is opened where that cannot be told otherwise."""
+        reader = self._readers[number]
+        if isinstance(reader, LaterFile) and reader.frames is not None:
+            return reader.frames
+        with self._use(number) as opened:
+            if opened.count == 0:
+                raise FileError(f"{self.files[number]} holds no frame")
+            self._check(number, opened.shape, opened.dtype)
+            return opened.count
+
+    def _check(self, number: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        if tuple(shape) != self.shape or dtype != self.dtype:
+            raise FileError(
+                f"{self.files[number]} holds frames of {shape} {dtype}, but {self.files[0]} of {self.shape} "
+                f"{self.dtype}; the frames of a sequence must be alike"
+            )
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def _find(self, index: int) -> tuple[int, int]:
+        """(number of the file, number of the frame in it)."""
+        wanted = index + len(self) if index < 0 else index
+        if not 0 <= wanted < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        number = bisect_right(self._ends, wanted)
+        return number, wanted - (self._ends[number - 1] if number else 0)
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Number of the file in `files`, and number of the frame in that file."""
+        return self._find(index)
+
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> NDArray[Any]: ...
+    def __getitem__(self, index: int | np.integer[Any] | slice) -> NDArray[Any]:
+        if isinstance(index, slice):
+            wanted = range(*index.indices(len(self)))
+            stack = np.empty((len(wanted), *self.shape), dtype=self.dtype)
+            for place, each in enumerate(wanted):
+                self.read(each, stack[place])
+            return stack
+        return self.read(int(index))
+
+    def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """One frame, as ``frames[index]``, into memory that is there already.
+
+        Parameters
+        ----------
+        index : int
+            Negative numbers count from the end.
+        out : dtype [slow, fast], optional
+            Takes the frame. It must be C-contiguous. Memory that is used again and again saves the time in which the
+            system clears new memory, which can be as long as unpacking the frame takes.
+
+        Returns
+        -------
+        dtype [slow, fast]
+            `out`, or a new array.
+
+        Raises
+        ------
+        FileError
+            When the frame is damaged or its file cut short; the message gives its number. `out` is undefined then.
+        ShapeError, DTypeError
+            When `out` does not fit.
+        """
+        number, within = self._find(index)
+        if out is not None:
+            if out.shape != self.shape or not out.flags.c_contiguous or not out.flags.writeable:
+                raise ShapeError(f"out is {out.shape}, expected a writable, C-contiguous array of {self.shape}")
+            if out.dtype != self.dtype:
+                raise DTypeError(f"out is {out.dtype}, expected {self.dtype}")
+        with self._use(number) as reader:
+            frame = reader.read(within, out)
+        self._check(number, frame.shape, frame.dtype)
+        if out is None or frame is out:
+            return frame
+        np.copyto(out, frame)
+        return out
+
+    def chunk(self, index: int) -> RawChunk | None:
+        """A frame as it is packed in its file, for a decoder elsewhere.
+
+        Returns
+        -------
+        RawChunk or None
+            None where the frame is not one chunk of bitshuffle and LZ4 in an HDF5 file.
+
+        Raises
+        ------
+        FileError
+            When the chunk is cut off, or its blocks do not lie within it.
+        """
+        number, within = self._find(index)
+        with self._use(number) as reader:
+            return reader.chunk(within)
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        for index in range(len(self)):
+            yield self[index]
+
+    def source(self, index: int) -> FrameSource:
+        """Where a frame came from: file, number in it, data set."""
+        number, within = self._find(index)
+        reader = self._readers[number]
+        if isinstance(reader, LaterFile) and reader.frames is not None:
+            return FrameSource(self.files[number], within)
+        with self._use(number) as opened:
+            return opened.source(within)
+
+    def all_files(self) -> list[str]:
+        """`files`, and those that HDF5 files among them link to or show."""
+        found: dict[str, None] = {}
+        for number, reader in enumerate(self._readers):
+            found[self.files[number]] = None
+            if not isinstance(reader, LaterFile) or reader.frames is None:
+                with self._use(number) as opened:
+                    found |= dict.fromkeys(opened.behind() if isinstance(opened, StackReader) else ())
+        return list(found)
+
+    @cached_property
+    def geometry(self) -> Geometry | None:
+        """What the first file tells; None when beam centre, distance or pixel size are missing.
+
+        Raises
+        ------
+        GeometryError
+            When it tells something impossible, such as a beam centre outside the frame.
+        """
+        return self.read_geometry()
+
+    def read_geometry(self, *, beam_outside: bool = False) -> Geometry | None:
+        """As `geometry`, and allows a direct beam that misses the frame when told so."""
+        with self._use(0) as reader:
+            return reader.geometry(beam_outside=beam_outside)
+
+    @cached_property
+    def mask(self) -> NDArray[np.uint32] | None:
+        """uint32 [slow, fast]: the pixel mask (NXmx bit field, 0 = good) in the first file; None = it has
+        none."""
+        with self._use(0) as reader:
+            return reader.mask()
+
+    @cached_property
+    def saturation(self) -> int | float | None:
+        """The largest value that is a valid measurement, as the first file tells; None = not told."""
+        with self._use(0) as reader:
+            found = reader.saturation()
+        return int(found) if found is not None and found == int(found) else found
+
+    def close(self) -> None:
+        """Close the open files. Asking for a frame opens them again."""
+        self._opened.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,86 @@
+"""Which files are meant by what a user names, and which reader each of them has."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TypeAlias
+
+from crystint.errors import FileError
+from crystint.io.frames.cbf import CbfReader
+from crystint.io.frames.images import ImageReader, NumpyReader, count_pages
+from crystint.io.frames.readers import Reader, file_kind
+from crystint.io.frames.stacks import StackReader
+
+__all__ = ["LaterFile", "Source", "expand"]
+
+_Path: TypeAlias = str | PathLike[str]
+Source: TypeAlias = _Path | Sequence[_Path]
+"""A path, a glob pattern or a list of those"""
+
+
+def expand(given: Source) -> list[Path]:
+    """The files that a path, a pattern or a list of those means.
+
+    Raises
+    ------
+    FileError
+        When no file matches a pattern.
+    """
+    if not isinstance(given, str | PathLike):
+        return [path for one in given for path in expand(one)]
+    name = fspath(given)
+    if glob.has_magic(name) and not Path(name).exists():
+        found = sorted(glob.glob(name, recursive=True), key=_by_number)
+        if not found:
+            raise FileError(f"no file matches {name}")
+        return [Path(path) for path in found]
+    return [Path(name)]
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """Sorts img_2 before img_10."""
+    return [(int(part), part) if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _reader(path: Path, dataset: str | None) -> Reader:
+    kind = file_kind(path)
+    if kind == "hdf5":
+        return StackReader(path, dataset)
+    if kind == "npy":
+        return NumpyReader(path)
+    if kind == "cbf":
+        return CbfReader(path)
+    return ImageReader(path)
+
+
+class LaterFile:
+    """A file that is opened when it is wanted."""
+
+    def __init__(self, path: Path, dataset: str | None) -> None:
+        self.path, self.dataset = path, dataset
+        if not path.exists():
+            raise FileError(f"{path} does not exist")
+
+    def open(self) -> Reader:
+        """Its reader.
+
+        Raises
+        ------
+        FileError
+            When it is damaged, of an unknown kind or holds no frame.
+        """
+        return _reader(self.path, self.dataset)
+
+    @cached_property
+    def frames(self) -> int | None:
+        """Number of frames where it can be told without decoding one; None elsewhere."""
+        if re.search(r"\.cbf(\.gz|\.bz2)?$", self.path.name, re.IGNORECASE):
+            return 1
+        if re.search(r"\.tiff?$", self.path.name, re.IGNORECASE):
+            return count_pages(self.path)
+        return None

@@ -1,0 +1,168 @@
+"""Frames in HDF5 files: plain stacks, NXmx and DECTRIS masters with links, virtual data sets, CXI.
+
+Where the chunks of the file are frames, or tiles of frames, in a packing that `filters` knows, they are
+read without HDF5 and its lock; everything else is read by HDF5.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401  (registers the decompression filters)
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import FileError
+from crystint.io.frames.readers import FrameSource
+from crystint.io.frames.stack_search import check_sources, files_behind, find_datasets
+from crystint.io.frames.virtual import VirtualReader
+from crystint.io.geometry.nexus import nexus_geometry, nexus_mask, nexus_saturation
+from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, kept_layers
+from crystint.io.hdf5.filters import DamagedChunk
+from crystint.model.geometry import Geometry
+
+__all__ = ["StackReader", "open_stack_file"]
+
+
+def open_stack_file(path: Path) -> h5py.File:
+    """Open an HDF5 file for reading.
+
+    Raises
+    ------
+    FileError
+        When it is missing, truncated or damaged.
+    """
+    try:
+        return h5py.File(path, "r")
+    except FileNotFoundError:
+        raise FileError(f"{path} does not exist") from None
+    except OSError as error:
+        raise FileError(f"{path} is truncated, damaged or not readable as HDF5: {error}") from error
+
+
+class StackReader:
+    """The frames of one HDF5 file, which may be spread over several data sets and files."""
+
+    def __init__(self, path: Path, dataset: str | None = None) -> None:
+        self._path = path
+        self._file = open_stack_file(path)
+        try:
+            self._names = find_datasets(self._file, str(path), dataset)
+            self._sets = [self._file[name] for name in self._names]
+            first = self._sets[0]
+            for name, each in zip(self._names, self._sets, strict=True):
+                check_sources(each, str(path))
+                if each.shape[-2:] != first.shape[-2:] or each.dtype != first.dtype:
+                    raise FileError(
+                        f"{path}: {name} holds frames of {each.shape[-2:]} {each.dtype}, "
+                        f"but {self._names[0]} of {first.shape[-2:]} {first.dtype}"
+                    )
+        except BaseException:
+            self._file.close()
+            raise
+        self.shape: tuple[int, int] = (int(first.shape[-2]), int(first.shape[-1]))
+        self.dtype: np.dtype[Any] = first.dtype.newbyteorder("=")
+        self._ends = list(accumulate(1 if each.ndim == 2 else int(each.shape[0]) for each in self._sets))
+        self.count: int = self._ends[-1]
+        self._direct: dict[int, DirectReader | None] = {}
+        self._layers = kept_layers()
+        self._lock = Lock()
+
+    def _find(self, index: int) -> tuple[int, int]:
+        number = bisect_right(self._ends, index)
+        return number, index - (self._ends[number - 1] if number else 0)
+
+    def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """One frame.
+
+        Raises
+        ------
+        FileError
+            When it cannot be decompressed or read; the message gives its number.
+        """
+        if out is None or (out.shape, out.dtype) != (self.shape, self.dtype):
+            out = np.empty(self.shape, self.dtype)
+        number, within = self._find(index)
+        with self._placed(index):
+            direct = self._reader(number)
+            if direct is None or not direct.read(within, out):
+                stack = self._sets[number]
+                stack.read_direct(out, {2: (), 3: (within,), 4: (within, 0)}[stack.ndim])
+        return out
+
+    def chunk(self, index: int) -> RawChunk | None:
+        """The packed frame where it is one chunk of bitshuffle and LZ4; None elsewhere.
+
+        Raises
+        ------
+        FileError
+            When it is not as long as it says, or cut off.
+        """
+        number, within = self._find(index)
+        with self._placed(index):
+            direct = self._reader(number)
+            return None if direct is None else direct.chunk(within)
+
+    def _reader(self, number: int) -> DirectReader | None:
+        """What reads a data set without HDF5, made when it is first wanted; None where nothing does."""
+        with self._lock:
+            if number not in self._direct:
+                found = self._sets[number]
+                kind = VirtualReader if found.is_virtual else ChunkReader
+                self._direct[number] = kind.of(found, self._layers)
+            return self._direct[number]
+
+    @contextmanager
+    def _placed(self, index: int) -> Iterator[None]:
+        """Turn what goes wrong with a frame into a FileError that says which."""
+        try:
+            yield
+        except (DamagedChunk, OSError, RuntimeError) as error:
+            number, within = self._find(index)
+            where = f"{self._path}, frame {index} ({self._names[number]}[{within}]),"
+            raise FileError(f"{where} cannot be read: {_reason(error)}") from error
+
+    def source(self, index: int) -> FrameSource:
+        """Where that frame is: the file that was opened, and the number within the data set named."""
+        number, within = self._find(index)
+        return FrameSource(str(self._path), within, self._names[number])
+
+    def behind(self) -> list[str]:
+        """The files that the frames lie in."""
+        return [str(path) for each in self._sets for path in files_behind(each)]
+
+    def geometry(self, *, beam_outside: bool = False) -> Geometry | None:
+        """From the NXdetector and NXbeam groups."""
+        return nexus_geometry(self._file, self.shape, str(self._path), beam_outside=beam_outside)
+
+    def mask(self) -> NDArray[np.uint32] | None:
+        """The pixel mask of the NXdetector group."""
+        return nexus_mask(self._file, self.shape, str(self._path))
+
+    def saturation(self) -> float | None:
+        """saturation_value, or DECTRIS's countrate_correction_count_cutoff."""
+        return nexus_saturation(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        for reader in self._direct.values():
+            if reader is not None:
+                reader.close()
+        self._direct, self._sets = {}, []
+        self._layers.clear()
+        self._file.close()
+
+
+def _reason(error: Exception) -> str:
+    """HDF5's message, with a hint where a filter is missing."""
+    text = str(error)
+    if "filter" in text and ("not found" in text or "not registered" in text or "can't open" in text):
+        return f"{text}; no decompression filter for it in this version of hdf5plugin"
+    return f"{text}; the data are damaged or truncated"

@@ -1,0 +1,1 @@
+"""Geometries of every format that has one."""

@@ -1,0 +1,253 @@
+"""Geometry in the header of a CBF file: DECTRIS's mini header, or the axis tables of a full imgCIF header."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+from gemmi import cif
+from numpy.typing import NDArray
+
+from crystint.errors import GeometryError
+from crystint.io.geometry.lab_frame import geometry_in_lab
+from crystint.io.geometry.transforms import rotation, translation
+from crystint.model.geometry import Geometry, Panel
+
+__all__ = ["cbf_geometry", "cbf_saturation"]
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_Settings: TypeAlias = dict[str, tuple[float, float]]
+_METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "cm": 1e-2}
+
+
+def cbf_geometry(text: str, shape: tuple[int, int], name: str, *, beam_outside: bool = False) -> Geometry | None:
+    """Geometry from the text of a CBF header.
+
+    The axis tables are used where they are there. They are read as dxtbx reads them: a displacement of 0 is
+    the outer corner of the first pixel, and the beam is polarized along the laboratory's x. `Beam_xy` of a
+    mini header is (fast, slow) in px from the outer corner.
+
+    Parameters
+    ----------
+    text : str
+        Everything before the binary section.
+    shape : (slow, fast)
+    name : str
+        For messages.
+    beam_outside : bool
+        Allow a direct beam that misses the frame; with axis tables and a tilt it always may.
+
+    Returns
+    -------
+    Geometry | None
+        None when beam centre, distance or pixel size are missing.
+
+    Raises
+    ------
+    GeometryError
+        When the header has a swung-out detector without axis tables, or impossible values.
+    """
+    mini = _mini_header(text)
+    try:
+        if "_axis.vector[1]" in text:
+            found = _from_axes(text, shape, mini, beam_outside)
+            if found is not None:
+                return found
+        return _from_mini(mini, shape, beam_outside)
+    except GeometryError as error:
+        raise GeometryError(f"{name}: {error}") from error
+
+
+def cbf_saturation(text: str) -> float | None:
+    """Largest valid count: Count_cutoff of the mini header, or the overload of a full header; None = not
+    told."""
+    mini = _mini_header(text)
+    if mini.get("Count_cutoff", 0.0) > 0.0:
+        return mini["Count_cutoff"]
+    if "_array_intensities.overload" in text:
+        for value in _block(text).find_values("_array_intensities.overload"):
+            found = cif.as_number(value)
+            if found > 0.0:
+                return float(found)
+    return None
+
+
+def _mini_header(text: str) -> dict[str, float]:
+    """The numbers of the mini header; lengths in m, wavelength in angstrom, angles in degrees."""
+    found: dict[str, float] = {}
+    for line in re.findall(r"^#[ \t]*([A-Z]\w+[ \t:=(].*)$", text, re.MULTILINE):
+        key = re.match(r"\w+", line)
+        if key is None:
+            continue
+        rest = line[key.end() :]
+        numbers = [float(number) for number in re.findall(rf"(?<![\w.]){_NUMBER}", rest)]
+        word = key[0]
+        if word in ("Pixel_size", "Beam_xy") and len(numbers) >= 2:
+            found[f"{word}_x"], found[f"{word}_y"] = numbers[:2]
+            if word == "Pixel_size":
+                scale = _unit(rest)
+                found["Pixel_size_x"], found["Pixel_size_y"] = numbers[0] * scale, numbers[1] * scale
+        elif word in ("Wavelength", "Polarization", "Count_cutoff", "Detector_2theta") and numbers:
+            found[word] = numbers[0]
+        elif word == "Detector_distance" and numbers:
+            found[word] = numbers[0] * _unit(rest)
+    return found
+
+
+def _unit(text: str) -> float:
+    """Metres per unit of the first unit after a number."""
+    unit = re.search(rf"{_NUMBER}\s*(mm|cm|um|m)\b", text)
+    return _METRES[unit[1]] if unit else 1.0
+
+
+def _polarization(mini: dict[str, float]) -> float | None:
+    value = mini.get("Polarization")
+    return value if value is not None and 0.0 < abs(value) <= 1.0 else None
+
+
+def _from_mini(mini: dict[str, float], shape: tuple[int, int], beam_outside: bool) -> Geometry | None:
+    needed = ("Pixel_size_x", "Pixel_size_y", "Beam_xy_x", "Beam_xy_y", "Detector_distance")
+    if any(key not in mini for key in needed) or mini["Detector_distance"] == 0.0:
+        return None
+    if mini["Beam_xy_x"] == 0.0 and mini["Beam_xy_y"] == 0.0:
+        return None
+    if abs(mini.get("Detector_2theta", 0.0)) > 1e-6:
+        raise GeometryError(
+            f"the detector is swung out by {mini['Detector_2theta']} degrees (Detector_2theta) and the "
+            "header has no axis tables that say about which axis; give the geometry as a PONI file"
+        )
+    return Geometry(
+        shape=shape,
+        pixel_size=(mini["Pixel_size_y"], mini["Pixel_size_x"]),
+        distance=mini["Detector_distance"],
+        beam_center=(mini["Beam_xy_y"], mini["Beam_xy_x"]),
+        wavelength=mini.get("Wavelength") or None,
+        polarization=_polarization(mini),
+        beam_outside=beam_outside,
+    )
+
+
+def _block(text: str) -> cif.Block:
+    """The header as CIF, without the item whose value is the binary section."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = re.sub(r"\n_array_data\.data[^\n]*\n;?\s*$", "\n", text)
+    text = re.sub(r"\nloop_\s*(?:\n_array_data\.\w+[ \t]*)*\s*$", "\n", text)
+    try:
+        return cif.read_string(text).sole_block()
+    except (ValueError, RuntimeError) as error:
+        raise GeometryError(f"the header is not valid CIF: {error}") from error
+
+
+def _from_axes(text: str, shape: tuple[int, int], mini: dict[str, float], beam_outside: bool) -> Geometry | None:
+    """Geometry from the axis tables; None when they do not describe both axes of the array."""
+    block = _block(text)
+    axes = {row[0]: list(row) for row in block.find("_axis.", _AXIS)}
+    settings = _settings(block)
+    lists = block.find("_array_structure_list.", ["precedence", "axis_set_id"])
+    names = ["axis_set_id", "axis_id", "displacement", "displacement_increment"]
+    steps = block.find("_array_structure_list_axis.", names)
+    if not axes or len(lists) < 2 or len(steps) < 2:
+        return None
+    of_set = {row[0]: (row[1], _value(row[2]), _value(row[3])) for row in steps}
+    order = {int(row[0]): of_set[row[1]] for row in lists if row[1] in of_set}
+    if 1 not in order or 2 not in order:
+        return None
+    fast_axis, fast_start, fast_step = order[1]
+    slow_axis, slow_start, slow_step = order[2]
+    settings[fast_axis], settings[slow_axis] = (0.0, fast_start), (0.0, slow_start)
+    frame = _chain(axes, settings, slow_axis if _depends(axes, slow_axis, fast_axis) else fast_axis)
+    source = axes.get("SOURCE") or ["SOURCE", "", "", "0", "0", "1"]
+    towards = np.array([_value(part) for part in source[3:6]])
+    millimetre = 1e-3
+    panel = Panel(
+        (0, shape[0]),
+        (0, shape[1]),
+        tuple(millimetre * frame[:3, 3]),
+        tuple(millimetre * slow_step * _direction(axes, settings, slow_axis)),
+        tuple(millimetre * fast_step * _direction(axes, settings, fast_axis)),
+    )
+    if not np.any(frame[:3, 3]):
+        return None
+    wavelength = mini.get("Wavelength") or next(
+        (cif.as_number(value) for value in block.find_values("_diffrn_radiation_wavelength.wavelength")), None
+    )
+    found = geometry_in_lab(
+        [panel],
+        shape,
+        beam=-towards,
+        wavelength=wavelength if wavelength and math.isfinite(wavelength) else None,
+        polarization=_polarization(mini),
+        beam_outside=True,
+    )
+    if found.rotation[:2] != (0.0, 0.0):
+        return found
+    return replace(found, beam_outside=beam_outside)
+
+
+_AXIS = [
+    "id",
+    "type",
+    "depends_on",
+    "vector[1]",
+    "vector[2]",
+    "vector[3]",
+    "offset[1]",
+    "offset[2]",
+    "offset[3]",
+]
+
+
+def _value(text: str) -> float:
+    """A CIF number; 0 for "." and "?"."""
+    found = cif.as_number(text)
+    return 0.0 if math.isnan(found) else float(found)
+
+
+def _settings(block: cif.Block) -> _Settings:
+    """(angle in degrees, displacement in mm) of each axis in this frame."""
+    found = {}
+    for table, names in (
+        ("_diffrn_scan_axis.", ["axis_id", "angle_start", "displacement_start"]),
+        ("_diffrn_scan_frame_axis.", ["axis_id", "angle", "displacement"]),
+    ):
+        for row in block.find(table, names):
+            found[row[0]] = (_value(row[1]), _value(row[2]))
+    return found
+
+
+def _depends(axes: dict[str, list[str]], axis: str, on: str) -> bool:
+    while axis in axes:
+        axis = axes[axis][2]
+        if axis == on:
+            return True
+    return False
+
+
+def _chain(axes: dict[str, list[str]], settings: _Settings, axis: str) -> NDArray[np.float64]:
+    """Position and orientation of an axis with everything that it stands on; float64 [4, 4], mm."""
+    found = np.eye(4)
+    seen = set()
+    while axis in axes and axis not in seen:
+        seen.add(axis)
+        _, kind, depends_on, *numbers = axes[axis]
+        vector, offset = np.array([_value(number) for number in numbers]).reshape(2, 3)
+        angle, displacement = settings.get(axis, (0.0, 0.0))
+        if kind == "rotation":
+            step = rotation(vector, math.radians(angle), offset)
+        else:
+            step = translation(vector, displacement, offset)
+        found = step @ found
+        axis = depends_on
+    return found
+
+
+def _direction(axes: dict[str, list[str]], settings: _Settings, axis: str) -> NDArray[np.float64]:
+    """The unit vector of an axis in the laboratory."""
+    if axis not in axes:
+        raise GeometryError(f"the axis {axis!r} of the array is not in the table of axes")
+    vector = np.array([_value(number) for number in axes[axis][3:6]])
+    turned = _chain(axes, settings, axis)[:3, :3] @ vector
+    return np.asarray(turned / np.linalg.norm(turned))

@@ -1,0 +1,221 @@
+"""The frames of one HDF5 data set, read and unpacked without HDF5, by any number of threads at once.
+
+HDF5 is asked once where the chunks are. From then on a frame is a `preadv` of its bytes and a call of the functions in
+`crystint.io.hdf5.filters`; neither waits for other threads.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from itertools import product
+from math import ceil, prod
+from typing import Any, Protocol, Self, TypeAlias
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.io.hdf5.filters import DamagedChunk, Filter, can_decode, decode, is_bslz4, packed_blocks
+from crystint.io.hdf5.pool import Kept
+
+__all__ = ["ChunkReader", "DirectReader", "Layers", "RawChunk", "kept_layers", "stored_plainly"]
+
+_PLACE = np.dtype([("offset", np.int64), ("size", np.int64), ("mask", np.int64)])
+"""Where a chunk is in its file, its length, and which filters were left out."""
+_ABSENT = -1
+"""The offset of a chunk that was never written."""
+_MANY = 1 << 27
+"""Bytes: chunks of several frames are unpacked as a whole and kept; larger ones are left to HDF5."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawChunk:
+    """A frame as bitshuffle and LZ4 left it, checked so far that every block lies within `data`."""
+
+    data: NDArray[np.uint8]
+    """uint8 [n]: the chunk as it is in the file, with its header of 12 bytes"""
+    starts: NDArray[np.int64]
+    """int64 [blocks + 1]: where in `data` each block starts, with 4 bytes (its length, big-endian) before its LZ4
+    bytes, and where the last one ends. There follow, unpacked, the elements that do not fill a group of eight."""
+    block: int
+    """elements per block; the last block has what is left, rounded down to a multiple of eight"""
+    shape: tuple[int, int]
+    """(slow, fast) of the frame"""
+    dtype: np.dtype[Any]
+    """dtype of its pixels in the file, which may be big-endian"""
+    codec: str = "bslz4"
+
+
+class DirectReader(Protocol):
+    """Reads frames without HDF5, where it can."""
+
+    def read(self, index: int, out: NDArray[Any]) -> bool:
+        """Put a frame into `out`; False = HDF5 must read this one."""
+
+    def chunk(self, index: int) -> RawChunk | None:
+        """The packed frame; None where it is not one chunk of bitshuffle and LZ4."""
+
+    def close(self) -> None:
+        """Let go of files."""
+
+
+Layers: TypeAlias = Kept[tuple[object, int], NDArray[Any]]
+"""The unpacked frames of chunks of several frames, by mark of the reader and number of the layer of chunks"""
+
+
+def kept_layers() -> Layers:
+    """Keeps two layers, for all data sets of a file."""
+    return Kept(lambda _: None)
+
+
+class ChunkReader:
+    """The frames of one data set, chunked or contiguous, in one file. `of` makes one."""
+
+    def __init__(
+        self, dataset: h5py.Dataset, layers: Layers, chunk: tuple[int, int, int], filters: tuple[Filter, ...]
+    ) -> None:
+        self._dataset = dataset  # keeps the file open, and with it the descriptor
+        self._file = int(dataset.file.id.get_vfd_handle())
+        self._filters, self._chunk = filters, chunk
+        self._stored: np.dtype[Any] = dataset.dtype
+        self._fill = dataset.fillvalue
+        shape = dataset.shape
+        self.shape: tuple[int, int] = (int(shape[-2]), int(shape[-1]))
+        self.count: int = 1 if dataset.ndim == 2 else int(shape[0])
+        self._grid = tuple(map(ceil, (self.count / chunk[0], self.shape[0] / chunk[1], self.shape[1] / chunk[2])))
+        self._places = _contiguous(dataset, self.count) if dataset.chunks is None else _chunks(dataset, self._grid)
+        self._layers = layers
+        self._mark = object()
+
+    @classmethod
+    def of(cls, dataset: h5py.Dataset, layers: Layers) -> Self | None:
+        """A reader of that data set; None where only HDF5 can read it."""
+        if not stored_plainly(dataset):
+            return None
+        plist = dataset.id.get_create_plist()
+        filters = tuple(_filter(plist.get_filter(place)) for place in range(plist.get_nfilters()))
+        layout = plist.get_layout()
+        if layout == h5py.h5d.CONTIGUOUS and dataset.id.get_offset() is not None:
+            return cls(dataset, layers, (1, *dataset.shape[-2:]), ())
+        if layout != h5py.h5d.CHUNKED or not can_decode(filters) or not hasattr(dataset.id, "chunk_iter"):
+            return None
+        deep = 1 if dataset.ndim == 2 else int(dataset.chunks[0])
+        if deep > 1 and deep * prod(dataset.shape[-2:]) * dataset.dtype.itemsize > _MANY:
+            return None
+        return cls(dataset, layers, (deep, *dataset.chunks[-2:]), filters)
+
+    def read(self, index: int, out: NDArray[Any]) -> bool:
+        """Put a frame into `out`, native-endian [slow, fast].
+
+        Raises
+        ------
+        DamagedChunk
+            When the file ends before it, or it cannot be unpacked.
+        """
+        deep = self._chunk[0]
+        if deep == 1:
+            self._unpack(index, out[None])
+            return True
+        number, within = divmod(index, deep)
+        with self._layers.use((self._mark, number), lambda: self._layer(number)) as frames:
+            out[...] = frames[within]
+        return True
+
+    def _layer(self, number: int) -> NDArray[Any]:
+        """All frames of a layer of chunks, native-endian [frames per chunk, slow, fast]."""
+        frames = np.empty((self._chunk[0], *self.shape), self._stored.newbyteorder("="))
+        self._unpack(number, frames)
+        return frames
+
+    def _unpack(self, layer: int, stack: NDArray[Any]) -> None:
+        """All frames of a layer of chunks into `stack`."""
+        _, high, wide = self._chunk
+        whole = (high, wide) == self.shape
+        for row, column in product(range(self._grid[1]), range(self._grid[2])):
+            here = stack[:, row * high : (row + 1) * high, column * wide : (column + 1) * wide]
+            place = self._places[layer, row, column]
+            if place["offset"] == _ABSENT:
+                here[...] = self._fill
+            elif whole:
+                self._decode(place, stack)
+                if not self._stored.isnative:
+                    stack.byteswap(inplace=True)
+            else:
+                tile = np.empty(self._chunk, self._stored)
+                self._decode(place, tile)
+                here[...] = tile[:, : here.shape[1], : here.shape[2]]
+
+    def _decode(self, place: np.void, out: NDArray[Any]) -> None:
+        decode(self._filters, int(place["mask"]), self._load(place), out.reshape(-1).view(np.uint8))
+
+    def _load(self, place: np.void) -> NDArray[np.uint8]:
+        """The bytes of a chunk."""
+        offset, size = int(place["offset"]), int(place["size"])
+        raw = np.empty(size, np.uint8)
+        done = 0
+        while done < size:
+            more = os.preadv(self._file, [raw.data[done:]], offset + done)
+            if not more:
+                raise DamagedChunk(f"the file ends {size - done} bytes before the end of the frame's chunk")
+            done += more
+        return raw
+
+    def chunk(self, index: int) -> RawChunk | None:
+        """The packed frame; None where it is not one chunk of bitshuffle and LZ4.
+
+        Raises
+        ------
+        DamagedChunk
+            When the file ends before it, or its blocks do not lie within it.
+        """
+        if self._chunk != (1, *self.shape):
+            return None
+        place = self._places[index, 0, 0]
+        if place["offset"] == _ABSENT or not is_bslz4(self._filters, int(place["mask"])):
+            return None
+        raw, size = self._load(place), self._stored.itemsize
+        if self._filters[0].values[2] != size:
+            return None
+        block, starts = packed_blocks(raw, prod(self.shape) * size, size)
+        return RawChunk(raw, np.array(starts, np.int64), block, self.shape, self._stored)
+
+    def close(self) -> None:
+        """The file is closed with the reader of the data set."""
+
+
+def stored_plainly(dataset: h5py.Dataset) -> bool:
+    """Whether the bytes in the file are the numbers themselves, in a file that `os.preadv` can read."""
+    return (
+        hasattr(os, "preadv")
+        and dataset.file.driver == "sec2"
+        and dataset.file.userblock_size == 0
+        and dataset.id.get_create_plist().get_external_count() == 0
+        and dataset.dtype.kind in "iuf"
+        and bool(dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)))
+    )
+
+
+def _filter(found: tuple[Any, ...]) -> Filter:
+    number, _, values, _ = found
+    return Filter(int(number), tuple(int(value) for value in values))
+
+
+def _contiguous(dataset: h5py.Dataset, count: int) -> NDArray[np.void]:
+    found = np.zeros((count, 1, 1), _PLACE)
+    found["size"] = prod(dataset.shape[-2:]) * dataset.dtype.itemsize
+    found["offset"][:, 0, 0] = dataset.id.get_offset() + np.arange(count) * found["size"][:, 0, 0]
+    return found
+
+
+def _chunks(dataset: h5py.Dataset, grid: tuple[int, ...]) -> NDArray[np.void]:
+    """Where the chunks are, by their number along frames, slow and fast."""
+    steps, found = dataset.chunks, np.full(grid, _ABSENT, _PLACE)
+
+    def note(chunk: Any) -> None:
+        at = [start // step for start, step in zip(chunk.chunk_offset, steps, strict=True)]
+        number = (at[0] if len(at) > 2 else 0, at[-2], at[-1])
+        found[number] = chunk.byte_offset, chunk.size, chunk.filter_mask
+
+    dataset.id.chunk_iter(note)
+    return found

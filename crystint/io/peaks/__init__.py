@@ -1,0 +1,1 @@
+"""Peak lists in every format."""

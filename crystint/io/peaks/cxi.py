@@ -1,0 +1,172 @@
+"""Peak lists as CXI files in the layout of Cheetah, which CrystFEL reads with ``--peaks=cxi``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import path as ospath
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import FileError
+from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
+from crystint.model.geometry import Geometry
+from crystint.model.peaks import PeakList, empty_peaks
+from crystint.units import energy_of
+
+__all__ = ["read_cxi", "write_cxi"]
+
+CONVENTION = "position of a pixel's centre is its index: the centre of the first pixel is (0, 0)"
+
+_COLUMNS: dict[str, tuple[str, str]] = {
+    "peakXPosRaw": ("fast", "pixel"),
+    "peakYPosRaw": ("slow", "pixel"),
+    "peakTotalIntensity": ("intensity", "count"),
+    "peakSNR": ("snr", ""),
+    "peakSigma": ("sigma", "count"),
+    "peakNPixels": ("npix", ""),
+    "peakMaximumValue": ("maximum", "count"),
+    "peakBackground": ("background", "count"),
+    "peakResolution": ("d", "angstrom"),
+    "peakFlags": ("flags", ""),
+}
+_ROWS = 256
+_JOULE_PER_EV = 1.602176634e-19
+
+
+def write_cxi(
+    path: Path,
+    peaks: PeakList,
+    *,
+    shape: tuple[int, int],
+    n_frames: int,
+    geometry: Geometry | None,
+    sources: Sequence[Any] | None,
+    provenance: Mapping[str, Any],
+    missing: Sequence[int] = (),
+    overwrite: bool,
+) -> None:
+    """One row per frame of the input, frames without peaks too; positions lowered by half a pixel.
+
+    ``/entry_1/result_1``: nPeaks int32 [frames]; the rest float32 [frames, most peaks in a frame], zeros
+    after the last peak. ``/entry_1/data_1/data`` shows the frames where they are, when `sources` are HDF5
+    files. ``missing`` int64: the frames that could not be read, whose rows are empty.
+    """
+    with create_hdf5(path, overwrite, "crystint", small=True) as file:
+        put(file, "cxi_version", np.int32(160))
+        file.attrs["default"] = "entry_1"
+        entry = group(file, "entry_1", "NXentry", default="result_1")
+        result = group(entry, "result_1", "NXdata", signal="nPeaks", convention=CONVENTION)
+        _results(result, peaks, n_frames)
+        if missing:
+            put(result, "missing", np.array(missing, dtype=np.int64))
+        _instrument(group(entry, "instrument_1", "NXinstrument"), geometry)
+        if sources is not None:
+            _data(group(entry, "data_1", "NXdata"), path, sources, shape)
+        process(entry, "process_1", provenance, provenance)
+
+
+def _results(result: h5py.Group, peaks: PeakList, n_frames: int) -> None:
+    counts = np.bincount(peaks["frame"], minlength=n_frames).astype(np.int32)
+    first = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    width = max(1, int(counts.max(initial=0)))
+    put(result, "nPeaks", counts)
+    for name, (column, unit) in _COLUMNS.items():
+        table = result.create_dataset(
+            name,
+            shape=(n_frames, width),
+            dtype=np.float32,
+            chunks=(max(1, min(n_frames, _ROWS)), width),
+            compression="gzip",
+            shuffle=True,
+        )
+        table.attrs["units"] = unit
+        if column in ("slow", "fast"):
+            table.attrs["convention"] = CONVENTION
+        shift = 0.5 if column in ("slow", "fast") else 0.0
+        for start in range(0, n_frames, _ROWS):
+            stop = min(start + _ROWS, n_frames)
+            some = peaks[first[start] : first[stop]]
+            block = np.zeros((stop - start, width), dtype=np.float32)
+            row = some["frame"] - start
+            block[row, np.arange(len(some)) + first[start] - first[some["frame"]]] = some[column] - shift
+            table[start:stop] = block
+
+
+def _instrument(instrument: h5py.Group, geometry: Geometry | None) -> None:
+    detector = group(instrument, "detector_1", "NXdetector")
+    if geometry is None:
+        return
+    put(detector, "distance", geometry.distance, "m")
+    put(detector, "x_pixel_size", geometry.pixel_size[1], "m")
+    put(detector, "y_pixel_size", geometry.pixel_size[0], "m")
+    slow, fast = geometry.beam_center
+    corner = "pixels from the outer corner of the first pixel"
+    put(detector, "beam_center_x", fast, "pixel", convention=corner)
+    put(detector, "beam_center_y", slow, "pixel", convention=corner)
+    if geometry.wavelength is not None:
+        source = group(instrument, "source_1", "NXsource")
+        energy = energy_of(geometry.wavelength)
+        put(source, "energy", energy * _JOULE_PER_EV, "J")
+        put(source, "photon_energy", energy, "eV")
+        put(source, "wavelength", geometry.wavelength, "angstrom")
+
+
+def _data(data: h5py.Group, path: Path, sources: Sequence[Any], shape: tuple[int, int]) -> None:
+    """A virtual data set over the frames of the input, and their names."""
+    put(data, "source_file", np.array([source.file for source in sources], dtype=h5py.string_dtype()))
+    put(data, "source_index", np.array([source.index for source in sources], dtype=np.int64))
+    if not sources or any(source.dataset is None for source in sources):
+        return
+    try:
+        with h5py.File(sources[0].file, "r") as first:
+            dtype = first[sources[0].dataset].dtype
+        layout = h5py.VirtualLayout(shape=(len(sources), *shape), dtype=dtype)
+        start = 0
+        while start < len(sources):
+            name, dataset, index = sources[start].file, sources[start].dataset, sources[start].index
+            stop = start + 1
+            while stop < len(sources) and _follows(sources[stop - 1], sources[stop]):
+                stop += 1
+            with h5py.File(name, "r") as origin:
+                origin_shape = origin[dataset].shape
+            source = h5py.VirtualSource(_near(name, path), dataset, shape=origin_shape)
+            layout[start:stop] = source if len(origin_shape) == 2 else source[index : index + stop - start]
+            start = stop
+    except (OSError, KeyError, RuntimeError):
+        return  # frames that are not plain HDF5: the names above have to do
+    data.create_virtual_dataset("data", layout)
+    data.attrs["signal"] = "data"
+
+
+def _follows(one: Any, other: Any) -> bool:
+    """Whether `other` is the next frame of the same data set."""
+    return (one.file, one.dataset, one.index + 1) == (other.file, other.dataset, other.index)
+
+
+def _near(name: str, path: Path) -> str:
+    """`name` relative to the folder of `path` when it lies there or below, else absolute."""
+    folder, name = ospath.realpath(path.parent), ospath.realpath(name)
+    return ospath.relpath(name, folder) if name.startswith(folder + ospath.sep) else name
+
+
+def read_cxi(path: Path) -> PeakList:
+    """The peaks of a CXI file, crystint's or another program's; columns it lacks are 0, or NaN for ``d``."""
+    with open_hdf5(path) as file:
+        result = file.get("entry_1/result_1")
+        if not isinstance(result, h5py.Group) or not {"nPeaks", "peakXPosRaw", "peakYPosRaw"} <= set(result):
+            raise FileError(f"{path} holds no peak list: /entry_1/result_1 with nPeaks, peakXPosRaw, peakYPosRaw")
+        counts: NDArray[np.int64] = result["nPeaks"][()].astype(np.int64)
+        peaks = empty_peaks(int(counts.sum()))
+        peaks["d"] = np.nan
+        peaks["frame"] = np.repeat(np.arange(len(counts)), counts)
+        for name, (column, _) in _COLUMNS.items():
+            if name in result:
+                table = result[name][()]
+                peaks[column] = table[np.arange(table.shape[1]) < counts[:, None]]
+        peaks["slow"] += 0.5
+        peaks["fast"] += 0.5
+    return peaks

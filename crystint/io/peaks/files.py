@@ -1,0 +1,193 @@
+"""Peak lists to and from files; the format follows from the name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crystint.errors import DTypeError, FileError, SettingError
+from crystint.io.outputs import atomic_path
+from crystint.io.peaks.cxi import read_cxi, write_cxi
+from crystint.io.peaks.nxdata import read_hdf5, write_hdf5
+from crystint.io.peaks.refl import read_refl, write_refl
+from crystint.io.peaks.text import read_json_lines, read_spot_xds, write_json_lines, write_spot_xds
+from crystint.model.geometry import Geometry
+from crystint.model.peaks import PEAK_DTYPE, PeakList
+
+__all__ = ["peak_format", "read_peaks", "write_peaks"]
+
+_FORMATS = {
+    ".cxi": "cxi",
+    ".refl": "refl",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".nxs": "hdf5",
+    ".json": "json",
+    ".jsonl": "json",
+    ".xds": "xds",
+}
+
+
+def peak_format(path: str | PathLike[str]) -> str:
+    """ "cxi", "refl", "hdf5", "json" or "xds", by the suffix of the name.
+
+    Raises
+    ------
+    SettingError
+        For any other suffix.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _FORMATS:
+        raise SettingError(
+            f"{path}: no peak list format has the suffix {suffix!r}; "
+            "known are .cxi, .refl, .h5 (.hdf5, .nxs), .json (.jsonl) and .XDS (SPOT.XDS)"
+        )
+    return _FORMATS[suffix]
+
+
+def write_peaks(
+    path: str | PathLike[str],
+    peaks: PeakList,
+    *,
+    shape: tuple[int, int],
+    n_frames: int,
+    geometry: Geometry | None = None,
+    frames_per_file: Sequence[Any] | None = None,
+    provenance: Mapping[str, Any],
+    missing: Sequence[int] = (),
+    overwrite: bool = False,
+) -> None:
+    """Write a peak list; the suffix says how: .cxi, .refl, .h5, .json (JSON lines) or .XDS.
+
+    Formats without room for it (.refl, .XDS) get a second file ``<name>.json`` with the provenance, the
+    geometry and the names of the input's frames.
+
+    Parameters
+    ----------
+    path : path
+    peaks : PeakList [n]
+        Sorted by frame; positions in px from the outer corner. Each format gets its own half-pixel.
+    shape : (slow, fast)
+        Of the frames.
+    n_frames : int
+        Frames of the input; those without peaks are rows too.
+    geometry : Geometry, optional
+    frames_per_file : sequence of FrameSource, optional
+        Where frame i came from; `n_frames` of them.
+    provenance : mapping
+        From `crystint.io.hdf5.provenance.provenance`.
+    missing : sequence of int, optional
+        Frames of the input that could not be read. They are rows without peaks; which they are is recorded beside
+        them, or with the provenance.
+    overwrite : bool
+        Replace an existing file.
+
+    Raises
+    ------
+    FileError
+        When the file exists or cannot be written.
+    SettingError
+        For an unknown suffix, a peak in a frame that is not there, or a wrong number of sources.
+    DTypeError
+        When `peaks` is not a peak list.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> peaks = separator.peaks(data[0])
+    >>> crystint.write_peaks("p.h5", peaks, shape=data.shape, n_frames=1, geometry=data.geometry, provenance={})
+    >>> len(crystint.read_peaks("p.h5")) == len(peaks)
+    True
+    """
+    path, kind = Path(path), peak_format(path)
+    peaks = _checked(peaks, n_frames, frames_per_file)
+    if kind in ("refl", "xds"):
+        notes = {
+            "provenance": dict(provenance),
+            "missing": list(missing),
+            "n_frames": n_frames,
+            "shape": list(shape),
+            "geometry": None if geometry is None else geometry.to_dict(),
+            "frames": None if frames_per_file is None else [[s.file, s.index] for s in frames_per_file],
+        }
+        with atomic_path(path.with_name(path.name + ".json"), overwrite) as beside:
+            beside.write_text(json.dumps(notes, indent=1), encoding="utf-8")
+            if kind == "refl":
+                write_refl(path, peaks, shape=shape, overwrite=overwrite)
+            else:
+                write_spot_xds(path, peaks, overwrite=overwrite)
+        return
+    write = {"cxi": write_cxi, "hdf5": write_hdf5, "json": write_json_lines}[kind]
+    write(
+        path,
+        peaks,
+        shape=shape,
+        n_frames=n_frames,
+        geometry=geometry,
+        sources=frames_per_file,
+        provenance=provenance,
+        missing=missing,
+        overwrite=overwrite,
+    )
+
+
+def _checked(peaks: PeakList, n_frames: int, sources: Sequence[Any] | None) -> PeakList:
+    """`peaks` sorted by frame, or the reason why it cannot be written."""
+    if peaks.dtype != PEAK_DTYPE:
+        raise DTypeError(f"the peak list is {peaks.dtype}, expected the columns of PEAK_DTYPE")
+    if len(peaks) and not 0 <= peaks["frame"].min() <= peaks["frame"].max() < n_frames:
+        raise SettingError(
+            f"the peak list has frames {peaks['frame'].min()} to {peaks['frame'].max()}, "
+            f"but the input has {n_frames}, numbered from 0"
+        )
+    if sources is not None and len(sources) != n_frames:
+        raise SettingError(f"{len(sources)} frame sources were given for {n_frames} frames")
+    return peaks[np.argsort(peaks["frame"], kind="stable")]
+
+
+def read_peaks(path: str | PathLike[str]) -> PeakList:
+    """Read a peak list of any format that `write_peaks` knows; what the format does not hold is 0, or NaN
+    for ``d``.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    PeakList [n]
+
+    Raises
+    ------
+    FileError
+        When the file is missing, damaged or holds no peak list.
+    SettingError
+        For an unknown suffix.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> crystint.write_peaks("p.cxi", separator.peaks(data[0]), shape=(100, 110), n_frames=1, provenance={})
+    >>> len(crystint.read_peaks("p.cxi")) == len(separator.peaks(data[0]))
+    True
+    """
+    path, kind = Path(path), peak_format(path)
+    if not path.is_file():
+        raise FileError(f"{path}: there is no such file")
+    readers = {
+        "cxi": read_cxi,
+        "refl": read_refl,
+        "hdf5": read_hdf5,
+        "json": read_json_lines,
+        "xds": read_spot_xds,
+    }
+    return readers[kind](path)

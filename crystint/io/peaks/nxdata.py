@@ -1,0 +1,82 @@
+"""Peak lists as HDF5: a NXdata group with one data set per column."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from crystint.errors import FileError
+from crystint.io.hdf5.files import PACKED, create_hdf5, group, open_hdf5, process, put
+from crystint.io.peaks.cxi import read_cxi
+from crystint.model.geometry import Geometry
+from crystint.model.peaks import PEAK_DTYPE, PeakFlag, PeakList, empty_peaks
+
+__all__ = ["POSITION", "UNITS", "read_hdf5", "write_hdf5"]
+
+POSITION = "pixels from the outer corner of the first pixel, whose centre is (0.5, 0.5)"
+UNITS = {
+    "slow": "pixel",
+    "fast": "pixel",
+    "intensity": "count",
+    "sigma": "count",
+    "maximum": "count",
+    "background": "count",
+    "d": "angstrom",
+}
+
+
+def write_hdf5(
+    path: Path,
+    peaks: PeakList,
+    *,
+    shape: tuple[int, int],
+    n_frames: int,
+    geometry: Geometry | None,
+    sources: Sequence[Any] | None,
+    provenance: Mapping[str, Any],
+    missing: Sequence[int] = (),
+    overwrite: bool,
+) -> None:
+    """``/entry/peaks``: every column of the peak list, exactly, and ``frame_ptr`` uint64 [frames + 1]: the
+    peaks of frame i are ``frame_ptr[i]:frame_ptr[i + 1]``. ``missing`` int64: the frames that could not be read."""
+    with create_hdf5(path, overwrite, "crystint", small=True) as file:
+        file.attrs["default"] = "entry"
+        entry = group(file, "entry", "NXentry", default="peaks")
+        data = group(entry, "peaks", "NXdata", signal="intensity", convention=POSITION)
+        data.attrs["frame_shape"] = np.array(shape, dtype=np.int64)
+        for name in PEAK_DTYPE.names or ():
+            column = data.create_dataset(name, data=peaks[name], **(PACKED if len(peaks) else {}))
+            if name in UNITS:
+                column.attrs["units"] = UNITS[name]
+            if name in ("slow", "fast"):
+                column.attrs["convention"] = POSITION
+        data["flags"].attrs["bits"] = ", ".join(f"{flag.value} {flag.name}" for flag in PeakFlag)
+        counts = np.bincount(peaks["frame"], minlength=n_frames)
+        put(data, "frame_ptr", np.concatenate([[0], np.cumsum(counts)]).astype(np.uint64))
+        if missing:
+            put(data, "missing", np.array(missing, dtype=np.int64))
+        if geometry is not None:
+            put(entry, "geometry", json.dumps(geometry.to_dict()), type="text/json")
+        if sources is not None:
+            put(entry, "source_file", np.array([source.file for source in sources], dtype=h5py.string_dtype()))
+            put(entry, "source_index", np.array([source.index for source in sources], dtype=np.int64))
+        process(entry, "process", provenance, provenance)
+
+
+def read_hdf5(path: Path) -> PeakList:
+    """The peaks of a file that `write_hdf5` made, exactly; of a CXI file too."""
+    with open_hdf5(path) as file:
+        data = file.get("entry/peaks")
+        if isinstance(data, h5py.Group) and set(PEAK_DTYPE.names or ()) <= set(data):
+            peaks = empty_peaks(len(data["frame"]))
+            for name in PEAK_DTYPE.names or ():
+                peaks[name] = data[name][()]
+            return peaks
+        if "entry_1/result_1" in file:
+            return read_cxi(path)
+    raise FileError(f"{path} holds no peak list of crystint: /entry/peaks with a data set per column")

@@ -1,0 +1,130 @@
+"""Peak lists as text: JSON lines, and SPOT.XDS."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crystint.errors import FileError
+from crystint.io.outputs import atomic_path
+from crystint.io.peaks.nxdata import POSITION, UNITS
+from crystint.model.geometry import Geometry
+from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
+
+__all__ = ["read_json_lines", "read_spot_xds", "write_json_lines", "write_spot_xds"]
+
+_COLUMNS = [name for name in PEAK_DTYPE.names or () if name != "frame"]
+
+
+def write_json_lines(
+    path: Path,
+    peaks: PeakList,
+    *,
+    shape: tuple[int, int],
+    n_frames: int,
+    geometry: Geometry | None,
+    sources: Sequence[Any] | None,
+    provenance: Mapping[str, Any],
+    missing: Sequence[int] = (),
+    overwrite: bool,
+) -> None:
+    """One object per frame, frames without peaks too: ``frame``, ``n_peaks``, ``file``, ``index`` and a
+    list per column; ``missing``, true, in those that could not be read.
+
+    The line of the first frame also has ``conventions``, ``shape``, ``geometry`` and ``provenance``.
+    Numbers that JSON cannot hold (d without a wavelength, d on the beam) are null.
+    """
+    first, absent = np.searchsorted(peaks["frame"], np.arange(n_frames + 1)), frozenset(missing)
+    with atomic_path(path, overwrite) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for frame in range(n_frames):
+            some = peaks[first[frame] : first[frame + 1]]
+            line: dict[str, Any] = {"frame": frame, "n_peaks": len(some)}
+            if sources is not None:
+                line |= {"file": sources[frame].file, "index": sources[frame].index}
+            if frame in absent:
+                line["missing"] = True
+            for name in _COLUMNS:
+                line[name] = [_number(value) for value in some[name].tolist()]
+            if frame == 0:
+                line["conventions"] = {"position": POSITION, "units": UNITS}
+                line["shape"] = list(shape)
+                line["geometry"] = None if geometry is None else geometry.to_dict()
+                line["provenance"] = dict(provenance)
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def read_json_lines(path: Path) -> PeakList:
+    """The peaks of a file that `write_json_lines` made; null is NaN.
+
+    Raises
+    ------
+    FileError
+        When it is missing or a line is not such an object; the message gives its number.
+    """
+    found = [empty_peaks()]
+    for number, text in enumerate(_text(path).splitlines(), start=1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+            peaks = empty_peaks(len(line["slow"]))
+            peaks["frame"] = line["frame"]
+            for name in _COLUMNS:
+                peaks[name] = [math.nan if value is None else value for value in line[name]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileError(f"{path} line {number} is not a frame of a peak list ({error!r})") from error
+        found.append(peaks)
+    return np.concatenate(found)
+
+
+def write_spot_xds(path: Path, peaks: PeakList, *, overwrite: bool) -> None:
+    """x, y, z and intensity per line, by falling intensity, with the centre of the first pixel at (1, 1).
+
+    z is in images as XDS counts them: image 1 reaches from 0 to 1, so the frame of index i lies at z = i +
+    0.5.
+    """
+    order = np.argsort(-peaks["intensity"], kind="stable")
+    with atomic_path(path, overwrite) as temporary, temporary.open("w", encoding="ascii") as file:
+        for peak in peaks[order]:
+            x, y, z = peak["fast"] + 0.5, peak["slow"] + 0.5, peak["frame"] + 0.5
+            file.write(f"{x:10.3f} {y:10.3f} {z:10.2f} {peak['intensity']:12.2f}\n")
+
+
+def read_spot_xds(path: Path) -> PeakList:
+    """Position, frame and intensity of the spots of a SPOT.XDS file; the rest is 0, and NaN for ``d``.
+
+    Raises
+    ------
+    FileError
+        When it is missing or a line has fewer than four numbers; the message gives its number.
+    """
+    rows = []
+    for number, text in enumerate(_text(path).splitlines(), start=1):
+        if not text.strip():
+            continue
+        try:
+            x, y, z, intensity = map(float, text.split()[:4])
+        except ValueError as error:
+            raise FileError(f"{path} line {number} is not a spot: expected x, y, z and intensity") from error
+        rows.append((x - 0.5, y - 0.5, math.floor(z), intensity))
+    peaks = empty_peaks(len(rows))
+    for column, name in enumerate(("fast", "slow", "frame", "intensity")):
+        peaks[name] = [row[column] for row in rows]
+    peaks["d"] = np.nan
+    return peaks[np.lexsort((peaks["fast"], np.floor(peaks["slow"]), peaks["frame"]))]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{path} cannot be read as text ({error})") from error

@@ -1,0 +1,1 @@
+"""Experiments and reflections: DIALS, CrystFEL, MTZ, mmCIF and the file of the steps of stills."""

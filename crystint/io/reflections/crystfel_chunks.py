@@ -1,0 +1,178 @@
+"""The text of CrystFEL streams, taken apart: header, chunks, crystals, reflections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import FileError
+from crystint.io.reflections.crystfel_geometry import StreamGeometry
+
+__all__ = ["StreamReader"]
+
+_COLUMNS = ["h", "k", "l", "I", "sigma(I)", "peak", "background", "fs/px", "ss/px"]
+_NEXT = "----- Begin chunk"
+_NUMBER = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
+
+
+class StreamReader:
+    """Crystals of a stream as dictionaries, and a table of reflections for each.
+
+    A table is numbers [n, 9], h k l I sigma peak background fs ss, and panels [n]: -1 = unknown, -2 = not named.
+    """
+
+    def __init__(self, path: Path, given: Path | None) -> None:
+        self.path, self.given = path, given
+        self.notes: list[str] = []
+        self.geometry: StreamGeometry | None = None
+        self.crystals: list[dict[str, Any]] = []
+        self.tables: list[tuple[NDArray[np.float64], NDArray[np.intp]]] = []
+        self.blank = 0
+        self._embedded = ""
+        self._again = False
+
+    def read(self, file: Iterator[str]) -> None:
+        """Read all of an open stream.
+
+        Raises
+        ------
+        FileError, GeometryError
+            As `read_stream`.
+        """
+        first = next(file, "")
+        if not first.startswith("CrystFEL stream format"):
+            raise FileError(f"{self.path} is no CrystFEL stream: it begins {first[:40]!r}")
+        if self.given is not None:
+            try:
+                text = self.given.read_text(encoding="utf-8", errors="replace")
+            except OSError as error:
+                raise FileError(f"{self.given} cannot be read: {error.strerror or error}") from error
+            self.geometry = StreamGeometry.parse(text, self.given)
+        cut = 0
+        for line in file:
+            if line.startswith("----- Begin geometry file"):
+                lines = []
+                for line in file:
+                    if line.startswith("----- End geometry file"):
+                        break
+                    lines.append(line)
+                self._embed("".join(lines))
+            elif line.startswith("----- Begin chunk"):
+                self._again = True
+                while self._again:
+                    self._again = False
+                    cut += not self._chunk(file)
+        if cut:
+            self.notes.append(f"{self.path}: {cut} chunks are cut off; what they had in full is kept")
+        if not self.crystals:
+            raise FileError(f"{self.path} has no crystals in its {self.blank} chunks; index the images first")
+
+    def _embed(self, text: str) -> None:
+        """The geometry of the stream; several streams in one file have it several times."""
+        if self.given is not None or text == self._embedded:
+            return
+        if self._embedded:
+            raise FileError(f"{self.path} holds several geometries; split it, or give one .geom for all of it")
+        self._embedded, self.geometry = text, StreamGeometry.parse(text, self.path)
+
+    def _chunk(self, file: Iterator[str]) -> bool:
+        """One chunk with its crystals; False where the file ends in it."""
+        chunk: dict[str, Any] = {"serial": len(self.crystals) + 1, "event": "", "length": np.nan, "bandwidth": 0.0}
+        found = False
+        for line in file:
+            if line.startswith("----- End chunk"):
+                self.blank += not found
+                return True
+            if line.startswith("--- Begin crystal"):
+                if not self._crystal(file, chunk):
+                    return False
+                found = True
+            elif line.startswith(_NEXT):
+                self._again = True
+                return False
+            elif line.startswith("Image filename:"):
+                chunk["file"] = line.split(":", 1)[1].strip()
+            elif line.startswith("Event:"):
+                chunk["event"] = line.split(":", 1)[1].strip()
+            elif line.startswith("Image serial number:"):
+                chunk["serial"] = int(line.split(":", 1)[1])
+            elif value := re.match(rf"photon_energy_eV = {_NUMBER}", line):
+                chunk["energy"] = float(value[1])
+            elif value := re.match(rf"average_camera_length = {_NUMBER}", line):
+                chunk["length"] = float(value[1])
+            elif value := re.match(rf"beam_bandwidth = {_NUMBER}", line):
+                chunk["bandwidth"] = float(value[1])
+        return False
+
+    def _crystal(self, file: Iterator[str], chunk: dict[str, Any]) -> bool:
+        """One crystal, with its reflections where it has them; False, and nothing kept, where the file ends."""
+        crystal: dict[str, Any] = {**chunk, "shift": (0.0, 0.0), "lattice": "triclinic", "centering": "P"}
+        table: tuple[NDArray[np.float64], NDArray[np.intp]] = np.zeros((0, 9)), np.zeros(0, dtype=np.intp)
+        for line in file:
+            if line.startswith("--- End crystal"):
+                missing = [name for name in ("astar", "bstar", "cstar", "energy") if name not in crystal]
+                if missing:
+                    self.notes.append(
+                        f"{crystal.get('file', 'a chunk')}: a crystal without {', '.join(missing)} is left out"
+                    )
+                    return True
+                self.crystals.append(crystal)
+                self.tables.append(table)
+                return True
+            if line.startswith("Reflections measured"):
+                block = self._block(file)
+                if block is None:
+                    return False
+                table = self._table(block)
+            elif line.startswith(_NEXT):
+                self._again = True
+                return False
+            elif value := re.match(rf"([abc]star) = {_NUMBER} {_NUMBER} {_NUMBER} nm\^-1", line):
+                crystal[value[1]] = [0.1 * float(number) for number in value.groups()[1:]]
+            elif value := re.match(rf"profile_radius = {_NUMBER} nm", line):
+                crystal["radius"] = 0.1 * float(value[1])
+            elif value := re.match(rf"predict_refine/det_shift x = {_NUMBER} y = {_NUMBER} mm", line):
+                crystal["shift"] = 1e-3 * float(value[1]), 1e-3 * float(value[2])
+            elif value := re.match(r"(lattice_type|centering) = (\S+)", line):
+                crystal["lattice" if value[1] == "lattice_type" else "centering"] = value[2]
+        return False
+
+    def _block(self, file: Iterator[str]) -> list[str] | None:
+        """The lines of a list of reflections; None where it is cut off."""
+        block: list[str] = []
+        for line in file:
+            if line.startswith("End of reflections"):
+                return block
+            if line.startswith(_NEXT):
+                self._again = True
+                return None
+            block.append(line)
+        return None
+
+    def _table(self, block: list[str]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Numbers [n, 9] in the order of `_COLUMNS`, and panels; -2 where the stream does not name them."""
+        if not block:
+            return np.zeros((0, 9)), np.zeros(0, dtype=np.intp)
+        names = block[0].split()
+        if any(name not in names for name in _COLUMNS):
+            raise FileError(
+                f"{self.path} has reflections with the columns {block[0].strip()!r}; streams before 2.3 are not read"
+            )
+        words = " ".join(block[1:]).split()
+        if len(words) % len(names):
+            raise FileError(f"{self.path} is damaged: reflections of {len(names)} columns have {len(words)} values")
+        text = np.array(words, dtype=str).reshape(-1, len(names))
+        try:
+            table = text[:, [names.index(name) for name in _COLUMNS]].astype(np.float64)
+        except ValueError as error:
+            raise FileError(f"{self.path} is damaged: {error} among its reflections") from None
+        if "panel" not in names or self.geometry is None:
+            return table, np.full(len(table), -2, dtype=np.intp)
+        known, row = np.unique(text[:, names.index("panel")], return_inverse=True)
+        numbers = np.array([self.geometry.names.get(str(name), -1) for name in known], dtype=np.intp)
+        return table, numbers[row.reshape(-1)]

@@ -1,0 +1,178 @@
+"""CrystFEL streams: crystals with their orientations, and the reflections that were integrated with them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import FileError
+from crystint.io.frames.image_files import source_of
+from crystint.io.reflections.crystfel_chunks import StreamReader
+from crystint.model.cells import common_cell
+from crystint.model.experiment import Detector, Experiment
+from crystint.model.observations import Flag, Observations
+from crystint.units import wavelength_of
+
+__all__ = ["StreamData", "read_stream"]
+
+_LOWEST = {
+    "triclinic": "1",
+    "monoclinic": "1 2 1",
+    "orthorhombic": "2 2 2",
+    "tetragonal": "4",
+    "rhombohedral": "3",
+    "hexagonal": "3",
+    "cubic": "2 3",
+}
+"""the point group of lowest symmetry with each lattice"""
+_FWHM = 2.3548200450309493
+
+
+@dataclass(frozen=True, eq=False)
+class StreamData:
+    """What a stream holds; an image for each crystal."""
+
+    experiment: Experiment
+    observations: Observations
+    profile_radius: NDArray[np.float64]
+    """float64 [n], 1/angstrom, of each image; NaN = not said"""
+    blank: int = 0
+    """frames without a crystal"""
+    notes: list[str] = field(default_factory=list)
+
+
+def read_stream(
+    path: str | Path, *, geometry: str | Path | None = None, space_group: gemmi.SpaceGroup | None = None
+) -> StreamData:
+    """Read a stream, its geometry from the stream itself or a .geom file.
+
+    Intensities are as recorded; `correction` is the polarization, which CrystFEL corrects when it merges: the
+    beam is taken to be polarized in the horizontal plane, as it does. Crystals keep the detector shift that they
+    were predicted with. `frame` is the number of the event where all are of one file, else the serial number of the
+    image - 1.
+
+    Parameters
+    ----------
+    geometry : path, optional
+        In place of that in the stream.
+    space_group : gemmi.SpaceGroup, optional
+        Streams name a lattice only; the default is the lowest symmetry with it.
+
+    Raises
+    ------
+    FileError
+        When it is missing, no stream, or holds no crystal; a chunk that is cut off is left out, and said.
+    GeometryError
+        When there is no geometry, or it is not complete.
+    """
+    path = Path(path)
+    reader = StreamReader(path, Path(geometry) if geometry is not None else None)
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            reader.read(file)
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+    experiment = _experiment(reader, space_group)
+    radius = np.array([crystal.get("radius", np.nan) for crystal in reader.crystals])
+    return StreamData(experiment, _observations(reader, experiment), radius, reader.blank, reader.notes)
+
+
+def _experiment(reader: StreamReader, space_group: gemmi.SpaceGroup | None) -> Experiment:
+    if reader.geometry is None:
+        raise FileError(f"{reader.path} holds no geometry; give the .geom file that it was made with")
+    setting = np.array([[crystal[f"{axis}star"] for axis in "abc"] for crystal in reader.crystals]).transpose(0, 2, 1)
+    wavelength = np.array([wavelength_of(crystal["energy"]) for crystal in reader.crystals])
+    detectors: dict[tuple[float, float, float], int] = {}
+    models: list[Detector] = []
+    which = []
+    for crystal in reader.crystals:
+        key = (round(crystal["length"], 7), *crystal["shift"])
+        key = (key[0], key[1], key[2]) if reader.geometry.moving.any() else (0.0, key[1], key[2])
+        if key not in detectors:
+            detectors[key] = len(models)
+            models.append(reader.geometry.detector(crystal["length"], crystal["shift"]))
+        which.append(detectors[key])
+    if space_group is None:
+        space_group = _lattice(reader)
+    bandwidth = float(np.median([crystal["bandwidth"] for crystal in reader.crystals])) / _FWHM
+    return Experiment(
+        setting=setting,
+        incident=np.stack([0.0 * wavelength, 0.0 * wavelength, 1.0 / wavelength], axis=1),
+        detectors=tuple(models),
+        cell=common_cell(setting, space_group),
+        space_group=space_group,
+        detector=np.array(which),
+        frame=_frames(reader),
+        name=tuple(f"{c.get('file', 'image')}{c['event']}" for c in reader.crystals),
+        source=tuple(_source(crystal) for crystal in reader.crystals),
+        polarization_fraction=1.0,
+        bandwidth=bandwidth if bandwidth > 1e-6 else 0.0,
+    )
+
+
+def _frames(reader: StreamReader) -> NDArray[np.int64]:
+    one = len({crystal.get("file") for crystal in reader.crystals}) == 1
+    events = [re.fullmatch(r".*//(\d+)", crystal["event"]) for crystal in reader.crystals]
+    if one and all(events):
+        return np.array([int(event[1]) for event in events if event])
+    return np.array([crystal["serial"] - 1 for crystal in reader.crystals])
+
+
+def _source(crystal: dict[str, Any]) -> str:
+    """ "file//number", or "file//part of its path/number"."""
+    event = re.sub("/+", "/", crystal["event"]).strip("/")
+    return source_of(crystal.get("file", ""), event or None)
+
+
+def _lattice(reader: StreamReader) -> gemmi.SpaceGroup:
+    lattices = [(crystal["lattice"], crystal["centering"]) for crystal in reader.crystals]
+    lattice, centering = max(set(lattices), key=lattices.count)
+    if len(set(lattices)) > 1:
+        reader.notes.append(
+            f"{reader.path}: crystals have {len(set(lattices))} kinds of lattices; {lattice} {centering} is most"
+        )
+    name = {"R": "R 3:R", "H": "R 3:H"}.get(centering, f"{centering} {_LOWEST.get(lattice, '1')}")
+    found = gemmi.find_spacegroup_by_name(name) or gemmi.SpaceGroup("P 1")
+    reader.notes.append(
+        f"{reader.path} names no space group: {found.xhm()}, the lowest with its lattice, until one is given"
+    )
+    return found
+
+
+def _observations(reader: StreamReader, experiment: Experiment) -> Observations:
+    assert reader.geometry is not None
+    image = np.repeat(np.arange(len(reader.tables)), [len(table) for table, _ in reader.tables])
+    table, panel = (np.concatenate(column) for column in zip(*reader.tables, strict=True))
+    hkl, value, sigma, background = table[:, :3].astype(np.int32), table[:, 3], table[:, 4], table[:, 6]
+    unnamed = panel == -2
+    panel[unnamed] = reader.geometry.panel_at(table[unnamed, 8], table[unnamed, 7])
+    slow, fast = reader.geometry.to_frame(np.maximum(panel, 0), table[:, 8], table[:, 7])
+    slow, fast = (np.where(panel >= 0, place, np.nan) for place in (slow, fast))
+    r = np.einsum("nij,nj->ni", experiment.setting[image], table[:, :3])
+    s1 = experiment.incident[image] + r
+    length = np.linalg.norm(s1, axis=1)
+    u = s1 / length[:, None]
+    with np.errstate(divide="ignore"):
+        d = 1.0 / np.linalg.norm(r, axis=1)
+    return Observations(
+        image=image.astype(np.int32),
+        hkl=hkl,
+        intensity=value,
+        sigma=np.where(sigma > 0.0, sigma, np.nan),
+        d=d,
+        # all polarized in the horizontal plane x
+        correction=1.0 - u[:, 0] ** 2,
+        excitation=length - 1.0 / experiment.wavelength[image],
+        slow=slow.astype(np.float32),
+        fast=fast.astype(np.float32),
+        background=background.astype(np.float32),
+        flags=np.where(np.isfinite(value) & (sigma > 0.0), 0, Flag.BAD_VALUE).astype(np.uint32),
+    )

@@ -1,0 +1,234 @@
+"""Merged and unmerged intensities as MTZ files, which CCP4, Phenix, careless and reciprocalspaceship read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, Protocol
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint import __version__
+from crystint.errors import SettingError, ShapeError
+from crystint.io.outputs import atomic_path
+from crystint.io.reflections.mtz_batches import batch_headers
+from crystint.model.experiment import Experiment
+from crystint.model.observations import Observations
+
+__all__ = ["write_merged_mtz", "write_unmerged_mtz"]
+
+Floats = NDArray[np.float64]
+_LINE = 80
+_HALF = 1 << 20
+"""Indices are below it."""
+_LINES = 30
+"""Lines of history that an MTZ file may have."""
+
+
+class _Merged(Protocol):
+    """What `crystint.stills.merging.merge` gives."""
+
+    hkl: NDArray[np.int32]
+    intensity: Floats
+    sigma: Floats
+    multiplicity: NDArray[np.int32]
+    plus: Floats | None
+    minus: Floats | None
+    multiplicity_plus: NDArray[np.int32] | None
+    multiplicity_minus: NDArray[np.int32] | None
+    cell: gemmi.UnitCell
+    space_group: gemmi.SpaceGroup
+
+
+def write_merged_mtz(
+    path: str | PathLike[str],
+    merged: Any,
+    *,
+    amplitudes: tuple[Floats, Floats] | None = None,
+    free: float | None = None,
+    seed: int = 0,
+    wavelength: float = 0.0,
+    history: Sequence[str] = (),
+    overwrite: bool = False,
+) -> None:
+    """Write merged intensities: H K L IMEAN SIGIMEAN N, the mates where they were kept apart, F SIGF, FreeR_flag.
+
+    Mates are I(+) SIGI(+) I(-) SIGI(-) N(+) N(-), types K, M and I; F SIGF are F, Q; what is unknown is MTZ's missing
+    value.
+
+    Parameters
+    ----------
+    path : path
+    merged : Merged
+        Indices must be in CCP4's asymmetric unit, which they are.
+    amplitudes : (float64 [m], float64 [m]), optional
+        F and its sigma, such as French and Wilson's estimates.
+    free : float, optional
+        Share of the reflections to set aside (0.05): flags 0 to 1 / share - 1 at random, as CCP4 numbers them; 0 is the
+        test set. Reflections related by a twin law are not kept together.
+    seed : int
+        Of the flags.
+    wavelength : float
+        angstrom, for the data set's header.
+    history : sequence of str
+        What was done; lines are cut after 80 characters, the first 29 of them are kept.
+
+    Raises
+    ------
+    ShapeError, SettingError
+        When amplitudes or `free` make no sense.
+    FileError
+        When the file exists and `overwrite` is False, or cannot be written.
+    """
+    found: _Merged = merged
+    n = len(found.hkl)
+    columns: list[tuple[str, str, NDArray[Any]]] = [
+        ("IMEAN", "J", found.intensity),
+        ("SIGIMEAN", "Q", found.sigma),
+        ("N", "I", found.multiplicity),
+    ]
+    if found.plus is not None and found.minus is not None:
+        columns += [
+            ("I(+)", "K", found.plus[:, 0]),
+            ("SIGI(+)", "M", found.plus[:, 1]),
+            ("I(-)", "K", found.minus[:, 0]),
+            ("SIGI(-)", "M", found.minus[:, 1]),
+        ]
+        if found.multiplicity_plus is not None and found.multiplicity_minus is not None:
+            columns += [("N(+)", "I", found.multiplicity_plus), ("N(-)", "I", found.multiplicity_minus)]
+    if amplitudes is not None:
+        columns += [("F", "F", amplitudes[0]), ("SIGF", "Q", amplitudes[1])]
+    if free is not None:
+        if not 0.0 < free <= 0.5:
+            raise SettingError(f"free is {free}, expected a share above 0, at most 0.5")
+        flags = np.random.default_rng(seed).permutation(n) % round(1.0 / free)
+        columns.append(("FreeR_flag", "I", flags))
+    mtz = _start("merged", found.cell, found.space_group, wavelength, history)
+    _fill(mtz, found.hkl, columns)
+    mtz.sort()
+    with atomic_path(path, overwrite) as temporary:
+        mtz.write_to_file(str(temporary))
+
+
+def write_unmerged_mtz(
+    path: str | PathLike[str],
+    observations: Observations,
+    experiment: Experiment,
+    *,
+    factor: Floats | None = None,
+    sigma: Floats | None = None,
+    history: Sequence[str] = (),
+    overwrite: bool = False,
+) -> None:
+    """Write every usable observation, a batch per image.
+
+    Columns: H K L M/ISYM BATCH I SIGI FRACTIONCALC XDET YDET ewald_offset LP SCALEUSED BG SIGBG Wavelength d. XDET and
+    YDET are px along fast and slow from the outer corner; ewald_offset (1/angstrom, positive outside the sphere) and
+    Wavelength have the names that careless and reciprocalspaceship use; FRACTIONCALC is the partiality; LP is what
+    1 / (polarization efficiency Lorentz) amounts to; SCALEUSED is the factor that I and SIGI were divided by, as in
+    DIALS's files; BG is counts per pixel, SIGBG what SIGI would be without a signal.
+
+    Parameters
+    ----------
+    path : path
+    observations : Observations
+    experiment : Experiment
+        Of its images: the batch headers get cell, orientation, wavelength and distance. Batch = image + 1.
+    factor : float64 [n], optional
+        Divide intensities by it (`Scales.factor`, partiality included): the common scale, for CCP4. None = by
+        `correction` only, for careless, which finds scale and partiality itself. Rows with a NaN are left out.
+    sigma : float64 [n], optional
+        On the same scale, in place of the one that is stored: from an error model, say.
+    history : sequence of str
+        As in `write_merged_mtz`.
+
+    Raises
+    ------
+    ShapeError
+        When a column does not fit, or the experiment lacks images.
+    FileError
+        When the file exists and `overwrite` is False, or cannot be written.
+    """
+    n = len(observations)
+    scaled = factor is not None
+    divide = np.asarray(observations.correction if factor is None else factor, dtype=np.float64)
+    given = {"factor": divide} if sigma is None else {"factor": divide, "sigma": np.asarray(sigma, dtype=np.float64)}
+    for name, values in given.items():
+        if values.shape != (n,):
+            raise ShapeError(f"{name} is {values.shape}, expected {(n,)}")
+    error = given.get("sigma", observations.sigma / divide)
+    if n and not 0 <= observations.image.min() <= observations.image.max() < len(experiment):
+        raise ShapeError(f"observations of images up to {observations.image.max()}, experiment of {len(experiment)}")
+    keep = observations.usable & np.isfinite(divide) & (divide > 0.0) & np.isfinite(error) & (error > 0.0)
+    table, divide, error = observations.select(keep), divide[keep], error[keep]
+    wavelength = np.where(np.isfinite(table.wavelength), table.wavelength, experiment.wavelength[table.image])
+    hkl, isym = _reduced(table.hkl, experiment.space_group)
+    columns: list[tuple[str, str, NDArray[Any]]] = [
+        ("M/ISYM", "Y", isym),
+        ("BATCH", "B", table.image + 1),
+        ("I", "J", table.intensity / divide),
+        ("SIGI", "Q", error),
+        ("FRACTIONCALC", "R", table.partiality),
+        ("XDET", "R", table.fast),
+        ("YDET", "R", table.slow),
+        ("ewald_offset", "R", table.excitation),
+        ("LP", "R", 1.0 / table.correction),
+        ("SCALEUSED", "R", divide),
+        ("BG", "R", table.background),
+        ("SIGBG", "R", np.sqrt(table.background_variance) / divide),
+        ("Wavelength", "R", wavelength),
+        ("d", "R", table.d),
+    ]
+    lines = [
+        "I, SIGI: on a common scale, partiality divided out" if scaled else "I, SIGI: only LP applied, no scale",
+        "SCALEUSED: divided out; FRACTIONCALC: partiality; XDET, YDET: px fast, slow",
+        *history,
+    ]
+    mean = float(experiment.wavelength.mean()) if len(experiment) else 0.0
+    mtz = _start("unmerged", gemmi.UnitCell(*experiment.cell), experiment.space_group, mean, lines)
+    _fill(mtz, hkl, columns)
+    for batch in batch_headers(experiment, np.unique(table.image)):
+        mtz.batches.append(batch)
+    mtz.sort(5)
+    with atomic_path(path, overwrite) as temporary:
+        mtz.write_to_file(str(temporary))
+
+
+def _reduced(hkl: NDArray[np.int32], space_group: gemmi.SpaceGroup) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Indices in the asymmetric unit [n, 3] and the number of the operator [n], asked once for each form."""
+    key = ((hkl[:, 0].astype(np.int64) + _HALF << 42) | (hkl[:, 1].astype(np.int64) + _HALF << 21)) + hkl[:, 2]
+    _, first, row = np.unique(key, return_index=True, return_inverse=True)
+    asu, operations = gemmi.ReciprocalAsu(space_group), space_group.operations()
+    found = [asu.to_asu(form, operations) for form in hkl[first].tolist()]
+    reduced = np.array([entry[0] for entry in found], dtype=np.int32).reshape(-1, 3)
+    number = np.array([entry[1] for entry in found], dtype=np.int32)
+    return reduced[row], number[row]
+
+
+def _start(
+    what: str, cell: gemmi.UnitCell, space_group: gemmi.SpaceGroup, wavelength: float, history: Sequence[str]
+) -> gemmi.Mtz:
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.title = f"{what} stills"
+    mtz.history = [line[:_LINE] for line in [f"crystint {__version__}: {what} intensities", *history]][:_LINES]
+    mtz.spacegroup = space_group
+    dataset = mtz.add_dataset("stills")
+    dataset.project_name, dataset.crystal_name = "crystint", "crystal"
+    mtz.set_cell_for_all(cell)
+    for entry in mtz.datasets:
+        entry.wavelength = wavelength
+    return mtz
+
+
+def _fill(mtz: gemmi.Mtz, hkl: NDArray[np.int32], columns: Sequence[tuple[str, str, NDArray[Any]]]) -> None:
+    for name, kind, _ in columns:
+        mtz.add_column(name, kind, dataset_id=1)
+    data = np.empty((len(hkl), 3 + len(columns)), dtype=np.float32)
+    data[:, :3] = hkl
+    for at, (name, _, values) in enumerate(columns):
+        if np.shape(values) != (len(hkl),):
+            raise ShapeError(f"{name} is {np.shape(values)}, expected {(len(hkl),)}")
+        data[:, 3 + at] = values
+    mtz.set_data(data)

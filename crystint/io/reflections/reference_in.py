@@ -1,0 +1,189 @@
+"""Merged intensities of MTZ, mmCIF and CrystFEL .hkl files as a `Reference`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import FileError, SettingError
+from crystint.io.reflections.mtz_in import is_unmerged, open_mtz
+from crystint.model.reference import Reference
+
+__all__ = ["read_reference_cif", "read_reference_hkl", "read_reference_mtz"]
+
+_Floats = NDArray[np.float64]
+_Cell = tuple[float, float, float, float, float, float]
+_CIF: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    ("I", (("intensity_meas", "intensity_sigma"),)),
+    ("I", (("pdbx_I_plus", "pdbx_I_plus_sigma"), ("pdbx_I_minus", "pdbx_I_minus_sigma"))),
+    ("I", (("F_squared_meas", "F_squared_sigma"),)),
+    ("F", (("F_meas_au", "F_meas_sigma_au"),)),
+    ("F", (("F_meas", "F_meas_sigma"),)),
+    ("F", (("pdbx_F_plus", "pdbx_F_plus_sigma"), ("pdbx_F_minus", "pdbx_F_minus_sigma"))),
+)
+_CALCULATED = ("FC", "FWT", "DELFWT", "2FOFC", "FOFC", "FDM", "ANOM", "F-MODEL_", "DANO")
+
+
+def read_reference_mtz(path: str | Path, *, column: str | None = None) -> Reference:
+    """Intensities of a merged MTZ file, F^2 where there are only amplitudes; I(+) and I(-) are averaged.
+
+    Parameters
+    ----------
+    column : str, optional
+        Label; the default is the first mean intensity, else I(+), else the first observed amplitude, F(+), a model's.
+
+    Raises
+    ------
+    FileError
+        When it is missing, damaged, unmerged, or has neither.
+    """
+    mtz = open_mtz(path)
+    if is_unmerged(mtz):
+        raise FileError(f"{path} is unmerged; a reference is merged data: merge it first")
+    kind, labels = _choose(Path(path), mtz, column)
+    hkl = mtz.make_miller_array().astype(np.int32)
+    pairs = []
+    for label in labels:
+        at = mtz.column_labels().index(label)
+        follow = mtz.columns[at + 1] if at + 1 < len(mtz.columns) else None
+        sigma = np.array(follow, dtype=np.float64) if follow is not None and follow.type in "QML" else None
+        pairs.append((np.array(mtz.columns[at], dtype=np.float64), sigma))
+    return _reference(hkl, kind, pairs, tuple(mtz.cell.parameters), mtz.spacegroup)
+
+
+def _choose(path: Path, mtz: gemmi.Mtz, given: str | None) -> tuple[str, list[str]]:
+    """I or F, and the labels of one or two columns."""
+    of = {kind: [column.label for column in mtz.columns if column.type == kind] for kind in "JKFG"}
+    if given is not None:
+        kind = next((kind for kind, labels in of.items() if given in labels), None)
+        if kind is None:
+            known = ", ".join(label for labels in of.values() for label in labels)
+            raise FileError(f"{path} has no intensities or amplitudes {given}; it has {known or 'none'}")
+        return ("I" if kind in "JK" else "F"), [given]
+    if of["J"]:
+        return "I", of["J"][:1]
+    if of["K"]:
+        return "I", of["K"][:2]
+    observed = [label for label in of["F"] if not label.upper().startswith(_CALCULATED)]
+    if observed:
+        return "F", observed[:1]
+    observed = [label for label in of["G"] if "model" not in label.lower()]
+    if observed:
+        return "F", observed[:2]
+    if of["F"]:
+        return "F", of["F"][:1]
+    raise FileError(f"{path} has neither intensities nor amplitudes; its columns are {', '.join(mtz.column_labels())}")
+
+
+def _reference(
+    hkl: NDArray[np.int32],
+    kind: str,
+    pairs: Sequence[tuple[_Floats, _Floats | None]],
+    cell: _Cell,
+    space_group: gemmi.SpaceGroup,
+) -> Reference:
+    """Mates averaged, amplitudes squared."""
+    values, sigmas = [], []
+    for value, sigma in pairs:
+        error = np.full(len(value), np.nan) if sigma is None else sigma
+        values.append(value * np.abs(value) if kind == "F" else value)
+        sigmas.append(2.0 * np.abs(value) * error if kind == "F" else error)
+    known = np.isfinite(values)
+    count = known.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(known, values, 0.0).sum(axis=0) / count
+        error = np.sqrt(np.where(known, np.square(sigmas), 0.0).sum(axis=0)) / count
+    return Reference.averaged(hkl, mean, error, cell, space_group)
+
+
+def read_reference_cif(path: str | Path) -> Reference:
+    """Structure factors of an mmCIF file: measured intensities, else F^2 of measured amplitudes.
+
+    Raises
+    ------
+    FileError
+        When it is missing, damaged, or has neither, or no cell or space group.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileError(f"{path} cannot be read: no such file")
+    try:
+        blocks = gemmi.as_refln_blocks(gemmi.cif.read(str(path)))
+    except (RuntimeError, ValueError, OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{path} is damaged or not an mmCIF file: {error}") from error
+    for block in blocks:
+        labels = block.column_labels()
+        for kind, pairs in _CIF:
+            there = [pair for pair in pairs if pair[0] in labels]
+            if not there:
+                continue
+            if block.spacegroup is None or not block.cell.is_crystal():
+                raise FileError(f"{path} has no cell or no space group with its reflections")
+            columns = [
+                (
+                    np.array(block.make_float_array(value), dtype=np.float64),
+                    np.array(block.make_float_array(sigma), dtype=np.float64) if sigma in labels else None,
+                )
+                for value, sigma in there
+            ]
+            hkl = np.asarray(block.make_miller_array(), dtype=np.int32)
+            return _reference(hkl, kind, columns, tuple(block.cell.parameters), block.spacegroup)
+    found = sorted({label for block in blocks for label in block.column_labels()})
+    raise FileError(f"{path} has no measured intensities or amplitudes; it has {', '.join(found) or 'no reflections'}")
+
+
+def read_reference_hkl(
+    path: str | Path, *, cell: _Cell, space_group: gemmi.SpaceGroup, kind: str | None = None
+) -> Reference:
+    """A reflection list of CrystFEL (.hkl), or rows of h k l value sigma.
+
+    Parameters
+    ----------
+    cell, space_group
+        Which such files do not have: of the data.
+    kind : "I" or "F", optional
+        What the values of plain rows are; CrystFEL's say it.
+
+    Raises
+    ------
+    FileError
+        When it is missing, damaged, or neither.
+    SettingError
+        When plain rows come without a `kind`.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+    crystfel = bool(lines) and lines[0].startswith("CrystFEL reflection list")
+    if kind not in (None, "I", "F"):
+        raise SettingError(f"kind is {kind!r}, expected I or F")
+    if not crystfel and kind is None:
+        raise SettingError(f"{path} does not say what its values are: give kind I (intensities) or F (amplitudes)")
+    rows: list[list[float]] = []
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if line.startswith("End of reflections"):
+            break
+        try:
+            values: list[Any] = [float("nan") if word == "-" else float(word) for word in words]
+        except ValueError:
+            if rows:
+                raise FileError(f"{path}, line {number}: {line.strip()[:60]!r} is no reflection") from None
+            continue
+        if len(values) >= (6 if crystfel else 5):
+            rows.append([*values[:4], values[5 if crystfel else 4]])
+        elif values:
+            raise FileError(f"{path}, line {number}: {line.strip()[:60]!r} is no reflection; is the file cut off?")
+    if not rows:
+        raise FileError(f"{path} has no reflections")
+    table = np.array(rows)
+    table = table[(table[:, :3] != 0.0).any(axis=1)]  # 0 0 0 ends lists of SHELX
+    hkl = table[:, :3].astype(np.int32)
+    return _reference(hkl, "I" if crystfel else str(kind), [(table[:, 3], table[:, 4])], cell, space_group)

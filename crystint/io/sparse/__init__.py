@@ -1,0 +1,1 @@
+"""Sparse files, those of pyFAI too, and the whole frames made of them."""

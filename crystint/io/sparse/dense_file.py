@@ -1,0 +1,249 @@
+"""Dense frames as one NXmx file, which DIALS imports and FabIO opens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from os import PathLike
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint import __version__
+from crystint.errors import DTypeError, SettingError, ShapeError
+from crystint.io.geometry.nexus_detector import write_axes, write_modules
+from crystint.io.hdf5.files import create_hdf5, group, process, put
+from crystint.io.hdf5.packing import BSLZ4, GZIP, PLAIN, ChunkWriter
+from crystint.io.hdf5.provenance import plain
+from crystint.model.geometry import Geometry
+from crystint.model.mask import marker
+
+__all__ = ["DenseWriter", "missing_in"]
+
+_COMPRESSIONS = {"bslz4": BSLZ4, "gzip": GZIP, "none": PLAIN}
+_WAITING = 8
+"""Frames that may wait for being written."""
+_THIN = 1e-9
+"""Metres; stands for an unknown thickness of the sensor. NXmx demands one, and DIALS refuses 0."""
+
+
+class DenseWriter:
+    """A NXmx file in the making: ``with DenseWriter(...) as writer: writer.write(frame)``.
+
+    Each frame is one compressed chunk; memory does not grow with the number of frames.
+    The file appears, whole, when the block ends well.
+
+    Parameters
+    ----------
+    path : path
+    shape : (slow, fast)
+    dtype : dtype
+        Of the frames.
+    geometry : Geometry or None
+        None = only the frames; DIALS cannot import such a file.
+    mask : integer [slow, fast] or None
+        NXmx pixel mask, 0 = good.
+    saturation : number or None
+        Counts at and above which a pixel is saturated.
+    provenance : mapping
+        From `crystint.io.hdf5.provenance.provenance`.
+    overwrite : bool
+        Replace an existing file.
+    exposure : float, optional
+        Seconds per frame.
+    compression : "bslz4", "gzip" or "none"
+        Bitshuffle-LZ4 needs the filter plugin that programs for Eiger data have; gzip needs none and is slow.
+    sensor_material : str
+        Chemical symbol or compound.
+    sensor_thickness : float, optional
+        Metres. DIALS corrects positions for parallax with it, which the geometry knows nothing of.
+    pool : concurrent.futures.Executor, optional
+        Its threads compress the frames; without one `write` does. The file is the same.
+
+    Raises
+    ------
+    FileError
+        When entering the block: the file exists or cannot be written.
+    ShapeError, DTypeError
+        When geometry or mask do not fit the shape, or the dtype is no counts.
+    SettingError
+        For an unknown compression.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        shape: tuple[int, int],
+        dtype: Any,
+        *,
+        geometry: Geometry | None,
+        mask: NDArray[Any] | None,
+        saturation: float | None,
+        provenance: Mapping[str, Any],
+        overwrite: bool = False,
+        exposure: float | None = None,
+        compression: str = "gzip",
+        sensor_material: str = "Si",
+        sensor_thickness: float | None = None,
+        pool: Executor | None = None,
+    ) -> None:
+        self._path, self._overwrite = path, overwrite
+        self._shape, self._dtype = (int(shape[0]), int(shape[1])), np.dtype(dtype).newbyteorder("=")
+        if self._dtype.kind not in "iuf":
+            raise DTypeError(f"the frames are {self._dtype}, expected an integer or a float dtype")
+        for what, found in (("geometry", geometry), ("mask", mask)):
+            if found is not None and tuple(found.shape) != self._shape:
+                raise ShapeError(f"the {what} is {tuple(found.shape)}, the frames {self._shape} (slow, fast)")
+        if compression not in _COMPRESSIONS:
+            raise SettingError(f"compression is {compression!r}, expected one of {', '.join(_COMPRESSIONS)}")
+        self._packing, self._pool = _COMPRESSIONS[compression], pool
+        self._geometry, self._mask, self._saturation = geometry, mask, saturation
+        self._provenance = plain(provenance)
+        self._exposure, self._material, self._thickness = exposure, sensor_material, sensor_thickness
+        self._stack = ExitStack()
+        self._chunks: ChunkWriter | None = None
+        self._written = 0
+        self._missing: list[int] = []
+
+    def __enter__(self) -> Self:
+        file = self._stack.enter_context(create_hdf5(self._path, self._overwrite, f"crystint {__version__}"))
+        try:
+            self._start(file)
+        except BaseException as error:
+            if not self._stack.__exit__(type(error), error, error.__traceback__):
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        chunks, self._chunks = self._chunks, None
+        if kind is not None:
+            return self._stack.__exit__(kind, error, trace)
+        with self._stack:
+            if chunks is not None:
+                chunks.flush()
+            process(self._entry, "densify", self._provenance, self._provenance)
+            if self._missing:
+                put(self._entry["densify"], "missing", np.array(self._missing, np.uint32))
+        return None
+
+    def write(self, frame: NDArray[Any]) -> None:
+        """Append a frame, dtype [slow, fast]. With a pool, the frame must not change afterwards.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            When it does not fit the file.
+        SettingError
+            When the writer is not open.
+        """
+        if self._chunks is None:
+            raise SettingError("the writer is not open: use it as `with DenseWriter(...) as writer:`")
+        if frame.shape != self._shape:
+            raise ShapeError(f"the frame is {frame.shape}, the file {self._shape} (slow, fast)")
+        if frame.dtype.newbyteorder("=") != self._dtype:
+            raise DTypeError(f"the frame is {frame.dtype}, the file {self._dtype}")
+        self._chunks.put(self._written, 1, np.ascontiguousarray(frame, self._dtype)[None])
+        self._written += 1
+
+    def write_missing(self) -> None:
+        """Append a frame that is not there: every pixel holds the value that marks unusable ones.
+
+        ``/entry/densify/missing`` holds the numbers of such frames.
+        """
+        self._missing.append(self._written)
+        self.write(np.full(self._shape, marker(self._dtype), self._dtype))
+
+    def end_early(self, frames: int) -> None:
+        """Note that the input has more frames than this file will have.
+
+        Parameters
+        ----------
+        frames : int
+            Of the input.
+        """
+        self._provenance = {**self._provenance, "incomplete": {"frames": self._written, "of": frames}}
+
+    def _start(self, file: h5py.File) -> None:
+        file.attrs["default"] = "entry"
+        entry = group(file, "entry", "NXentry", default="data")
+        put(entry, "definition", "NXmx", version="1.0")
+        data = group(entry, "data", "NXdata", signal="data")
+        frames = data.create_dataset(
+            "data",
+            shape=(0, *self._shape),
+            maxshape=(None, *self._shape),
+            chunks=(1, *self._shape),
+            dtype=self._dtype,
+            **self._packing.options,
+        )
+        frames.attrs["interpretation"] = "image"
+        frames.attrs["units"] = "count"
+        self._chunks, self._written = ChunkWriter(frames, self._packing, self._pool, _WAITING), 0
+        self._entry = entry
+        put(group(entry, "source", "NXsource"), "name", "unknown")
+        sample = group(entry, "sample", "NXsample")
+        put(sample, "name", "unknown")
+        put(sample, "depends_on", ".")
+        instrument = group(entry, "instrument", "NXinstrument")
+        put(instrument, "name", "unknown")
+        self._detector(group(instrument, "detector", "NXdetector"))
+        beam = group(instrument, "beam", "NXbeam")
+        if self._geometry is not None and self._geometry.wavelength is not None:
+            put(beam, "incident_wavelength", self._geometry.wavelength, "angstrom")
+        if self._geometry is not None and self._geometry.polarization is not None:
+            put(beam, "incident_polarization_stokes", np.array([1.0, self._geometry.polarization, 0.0, 0.0]))
+
+    def _detector(self, detector: h5py.Group) -> None:
+        put(detector, "description", "unknown")
+        put(detector, "sensor_material", self._material)
+        put(detector, "sensor_thickness", self._thickness or _THIN, "m")
+        if not self._thickness:
+            detector["sensor_thickness"].attrs["comment"] = "unknown; so thin that positions are left as they are"
+        if self._dtype.kind != "f":
+            put(detector, "bit_depth_image", np.int64(8 * self._dtype.itemsize))
+            put(detector, "bit_depth_readout", np.int64(8 * self._dtype.itemsize))
+            put(detector, "error_value", np.asarray(marker(self._dtype), dtype=self._dtype))
+            put(detector, "underload_value", np.int64(0))
+        if self._saturation is not None:
+            put(detector, "saturation_value", self._saturation)
+        if self._exposure is not None:
+            put(detector, "count_time", float(self._exposure), "s")
+            put(detector, "frame_time", float(self._exposure), "s")
+        mask = np.zeros(self._shape) if self._mask is None else self._mask
+        made = detector.create_dataset(
+            "pixel_mask",
+            data=np.asarray(mask).astype(np.uint32),
+            chunks=self._shape,
+            compression="gzip",
+            shuffle=True,
+        )
+        made.attrs["interpretation"] = "image"
+        put(detector, "pixel_mask_applied", False)
+        place = self._geometry
+        if place is None:
+            return
+        put(detector, "geometry", json.dumps(place.to_dict()), type="text/json", program="crystint")
+        put(detector, "distance", place.distance_along_beam, "m")
+        put(detector, "x_pixel_size", place.pixel_size[1], "m")
+        put(detector, "y_pixel_size", place.pixel_size[0], "m")
+        corner = "pixels from the outer corner of the first pixel to the direct beam"
+        put(detector, "beam_center_x", place.direct_beam[1], "pixel", convention=corner)
+        put(detector, "beam_center_y", place.direct_beam[0], "pixel", convention=corner)
+        write_axes(detector, place)
+        write_modules(detector, place)
+
+
+def missing_in(path: str | PathLike[str]) -> tuple[int, ...]:
+    """Frames of a file of `DenseWriter` that are not there; none in any other file."""
+    if not h5py.is_hdf5(path):
+        return ()
+    with h5py.File(path, "r") as file:
+        found = file.get("entry/densify/missing")
+        return tuple(found[()].tolist()) if isinstance(found, h5py.Dataset) else ()

@@ -1,0 +1,305 @@
+"""Sparse files: written, read, and converted between the plain and the compact form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import CrystintError, FileError, GeometryError
+from crystint.io.hdf5.files import create_hdf5, open_hdf5
+from crystint.io.sparse.codec import decode_index, to_position
+from crystint.io.sparse.layout import ENTRY, FORMAT, PEAK_GROUP, creator
+from crystint.io.sparse.mask import PICKED, FirstMask
+from crystint.io.sparse.writer import SparseWriter
+from crystint.model.geometry import Geometry
+from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
+from crystint.model.rings import Background, RingMap
+from crystint.model.sparse import SparseFrame
+
+if TYPE_CHECKING:
+    from crystint.io.frames.sequence import FrameSource
+
+__all__ = ["SparseFile", "SparseWriter", "convert_sparse", "open_sparse"]
+
+
+class SparseFile:
+    """An open sparse file: a sequence of `SparseFrame`, each read when it is asked for.
+
+    ``len(file)``, ``file[i]``, iteration; a context manager. Made by `open_sparse`.
+    """
+
+    def __init__(self, path: str | PathLike[str], file: h5py.File) -> None:
+        self.path = Path(path)
+        self._file = file
+        self._data, self._own = self._groups()
+        self._ptr = self._pointer(self._data, "frame_ptr")
+        if self._ptr[-1] > len(self._data["intensity"]):
+            raise FileError(f"{path} is damaged: frame_ptr reaches beyond the pixels that are there")
+
+    def _groups(self) -> tuple[h5py.Group, h5py.Group]:
+        data, own = self._file[ENTRY]["sparse_frames"], self._file[ENTRY]["crystint"]
+        if own.attrs["format"] > FORMAT:
+            raise FileError(
+                f"{self.path} has the format {own.attrs['format']}, this crystint knows up to {FORMAT}: update crystint"
+            )
+        self._role_ptr = self._pointer(own, "role_ptr")
+        if "index_delta" in data:
+            self._escape_ptr = self._pointer(data, "escape_ptr")
+        return data, own
+
+    def _pointer(self, group: h5py.Group, name: str) -> NDArray[np.int64]:
+        """A list of where frames begin, checked."""
+        pointer: NDArray[np.int64] = group[name][()].astype(np.int64)
+        if pointer.ndim != 1 or not len(pointer) or pointer[0] != 0 or (np.diff(pointer) < 0).any():
+            raise FileError(f"{self.path} is damaged: {name} does not ascend from 0")
+        return pointer
+
+    def __len__(self) -> int:
+        return len(self._ptr) - 1
+
+    @cached_property
+    def rings(self) -> RingMap:
+        """The ring map, as exact as the file holds it: position to 1/128 ring, weight to 1.3e-4."""
+        data, own = self._data, self._own
+        radius, first, step = data["mask"][()], float(own["ring_radius"][0]), float(own.attrs["ring_step"])
+        radius.ravel()[own["unusable_index"][()]] = own["unusable_radius"][()]
+        return RingMap(
+            to_position(radius, first, step),
+            data["normalization"][()],
+            own["pixel_mask"][()],
+            own["ring_radius"][()],
+            own["ring_q"][()],
+            own["dark"][()] if "dark" in own else None,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(slow, fast) of the frames."""
+        slow, fast = self._data["mask"].shape
+        return int(slow), int(fast)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """dtype of the frames."""
+        dtype: np.dtype[Any] = self._data["intensity"].dtype
+        return dtype
+
+    @property
+    def compact(self) -> bool:
+        """Whether pixel numbers are stored as differences, which FabIO cannot read."""
+        return "index_delta" in self._data
+
+    @property
+    def error_model(self) -> str:
+        """ "poisson", "azimuthal" or "hybrid"."""
+        return str(self._own.attrs["error_model"]) or "hybrid"
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """The geometry of the run; None when the file does not say."""
+        found = json.loads(self._own["geometry"].asstr()[()])
+        return None if found is None else Geometry.from_dict(found)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How the file was made."""
+        return dict(json.loads(self._own["provenance"].asstr()[()]))
+
+    @property
+    def sources(self) -> list[FrameSource]:
+        """Where the frames of the input came from, by their number; empty when not recorded."""
+        from crystint.io.frames.sequence import FrameSource
+
+        if "sources" not in self._own:
+            return []
+        files, datasets = (self._own[name].asstr()[()] for name in ("source_files", "source_datasets"))
+        return [
+            FrameSource(str(files[file]), int(index), str(datasets[file]) or None)
+            for file, index in self._own["sources"][()]
+        ]
+
+    @cached_property
+    def missing(self) -> tuple[int, ...]:
+        """Numbers of the frames that could not be read when the file was made: they have no pixel and no background."""
+        return tuple(self._own["missing"][()].tolist()) if "missing" in self._own else ()
+
+    @cached_property
+    def _absent(self) -> frozenset[int]:
+        return frozenset(self.missing)
+
+    @property
+    def peaks(self) -> PeakList:
+        """The peaks of all frames; empty when none were stored."""
+        columns = self._file.get(f"{ENTRY}/{PEAK_GROUP}/columns")
+        found = empty_peaks(0 if columns is None else len(columns["frame"]))
+        for name in PEAK_DTYPE.names or () if columns is not None else ():
+            found[name] = columns[name][()]
+        return found
+
+    def __getitem__(self, number: int) -> SparseFrame:
+        number = range(len(self))[number]
+        try:
+            return self._frame(number)
+        except (OSError, KeyError, ValueError) as error:
+            if isinstance(error, CrystintError):
+                raise
+            raise FileError(f"{self.path} is damaged at frame {number}: {error}") from error
+
+    def __iter__(self) -> Iterator[SparseFrame]:
+        return (self[number] for number in range(len(self)))
+
+    def stored_index(self, number: int) -> NDArray[np.uint32]:
+        """uint32 [n]: the pixel numbers stored for a frame, ascending; picked ones and others."""
+        at = slice(*self._ptr[number : number + 2])
+        if self.compact:
+            escape = self._data["index_escape"][slice(*self._escape_ptr[number : number + 2])]
+            index = decode_index(self._data["index_delta"][at], escape)
+        else:
+            index = self._data["index"][at].astype(np.uint32, copy=False)
+        if len(index) and (index[-1] >= self.shape[0] * self.shape[1] or (index[1:] <= index[:-1]).any()):
+            raise FileError(f"{self.path} is damaged: pixel numbers of frame {number} do not ascend or fit")
+        return index
+
+    def _frame(self, number: int) -> SparseFrame:
+        own = self._own
+        index, value = (
+            self.stored_index(number),
+            self._data["intensity"][slice(*self._ptr[number : number + 2])],
+        )
+        at = slice(*self._role_ptr[number : number + 2])
+        role = np.zeros(len(index), dtype=np.uint8)
+        role[own["role_at"][at]] = own["role"][at]
+        missing = number in self._absent
+        lost, lost_value = (index[:0], value[:0]) if missing else self._first.unusable(index, value, role)
+        return SparseFrame(
+            index=index[role == PICKED],
+            value=value[role == PICKED],
+            background=self._background(number),
+            dtype=self.dtype,
+            snr=float(own["snr"][number]),
+            noise=float(own["noise"][number]),
+            unusable_index=lost if len(lost) else None,
+            unusable_value=lost_value if len(lost) else None,
+            frame=int(own["frame"][number]),
+            missing=missing,
+        )
+
+    @cached_property
+    def _first(self) -> FirstMask:
+        """Unusable pixels of the first frame, and what it held there."""
+        return FirstMask(self._own["unusable_index"][()], self._own["unusable_value"][()])
+
+    def _background(self, number: int) -> Background:
+        def row(group: h5py.Group, name: str) -> NDArray[np.float64]:
+            values: NDArray[np.float64] = group[f"background_{name}"][number].astype(np.float64)
+            return values[: self.rings.rings]
+
+        return Background(
+            mean=row(self._data, "avg"),
+            std=row(self._data, "std"),
+            count=row(self._own, "count"),
+            sem=row(self._own, "sem"),
+            excess=row(self._own, "excess"),
+            additive=row(self._own, "additive"),
+            rings=self.rings,
+            error_model=self.error_model,
+            snr_clip=self._known("snr_clip"),
+            cycles=int(self._own.attrs["cycles"]),
+            saturation=self._known("saturation"),
+        )
+
+    def _known(self, name: str) -> float | None:
+        value = float(self._own.attrs[name])
+        return None if np.isnan(value) else value
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_sparse(path: str | PathLike[str]) -> SparseFile:
+    """Open a sparse file of crystint, plain or compact, or of pyFAI's sparsify-Bragg.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    SparseFile
+        A sequence of `SparseFrame`: ``len(file)``, ``file[i]``, iteration; close it, or use ``with``.
+
+    Raises
+    ------
+    FileError
+        When it is missing, damaged, or no sparse file.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> with crystint.SparseWriter("sparse.h5", separator.rings, n_frames=1, provenance={}) as writer:  # doctest: +SKIP
+    ...     writer.write(separator.sparsify(data[0]))
+    >>> with crystint.open_sparse("sparse.h5") as file:  # doctest: +SKIP
+    ...     len(file), file[0].shape
+    (1, (100, 110))
+    """
+    from crystint.io.sparse.pyfai import PyfaiSparseFile, is_pyfai
+
+    file = open_hdf5(path)
+    try:
+        own = file.get(f"{ENTRY}/crystint")
+        if isinstance(own, h5py.Group) and "format" in own.attrs:
+            return SparseFile(path, file)
+        if is_pyfai(file):
+            return PyfaiSparseFile(path, file)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, GeometryError) as error:
+        file.close()
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"{path} is a damaged sparse file: {error}") from error
+    file.close()
+    raise FileError(f"{path} is HDF5 but no sparse file of crystint or pyFAI")
+
+
+def convert_sparse(
+    source: str | PathLike[str], target: str | PathLike[str], compact: bool, overwrite: bool = False
+) -> None:
+    """Write a sparse file anew in the plain form, which FabIO reads, or in the compact form. Nothing
+    changes but that.
+
+    A file of pyFAI is rewritten in crystint's form. Frame after frame: memory does not grow with their
+    number.
+
+    Raises
+    ------
+    FileError
+        When the source is no sparse file, or the target exists or cannot be written.
+    """
+    from crystint.io.sparse.convert import copy_sparse, rewrite_sparse
+
+    with closing(open_sparse(source)) as file:
+        if type(file) is SparseFile:
+            with create_hdf5(target, overwrite, creator(compact)) as made:
+                copy_sparse(file, made, compact)
+        else:
+            rewrite_sparse(file, target, compact, overwrite)

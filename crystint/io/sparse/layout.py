@@ -1,0 +1,228 @@
+"""The groups of a sparse file, and what all its frames share.
+
+``/entry_0000/sparse_frames`` holds what FabIO reads (its names are pyFAI's), ``/entry_0000/crystint`` what
+only crystint needs, ``/entry_0000/sparsify`` how it was made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint import __version__
+from crystint.io.hdf5.appendable import Growing
+from crystint.io.hdf5.files import group, packed, process, put
+from crystint.io.hdf5.provenance import plain
+from crystint.io.peaks.nxdata import POSITION, UNITS
+from crystint.io.sparse.codec import fabio_radius, keep_bits, pixel_radius
+from crystint.io.sparse.row import SparseRow
+from crystint.model.geometry import Geometry
+from crystint.model.mask import marker
+from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
+from crystint.model.rings import RingMap
+
+__all__ = [
+    "COMPACT_NOTE",
+    "ENTRY",
+    "FORMAT",
+    "PEAK_GROUP",
+    "Peaks",
+    "creator",
+    "finish",
+    "root",
+    "static",
+]
+
+ENTRY = "entry_0000"
+FORMAT = 1
+PEAK_GROUP = "peaks"
+_WEIGHT_BITS = 12
+_LEVEL = 10
+COMPACT_NOTE = (
+    "index_delta is uint8: the difference of a pixel number to the one before it in its frame (the first one "
+    "to 0); 255 stands for the next number of index_escape. Frame i owns "
+    "index_delta[frame_ptr[i]:frame_ptr[i+1]] and index_escape[escape_ptr[i]:escape_ptr[i+1]]. "
+    "`crystint convert` writes the plain form that FabIO reads."
+)
+
+
+def creator(compact: bool) -> str:
+    """The root attribute by which FabIO knows a sparse file; a compact file must not be taken for one."""
+    return f"crystint {__version__}" if compact else f"pyFAI-compatible (crystint {__version__})"
+
+
+def root(
+    file: h5py.File,
+    geometry: Geometry | None,
+    provenance: Mapping[str, Any],
+    first: SparseRow | None,
+    compact: bool,
+) -> tuple[h5py.Group, h5py.Group]:
+    """Make the groups; (the one that FabIO reads, crystint's own)."""
+    file.attrs["default"] = ENTRY
+    entry = group(file, ENTRY, "NXentry", default="sparse_frames")
+    entry.attrs["pyFAI_sparse_frames"] = f"/{ENTRY}/sparse_frames"
+    put(entry, "program_name", f"crystint {__version__}")
+    data = group(entry, "sparse_frames", "NXdata", signal="background_avg", axes=[".", "radius"])
+    if compact:
+        data.attrs["compact"] = COMPACT_NOTE
+    own = group(entry, "crystint", "NXcollection", format=FORMAT)
+    own.attrs["error_model"] = "" if first is None else first.error_model
+    if first is not None:
+        own.attrs["cycles"] = first.cycles
+        for name, value in (("snr_clip", first.snr_clip), ("saturation", first.saturation)):
+            own.attrs[name] = np.nan if value is None else value  # NaN = Chauvenet's, not known
+    place = None if geometry is None else geometry.to_dict()
+    put(own, "geometry", json.dumps(place), type="text/json")
+    settings = dict(plain(provenance.get("settings", {})))
+    if first is not None:
+        settings |= {"cutoff_pick": first.snr, "noise": first.noise, "error_model": first.error_model}
+    process(entry, "sparsify", {"geometry": place, "sparsify": settings}, provenance)
+    if geometry is not None:
+        _detector(entry, geometry)
+    return data, own
+
+
+def finish(
+    own: h5py.Group, provenance: Mapping[str, Any], sources: Sequence[Any] | None, frames: int, missing: Sequence[int]
+) -> None:
+    """What is known at the end: where the `frames` came from, which of them are missing, and the provenance."""
+    put(own, "provenance", json.dumps(plain(provenance)), type="text/json")
+    if missing:
+        made = put(own, "missing", np.array(missing, dtype=np.uint32))
+        made.attrs["meaning"] = "frames, by their rows, that could not be read: they have no pixel and no background"
+    if sources is not None:
+        sources = sources[:frames]
+        files = list(dict.fromkeys((source.file, source.dataset or "") for source in sources))
+        number = {name: i for i, name in enumerate(files)}
+        put(own, "source_files", np.array([name for name, _ in files], dtype=h5py.string_dtype()))
+        put(own, "source_datasets", np.array([name for _, name in files], dtype=h5py.string_dtype()))
+        table = np.array([(number[s.file, s.dataset or ""], s.index) for s in sources], dtype=np.int64)
+        own.create_dataset("sources", data=table.reshape(-1, 2), **(packed() if len(table) else {}))
+
+
+def _detector(entry: h5py.Group, geometry: Geometry) -> None:
+    """A summary of the geometry for those who look with an HDF5 viewer."""
+    instrument = group(entry, "instrument", "NXinstrument")
+    detector = group(instrument, "detector", "NXdetector")
+    put(detector, "distance", geometry.distance, "m")
+    put(detector, "x_pixel_size", geometry.pixel_size[1], "m")
+    put(detector, "y_pixel_size", geometry.pixel_size[0], "m")
+    put(detector, "beam_center_x", geometry.direct_beam[1], "pixel", convention=POSITION)
+    put(detector, "beam_center_y", geometry.direct_beam[0], "pixel", convention=POSITION)
+    if geometry.wavelength is not None:
+        beam = group(instrument, "beam", "NXbeam")
+        put(beam, "incident_wavelength", geometry.wavelength, "angstrom")
+
+
+def static(
+    data: h5py.Group,
+    own: h5py.Group,
+    rings: RingMap,
+    dtype: np.dtype[Any],
+    lost: NDArray[np.uint32],
+    value: NDArray[Any],
+) -> None:
+    """The ring map, the masks and the normalization.
+
+    ``mask`` is FabIO's: the radius of each pixel, NaN where it is masked or was unusable in the first frame
+    (`lost`). ``unusable_radius`` keeps the radius of the latter, ``unusable_value`` what the first frame
+    held there.
+    """
+    step = rings.step
+    radius = pixel_radius(rings, step)
+    seen = radius.copy()
+    seen[rings.mask != 0] = np.nan
+    seen.ravel()[lost] = np.nan
+    _image(data, "mask", seen, interpretation="image", units="m")
+    put(
+        data,
+        "radius",
+        fabio_radius(rings, step),
+        "m",
+        long_name="Radius $r$ ($m$)",
+        interpretation="spectrum",
+    )
+    _image(data, "normalization", keep_bits(rings.weight, _WEIGHT_BITS), interpretation="image")
+    put(data, "dummy", np.asarray(marker(dtype), dtype=dtype))
+    _image(own, "pixel_mask", rings.mask, interpretation="image", meaning="NXmx pixel mask, 0 = good")
+    if rings.dark is not None:
+        _image(own, "dark", rings.dark, interpretation="image", units="count")
+    own.attrs["ring_step"] = step
+    put(own, "ring_radius", np.asarray(rings.radius, dtype=np.float64), "m")
+    put(own, "ring_q", np.asarray(rings.q, dtype=np.float64), "1/angstrom")
+    for name, values in (
+        ("unusable_index", lost),
+        ("unusable_value", value),
+        ("unusable_radius", radius.ravel()[lost]),
+    ):
+        own.create_dataset(name, data=values, **(packed(_LEVEL) if len(values) else {}))
+
+
+def _image(parent: h5py.Group, name: str, values: NDArray[Any], **attributes: Any) -> None:
+    """One chunk for the whole image: rings repeat themselves from row to row, which Zstandard then finds."""
+    slow, fast = values.shape
+    rows = max(1, min(slow, (1 << 28) // (fast * values.dtype.itemsize)))
+    made = parent.create_dataset(name, data=values, chunks=(rows, fast), **packed(_LEVEL))
+    for key, value in attributes.items():
+        made.attrs[key] = value
+
+
+class Peaks:
+    """The peaks of all frames: pyFAI's padded tables, and crystint's columns one peak after the other."""
+
+    _tables = (
+        ("peakTotalIntensity", "intensity", 0.0),
+        ("peakXPosRaw", "fast", -0.5),
+        ("peakYPosRaw", "slow", -0.5),
+        ("peakSNR", "snr", 0.0),
+    )
+
+    def __init__(self, entry: h5py.Group, name: str, pool: Executor | None = None) -> None:
+        made = group(entry, name, "NXdata", signal="nPeaks", convention="the centre of the first pixel is (0, 0)")
+        self._counts = Growing(made, "nPeaks", np.int32, chunk=1024, pool=pool)
+        self._padded = [
+            made.create_dataset(table, (0, 1), np.float32, maxshape=(None, None), chunks=(16, 128), **packed())
+            for table, _, _ in self._tables
+        ]
+        columns = group(made, "columns", "NXcollection", convention=POSITION)
+        self._columns = {
+            column: Growing(columns, column, PEAK_DTYPE[column], chunk=4096, pool=pool, units=UNITS.get(column, ""))
+            for column in PEAK_DTYPE.names or ()
+        }
+        self._waiting: list[PeakList] = []
+
+    def add(self, peaks: PeakList | None) -> None:
+        """Append the peaks of the next frame."""
+        peaks = empty_peaks() if peaks is None else peaks
+        self._counts.add(np.array([len(peaks)]))
+        for name, column in self._columns.items():
+            column.add(peaks[name])
+        self._waiting.append(peaks)
+        if len(self._waiting) >= 16:
+            self._pad()
+
+    def flush(self) -> None:
+        """Write what is still waiting."""
+        for column in (self._counts, *self._columns.values()):
+            column.flush()
+        self._pad()
+
+    def _pad(self) -> None:
+        if not self._waiting:
+            return
+        width = max(self._padded[0].shape[1], *(len(peaks) for peaks in self._waiting))
+        start = self._padded[0].shape[0]
+        for table, (_, column, shift) in zip(self._padded, self._tables, strict=True):
+            block = np.zeros((len(self._waiting), width), dtype=np.float32)
+            for row, peaks in zip(block, self._waiting, strict=True):
+                row[: len(peaks)] = peaks[column] + shift
+            table.resize((start + len(self._waiting), width))
+            table[start:] = block
+        self._waiting.clear()

@@ -1,0 +1,239 @@
+"""Sparse files that pyFAI's sparsify-Bragg wrote."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import FileError, GeometryError
+from crystint.io.sparse.codec import to_position
+from crystint.io.sparse.file import SparseFile
+from crystint.model.geometry import Geometry
+from crystint.model.mask import USER_MASK
+from crystint.model.peaks import PeakList, empty_peaks
+from crystint.model.rings import ERROR_MODELS, Background, RingMap
+from crystint.model.sparse import SparseFrame
+from crystint.units import q_of
+
+if TYPE_CHECKING:
+    from crystint.io.frames.sequence import FrameSource
+
+__all__ = ["PyfaiSparseFile", "is_pyfai"]
+
+_NEEDED = ("mask", "radius", "background_avg", "background_std", "frame_ptr", "index", "intensity")
+_TOLERANCE = 1e-3
+
+
+def _entry(file: h5py.File) -> h5py.Group | None:
+    entry = file.get(str(file.attrs.get("default", "")) or "entry_0000")
+    return entry if isinstance(entry, h5py.Group) else None
+
+
+def _frames(file: h5py.File) -> h5py.Group | None:
+    entry = _entry(file)
+    if entry is None:
+        return None
+    found = entry.get(str(entry.attrs.get("pyFAI_sparse_frames") or entry.attrs.get("default") or "-"))
+    return found if isinstance(found, h5py.Group) else None
+
+
+def is_pyfai(file: h5py.File) -> bool:
+    """Whether an HDF5 file holds sparse frames as pyFAI writes them."""
+    frames = _frames(file)
+    return frames is not None and all(isinstance(frames.get(name), h5py.Dataset) for name in _NEEDED)
+
+
+class PyfaiSparseFile(SparseFile):
+    """A sparse file of pyFAI. What pyFAI does not store is filled in: the number of pixels of a ring from
+    the map.
+
+    pyFAI does not record which pixels were unusable in one frame only, and stores an empty ring as zero: a
+    ring without a good pixel is NaN here.
+    """
+
+    def _groups(self) -> tuple[h5py.Group, h5py.Group]:
+        frames, entry = _frames(self._file), _entry(self._file)
+        if frames is None or entry is None:
+            raise FileError(f"{self.path} holds no sparse frames")
+        if frames["mask"].ndim != 2 or len(frames["radius"]) < 2:
+            raise FileError(f"{self.path} is damaged: its mask is no image, or it has fewer than two rings")
+        return frames, entry
+
+    @cached_property
+    def _configuration(self) -> dict[str, Any]:
+        """The settings that pyFAI recorded; empty when it did not."""
+        try:
+            return dict(json.loads(self._own["sparsify/configuration/data"].asstr()[()]))
+        except (KeyError, ValueError, TypeError):
+            return {}
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return dict(self._configuration.get("sparsify") or {})
+
+    @property
+    def error_model(self) -> str:
+        """ "poisson", "azimuthal" or "hybrid"; a formula counts as "poisson"."""
+        found = str(self._settings.get("error_model", "poisson")).lower()
+        return found if found in ERROR_MODELS else "poisson"
+
+    @cached_property
+    def _place(self) -> Geometry | None:
+        found = self._configuration.get("geometry") or {}
+        config = found.get("detector_config") or {}
+        try:
+            if config.get("orientation", 3) != 3:
+                return None
+            pixel = float(config["pixel1"]), float(config["pixel2"])
+            wavelength = found.get("wavelength")
+            return Geometry(
+                shape=self.shape,
+                pixel_size=pixel,
+                distance=float(found["dist"]),
+                beam_center=(float(found["poni1"]) / pixel[0], float(found["poni2"]) / pixel[1]),
+                wavelength=None if wavelength is None else float(wavelength) * 1e10,
+                rotation=(float(found["rot1"]), float(found["rot2"]), float(found["rot3"])),
+                polarization=self._settings.get("polarization_factor"),
+                beam_outside=True,
+            )
+        except (KeyError, TypeError, ValueError, GeometryError):
+            return None
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """The geometry in pyFAI's settings; None when it is not there, or not of a plain detector."""
+        return self._place
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How the file was made, as far as pyFAI recorded it."""
+        step = self._own.get("sparsify", {})
+        found = {name: str(step[name].asstr()[()]) if name in step else "" for name in ("program", "version", "date")}
+        command = str(step["argv"].asstr()[()]).split() if "argv" in step and step["argv"].shape == () else []
+        return {**found, "command": command, "inputs": [], "settings": self._configuration}
+
+    @property
+    def sources(self) -> list[FrameSource]:
+        """Empty: pyFAI does not record them frame by frame."""
+        return []
+
+    @cached_property
+    def rings(self) -> RingMap:
+        """The ring map. Masked pixels, NaN in pyFAI's radius map, have the bit of a user's mask."""
+        radius, centres = self._data["mask"][()], self._data["radius"][()].astype(np.float64)
+        first, step = centres[0], (centres[-1] - centres[0]) / (len(centres) - 1)
+        if not (math.isfinite(step) and step > 0):
+            raise FileError(f"{self.path} is damaged: its radii do not ascend")
+        weight = self._weight()
+        good = np.isfinite(radius) & np.isfinite(weight) & (weight > 0)
+        place = self.geometry
+        unit = self._data["radius"].attrs.get("unit", "r_m")
+        q = np.full(len(centres), np.nan)
+        if place is not None and place.wavelength is not None and unit == "r_m":
+            angle = np.arctan(centres / place.distance_along_beam)
+            q = q_of(angle, place.wavelength)
+        return RingMap(
+            np.where(good, to_position(radius, first, step), np.float32(np.nan)),
+            np.where(good, weight, 1.0).astype(np.float32),
+            np.where(good, 0, USER_MASK).astype(np.uint32),
+            first + step * np.arange(len(centres)),
+            q,
+        )
+
+    def _weight(self) -> NDArray[np.float64]:
+        """pyFAI's normalization, repaired where it is known to be wrong.
+
+        pyFAI multiplies the polarization into it once more for every input file. What it should be follows
+        from the geometry; when the two differ by a whole power of the polarization, that is used.
+        """
+        if "normalization" not in self._data:
+            return np.ones(self.shape)
+        stored: NDArray[np.float64] = self._data["normalization"][()].astype(np.float64)
+        place = self.geometry
+        if place is None:
+            return stored
+        right = place.solid_angle() if self._settings.get("correctSolidAngle") else np.ones(self.shape)
+        polarization = place.polarization_factor()
+        right = right * polarization
+        if np.allclose(stored, right, rtol=_TOLERANCE):
+            return stored
+        at = np.unravel_index(np.argmin(polarization), self.shape)
+        power = math.log(stored[at] / right[at]) / math.log(polarization[at]) if polarization[at] < 0.999 else 0.0
+        known = round(power) >= 1 and np.allclose(stored, right * polarization ** round(power), rtol=_TOLERANCE)
+        warnings.warn(
+            f"{self.path}: the stored normalization does not fit the stored geometry"
+            + (
+                "; pyFAI multiplied the polarization in more than once, and what the geometry gives is used"
+                if known
+                else ", but it is used; the background may be wrong"
+            ),
+            stacklevel=4,
+        )
+        return right if known else stored
+
+    @property
+    def peaks(self) -> PeakList:
+        """The peaks that pyFAI stored, positions in px from the outer corner; empty when there are none."""
+        tables = self._own.get("peaks")
+        if tables is None or "nPeaks" not in tables:
+            return empty_peaks()
+        counts = tables["nPeaks"][()].astype(np.int64)
+        found = empty_peaks(int(counts.sum()))
+        found["frame"] = np.repeat(np.arange(len(counts)), counts)
+        names = {
+            "peakTotalIntensity": "intensity",
+            "peakXPosRaw": "fast",
+            "peakYPosRaw": "slow",
+            "peakSNR": "snr",
+        }
+        for name, column in names.items():
+            table = tables[name][()]
+            found[column] = table[np.arange(table.shape[1]) < counts[:, None]]
+        found["slow"] += 0.5
+        found["fast"] += 0.5
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found["sigma"] = found["intensity"] / found["snr"]
+        place = self.geometry
+        found["d"] = np.nan if place is None else place.d_at(found["slow"], found["fast"])
+        return found
+
+    @cached_property
+    def _pixels(self) -> NDArray[np.float64]:
+        """Good pixels of each ring."""
+        position = self.rings.position
+        ring = np.clip(np.floor(position[np.isfinite(position)] + 0.5), 0, self.rings.rings - 1)
+        return np.bincount(ring.astype(np.intp), minlength=self.rings.rings).astype(np.float64)
+
+    def stored_index(self, number: int) -> NDArray[np.uint32]:
+        """uint32 [n]: pixel numbers of a frame, ascending; pyFAI stores them in no order."""
+        return np.sort(self._data["index"][slice(*self._ptr[number : number + 2])].astype(np.uint32))
+
+    def _frame(self, number: int) -> SparseFrame:
+        at = slice(*self._ptr[number : number + 2])
+        index, value = self._data["index"][at].astype(np.uint32), self._data["intensity"][at]
+        if len(index) and index.max() >= self.shape[0] * self.shape[1]:
+            raise FileError(f"{self.path} is damaged: a pixel number of frame {number} is outside the frame")
+        order = np.argsort(index, kind="stable")
+        mean = self._data["background_avg"][number].astype(np.float64)
+        std = self._data["background_std"][number].astype(np.float64)
+        empty = (self._pixels == 0) & (mean == 0) & (std == 0)
+        mean[empty] = std[empty] = np.nan
+        one = np.where(empty, np.nan, 1.0)
+        additive = std**2 if self.error_model == "azimuthal" else 0.0 * one
+        sem = std / np.sqrt(np.maximum(self._pixels, 1.0))
+        return SparseFrame(
+            index=index[order],
+            value=value[order],
+            background=Background(mean, std, self._pixels, sem, one, additive, self.rings, self.error_model),
+            dtype=self.dtype,
+            snr=float(self._settings.get("cutoff_pick") or 3.0),
+            noise=float(self._settings.get("noise") or 0.0),
+            frame=number,
+        )

@@ -1,0 +1,266 @@
+"""Writes sparse frames to HDF5, one at a time, so that FabIO's SparseImage reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from os import PathLike
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import DTypeError, SettingError, ShapeError
+from crystint.io.hdf5.appendable import Growing
+from crystint.io.hdf5.files import create_hdf5
+from crystint.io.sparse.codec import encode_index
+from crystint.io.sparse.layout import PEAK_GROUP, Peaks, creator, finish, root, static
+from crystint.io.sparse.mask import FirstMask
+from crystint.io.sparse.row import SparseRow
+from crystint.model.geometry import Geometry
+from crystint.model.peaks import PeakList
+from crystint.model.rings import RingMap
+from crystint.model.sparse import SparseFrame
+
+__all__ = ["PIXELS", "SparseWriter"]
+
+PIXELS = 1 << 16
+"""Elements per chunk of the lists of pixels."""
+_ROWS = 16
+"""Frames per chunk of the backgrounds."""
+_CLOSED = "the writer is not open: use it as `with SparseWriter(...) as writer:`"
+
+
+class SparseWriter:
+    """A sparse file in the making: ``with SparseWriter(...) as writer: writer.write(sparse)``.
+
+    Memory does not grow with the number of frames. The file appears, whole, when the block ends well.
+
+    Parameters
+    ----------
+    path : path
+    rings : RingMap
+        Of the separator; stored once, the position to 1/128 ring and the normalization to 1.3e-4.
+    dtype : dtype
+        Of the frames.
+    geometry : Geometry or None
+    provenance : mapping
+        From `crystint.io.hdf5.provenance.provenance`.
+    sources : sequence of FrameSource, optional
+        Where the frames of the input came from, by their number.
+    compact : bool
+        Pixel numbers as differences: smaller, but only crystint reads them (`convert_sparse` turns them
+        back).
+    peaks : bool
+        Store the peak lists given to `write`.
+    overwrite : bool
+        Replace an existing file.
+    pool : concurrent.futures.Executor, optional
+        Its threads compress; without one `write` does. The file is the same.
+
+    Raises
+    ------
+    FileError
+        When entering the block: the file exists or cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        rings: RingMap,
+        dtype: Any,
+        *,
+        geometry: Geometry | None,
+        provenance: Mapping[str, Any],
+        sources: Sequence[Any] | None = None,
+        compact: bool = False,
+        peaks: bool = False,
+        overwrite: bool = False,
+        pool: Executor | None = None,
+    ) -> None:
+        self._path, self._overwrite, self._compact, self._pool = path, overwrite, compact, pool
+        self._rings, self._dtype = rings, np.dtype(dtype).newbyteorder("=")
+        if self._dtype.kind not in "iuf":
+            raise DTypeError(f"the frames are {self._dtype}, expected an integer or a float dtype")
+        self._geometry, self._provenance, self._sources = geometry, provenance, sources
+        self._want_peaks = peaks
+        self._stack = ExitStack()
+        self._columns: dict[str, Growing] = {}
+        self._peaks: Peaks | None = None
+        self._written = -1
+        self._missing: list[int] = []
+        self._early: list[int] = []
+        self.first: FirstMask | None = None
+        """unusable pixels of the first frame that is there; None = none has come yet"""
+
+    def __enter__(self) -> Self:
+        file = create_hdf5(self._path, self._overwrite, creator(self._compact))
+        self._file = self._stack.enter_context(file)
+        self._written = 0
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        if kind is not None:
+            return self._stack.__exit__(kind, error, trace)
+        with self._stack:
+            if self.first is None:
+                self._start(None)
+            finish(self._own, self._provenance, self._sources, self._written, self._missing)
+            for column in self._columns.values():
+                column.flush()
+            if self._peaks is not None:
+                self._peaks.flush()
+        return None
+
+    def write(self, sparse: SparseFrame, peaks: PeakList | None = None, frame: NDArray[Any] | None = None) -> None:
+        """Append a frame.
+
+        Parameters
+        ----------
+        sparse : SparseFrame
+        peaks : PeakList, optional
+            The peaks of this frame; stored when the writer was made with ``peaks=True``.
+        frame : dtype [slow, fast], optional
+            The raw frame. FabIO knows one mask for the whole file: that of the first frame. Pixels that
+            were unusable there and are good here are stored as counts; without `frame`, as their rounded
+            background.
+
+        Raises
+        ------
+        ShapeError, DTypeError, SettingError
+            When the frame does not fit the file.
+        """
+        if self._written < 0:
+            raise SettingError(_CLOSED)
+        self._check(sparse)
+        self.put(SparseRow.of(sparse, frame, self.first), peaks)
+
+    def put(self, row: SparseRow, peaks: PeakList | None = None) -> None:
+        """Append a frame that was turned into a row somewhere else, with the `first` of this writer."""
+        if self._written < 0:
+            raise SettingError(_CLOSED)
+        if self.first is None:
+            self._start(row)
+        self._add(row, peaks)
+
+    def put_missing(self, number: int) -> None:
+        """Append a frame that could not be read.
+
+        Parameters
+        ----------
+        number : int
+            Of the frame in its sequence.
+        """
+        if self._written < 0:
+            raise SettingError(_CLOSED)
+        self._missing.append(self._written)
+        if self.first is None:  # nothing is known yet that all frames share
+            self._early.append(number)
+            self._written += 1
+        else:
+            self._add(self._absent(number), None)
+
+    def end_early(self, frames: int) -> None:
+        """Note that the input has more frames than this file will have.
+
+        Parameters
+        ----------
+        frames : int
+            Of the input.
+        """
+        self._provenance = {**self._provenance, "incomplete": {"frames": self._written, "of": frames}}
+
+    def _absent(self, number: int) -> SparseRow:
+        """The row of a missing frame, with the thresholds of those that are there."""
+        return SparseRow.absent(number, self._rings, self._dtype, self._snr, self._noise)
+
+    def _add(self, row: SparseRow, peaks: PeakList | None) -> None:
+        column = self._columns
+        if self._compact:
+            delta, escape = encode_index(row.index)
+            column["index_delta"].add(delta)
+            column["index_escape"].add(escape)
+            self._pointer("escape_ptr", len(escape))
+        else:
+            column["index"].add(row.index)
+        column["intensity"].add(row.value)
+        self._pointer("frame_ptr", len(row.index))
+        column["role_at"].add(row.role_at)
+        column["role"].add(row.role)
+        self._pointer("role_ptr", len(row.role))
+        for name in ("avg", "std", "count", "sem", "excess", "additive"):
+            column[name].add(getattr(row, name)[None])
+        for name in ("frame", "snr", "noise"):
+            column[name].add(np.array([getattr(row, name)]))
+        if self._peaks is not None:
+            self._peaks.add(peaks)
+        self._written += 1
+
+    def _check(self, sparse: SparseFrame) -> None:
+        mine = sparse.background.rings
+        if sparse.shape != self._rings.shape or mine.rings != self._rings.rings:
+            raise ShapeError(
+                f"the sparse frame is {sparse.shape} with {mine.rings} rings, "
+                f"the file is {self._rings.shape} with {self._rings.rings}"
+            )
+        if sparse.value.dtype != self._dtype:
+            raise DTypeError(f"the sparse frame is {sparse.value.dtype}, the file {self._dtype}")
+        if self.first is not None and sparse.error_model != self._model:
+            raise SettingError(f"the sparse frame has the error model {sparse.error_model!r}, the file {self._model!r}")
+
+    def _start(self, first: SparseRow | None) -> None:
+        """Write what all frames share; the mask that FabIO sees is that of the first frame."""
+        self.first = FirstMask.of(None, self._rings, self._dtype) if first is None else first.first
+        self._model, self._snr, self._noise = "hybrid", 1.0, 0.0
+        if first is not None:
+            self._model, self._snr, self._noise = first.error_model, first.snr, first.noise
+        self._data, self._own = root(self._file, self._geometry, self._provenance, first, self._compact)
+        static(self._data, self._own, self._rings, self._dtype, self.first.lost, self.first.value)
+        self._make_columns(self._data, self._own)
+        if self._want_peaks:
+            self._peaks = Peaks(self._data.parent, PEAK_GROUP, self._pool)
+        early, self._early, self._written = self._early, [], 0
+        for number in early:
+            self._add(self._absent(number), None)
+
+    def _make_columns(self, data: Any, own: Any) -> None:
+        column, rings, pool = self._columns, self._rings.rings, self._pool
+        if self._compact:
+            column["index_delta"] = Growing(data, "index_delta", np.uint8, chunk=PIXELS, pool=pool)
+            column["index_escape"] = Growing(data, "index_escape", np.uint32, chunk=PIXELS // 4, pool=pool)
+        else:
+            column["index"] = Growing(data, "index", np.uint32, chunk=PIXELS, pool=pool)
+        column["intensity"] = Growing(data, "intensity", self._dtype, chunk=PIXELS, pool=pool)
+        for name in ("avg", "std"):
+            long = f"{'Mean' if name == 'avg' else 'Standard deviation'} of the background per ring"
+            column[name] = Growing(
+                data,
+                f"background_{name}",
+                np.float32,
+                (max(rings, 2),),
+                chunk=_ROWS,
+                pool=pool,
+                interpretation="spectrum",
+                long_name=long,
+            )
+        data["errors"] = data["background_std"]
+        column["count"] = Growing(own, "background_count", np.uint32, (rings,), chunk=_ROWS, pool=pool)
+        for name in ("sem", "excess", "additive"):
+            column[name] = Growing(own, f"background_{name}", np.float32, (rings,), chunk=_ROWS, pool=pool)
+        for name, dtype in (("frame", np.int64), ("snr", np.float64), ("noise", np.float64)):
+            column[name] = Growing(own, name, dtype, chunk=1024, pool=pool)
+        column["role_at"] = Growing(own, "role_at", np.uint32, chunk=4096, pool=pool)
+        column["role"] = Growing(own, "role", np.uint8, chunk=4096, pool=pool, meaning="1 = unusable, 2 = not picked")
+        self._total: dict[str, int] = {}
+        for name, parent in (("frame_ptr", data), ("role_ptr", own), ("escape_ptr", data)):
+            if name != "escape_ptr" or self._compact:
+                column[name] = Growing(parent, name, np.uint64, chunk=1024, pool=pool)
+                self._pointer(name, 0)
+
+    def _pointer(self, name: str, count: int) -> None:
+        self._total[name] = self._total.get(name, 0) + count
+        self._columns[name].add(np.array([self._total[name]]))

@@ -1,0 +1,58 @@
+"""Modules that the documentation once named and that have moved: imports of the old names go on to work.
+
+Nothing in crystint or its documentation uses them; new code takes the public names of `crystint`, `crystint.stills`,
+`crystint.cbc` and `crystint.correlate`. A name is looked up here only when Python finds no module of that name.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+__all__ = ["MOVED", "install"]
+
+MOVED = {
+    "crystint.cbc.export": "crystint.cbc.merging.export",
+    "crystint.cbc.half_sets": "crystint.cbc.scaling.half_sets",
+    "crystint.cbc.run": "crystint.cbc.merging.result",
+    "crystint.cbc.scaler": "crystint.cbc.scaling.scaler",
+    "crystint.cbc.setup": "crystint.cbc.table.setup",
+    "crystint.cbc.simulate": "crystint.cbc.simulation.simulate",
+    "crystint.cbc.table_files": "crystint.cbc.table.table_files",
+    "crystint.config": "crystint.run.settings",
+    "crystint.correlate.all_pairs": "crystint.correlate.sums.all_pairs",
+    "crystint.io.dense_file": "crystint.io.sparse.dense_file",
+    "crystint.io.mtz_out": "crystint.io.reflections.mtz_out",
+    "crystint.io.provenance": "crystint.io.hdf5.provenance",
+    "crystint.io.sparse_file": "crystint.io.sparse.file",
+    "crystint.io.stills_file": "crystint.io.reflections.stills_file",
+    "crystint.pipeline": "crystint.separation.files",
+}
+"""old name to new name"""
+
+
+class _Forward(MetaPathFinder, Loader):
+    """Gives the module of the new name for the old one; it is one module with two names."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname in MOVED else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = import_module(MOVED[spec.name])
+        self._own = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._own  # the import system has just put that of the old name there
+
+
+def install() -> None:
+    """Let imports find the modules that have moved."""
+    if not any(isinstance(finder, _Forward) for finder in sys.meta_path):
+        sys.meta_path.append(_Forward())

@@ -1,0 +1,1 @@
+"""The corridor of every step: settings, files, frames, progress, and how it ended."""

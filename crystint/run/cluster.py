@@ -1,0 +1,282 @@
+"""The steps of a run on a dask.distributed cluster: a range of frames per task, the records of its frames as result.
+
+Each worker process opens the sources itself and keeps them, and its separator, for the next task. What comes back are
+the same bytes that a thread gives and a journal keeps, so that nothing depends on where a frame was worked on.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from crystint import __version__
+from crystint.errors import ClusterError, CrystintError, FileError
+from crystint.io.sparse.mask import FirstMask
+from crystint.run.ordered import in_order
+from crystint.run.settings import Settings
+from crystint.separation.frame_step import Step
+from crystint.separation.prepared import PreparedRun, opened
+
+__all__ = ["cluster", "dask_setup"]
+
+_HELD = 2
+"""Runs that a worker keeps open."""
+_TIMES = 4
+"""A range of frames is given out so often when the workers that have it die."""
+_ANSWER_S = 30
+"""How long a scheduler may take to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a worker must know of a run."""
+
+    token: str
+    """names the run"""
+    version: str
+    files: tuple[str, ...]
+    settings: Settings
+    device: str | None
+    step: Step
+    frames: int
+
+
+_held: OrderedDict[str, tuple[AbstractContextManager[PreparedRun], PreparedRun]] = OrderedDict()
+_turn = threading.Lock()
+
+
+def _held_run(order: Order) -> PreparedRun:
+    """The run of an order, opened in this process when it is not yet."""
+    if order.version != __version__:
+        raise ClusterError(f"a worker has crystint {__version__}, expected {order.version} as in the process that asks")
+    with _turn:
+        if order.token not in _held:
+            context = opened(order.files, order.settings, order.device)
+            run = context.__enter__()
+            if len(run.frames) != order.frames:
+                raise FileError(
+                    f"{order.files[0]}: a worker finds {len(run.frames)} frames, expected {order.frames}; "
+                    "do all machines see the same files?"
+                )
+            _held[order.token] = context, run
+            while len(_held) > _HELD:
+                _held.popitem(last=False)  # the files are closed when the last task that reads them has ended
+        return _held[order.token][1]
+
+
+def _device(order: Order) -> str:
+    """Task: the name of the device of a worker."""
+    return _held_run(order).separator.engine.device.name
+
+
+def _records(order: Order, numbers: range, first: FirstMask | None) -> tuple[str, list[bytes]]:
+    """Task: the device used, and the records of some frames."""
+    run = _held_run(order)
+    return run.separator.engine.device.name, [order.step.run(run, number, first) for number in numbers]
+
+
+def _same(value: Any) -> Any:
+    """Task: what it was given. Unlike scattered data, the result of a task is made anew when the worker dies."""
+    return value
+
+
+def dask_setup(_worker: object) -> None:
+    """Dask calls this in each worker of a local cluster: Ctrl-C is for the process that has the terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class Cluster:
+    """The workers of a dask cluster, as a crew. Made by `cluster`."""
+
+    def __init__(self, client: Any, order: Order, frames: int, tell: Callable[[str], None]) -> None:
+        self._client, self._frames, self._tell = client, frames, tell
+        self._order = client.submit(_same, order, pure=False)
+        self.device: str = _Task(client, "the first task", _device, self._order).result()
+        self._others: set[str] = set()
+
+    def records(self, numbers: range, first: FirstMask | None, stop: Callable[[], bool]) -> Generator[bytes]:
+        """As `crystint.run.execution.Crew`: a range of frames per job."""
+        mask = self._client.submit(_same, first, pure=False)
+
+        def submit(some: range) -> _Task:
+            what = f"frames {some.start} to {some.stop - 1}"
+            return _Task(self._client, what, _records, self._order, some, mask, priority=-some.start)
+
+        size = self._frames
+        ranges = (numbers[start : start + size] for start in range(0, len(numbers), size))
+        for device, records in in_order(submit, ranges, self._workers, stop):
+            self._compare(device)
+            yield from records
+
+    def _workers(self) -> int:
+        """Threads of all workers at this moment."""
+        threads: list[int] = list(self._client.nthreads().values())
+        return max(1, sum(threads))
+
+    def _compare(self, device: str) -> None:
+        if device != self.device and device not in self._others:
+            self._others.add(device)
+            self._tell(
+                f"a worker uses the device {device}, others {self.device}: the last digits of what they find may differ"
+            )
+
+
+class _Task:
+    """A task that is given out again when the workers that have it die, so that one bad machine ends no run."""
+
+    def __init__(self, client: Any, what: str, work: Callable[..., Any], *given: Any, priority: int = 0) -> None:
+        self._what = what
+        self._submit: Callable[[], Any] = partial(client.submit, work, *given, pure=False, priority=priority)
+        self._future: Any = self._submit()
+
+    def result(self) -> Any:
+        """Wait for the result.
+
+        Raises
+        ------
+        CrystintError
+            What the worker raised; ClusterError for everything that dask did.
+        """
+        killed = import_module("distributed").KilledWorker
+        for _ in range(_TIMES):
+            try:
+                return self._future.result()
+            except CrystintError:
+                raise
+            except killed as error:
+                reason: Exception = error
+                self._future = self._submit()
+            except ModuleNotFoundError as error:
+                raise ClusterError(
+                    f"a worker lacks a package: {error}; install crystint {__version__} there"
+                ) from error
+            except Exception as error:
+                raise ClusterError(f"{self._what} failed on the cluster: {type(error).__name__}: {error}") from error
+        raise ClusterError(
+            f"{self._what}: every worker that had them died; is their memory too small? {reason}"
+        ) from reason
+
+    def cancel(self) -> None:
+        """Do not begin."""
+        with suppress(Exception):  # the cluster may be gone
+            self._future.cancel()
+
+
+@contextmanager
+def cluster(
+    run: PreparedRun,
+    step: Step,
+    address: str,
+    *,
+    device: str | None,
+    workers: int,
+    frames: int,
+    tell: Callable[[str], None],
+) -> Iterator[Cluster]:
+    """The workers at an address, for the time of the block.
+
+    Parameters
+    ----------
+    run : PreparedRun
+        As it was opened here.
+    step : Step
+    address : str
+        Of a scheduler, or a scheduler file; "local" = `workers` processes on this machine.
+    device : str or None
+        For the workers, as `Engine` takes it.
+    frames : int
+        Per task.
+    tell : callable
+        Is given lines about what the user should know.
+
+    Raises
+    ------
+    ClusterError
+        When dask is not installed, nobody answers, or a worker lacks crystint or has another version of it.
+    """
+    try:
+        dask = import_module("distributed")
+    except ImportError:
+        raise ClusterError("--dask needs the package distributed: pip install 'crystint[dask]'") from None
+    order = Order(
+        token=uuid4().hex,
+        version=__version__,
+        files=tuple(str(Path(file).resolve()) for file in run.frames.files),
+        settings=_absolute(run.settings),
+        device=device,
+        step=step,
+        frames=len(run.frames),
+    )
+    with ExitStack() as stack:
+        stack.enter_context(_quiet())
+        try:
+            client = stack.enter_context(_client(dask, address, workers, stack))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ClusterError(f"no dask scheduler answers at {address}: {error}") from error
+        if not client.nthreads():
+            tell(f"the cluster at {address} has no worker yet; waiting for one")
+            client.wait_for_workers(1)
+        _check_versions(client)
+        yield Cluster(client, order, frames, tell)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask logs nothing meanwhile: what matters is raised."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _client(dask: Any, address: str, workers: int, stack: ExitStack) -> Any:
+    """A client of the scheduler at an address."""
+    if address != "local":
+        given = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+        return dask.Client(**given, timeout=_ANSWER_S, set_as_default=False)
+    made = dask.LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": ":0"},  # it serves its state without a dashboard, too: at any free port
+        silence_logs=logging.CRITICAL,
+        preload=["crystint.run.cluster"],
+    )
+    return dask.Client(stack.enter_context(made), set_as_default=False)
+
+
+def _check_versions(client: Any) -> None:
+    """Raise ClusterError unless all workers that are there have this version of crystint."""
+    look = lambda: __import__("crystint").__version__  # noqa: E731  (a lambda travels as a whole, and needs no crystint)
+    for worker, found in client.run(look, on_error="return").items():
+        if isinstance(found, ImportError):
+            raise ClusterError(f"the worker {worker} has no crystint: install version {__version__} there")
+        if found != __version__:
+            raise ClusterError(
+                f"the worker {worker} has crystint {found}, this process {__version__}: install the same"
+            )
+
+
+def _absolute(settings: Settings) -> Settings:
+    """Settings whose files are found from any folder."""
+
+    def whole(value: Any) -> Any:
+        if isinstance(value, Path):
+            return value.resolve()
+        return tuple(map(whole, value)) if isinstance(value, tuple) else value
+
+    return settings.model_copy(update={name: whole(getattr(settings, name)) for name in Settings.model_fields})

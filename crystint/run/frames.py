@@ -1,0 +1,113 @@
+"""Opened frames and what fits them: geometry and mask, of the files or as the settings say otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import FileError, GeometryError, ShapeError
+from crystint.io.frames.masks import read_mask
+from crystint.io.frames.sequence import Frames, open_frames
+from crystint.model.geometry import Geometry
+from crystint.model.mask import combine_masks
+from crystint.run.settings import Settings
+
+__all__ = ["Source", "geometry_of", "image_of", "mask_of"]
+
+Source = str | PathLike[str]
+
+
+def geometry_of(frames: Frames, settings: Settings) -> Geometry:
+    """The geometry of a run: of the file given, or of the frames; explicit numbers replace its own.
+
+    Raises
+    ------
+    GeometryError
+        When there is none, or it is impossible.
+    ShapeError
+        When it belongs to a detector of another shape.
+    """
+    explicit: dict[str, Any] = {
+        "distance": settings.distance,
+        "beam_center": settings.beam,
+        "wavelength": settings.wavelength,
+        "pixel_size": settings.pixel_size,
+    }
+    explicit = {name: value for name, value in explicit.items() if value is not None}
+    if settings.polarization != "file":
+        explicit["polarization"] = None if settings.polarization == "none" else settings.polarization
+    complete = {"distance", "beam_center", "pixel_size"} <= explicit.keys()
+    known = _known_geometry(frames, settings, tolerant=complete)
+    explicit["beam_outside"] = settings.beam_outside
+    if known is None:
+        if not complete:
+            names = {"distance": "--distance", "beam_center": "--beam", "pixel_size": "--pixel-size"}
+            missing = ", ".join(option for name, option in names.items() if name not in explicit)
+            raise GeometryError(
+                f"{frames.files[0] if frames.files else 'the frames'}: no geometry in it; give one with "
+                f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing} (and --wavelength)"
+            )
+        return Geometry(shape=frames.shape, **explicit)
+    if known.shape != frames.shape:
+        where = settings.geometry or "the geometry"
+        hint = "; it looks transposed" if known.shape == frames.shape[::-1] else ""
+        raise ShapeError(f"{where} is for {known.shape}, the frames are {frames.shape} (slow, fast){hint}")
+    return replace(known, **explicit)
+
+
+def _known_geometry(frames: Frames, settings: Settings, tolerant: bool) -> Geometry | None:
+    """The geometry on file. With `tolerant`, an impossible one in the frames counts as none."""
+    if settings.geometry is not None:
+        return Geometry.read(settings.geometry, beam_outside=True)
+    try:
+        return frames.geometry
+    except GeometryError:
+        if tolerant:
+            return None
+        if settings.beam_outside and frames.files:
+            return Geometry.read(frames.files[0], beam_outside=True)
+        raise
+
+
+def mask_of(frames: Frames, settings: Settings) -> NDArray[np.uint32]:
+    """uint32 [slow, fast]: the mask of the frames and those of the settings together.
+
+    Raises
+    ------
+    ShapeError
+        When one has another shape than the frames.
+    FileError
+        When no pixel is left.
+    """
+    paths = list(settings.mask)
+    masks = [read_mask(path) for path in paths]
+    if settings.geometry is not None and settings.geometry.suffix.lower() == ".geom":
+        paths.append(settings.geometry)  # its bad regions
+        masks.append(read_mask(settings.geometry, shape=frames.shape))
+    for path, mask in zip(paths, masks):
+        _check_shape(f"mask {path}", mask.shape, frames.shape)
+    together = combine_masks(frames.mask, *masks, shape=frames.shape)
+    if together.all():
+        raise FileError("no usable pixel: the mask covers the whole frame")
+    return together
+
+
+def _check_shape(what: str, shape: tuple[int, ...], expected: tuple[int, int]) -> None:
+    if shape != expected:
+        hint = "; it looks transposed" if shape == expected[::-1] else ""
+        raise ShapeError(f"{what} is {shape}, the frames are {expected} (slow, fast){hint}")
+
+
+def image_of(path: Path, what: str, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """float32 [slow, fast]: the one frame of a file."""
+    with open_frames(path) as images:
+        if len(images) != 1:
+            raise FileError(f"{what} {path} holds {len(images)} frames, expected one")
+        image = images[0]
+    _check_shape(f"{what} {path}", image.shape, shape)
+    return image.astype(np.float32)

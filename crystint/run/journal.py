@@ -1,0 +1,215 @@
+"""A journal beside an output: what is done already, so that a run that was killed can go on.
+
+The file begins with a line that names it; then come records: length (uint32), CRC-32 (uint32), bytes. The first record
+is a header in JSON. Records are only ever appended, with plain writes, which outlive a process that is killed; one that
+was torn is known by its length or its CRC and cut off.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+from struct import Struct
+from typing import Any, Self
+
+from crystint.errors import FileError
+from crystint.io.hdf5.provenance import differences
+from crystint.io.outputs import refused, remove_leftovers
+
+__all__ = ["Journal", "check_free", "journal_of", "records_in"]
+
+_MAGIC = b"crystint journal 1\n"
+_FRAME = Struct("<II")
+
+
+def journal_of(output: Path) -> Path:
+    """The name of the journal of an output."""
+    return output.with_name(output.name + ".partial")
+
+
+def records_in(output: Path) -> int:
+    """How many frames the journal of an output holds, by their lengths; 0 when there is none.
+
+    Raises
+    ------
+    FileError
+        When it cannot be read.
+    """
+    path = journal_of(output)
+    try:
+        with FileIO(path) as file:
+            size, at = os.fstat(file.fileno()).st_size, len(_MAGIC)
+            found = -1  # the header
+            while at + _FRAME.size <= size:
+                length, _ = _FRAME.unpack(os.pread(file.fileno(), _FRAME.size, at))
+                at += _FRAME.size + length
+                found += at <= size
+            return max(found, 0)
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _read(file: FileIO, at: int) -> bytes | None:
+    """The record that begins at a place; None when there is no whole one."""
+    head = os.pread(file.fileno(), _FRAME.size, at)
+    if len(head) < _FRAME.size:
+        return None
+    length, checksum = _FRAME.unpack(head)
+    if at + _FRAME.size + length > os.fstat(file.fileno()).st_size:
+        return None
+    record = os.pread(file.fileno(), length, at + _FRAME.size)
+    return record if len(record) == length and zlib.crc32(record) == checksum else None
+
+
+class Journal:
+    """The journal of one run, locked against others. Made by `Journal.open`; `close` it.
+
+    Attributes
+    ----------
+    count : int
+        Records behind the header, as far as they were read or written.
+    header : dict
+        What the run that began it was given.
+    resumed : bool
+        Whether it was there before.
+    """
+
+    def __init__(self, output: Path, file: FileIO, header: Mapping[str, Any], end: int) -> None:
+        self._output, self._file, self._end = output, file, end
+        self.header = header
+        self.count = 0
+        self.resumed = end > 0
+
+    @classmethod
+    def open(cls, output: Path, header: Mapping[str, Any], *, resume: bool) -> Self:
+        """Begin a journal, or go on with the one that is there.
+
+        Temporary files that a killed run left beside the output are removed: the lock says that nobody writes them.
+
+        Parameters
+        ----------
+        output : path
+        header : mapping
+            JSON-able. ``header["same"]``, a mapping, must be the same when a journal is gone on with.
+        resume : bool
+            False = begin anew, whatever is there.
+
+        Raises
+        ------
+        FileError
+            When another run has it, it cannot be written, or belongs to a run with other settings or inputs.
+        """
+        file = _locked(output)
+        try:
+            size = os.fstat(file.fileno()).st_size
+            started = os.pread(file.fileno(), len(_MAGIC), 0) if size else b""
+            if started != _MAGIC[: len(started)]:
+                raise FileError(f"{journal_of(output)} is no journal of this version of crystint; remove or rename it")
+            old = _read(file, len(_MAGIC)) if resume else None
+            remove_leftovers(output)
+            if old is None:
+                os.ftruncate(file.fileno(), 0)
+                made = cls(output, file, header, 0)
+                made._write(_MAGIC, json.dumps(header).encode())
+                return made
+            known = json.loads(old)
+            _same(journal_of(output), known["same"], json.loads(json.dumps(header["same"])))
+            return cls(output, file, known, len(_MAGIC) + _FRAME.size + len(old))
+        except OSError as error:
+            file.close()
+            if isinstance(error, FileError):
+                raise
+            raise refused(output, error) from error
+        except BaseException:
+            file.close()
+            raise
+
+    def replay(self) -> Iterator[bytes]:
+        """The records that are there, one after the other. What follows the last whole one is cut off."""
+        while (record := _read(self._file, self._end)) is not None:
+            self._end += _FRAME.size + len(record)
+            self.count += 1
+            yield record
+        os.ftruncate(self._file.fileno(), self._end)
+
+    def append(self, record: bytes) -> None:
+        """Add a record, after those of `replay`.
+
+        Raises
+        ------
+        FileError
+            When the disk is full, or the file cannot be written for another reason. What was there before is kept.
+        """
+        self._write(b"", record)
+        self.count += 1
+
+    def _write(self, before: bytes, record: bytes) -> None:
+        whole = b"".join([before, _FRAME.pack(len(record), zlib.crc32(record)), record])
+        done = 0
+        try:
+            while done < len(whole):
+                done += os.pwrite(self._file.fileno(), memoryview(whole)[done:], self._end + done)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._file.fileno(), self._end)
+            raise refused(self._output, error) from error
+        self._end += len(whole)
+
+    def close(self, *, keep: bool) -> None:
+        """Let go of the file, and remove it unless it is to be kept."""
+        if not keep:
+            journal_of(self._output).unlink(missing_ok=True)
+        self._file.close()
+
+
+def check_free(output: Path) -> None:
+    """Raise FileError when another run has the journal of an output."""
+    with suppress(FileNotFoundError):
+        file = FileIO(journal_of(output), "r+")
+        with file:
+            _lock(file, output)
+
+
+def _lock(file: FileIO, output: Path) -> None:
+    """Lock a journal until it is closed."""
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FileError(f"{output} is being written by another run, which holds {journal_of(output)}") from None
+    except OSError:
+        pass  # a file system without locks
+
+
+def _locked(output: Path) -> FileIO:
+    """The file of a journal, made if need be, and locked."""
+    path = journal_of(output)
+    while True:
+        try:
+            file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
+        except OSError as error:
+            raise refused(path, error) from error
+        try:
+            _lock(file, output)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+            file.close()
+        except FileNotFoundError:
+            file.close()  # the other run has just ended and removed it
+        except BaseException:
+            file.close()
+            raise
+
+
+def _same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raise unless a run is the one that the journal belongs to; the differences are listed."""
+    found = differences(old, new)
+    if found:
+        raise FileError(f"{path} belongs to another run: {found}. Run as before to continue it, or --overwrite it")

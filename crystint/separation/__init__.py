@@ -1,0 +1,1 @@
+"""Signal separation from frames to files: peaks, sparsify, densify."""

@@ -1,0 +1,262 @@
+"""A demonstration on simulated frames, whose truth is known: peaks, sparsify, densify, compare, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from crystint.compare import Comparison, compare
+from crystint.engine import Engine
+from crystint.errors import FileError
+from crystint.io.hdf5.provenance import provenance
+from crystint.io.peaks.files import read_peaks
+from crystint.io.sparse.dense_file import DenseWriter
+from crystint.io.sparse.file import convert_sparse
+from crystint.model.peaks import PeakList
+from crystint.ops.separator import Separator
+from crystint.run.settings import Settings
+from crystint.separation.files import Progress, Summary, densify_file, find_peaks, silent, sparsify
+from crystint.simulate import Simulation, ice_rings, simulate
+
+__all__ = ["FILES", "Demo", "Recall", "recall", "report", "run"]
+
+FRAMES = "frames.h5"
+PEAKS = ("peaks.cxi", "peaks.refl", "peaks.h5", "peaks.jsonl", "SPOT.XDS")
+SPARSE, COMPACT, DENSE = "sparse.h5", "compact.h5", "dense.h5"
+FRAME_PICTURE, COMPARE_PICTURE = "frame.png", "compare.png"
+FILES = (
+    *(FRAMES, *PEAKS, "peaks.refl.json", "SPOT.XDS.json"),
+    *(SPARSE, COMPACT, DENSE, FRAME_PICTURE, COMPARE_PICTURE),
+)
+"""Everything that the demonstration writes."""
+
+_NEAR = 2.0
+"""A found peak within this many pixels of a true one is that one."""
+_STRONG = 7.0
+"""Only true peaks of at least this many sigma are expected to be found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Found peaks against the truth."""
+
+    strong: int
+    """true peaks of at least 7 sigma"""
+    recovered: int
+    """of these, found within 2 px"""
+    found: int
+    right: int
+    """found peaks within 2 px of any true one"""
+    rms: float
+    """distance of a recovered isolated peak from its true place, px, root mean square per axis"""
+
+
+@dataclass(frozen=True, eq=False)
+class Demo:
+    """What the demonstration made."""
+
+    folder: Path
+    peaks: Summary
+    sparse: Summary
+    dense: Summary
+    recall: Recall
+    comparison: Comparison
+
+
+def run(
+    folder: str | Path = "demo",
+    *,
+    frames: int = 20,
+    shape: tuple[int, int] = (1024, 1062),
+    device: str | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None] = print,
+    progress: Progress = silent,
+    command: list[str] | None = None,
+) -> Demo:
+    """Simulate frames and take them through everything.
+
+    Parameters
+    ----------
+    folder : path
+        Made when it is not there. Files of an earlier demonstration are replaced.
+    overwrite : bool
+        Go on when the folder holds other files, too; they are left alone.
+
+    Raises
+    ------
+    FileError
+        When the folder holds other files, or cannot be written.
+    """
+    place = _folder(Path(folder), overwrite)
+    engine = Engine(device)
+    say(f"OpenCL device: {engine.device.name} ({engine.device.platform})")
+    data = _scene(shape, frames)
+    raw = place / FRAMES
+    say(f"1. {frames} simulated frames of {shape[0]} x {shape[1]} px -> {raw}")
+    _write(data, raw, progress, command)
+
+    how: dict[str, Any] = {"device": engine.device.id, "overwrite": True}
+    how |= {"progress": progress, "command": command}
+    settings = Settings()
+    say(f"2. crystint peaks {raw} -> {', '.join(PEAKS)}")
+    peaks = find_peaks([raw], [place / name for name in PEAKS], settings, **how)
+    found = read_peaks(place / "peaks.h5")
+    score = recall(found, data.truth)
+    say(f"3. crystint sparsify {raw} -> {SPARSE}, {COMPACT}")
+    sparse = sparsify([raw], place / SPARSE, settings, peaks=True, **how)
+    convert_sparse(place / SPARSE, place / COMPACT, compact=True, overwrite=True)
+    say(f"4. crystint densify {place / SPARSE} -> {DENSE}")
+    dense = densify_file(place / SPARSE, place / DENSE, **how)
+    say(f"5. crystint compare {raw} {place / SPARSE} -> {COMPARE_PICTURE}")
+    comparison = compare(raw, place / SPARSE, engine=engine)
+    say(f"6. crystint plot {raw} -> {FRAME_PICTURE}")
+    _pictures(place, data, found, comparison, engine)
+    return Demo(place, peaks, sparse, dense, score, comparison)
+
+
+def _folder(folder: Path, overwrite: bool) -> Path:
+    """The folder, empty or with the files of an earlier demonstration."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        other = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
+    except OSError as error:
+        raise FileError(f"{folder} cannot be the folder of the demo: {error.strerror}") from None
+    if other and not overwrite:
+        raise FileError(
+            f"{folder} holds files that are not of a demo ({', '.join(other[:3])}); "
+            "choose another folder with -o, or --overwrite to work beside them"
+        )
+    return folder
+
+
+def _scene(shape: tuple[int, int], frames: int) -> Simulation:
+    """A small detector of modules with gaps, a weak background, ice rings, and about 80 spots per frame."""
+    return simulate(
+        shape,
+        frames,
+        dtype=np.uint16,
+        background=12.0,
+        falloff=2.0,
+        rings=ice_rings(6.0),
+        peaks=80,
+        intensity=600.0,
+        width=0.8,
+        modules=(195, 256),
+        dead=200,
+        hot=50,
+        saturation=60000,
+        seed=7,
+    )
+
+
+def _write(data: Simulation, path: Path, progress: Progress, command: list[str] | None) -> None:
+    record = provenance({"simulated": True, "seed": data.scene.seed}, [], command)
+    writer = DenseWriter(
+        path,
+        data.shape,
+        data.dtype,
+        geometry=data.geometry,
+        mask=data.mask,
+        saturation=data.saturation,
+        provenance=record,
+        overwrite=True,
+    )
+    with writer:
+        for frame in progress(data, len(data), "simulate"):
+            writer.write(frame)
+
+
+def recall(found: PeakList, truth: NDArray[np.void], near: float = _NEAR, strong: float = _STRONG) -> Recall:
+    """Compare found peaks with the simulator's truth.
+
+    Parameters
+    ----------
+    found : PeakList
+    truth : structured array of `crystint.simulate.TRUTH_DTYPE`
+    near : float
+        Largest distance of a match, px.
+    strong : float
+        True peaks of counts / sqrt(counts + 9 background) at least this are expected to be found.
+    """
+    noise = np.sqrt(np.maximum(truth["counts"] + 9 * truth["background"], 1.0))
+    expected = (truth["counts"] / noise >= strong) & (truth["counts"] > 0)
+    recovered = right = 0
+    offsets = [np.zeros((0, 2))]
+    for number in np.union1d(found["frame"], truth["frame"]):
+        here, there = found[found["frame"] == number], truth["frame"] == number
+        places = np.column_stack([here["slow"], here["fast"]])
+        true = np.column_stack([truth["slow"], truth["fast"]])[there]
+        if not len(places) or not len(true):
+            continue
+        distance, nearest = KDTree(places).query(true)
+        hit = expected[there] & (distance <= near)
+        recovered += int(hit.sum())
+        alone = hit & truth["isolated"][there]
+        offsets.append(places[nearest[alone]] - true[alone])
+        right += int(np.count_nonzero(KDTree(true).query(places)[0] <= near))
+    offset = np.concatenate(offsets)
+    rms = float(np.sqrt(np.mean(offset**2))) if len(offset) else float("nan")
+    return Recall(int(expected.sum()), recovered, len(found), right, rms)
+
+
+def _pictures(place: Path, data: Simulation, found: PeakList, comparison: Comparison, engine: Engine) -> None:
+    """Frame 0 with its peaks, and the comparison."""
+    from crystint.plot import plot_comparison, plot_frame, save_figure
+
+    frame = data[0]
+    separator = Separator(data.geometry, data.mask, engine=engine, saturation=data.saturation)
+    figure = plot_frame(
+        frame,
+        background=separator.background(frame),
+        peaks=found[found["frame"] == 0],
+        geometry=data.geometry,
+        mask=data.mask,
+        title=f"Frame 0 of {FRAMES}",
+    )
+    save_figure(figure, place / FRAME_PICTURE, overwrite=True)
+    save_figure(plot_comparison(comparison), place / COMPARE_PICTURE, overwrite=True)
+
+
+def report(done: Demo) -> str:
+    """What came out, in words."""
+    score, total = done.recall, done.comparison.total
+    dense, packed = done.comparison.dense_bytes, done.comparison.packed_bytes
+    plain, compact = ((done.folder / name).stat().st_size for name in (SPARSE, COMPACT))
+    exact = "exact" if done.comparison.exact else "NOT EXACT"
+    sections = {
+        "peaks": [
+            f"{score.found} in {done.peaks.frames} frames, {_speed(done.peaks)}",
+            f"{score.recovered} of {score.strong} true spots above {_STRONG:g} sigma were found "
+            f"({_percent(score.recovered, score.strong)}), position error {score.rms:.3f} px rms",
+            f"{score.right} of {score.found} peaks are true spots ({_percent(score.right, score.found)})",
+        ],
+        "sparsify": [
+            f"{done.sparse.pixels / done.sparse.frames:.0f} pixels per frame, {_speed(done.sparse)}",
+            f"{dense / 1e6:.1f} MB of counts, {packed / 1e6:.1f} MB under bitshuffle-LZ4",
+            f"{plain / 1e6:.2f} MB sparse ({packed / plain:.1f} times smaller), "
+            f"{compact / 1e6:.2f} MB compact ({packed / compact:.1f} times)",
+        ],
+        "densify": [_speed(done.dense)],
+        "compare": [
+            f"picked pixels {exact}; background {total.mean[0]:.3f}, off by {total.bias_noisy[0]:.4f}, "
+            f"variance {total.variance_noisy[0]:.3f}, was {total.variance_raw[0]:.3f}",
+        ],
+        "pictures": [f"{done.folder / FRAME_PICTURE}, {done.folder / COMPARE_PICTURE}"],
+    }
+    lines = [f"{name if not i else '':10s}{text}" for name, texts in sections.items() for i, text in enumerate(texts)]
+    return "\n".join(["", *lines])
+
+
+def _speed(summary: Summary) -> str:
+    return f"{summary.frames / max(summary.seconds, 1e-9):.1f} frames/s with reading and writing"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "none"

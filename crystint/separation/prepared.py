@@ -1,0 +1,219 @@
+"""What separation works on: frames, geometry, masks and corrections that fit one another, and a separator."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.engine import Engine
+from crystint.errors import FileError
+from crystint.io.frames.sequence import Frames, open_frames
+from crystint.io.hdf5.provenance import provenance
+from crystint.model.geometry import Geometry
+from crystint.model.mask import unusable
+from crystint.model.peaks import PeakList
+from crystint.model.rings import RingMap
+from crystint.model.sparse import SparseFrame
+from crystint.ops.layout import ring_map
+from crystint.ops.separator import Separator
+from crystint.run.frames import Source, geometry_of, image_of, mask_of
+from crystint.run.settings import Settings
+
+__all__ = ["PreparedRun", "opened"]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedRun:
+    """Opened frames, everything that fits them, and the separator made of it when it is first asked for."""
+
+    frames: Frames
+    settings: Settings
+    geometry: Geometry
+    mask: NDArray[np.uint32]
+    images: Mapping[str, NDArray[np.float32] | None]
+    """dark, flat, normalization, float32 [slow, fast]"""
+    saturation: float | None
+    engine: Engine | None
+    """None = this process has no device to work with: other machines do the work"""
+    _own: threading.local = field(default_factory=threading.local, init=False)
+    _made: list[Separator] = field(default_factory=list, init=False)
+    _making: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    @property
+    def separator(self) -> Separator:
+        """The separator of the run."""
+        use = self.settings
+        with self._making:  # that of cached_property is one for all runs
+            if not self._made:
+                made = Separator(
+                    self.geometry,
+                    self.mask,
+                    use.rings,
+                    use.error_model,
+                    use.clip,
+                    use.cycles,
+                    self.engine,
+                    **self.images,
+                    solid_angle=use.solid_angle,
+                    saturation=self.saturation,
+                )
+                self._made.append(made)
+            return self._made[0]
+
+    def in_small(self) -> tuple[PreparedRun, NDArray[Any]]:
+        """A run with few pixels, and a frame with one spot, that need nothing of the device that this run does not."""
+        side, rings = 128, min(self.settings.rings, 256)
+        geometry = replace(
+            self.geometry, shape=(side, side), beam_center=(side / 2, side / 2), rotation=(0.0, 0.0, 0.0), panels=None
+        )
+        frame = (np.arange(side * side) * 7 % 5).astype(self.frames.dtype).reshape(side, side)
+        frame[20:23, 40:43] = 100  # with a flat top
+        dark = None if self.images["dark"] is None else np.zeros(frame.shape, np.float32)
+        images = {"dark": dark, "flat": None, "normalization": None}
+        settings = self.settings.model_copy(update={"rings": rings})
+        mask = np.zeros(frame.shape, np.uint32)
+        return replace(self, settings=settings, geometry=geometry, mask=mask, images=images), frame
+
+    @cached_property
+    def rings(self) -> RingMap:
+        """Those of the separator."""
+        if self.engine is not None:
+            return self.separator.rings
+        use = self.settings
+        return ring_map(self.geometry, self.mask, use.rings, **self.images, solid_angle=use.solid_angle)
+
+    def read(self, number: int) -> NDArray[Any]:
+        """A frame. The memory is this thread's, and used again for its next frame.
+
+        Raises
+        ------
+        FileError
+            With the number of the frame and its file, when it cannot be read.
+        """
+        if not hasattr(self._own, "frame"):
+            self._own.frame = np.empty(self.frames.shape, self.frames.dtype)
+        try:
+            return self.frames.read(number, self._own.frame)
+        except OSError as error:
+            raise FileError(f"frame {number}{self._place(number, str(error))}: {error}") from error
+
+    def _place(self, number: int, text: str) -> str:
+        """Where a frame is, unless the text says so already."""
+        try:
+            source = self.frames.source(number)
+        except OSError:
+            return ""
+        return "" if source.file in text else f" ({source.file}, frame {source.index} in it)"
+
+    def record(self, command: Sequence[str] | None, device: str, **used: Any) -> dict[str, Any]:
+        """Provenance: everything that is needed to repeat the run, which used `device`."""
+        settings = self.settings.plain() | used
+        settings["device"] = device
+        settings["geometry_used"] = self.geometry.to_dict()
+        settings["saturation_used"] = self.saturation
+        return provenance(settings, self.frames.files, command)
+
+    def peaks(self, frame: NDArray[Any], number: int, snr: float) -> PeakList:
+        """Peaks of one frame, with the settings of the run."""
+        found: PeakList = self.separator.peaks(frame, snr, number=number, **self._spots)
+        return found
+
+    def sparsify(self, frame: NDArray[Any], number: int, snr: float) -> SparseFrame:
+        """Signal and background of one frame, with the settings of the run."""
+        found: SparseFrame = self.separator.sparsify(frame, snr, self.settings.noise, number=number)
+        return found
+
+    def separate(self, frame: NDArray[Any], number: int, snr: float) -> tuple[SparseFrame, PeakList]:
+        """`sparsify`, and the peaks above ``settings.snr_peak``, in one go."""
+        peak = self.settings.snr_peak
+        found: tuple[SparseFrame, PeakList] = self.separator.separate(frame, snr, peak, number=number, **self._spots)
+        return found
+
+    @cached_property
+    def _spots(self) -> dict[str, Any]:
+        """What makes a peak, besides its significance."""
+        names = ("snr_pick", "connected", "patch", "noise", "strict_mask", "d_min", "d_max")
+        return {name: getattr(self.settings, name) for name in names}
+
+    @cached_property
+    def _good(self) -> NDArray[np.intp]:
+        """Numbers of the pixels that the mask leaves."""
+        return np.flatnonzero(self.separator.rings.mask == 0)
+
+    def nothing_in(self, frame: NDArray[Any]) -> bool:
+        """Whether the frame has no usable pixel at all."""
+        flat = frame.reshape(-1)
+        limit = self.saturation
+        some = self._good[:: max(1, len(self._good) // 1000)]
+        for place in (some, self._good):  # nearly always the few say enough
+            values = flat[place]
+            bad = unusable(values)
+            if limit is not None:
+                bad |= values > limit
+            if not bad.all():
+                return False
+        return True
+
+
+@contextmanager
+def opened(
+    sources: Sequence[Source],
+    settings: Settings,
+    device: str | None = None,
+    *,
+    remote: bool = False,
+    rehearse: Callable[[PreparedRun], object] | None = None,
+) -> Iterator[PreparedRun]:
+    """Open frames and make the separator for them.
+
+    Parameters
+    ----------
+    sources : paths or patterns
+    settings : Settings
+    device : str, optional
+        As `Engine` takes it.
+    remote : bool
+        Others do the work: no device is needed here, and no separator is made.
+    rehearse : callable, optional
+        Called with the run in a thread of its own, while the separator is made. An error in it is no error.
+
+    Raises
+    ------
+    DeviceError, FileError, GeometryError, SettingError, ShapeError
+        Before anything is computed, when something does not fit.
+    """
+    engine = None if remote else Engine(device)
+    with open_frames(*sources, dataset=settings.dataset) as frames:
+        if not len(frames):
+            raise FileError(f"{', '.join(map(str, sources))}: no frames in it")
+        geometry = geometry_of(frames, settings)
+        mask = mask_of(frames, settings)
+        factors = [image_of(path, "normalization", frames.shape) for path in settings.normalization]
+        images = {
+            "dark": None if settings.dark is None else image_of(settings.dark, "dark", frames.shape),
+            "flat": None if settings.flat is None else image_of(settings.flat, "flat", frames.shape),
+            "normalization": np.prod(np.stack(factors), axis=0) if factors else None,
+        }
+        saturation = frames.saturation if settings.saturation == "file" else settings.saturation
+        limit = None if saturation is None or saturation == "none" else float(saturation)
+        run = PreparedRun(frames, settings, geometry, mask, images, limit, engine)
+        if engine is not None:
+            rehearsal = threading.Thread(target=_in_vain, args=(rehearse, run))
+            rehearsal.start()
+            run.separator  # noqa: B018  (now, not in the first frame)
+            rehearsal.join()
+        yield run
+
+
+def _in_vain(rehearse: Callable[[PreparedRun], object] | None, run: PreparedRun) -> None:
+    """Rehearse; what is wrong will show in earnest."""
+    with suppress(Exception):
+        if rehearse is not None:
+            rehearse(run)

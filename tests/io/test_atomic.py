@@ -1,0 +1,181 @@
+"""Output files are whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from crystint.errors import FileError
+from crystint.io.hdf5.files import create_hdf5, open_hdf5
+from crystint.io.hdf5.provenance import provenance
+from crystint.io.outputs import atomic_path
+
+
+def test_appears_at_the_end_with_the_usual_permissions(tmp_path: Path) -> None:
+    target = tmp_path / "out.h5"
+    with atomic_path(target) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.suffix == ".h5"
+        temporary.write_text("x")
+        assert not target.exists()
+    (tmp_path / "plain").write_text("y")
+    assert target.read_text() == "x"
+    assert target.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert sorted(os.listdir(tmp_path)) == ["out.h5", "plain"]
+
+
+def test_existing_file_is_refused_unless_told(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.write_text("old")
+    with pytest.raises(FileError, match=r"out exists.*--overwrite"), atomic_path(target):
+        pass
+    with atomic_path(target, overwrite=True) as temporary:
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+
+
+def test_file_made_by_another_meanwhile_is_kept(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+
+    def race() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("mine")
+            target.write_text("theirs")
+
+    with pytest.raises(FileError, match="exists"):
+        race()
+    assert target.read_text() == "theirs"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("failure", [ValueError("no"), KeyboardInterrupt(), SystemExit(3)])
+def test_failure_leaves_nothing_and_goes_on(tmp_path: Path, failure: BaseException) -> None:
+    def fail() -> None:
+        with atomic_path(tmp_path / "out", overwrite=True) as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(type(failure)):
+        fail()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(errno.ENOSPC, "disk is full"), (errno.EDQUOT, "quota"), (errno.EIO, "[Ii]nput/output")],
+)
+def test_system_failures_become_file_errors(tmp_path: Path, number: int, text: str) -> None:
+    with pytest.raises(FileError, match=f"out cannot be written: .*{text}"), atomic_path(tmp_path / "out"):
+        raise OSError(number, os.strerror(number))
+    with pytest.raises(FileError, match=text), atomic_path(tmp_path / "out"):
+        raise OSError(f"unable to write (errno = {number}, error message = '{os.strerror(number)}')")
+    assert os.listdir(tmp_path) == []
+
+
+def test_error_of_crystint_passes_unchanged(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"^the input is bad$"), atomic_path(tmp_path / "out"):
+        raise FileError("the input is bad")
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="there is no folder"), atomic_path(tmp_path / "no" / "out"):
+        pass
+    with pytest.raises(FileError, match="not a plain file"), atomic_path(tmp_path, overwrite=True):
+        pass
+    with pytest.raises(FileError, match="not a plain file"), atomic_path("/dev/full", overwrite=True):
+        pass
+    with pytest.raises(FileError, match="cannot be written"), atomic_path("/proc/out"):
+        pass
+    if os.geteuid() != 0:
+        tmp_path.chmod(0o500)
+        with pytest.raises(FileError, match="Permission denied"), atomic_path(tmp_path / "out"):
+            pass
+        tmp_path.chmod(0o700)
+
+
+_FULL = """
+import resource, signal, sys
+import numpy as np
+from crystint.errors import FileError
+from crystint.io.hdf5.files import create_hdf5
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    with create_hdf5(sys.argv[1], False, "test") as file:
+        data = file.create_dataset("a", (0, 1000), maxshape=(None, 1000), chunks=(1, 1000))
+        for row in range(100):
+            data.resize(row + 1, axis=0)
+            data[row] = np.random.default_rng(0).random(1000)
+            file.flush()
+except FileError as error:
+    print("FileError", error)
+"""
+
+
+def test_hdf5_on_a_device_that_fills_up(tmp_path: Path) -> None:
+    """A limit on the size of files is what a full disk looks like to HDF5."""
+    target = tmp_path / "out.h5"
+    done = subprocess.run([sys.executable, "-c", _FULL, target], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(f"FileError {target} cannot be written: the file is too large"), done
+    assert os.listdir(tmp_path) == []
+
+
+def test_open_hdf5_refuses_what_is_not_there_or_damaged(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="no such file"):
+        open_hdf5(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("not HDF5")
+    with pytest.raises(FileError, match="not an HDF5 file"):
+        open_hdf5(tmp_path / "text.h5")
+    with create_hdf5(tmp_path / "whole.h5", False, "test") as file:
+        file["a"] = np.arange(10000)
+    content = (tmp_path / "whole.h5").read_bytes()
+    (tmp_path / "cut.h5").write_bytes(content[: len(content) // 2])
+    with pytest.raises(FileError, match="damaged or cut short"):
+        open_hdf5(tmp_path / "cut.h5")
+    with open_hdf5(tmp_path / "whole.h5") as file:
+        assert isinstance(file, h5py.File)
+        assert file.attrs["file_name"] == "whole.h5"
+
+
+@dataclass
+class _Setting:
+    limit: float
+
+
+def test_provenance_survives_json() -> None:
+    settings = {
+        "snr": np.float32(3),
+        "rings": np.int64(7),
+        "clip": None,
+        "range": (1.0, np.nan),
+        "mask": np.eye(2, dtype=np.uint8),
+        "path": Path("a/b"),
+        "more": _Setting(np.inf),
+        "flag": np.True_,
+    }
+    found = provenance(settings, ["in.cbf", Path("b.h5")], ["crystint", "peaks"])
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["settings"] == {
+        "snr": 3.0,
+        "rings": 7,
+        "clip": None,
+        "range": [1.0, "nan"],
+        "mask": [[1, 0], [0, 1]],
+        "path": "a/b",
+        "more": {"limit": "inf"},
+        "flag": True,
+    }
+    assert found["inputs"] == ["in.cbf", "b.h5"]
+    assert found["program"] == "crystint"
+    assert "date" not in found
+    assert "cwd" not in found

@@ -1,0 +1,203 @@
+"""Masks: markers of unusable pixels, combination of bit fields, mask files of every kind."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+from fabio.cbfimage import CbfImage
+from fabio.edfimage import EdfImage
+from fabio.tifimage import TifImage
+
+from crystint.errors import DTypeError, FileError, ShapeError
+from crystint.io.frames.masks import read_mask
+from crystint.model.mask import USER_MASK, combine_masks, marker, unusable
+from tests.conftest import shared_data
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected"),
+    [
+        ("int32", [-2, -1, 0, 5, 2**31 - 1], [1, 1, 0, 0, 0]),
+        ("int16", [-32768, 0, 32767], [1, 0, 0]),
+        ("uint8", [0, 254, 255], [0, 0, 1]),
+        ("uint16", [0, 65534, 65535], [0, 0, 1]),
+        ("uint32", [0, 65535, 2**32 - 1], [0, 0, 1]),
+        ("float32", [-1.5, 0, np.nan, np.inf, -np.inf], [0, 0, 1, 1, 1]),
+    ],
+)
+def test_unusable_pixels(dtype, values, expected):
+    frame = np.array([values], dtype=dtype)
+    assert unusable(frame).tolist() == [[bool(value) for value in expected]]
+    assert unusable(np.array([[marker(np.dtype(dtype))]], dtype=dtype)).all()
+
+
+@pytest.mark.parametrize("dtype", [bool, complex, "U3"])
+def test_dtypes_that_are_no_counts(dtype):
+    with pytest.raises(DTypeError):
+        marker(np.dtype(dtype))
+    with pytest.raises(DTypeError):
+        unusable(np.zeros((2, 2), dtype=dtype))
+
+
+def test_combine_keeps_bits():
+    bits = np.array([[0, 1, 2]], dtype=np.uint32)
+    user = np.array([[True, False, True]])
+    weights = np.array([[0.0, np.nan, 0.0]])
+    found = combine_masks(bits, None, user, weights, shape=(1, 3))
+    assert found.dtype == np.uint32
+    assert found.tolist() == [[USER_MASK, 1 | USER_MASK, 2 | USER_MASK]]
+    assert not combine_masks(shape=(2, 3)).any()
+
+
+def test_combine_integers_of_every_width():
+    assert combine_masks(np.array([[-1, 0]], dtype=np.int32), shape=(1, 2)).tolist() == [[2**32 - 1, 0]]
+    assert combine_masks(np.array([[-1, 7]], dtype=np.int8), shape=(1, 2)).tolist() == [[2**32 - 1, 7]]
+    wide = np.array([[2**32, 2**31, 0, 2**40 + 1]], dtype=np.int64)
+    assert combine_masks(wide, shape=(1, 4)).tolist() == [[USER_MASK, 2**31, 0, USER_MASK]]
+    assert combine_masks(wide.astype(np.uint64), shape=(1, 4)).tolist() == [[USER_MASK, 2**31, 0, USER_MASK]]
+
+
+def test_combine_refuses_other_shapes():
+    with pytest.raises(ShapeError, match=r"mask 2.*transposed"):
+        combine_masks(None, np.zeros((3, 2)), shape=(2, 3))
+    with pytest.raises(DTypeError, match="mask 1"):
+        combine_masks(np.array([["a"]]), shape=(1, 1))
+
+
+MASK = np.zeros((21, 33), dtype=np.uint8)
+MASK[3, 5:9] = 1
+MASK[20, 32] = 200
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int32"])
+@pytest.mark.parametrize("kind", ["tif", "edf", "npy"])
+def test_image_files(tmp_path, kind, dtype):
+    path = tmp_path / f"mask.{kind}"
+    values = MASK.astype(dtype)
+    if kind == "npy":
+        np.save(path, values)
+    else:
+        {"tif": TifImage, "edf": EdfImage}[kind](data=values).write(str(path))
+    found = read_mask(path)
+    assert found.dtype == np.uint32
+    assert (found == MASK).all()
+
+
+def test_high_bit_survives_tiff(tmp_path):
+    values = MASK.astype(np.uint32)
+    values[0, 0] = 1 << 31
+    TifImage(data=values).write(str(tmp_path / "mask.tif"))
+    assert read_mask(tmp_path / "mask.tif")[0, 0] == 1 << 31
+
+
+def test_bool_npy_and_cbf(tmp_path):
+    np.save(tmp_path / "mask.npy", MASK != 0)
+    assert (read_mask(tmp_path / "mask.npy") == np.where(MASK, USER_MASK, 0)).all()
+    CbfImage(data=MASK.astype(np.int32)).write(str(tmp_path / "mask.cbf"))
+    assert (read_mask(tmp_path / "mask.cbf") == MASK).all()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "/entry/instrument/detector/pixel_mask",
+        "/entry/instrument/detector/detectorSpecific/pixel_mask",
+        "/my/choice",
+    ],
+)
+def test_hdf5_masks_are_found(tmp_path, place):
+    path = tmp_path / "mask.h5"
+    with h5py.File(path, "w") as file:
+        file[place] = MASK.astype(np.uint32)
+        file["other"] = np.zeros(5)
+    assert (read_mask(path) == MASK).all()
+    assert (read_mask(path, dataset=place) == MASK).all()
+    with pytest.raises(FileError, match=r"no data set /else.*" + place):
+        read_mask(path, dataset="/else")
+
+
+def test_hdf5_with_a_choice_lists_it(tmp_path):
+    path = tmp_path / "mask.h5"
+    with h5py.File(path, "w") as file:
+        file["one"], file["two"] = MASK, MASK
+    with pytest.raises(FileError, match=r"/one, /two.*dataset="):
+        read_mask(path)
+
+
+def test_what_is_no_mask(tmp_path):
+    with pytest.raises(FileError, match="does not exist"):
+        read_mask(tmp_path / "none.tif")
+    np.save(tmp_path / "line.npy", np.zeros(5))
+    with pytest.raises(FileError, match=r"shape \(5,\)"):
+        read_mask(tmp_path / "line.npy")
+    (tmp_path / "mask.txt").write_text("not a mask")
+    with pytest.raises(FileError, match="unknown kind"):
+        read_mask(tmp_path / "mask.txt")
+
+
+def test_real_edf_mask():
+    found = read_mask(shared_data("pyfai-sparse/mask.edf"))
+    assert found.shape == (400, 600)
+    assert 0 < np.count_nonzero(found) < found.size / 2
+
+
+GEOM = """
+photon_energy = 9000
+adu_per_photon = 1
+clen = 0.1
+res = 10000
+p0/min_fs = 0
+p0/max_fs = 32
+p0/min_ss = 0
+p0/max_ss = 17
+p0/corner_x = -16
+p0/corner_y = -10
+p0/fs = x
+p0/ss = y
+badspot/min_fs = 4
+badspot/max_fs = 6
+badspot/min_ss = 2
+badspot/max_ss = 2
+badspot/panel = p0
+"""
+
+
+def test_bad_regions_of_a_crystfel_geometry(tmp_path):
+    (tmp_path / "d.geom").write_text(GEOM)
+    found = read_mask(tmp_path / "d.geom", shape=(21, 33))
+    expected = np.zeros((21, 33), dtype=np.uint32)
+    expected[2, 4:7] = USER_MASK
+    expected[18:] = 1
+    assert (found == expected).all()
+
+
+def test_bad_regions_in_the_laboratory(tmp_path):
+    """Given in x and y, px from the beam: here the panel's corner is at (-10.5, -7)."""
+    text = """
+photon_energy = 12000
+adu_per_photon = 1
+clen = 0.1
+res = 10000
+data = /data
+dim0 = %
+dim1 = ss
+dim2 = fs
+p0/min_fs = 0
+p0/max_fs = 20
+p0/min_ss = 0
+p0/max_ss = 13
+p0/corner_x = -10.5
+p0/corner_y = -7
+p0/fs = +1.0x
+p0/ss = +1.0y
+badstop/min_x = -2
+badstop/max_x = 2
+badstop/min_y = -1
+badstop/max_y = 30
+"""
+    (tmp_path / "d.geom").write_text(text)
+    found = read_mask(tmp_path / "d.geom")
+    x, y = np.arange(21) + 0.5 - 10.5, np.arange(14) + 0.5 - 7
+    assert ((found != 0) == ((np.abs(x) <= 2) & (y[:, None] >= -1))).all()
+    assert found.any()

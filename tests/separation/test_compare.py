@@ -1,0 +1,282 @@
+"""Comparisons of raw and densified frames, against frames whose loss is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from crystint.compare import Comparison, Shells, compare, measure
+from crystint.engine import Engine
+from crystint.errors import DTypeError, SettingError, ShapeError
+from crystint.model.geometry import Geometry
+from crystint.model.rings import Background, RingMap
+from crystint.model.sparse import SparseFrame
+from crystint.simulate import simulate
+
+SHAPE = (61, 83)
+
+
+def sparse_of(frame: np.ndarray[Any, Any], index: list[int], mean: float, **changes: Any) -> SparseFrame:
+    """A sparse frame with a flat background that keeps the pixels `index`."""
+    slow, fast = np.indices(frame.shape) + 0.5
+    radius = np.hypot(slow - 30, fast - 40)
+    rings = 40
+    step = radius.max() / rings * 1.001
+    ones = np.ones(rings)
+    ring_map = RingMap(
+        (radius / step - 0.5).astype(np.float32),
+        np.ones(frame.shape, np.float32),
+        np.zeros(frame.shape, np.uint32),
+        (np.arange(rings) + 0.5) * step * 1e-4,
+        (np.arange(rings) + 0.5) * 0.1,
+    )
+    values: dict[str, Any] = {
+        "mean": mean * ones,
+        "std": np.sqrt(mean) * ones,
+        "count": ones,
+        "sem": ones,
+        "excess": ones,
+        "additive": 0 * ones,
+        "rings": ring_map,
+        "error_model": "hybrid",
+    }
+    known = Background.__dataclass_fields__
+    background = Background(**{k: v for k, v in (values | changes).items() if k in known})
+    at = np.array(sorted(index), np.uint32)
+    return SparseFrame(at, frame.ravel()[at], background, frame.dtype, snr=3.0)
+
+
+def poisson(mean: float, seed: int, dtype: str = "int32") -> np.ndarray[Any, Any]:
+    """A flat frame."""
+    return np.random.default_rng(seed).poisson(mean, SHAPE).astype(dtype)
+
+
+def test_sums_equal_plain_averages_over_the_background() -> None:
+    raw, clean, noisy = poisson(4.0, 1), np.full(SHAPE, 4, np.int32), poisson(4.0, 2)
+    raw[10, 10:13] = (500, 900, 300)
+    picked = [10 * 83 + 10, 10 * 83 + 11, 10 * 83 + 12]
+    for image in (clean, noisy):
+        image.flat[picked] = raw.flat[picked]
+    sparse = sparse_of(raw, picked, 3.9)
+    found = measure(raw, sparse, clean, noisy, Shells.of(sparse, 7)).total
+    free = np.ones(SHAPE, bool)
+    free.flat[picked] = False
+    assert found.exact
+    assert found.sums["pixels"][0] == free.sum()
+    assert found.sums["picked"][0] == 3
+    assert found.mean[0] == pytest.approx(raw[free].mean())
+    assert found.bias_clean[0] == pytest.approx((clean - raw)[free].mean())
+    assert found.bias_noisy[0] == pytest.approx((noisy - raw)[free].mean())
+    assert found.variance_raw[0] == pytest.approx(raw[free].var())
+    assert found.variance_noisy[0] == pytest.approx(noisy[free].var())
+    assert found.bias_error[0] == pytest.approx(np.sqrt((raw[free].var() + noisy[free].var()) / free.sum()))
+    assert found.zeros_raw[0] == pytest.approx((raw == 0)[free].mean())
+    assert found.zeros_noisy[0] == pytest.approx((noisy == 0)[free].mean())
+    assert found.sums["signal"][0] == pytest.approx(1700 - 3 * 3.9)
+    around = raw[9:12, 9:14][free[9:12, 9:14]] - 3.9
+    assert found.sums["tail"][0] == pytest.approx(around.sum())
+    kept = 1700 - 3 * 3.9
+    assert found.signal_kept[0] == pytest.approx(kept / (kept + max(around.sum(), 0)))
+    assert found.dense_bytes == raw.nbytes
+    assert found.payload_bytes == 3 * 8
+    assert 0 < found.packed_bytes < raw.nbytes
+
+
+def test_shells_divide_the_pixels_by_q() -> None:
+    raw = poisson(2.0, 3)
+    sparse = sparse_of(raw, [], 2.0)
+    shells = Shells.of(sparse, 9)
+    sums = measure(raw, sparse, raw, raw, shells).sums
+    slow, fast = np.indices(SHAPE) + 0.5
+    radius = np.hypot(slow - 30, fast - 40)
+    q = radius / (radius.max() / 40 * 1.001) * 0.1  # as in sparse_of
+    q = np.clip(q, 0.05, 3.95)
+    expected, _ = np.histogram(q, np.linspace(q.min(), q.max(), 10))
+    assert np.abs(sums["pixels"] - expected).max() <= 2  # float32 positions at the borders
+    assert sums["pixels"].sum() == raw.size
+    geometry = Geometry(SHAPE, (1e-4, 1e-4), 0.01, (30.0, 40.0), wavelength=1.0)
+    by_geometry = Shells.of(sparse, 9, geometry)
+    assert by_geometry.edges[-1] == pytest.approx(geometry.q().max())
+    blind = replace(sparse, background=replace(sparse.background, rings=replace(
+        sparse.background.rings, q=np.full(40, np.nan))))  # fmt: skip
+    by_radius = Shells.of(blind, 4, Geometry(SHAPE, (1e-4, 1e-4), 0.01, (30.0, 40.0)))
+    assert by_radius.unit == "radius"
+    found = measure(raw, blind, raw, raw, by_radius)
+    assert np.isnan(found.d).all()
+    assert "mm" in found.table()
+
+
+@pytest.mark.parametrize("mean", [0.02, 1.0, 80.0])
+def test_missed_pixels_are_found(mean: float) -> None:
+    raw = np.full(SHAPE, round(mean), np.int32)
+    limit = stats.poisson.isf(stats.norm.sf(3.1), mean) + 1  # P(N >= limit) < Q(3.1) <= P(N >= limit - 1)
+    raw[5, 7], raw[40, 60] = limit, limit - 1
+    sparse = sparse_of(raw, [], mean)
+    found = measure(raw, sparse, raw, raw, Shells.of(sparse, 5))
+    assert found.sums["missed"].sum() == 1
+    assert found.sums["missed_signal"].sum() == pytest.approx(limit - mean)
+    expected = stats.norm.isf(stats.poisson.sf(limit - 1, mean))
+    assert found.sums["strongest"].max() == pytest.approx(expected, rel=1e-6)
+    kept = sparse_of(raw, [5 * 83 + 7], mean)
+    assert measure(raw, kept, raw, raw, Shells.of(kept, 5)).sums["missed"].sum() == 0
+
+
+def test_other_spreads_raise_the_limit() -> None:
+    raw = np.full(SHAPE, 10, np.int32)
+    raw[5, 7] = 30  # 6.3 sigma of Poisson's law, 4.5 of twice the variance, 2 of std 10
+    for changes, seen in (
+        ({}, 1),
+        ({"excess": np.full(40, 4.0)}, 0),
+        ({"additive": np.full(40, 90.0)}, 0),
+        ({"error_model": "azimuthal", "std": np.full(40, 10.0)}, 0),
+        ({"error_model": "azimuthal", "std": np.full(40, 6.0)}, 1),
+    ):
+        sparse = sparse_of(raw, [], 10.0, **changes)
+        found = measure(raw, sparse, raw, raw, Shells.of(sparse, 3))
+        assert found.sums["missed"].sum() == seen, changes
+
+
+def test_wrong_pixels_are_counted() -> None:
+    raw = poisson(4.0, 1)
+    raw[0, 0], raw[20, 20] = -1, -2
+    picked = [100, 200, 300]
+    sparse = sparse_of(raw, picked, 4.0)
+    shells = Shells.of(sparse, 4)
+    assert measure(raw, sparse, raw, raw, shells).exact
+    changed = raw.copy()
+    changed.flat[100] += 1
+    changed[0, 0] = 3
+    changed[50, 50] = -1
+    found = measure(raw, sparse, changed, changed, shells)
+    assert (found.wrong_picked, found.wrong_unusable, found.exact) == (1, 2, False)
+    other = replace(sparse, value=sparse.value + np.array([0, 1, 1], np.int32))
+    assert measure(raw, other, raw, raw, shells).wrong_picked == 2
+    saturated = replace(sparse, unusable_index=np.array([500], np.uint32), unusable_value=raw.ravel()[[500]])
+    moved = raw.copy()
+    moved.flat[500] += 5
+    assert measure(raw, saturated, raw, moved, shells).wrong_unusable == 1
+    assert measure(raw, saturated, raw, raw, shells).sums["pixels"].sum() == raw.size - 3 - 3
+
+
+def test_parts_add_to_the_whole() -> None:
+    frames = [poisson(3.0, i) for i in range(4)]
+    sparse = [sparse_of(frame, [i, 50 + i, 2000], 3.0) for i, frame in enumerate(frames)]
+    shells = Shells.of(sparse[0], 6)
+    parts = [measure(f, s, f, poisson(3.0, 9), shells) for f, s in zip(frames, sparse, strict=True)]
+    whole = sum(parts, Comparison())
+    other = (parts[3] + parts[1]) + (parts[2] + parts[0])
+    assert whole.frames == 4
+    for name in whole.sums.dtype.names or ():
+        assert np.allclose(whole.sums[name], other.sums[name], rtol=1e-12), name
+    assert whole.sums["strongest"].max() == max(part.sums["strongest"].max() for part in parts)
+    assert whole.packed_bytes == sum(part.packed_bytes for part in parts)
+    with pytest.raises(ShapeError, match="shells"):
+        parts[0] + measure(frames[1], sparse[1], frames[1], frames[1], Shells.of(sparse[1], 5))
+
+
+def test_report_is_text_and_json() -> None:
+    raw = poisson(3.0, 1)
+    sparse = sparse_of(raw, [7], 3.0)
+    found = replace(measure(raw, sparse, raw, raw, Shells.of(sparse, 5)), sparse_bytes=1000, raw_bytes=5000)
+    text = found.table()
+    assert "exact" in text
+    assert "= 5 x the sparse form" in text
+    assert max(len(line) for line in text.splitlines()) < 160
+    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert len(values["shells"]) == 5
+    assert values["total"]["mean"] == pytest.approx(found.total.mean[0])
+    assert values["exact"] is True
+    empty = Comparison()
+    assert empty.table() == "no frames were compared"
+    assert json.loads(json.dumps(empty.to_dict(), allow_nan=False))["total"] is None
+
+
+def test_frames_that_do_not_belong_together(engine: Engine) -> None:
+    raw = poisson(3.0, 1)
+    sparse = sparse_of(raw, [7], 3.0)
+    with pytest.raises(ShapeError, match="end after 1"):
+        compare(np.stack([raw, raw]), [sparse], engine=engine)
+    with pytest.raises(ShapeError, match="end after 0"):
+        compare([], sparse, engine=engine)
+    with pytest.raises(ShapeError, match="transposed"):
+        compare(raw.T, sparse, engine=engine)
+    with pytest.raises(DTypeError, match="int16"):
+        compare(raw.astype(np.int16), sparse, engine=engine)
+    with pytest.raises(SettingError, match="shells"):
+        compare(raw, sparse, shells=0, engine=engine)
+    with pytest.raises(ShapeError, match="geometry"):
+        compare(raw, sparse, Geometry((5, 5), (1e-4, 1e-4), 0.1, (2.0, 2.0)), engine=engine)
+    assert compare([], [], engine=engine).frames == 0
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32"])
+def test_a_simulated_run_end_to_end(engine: Engine, dtype: str) -> None:
+    from crystint.ops.separator import Separator
+
+    data = simulate(
+        (301, 257), frames=3, background=3.0, peaks=40, intensity=2000.0, hot=3, dead=3, modules=(150, 120),
+        saturation=5000, dtype=dtype, seed=1,
+    )  # fmt: skip
+    separator = Separator(data.geometry, rings=100, engine=engine, saturation=data.saturation)
+    calls: list[int] = []
+    sparse = (separator.sparsify(frame, number=i) for i, frame in enumerate(data))
+    found = compare(data, sparse, shells=4, engine=engine, progress=lambda: calls.append(1))
+    assert len(calls) == found.frames == 3
+    assert found.exact
+    assert found.sums["missed"].sum() == 0
+    assert found.sums["strongest"].max() < 3.1
+    total = found.total
+    assert abs(total.bias_noisy[0]) < 4 * total.bias_error[0] + 0.02 * total.mean[0]
+    assert total.variance_noisy[0] == pytest.approx(total.variance_raw[0], rel=0.05)
+    assert total.zeros_noisy[0] == pytest.approx(total.zeros_raw[0], rel=0.05)
+    expected = data.truth["counts"].sum()
+    assert total.sums["signal"][0] > 0.9 * expected
+    assert total.signal_kept[0] > 0.95
+
+
+def test_files_are_opened_and_sized(engine: Engine, tmp_path: Path) -> None:
+    from crystint.io.sparse.file import SparseWriter
+    from crystint.ops.separator import Separator
+
+    data = simulate((120, 130), frames=2, background=5.0, peaks=10, dtype="uint16")
+    separator = Separator(data.geometry, rings=50, engine=engine)
+    np.save(tmp_path / "raw.npy", data.frames)
+    path = tmp_path / "sparse.h5"
+    settings = {"geometry": data.geometry, "provenance": {}}
+    with SparseWriter(path, separator.rings, np.dtype("uint16"), **settings) as writer:
+        for i, frame in enumerate(data):
+            writer.write(separator.sparsify(frame, number=i))
+    found = compare(tmp_path / "raw.npy", path, shells=3, engine=engine)
+    assert found.frames == 2
+    assert found.exact
+    assert found.raw_bytes == (tmp_path / "raw.npy").stat().st_size
+    assert found.sparse_bytes == path.stat().st_size
+
+
+def test_missing_frames_are_left_out(tmp_path):
+    from crystint.io.sparse.dense_file import DenseWriter
+    from crystint.separation.files import sparsify
+    from tests.run.test_long_runs import FEW, damage
+
+    data = simulate((150, 161), 4, dtype=np.uint16, background=6.0, peaks=15, intensity=3000.0, seed=3)
+    for name in ("good.h5", "damaged.h5"):
+        writer = DenseWriter(
+            tmp_path / name, data.shape, data.dtype, geometry=data.geometry, mask=None, saturation=None, provenance={}
+        )
+        with writer:
+            for number in (0, 1, 2, 3) if name == "damaged.h5" else (0, 2, 3):
+                writer.write(data[number])
+    damage(tmp_path / "damaged.h5", 1)
+    for name in ("good", "damaged"):
+        sparsify([tmp_path / f"{name}.h5"], tmp_path / f"{name}_sparse.h5", FEW)
+    found = [compare(tmp_path / f"{name}.h5", tmp_path / f"{name}_sparse.h5") for name in ("good", "damaged")]
+    assert found[0].frames == found[1].frames == 3
+    assert found[0].exact
+    assert found[1].exact
+    assert found[0].total.signal_kept == found[1].total.signal_kept
