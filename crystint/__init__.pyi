@@ -9,6 +9,7 @@ from .engine import Engine as Engine
 from .engine import devices as devices
 from .errors import ClusterError as ClusterError
 from .errors import CrystintError as CrystintError
+from .errors import CrystintWarning as CrystintWarning
 from .errors import DeviceError as DeviceError
 from .errors import DTypeError as DTypeError
 from .errors import FileError as FileError

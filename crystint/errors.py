@@ -9,11 +9,14 @@ CrystintError
  |- DeviceError     (also RuntimeError) no usable OpenCL device, too little memory, or a kernel did not build
  '- ClusterError    (also RuntimeError) a dask cluster is not there, or does not do its part
 
+ CrystintWarning  (also UserWarning)  the result is there, but something was guessed, ignored, left out, or looks wrong
+
 Messages say which thing, what it is, what was expected and, where it can be seen, the likely cause.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,6 +25,7 @@ import numpy as np
 __all__ = [
     "ClusterError",
     "CrystintError",
+    "CrystintWarning",
     "DTypeError",
     "DeviceError",
     "FileError",
@@ -29,6 +33,7 @@ __all__ = [
     "SettingError",
     "ShapeError",
     "check",
+    "warn",
 ]
 
 
@@ -62,6 +67,20 @@ class DeviceError(CrystintError, RuntimeError):
 
 class ClusterError(CrystintError, RuntimeError):
     """No dask cluster, workers without crystint or with another version of it, or workers that die."""
+
+
+class CrystintWarning(UserWarning):
+    """The result is there, but something was guessed, ignored, left out, or looks wrong.
+
+    Commands print each of them once, on stderr. In Python they are warnings like any other:
+    ``warnings.catch_warnings`` collects them, ``warnings.simplefilter("error", crystint.CrystintWarning)`` makes them
+    errors.
+    """
+
+
+def warn(text: str) -> None:
+    """Say something that the user must know, as a `CrystintWarning`."""
+    warnings.warn(CrystintWarning(text), stacklevel=3)
 
 
 def check(what: str, array: np.ndarray[Any, Any], shape: tuple[int, ...], dtypes: Iterable[np.dtype[Any]]) -> None:

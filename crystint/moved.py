@@ -23,7 +23,7 @@ MOVED = {
     "crystint.cbc.setup": "crystint.cbc.table.setup",
     "crystint.cbc.simulate": "crystint.cbc.simulation.simulate",
     "crystint.cbc.table_files": "crystint.cbc.table.table_files",
-    "crystint.config": "crystint.run.settings",
+    "crystint.config": "crystint.separation.settings",
     "crystint.correlate.all_pairs": "crystint.correlate.sums.all_pairs",
     "crystint.io.dense_file": "crystint.io.sparse.dense_file",
     "crystint.io.mtz_out": "crystint.io.reflections.mtz_out",

@@ -17,8 +17,8 @@ from crystint.io.frames.sequence import open_frames
 from crystint.io.sparse.dense_file import DenseWriter
 from crystint.io.sparse.file import SparseWriter
 from crystint.ops.separator import Separator
-from crystint.run.settings import Settings
 from crystint.separation import files as pipeline
+from crystint.separation.settings import Settings
 
 __all__ = ["files"]
 

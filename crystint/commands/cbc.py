@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from crystint.commands import options
+from crystint.commands import old_options as options
 from crystint.commands.closing import command_line, warn, wrote
 from crystint.commands.program import Command
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from crystint.commands import options
+from crystint.commands import old_options as options
 from crystint.commands.closing import PICTURES, command_line, warn, wrote
 from crystint.commands.ctrl_c import heeding_ctrl_c
 from crystint.commands.program import Command, EndedError

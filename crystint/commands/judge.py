@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from crystint.commands import options
+from crystint.commands import old_options as options
 from crystint.commands.closing import PICTURES, command_line, size
 from crystint.commands.program import Command
 from crystint.commands.progress import progress
@@ -49,7 +49,8 @@ def compare(
     from crystint.compare import compare as run
     from crystint.engine import Engine
     from crystint.io.frames.sequence import open_frames
-    from crystint.separation.files import check_outputs, silent
+    from crystint.io.outputs import check_outputs
+    from crystint.run.step import silent
 
     paths = check_outputs([output] if output else [], [*raw, sparse], overwrite)
     if output and output.suffix.lower() not in PICTURES:
@@ -93,8 +94,8 @@ def demo(output: Path, frames: int, device: str | None, overwrite: bool, quiet: 
     What an earlier demo left in FOLDER is replaced; other files there stop it, unless --overwrite is given,
     and are never touched.
     """
+    from crystint.run.step import silent
     from crystint.separation.demo import report, run
-    from crystint.separation.files import silent
 
     watch: Any = silent if quiet else progress
     done = run(

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from crystint.commands import options
+from crystint.commands import old_options as options
 from crystint.commands.closing import size, warn
 from crystint.commands.program import Command
 from crystint.errors import CrystintError
@@ -129,8 +129,8 @@ def plot(
     settings = options.settings_of(given)
     if peak_file and find:
         raise click.UsageError("--peaks and --find exclude each other")
+    from crystint.io.outputs import check_outputs
     from crystint.separation.draw import draw
-    from crystint.separation.files import check_outputs
 
     sources = [*files, peak_file] if peak_file else list(files)
     (path,) = check_outputs([output], sources, overwrite)

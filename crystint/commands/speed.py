@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystint.commands import options
+from crystint.commands import old_options as options
 from crystint.commands.program import Command
 from crystint.commands.progress import progress
 
@@ -66,7 +66,7 @@ def bench(
     """
     from crystint import bench as work
     from crystint.engine import Engine
-    from crystint.separation.files import silent
+    from crystint.run.step import silent
 
     if scale == "pixels" and files:
         raise click.UsageError("--scale pixels simulates its frames: leave FILE out")

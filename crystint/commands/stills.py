@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystint.commands import options
+from crystint.commands import old_options as options
 from crystint.commands.closing import PICTURES, command_line, warn, wrote
 from crystint.commands.program import Command
 from crystint.commands.progress import progress
@@ -88,7 +88,7 @@ def predict(experiment: Path, outputs: tuple[Path, ...], quiet: bool, **given: A
 
     The suffix is the format: .refl for DIALS, .csv for people, .h5 for the other steps.
     """
-    from crystint.run.resume import check_outputs
+    from crystint.io.outputs import check_outputs
     from crystint.stills.work import predict_files
 
     check_outputs(outputs, [experiment], given["overwrite"])
@@ -129,7 +129,7 @@ def predict(experiment: Path, outputs: tuple[Path, ...], quiet: bool, **given: A
 @options.quiet
 def integrate(experiment: Path, frames: tuple[str, ...], outputs: tuple[Path, ...], quiet: bool, **given: Any) -> None:
     """Integrate the reflections that EXPERIMENT predicts on FRAMES."""
-    from crystint.run.resume import check_outputs
+    from crystint.io.outputs import check_outputs
     from crystint.stills.work import integrate_files
 
     check_outputs(outputs, [experiment, *frames], given["overwrite"])
@@ -185,7 +185,7 @@ def scale(sources: tuple[Path, ...], outputs: tuple[Path, ...], quiet: bool, **g
     FILE is an .h5 of integration, a DIALS .refl, a CrystFEL .stream or an unmerged .mtz; several are scaled together.
     Without a reference the images are scaled to one another. An .mtz output is unmerged, for CCP4.
     """
-    from crystint.run.resume import check_outputs
+    from crystint.io.outputs import check_outputs
     from crystint.stills.work_scale import scale_files
 
     check_outputs(outputs, sources, given["overwrite"])
@@ -234,7 +234,7 @@ def merge(source: Path, outputs: tuple[Path, ...], quiet: bool, **given: Any) ->
 
     The suffix is the format: .mtz, .h5 with everything, .txt the report, .png .pdf .svg the plots.
     """
-    from crystint.run.resume import check_outputs
+    from crystint.io.outputs import check_outputs
     from crystint.stills.work_merge import merge_files
 
     check_outputs(outputs, [source], given["overwrite"])

@@ -7,20 +7,22 @@ import glob
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 
 from crystint.errors import CrystintError, FileError, SettingError
 
-__all__ = ["atomic_path", "check_output", "refused", "remove_leftovers"]
+__all__ = ["atomic_path", "check_output", "check_outputs", "files_of", "refused", "remove_leftovers"]
 
 _FULL = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota is used up",
     errno.EFBIG: "the file is too large",
 }
+_WITH_NOTES = (".refl", ".xds")
+"""Suffixes of peak lists that write a second file, <name>.json."""
 _BYTES = 4
 """Random ones in the name of a temporary file."""
 
@@ -57,23 +59,73 @@ def atomic_path(path: str | PathLike[str], overwrite: bool = False) -> Iterator[
         raise
 
 
-def check_output(path: str | PathLike[str], known: Collection[str], overwrite: bool) -> None:
-    """Refuse an output that could not be written at the end, before anything is computed.
+def check_outputs(
+    outputs: Iterable[str | PathLike[str]],
+    inputs: Iterable[str | PathLike[str]] = (),
+    overwrite: bool = False,
+    suffixes: Collection[str] = (),
+) -> tuple[Path, ...]:
+    """The outputs as paths, when each of them can be written; better now than after the work.
+
+    Parameters
+    ----------
+    outputs
+        Files to write.
+    inputs
+        Files that are read, and that no output may replace, whether they are to be overwritten or not: `files_read`
+        tells them.
+    overwrite
+        Files that are there may be replaced.
+    suffixes
+        That an output may have; none = any.
 
     Raises
     ------
     SettingError
-        When its suffix is none of `known`.
+        When an output has another suffix, or is given twice.
     FileError
-        As `atomic_path`.
+        When one is an input, exists and is not to be replaced, is no plain file, or has no folder that can be written.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in known:
-        raise SettingError(f"output {Path(path).name!r} has the suffix {suffix!r}, expected {', '.join(known)}")
-    target = Path(os.path.realpath(path))
-    _check(target, path, overwrite)
-    if not os.access(target.parent, os.W_OK):
-        raise FileError(f"{path} cannot be written: permission denied in {target.parent}")
+    paths = tuple(Path(output) for output in outputs)
+    for path in paths:
+        name = path.name.lower()
+        if suffixes and not any(name.endswith(suffix) for suffix in suffixes):
+            raise SettingError(
+                f"output {path.name!r} has the suffix {path.suffix!r}, which says the format; expected "
+                f"{', '.join(suffixes)}"
+            )
+    names: set[str] = set()
+    files: set[tuple[int, int]] = set()
+    for source in inputs:
+        names.add(os.path.realpath(source))
+        with suppress(OSError):
+            status = os.stat(source)
+            files.add((status.st_dev, status.st_ino))
+    for path in (one for output in paths for one in files_of(output)):
+        target = Path(os.path.realpath(path))
+        with suppress(OSError):
+            status = target.stat()
+            if (status.st_dev, status.st_ino) in files:
+                names.add(str(target))  # by another name: a hard link
+        if str(target) in names:
+            raise FileError(f"{path} is also an input; give the output another name")
+        _check(target, path, overwrite)
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise FileError(f"{path} cannot be written: the folder {target.parent} is not writable")
+    if len({os.path.realpath(path) for path in paths}) < len(paths):
+        raise SettingError(f"the same output twice: {', '.join(map(str, paths))}")
+    return paths
+
+
+def check_output(path: str | PathLike[str], known: Collection[str], overwrite: bool) -> None:
+    """`check_outputs` of steps that are not in the corridor yet."""
+    check_outputs([path], (), overwrite, known)
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that an output is made of."""
+    notes = path.with_name(path.name + ".json")
+    return (path, notes) if path.suffix.lower() in _WITH_NOTES else (path,)
 
 
 def remove_leftovers(path: str | PathLike[str]) -> None:

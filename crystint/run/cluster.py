@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -20,12 +21,9 @@ from typing import Any
 from uuid import uuid4
 
 from crystint import __version__
-from crystint.errors import ClusterError, CrystintError, FileError
-from crystint.io.sparse.mask import FirstMask
+from crystint.errors import ClusterError, CrystintError, CrystintWarning, FileError, warn
+from crystint.run.frame_work import FrameWork, FrameWorker
 from crystint.run.ordered import in_order
-from crystint.run.settings import Settings
-from crystint.separation.frame_step import Step
-from crystint.separation.prepared import PreparedRun, opened
 
 __all__ = ["cluster", "dask_setup"]
 
@@ -44,31 +42,29 @@ class Order:
     token: str
     """names the run"""
     version: str
-    files: tuple[str, ...]
-    settings: Settings
+    work: FrameWork
     device: str | None
-    step: Step
     frames: int
 
 
-_held: OrderedDict[str, tuple[AbstractContextManager[PreparedRun], PreparedRun]] = OrderedDict()
+_held: OrderedDict[str, tuple[AbstractContextManager[FrameWorker], FrameWorker]] = OrderedDict()
 _turn = threading.Lock()
 
 
-def _held_run(order: Order) -> PreparedRun:
-    """The run of an order, opened in this process when it is not yet."""
+def _held_worker(order: Order) -> FrameWorker:
+    """The worker of an order, opened in this process when it is not yet."""
     if order.version != __version__:
         raise ClusterError(f"a worker has crystint {__version__}, expected {order.version} as in the process that asks")
     with _turn:
         if order.token not in _held:
-            context = opened(order.files, order.settings, order.device)
-            run = context.__enter__()
-            if len(run.frames) != order.frames:
+            context = order.work.open(order.device)
+            worker = context.__enter__()
+            if worker.total != order.frames:
                 raise FileError(
-                    f"{order.files[0]}: a worker finds {len(run.frames)} frames, expected {order.frames}; "
+                    f"a worker finds {worker.total} frames, expected {order.frames}; "
                     "do all machines see the same files?"
                 )
-            _held[order.token] = context, run
+            _held[order.token] = context, worker
             while len(_held) > _HELD:
                 _held.popitem(last=False)  # the files are closed when the last task that reads them has ended
         return _held[order.token][1]
@@ -76,13 +72,17 @@ def _held_run(order: Order) -> PreparedRun:
 
 def _device(order: Order) -> str:
     """Task: the name of the device of a worker."""
-    return _held_run(order).separator.engine.device.name
+    return _held_worker(order).device
 
 
-def _records(order: Order, numbers: range, first: FirstMask | None) -> tuple[str, list[bytes]]:
-    """Task: the device used, and the records of some frames."""
-    run = _held_run(order)
-    return run.separator.engine.device.name, [order.step.run(run, number, first) for number in numbers]
+def _records(order: Order, numbers: range, first: Any) -> tuple[str, list[bytes], list[str]]:
+    """Task: the device used, the records of some frames, and what was warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CrystintWarning)
+        worker = _held_worker(order)
+        records = [worker.record(number, first).pack() for number in numbers]
+    texts = [str(each.message) for each in caught if issubclass(each.category, CrystintWarning)]
+    return worker.device, records, texts
 
 
 def _same(value: Any) -> Any:
@@ -98,14 +98,14 @@ def dask_setup(_worker: object) -> None:
 class Cluster:
     """The workers of a dask cluster, as a crew. Made by `cluster`."""
 
-    def __init__(self, client: Any, order: Order, frames: int, tell: Callable[[str], None]) -> None:
-        self._client, self._frames, self._tell = client, frames, tell
+    def __init__(self, client: Any, order: Order, frames: int) -> None:
+        self._client, self._frames = client, frames
         self._order = client.submit(_same, order, pure=False)
         self.device: str = _Task(client, "the first task", _device, self._order).result()
         self._others: set[str] = set()
 
-    def records(self, numbers: range, first: FirstMask | None, stop: Callable[[], bool]) -> Generator[bytes]:
-        """As `crystint.run.execution.Crew`: a range of frames per job."""
+    def records(self, numbers: range, first: Any, stop: Callable[[], bool]) -> Generator[bytes]:
+        """As `crystint.run.in_progress.Crew`: a range of frames per job."""
         mask = self._client.submit(_same, first, pure=False)
 
         def submit(some: range) -> _Task:
@@ -114,8 +114,10 @@ class Cluster:
 
         size = self._frames
         ranges = (numbers[start : start + size] for start in range(0, len(numbers), size))
-        for device, records in in_order(submit, ranges, self._workers, stop):
+        for device, records, texts in in_order(submit, ranges, self._workers, stop):
             self._compare(device)
+            for text in texts:
+                warn(text)
             yield from records
 
     def _workers(self) -> int:
@@ -126,7 +128,7 @@ class Cluster:
     def _compare(self, device: str) -> None:
         if device != self.device and device not in self._others:
             self._others.add(device)
-            self._tell(
+            warn(
                 f"a worker uses the device {device}, others {self.device}: the last digits of what they find may differ"
             )
 
@@ -174,30 +176,30 @@ class _Task:
 
 @contextmanager
 def cluster(
-    run: PreparedRun,
-    step: Step,
+    work: FrameWork,
+    total: int,
     address: str,
     *,
     device: str | None,
     workers: int,
     frames: int,
-    tell: Callable[[str], None],
+    name: str,
 ) -> Iterator[Cluster]:
     """The workers at an address, for the time of the block.
 
     Parameters
     ----------
-    run : PreparedRun
-        As it was opened here.
-    step : Step
+    work : FrameWork
+    total : int
+        Frames that there are, as was found here.
     address : str
         Of a scheduler, or a scheduler file; "local" = `workers` processes on this machine.
     device : str or None
-        For the workers, as `Engine` takes it.
+        For the workers, as `crystint.Engine` takes it.
     frames : int
         Per task.
-    tell : callable
-        Is given lines about what the user should know.
+    name : str
+        Of the step.
 
     Raises
     ------
@@ -208,15 +210,7 @@ def cluster(
         dask = import_module("distributed")
     except ImportError:
         raise ClusterError("--dask needs the package distributed: pip install 'crystint[dask]'") from None
-    order = Order(
-        token=uuid4().hex,
-        version=__version__,
-        files=tuple(str(Path(file).resolve()) for file in run.frames.files),
-        settings=_absolute(run.settings),
-        device=device,
-        step=step,
-        frames=len(run.frames),
-    )
+    order = Order(token=f"{name} {uuid4().hex}", version=__version__, work=work, device=device, frames=total)
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         try:
@@ -224,10 +218,10 @@ def cluster(
         except (OSError, ValueError, RuntimeError) as error:
             raise ClusterError(f"no dask scheduler answers at {address}: {error}") from error
         if not client.nthreads():
-            tell(f"the cluster at {address} has no worker yet; waiting for one")
+            warn(f"the cluster at {address} has no worker yet; waiting for one")
             client.wait_for_workers(1)
         _check_versions(client)
-        yield Cluster(client, order, frames, tell)
+        yield Cluster(client, order, frames)
 
 
 @contextmanager
@@ -269,14 +263,3 @@ def _check_versions(client: Any) -> None:
             raise ClusterError(
                 f"the worker {worker} has crystint {found}, this process {__version__}: install the same"
             )
-
-
-def _absolute(settings: Settings) -> Settings:
-    """Settings whose files are found from any folder."""
-
-    def whole(value: Any) -> Any:
-        if isinstance(value, Path):
-            return value.resolve()
-        return tuple(map(whole, value)) if isinstance(value, tuple) else value
-
-    return settings.model_copy(update={name: whole(getattr(settings, name)) for name in Settings.model_fields})

@@ -15,14 +15,14 @@ from crystint.io.frames.masks import read_mask
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks
-from crystint.run.settings import Settings
+from crystint.run.settings import DetectorSettings
 
 __all__ = ["Source", "geometry_of", "image_of", "mask_of"]
 
 Source = str | PathLike[str]
 
 
-def geometry_of(frames: Frames, settings: Settings) -> Geometry:
+def geometry_of(frames: Frames, settings: DetectorSettings) -> Geometry:
     """The geometry of a run: of the file given, or of the frames; explicit numbers replace its own.
 
     Raises
@@ -60,7 +60,7 @@ def geometry_of(frames: Frames, settings: Settings) -> Geometry:
     return replace(known, **explicit)
 
 
-def _known_geometry(frames: Frames, settings: Settings, tolerant: bool) -> Geometry | None:
+def _known_geometry(frames: Frames, settings: DetectorSettings, tolerant: bool) -> Geometry | None:
     """The geometry on file. With `tolerant`, an impossible one in the frames counts as none."""
     if settings.geometry is not None:
         return Geometry.read(settings.geometry, beam_outside=True)
@@ -74,7 +74,7 @@ def _known_geometry(frames: Frames, settings: Settings, tolerant: bool) -> Geome
         raise
 
 
-def mask_of(frames: Frames, settings: Settings) -> NDArray[np.uint32]:
+def mask_of(frames: Frames, settings: DetectorSettings) -> NDArray[np.uint32]:
     """uint32 [slow, fast]: the mask of the frames and those of the settings together.
 
     Raises

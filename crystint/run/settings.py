@@ -1,27 +1,57 @@
-"""Settings of a run: checked once, at the door, whether they come from TOML or from the command line."""
+"""Settings of a step: checked once, at the door, whether they come from TOML, the command line or Python.
+
+A step has one model. Its fields are the options of the command, with the same names, defaults and help; `plain` is what
+an output tells of them, so that nothing can be forgotten; `files` are those that no output may replace.
+"""
 
 from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from crystint.errors import FileError, SettingError
 
-__all__ = ["Settings"]
+__all__ = [
+    "DetectorSettings",
+    "Finite",
+    "Fraction",
+    "Length",
+    "LengthPair",
+    "NotNegative",
+    "Pair",
+    "Positive",
+    "StepSettings",
+    "Whole",
+    "number",
+    "numbers",
+    "option_name",
+    "setting",
+]
 
 _PER_METRE = {"um": 1e6, "µm": 1e6, "mm": 1e3, "cm": 1e2, "m": 1.0}
 
 
-def _number(value: Any) -> Any:
+def number(value: Any) -> Any:
     """Text to a number; whatever else stays as it is for pydantic to judge."""
     if isinstance(value, str):
         try:
             return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _whole(value: Any) -> Any:
+    """Text to a whole number, exactly."""
+    if isinstance(value, str):
+        try:
+            return int(value)
         except ValueError:
             return value
     return value
@@ -37,9 +67,9 @@ def _length(value: Any) -> Any:
                     return float(text.removesuffix(unit)) / per_metre
                 except ValueError:
                     continue
-        if not isinstance(_number(text), float):
+        if not isinstance(number(text), float):
             raise ValueError(f"{value!r} is not a length: metres, or a number with um, mm, cm or m")
-    return _number(value)
+    return number(value)
 
 
 def _pair(value: Any) -> Any:
@@ -61,85 +91,94 @@ def _pixel_pair(value: Any) -> Any:
     return value
 
 
-_Length = Annotated[float, BeforeValidator(_length), Field(gt=0, allow_inf_nan=False)]
-_Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
-_NotNegative = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
-_Fraction = Annotated[float, BeforeValidator(_number), Field(ge=-1, le=1)]
-_Finite = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+def numbers(*counts: int) -> BeforeValidator:
+    """Text "1,2,3" to as many numbers as one of `counts`, or any; a sequence of numbers stays what it is."""
+    many = " or ".join(map(str, counts))
+
+    def split(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            values = [float(part) for part in value.split(",")]
+        except ValueError:
+            values = []
+        if not values or not all(map(math.isfinite, values)) or (counts and len(values) not in counts):
+            what = f"{many} number{'s with commas between them' if many != '1' else ''}" if counts else "numbers"
+            raise ValueError(f"is {value!r}, expected {what}")
+        return tuple(values)
+
+    return BeforeValidator(split)
 
 
-class Settings(BaseModel):
-    """Everything that ``crystint peaks`` and ``crystint sparsify`` can be told, with the units of each.
+Length = Annotated[float, BeforeValidator(_length), Field(gt=0, allow_inf_nan=False)]
+"""metres; text may have um, mm, cm, m"""
+Positive = Annotated[float, BeforeValidator(number), Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, BeforeValidator(number), Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, BeforeValidator(number), Field(ge=-1, le=1)]
+Finite = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Pair = Annotated[tuple[Finite, Finite], BeforeValidator(_pair)]
+"""(slow, fast); text "a,b" """
+LengthPair = Annotated[tuple[Length, Length], BeforeValidator(_pixel_pair)]
+"""(slow, fast), m; one length is for both"""
 
-    The names are those of the command line options, in TOML with ``-`` or ``_``.
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    flag: str = "",
+    metavar: str = "",
+    option: str = "",
+    negative: str = "",
+    **limits: Any,
+) -> Any:
+    """A field of a settings model.
+
+    Parameters
+    ----------
+    default
+        Written once, here.
+    description : str
+        For help texts; with the unit. The default is added to it.
+    flag : str
+        Short option, such as "-g".
+    metavar : str
+        What stands for the value in help texts.
+    option : str
+        The option where it is not called like the field, such as "--b".
+    negative : str
+        The option that says no, where it is not ``--no-NAME``.
+    limits
+        As `pydantic.Field` has them: gt, ge, lt, le, ...
+    """
+    cli: dict[str, Any] = {"flag": flag, "metavar": metavar, "option": option, "negative": negative}
+    return Field(default=default, description=description, json_schema_extra={"cli": cli}, **limits)
+
+
+def option_name(name: str, field: FieldInfo) -> str:
+    """The option of a field: ``--d-min``."""
+    extra = field.json_schema_extra
+    cli = extra.get("cli") if isinstance(extra, dict) else None
+    given = cli.get("option") if isinstance(cli, dict) else None
+    return str(given or "--" + name.replace("_", "-"))
+
+
+class StepSettings(BaseModel):
+    """Base of the settings of all steps.
+
+    The names are those of the command line options; in TOML with ``-`` or ``_``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    geometry: Path | None = Field(default=None, description="geometry file; without it the frames' own geometry")
-    distance: _Length | None = Field(default=None, description="sample to detector along its normal, m")
-    beam: Annotated[tuple[_Finite, _Finite], BeforeValidator(_pair)] | None = Field(
-        default=None, description="(slow, fast) of the point of normal incidence, px from the outer corner"
-    )
-    wavelength: _Positive | None = Field(default=None, description="wavelength, angstrom")
-    pixel_size: Annotated[tuple[_Length, _Length], BeforeValidator(_pixel_pair)] | None = Field(
-        default=None, description="(slow, fast) size of a pixel, m"
-    )
-    polarization: Literal["file", "none"] | _Fraction = Field(
-        default="file", description="polarization factor; file = what the geometry says, none = no correction"
-    )
-    beam_outside: bool = Field(default=False, description="the direct beam may miss the detector")
-
-    dataset: str | None = Field(default=None, description="path of the frames inside an HDF5 file")
-    mask: tuple[Path, ...] = Field(default=(), description="mask files, combined with the mask of the frames")
-    dark: Path | None = Field(default=None, description="dark frame, counts, subtracted")
-    flat: Path | None = Field(default=None, description="flat field, divided out")
-    normalization: tuple[Path, ...] = Field(default=(), description="further factors per pixel, divided out")
-    solid_angle: bool = Field(default=True, description="divide by the solid angle of each pixel")
-    saturation: Literal["file", "none"] | _Positive = Field(
-        default="file",
-        description="largest valid counts; pixels above it are signal, never background; file = what the file says",
-    )
-
-    rings: int = Field(default=1000, ge=1, le=65534, description="number of resolution rings")
-    error_model: Literal["poisson", "azimuthal", "hybrid"] = Field(
-        default="hybrid", description="where the spread of a pixel comes from"
-    )
-    snr_clip: Literal["auto"] | _Positive = Field(
-        default="auto", description="clipping threshold in standard deviations; auto = Chauvenet"
-    )
-    cycles: int = Field(default=5, ge=0, le=1000, description="most clipping cycles")
-
-    snr: _Positive | None = Field(
-        default=None, description="significance of a peak (5), of a pixel to keep when sparsifying (3)"
-    )
-    snr_peak: _Positive = Field(default=5.0, description="significance of a peak stored with a sparse file")
-    snr_pick: _Positive = Field(default=2.0, description="significance of each pixel of a peak")
-    noise: _NotNegative = Field(default=0.0, description="constant noise added in quadrature, counts")
-    patch: Annotated[Literal[3, 5], BeforeValidator(_number)] = Field(
-        default=3, description="width of the neighbourhood of a peak, px"
-    )
-    connected: int = Field(default=3, ge=1, le=25, description="pixels of the neighbourhood above snr_pick")
-    strict_mask: bool = Field(default=False, description="drop peaks that touch an unusable pixel")
-    d_min: _Positive | None = Field(default=None, description="finest spacing of a peak, angstrom")
-    d_max: _Positive | None = Field(default=None, description="coarsest spacing of a peak, angstrom")
-
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        if self.d_min is not None and self.d_max is not None and self.d_min >= self.d_max:
-            raise ValueError(f"d_min {self.d_min:g} is not below d_max {self.d_max:g} angstrom")
-        pixels = self.patch**2
-        if self.connected > pixels:
-            raise ValueError(f"connected is {self.connected}, but a patch of {self.patch} has {pixels} pixels")
-        return self
-
     @classmethod
-    def of(cls, given: Mapping[str, Any] | None = None, config: str | Path | None = None) -> Self:
-        """Settings of a TOML file, with those `given` in their place.
+    def of(cls, values: Mapping[str, Any] | None = None, config: str | Path | None = None) -> Self:
+        """Settings of a TOML file, with `values` in their place.
 
         Parameters
         ----------
-        given : mapping of name to value
+        values : mapping of name to value
             Values of None and empty sequences count as not given.
         config : path of a TOML file
             The files it names are looked up relative to its own folder.
@@ -151,73 +190,99 @@ class Settings(BaseModel):
         SettingError
             In one line: which setting, what it is, what is allowed.
         """
-        values = _read(Path(config)) if config is not None else {}
-        values |= {name: value for name, value in (given or {}).items() if value is not None and value != ()}
+        table = cls._read(Path(config)) if config is not None else {}
+        table |= {name: value for name, value in (values or {}).items() if value is not None and value != ()}
         try:
-            return cls.model_validate(values)
+            return cls.model_validate(table)
         except ValidationError as error:
             place = f"{config}: " if config is not None else ""
-            raise SettingError(place + "; ".join(map(_sentence, _distinct(error)))) from None
-
-    @property
-    def clip(self) -> float | None:
-        """The clipping threshold as `Separator` takes it: None = automatic."""
-        return None if self.snr_clip == "auto" else float(self.snr_clip)
+            raise SettingError(place + "; ".join(map(cls._sentence, _distinct(error)))) from None
 
     def plain(self) -> dict[str, Any]:
         """The settings as JSON-able values, for the provenance of an output. Unset ones are left out."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the settings name."""
+        return tuple(path for name in self._path_fields() for path in _paths_in(getattr(self, name)))
 
-_PATHS = ("geometry", "mask", "dark", "flat", "normalization")
+    def absolute(self) -> Self:
+        """Settings whose files are found from any folder."""
+
+        def whole(value: Any) -> Any:
+            if isinstance(value, Path):
+                return value.resolve()
+            return tuple(map(whole, value)) if isinstance(value, tuple) else value
+
+        return self.model_copy(update={name: whole(getattr(self, name)) for name in type(self).model_fields})
+
+    @classmethod
+    def _path_fields(cls) -> list[str]:
+        return [name for name, field in cls.model_fields.items() if _holds_path(field.annotation)]
+
+    @classmethod
+    def _read(cls, path: Path) -> dict[str, Any]:
+        """The table of a TOML file, names with ``_``, file names relative to it made absolute."""
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise FileError(f"{path} is not TOML: {error}") from None
+        except OSError as error:
+            raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
+        fields = {option_name(name, field)[2:].replace("-", "_"): name for name, field in cls.model_fields.items()}
+        values = {}
+        for key, value in table.items():
+            name = key.replace("-", "_")
+            values[fields.get(name, name)] = value
+        for name in cls._path_fields():
+            value = values.get(name)
+            if isinstance(value, str):
+                values[name] = path.parent / value
+            elif isinstance(value, list):
+                values[name] = [path.parent / part if isinstance(part, str) else part for part in value]
+        for name, field in cls.model_fields.items():
+            if isinstance(field.default, tuple) and isinstance(values.get(name), str | Path):
+                values[name] = [values[name]]  # one of several may stand by itself
+        return values
+
+    @classmethod
+    def _sentence(cls, complaints: list[Any]) -> str:
+        """A setting's complaints in one clause."""
+        first = complaints[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        if first["type"] == "extra_forbidden":
+            return f"{name}: no such setting; there are {', '.join(sorted(cls.model_fields))}"
+        value = first["input"]
+        words = [part["ctx"]["expected"] for part in complaints if part["type"] == "literal_error"]
+        others = [_clause(part["msg"], bool(words)) for part in complaints if part["type"] != "literal_error"]
+        if not name:
+            return "; ".join(others)
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{name}: is {value}, expected a finite number"
+        expected = " or ".join(dict.fromkeys(words + others))
+        if first["type"] == "value_error":
+            return f"{name}: {expected}"
+        return f"{name}: is {value!r}, expected {expected}"
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The table of a TOML file, names with ``_``, file names relative to it made absolute."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileError(f"{path} is not TOML: {error}") from None
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
-    values = {name.replace("-", "_"): value for name, value in table.items()}
-    for name in _PATHS:
-        value = values.get(name)
-        if isinstance(value, str):
-            values[name] = path.parent / value
-        elif isinstance(value, list):
-            values[name] = [path.parent / part if isinstance(part, str) else part for part in value]
-    for name in ("mask", "normalization"):
-        if isinstance(values.get(name), Path):
-            values[name] = [values[name]]
-    return values
+def _paths_in(value: Any) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _paths_in(part)
+
+
+def _holds_path(annotation: Any) -> bool:
+    return annotation is Path or any(map(_holds_path, get_args(annotation)))
 
 
 def _distinct(error: ValidationError) -> list[Any]:
     """One complaint per setting: of a choice between words and a number, pydantic reports each branch."""
-    found: dict[Any, list[Any]] = {}
+    complaints: dict[Any, list[Any]] = {}
     for complaint in error.errors(include_url=False):
-        found.setdefault(complaint["loc"][:1], []).append(complaint)
-    return list(found.values())
-
-
-def _sentence(complaints: list[Any]) -> str:
-    """A setting's complaints in one clause."""
-    first = complaints[0]
-    name = str(first["loc"][0]) if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        return f"{name}: no such setting; known are {', '.join(sorted(Settings.model_fields))}"
-    value = first["input"]
-    words = [part["ctx"]["expected"] for part in complaints if part["type"] == "literal_error"]
-    others = [_clause(part["msg"], bool(words)) for part in complaints if part["type"] != "literal_error"]
-    if not name:
-        return "; ".join(others)
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{name}: is {value}, expected a finite number"
-    expected = " or ".join(dict.fromkeys(words + others))
-    if first["type"] == "value_error":
-        return f"{name}: {expected}"
-    return f"{name}: is {value!r}, expected {expected}"
+        complaints.setdefault(complaint["loc"][:1], []).append(complaint)
+    return list(complaints.values())
 
 
 def _clause(message: str, among_words: bool) -> str:
@@ -226,3 +291,23 @@ def _clause(message: str, among_words: bool) -> str:
     if "valid number" in text:
         return "a number"
     return f"a number {text}" if among_words else text
+
+
+class DetectorSettings(StepSettings):
+    """Where the detector is, and which of its pixels are good."""
+
+    geometry: Path | None = setting(
+        None, "geometry file; without it the frames' own geometry", flag="-g", metavar="FILE"
+    )
+    distance: Length | None = setting(None, "sample to detector along its normal, m", metavar="LENGTH")
+    beam: Pair | None = setting(
+        None, "(slow, fast) of the point of normal incidence, px from the outer corner", metavar="SLOW,FAST"
+    )
+    wavelength: Positive | None = setting(None, "wavelength, angstrom")
+    pixel_size: LengthPair | None = setting(None, "(slow, fast) size of a pixel, m", metavar="LENGTH[,LENGTH]")
+    polarization: Literal["file", "none"] | Fraction = setting(
+        "file", "polarization factor; file = what the geometry says, none = no correction", metavar="NUMBER|file|none"
+    )
+    beam_outside: bool = setting(False, "the direct beam may miss the detector")
+    dataset: str | None = setting(None, "path of the frames inside an HDF5 file", metavar="PATH")
+    mask: tuple[Path, ...] = setting((), "mask files, combined with the mask of the frames", flag="-m", metavar="FILE")

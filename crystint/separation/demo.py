@@ -20,8 +20,10 @@ from crystint.io.sparse.dense_file import DenseWriter
 from crystint.io.sparse.file import convert_sparse
 from crystint.model.peaks import PeakList
 from crystint.ops.separator import Separator
-from crystint.run.settings import Settings
-from crystint.separation.files import Progress, Summary, densify_file, find_peaks, silent, sparsify
+from crystint.run.outcome import Outcome
+from crystint.run.step import Progress, silent
+from crystint.separation.files import densify_file, find_peaks, sparsify
+from crystint.separation.settings import Settings
 from crystint.simulate import Simulation, ice_rings, simulate
 
 __all__ = ["FILES", "Demo", "Recall", "recall", "report", "run"]
@@ -62,9 +64,9 @@ class Demo:
     """What the demonstration made."""
 
     folder: Path
-    peaks: Summary
-    sparse: Summary
-    dense: Summary
+    peaks: Outcome
+    sparse: Outcome
+    dense: Outcome
     recall: Recall
     comparison: Comparison
 
@@ -238,7 +240,7 @@ def report(done: Demo) -> str:
             f"{score.right} of {score.found} peaks are true spots ({_percent(score.right, score.found)})",
         ],
         "sparsify": [
-            f"{done.sparse.pixels / done.sparse.frames:.0f} pixels per frame, {_speed(done.sparse)}",
+            f"{done.sparse.result.pixels / done.sparse.frames:.0f} pixels per frame, {_speed(done.sparse)}",
             f"{dense / 1e6:.1f} MB of counts, {packed / 1e6:.1f} MB under bitshuffle-LZ4",
             f"{plain / 1e6:.2f} MB sparse ({packed / plain:.1f} times smaller), "
             f"{compact / 1e6:.2f} MB compact ({packed / compact:.1f} times)",
@@ -254,7 +256,7 @@ def report(done: Demo) -> str:
     return "\n".join(["", *lines])
 
 
-def _speed(summary: Summary) -> str:
+def _speed(summary: Outcome) -> str:
     return f"{summary.frames / max(summary.seconds, 1e-9):.1f} frames/s with reading and writing"
 
 

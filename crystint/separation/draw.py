@@ -10,8 +10,8 @@ from crystint.io.frames.sequence import open_frames
 from crystint.io.peaks.files import read_peaks
 from crystint.plot import plot_frame, save_figure
 from crystint.run.frames import Source
-from crystint.run.settings import Settings
 from crystint.separation.prepared import opened
+from crystint.separation.settings import Settings
 
 __all__ = ["draw"]
 

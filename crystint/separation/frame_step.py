@@ -1,9 +1,12 @@
-"""What is done with each frame of a run: from its number to the record of its result."""
+"""What separation does with each frame of a run: from its number to the record of its result."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,60 +16,110 @@ from crystint.io.frame_record import Record
 from crystint.io.sparse.mask import FirstMask
 from crystint.io.sparse.row import SparseRow
 from crystint.model.peaks import PEAK_DTYPE, PeakList
-from crystint.separation.prepared import PreparedRun
+from crystint.separation.prepared import PreparedRun, opened
+from crystint.separation.settings import Settings
 
-__all__ = ["Step", "peaks_of"]
+__all__ = ["PeakSearch", "SeparationWork", "SeparationWorker", "Sparsification", "peaks_of", "rehearse"]
+
+
+class Treatment(Protocol):
+    """What is done with a frame that could be read. Plain values only: it travels."""
+
+    def record(self, run: PreparedRun, number: int, frame: NDArray[Any], first: FirstMask | None) -> Record:
+        """The result."""
+
+
+@dataclass(eq=False)
+class SeparationWorker:
+    """As `crystint.run.frame_work.FrameWorker`: frames that are open, and a separator."""
+
+    run: PreparedRun
+    treatment: Treatment
+
+    @property
+    def total(self) -> int:
+        """Number of frames."""
+        return len(self.run.frames)
+
+    @property
+    def device(self) -> str:
+        """Name of the device."""
+        return self.run.separator.engine.device.name
+
+    def record(self, number: int, first: FirstMask | None) -> Record:
+        """What a frame gives; one that cannot be read gives a record that says why."""
+        try:
+            frame = self.run.read(number)
+        except FileError as error:
+            return Record(number, missing=str(error))
+        return self.treatment.record(self.run, number, frame, first)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What is to be done with a frame."""
+class SeparationWork:
+    """As `crystint.run.frame_work.FrameWork`: which frames, and what is done with each."""
 
-    what: str
-    """ "peaks" or "sparsify" """
+    files: tuple[str, ...]
+    settings: Settings
+    treatment: Treatment
+
+    @classmethod
+    def of(cls, run: PreparedRun, treatment: Treatment) -> Self:
+        """For the frames of a run that is open here."""
+        return cls(tuple(str(Path(file).resolve()) for file in run.frames.files), run.settings.absolute(), treatment)
+
+    @contextmanager
+    def open(self, device: str | None) -> Iterator[SeparationWorker]:
+        """On the machine that works on them."""
+        with opened(self.files, self.settings, device) as run:
+            yield SeparationWorker(run, self.treatment)
+
+
+def rehearse(run: PreparedRun, treatment: Treatment) -> None:
+    """Do it with a frame of few pixels, so that kernels are built and modules loaded when the first frame comes."""
+    small, frame = run.in_small()
+    treatment.record(small, 0, frame, None)
+
+
+@dataclass(frozen=True, slots=True)
+class PeakSearch:
+    """Find the peaks of a frame."""
+
     snr: float
-    peaks: bool = False
-    """sparsify: find the peaks, too"""
 
-    def run(self, run: PreparedRun, number: int, first: FirstMask | None) -> bytes:
-        """Do it; any thread may. A frame that cannot be read gives a record that says why.
+    def record(self, run: PreparedRun, number: int, frame: NDArray[Any], _first: FirstMask | None) -> Record:
+        """Peaks, and whether the frame had a usable pixel at all."""
+        peaks = run.peaks(frame, number, self.snr)
+        return Record(
+            number,
+            facts={"dead": not len(peaks) and run.nothing_in(frame)},
+            arrays={"peaks": peaks.view(np.uint8)},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sparsification:
+    """Sparsify a frame, and find its peaks as well on request."""
+
+    snr: float
+    peaks: bool
+
+    def record(self, run: PreparedRun, number: int, frame: NDArray[Any], first: FirstMask | None) -> Record:
+        """The row of the frame in a sparse file.
 
         Parameters
         ----------
-        run : PreparedRun
-        number : int
-            Of the frame.
         first : FirstMask or None
-            Sparsify: of the first frame of the file; None = this is the one.
+            Of the first frame of the file; None = this is the one.
         """
-        try:
-            frame = run.read(number)
-        except FileError as error:
-            return Record(number, missing=str(error)).pack()
-        return (self._sparse if self.what == "sparsify" else self._peaks)(run, number, frame, first).pack()
-
-    def rehearse(self, run: PreparedRun) -> None:
-        """Do it with a frame of few pixels, so that kernels are built and modules loaded when the first frame comes."""
-        small, frame = run.in_small()
-        (self._sparse if self.what == "sparsify" else self._peaks)(small, 0, frame, None)
-
-    def _peaks(self, run: PreparedRun, number: int, frame: NDArray[Any], _first: FirstMask | None) -> Record:
-        found = run.peaks(frame, number, self.snr)
-        return Record(
-            number,
-            facts={"dead": not len(found) and run.nothing_in(frame)},
-            arrays={"peaks": found.view(np.uint8)},
-        )
-
-    def _sparse(self, run: PreparedRun, number: int, frame: NDArray[Any], first: FirstMask | None) -> Record:
         if self.peaks:
-            sparse, found = run.separate(frame, number, self.snr)
+            sparse, peaks = run.separate(frame, number, self.snr)
         else:
             sparse = run.sparsify(frame, number, self.snr)
         row = SparseRow.of(sparse, frame, first)
         arrays = row.arrays()
         if self.peaks:
-            arrays["peaks"] = found.view(np.uint8)
+            arrays["peaks"] = peaks.view(np.uint8)
         facts = row.facts() | {
             "dead": bool(np.isnan(sparse.background.mean).all()),
             "picked": len(sparse.index),

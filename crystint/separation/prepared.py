@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from crystint.engine import Engine
 from crystint.errors import FileError
 from crystint.io.frames.sequence import Frames, open_frames
-from crystint.io.hdf5.provenance import provenance
 from crystint.model.geometry import Geometry
 from crystint.model.mask import unusable
 from crystint.model.peaks import PeakList
@@ -24,7 +23,7 @@ from crystint.model.sparse import SparseFrame
 from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
 from crystint.run.frames import Source, geometry_of, image_of, mask_of
-from crystint.run.settings import Settings
+from crystint.separation.settings import Settings
 
 __all__ = ["PreparedRun", "opened"]
 
@@ -112,29 +111,29 @@ class PreparedRun:
             return ""
         return "" if source.file in text else f" ({source.file}, frame {source.index} in it)"
 
-    def record(self, command: Sequence[str] | None, device: str, **used: Any) -> dict[str, Any]:
-        """Provenance: everything that is needed to repeat the run, which used `device`."""
-        settings = self.settings.plain() | used
-        settings["device"] = device
-        settings["geometry_used"] = self.geometry.to_dict()
-        settings["saturation_used"] = self.saturation
-        return provenance(settings, self.frames.files, command)
+    def used(self, device: str) -> dict[str, Any]:
+        """What the run used where the settings leave it open, for the provenance of its outputs."""
+        return {
+            "device": device,
+            "geometry_used": self.geometry.to_dict(),
+            "saturation_used": self.saturation,
+        }
 
     def peaks(self, frame: NDArray[Any], number: int, snr: float) -> PeakList:
         """Peaks of one frame, with the settings of the run."""
-        found: PeakList = self.separator.peaks(frame, snr, number=number, **self._spots)
-        return found
+        peaks: PeakList = self.separator.peaks(frame, snr, number=number, **self._spots)
+        return peaks
 
     def sparsify(self, frame: NDArray[Any], number: int, snr: float) -> SparseFrame:
         """Signal and background of one frame, with the settings of the run."""
-        found: SparseFrame = self.separator.sparsify(frame, snr, self.settings.noise, number=number)
-        return found
+        sparse: SparseFrame = self.separator.sparsify(frame, snr, self.settings.noise, number=number)
+        return sparse
 
     def separate(self, frame: NDArray[Any], number: int, snr: float) -> tuple[SparseFrame, PeakList]:
         """`sparsify`, and the peaks above ``settings.snr_peak``, in one go."""
         peak = self.settings.snr_peak
-        found: tuple[SparseFrame, PeakList] = self.separator.separate(frame, snr, peak, number=number, **self._spots)
-        return found
+        both: tuple[SparseFrame, PeakList] = self.separator.separate(frame, snr, peak, number=number, **self._spots)
+        return both
 
     @cached_property
     def _spots(self) -> dict[str, Any]:
@@ -205,14 +204,14 @@ def opened(
         limit = None if saturation is None or saturation == "none" else float(saturation)
         run = PreparedRun(frames, settings, geometry, mask, images, limit, engine)
         if engine is not None:
-            rehearsal = threading.Thread(target=_in_vain, args=(rehearse, run))
+            rehearsal = threading.Thread(target=_attempt, args=(rehearse, run))
             rehearsal.start()
             run.separator  # noqa: B018  (now, not in the first frame)
             rehearsal.join()
         yield run
 
 
-def _in_vain(rehearse: Callable[[PreparedRun], object] | None, run: PreparedRun) -> None:
+def _attempt(rehearse: Callable[[PreparedRun], object] | None, run: PreparedRun) -> None:
     """Rehearse; what is wrong will show in earnest."""
     with suppress(Exception):
         if rehearse is not None:

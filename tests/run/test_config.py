@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crystint.errors import FileError, SettingError
-from crystint.run.settings import Settings
+from crystint.separation.settings import Settings
 
 
 def test_defaults_are_those_of_the_documentation():

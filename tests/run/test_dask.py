@@ -19,8 +19,8 @@ import crystint
 from crystint.errors import ClusterError, DeviceError
 from crystint.io.sparse.dense_file import DenseWriter
 from crystint.run.journal import records_in
-from crystint.run.settings import Settings
 from crystint.separation.files import Execution, find_peaks, sparsify
+from crystint.separation.settings import Settings
 from crystint.simulate import Simulation, simulate
 from tests.processes import LONG, after, started
 from tests.run.test_long_runs import damage, equal
@@ -31,7 +31,7 @@ pytest.importorskip("distributed")
 MANY = 240
 DRIVER = """
 import sys
-from crystint.run.settings import Settings
+from crystint.separation.settings import Settings
 from crystint.separation.files import Execution, find_peaks, sparsify
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ from crystint.io.frames.sequence import open_frames
 from crystint.io.sparse.dense_file import DenseWriter
 from crystint.model.mask import marker
 from crystint.run.journal import Journal, journal_of, records_in
-from crystint.run.settings import Settings
 from crystint.separation.files import Execution, Summary, densify_file, find_peaks, sparsify
+from crystint.separation.settings import Settings
 from crystint.simulate import Simulation, simulate
 from tests.processes import LONG, after, heeding_sigint, started
 

@@ -14,10 +14,10 @@ from crystint.errors import FileError, GeometryError, SettingError, ShapeError
 from crystint.io.frame_record import Record
 from crystint.io.frames.sequence import open_frames
 from crystint.run.frames import geometry_of
-from crystint.run.settings import Settings
 from crystint.separation.files import check_outputs, densify_file, find_peaks, sparsify
 from crystint.separation.frame_step import Step
 from crystint.separation.prepared import PreparedRun, opened
+from crystint.separation.settings import Settings
 from crystint.simulate import Simulation, simulate
 
 SMALL = {"rings": 60}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from crystint.io.hdf5.files import LEVEL, PACKED
 from crystint.io.hdf5.filters import library
 
-__all__ = ["BSLZ4", "GZIP", "PLAIN", "ZSTD", "ChunkWriter", "Packing"]
+__all__ = ["BSLZ4", "GZIP", "PLAIN", "ZSTD", "Bytes", "ChunkWriter", "Packing"]
 
 Bytes: TypeAlias = NDArray[np.uint8]
 
@@ -70,6 +70,11 @@ class Packing:
     native: bool = True
     """whether `pack` needs hdf5plugin's functions"""
 
+    @property
+    def direct(self) -> bool:
+        """Whether `pack` can be used here; elsewhere HDF5 has to pack."""
+        return not self.native or library() is not None
+
 
 ZSTD = Packing(PACKED, _zstd)
 """Byte shuffle and Zstandard."""
@@ -97,7 +102,7 @@ class ChunkWriter:
 
     def __init__(self, data: h5py.Dataset, packing: Packing, pool: Executor | None = None, waiting: int = 4) -> None:
         self._data, self._packing, self._pool = data, packing, pool
-        self._direct = not packing.native or library() is not None
+        self._direct = packing.direct
         self._most = waiting
         self._waiting: deque[tuple[int, int, Future[Bytes] | Bytes]] = deque()
 
@@ -119,6 +124,12 @@ class ChunkWriter:
             return
         pack = self._packing.pack
         self._waiting.append((start, rows, pack(chunk) if self._pool is None else self._pool.submit(pack, chunk)))
+        while len(self._waiting) > self._most:
+            self._write()
+
+    def put_packed(self, start: int, rows: int, packed: Bytes) -> None:
+        """As `put`, of a chunk that is packed already."""
+        self._waiting.append((start, rows, packed))
         while len(self._waiting) > self._most:
             self._write()
 

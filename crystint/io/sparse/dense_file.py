@@ -18,7 +18,7 @@ from crystint import __version__
 from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.io.geometry.nexus_detector import write_axes, write_modules
 from crystint.io.hdf5.files import create_hdf5, group, process, put
-from crystint.io.hdf5.packing import BSLZ4, GZIP, PLAIN, ChunkWriter
+from crystint.io.hdf5.packing import BSLZ4, GZIP, PLAIN, Bytes, ChunkWriter
 from crystint.io.hdf5.provenance import plain
 from crystint.model.geometry import Geometry
 from crystint.model.mask import marker
@@ -152,6 +152,19 @@ class DenseWriter:
         self._chunks.put(self._written, 1, np.ascontiguousarray(frame, self._dtype)[None])
         self._written += 1
 
+    def write_packed(self, packed: Bytes) -> None:
+        """Append a frame that `pack_frame` has packed with the compression of this file.
+
+        Raises
+        ------
+        SettingError
+            When the writer is not open.
+        """
+        if self._chunks is None:
+            raise SettingError("the writer is not open: use it as `with DenseWriter(...) as writer:`")
+        self._chunks.put_packed(self._written, 1, packed)
+        self._written += 1
+
     def write_missing(self) -> None:
         """Append a frame that is not there: every pixel holds the value that marks unusable ones.
 
@@ -238,6 +251,23 @@ class DenseWriter:
         put(detector, "beam_center_y", place.direct_beam[0], "pixel", convention=corner)
         write_axes(detector, place)
         write_modules(detector, place)
+
+
+def pack_frame(frame: NDArray[Any], compression: str) -> Bytes | None:
+    """A frame as it stands in the file; any thread, or another machine, may do it.
+
+    Parameters
+    ----------
+    frame : dtype [slow, fast]
+    compression : str
+        As `DenseWriter` has it.
+
+    Returns
+    -------
+    uint8 [n], or None where only HDF5 can pack it.
+    """
+    packing = _COMPRESSIONS[compression]
+    return packing.pack(np.ascontiguousarray(frame)[None]) if packing.direct else None
 
 
 def missing_in(path: str | PathLike[str]) -> tuple[int, ...]:

@@ -1,0 +1,244 @@
+"""Frames worked on side by side, results in order, a journal, a way to stop."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from crystint import __version__
+from crystint.errors import FileError, SettingError, warn
+from crystint.io.frame_record import Record
+from crystint.run.execution import Execution, Stop
+from crystint.run.frame_work import FrameWork, FrameWorker
+from crystint.run.journal import Journal, journal_of
+from crystint.run.ordered import in_order, thread_pool
+from crystint.run.outcome import NAMED
+from crystint.run.step import Job
+
+__all__ = ["RunInProgress", "in_progress"]
+
+_WORTH_S = 60.0
+"""After an error the journal is kept when this much work is in it; below, doing it again is the lesser nuisance."""
+
+
+class Crew(Protocol):
+    """Those who do the work."""
+
+    @property
+    def device(self) -> str:
+        """Name of the device that they work with."""
+
+    def records(self, numbers: range, first: Any, stop: Stop) -> Generator[bytes]:
+        """The records of some frames, in order; fewer when `stop` says so."""
+
+
+class Threads:
+    """The threads of this process."""
+
+    def __init__(self, pool: Executor, threads: int, worker: FrameWorker) -> None:
+        self._pool, self._threads, self._worker = pool, threads, worker
+        self.device = worker.device
+
+    def records(self, numbers: range, first: Any, stop: Stop) -> Generator[bytes]:
+        """As `Crew`: a frame per job."""
+
+        def work(number: int) -> bytes:
+            return self._worker.record(number, first).pack()
+
+        return in_order(lambda number: self._pool.submit(work, number), numbers, lambda: self._threads, stop)
+
+
+class RunInProgress:
+    """A run under way, and what became of its frames so far. Made by `in_progress`."""
+
+    def __init__(
+        self, total: int, execution: Execution, journal: Journal | None, command: list[str], pool: Executor, crew: Crew,
+        stop: Stop,
+    ) -> None:  # fmt: skip
+        self._execution, self._journal, self._crew, self._stop = execution, journal, crew, stop
+        self.pool = pool
+        """threads that have time for packing as well"""
+        self.device = crew.device
+        self.command = command
+        """of the run as it was begun"""
+        self.total = total
+        self.missing: dict[int, str] = {}
+        """frames that could not be read, and why"""
+        self.unusable: list[int] = []
+        """frames without a usable pixel: those whose record has the fact "dead" """
+        self.done = 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was told to stop before its last frame."""
+        return self.done < self.total
+
+    def records(self, first: Callable[[], Any] | None = None) -> Generator[Record]:
+        """The record of every frame in order: those of the journal, then new ones, which are added to it.
+
+        Parameters
+        ----------
+        first : callable, optional
+            What the records depend on that the first of them tell: gives None as long as they do not tell it; until
+            then frames are worked on one at a time.
+
+        Raises
+        ------
+        FileError
+            When a frame is missing and the run is strict.
+        """
+        if self._journal is not None:
+            for packed in self._journal.replay():
+                yield self._counted(Record.unpack(packed))
+        while first is not None and first() is None and self.done < self.total and not self._stop():
+            yield from self._new(range(self.done, self.done + 1), None)
+        yield from self._new(range(self.done, self.total), None if first is None else first())
+
+    def _new(self, numbers: range, first: Any) -> Generator[Record]:
+        with closing(self._crew.records(numbers, first, self._stop)) as records:
+            for packed in records:
+                record = self._counted(Record.unpack(packed))
+                if self._journal is not None:
+                    self._journal.append(packed)
+                yield record
+
+    def _counted(self, record: Record) -> Record:
+        if record.missing is not None:
+            if self._execution.strict:
+                raise FileError(record.missing)
+            if len(self.missing) < NAMED:
+                warn(f"{record.missing}; it is recorded as missing")
+            self.missing[record.number] = record.missing
+        elif record.facts.get("dead"):
+            self.unusable.append(record.number)
+        self.done += 1
+        return record
+
+    def check(self) -> None:
+        """Raise when there is nothing to be written.
+
+        Raises
+        ------
+        FileError
+            When no frame could be read, or none has a usable pixel.
+        KeyboardInterrupt
+            When the run was stopped so early that this is not known.
+        """
+        if self.done > len(self.missing) + len(self.unusable):
+            return
+        if self.stopped:
+            raise KeyboardInterrupt
+        if self.missing:
+            which = "" if self.total == 1 else f"none of the {self.total} frames can be used; "
+            raise FileError(which + next(iter(self.missing.values())))
+        which = "the frame" if self.total == 1 else f"any of the {self.total} frames"
+        raise FileError(f"no usable pixel in {which}: all are masked, marked as unusable, or saturated")
+
+
+@contextmanager
+def in_progress(
+    job: Job[Any],
+    work: FrameWork,
+    worker: FrameWorker | None,
+    total: int,
+    *,
+    same: Mapping[str, Any],
+    files: tuple[str, ...] = (),
+) -> Iterator[RunInProgress]:
+    """Work on frames, with a journal beside the first output for as long as the block takes.
+
+    The journal stays when the run stops early, or when it ends with an error after a minute's work.
+
+    Parameters
+    ----------
+    job : Job
+    work : FrameWork
+        For a cluster, which opens it on each of its machines.
+    worker : FrameWorker or None
+        The same, opened here; None = the job has a cluster.
+    total : int
+        Number of frames.
+    same
+        What must be the same when a run is resumed, besides the settings and the files that the job names.
+    files
+        More files of which size and time must be the same: those of the frames.
+
+    Raises
+    ------
+    FileError
+        When another run has the journal, or it belongs to a run with other settings or inputs.
+    SettingError
+        When a run without an output is to be resumed.
+    """
+    how = job.execution
+    if how.resume and not job.outputs:
+        raise SettingError("a run that writes no output keeps no journal: --resume needs -o")
+    with ExitStack() as stack:
+        pool = stack.enter_context(thread_pool(how.workers))
+        if worker is None or how.dask:
+            crew: Crew = stack.enter_context(_cluster(job, work, total))
+        else:
+            crew = Threads(pool, how.workers, worker)
+        command, journal = list(job.command), None
+        if job.outputs:
+            header = {"command": command, "same": _fingerprint(job, crew.device, total, same, files)}
+            journal = Journal.open(job.outputs[0], header, resume=how.resume)
+            command = journal.header["command"]
+        start, keep = time.monotonic(), False
+        try:
+            with how.until() as stop:
+                run = RunInProgress(total, how, journal, command, pool, crew, stop)
+                yield run
+                keep = run.stopped
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+            if journal is not None:
+                keep = interrupted or journal.resumed or time.monotonic() - start > _WORTH_S
+                if keep and journal.count:
+                    name = journal_of(job.outputs[0])
+                    warn(f"{name} keeps the {journal.count} frames that are done; --resume goes on there")
+            raise
+        finally:
+            if journal is not None:
+                journal.close(keep=keep and journal.count > 0)
+
+
+def _cluster(job: Job[Any], work: FrameWork, total: int) -> AbstractContextManager[Crew]:
+    """The workers of a dask cluster."""
+    from crystint.run.cluster import cluster  # dask is an optional package, and slow to import
+
+    how = job.execution
+    return cluster(
+        work, total, str(how.dask), device=how.device, workers=how.workers, frames=how.dask_frames, name=job.name
+    )
+
+
+def _fingerprint(
+    job: Job[Any], device: str, total: int, same: Mapping[str, Any], files: tuple[str, ...]
+) -> dict[str, Any]:
+    """Everything that the records of a run depend on, in words for those who have to see what is different."""
+    return {
+        "crystint": __version__,
+        "command": job.name,
+        "device": device,
+        "frames": total,
+        **job.settings.plain(),
+        **same,
+        **{os.path.realpath(file): _state(file) for file in (*files, *job.settings.files())},
+    }
+
+
+def _state(file: str | Path) -> str:
+    """Size and time of a file."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return "not there"
+    changed = datetime.fromtimestamp(status.st_mtime, UTC)
+    return f"{status.st_size} bytes of {changed:%Y-%m-%d %H:%M:%S.%f}"

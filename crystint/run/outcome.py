@@ -1,0 +1,97 @@
+"""How a step ended: what it says, which frames are missing, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+__all__ = ["NAMED", "ExitCode", "Outcome", "listed", "readable_size"]
+
+NAMED = 10
+"""Frames, images or warnings of one kind that are named; of more there is the number."""
+
+
+class ExitCode(IntEnum):
+    """How a command tells a shell how it ended. One stopped by a signal: 128 + its number."""
+
+    DONE = 0
+    FAILED = 1
+    WRONG_ARGUMENT = 2
+    FRAMES_MISSING = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What a step did. Steps make it; `carry_out` adds the outputs and the time."""
+
+    text: str
+    """closing lines"""
+    result: Any = None
+    """what was found, in the step's own type; None where everything is in the outputs"""
+    data: Any = None
+    """JSON-able: what ``--json`` prints; None = the step has nothing of the kind"""
+    frames: int = 0
+    """frames dealt with"""
+    of: int = 0
+    """frames of the input: more than `frames` when the run was stopped early"""
+    missing: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    """number of each frame that could not be read, or has no data, and why; ascending"""
+    notes: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    """number of each image that gave nothing, and why"""
+    outputs: tuple[Path, ...] = ()
+    """files that were written"""
+    unchanged: bool = False
+    """the outputs were there already: nothing was left to do"""
+    resumable: bool = False
+    """a journal beside the output keeps what is done of a run that was stopped"""
+    seconds: float = 0.0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was stopped before its last frame."""
+        return self.frames < self.of
+
+    @property
+    def size(self) -> int:
+        """Bytes of all outputs."""
+        return sum(path.stat().st_size for path in self.outputs)
+
+    @property
+    def lacking(self) -> str:
+        """A sentence about the frames that are missing; empty when none is."""
+        if not self.missing:
+            return ""
+        return f"{len(self.missing)} of {self.frames} frames are missing in the output: {listed(self.missing)}"
+
+    @property
+    def interrupted(self) -> str:
+        """A sentence about where the run was stopped; empty when it was not."""
+        if not self.stopped:
+            return ""
+        more = "; --resume goes on with the rest" if self.resumable else ""
+        return f"interrupted after {self.frames} of {self.of} frames, which are written{more}"
+
+    def exit_code(self, signal: int = 0) -> int:
+        """Of the command; `signal` is the number of the one that stopped it."""
+        if self.stopped:
+            return 128 + signal
+        return ExitCode.FRAMES_MISSING if self.missing else ExitCode.DONE
+
+
+def listed(numbers: Iterable[int]) -> str:
+    """The first ten of some numbers."""
+    shown = list(numbers)
+    return ", ".join(map(str, shown[:NAMED])) + (", ..." if len(shown) > NAMED else "")
+
+
+def readable_size(nbytes: float) -> str:
+    """12 B, 3.4 kB, 1.2 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if nbytes < 1000:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.3g} TB"

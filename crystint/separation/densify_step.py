@@ -1,0 +1,116 @@
+"""``crystint densify``: whole frames again from a sparse file, streamed to an NXmx file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from crystint.engine import Engine
+from crystint.errors import FileError
+from crystint.io.frame_record import Record
+from crystint.io.linked_files import files_read
+from crystint.io.sparse.dense_file import DenseWriter, pack_frame
+from crystint.io.sparse.file import SparseFile, open_sparse
+from crystint.ops.densify import Densifier
+from crystint.run.in_progress import in_progress
+from crystint.run.outcome import Outcome
+from crystint.run.step import Job
+from crystint.separation.results import Separated, outcome_of
+from crystint.separation.settings import DensifySettings
+
+__all__ = ["densify"]
+
+
+@dataclass(eq=False)
+class _Worker:
+    """As `crystint.run.frame_work.FrameWorker`."""
+
+    sparse: SparseFile
+    source: str
+    densifier: Densifier
+    settings: DensifySettings
+
+    @property
+    def total(self) -> int:
+        return len(self.sparse)
+
+    @property
+    def device(self) -> str:
+        return self.densifier.engine.device.name
+
+    def record(self, number: int, _first: Any) -> Record:
+        """The whole frame, packed as it will stand in the file."""
+        try:
+            frame = self.sparse[number]
+        except FileError as error:
+            return Record(number, missing=str(error))
+        if frame.missing:
+            return Record(number, missing=f"frame {number} is missing in {self.source}")
+        dense = self.densifier.run(frame, self.settings.noise, self.settings.seed)
+        packed = pack_frame(dense, self.settings.compression)
+        return Record(number, arrays={"frame": dense} if packed is None else {"packed": packed})
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """As `crystint.run.frame_work.FrameWork`."""
+
+    source: str
+    settings: DensifySettings
+
+    @contextmanager
+    def open(self, device: str | None) -> Iterator[_Worker]:
+        with open_sparse(self.source) as sparse:
+            yield _Worker(sparse, self.source, Densifier(Engine(device), sparse.rings), self.settings)
+
+
+def densify(job: Job[DensifySettings]) -> Outcome:
+    """Whole frames. Missing ones become frames of masked pixels, and are recorded as missing."""
+    settings, how, source, (output,) = job.settings, job.execution, job.input("sparse"), job.outputs
+    start = time.monotonic()
+    with open_sparse(source) as sparse:
+        total = len(sparse)
+        if not total:
+            raise FileError(f"{source}: no frames in it")
+        if job.finished:
+            return job.nothing_to_do(sparse=sparse.provenance)
+        worker = None
+        if how.dask is None:
+            worker = _Worker(sparse, str(source), Densifier(Engine(how.device), sparse.rings), settings)
+        work = _Work(str(source.resolve()), settings)
+        files = tuple(map(str, files_read([source])))
+        with in_progress(job, work, worker, total, same={}, files=files) as progress:
+            writer = DenseWriter(
+                output,
+                sparse.shape,
+                sparse.dtype,
+                geometry=sparse.geometry,
+                mask=sparse.rings.mask,
+                saturation=_saturation(sparse.provenance),
+                provenance=job.provenance(command=progress.command, device=progress.device, sparse=sparse.provenance),
+                compression=settings.compression,
+                overwrite=job.overwrite,
+            )
+            with writer, closing(progress.records()) as records:
+                for record in job.progress(records, total, "densify"):
+                    if record.missing is not None:
+                        writer.write_missing()
+                    elif "packed" in record.arrays:
+                        writer.write_packed(record.arrays["packed"])
+                    else:
+                        writer.write(record.arrays["frame"])
+                if progress.stopped:
+                    if not progress.done:
+                        raise KeyboardInterrupt
+                    writer.end_early(total)
+    return outcome_of(progress, start, Separated())
+
+
+def _saturation(made: Mapping[str, Any]) -> float | None:
+    """The saturation value that a sparse file was made with, as its provenance tells; None = not told."""
+    settings = made.get("settings", {})
+    value = settings.get("saturation_used") if isinstance(settings, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,72 @@
+"""``crystint peaks``: the peaks of all frames, in every format that was asked for."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from crystint.io.peaks.files import write_peaks
+from crystint.model.peaks import PeakList, empty_peaks
+from crystint.run.in_progress import RunInProgress, in_progress
+from crystint.run.outcome import Outcome
+from crystint.run.step import Job
+from crystint.separation.frame_step import PeakSearch, SeparationWork, SeparationWorker, peaks_of, rehearse
+from crystint.separation.prepared import PreparedRun, opened
+from crystint.separation.results import Separated, outcome_of
+from crystint.separation.settings import Settings
+
+__all__ = ["find"]
+
+
+def find(job: Job[Settings]) -> Outcome:
+    """Peaks of all frames. A journal beside the first output keeps what was found while the run lasts."""
+    settings, how = job.settings, job.execution
+    search = PeakSearch(settings.snr if settings.snr is not None else 5.0)
+    remote = how.dask is not None or job.finished
+    start = time.monotonic()
+    lists: list[PeakList] = []
+    ahead = partial(rehearse, treatment=search)
+    with opened(job.inputs["frames"], settings, how.device, remote=remote, rehearse=ahead) as run:
+        files = tuple(run.frames.all_files())
+        job.reads(files)
+        if job.finished:
+            return job.nothing_to_do(run.frames.files, snr=search.snr, **run.used(""))
+        worker = None if remote else SeparationWorker(run, search)
+        same = {"snr": search.snr, "shape": list(run.frames.shape), "dtype": str(run.frames.dtype)}
+        with in_progress(
+            job, SeparationWork.of(run, search), worker, len(run.frames), same=same, files=files
+        ) as progress:
+            with closing(progress.records()) as records:
+                for record in job.progress(records, progress.total, "peaks"):
+                    peaks = peaks_of(record)
+                    lists.append(empty_peaks() if peaks is None else peaks)
+            progress.check()
+            _write(job, run, progress, np.concatenate([empty_peaks(), *lists]), search.snr)
+    counts = np.array([len(peaks) for peaks in lists], dtype=np.int64)
+    return outcome_of(progress, start, Separated(counts, unusable=tuple(progress.unusable)))
+
+
+def _write(job: Job[Settings], run: PreparedRun, progress: RunInProgress, peaks: PeakList, snr: float) -> None:
+    """All of the outputs, or none."""
+    record = job.provenance(run.frames.files, progress.command, snr=snr, **run.used(progress.device))
+    if progress.stopped:
+        record["incomplete"] = {"frames": progress.done, "of": progress.total}
+
+    def write(path: Path) -> None:
+        write_peaks(
+            path,
+            peaks,
+            shape=run.frames.shape,
+            n_frames=progress.done,
+            geometry=run.geometry,
+            frames_per_file=[run.frames.source(i) for i in range(progress.done)],
+            provenance=record,
+            missing=list(progress.missing),
+            overwrite=job.overwrite,
+        )
+
+    job.write(peaks, write)

@@ -1,0 +1,61 @@
+"""What peaks, sparsify and densify say at the end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import warn
+from crystint.run.in_progress import RunInProgress
+from crystint.run.outcome import Outcome, listed
+
+__all__ = ["HIT", "Separated", "outcome_of"]
+
+HIT = 10
+"""Peaks that make a frame a hit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Separated:
+    """What was found in the frames of a run."""
+
+    peaks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """int64 [frames]: peaks per frame; empty when no peaks were looked for"""
+    pixels: int = 0
+    """pixels kept, of all frames"""
+    unusable: tuple[int, ...] = ()
+    """numbers of the frames without one usable pixel"""
+
+    @property
+    def hits(self) -> int:
+        """Frames with at least `HIT` peaks."""
+        return int(np.count_nonzero(self.peaks >= HIT))
+
+
+def outcome_of(run: RunInProgress, start: float, separated: Separated, outputs: tuple[Path, ...] = ()) -> Outcome:
+    """The outcome of a run over frames that began at `start` of `time.monotonic`."""
+    frames, peaks = run.done, separated.peaks
+    if separated.unusable:
+        warn(f"{len(separated.unusable)} of {frames} frames have no usable pixel: {listed(separated.unusable)}")
+    parts = [f"{frames} frame{'s' if frames != 1 else ''}"]
+    if len(peaks):
+        parts.append(f"{int(peaks.sum())} peaks (median {np.median(peaks):g} per frame)")
+        parts.append(f"{separated.hits} hit{'s' if separated.hits != 1 else ''} (>= {HIT} peaks)")
+    if separated.pixels:
+        parts.append(f"{separated.pixels} pixels kept ({separated.pixels / frames:.0f} per frame)")
+    parts.append(f"{frames / max(time.monotonic() - start, 1e-9):.3g} frames/s")
+    more: dict[str, Any] = {"outputs": outputs} if outputs else {}
+    return Outcome(
+        ", ".join(parts),
+        separated,
+        frames=frames,
+        of=run.total,
+        missing=dict(sorted(run.missing.items())),
+        resumable=True,
+        **more,
+    )

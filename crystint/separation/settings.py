@@ -1,0 +1,87 @@
+"""What peaks and sparsify can be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, model_validator
+
+from crystint.run.settings import DetectorSettings, NotNegative, Positive, StepSettings, Whole, number, setting
+
+__all__ = ["ConvertSettings", "DensifySettings", "FrameSettings", "Settings", "SparsifySettings"]
+
+
+class FrameSettings(DetectorSettings):
+    """Corrections, rings and the background: what separation does with any frame."""
+
+    dark: Path | None = setting(None, "dark frame, counts, subtracted", metavar="FILE")
+    flat: Path | None = setting(None, "flat field, divided out", metavar="FILE")
+    normalization: tuple[Path, ...] = setting((), "further factors per pixel, divided out", metavar="FILE")
+    solid_angle: bool = setting(True, "divide by the solid angle of each pixel")
+    saturation: Literal["file", "none"] | Positive = setting(
+        "file",
+        "largest valid counts; pixels above it are signal, never background; file = what the file says",
+        metavar="NUMBER|file|none",
+    )
+
+    rings: int = setting(1000, "number of resolution rings", ge=1, le=65534)
+    error_model: Literal["poisson", "azimuthal", "hybrid"] = setting("hybrid", "where the spread of a pixel comes from")
+    snr_clip: Literal["auto"] | Positive = setting(
+        "auto", "clipping threshold in standard deviations; auto = Chauvenet", metavar="NUMBER|auto"
+    )
+    cycles: int = setting(5, "most clipping cycles", ge=0, le=1000)
+
+    @property
+    def clip(self) -> float | None:
+        """The clipping threshold as `Separator` takes it: None = automatic."""
+        return None if self.snr_clip == "auto" else float(self.snr_clip)
+
+
+class Settings(FrameSettings):
+    """Everything that ``crystint peaks`` and ``crystint sparsify`` can be told, with the units of each.
+
+    The names are those of the command line options, in TOML with ``-`` or ``_``.
+    """
+
+    snr: Positive | None = setting(None, "significance of a peak (5), of a pixel to keep when sparsifying (3)")
+    snr_peak: Positive = setting(5.0, "significance of a peak stored with a sparse file")
+    snr_pick: Positive = setting(2.0, "significance of each pixel of a peak")
+    noise: NotNegative = setting(0.0, "constant noise added in quadrature, counts")
+    patch: Annotated[Literal[3, 5], BeforeValidator(number)] = setting(3, "width of the neighbourhood of a peak, px")
+    connected: int = setting(3, "pixels of the neighbourhood above snr_pick", ge=1, le=25)
+    strict_mask: bool = setting(False, "drop peaks that touch an unusable pixel")
+    d_min: Positive | None = setting(None, "finest spacing of a peak, angstrom")
+    d_max: Positive | None = setting(None, "coarsest spacing of a peak, angstrom")
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.d_min is not None and self.d_max is not None and self.d_min >= self.d_max:
+            raise ValueError(f"d_min {self.d_min:g} is not below d_max {self.d_max:g} angstrom")
+        pixels = self.patch**2
+        if self.connected > pixels:
+            raise ValueError(f"connected is {self.connected}, but a patch of {self.patch} has {pixels} pixels")
+        return self
+
+
+class SparsifySettings(Settings):
+    """Those of ``crystint sparsify`` alone beside the others."""
+
+    peaks: bool = setting(False, "store the peak list, too")
+    compact: bool = setting(False, "smaller, for crystint only: FabIO cannot read it (see convert)")
+
+
+class DensifySettings(StepSettings):
+    """What ``crystint densify`` can be told."""
+
+    noise: bool = setting(True, "draw the background from its distribution")
+    seed: Whole = setting(0, "of the noise", ge=0, le=2**63 - 1)
+    compression: Literal["gzip", "bslz4", "none"] = setting(
+        "gzip", "gzip: any HDF5 program reads it; bslz4: fast and what Eiger files have, needs a plugin"
+    )
+
+
+class ConvertSettings(StepSettings):
+    """What ``crystint convert`` can be told."""
+
+    compact: bool | None = setting(None, "form to write (default: the other one)", negative="--plain")

@@ -1,0 +1,73 @@
+"""``crystint sparsify``: signal and background of all frames, streamed to a sparse file."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from functools import partial
+
+import numpy as np
+
+from crystint.io.sparse.row import SparseRow
+from crystint.io.sparse.writer import SparseWriter
+from crystint.run.in_progress import in_progress
+from crystint.run.outcome import Outcome
+from crystint.run.step import Job
+from crystint.separation.frame_step import SeparationWork, SeparationWorker, Sparsification, peaks_of, rehearse
+from crystint.separation.prepared import opened
+from crystint.separation.results import Separated, outcome_of
+from crystint.separation.settings import SparsifySettings
+
+__all__ = ["sparsify"]
+
+
+def sparsify(job: Job[SparsifySettings]) -> Outcome:
+    """Signal and background of all frames; with their peaks on request.
+
+    A journal beside the output keeps what was done while the run lasts.
+    """
+    settings, how, (output,) = job.settings, job.execution, job.outputs
+    work = Sparsification(settings.snr if settings.snr is not None else 3.0, settings.peaks)
+    remote = how.dask is not None or job.finished
+    start = time.monotonic()
+    counts, pixels = [], 0
+    ahead = partial(rehearse, treatment=work)
+    with opened(job.inputs["frames"], settings, how.device, remote=remote, rehearse=ahead) as run:
+        files = tuple(run.frames.all_files())
+        job.reads(files)
+        if job.finished:
+            return job.nothing_to_do(run.frames.files, snr=work.snr, **run.used(""))
+        worker = None if remote else SeparationWorker(run, work)
+        same = {"snr": work.snr, "shape": list(run.frames.shape), "dtype": str(run.frames.dtype)}
+        with in_progress(
+            job, SeparationWork.of(run, work), worker, len(run.frames), same=same, files=files
+        ) as progress:
+            writer = SparseWriter(
+                output,
+                run.rings,
+                run.frames.dtype,
+                geometry=run.geometry,
+                provenance=job.provenance(
+                    run.frames.files, progress.command, snr=work.snr, **run.used(progress.device)
+                ),
+                sources=[run.frames.source(i) for i in range(progress.total)],
+                compact=settings.compact,
+                peaks=settings.peaks,
+                overwrite=job.overwrite,
+                pool=progress.pool,
+            )
+            with writer, closing(progress.records(lambda: writer.first)) as records:
+                for record in job.progress(records, progress.total, "sparsify"):
+                    peaks = peaks_of(record)
+                    if settings.peaks:
+                        counts.append(0 if peaks is None else len(peaks))
+                    if record.missing is not None:
+                        writer.put_missing(record.number)
+                        continue
+                    writer.put(SparseRow.of_record(record), peaks)
+                    pixels += record.facts["picked"]
+                progress.check()
+                if progress.stopped:
+                    writer.end_early(progress.total)
+    separated = Separated(np.array(counts, np.int64), pixels, tuple(progress.unusable))
+    return outcome_of(progress, start, separated)
