@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from crystint.io.journal import records_in
+from crystint.run.journal import records_in
 
 ROOT = Path(__file__).resolve().parents[1]
 LONG = 600

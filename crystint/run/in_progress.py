@@ -6,13 +6,13 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from crystint import __version__
-from crystint.errors import FileError, SettingError, warn
+from crystint.errors import CrystintWarning, FileError, SettingError, warn
 from crystint.io.frame_record import Record
 from crystint.run.execution import Execution, Stop
 from crystint.run.frame_work import FrameWork, FrameWorker
@@ -202,7 +202,8 @@ def in_progress(
                 keep = interrupted or journal.resumed or time.monotonic() - start > _WORTH_S
                 if keep and journal.count:
                     name = journal_of(job.outputs[0])
-                    warn(f"{name} keeps the {journal.count} frames that are done; --resume goes on there")
+                    with suppress(CrystintWarning):  # where warnings are errors, the first error counts
+                        warn(f"{name} keeps the {journal.count} frames that are done; --resume goes on there")
             raise
         finally:
             if journal is not None:

@@ -18,8 +18,9 @@ import pytest
 import crystint
 from crystint.errors import ClusterError, DeviceError
 from crystint.io.sparse.dense_file import DenseWriter
+from crystint.run.execution import Execution
 from crystint.run.journal import records_in
-from crystint.separation.files import Execution, find_peaks, sparsify
+from crystint.separation.files import find_peaks, sparsify
 from crystint.separation.settings import Settings
 from crystint.simulate import Simulation, simulate
 from tests.processes import LONG, after, started
@@ -32,7 +33,8 @@ MANY = 240
 DRIVER = """
 import sys
 from crystint.separation.settings import Settings
-from crystint.separation.files import Execution, find_peaks, sparsify
+from crystint.run.execution import Execution
+from crystint.separation.files import find_peaks, sparsify
 
 if __name__ == "__main__":
     what, source, target = sys.argv[1:]
@@ -42,7 +44,7 @@ if __name__ == "__main__":
         summary = find_peaks([source], [target], **more)
     else:
         summary = sparsify([source], target, peaks=True, **more)
-    print(summary.frames, summary.missing)
+    print(summary.frames, tuple(summary.missing))
 """
 
 

@@ -20,18 +20,23 @@ import pytest
 import crystint
 from crystint.commands import signals as interruption
 from crystint.commands.signals import Interruption
-from crystint.errors import FileError
+from crystint.errors import CrystintWarning, FileError
 from crystint.io.frames.sequence import open_frames
 from crystint.io.sparse.dense_file import DenseWriter
 from crystint.model.mask import marker
+from crystint.run.execution import Execution
 from crystint.run.journal import Journal, journal_of, records_in
-from crystint.separation.files import Execution, Summary, densify_file, find_peaks, sparsify
+from crystint.run.outcome import Outcome
+from crystint.separation.files import densify_file, find_peaks, sparsify
 from crystint.separation.settings import Settings
 from crystint.simulate import Simulation, simulate
 from tests.processes import LONG, after, heeding_sigint, started
 
 FEW = Settings(rings=60)
 MANY = 400
+
+pytestmark = pytest.mark.filterwarnings("default::crystint.errors.CrystintWarning")
+"""Frames are missing in most of these runs, and it is said."""
 
 
 @pytest.fixture(scope="module")
@@ -142,16 +147,15 @@ def damaged(data: Simulation, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("compact", [False, True])
 def test_a_frame_that_cannot_be_read_is_recorded_as_missing(data, damaged, good, tmp_path, compact):
-    told: list[str] = []
-    summary = sparsify(
-        [damaged], tmp_path / "s.h5", FEW, compact=compact, peaks=True, execution=Execution(tell=told.append)
-    )
-    assert summary.missing == (0, 3)
-    assert (summary.frames, summary.of, len(summary.peaks)) == (7, 7, 7)
-    assert summary.peaks[[0, 3]].tolist() == [0, 0]
-    assert len(told) == 2
-    assert "frame 3" in told[1]
-    assert str(damaged) in told[1]
+    with pytest.warns(CrystintWarning) as warned:
+        outcome = sparsify([damaged], tmp_path / "s.h5", FEW, compact=compact, peaks=True)
+    assert list(outcome.missing) == [0, 3]
+    assert (outcome.frames, outcome.of, len(outcome.result.peaks)) == (7, 7, 7)
+    assert outcome.result.peaks[[0, 3]].tolist() == [0, 0]
+    texts = [str(each.message) for each in warned]
+    assert len(texts) == 2
+    assert "frame 3" in texts[1]
+    assert str(damaged) in texts[1]
     separator = crystint.Separator(open_frames(damaged).geometry, data.mask, 60)
     with crystint.open_sparse(tmp_path / "s.h5") as file:
         assert file.missing == (0, 3)
@@ -199,10 +203,11 @@ def test_fabio_opens_a_file_with_missing_frames(data, damaged, tmp_path):
 
 def test_densify_makes_a_frame_of_masked_pixels_from_a_missing_one(data, damaged, tmp_path):
     sparsify([damaged], tmp_path / "s.h5", FEW)
-    told: list[str] = []
-    summary = densify_file(tmp_path / "s.h5", tmp_path / "d.h5", execution=Execution(tell=told.append))
-    assert summary.missing == (0, 3)
-    assert ["frame 0" in told[0], "frame 3" in told[1], len(told)] == [True, True, 2]
+    with pytest.warns(CrystintWarning) as warned:
+        outcome = densify_file(tmp_path / "s.h5", tmp_path / "d.h5")
+    assert list(outcome.missing) == [0, 3]
+    texts = [str(each.message) for each in warned]
+    assert ["frame 0" in texts[0], "frame 3" in texts[1], len(texts)] == [True, True, 2]
     with open_frames(tmp_path / "d.h5") as dense, crystint.open_sparse(tmp_path / "s.h5") as sparse:
         assert len(dense) == 7
         for number in (0, 3):
@@ -215,12 +220,12 @@ def test_densify_makes_a_frame_of_masked_pixels_from_a_missing_one(data, damaged
 
 def test_peak_lists_keep_the_rows_of_missing_frames_and_name_them(data, damaged, tmp_path):
     outputs = [tmp_path / name for name in ("p.cxi", "p.h5", "p.jsonl", "p.refl")]
-    summary = find_peaks([damaged], outputs, FEW)
-    assert summary.missing == (0, 3)
+    outcome = find_peaks([damaged], outputs, FEW)
+    assert list(outcome.missing) == [0, 3]
     with h5py.File(outputs[0]) as file:
         result = file["entry_1/result_1"]
         assert result["nPeaks"].shape == (7,)
-        assert result["nPeaks"][()].tolist() == summary.peaks.tolist()
+        assert result["nPeaks"][()].tolist() == outcome.result.peaks.tolist()
         assert result["missing"][()].tolist() == [0, 3]
     with h5py.File(outputs[1]) as file:
         assert file["entry/peaks/missing"][()].tolist() == [0, 3]
@@ -268,7 +273,7 @@ class Stopping:
         return nullcontext(lambda: self.done >= self.after)
 
 
-def run(what: str, source: Path, target: Path, *, stopping: Stopping | None = None, **how: Any) -> Summary:
+def run(what: str, source: Path, target: Path, *, stopping: Stopping | None = None, **how: Any) -> Outcome:
     """sparsify, compact sparsify or peaks, in a run that may be stopped."""
     more: dict[str, Any] = {"command": ["crystint", what]}
     if stopping is not None:
@@ -468,12 +473,10 @@ def test_an_error_after_long_work_keeps_the_journal(good, tmp_path, monkeypatch)
     with pytest.raises(ZeroDivisionError):
         run("sparsify", good, tmp_path / "o.h5", stopping=Stopping(3, ZeroDivisionError))
     assert os.listdir(tmp_path) == []
-    told: list[str] = []
-    monkeypatch.setattr("crystint.run.execution._WORTH_S", 0.0)
-    with pytest.raises(ZeroDivisionError):
-        run("sparsify", good, tmp_path / "o.h5", stopping=Stopping(3, ZeroDivisionError), tell=told.append)
+    monkeypatch.setattr("crystint.run.in_progress._WORTH_S", 0.0)
+    with pytest.warns(CrystintWarning, match="--resume"), pytest.raises(ZeroDivisionError):
+        run("sparsify", good, tmp_path / "o.h5", stopping=Stopping(3, ZeroDivisionError))
     assert os.listdir(tmp_path) == ["o.h5.partial"]
-    assert "--resume" in told[0]
 
 
 # The program, in a process of its own.
@@ -550,13 +553,13 @@ def test_a_second_ctrl_c_ends_at_once_and_keeps_the_journal(many, tmp_path):
     driver = f"""
 import sys, threading
 from crystint.cli import main
-from crystint.separation.frame_step import Step
-real = Step.run
-def stuck(self, run, number, first):
+from crystint.separation.frame_step import SeparationWorker
+real = SeparationWorker.record
+def stuck(self, number, first):
     if number == 60:
         threading.Event().wait({LONG})
-    return real(self, run, number, first)
-Step.run = stuck
+    return real(self, number, first)
+SeparationWorker.record = stuck
 main()
 """
     process = started([sys.executable, "-c", driver, *command("sparsify", many)[3:]], tmp_path)

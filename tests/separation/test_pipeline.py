@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import crystint
-from crystint.errors import FileError, GeometryError, SettingError, ShapeError
-from crystint.io.frame_record import Record
+from crystint.errors import CrystintWarning, FileError, GeometryError, SettingError, ShapeError
 from crystint.io.frames.sequence import open_frames
+from crystint.io.outputs import check_outputs
 from crystint.run.frames import geometry_of
-from crystint.separation.files import check_outputs, densify_file, find_peaks, sparsify
-from crystint.separation.frame_step import Step
+from crystint.separation.files import densify_file, find_peaks, sparsify
+from crystint.separation.frame_step import PeakSearch, Sparsification, rehearse
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.settings import Settings
 from crystint.simulate import Simulation, simulate
@@ -73,8 +73,8 @@ def test_peaks_are_those_of_the_separator(data, stack, tmp_path):
     found = crystint.read_peaks(tmp_path / "peaks.h5")
     separator = crystint.Separator(data.geometry, rings=60)
     expected = [separator.peaks(frame, number=i) for i, frame in enumerate(data)]
-    assert summary.peaks.tolist() == [len(peaks) for peaks in expected]
-    assert min(summary.peaks) > 5
+    assert summary.result.peaks.tolist() == [len(peaks) for peaks in expected]
+    assert min(summary.result.peaks) > 5
     assert np.array_equal(found["frame"], np.concatenate(expected)["frame"])
     np.testing.assert_allclose(found["slow"], np.concatenate(expected)["slow"], rtol=1e-6)
     assert summary.frames == 4
@@ -109,8 +109,8 @@ def test_sparse_file_holds_what_the_separator_picked_and_densify_rebuilds_it(dat
             expected = separator.sparsify(frame)
             assert np.array_equal(file[i].index, expected.index)
             assert np.array_equal(file[i].value, frame.ravel()[expected.index])
-    assert summary.pixels == sum(len(separator.sparsify(frame).index) for frame in data)
-    assert len(summary.peaks) == 4
+    assert summary.result.pixels == sum(len(separator.sparsify(frame).index) for frame in data)
+    assert len(summary.result.peaks) == 4
 
     densify_file(tmp_path / "sparse.h5", tmp_path / "dense.h5", seed=5)
     densify_file(tmp_path / "sparse.h5", tmp_path / "clean.h5", noise=False)
@@ -160,11 +160,13 @@ def test_a_frame_without_usable_pixels_is_counted_and_the_run_goes_on(data, tmp_
     frames = data.frames
     frames[1] = -1
     np.save(tmp_path / "frames.npy", frames)
-    summary = find_peaks([tmp_path / "frames.npy"], [tmp_path / "peaks.cxi"], explicit(data))
-    assert summary.unusable == (1,)
-    assert summary.peaks[1] == 0
-    summary = sparsify([tmp_path / "frames.npy"], tmp_path / "sparse.h5", explicit(data))
-    assert summary.unusable == (1,)
+    with pytest.warns(CrystintWarning, match="1 of 4 frames have no usable pixel: 1"):
+        summary = find_peaks([tmp_path / "frames.npy"], [tmp_path / "peaks.cxi"], explicit(data))
+    assert summary.result.unusable == (1,)
+    assert summary.result.peaks[1] == 0
+    with pytest.warns(CrystintWarning, match="no usable pixel"):
+        summary = sparsify([tmp_path / "frames.npy"], tmp_path / "sparse.h5", explicit(data))
+    assert summary.result.unusable == (1,)
     with crystint.open_sparse(tmp_path / "sparse.h5") as file:
         assert np.isnan(file[1].background.mean).all()
         assert not len(file[1].index)
@@ -186,8 +188,8 @@ def test_some_nan_is_not_an_error(data, tmp_path):
     frames[:, 10:20, 10:20] = np.nan
     np.save(tmp_path / "frames.npy", frames)
     summary = find_peaks([tmp_path / "frames.npy"], [tmp_path / "peaks.jsonl"], explicit(data))
-    assert summary.unusable == ()
-    assert summary.peaks.min() > 3
+    assert summary.result.unusable == ()
+    assert summary.result.peaks.min() > 3
 
 
 def test_a_damaged_frame_in_the_middle_names_itself_and_leaves_nothing(data, single, tmp_path):
@@ -288,17 +290,17 @@ def test_corrections_reach_the_separator(data, stack, tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32])
 @pytest.mark.parametrize("rings", [60, 300])
-@pytest.mark.parametrize("step", [Step("peaks", 5.0), Step("sparsify", 3.0), Step("sparsify", 3.0, True)])
-def test_what_a_run_needs_is_there_after_its_rehearsal(data, tmp_path, step, rings, dtype):
+@pytest.mark.parametrize("work", [PeakSearch(5.0), Sparsification(3.0, False), Sparsification(3.0, True)])
+def test_what_a_run_needs_is_there_after_its_rehearsal(data, tmp_path, work, rings, dtype):
     frames = np.minimum(data.frames, 200).astype(dtype)
     np.save(tmp_path / "stack.npy", frames)
     np.save(tmp_path / "dark.npy", np.full(data.shape, 1, np.float32))
     settings = explicit(data, rings=rings, error_model="poisson", dark=tmp_path / "dark.npy", saturation=150)
     with opened([tmp_path / "stack.npy"], settings) as run:
-        step.rehearse(run)
+        rehearse(run, work)
         assert run.engine is not None
         rehearsed = set(run.engine._programs)
-        record = Record.unpack(step.run(run, 0, None))
+        record = work.record(run, 0, run.read(0), None)
         played = set(run.engine._programs)
         assert {name for name, *_ in played - rehearsed} <= {"list_unusable.cl", "gather_blocks.cl"}
     assert len(record.arrays.get("peaks", "none")) > 0
@@ -325,7 +327,7 @@ def test_outputs_are_checked_before_the_work(tmp_path):
         check_outputs([there], [there], True)
     with pytest.raises(FileError, match="no folder"):
         check_outputs([tmp_path / "none" / "a.cxi"], [], False)
-    with pytest.raises(FileError, match="not a file"):
+    with pytest.raises(FileError, match="not a plain file"):
         check_outputs([tmp_path], [], True)
     with pytest.raises(SettingError, match="twice"):
         check_outputs([tmp_path / "a.cxi", tmp_path / "." / "a.cxi"], [], False)
