@@ -6,6 +6,7 @@ the same bytes that a thread gives and a journal keeps, so that nothing depends 
 
 from __future__ import annotations
 
+import atexit
 import logging
 import signal
 import threading
@@ -57,6 +58,8 @@ def _held_worker(order: Order) -> FrameWorker:
         raise ClusterError(f"a worker has crystint {__version__}, expected {order.version} as in the process that asks")
     with _turn:
         if order.token not in _held:
+            if not _held:
+                atexit.register(_held.clear)  # files are closed while the libraries that close them are there
             context = order.work.open(order.device)
             worker = context.__enter__()
             if worker.total != order.frames:

@@ -29,15 +29,19 @@ from tests.run.test_long_runs import damage, equal
 psutil = pytest.importorskip("psutil")
 pytest.importorskip("distributed")
 
+pytestmark = pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")
+"""Two frames are missing, and it is said."""
 MANY = 240
 DRIVER = """
-import sys
+import sys, warnings
 from crystint.separation.settings import Settings
+import crystint
 from crystint.run.execution import Execution
 from crystint.separation.files import find_peaks, sparsify
 
 if __name__ == "__main__":
     what, source, target = sys.argv[1:]
+    warnings.simplefilter("ignore", crystint.CrystintWarning)  # two frames are missing
     how = Execution(dask="local", threads=2, dask_frames=6)
     more = dict(settings=Settings(rings=60), command=["crystint", what], execution=how)
     if what == "peaks":

@@ -35,7 +35,7 @@ from tests.processes import LONG, after, heeding_sigint, started
 FEW = Settings(rings=60)
 MANY = 400
 
-pytestmark = pytest.mark.filterwarnings("default::crystint.errors.CrystintWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")
 """Frames are missing in most of these runs, and it is said."""
 
 

@@ -259,6 +259,7 @@ def test_files_are_opened_and_sized(engine: Engine, tmp_path: Path) -> None:
     assert found.sparse_bytes == path.stat().st_size
 
 
+@pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")
 def test_missing_frames_are_left_out(tmp_path):
     from crystint.io.sparse.dense_file import DenseWriter
     from crystint.separation.files import sparsify
