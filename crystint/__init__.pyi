@@ -2,6 +2,7 @@ from . import cbc as cbc
 from . import compare as compare
 from . import correlate as correlate
 from . import plot as plot
+from . import separation as separation
 from . import simulate as simulate
 from . import stills as stills
 from .engine import Device as Device

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -81,15 +82,14 @@ def stills() -> object:
 
 def convergent() -> object:
     """A scaling of simulated convergent-beam frames."""
-    from crystint.cbc.work import scale_file
-    from crystint.cbc.work_simulate import simulate_file
+    from crystint.cbc import read_run
     from crystint.plot import plot_cbc
 
     with tempfile.TemporaryDirectory() as folder:
-        simulate_file(f"{folder}/table.h5", seed=1)
-        done = scale_file(f"{folder}/table.h5", f"{folder}/scaled.h5", symmetry="mmm", bandwidth="1e-3")
-    assert done.run is not None
-    return plot_cbc(done.run, title="8 simulated convergent-beam frames")
+        for step in ("simulate -o table.h5 --seed 1", "scale table.h5 -o scaled.h5 --symmetry mmm --bandwidth 1e-3 -q"):
+            command = [sys.executable, "-m", "crystint", "cbc", *step.split()]
+            subprocess.run(command, check=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        return plot_cbc(read_run(f"{folder}/scaled.h5"), title="8 simulated convergent-beam frames")
 
 
 def save(figure: object, name: str, dpi: int) -> None:

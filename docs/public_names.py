@@ -12,6 +12,7 @@ from sphinx.pycode import ModuleAnalyzer
 
 PACKAGES = (
     "crystint",
+    "crystint.separation",
     "crystint.stills",
     "crystint.correlate",
     "crystint.cbc",

@@ -52,9 +52,9 @@ def test_every_page_is_reached_from_the_readme():
     assert set(PAGES) <= reached
 
 
-_PUBLIC = "stills|correlate|cbc|plot|simulate|compare"
-_STILL_DEEP = {"crystint.cbc.half_sets", "crystint.correlate.all_pairs", "crystint.pipeline", "crystint.config"}
-"""Places of names that have no public home yet."""
+_PUBLIC = "separation|stills|correlate|cbc|plot|simulate|compare"
+_STILL_DEEP = {"crystint.cbc.half_sets", "crystint.correlate.all_pairs"}
+"""Functions that are no public names: the old path of their module, which `crystint.moved` keeps, has their name."""
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -20,7 +20,14 @@ def _to_the_end() -> AbstractContextManager[Stop]:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How a run is carried out."""
+    """How a run is carried out.
+
+    Examples
+    --------
+    >>> from crystint.separation import Execution
+    >>> Execution(threads=4, strict=True).workers
+    4
+    """
 
     device: str | None = None
     """OpenCL device, as `crystint.Engine` takes it"""

@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What a step did. Steps make it; `carry_out` adds the outputs and the time."""
+    """What a step did. Steps make it; `carry_out` adds the outputs and the time. Made by `find_peaks`, for instance."""
 
     text: str
     """closing lines"""
@@ -49,6 +49,7 @@ class Outcome:
     resumable: bool = False
     """a journal beside the output keeps what is done of a run that was stopped"""
     seconds: float = 0.0
+    """wall time"""
 
     @property
     def stopped(self) -> bool:

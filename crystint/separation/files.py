@@ -11,7 +11,7 @@ from crystint.run.step import Progress, Source, silent
 from crystint.separation.settings import Settings
 from crystint.separation.steps import DENSIFY, PEAKS, SPARSIFY
 
-__all__ = ["densify_file", "find_peaks", "sparsify"]
+__all__ = ["Execution", "Outcome", "Settings", "densify_file", "find_peaks", "sparsify"]
 
 
 def find_peaks(
@@ -33,9 +33,13 @@ def find_peaks(
     ----------
     sources : paths or patterns
         Of the frames.
+    outputs : sequence of path
+        Each in the format of its suffix.
     settings : Settings or mapping of name to value
     device : str, optional
         As `crystint.Engine` takes it.
+    overwrite : bool
+        Replace existing files.
     progress : callable
         ``(items, how many, what) -> items``.
     command : sequence of str, optional
@@ -51,6 +55,20 @@ def find_peaks(
     ------
     CrystintError
         As the parts do. No partial output is left then.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), frames=2, background=5.0, peaks=8, intensity=900.0, seed=1)
+    >>> with crystint.DenseWriter(
+    ...     "run.h5", data.shape, data.dtype, geometry=data.geometry, mask=None, saturation=None, provenance={}
+    ... ) as writer:
+    ...     for frame in data:
+    ...         writer.write(frame)
+    >>> from crystint.separation import find_peaks
+    >>> outcome = find_peaks(["run.h5"], ["peaks.cxi"], {"rings": 30})
+    >>> outcome.frames, len(crystint.read_peaks("peaks.cxi")) > 4
+    (2, True)
     """
     return PEAKS(
         sources, outputs=outputs, settings=settings, device=device, overwrite=overwrite, progress=progress,
@@ -73,7 +91,34 @@ def sparsify(
 ) -> Outcome:
     """Signal and background of all frames, streamed to a sparse file; with their peaks on request.
 
-    As `find_peaks`; `compact` and `peaks` are settings of this step alone.
+    Parameters
+    ----------
+    sources, settings, device, overwrite, progress, command, execution
+        As `find_peaks`.
+    output : path
+        Of the sparse file.
+    compact : bool
+        Smaller, but for crystint alone.
+    peaks : bool
+        Store the peaks, too.
+
+    Returns
+    -------
+    Outcome
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), frames=2, background=5.0, peaks=8, intensity=900.0, seed=1)
+    >>> with crystint.DenseWriter(
+    ...     "run.h5", data.shape, data.dtype, geometry=data.geometry, mask=None, saturation=None, provenance={}
+    ... ) as writer:
+    ...     for frame in data:
+    ...         writer.write(frame)
+    >>> from crystint.separation import sparsify
+    >>> outcome = sparsify(["run.h5"], "sparse.h5", {"rings": 30}, peaks=True)
+    >>> outcome.frames, dict(outcome.missing)
+    (2, {})
     """
     values = dict(settings) if settings is not None else {}  # a model gives its fields
     values |= {"compact": compact or values.get("compact", False), "peaks": peaks or values.get("peaks", False)}
@@ -98,7 +143,37 @@ def densify_file(
 ) -> Outcome:
     """Whole frames again from a sparse file, streamed to an NXmx file. Missing frames become frames of masked pixels.
 
-    As `find_peaks`; the rest as `crystint.densify`.
+    Parameters
+    ----------
+    source : path
+        A sparse file.
+    output : path
+        Of the NXmx file.
+    noise, seed
+        As `crystint.densify`.
+    compression : str
+        As `crystint.DenseWriter`.
+    device, overwrite, progress, command, execution
+        As `find_peaks`.
+
+    Returns
+    -------
+    Outcome
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), frames=2, background=5.0, peaks=8, intensity=900.0, seed=1)
+    >>> with crystint.DenseWriter(
+    ...     "run.h5", data.shape, data.dtype, geometry=data.geometry, mask=None, saturation=None, provenance={}
+    ... ) as writer:
+    ...     for frame in data:
+    ...         writer.write(frame)
+    >>> from crystint.separation import densify_file, sparsify
+    >>> outcome = sparsify(["run.h5"], "sparse.h5", {"rings": 30})
+    >>> outcome = densify_file("sparse.h5", "dense.h5", seed=1)
+    >>> crystint.open_frames("dense.h5").shape
+    (100, 110)
     """
     return DENSIFY(
         source, outputs=output, settings={"noise": noise, "seed": seed, "compression": compression}, device=device,

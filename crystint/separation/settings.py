@@ -42,6 +42,12 @@ class Settings(FrameSettings):
     """Everything that ``crystint peaks`` and ``crystint sparsify`` can be told, with the units of each.
 
     The names are those of the command line options, in TOML with ``-`` or ``_``.
+
+    Examples
+    --------
+    >>> from crystint.separation import Settings
+    >>> Settings(rings=200, d_min=1.8).snr_clip
+    'auto'
     """
 
     snr: Positive | None = setting(None, "significance of a peak (5), of a pixel to keep when sparsifying (3)")
