@@ -8,7 +8,8 @@ import pytest
 
 import crystint
 from crystint.io.sparse.dense_file import DenseWriter
-from crystint.io.sparse.file import SparseWriter, open_sparse
+from crystint.io.sparse.open import open_sparse
+from crystint.io.sparse.writer import SparseWriter
 from crystint.separation import files as pipeline
 
 FRAMES = 8

@@ -26,7 +26,7 @@ from scipy.spatial import KDTree
 import crystint
 from crystint.io.hdf5.provenance import provenance
 from crystint.io.sparse.dense_file import DenseWriter
-from crystint.io.sparse.file import SparseWriter
+from crystint.io.sparse.writer import SparseWriter
 from crystint.model.rings import interpolate
 from crystint.ops.densify import Densifier
 

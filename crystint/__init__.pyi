@@ -24,8 +24,8 @@ from .io.peaks.files import read_peaks as read_peaks
 from .io.peaks.files import write_peaks as write_peaks
 from .io.sparse.dense_file import DenseWriter as DenseWriter
 from .io.sparse.file import SparseFile as SparseFile
-from .io.sparse.file import SparseWriter as SparseWriter
-from .io.sparse.file import open_sparse as open_sparse
+from .io.sparse.open import open_sparse as open_sparse
+from .io.sparse.writer import SparseWriter as SparseWriter
 from .model.geometry import Geometry as Geometry
 from .model.geometry import Panel as Panel
 from .model.peaks import PEAK_DTYPE as PEAK_DTYPE

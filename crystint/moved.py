@@ -28,7 +28,7 @@ MOVED = {
     "crystint.io.dense_file": "crystint.io.sparse.dense_file",
     "crystint.io.mtz_out": "crystint.io.reflections.mtz_out",
     "crystint.io.provenance": "crystint.io.hdf5.provenance",
-    "crystint.io.sparse_file": "crystint.io.sparse.file",
+    "crystint.io.sparse_file": "crystint.io.sparse.open",
     "crystint.io.stills_file": "crystint.io.reflections.stills_file",
     "crystint.pipeline": "crystint.separation.files",
 }

@@ -12,7 +12,7 @@ import pytest
 
 import crystint
 from crystint.errors import FileError
-from crystint.io.sparse.file import SparseWriter
+from crystint.io.sparse.writer import SparseWriter
 from crystint.model import ring_pickle
 from crystint.model.rings import RingMap
 from tests.conftest import ROOT

@@ -15,7 +15,7 @@ from crystint.bench.timing import Operation
 from crystint.engine import Engine
 from crystint.io.frames.sequence import open_frames
 from crystint.io.sparse.dense_file import DenseWriter
-from crystint.io.sparse.file import SparseWriter
+from crystint.io.sparse.writer import SparseWriter
 from crystint.ops.separator import Separator
 from crystint.separation import files as pipeline
 from crystint.separation.settings import Settings

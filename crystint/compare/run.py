@@ -119,7 +119,7 @@ def _sparse(sparse: Any, stack: ExitStack) -> tuple[Iterable[SparseFrame], int |
     if isinstance(sparse, SparseFrame):
         return [sparse], None
     if isinstance(sparse, (str, PathLike)):
-        from crystint.io.sparse.file import open_sparse
+        from crystint.io.sparse.open import open_sparse
 
         return stack.enter_context(open_sparse(sparse)), Path(sparse).stat().st_size
     return sparse, None

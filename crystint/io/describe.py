@@ -16,7 +16,7 @@ from crystint.errors import CrystintError, FileError, GeometryError
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.io.peaks.files import read_peaks
 from crystint.io.sparse.dense_file import missing_in
-from crystint.io.sparse.file import open_sparse
+from crystint.io.sparse.open import open_sparse
 from crystint.model.geometry import Geometry
 from crystint.model.mask import unusable
 from crystint.units import energy_of

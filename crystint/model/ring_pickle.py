@@ -15,14 +15,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from crystint.model.rings import RingMap
 
 __all__ = ["PackedArray", "RingRecipe", "pack_rings", "unpack_rings"]
 
@@ -37,7 +34,7 @@ class RingRecipe(Protocol):
     def parts(self) -> tuple[str, ...]:
         """Arrays of the map that must travel along."""
 
-    def __call__(self, parts: Mapping[str, NDArray[Any]]) -> RingMap:
+    def __call__(self, parts: Mapping[str, NDArray[Any]]) -> Any:
         """The map."""
 
 
@@ -60,11 +57,11 @@ class PackedArray:
 
 
 _lock = threading.Lock()
-_alive: WeakValueDictionary[bytes, RingMap] = WeakValueDictionary()
-_latest: OrderedDict[bytes, RingMap] = OrderedDict()
+_alive: WeakValueDictionary[bytes, Any] = WeakValueDictionary()
+_latest: OrderedDict[bytes, Any] = OrderedDict()
 
 
-def pack_rings(rings: RingMap, recipe: RingRecipe) -> tuple[bytes, bytes]:
+def pack_rings(rings: Any, recipe: RingRecipe) -> tuple[bytes, bytes]:
     """What `unpack_rings` needs: a key, and the recipe with its arrays."""
     parts = {name: PackedArray.of(getattr(rings, name)) for name in recipe.parts}
     content = pickle.dumps((recipe, parts), protocol=5)
@@ -74,7 +71,7 @@ def pack_rings(rings: RingMap, recipe: RingRecipe) -> tuple[bytes, bytes]:
     return key, content
 
 
-def unpack_rings(key: bytes, content: bytes) -> RingMap:
+def unpack_rings(key: bytes, content: bytes) -> Any:
     """The ring map of a key: one that this process has, or a new one."""
     with _lock:  # threads that want the same map get one that was made once
         rings = _alive.get(key)

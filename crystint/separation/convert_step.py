@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crystint.io.sparse.file import convert_sparse, open_sparse
+from crystint.io.sparse.open import convert_sparse, open_sparse
 from crystint.run.outcome import Outcome, readable_size
 from crystint.run.step import Job
 from crystint.separation.settings import ConvertSettings

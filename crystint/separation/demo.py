@@ -17,7 +17,7 @@ from crystint.errors import FileError
 from crystint.io.hdf5.provenance import provenance
 from crystint.io.peaks.files import read_peaks
 from crystint.io.sparse.dense_file import DenseWriter
-from crystint.io.sparse.file import convert_sparse
+from crystint.io.sparse.open import convert_sparse
 from crystint.model.peaks import PeakList
 from crystint.ops.separator import Separator
 from crystint.run.outcome import Outcome

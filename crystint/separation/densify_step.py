@@ -13,7 +13,8 @@ from crystint.errors import FileError
 from crystint.io.frame_record import Record
 from crystint.io.linked_files import files_read
 from crystint.io.sparse.dense_file import DenseWriter, pack_frame
-from crystint.io.sparse.file import SparseFile, open_sparse
+from crystint.io.sparse.file import SparseFile
+from crystint.io.sparse.open import open_sparse
 from crystint.ops.densify import Densifier
 from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome

@@ -23,7 +23,9 @@ from crystint.errors import CrystintError, DTypeError, FileError, SettingError, 
 from crystint.io.frames.readers import FrameSource
 from crystint.io.hdf5.provenance import provenance
 from crystint.io.sparse.codec import decode_index, encode_index
-from crystint.io.sparse.file import SparseFile, SparseWriter, convert_sparse, open_sparse
+from crystint.io.sparse.file import SparseFile
+from crystint.io.sparse.open import convert_sparse, open_sparse
+from crystint.io.sparse.writer import SparseWriter
 from crystint.model.geometry import Geometry
 from crystint.model.mask import marker, unusable
 from crystint.model.peaks import empty_peaks

@@ -171,7 +171,7 @@ def test_a_frame_that_cannot_be_read_is_recorded_as_missing(data, damaged, good,
             assert np.array_equal(found.index, expected.index)
             assert np.array_equal(found.value, expected.value)
         assert sorted(set(file.peaks["frame"])) == [1, 2, 4, 5, 6]
-    crystint.io.sparse.file.convert_sparse(tmp_path / "s.h5", tmp_path / "c.h5", compact=not compact)
+    crystint.io.sparse.open.convert_sparse(tmp_path / "s.h5", tmp_path / "c.h5", compact=not compact)
     with crystint.open_sparse(tmp_path / "c.h5") as file:
         assert file.missing == (0, 3)
 

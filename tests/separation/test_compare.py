@@ -241,7 +241,7 @@ def test_a_simulated_run_end_to_end(engine: Engine, dtype: str) -> None:
 
 
 def test_files_are_opened_and_sized(engine: Engine, tmp_path: Path) -> None:
-    from crystint.io.sparse.file import SparseWriter
+    from crystint.io.sparse.writer import SparseWriter
     from crystint.ops.separator import Separator
 
     data = simulate((120, 130), frames=2, background=5.0, peaks=10, dtype="uint16")

@@ -1,10 +1,9 @@
-"""Sparse files: written, read, and converted between the plain and the compact form."""
+"""Sparse files of crystint, as a sequence of frames."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -16,12 +15,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import CrystintError, FileError, GeometryError
-from crystint.io.hdf5.files import create_hdf5, open_hdf5
+from crystint.errors import CrystintError, FileError
+from crystint.io.hdf5.files import open_hdf5
 from crystint.io.sparse.codec import decode_index, to_position
-from crystint.io.sparse.layout import ENTRY, FORMAT, PEAK_GROUP, creator
+from crystint.io.sparse.layout import ENTRY, FORMAT, PEAK_GROUP
 from crystint.io.sparse.mask import PICKED, FirstMask
-from crystint.io.sparse.writer import SparseWriter
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
 from crystint.model.rings import Background, RingMap
@@ -30,7 +28,7 @@ from crystint.model.sparse import SparseFrame
 if TYPE_CHECKING:
     from crystint.io.frames.sequence import FrameSource
 
-__all__ = ["RingsInFile", "SparseFile", "SparseWriter", "convert_sparse", "open_sparse"]
+__all__ = ["RingsInFile", "SparseFile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +39,14 @@ class RingsInFile:
     size: int
     changed: int
     """ns"""
+    kind: type[SparseFile]
+    """what reads it"""
 
     @classmethod
-    def of(cls, path: Path) -> RingsInFile:
+    def of(cls, path: Path, kind: type[SparseFile]) -> RingsInFile:
         """The map of a file as it is now."""
         status = path.stat()
-        return cls(path.resolve(), status.st_size, status.st_mtime_ns)
+        return cls(path.resolve(), status.st_size, status.st_mtime_ns, kind)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -56,8 +56,8 @@ class RingsInFile:
     def __call__(self, parts: Mapping[str, NDArray[Any]]) -> RingMap:
         """Read the map."""
         try:
-            if RingsInFile.of(self.path) == self:
-                with open_sparse(self.path) as file:
+            if RingsInFile.of(self.path, self.kind) == self:
+                with self.kind(self.path, open_hdf5(self.path)) as file:
                     return file.rings
             what = "has changed"
         except OSError as error:
@@ -129,7 +129,7 @@ class SparseFile:
             own["ring_radius"][()],
             own["ring_q"][()],
             own["dark"][()] if "dark" in own else None,
-            RingsInFile.of(self.path),
+            RingsInFile.of(self.path, type(self)),
         )
 
     @property
@@ -283,75 +283,3 @@ class SparseFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def open_sparse(path: str | PathLike[str]) -> SparseFile:
-    """Open a sparse file of crystint, plain or compact, or of pyFAI's sparsify-Bragg.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    SparseFile
-        A sequence of `SparseFrame`: ``len(file)``, ``file[i]``, iteration; close it, or use ``with``.
-
-    Raises
-    ------
-    FileError
-        When it is missing, damaged, or no sparse file.
-
-    Examples
-    --------
-    >>> import crystint
-    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
-    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
-    >>> with crystint.SparseWriter(
-    ...     "sparse.h5", separator.rings, data.dtype, geometry=data.geometry, provenance={}
-    ... ) as writer:
-    ...     writer.write(separator.sparsify(data[0]))
-    >>> with crystint.open_sparse("sparse.h5") as file:
-    ...     len(file), file[0].shape
-    (1, (100, 110))
-    """
-    from crystint.io.sparse.pyfai import PyfaiSparseFile, is_pyfai
-
-    file = open_hdf5(path)
-    try:
-        own = file.get(f"{ENTRY}/crystint")
-        if isinstance(own, h5py.Group) and "format" in own.attrs:
-            return SparseFile(path, file)
-        if is_pyfai(file):
-            return PyfaiSparseFile(path, file)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, GeometryError) as error:
-        file.close()
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"{path} is a damaged sparse file: {error}") from error
-    file.close()
-    raise FileError(f"{path} is HDF5 but no sparse file of crystint or pyFAI")
-
-
-def convert_sparse(
-    source: str | PathLike[str], target: str | PathLike[str], compact: bool, overwrite: bool = False
-) -> None:
-    """Write a sparse file anew in the plain form, which FabIO reads, or in the compact form. Nothing
-    changes but that.
-
-    A file of pyFAI is rewritten in crystint's form. Frame after frame: memory does not grow with their
-    number.
-
-    Raises
-    ------
-    FileError
-        When the source is no sparse file, or the target exists or cannot be written.
-    """
-    from crystint.io.sparse.convert import copy_sparse, rewrite_sparse
-
-    with closing(open_sparse(source)) as file:
-        if type(file) is SparseFile:
-            with create_hdf5(target, overwrite, creator(compact)) as made:
-                copy_sparse(file, made, compact)
-        else:
-            rewrite_sparse(file, target, compact, overwrite)

@@ -145,7 +145,7 @@ class PyfaiSparseFile(SparseFile):
             np.where(good, 0, USER_MASK).astype(np.uint32),
             first + step * np.arange(len(centres)),
             q,
-            recipe=RingsInFile.of(self.path),
+            recipe=RingsInFile.of(self.path, type(self)),
         )
 
     def _weight(self) -> NDArray[np.float64]:
