@@ -77,6 +77,7 @@ CONTENTS = {
     "Project": ["/CHANGELOG", "/CONTRIBUTING", "decisions/index", "/benchmarks/*"],
 }
 """What the site's contents list, under headings; the pages of a folder are found by its index."""
+crystint_contents = CONTENTS
 FOLDERS = ("docs/guide/index", "docs/reference/index", "docs/decisions/index")
 """Pages that list the others of their folder."""
 
@@ -146,6 +147,7 @@ def _redirect(app: Any, error: Exception | None) -> None:
 
 def setup(app: Any) -> None:
     """Connect what is done to pages."""
+    app.add_config_value("crystint_contents", {}, "env")  # other contents: all pages are read anew
     app.connect("source-read", _add_to_page)
     app.connect("autodoc-process-docstring", _describe, priority=400)  # before napoleon
     app.connect("doctree-read", _unlink_words)
