@@ -10,7 +10,7 @@ import pytest
 
 from crystint.engine import Engine
 from crystint.engine import engine as engine_module
-from crystint.engine.kernel import parameters_of
+from crystint.engine.kernel import Kernel, parameters_of
 from crystint.errors import DeviceError, KernelArgumentError
 
 SOURCE = """
@@ -65,16 +65,48 @@ def test_what_is_not_given_is_taken_from_the_first_source_that_has_it(scaled):
     assert result(engine, arguments) == 30.75
 
 
-def test_a_source_of_another_type_is_looked_at_anew(scaled):
+class Size:
+    """A source of one argument."""
+
+    n = 6
+
+
+class Factor:
+    """A source of another one, and of one that others have, too."""
+
+    n, factor = 1, 3.0
+
+
+def test_sources_of_other_types_are_looked_at_anew(scaled):
     engine, kernel, arguments = scaled
-
-    class Other:
-        factor, n = 3.0, 6
-
     rest = {name: arguments[name] for name in ("frame", "pair", "sums", "step")}
-    engine.launch(kernel, 1, 1, SimpleNamespace(n=6, factor=1.0), **rest)
-    engine.launch(kernel, 1, 1, Other(), **rest)
+    engine.launch(kernel, 1, 1, Size(), Factor(), **rest)
     assert result(engine, arguments) == 45.75
+    engine.launch(kernel, 1, 1, Factor(), Size(), **rest)
+    assert result(engine, arguments) == 0.75
+    engine.launch(kernel, 1, 1, Factor(), Factor(), **rest)
+    engine.launch(kernel, 1, 1, Size(), Factor(), **rest)
+    assert result(engine, arguments) == 45.75
+    engine.launch(kernel, 1, 1, object(), Factor(), **rest)
+    assert result(engine, arguments) == 0.75
+    engine.launch(kernel, 1, 1, Size(), Factor(), **rest)
+    assert result(engine, arguments) == 45.75
+
+
+def test_sources_of_one_type_may_have_other_attributes(scaled):
+    engine, kernel, arguments = scaled
+    rest = {name: arguments[name] for name in ("frame", "pair", "sums", "step")}
+    engine.launch(kernel, 1, 1, SimpleNamespace(n=6), SimpleNamespace(factor=1.0), **rest)
+    engine.launch(kernel, 1, 1, SimpleNamespace(factor=3.0), SimpleNamespace(n=6), **rest)
+    assert result(engine, arguments) == 45.75
+    with pytest.raises(KernelArgumentError, match="missing n;"):
+        engine.launch(kernel, 1, 1, SimpleNamespace(factor=3.0), SimpleNamespace(m=6), **rest)
+
+
+def test_parameters_that_the_compiler_does_not_count_are_refused(scaled):
+    _, kernel, _ = scaled
+    with pytest.raises(DeviceError, match="kernel scaled has 6 parameters, 5 were read"):
+        Kernel(kernel.handle, kernel.parameters[1:])
 
 
 @pytest.mark.parametrize(

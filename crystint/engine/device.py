@@ -99,7 +99,7 @@ def _platforms() -> list[Any]:
 
 def _all_devices() -> list[Device]:
     """Every device that is available and says that it has a compiler, in the loader's order."""
-    found = []
+    all_devices = []
     for p, platform in enumerate(_platforms()):
         try:
             handles = platform.get_devices()
@@ -107,7 +107,7 @@ def _all_devices() -> list[Device]:
             continue
         for d, handle in enumerate(handles):
             if handle.available and handle.compiler_available and handle.endian_little:
-                found.append(
+                all_devices.append(
                     Device(
                         f"{p}:{d}",
                         handle.name.strip(),
@@ -122,7 +122,7 @@ def _all_devices() -> list[Device]:
                         handle,
                     )
                 )
-    return found
+    return all_devices
 
 
 def devices() -> list[Device]:
@@ -142,8 +142,8 @@ def devices() -> list[Device]:
     >>> all(device.compute_units >= 1 for device in crystint.devices())
     True
     """
-    found = [one for one in _all_devices() if not _older_than_the_processor(one)]
-    return sorted(found, key=lambda one: (_KINDS.index(one.kind), -one.compute_units, -one.memory))
+    usable = [one for one in _all_devices() if not _older_than_the_processor(one)]
+    return sorted(usable, key=lambda one: (_KINDS.index(one.kind), -one.compute_units, -one.memory))
 
 
 def left_out() -> list[str]:
@@ -174,23 +174,23 @@ def find_device(wanted: str | None = None) -> Device:
         raise DeviceError(f"device is {wanted!r}, expected a text such as 'gpu', 'cpu' or '0:1'")
     text = wanted if wanted is not None else os.environ.get("CRYSTINT_DEVICE", "")
     text = text.strip()
-    found = devices()
-    if not found:
+    usable = devices()
+    if not usable:
         raise DeviceError(f"no usable OpenCL device found; {(left_out() or [_CPU_RUNTIME])[0]}")
     if not text:
-        return found[0]
+        return usable[0]
     kind, _, number = text.lower().partition(":")
     if kind in _KINDS:
-        matching = [one for one in found if one.kind == kind]
+        matching = [one for one in usable if one.kind == kind]
         if number:
             matching = matching[int(number) :][:1] if number.isdecimal() else []
     else:
-        matching = [one for one in found if one.id == text]
-        matching = matching or [one for one in found if text.lower() in one.name.lower()]
-        matching = matching or [one for one in found if text.lower() in one.platform.lower()]
+        matching = [one for one in usable if one.id == text]
+        matching = matching or [one for one in usable if text.lower() in one.name.lower()]
+        matching = matching or [one for one in usable if text.lower() in one.platform.lower()]
     if not matching:
         asked = "" if wanted is not None else " (from CRYSTINT_DEVICE)"
-        there = ", ".join(f"{one.id} {one.kind} {one.name}" for one in found)
+        listing = ", ".join(f"{one.id} {one.kind} {one.name}" for one in usable)
         why = [line for line in left_out() if text.lower() in line.lower()]
-        raise DeviceError("; ".join([f"no OpenCL device {text!r}{asked}; there are: {there}", *why]))
+        raise DeviceError("; ".join([f"no OpenCL device {text!r}{asked}; there are: {listing}", *why]))
     return matching[0]

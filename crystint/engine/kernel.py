@@ -123,6 +123,13 @@ class _Plan:
     def __init__(self, attributes: list[Callable[[Any], Any]], order: list[int]) -> None:
         self.attributes, self.order = attributes, order
 
+    def values(self, sources: tuple[object, ...], arguments: dict[str, Any]) -> list[Any]:
+        """The arguments in the order of the parameters."""
+        values = list(arguments.values())
+        for source, attributes in zip(sources, self.attributes):
+            values += attributes(source)
+        return [values[position] for position in self.order]
+
 
 class Kernel:
     """A kernel and the order of its arguments.
@@ -167,10 +174,11 @@ class Kernel:
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = self._plan(sources, arguments)
-        values = list(arguments.values())
-        for source, attributes in zip(sources, plan.attributes):
-            values += attributes(source)
-        values = [values[place] for place in plan.order]
+        try:
+            values = plan.values(sources, arguments)
+        except AttributeError:  # a source of a type that was here before, with other attributes
+            plan = self._plans[key] = self._plan(sources, arguments)
+            values = plan.values(sources, arguments)
         handles = values.copy()
         try:
             for i, dtype in self._buffers:

@@ -36,8 +36,8 @@ def read_kernel(name: str) -> str:
     """
     text = kernel_root().joinpath(name).read_text(encoding="utf-8")
 
-    def paste(found: re.Match[str]) -> str:
-        line = text.count("\n", 0, found.end()) + 2
-        return f'{read_kernel(found[1])}\n#line {line} "{name}"'
+    def paste(include: re.Match[str]) -> str:
+        line = text.count("\n", 0, include.end()) + 2
+        return f'{read_kernel(include[1])}\n#line {line} "{name}"'
 
     return f'#line 1 "{name}"\n' + _INCLUDE.sub(paste, text)

@@ -84,11 +84,11 @@ def ring_map(
         image = _image(what, array, shape)
         if image is not None:
             weight *= image
-    place = geometry.ring_radius()
-    lowest, highest = float(np.nanmin(place)), float(np.nanmax(place))
+    ring_position = geometry.ring_radius()
+    lowest, highest = float(np.nanmin(ring_position)), float(np.nanmax(ring_position))
     with np.errstate(invalid="ignore"):
         good = (weight > 0) & (weight < np.inf)  # NaN is neither
-    good &= np.isfinite(place)
+    good &= np.isfinite(ring_position)
     good &= bits == 0
     dark_image = _image("dark", dark, shape)
     if dark_image is not None:
@@ -97,8 +97,8 @@ def ring_map(
         raise GeometryError("no usable pixel is left: the mask, or the normalization, excludes all of the frame")
     width = (highest - lowest) / rings or max(highest, 1.0)
     for step, by in ((np.subtract, lowest), (np.divide, width), (np.subtract, 0.5)):
-        step(place, by, out=place)  # in place: fresh memory costs more than arithmetic
-    position, used = place.astype(np.float32), weight.astype(np.float32)
+        step(ring_position, by, out=ring_position)  # in place: fresh memory costs more than arithmetic
+    position, used = ring_position.astype(np.float32), weight.astype(np.float32)
     position[~good], used[~good] = np.nan, 1.0
     centre = np.asarray(lowest + (np.arange(rings) + 0.5) * width, dtype=np.float64)
     wavelength = geometry.wavelength
@@ -136,8 +136,8 @@ class _Recipe:
         return "mask", *["dark"] * self.has_dark, *["weight"] * self.has_images
 
     def __call__(self, parts: Mapping[str, NDArray[Any]]) -> RingMap:
-        made = ring_map(self.geometry, parts["mask"], self.rings, dark=parts.get("dark"), solid_angle=self.solid_angle)
-        return replace(made, weight=parts.get("weight", made.weight), recipe=self)
+        rings = ring_map(self.geometry, parts["mask"], self.rings, dark=parts.get("dark"), solid_angle=self.solid_angle)
+        return replace(rings, weight=parts.get("weight", rings.weight), recipe=self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,13 +174,13 @@ def ring_layout(rings: RingMap, lanes: int, local_size: int, group: int, rows: i
     group = max(1, min(group, n))
     bands, groups = -(-rings.shape[0] // rows), -(-n // group)
     shape, cells = (bands, groups, group), groups * group
-    place, weights = rings.position.ravel(), rings.weight.ravel()
+    positions, weights = rings.position.ravel(), rings.weight.ravel()
     count = np.zeros((bands, cells), np.int64)
 
     def sort(band: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The pixels of a band by ring and number, and (group, band, cache line) of those that it touches."""
         begin = band * rows * width
-        here = place[begin : begin + rows * width]
+        here = positions[begin : begin + rows * width]
         with np.errstate(invalid="ignore"):
             ring = np.clip((here + np.float32(0.5)).astype(np.int32), 0, n - 1).astype(np.uint16)
         ring[np.isnan(here)] = _NONE
@@ -273,5 +273,5 @@ def _samples(count: NDArray[np.int64], begins: NDArray[np.int64]) -> NDArray[np.
     ends = np.cumsum(per_cell)
     number = np.minimum(_starts(length[:, 0])[:-1, None] + chosen, ends[-1] - 1)
     cell = np.searchsorted(ends, number, side="right")
-    found = begins.T.ravel()[cell] + number - (ends - per_cell)[cell]
-    return np.where(chosen < length, found, -1).astype(np.int32)
+    places = begins.T.ravel()[cell] + number - (ends - per_cell)[cell]
+    return np.where(chosen < length, places, -1).astype(np.int32)

@@ -50,7 +50,7 @@ def peaks_of_spots(
     PeakList, in the order of `head`
     """
     n, (whole, spread, area, signal, total, positive) = len(head), sums[:, :6].T
-    moment, positive_moment, npix, found, expected, sem = sums[:, 6:8], sums[:, 8:10], *sums[:, 10:14].T
+    moment, positive_moment, npix, spot_flags, expected, sem = sums[:, 6:8], sums[:, 8:10], *sums[:, 10:14].T
     peaks = empty_peaks(n)
     peaks["frame"] = number
     peaks["intensity"] = whole
@@ -66,7 +66,7 @@ def peaks_of_spots(
     peaks["maximum"] = frame.reshape(-1)[head]
     peaks["background"] = expected + (0.0 if dark is None else dark.reshape(-1)[head])
     peaks["d"] = geometry.d_at(peaks["slow"], peaks["fast"])
-    flag = found.astype(np.uint32)
+    flag = spot_flags.astype(np.uint32)
     flags = np.where(flag & _UNUSABLE, PeakFlag.MASKED, 0)
     flags |= np.where(flag & (_BORDER | _GAP | _PANELS), PeakFlag.EDGE, 0)
     if saturation is not None:

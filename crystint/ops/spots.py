@@ -17,9 +17,9 @@ _PLATEAU_REACH = 24
 
 def roots(maxima: NDArray[np.uint32], parent: NDArray[np.uint32]) -> NDArray[np.intp]:
     """For each maximum the row of the one that its chain of parents ends at; a parent that is no maximum ends it."""
-    place = np.searchsorted(maxima, parent)
-    place = np.minimum(place, len(maxima) - 1)
-    above = np.where(maxima[place] == parent, place, np.arange(len(maxima)))
+    position = np.searchsorted(maxima, parent)
+    position = np.minimum(position, len(maxima) - 1)
+    above = np.where(maxima[position] == parent, position, np.arange(len(maxima)))
     while True:
         further = above[above]
         if np.array_equal(further, above):

@@ -121,8 +121,8 @@ def counts_at(
     expected = mean * weight
     with np.errstate(divide="ignore", invalid="ignore"):
         mu = np.where(phi > 0, np.maximum(expected, 0.0) / phi, 0.0)
-        place = np.clip((np.log2(mu) - CURVE_FIRST) * CURVE_PER_OCTAVE, 0.0, CURVE_POINTS - 1.0)
-    place = np.where(np.isnan(place), 0.0, place)
-    counting = np.interp(place, np.arange(CURVE_POINTS), excess_curve(k)) * (1.0 + np.sqrt(mu)) * phi
+        at = np.clip((np.log2(mu) - CURVE_FIRST) * CURVE_PER_OCTAVE, 0.0, CURVE_POINTS - 1.0)
+    at = np.where(np.isnan(at), 0.0, at)
+    counting = np.interp(at, np.arange(CURVE_POINTS), excess_curve(k)) * (1.0 + np.sqrt(mu)) * phi
     other = k * k * (np.square(spread * weight) + noise * noise)
     return np.asarray(expected + np.sqrt(np.square(counting) + other))
