@@ -51,7 +51,8 @@ def conclude(outcome: Outcome, signal: int = 0, *, as_json: bool = False) -> Non
         warn(text)
     if len(outcome.notes) > NAMED:
         warn(f"{len(outcome.notes)} images in all gave nothing; an .h5 output names them")
-    click.echo(json.dumps(outcome.data, indent=2) if as_json else outcome.text)
+    if as_json or outcome.text:
+        click.echo(json.dumps(outcome.data, indent=2) if as_json else outcome.text)
     if not outcome.unchanged:
         wrote(outcome.outputs, err=as_json)
     code = outcome.exit_code(signal)

@@ -1,67 +1,34 @@
-"""What the correlate commands have in common: frames one after the other, and the grid that is laid over them."""
+"""What the steps of angular correlation have in common: opened frames, what fits them, and the grid over them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import chain
-from os import PathLike
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.correlate.polar.polar import PolarTransform
-from crystint.correlate.polar.polar_grid import ORIGINS, PolarGrid
+from crystint.correlate.settings import GridSettings
 from crystint.engine import Engine
 from crystint.errors import FileError, GeometryError, SettingError
-from crystint.io.frames.sequence import Frames
+from crystint.io.frames.sequence import Frames, open_frames
+from crystint.io.hdf5.provenance import read_provenance
 from crystint.model.geometry import Geometry
+from crystint.model.polar_grid import PolarGrid
+from crystint.run.frames import Source, geometry_of, mask_of, read_frame
+from crystint.run.settings import DetectorSettings
 
-__all__ = [
-    "HDF5",
-    "NO_DATA",
-    "Done",
-    "Exposures",
-    "Progress",
-    "Source",
-    "grid_of",
-    "numbers",
-    "q_of",
-    "silent",
-]
-
-Source = str | PathLike[str]
-Progress = Callable[[Iterable[int], int, str], Iterable[int]]
-"""(frame numbers, how many, what is being done) -> the numbers"""
-NO_DATA = "no data in any of the rings"
-"""why a frame is left out that could be read"""
-HDF5 = (".h5", ".hdf5", ".hdf", ".nxs")
-
-
-def silent(items: Iterable[int], _total: int, _what: str) -> Iterable[int]:
-    """The items: progress that nobody watches."""
-    return items
+__all__ = ["Exposures", "grid_of", "grid_used", "missing_in", "opened", "q_of"]
 
 
 @dataclass(frozen=True, eq=False)
-class Done:
-    """How a step ended."""
-
-    text: str
-    """what to tell at the end"""
-    warnings: tuple[str, ...] = ()
-    missing: Mapping[int, str] = field(default_factory=dict)
-    """numbers of the frames that could not be read, or have no data, ascending, and why"""
-    frames: int = 0
-    """frames of the input"""
-
-
-@dataclass(eq=False)
 class Exposures:
-    """Opened frames and what fits them. The next frame is read while one is worked on."""
+    """Opened frames and what fits them."""
 
     frames: Frames
     mask: NDArray[np.uint32]
@@ -69,119 +36,127 @@ class Exposures:
     geometry: Geometry | None = None
     center: tuple[float, float] | None = None
     """(slow, fast), px from the outer corner; None = that of the geometry"""
-    strict: bool = False
-    """a frame that cannot be read is an error; otherwise it is left out"""
-    missing: dict[int, str] = field(default_factory=dict)
-    """numbers of the frames that could not be read, or have no data, so far, and why"""
 
-    def read(self, number: int) -> NDArray[Any] | None:
-        """A frame in a dtype that the device takes; None when it cannot be read.
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Absolute names of the files, as workers of a cluster open them."""
+        return tuple(str(Path(file).resolve()) for file in self.frames.files)
+
+    def read(self, number: int) -> NDArray[Any]:
+        """A frame in a dtype that the device takes.
 
         Raises
         ------
         FileError
-            Then, when `strict`.
+            With the number of the frame and its file, when it cannot be read.
         """
-        try:
-            frame = self.frames[number]
-        except OSError as error:
-            if self.strict:
-                raise FileError(f"frame {number}: {error}") from error
-            self.missing[number] = str(error)
-            return None
+        frame = read_frame(self.frames, number)
         return frame.astype(np.float32) if frame.dtype == np.float64 else frame
 
-    def each(self, numbers: Iterable[int]) -> Iterator[tuple[int, NDArray[Any]]]:
-        """(number, frame) of those that can be read.
-
-        Raises
-        ------
-        FileError
-            When none can.
-        """
-        some, any_at_all = False, False
-        with ThreadPoolExecutor(1, "crystint") as pool:
-            before = None
-            for coming in chain(((number, pool.submit(self.read, number)) for number in numbers), [None]):
-                if before is not None:
-                    any_at_all = True
-                    frame = before[1].result()
-                    if frame is not None:
-                        some = True
-                        yield before[0], frame
-                before = coming
-        if any_at_all and not some and len(self.missing) == len(self.frames):
-            raise FileError(f"{self.frames.files[0]}: none of the {len(self.frames)} frames can be read")
-
-    def done(self, text: str, warnings: Iterable[str] = ()) -> Done:
-        """How it ended, with the frames that could not be read."""
-        return Done(text, tuple(warnings), dict(sorted(self.missing.items())), len(self.frames))
-
-    def transform(self, engine: Engine, grid: PolarGrid, method: str, *, corrections: bool = True) -> PolarTransform:
+    def transform(self, engine: Engine, grid: PolarGrid, settings: GridSettings) -> PolarTransform:
         """Polar images of these frames; with a geometry divided by solid angle and polarization."""
         return PolarTransform(
             engine,
             grid,
             self.frames.shape,
-            method=method,
+            method=settings.method,
             mask=self.mask,
-            geometry=self.geometry if corrections else None,
+            geometry=self.geometry if settings.corrections else None,
             saturation=self.frames.saturation,
         )
 
+    @property
+    def same(self) -> dict[str, Any]:
+        """What must be the same when a run is resumed, besides its settings and files."""
+        return {"shape": list(self.frames.shape), "dtype": str(self.frames.dtype)}
 
-def grid_of(
-    exposures: Exposures,
-    *,
-    radii: str | None = None,
-    q: str | None = None,
-    azimuths: int = 0,
-    origin: str = "fast",
-    direction: int = 1,
-) -> PolarGrid:
-    """The grid that texts of a command line ask for.
+    def used(self, device: str) -> dict[str, Any]:
+        """What is used where the settings leave it open, for the provenance of outputs."""
+        return {
+            "device": device,
+            "geometry_used": None if self.geometry is None else self.geometry.to_dict(),
+            "masked_pixels": int((self.mask != 0).sum()),
+        }
+
+
+@contextmanager
+def opened(
+    sources: Sequence[Source], settings: DetectorSettings, *, from_the_middle: bool = False
+) -> Iterator[Exposures]:
+    """Open frames, and find mask, and geometry or centre where these are told.
 
     Parameters
     ----------
-    radii, q
-        MIN,MAX[,STEP] in px (step 1) or 1/angstrom (as many rows as a step of 1 px gives, about): rows from MIN up to
-        below MAX. Neither = radii from 1 px to the farthest edge of the frame.
-    azimuths, origin, direction
-        As `PolarGrid`; the origin may be a number of rad.
+    sources : paths or patterns
+    settings : DetectorSettings
+    from_the_middle : bool
+        The beam need not be told: without it, it is the middle of the frame in a geometry that lacks nothing else.
+
+    Raises
+    ------
+    CrystintError
+        When something cannot be read, or does not fit.
+    """
+    with open_frames(*sources, dataset=settings.dataset) as frames:
+        if not len(frames):
+            raise FileError(f"{', '.join(map(str, sources))}: no frames in it")
+        geometry = None
+        asked = settings.geometry is not None or settings.distance is not None or settings.pixel_size is not None
+        try:
+            geometry = geometry_of(frames, settings)
+        except GeometryError:
+            if from_the_middle and asked and settings.beam is None:
+                slow, fast = frames.shape
+                geometry = geometry_of(frames, settings.model_copy(update={"beam": (0.5 * slow, 0.5 * fast)}))
+            elif asked:
+                raise
+        yield Exposures(frames, mask_of(frames, settings), geometry, settings.beam)
+
+
+def grid_of(exposures: Exposures, settings: GridSettings) -> PolarGrid:
+    """The grid that the settings ask for.
+
+    Rows are from MIN up to below MAX, 1 px apart, or, of q, about as far as 1 px is, unless told otherwise. Without
+    rows they are from 1 px to the farthest edge of the frame.
 
     Raises
     ------
     SettingError, GeometryError
         When they are impossible, or there is no centre, or no geometry for q.
     """
-    if radii is not None and q is not None:
-        raise SettingError("radii and q exclude each other: give the rows once")
-    try:
-        start: float | str = origin if origin in ORIGINS else numbers("origin", origin, (1,))[0]
-    except SettingError:
-        raise SettingError(f"origin is {origin!r}, expected {', '.join(ORIGINS)} or an angle in rad") from None
     geometry = exposures.geometry
-    options: dict[str, Any] = {"azimuths": azimuths, "origin": start, "direction": direction}
-    if q is not None:
+    options: dict[str, Any] = {
+        "azimuths": settings.azimuths, "origin": settings.origin, "direction": settings.direction,
+    }  # fmt: skip
+    if settings.q is not None:
         if geometry is None:
             raise GeometryError(
                 "rows of q need a geometry: give one with -g FILE, or --distance, --pixel-size and so on"
             )
-        low, high, *given = numbers("q", q, (2, 3))
         if geometry.wavelength is None:
             raise GeometryError("rows of q need a wavelength: give --wavelength")
         scale = 2.0 * math.pi * math.sqrt(geometry.pixel_size[0] * geometry.pixel_size[1])
-        step = given[0] if given else scale / (geometry.wavelength * geometry.distance_along_beam)
-        return PolarGrid.of_q(geometry, _steps("q", low, high, step), **options)
+        step = scale / (geometry.wavelength * geometry.distance_along_beam)
+        return PolarGrid.of_q(geometry, _rows("q", settings.q, step), **options)
     center = exposures.center if geometry is None else geometry.direct_beam
     if center is None:
         raise GeometryError("no centre: give --beam SLOW,FAST, or -g FILE (`crystint correlate center` finds it)")
-    if radii is not None:
-        low, high, *given = numbers("radii", radii, (2, 3))
-        return PolarGrid(center, _steps("radii", low, high, given[0] if given else 1.0), **options)
+    if settings.radii is not None:
+        return PolarGrid(center, _rows("radii", settings.radii, 1.0), **options)
     shape = exposures.frames.shape
     reach = max(center[0], shape[0] - center[0], center[1], shape[1] - center[1])
-    return PolarGrid(center, _steps("radii", 1.0, max(reach, 2.0), 1.0), **options)
+    return PolarGrid(center, _rows("radii", (1.0, max(reach, 2.0)), 1.0), **options)
+
+
+def _rows(name: str, limits: tuple[float, ...], step: float) -> NDArray[np.float64]:
+    """float64 [rows]: from the first limit up to below the second, by the third where there is one."""
+    low, high, step = (*limits, step)[:3]
+    if not (0.0 <= low < high and step > 0.0):
+        raise SettingError(f"{name} is {low:g},{high:g},{step:g}, expected 0 <= MIN < MAX and STEP above 0")
+    count = math.ceil((high - low) / step - 1e-9)
+    if count > 1_000_000:
+        raise SettingError(f"{name} from {low:g} to {high:g} by {step:g} are {count} rows, expected a million at most")
+    return np.asarray(low + step * np.arange(count), dtype=np.float64)
 
 
 def q_of(grid: PolarGrid, geometry: Geometry | None) -> NDArray[np.float64] | None:
@@ -196,29 +171,19 @@ def q_of(grid: PolarGrid, geometry: Geometry | None) -> NDArray[np.float64] | No
     return np.asarray(4.0 * np.pi / geometry.wavelength * np.sin(0.5 * np.arctan(tangent)))
 
 
-def numbers(name: str, text: str, counts: tuple[int, ...] = ()) -> list[float]:
-    """The finite numbers of a text with commas between them; so many as one of `counts`, or any.
-
-    Raises
-    ------
-    SettingError
-        When they are not.
-    """
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if not values or not all(map(math.isfinite, values)) or (counts and len(values) not in counts):
-        many = " or ".join(map(str, counts))
-        what = f"{many} number{'s with commas between them' if many != '1' else ''}" if counts else "numbers"
-        raise SettingError(f"{name} is {text!r}, expected {what}")
-    return values
+def grid_used(grid: PolarGrid) -> dict[str, Any]:
+    """A grid in the few numbers that tell it, for the provenance of outputs."""
+    return {
+        "center": grid.center,
+        "radii": [grid.radii[0], grid.radii[-1], len(grid.radii)],
+        "q": None if grid.q is None else [grid.q[0], grid.q[-1]],
+        "azimuths": grid.azimuths,
+        "origin": grid.origin,
+        "direction": grid.direction,
+    }
 
 
-def _steps(name: str, low: float, high: float, step: float) -> NDArray[np.float64]:
-    if not (0.0 <= low < high and step > 0.0):
-        raise SettingError(f"{name} is {low:g},{high:g},{step:g}, expected 0 <= MIN < MAX and STEP above 0")
-    count = math.ceil((high - low) / step - 1e-9)
-    if count > 1_000_000:
-        raise SettingError(f"{name} from {low:g} to {high:g} by {step:g} are {count} rows, expected a million at most")
-    return np.asarray(low + step * np.arange(count), dtype=np.float64)
+def missing_in(output: Path) -> list[int] | None:
+    """Numbers of the frames that an output of these steps lacks, as its provenance tells."""
+    settings = read_provenance(output).get("settings", {})
+    return settings.get("missing") if isinstance(settings, dict) else None

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from crystint.correlate.center import profile
 from crystint.correlate.center.circles import place_on_ring
 from crystint.correlate.center.ring_fit import Rings, fit_rings
-from crystint.correlate.polar.polar_grid import PolarGrid
 from crystint.correlate.polar.polar_table import nearest_table
 from crystint.errors import SettingError, ShapeError
+from crystint.model.polar_grid import PolarGrid
 
 __all__ = ["InterpSimple", "RadialProfile", "RingFit"]
 

@@ -9,16 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.correlate.center.ring_fit import Rings
-from crystint.correlate.polar.polar import PolarImage
-from crystint.correlate.sums.result import CorrelationRun
+from crystint.correlate.center_step import Centered
+from crystint.correlate.plot_step import Content
 from crystint.errors import SettingError
+from crystint.model.correlation_run import CorrelationRun
+from crystint.model.polar_image import PolarImage
 from crystint.plot import correlate_panels as panels
 from crystint.plot.style import GREY, TITLE, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_correlations", "plot_polar", "plot_rings"]
+__all__ = ["plot_centered", "plot_content", "plot_correlations", "plot_polar", "plot_rings"]
 
 Array = NDArray[np.float64]
 _WIDTH = 12.0
@@ -28,6 +30,19 @@ _SHARE = 0.5
 """of a ring with data, for it to be shown unasked; less where no ring has twice as much"""
 _MAP = 6
 """rows from which a map is worth drawing"""
+
+
+def plot_centered(centered: Centered) -> Figure:
+    """The sum of frames with the rings that `crystint correlate center` fitted."""
+    title = None if centered.calibrated is None else "Rings of the calibrant"
+    return plot_rings(centered.image, centered.rings, title=title)
+
+
+def plot_content(content: Content) -> Figure:
+    """What `crystint correlate plot` draws."""
+    if isinstance(content.data, PolarImage):
+        return plot_polar(content.data, q=content.q, rings=content.rings, title=content.title)
+    return plot_correlations(content.data, rings=content.rings, title=content.title)
 
 
 def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None) -> Figure:

@@ -17,7 +17,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks
 from crystint.run.settings import DetectorSettings
 
-__all__ = ["Source", "geometry_of", "image_of", "mask_of"]
+__all__ = ["Source", "geometry_of", "image_of", "mask_of", "read_frame"]
 
 Source = str | PathLike[str]
 
@@ -111,3 +111,26 @@ def image_of(path: Path, what: str, shape: tuple[int, int]) -> NDArray[np.float3
         image = images[0]
     _check_shape(f"{what} {path}", image.shape, shape)
     return image.astype(np.float32)
+
+
+def read_frame(frames: Frames, number: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """A frame, as `Frames.read`.
+
+    Raises
+    ------
+    FileError
+        With the number of the frame and its file, when it cannot be read.
+    """
+    try:
+        return frames.read(number, out)
+    except OSError as error:
+        raise FileError(f"frame {number}{_file_of(frames, number, str(error))}: {error}") from error
+
+
+def _file_of(frames: Frames, number: int, text: str) -> str:
+    """Where a frame is, unless the text says so already."""
+    try:
+        source = frames.source(number)
+    except OSError:
+        return ""
+    return "" if source.file in text else f" ({source.file}, frame {source.index} in it)"

@@ -74,8 +74,6 @@ class Journal:
 
     Attributes
     ----------
-    count : int
-        Records behind the header, as far as they were read or written.
     header : dict
         What the run that began it was given.
     resumed : bool
@@ -85,8 +83,13 @@ class Journal:
     def __init__(self, output: Path, file: FileIO, header: Mapping[str, Any], end: int) -> None:
         self._output, self._file, self._end = output, file, end
         self.header = header
-        self.count = 0
+        self._starts: list[int] = []  # where each record begins
         self.resumed = end > 0
+
+    @property
+    def count(self) -> int:
+        """Records behind the header, as far as they were read or written."""
+        return len(self._starts)
 
     @classmethod
     def open(cls, output: Path, header: Mapping[str, Any], *, resume: bool) -> Self:
@@ -135,8 +138,8 @@ class Journal:
     def replay(self) -> Iterator[bytes]:
         """The records that are there, one after the other. What follows the last whole one is cut off."""
         while (record := _read(self._file, self._end)) is not None:
+            self._starts.append(self._end)
             self._end += _FRAME.size + len(record)
-            self.count += 1
             yield record
         os.ftruncate(self._file.fileno(), self._end)
 
@@ -148,8 +151,22 @@ class Journal:
         FileError
             When the disk is full, or the file cannot be written for another reason. What was there before is kept.
         """
+        start = self._end
         self._write(b"", record)
-        self.count += 1
+        self._starts.append(start)
+
+    def read(self, number: int) -> bytes:
+        """A record that was read or written before, the first being 0.
+
+        Raises
+        ------
+        FileError
+            When it cannot be read any more.
+        """
+        record = _read(self._file, self._starts[number])
+        if record is None:
+            raise FileError(f"{journal_of(self._output)} was changed while the run goes on: record {number} is damaged")
+        return record
 
     def _write(self, before: bytes, record: bytes) -> None:
         whole = b"".join([before, _FRAME.pack(len(record), zlib.crc32(record)), record])

@@ -22,7 +22,7 @@ from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
-from crystint.run.frames import Source, geometry_of, image_of, mask_of
+from crystint.run.frames import Source, geometry_of, image_of, mask_of, read_frame
 from crystint.separation.settings import Settings
 
 __all__ = ["PreparedRun", "opened"]
@@ -98,18 +98,7 @@ class PreparedRun:
         """
         if not hasattr(self._own, "frame"):
             self._own.frame = np.empty(self.frames.shape, self.frames.dtype)
-        try:
-            return self.frames.read(number, self._own.frame)
-        except OSError as error:
-            raise FileError(f"frame {number}{self._place(number, str(error))}: {error}") from error
-
-    def _place(self, number: int, text: str) -> str:
-        """Where a frame is, unless the text says so already."""
-        try:
-            source = self.frames.source(number)
-        except OSError:
-            return ""
-        return "" if source.file in text else f" ({source.file}, frame {source.index} in it)"
+        return read_frame(self.frames, number, self._own.frame)
 
     def used(self, device: str) -> dict[str, Any]:
         """What the run used where the settings leave it open, for the provenance of its outputs."""

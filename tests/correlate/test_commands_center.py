@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from crystint.correlate.work_center import center_frames, sum_frames
 
 from crystint.correlate.exposures import Exposures
-from crystint.correlate.work_center import center_frames, sum_frames
 from crystint.io.frames.sequence import open_frames
 from crystint.model.geometry import Geometry
 from tests.correlate.case import damaged, refused, run
@@ -229,5 +229,5 @@ def test_a_damaged_frame_is_left_out(made: Path, tmp_path: Path) -> None:
     source = damaged(tmp_path / "f.h5", np.load(made / "f.npy"), (1,))
     result = run(3, "center", source, "-g", made / "start.poni", "-q", "-o", tmp_path / "a.json")
     assert np.abs(centre_of(result.stdout)[0] - CENTER).max() < 0.05
-    assert "1 of 3 frames could not be read: 1" in result.stderr
+    assert "1 of 3 frames are missing in the output: 1" in result.stderr
     assert np.abs(np.subtract(Geometry.read(tmp_path / "a.json").direct_beam, CENTER)).max() < 0.05

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from crystint.correlate import PolarGrid, PolarTransform, cos_psi, half_scattering_angle
+from crystint.correlate.files import read_correlations
 from crystint.correlate.pairs.curve_likeness import likeness
 from crystint.correlate.pairs.pairing import pair_exposures
-from crystint.correlate.sums.files import read_correlations
 from crystint.engine import default_engine
 from crystint.io.hdf5.provenance import read_provenance
 from crystint.model.geometry import Geometry
@@ -314,8 +314,8 @@ def test_a_frame_without_data_is_missing(tmp_path: Path, how: tuple[str, ...]) -
     np.save(tmp_path / "left.npy", np.delete(frames, (1, 4), axis=0))
     norm = ("--norm", "sum")
     said = run(3, "correlate", tmp_path / "f.npy", *GRID, *how, *norm, "-o", tmp_path / "c.h5").stderr
-    assert "2 of 7 frames could not be read or have no data: 1, 4" in said
-    assert "frame 1 is left out: no data in any of the rings" in said
+    assert "2 of 7 frames are missing in the output: 1, 4" in said
+    assert "frame 1: no data in any of the rings; it is recorded as missing" in said
     assert read_provenance(tmp_path / "c.h5")["settings"]["missing"] == [1, 4]
     run(0, "correlate", tmp_path / "left.npy", *GRID, *how, *norm, "-o", tmp_path / "p.h5")
     found, other = data_of(tmp_path / "c.h5"), data_of(tmp_path / "p.h5")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from crystint.correlate import Correlator, PolarGrid, fit_rings, simulate_rings
+from crystint.correlate.files import read_correlations, write_correlations
 from crystint.correlate.polar.polar import PolarImage
-from crystint.correlate.sums.correlation_sums import CorrelationSums
-from crystint.correlate.sums.files import read_correlations, write_correlations
-from crystint.correlate.sums.result import CorrelationRun
 from crystint.errors import SettingError
+from crystint.model.correlation_run import CorrelationRun
+from crystint.model.correlation_sums import CorrelationSums
 from crystint.plot import save_figure
 from crystint.plot.correlate import plot_correlations, plot_polar, plot_rings
 from tests.oracles.correlate_rings import circle_radius

@@ -15,6 +15,7 @@ from crystint.correlate.center.ring_fit import Rings, check_guesses, find_rings,
 from crystint.correlate.center.ring_points import RingLine, RingPoints
 from crystint.correlate.center.ring_refine import refine_rings
 from crystint.correlate.center.ring_search import GUESSED, local_rest
+from crystint.correlate.defaults import REACH
 from crystint.errors import GeometryError, SettingError
 from crystint.model.geometry import Geometry
 
@@ -63,7 +64,7 @@ def fit_calibrant(
     tilt: bool = True,
     distance: bool = True,
     scale: float = 0.1,
-    reach: float = 20.0,
+    reach: float = REACH,
     radius: float | Sequence[float] | None = None,
     width: float | None = None,
     most: int = 20,

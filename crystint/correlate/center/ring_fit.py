@@ -14,6 +14,7 @@ from crystint.correlate.center.contrast import good_pixels
 from crystint.correlate.center.ring_points import RingLine, RingPoints
 from crystint.correlate.center.ring_refine import NO_RING, Refined, refine_rings
 from crystint.correlate.center.ring_search import GUESSED, Found, search_rings
+from crystint.correlate.defaults import REACH
 from crystint.errors import GeometryError, SettingError
 from crystint.model.geometry import Geometry
 
@@ -94,7 +95,7 @@ def fit_rings(
     start: tuple[float, float] | Geometry | None = None,
     radius: float | Sequence[float] | None = None,
     shape: Literal["circle", "ellipse", "tilt"] = "circle",
-    reach: float = 20.0,
+    reach: float = REACH,
     width: float | None = None,
     most: int = 12,
 ) -> Rings:

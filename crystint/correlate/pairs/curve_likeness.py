@@ -10,6 +10,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from crystint.correlate.defaults import HARMONICS
 from crystint.correlate.polar.curves import harmonic_design
 from crystint.errors import SettingError, ShapeError
 
@@ -42,7 +43,7 @@ class Likeness:
 
 
 def likeness(
-    values: NDArray[Any], good: NDArray[np.bool_] | None = None, *, harmonics: int = 3, guard: int = 12
+    values: NDArray[Any], good: NDArray[np.bool_] | None = None, *, harmonics: int = HARMONICS, guard: int = 12
 ) -> Likeness:
     """Compare exposures by the lowest harmonics of a ring.
 

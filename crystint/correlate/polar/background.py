@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.correlate.defaults import DEGREE, HARMONICS
 from crystint.correlate.polar.curves import RingCurves, harmonic_design, polynomial_design
 from crystint.correlate.polar.outliers import RingOutliers, is_outlier
 from crystint.engine import Engine
@@ -33,7 +34,7 @@ class PeakRemoval:
 
 
 def chebyshev_background(
-    values: NDArray[Any], good: NDArray[np.bool_] | None = None, *, degree: int = 15, overlap: float = 0.2
+    values: NDArray[Any], good: NDArray[np.bool_] | None = None, *, degree: int = DEGREE, overlap: float = 0.2
 ) -> RingCurves:
     """Least-squares polynomials of the azimuth, with a part of each end repeated beyond the other one.
 
@@ -86,7 +87,7 @@ def chebyshev_background(
 
 
 def fourier_background(
-    values: NDArray[Any], good: NDArray[np.bool_] | None = None, *, harmonics: int = 3, ridge: float = 1e-4
+    values: NDArray[Any], good: NDArray[np.bool_] | None = None, *, harmonics: int = HARMONICS, ridge: float = 1e-4
 ) -> RingCurves:
     """Least-squares Fourier series of the azimuth, held down by a ridge where the mask leaves it undetermined.
 

@@ -3,57 +3,23 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.correlate.polar.polar_grid import ORIGINS, PolarGrid, smooth_size
 from crystint.correlate.polar.polar_table import GROUP, area_table, bilinear_table, groups, nearest_table
 from crystint.engine import Engine, Kernel, default_engine
 from crystint.errors import DTypeError, SettingError, ShapeError, check
 from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks
+from crystint.model.polar_grid import ORIGINS, PolarGrid, smooth_size
+from crystint.model.polar_image import PolarImage
 from crystint.ops.pixels import PIXEL_TYPES, largest_valid, pixel_defines
 
 __all__ = ["METHODS", "ORIGINS", "PolarGrid", "PolarImage", "PolarTransform", "polar_image", "smooth_size"]
 
 METHODS = ("nearest", "bilinear", "area")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PolarImage:
-    """A frame as rings (rows) and azimuths (columns).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from crystint import correlate
-    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
-    >>> grid = correlate.PolarGrid(data.center, np.arange(20.0, 60.0))
-    >>> image = correlate.polar_image(data.frame, grid)
-    >>> image.values.shape, image.values.dtype
-    ((40, 375), dtype('float32'))
-    """
-
-    values: NDArray[np.float32]
-    """float32 [rows, azimuths]: counts per pixel, over the normalization where there is one; NaN = no data"""
-    grid: PolarGrid
-    """where the rings and azimuths are"""
-    _weights: NDArray[np.float32] | None = field(default=None, repr=False)
-
-    @property
-    def weights(self) -> NDArray[np.float32]:
-        """float32 [rows, azimuths]: the share of each cell that rests on data, 0 to 1."""
-        if self._weights is not None:
-            return self._weights
-        return np.isfinite(self.values).astype(np.float32)
-
-    @property
-    def good(self) -> NDArray[np.bool_]:
-        """bool [rows, azimuths]: cells with data."""
-        return np.isfinite(self.values)
 
 
 class PolarTransform:

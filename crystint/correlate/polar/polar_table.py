@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.correlate.polar.polar_grid import PolarGrid
 from crystint.engine import Buffer, Engine
 from crystint.errors import GeometryError, SettingError
+from crystint.model.polar_grid import PolarGrid
 
 __all__ = ["GROUP", "AreaTable", "area_table", "bilinear_table", "groups", "nearest_table"]
 

@@ -11,11 +11,11 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from crystint.correlate.sums.correlation_sums import NORMS, Norm
 from crystint.correlate.sums.correlator import joined_spectra, threads_of
 from crystint.correlate.sums.harmonics import fourier_coefficients
 from crystint.correlate.sums.lag_sums import RingSpectra, rings_of
 from crystint.errors import SettingError, ShapeError
+from crystint.model.correlation_sums import NORMS, Norm
 
 __all__ = ["AllPairs", "PairSums", "all_pairs", "bytes_of_pairs", "row_blocks"]
 

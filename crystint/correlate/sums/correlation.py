@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crystint.correlate.sums.correlation_sums import NORMS, CorrelationSums, Norm
 from crystint.correlate.sums.correlator import Correlator, correlate_rings, difference
 from crystint.correlate.sums.lag_sums import rings_of
 from crystint.errors import SettingError, ShapeError
+from crystint.model.correlation_sums import NORMS, CorrelationSums, Norm
 
 __all__ = [
     "NORMS",

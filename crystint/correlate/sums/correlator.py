@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crystint.correlate.sums.correlation_sums import CorrelationSums, Norm
 from crystint.correlate.sums.lag_sums import RingSpectra, lag_sums, ring_spectra, rings_of
 from crystint.errors import SettingError, ShapeError
+from crystint.model.correlation_sums import CorrelationSums, Norm
 
 __all__ = ["Correlator", "correlate_rings", "difference", "joined_spectra", "threads_of"]
 
@@ -139,6 +139,11 @@ class Correlator:
         weight = np.where(np.isfinite(rings), 1.0 if use is None else use, 0.0)
         both = np.where(weight > 0.0, 0.5 * (np.asarray(first, np.float64) + second), 0.0)
         self.add(left, good, intensity=np.stack([(both * weight).sum(axis=1), weight.sum(axis=1)], axis=1))
+
+    @property
+    def number(self) -> int:
+        """Exposures, or differences, so far."""
+        return self._number
 
     @property
     def sums(self) -> CorrelationSums:

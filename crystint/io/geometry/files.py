@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from crystint.errors import FileError, GeometryError
 from crystint.io.frames.readers import file_kind
@@ -83,13 +85,25 @@ def _from_json(path: Path, beam_outside: bool) -> Geometry:
     if not isinstance(values, dict):
         raise GeometryError(f"{path} holds no geometry: expected an object with shape, pixel_size, distance, ...")
     try:
+        values.pop("provenance", None)
         return Geometry.from_dict(values | ({"beam_outside": True} if beam_outside else {}))
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}") from error
 
 
-def write_geometry(path: str | PathLike[str], geometry: Geometry, *, overwrite: bool = False) -> None:
+def write_geometry(
+    path: str | PathLike[str],
+    geometry: Geometry,
+    *,
+    overwrite: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
     """Write a PONI file (.poni: one flat detector, without polarization) or JSON (.json: everything).
+
+    Parameters
+    ----------
+    provenance : mapping, optional
+        Where it comes from (`crystint.io.hdf5.provenance.provenance`): in JSON an entry, in a PONI file a comment.
 
     Raises
     ------
@@ -101,8 +115,11 @@ def write_geometry(path: str | PathLike[str], geometry: Geometry, *, overwrite: 
     path = Path(path)
     if path.suffix.lower() == ".poni":
         text = poni_text(geometry)
+        if provenance is not None:
+            text += f"# {json.dumps({'provenance': provenance})}\n"
     elif path.suffix.lower() == ".json":
-        text = json.dumps(geometry.to_dict(), indent=2) + "\n"
+        values = geometry.to_dict() | ({} if provenance is None else {"provenance": provenance})
+        text = json.dumps(values, indent=2) + "\n"
     else:
         raise FileError(f"{path}: a geometry is written as .poni or .json")
     with atomic_path(path, overwrite) as temporary:

@@ -61,7 +61,7 @@ _PLACES = ("entry_0000/crystint/provenance", "entry/process/configuration/data",
 
 
 def read_provenance(path: str | PathLike[str]) -> dict[str, Any]:
-    """The record of a sparse file or a peak list of crystint; empty when it has none, or is something else."""
+    """The record of an output of crystint; empty when it has none, or is something else."""
     path = Path(path)
     beside = path.with_name(path.name + ".json")
     try:
@@ -71,7 +71,12 @@ def read_provenance(path: str | PathLike[str]) -> dict[str, Any]:
         if path.suffix.lower() in (".refl", ".xds"):
             return dict(json.loads(beside.read_text(encoding="utf-8"))["provenance"])
         with path.open(encoding="utf-8") as lines:
-            return dict(json.loads(lines.readline())["provenance"])
+            text = lines.readline()
+            if text == "{\n":
+                text += lines.read()
+            elif path.suffix.lower() == ".poni":
+                text = next((line[2:] for line in lines if line.startswith("# {")), "")
+            return dict(json.loads(text)["provenance"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 

@@ -8,9 +8,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.correlate.sums.correlation_sums import CorrelationSums, Norm
-from crystint.correlate.sums.harmonics import cos_psi, half_scattering_angle
 from crystint.errors import SettingError
+from crystint.model.correlation_sums import CorrelationSums, Norm
+from crystint.model.scattering_angle import cos_psi, half_scattering_angle
 
 __all__ = ["CorrelationRun"]
 
@@ -81,6 +81,16 @@ class CorrelationRun:
         ]
         if unlike:
             raise SettingError(f"{name} do not add, they differ in {', '.join(unlike)}")
+
+    @property
+    def about(self) -> str:
+        """What was correlated, in a few words."""
+        number, rows = self.sums.number, len(self.pairs)
+        what = "pair" if self.kind.startswith("difference") else "exposure"
+        return (
+            f"{number} {what}{'' if number == 1 else 's'} correlated, {rows} row{'' if rows == 1 else 's'} x "
+            f"{self.sums.n} lags"
+        )
 
     @property
     def correlation(self) -> Array:

@@ -1,0 +1,1 @@
+"""Polar images and correlations in HDF5 files, and back."""

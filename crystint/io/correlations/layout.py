@@ -1,0 +1,74 @@
+"""What the files of polar images and of correlations have in common.
+
+/entry                 NXentry
+    title              which of the two it is
+    data               NXdata: values and weights of polar images, or the correlation with its error and variance
+    sums, grid         NXcollection: of correlations, the sums that files add by, and the rings they are of
+    process            how it was made
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import FileError
+from crystint.io.hdf5.files import group, open_hdf5, put
+
+__all__ = ["CORRELATION", "POLAR", "check_kind", "kind_of", "new_entry", "put_axes"]
+
+Source = str | PathLike[str]
+POLAR, CORRELATION = "crystint polar images", "crystint angular correlations"
+"""titles of the entry"""
+
+
+def kind_of(path: Source) -> Literal["polar", "correlation"]:
+    """What a file holds.
+
+    Raises
+    ------
+    FileError
+        When the file is missing or something else.
+    """
+    with open_hdf5(path) as file:
+        title = _title(file)
+    if title not in (POLAR, CORRELATION):
+        raise FileError(f"{path} holds neither polar images nor correlations; expected what `crystint correlate` wrote")
+    return "polar" if title == POLAR else "correlation"
+
+
+def check_kind(path: Source, file: h5py.File, title: str, what: str) -> None:
+    """Raise FileError unless the entry has this title."""
+    if _title(file) != title:
+        raise FileError(f"{path} holds no {what}; expected what `crystint correlate` wrote")
+
+
+def new_entry(file: h5py.File, title: str) -> h5py.Group:
+    """The entry of a new file."""
+    file.attrs["default"] = "entry"
+    entry = group(file, "entry", "NXentry", default="data")
+    put(entry, "title", title)
+    return entry
+
+
+def put_axes(
+    parent: h5py.Group, radii: NDArray[np.float64], q: NDArray[np.float64] | None, along: int | None = None
+) -> None:
+    """Radii, and q where it is known: of an axis of the data, in a NXdata."""
+    for name, values, units in (("radius", radii, "pixel"), ("q", q, "1/angstrom")):
+        if values is not None:
+            put(parent, name, values, units)
+            if along is not None:
+                parent.attrs[f"{name}_indices"] = along
+
+
+def _title(file: h5py.File) -> str:
+    title = file.get("entry/title")
+    try:
+        return str(title.asstr()[()]) if isinstance(title, h5py.Dataset) else ""
+    except (TypeError, OSError):
+        return ""
