@@ -15,7 +15,7 @@ from crystint.correlate.exposures import Exposures, grid_of, grid_used, missing_
 from crystint.correlate.files import read_correlations, write_correlations
 from crystint.correlate.frame_step import PolarWork, PolarWorker
 from crystint.correlate.pairs.exposure_pairs import block_ends, correlate_alike, correlate_neighbours
-from crystint.correlate.ring_cleaning import NO_DATA, CleanExposure, Cleaning
+from crystint.correlate.pairs.ring_cleaning import NO_DATA, CleanExposure, Cleaning
 from crystint.correlate.settings import AddSettings, CorrelateSettings
 from crystint.correlate.sums.correlator import Correlator
 from crystint.errors import FileError, SettingError, warn

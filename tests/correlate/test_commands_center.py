@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crystint.correlate.work_center import center_frames, sum_frames
 
-from crystint.correlate.exposures import Exposures
-from crystint.io.frames.sequence import open_frames
+from crystint.correlate import steps
+from crystint.errors import CrystintWarning, FileError
 from crystint.model.geometry import Geometry
+from crystint.run.execution import Execution
 from tests.correlate.case import damaged, refused, run
 from tests.oracles import correlate_rings as oracle
 
@@ -200,9 +200,8 @@ def test_the_picture_of_a_calibrant_shows_its_own_rings(made: Path, tmp_path: Pa
     result = run(0, "center", made / "f.npy", "-g", made / "start.poni", *options)
     assert re.search(rf"{q[1]:.4f}  not found at 11[12]\.\d px", result.stdout)
     assert "no ring of the calibrant was found within 10 px of the radius 112 px" in result.stderr
-    with open_frames(np.load(made / "f.npy")) as opened:
-        exposures = Exposures(opened, np.zeros(SHAPE, np.uint32), Geometry.read(made / "start.poni", shape=SHAPE))
-        found = center_frames(exposures, ring_q=q.tolist())
+    settings = {"ring_q": q.tolist(), "geometry": made / "start.poni"}
+    found = steps.CENTER([made / "f.npy"], settings=settings).result
     assert found.calibrated is not None
     assert found.rings is found.calibrated.rings
     assert found.rings.radius == pytest.approx([90.0], abs=0.1)  # 60 px is none of the calibrant's
@@ -213,21 +212,41 @@ def test_frames_are_added_up(tmp_path: Path) -> None:
     frames[0, 5, 7], frames[:, 9, 11] = np.nan, np.nan
     mask = np.zeros(SHAPE, np.uint32)
     mask[3, 4] = 1
-    with open_frames(frames) as opened:
-        total = sum_frames(Exposures(opened, mask))
-        found = center_frames(Exposures(opened, mask, center=CENTER))
+    np.save(tmp_path / "f.npy", frames)
+    np.save(tmp_path / "mask.npy", mask)
+    outcome = steps.CENTER([tmp_path / "f.npy"], settings={"beam": CENTER, "mask": [tmp_path / "mask.npy"]})
+    total = outcome.result.image
     assert np.isnan(total).sum() == 2
     assert np.isnan(total[[9, 3], [11, 4]]).all()
     assert total[5, 7] == pytest.approx(1.5 * frames[1:, 5, 7].sum())
     good = np.isfinite(frames).all(axis=0) & (mask == 0)
     np.testing.assert_allclose(total[good], frames.sum(axis=0)[good], rtol=1e-6)
-    np.testing.assert_array_equal(found.image, total)
-    assert found.geometry is None
+    assert outcome.result.geometry is None
+    assert (outcome.frames, outcome.of) == (3, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_groups_of_frames_are_added_up_exactly(tmp_path: Path, dtype: type) -> None:
+    """From 128 frames on, several are a unit of work; those that cannot be read are named one by one."""
+    few = frames_of(oracle.circle_radius(SHAPE, CENTER), [60.0, 90.0], count=5).astype(dtype)
+    if dtype == np.float32:
+        few += np.float32(0.25)
+    frames = few[np.arange(150) % 5]
+    bad = (0, 77, 149)
+    source = damaged(tmp_path / "f.h5", frames, bad)
+    with pytest.warns(CrystintWarning, match=r"frame (0|77|149)\b"):
+        outcome = steps.CENTER([source], settings={"beam": CENTER})
+    left = np.delete(frames, bad, axis=0)
+    np.testing.assert_array_equal(outcome.result.image, left.sum(axis=0, dtype=np.float64))
+    assert list(outcome.missing) == list(bad)
+    assert (outcome.frames, outcome.of) == (150, 150)
+    with pytest.raises(FileError, match="frame 0"):
+        steps.CENTER([source], settings={"beam": CENTER}, execution=Execution(strict=True))
 
 
 def test_a_damaged_frame_is_left_out(made: Path, tmp_path: Path) -> None:
     source = damaged(tmp_path / "f.h5", np.load(made / "f.npy"), (1,))
     result = run(3, "center", source, "-g", made / "start.poni", "-q", "-o", tmp_path / "a.json")
     assert np.abs(centre_of(result.stdout)[0] - CENTER).max() < 0.05
-    assert "1 of 3 frames are missing in the output: 1" in result.stderr
+    assert "1 of 3 frames could not be read and are recorded as missing: 1" in result.stderr
     assert np.abs(np.subtract(Geometry.read(tmp_path / "a.json").direct_beam, CENTER)).max() < 0.05

@@ -314,7 +314,7 @@ def test_a_frame_without_data_is_missing(tmp_path: Path, how: tuple[str, ...]) -
     np.save(tmp_path / "left.npy", np.delete(frames, (1, 4), axis=0))
     norm = ("--norm", "sum")
     said = run(3, "correlate", tmp_path / "f.npy", *GRID, *how, *norm, "-o", tmp_path / "c.h5").stderr
-    assert "2 of 7 frames are missing in the output: 1, 4" in said
+    assert "2 of 7 frames could not be read and are recorded as missing: 1, 4" in said
     assert "frame 1: no data in any of the rings; it is recorded as missing" in said
     assert read_provenance(tmp_path / "c.h5")["settings"]["missing"] == [1, 4]
     run(0, "correlate", tmp_path / "left.npy", *GRID, *how, *norm, "-o", tmp_path / "p.h5")

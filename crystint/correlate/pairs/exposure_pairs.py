@@ -11,7 +11,7 @@ import numpy as np
 
 from crystint.correlate.pairs.curve_likeness import Likeness
 from crystint.correlate.pairs.pairing import pair_exposures
-from crystint.correlate.ring_cleaning import CleanExposure
+from crystint.correlate.pairs.ring_cleaning import CleanExposure
 from crystint.correlate.sums.correlator import Correlator
 
 __all__ = ["block_ends", "correlate_alike", "correlate_neighbours"]
