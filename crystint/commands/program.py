@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from crystint.commands.ctrl_c import noting_ctrl_c
+from crystint.commands.signals import noting_ctrl_c
 from crystint.errors import CrystintError, CrystintWarning, GeometryError, SettingError
 
 __all__ = ["Command", "EndedError", "Program"]

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM while frames are worked on: what is in flight is finished, and what is done is kept."""
+"""Ctrl-C and SIGTERM while frames are worked on: what is in flight is finished, and what is done is kept.
+
+Python only prints a KeyboardInterrupt that comes up in a destructor or a callback: a Ctrl-C is noted as well.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,47 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from crystint.commands.ctrl_c import ctrl_c_came
-
-__all__ = ["Interruption"]
+__all__ = ["Interruption", "ctrl_c_came", "noting_ctrl_c"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ONE_KEY_S = 0.5
 """Programs that start others pass Ctrl-C on: what comes this soon after the first is the same one."""
 _NOTE = b"\ncrystint: stopping: the frames in flight are finished; Ctrl-C again stops at once\n"
+
+
+_came = False
+
+
+def _raise_and_note(_number: int, _frame: FrameType | None) -> None:
+    global _came
+    _came = True
+    raise KeyboardInterrupt
+
+
+def ctrl_c_came() -> bool:
+    """Whether one came whose KeyboardInterrupt may have been lost."""
+    return _came
+
+
+@contextmanager
+def noting_ctrl_c() -> Iterator[None]:
+    """While the block runs, a Ctrl-C is noted besides being raised; `ctrl_c_came` tells whether one came."""
+    global _came
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # it is noted already, ignored, or somebody else's business
+        return
+    try:
+        signal.signal(signal.SIGINT, _raise_and_note)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    _came = False
+    try:
+        yield
+    finally:
+        _came = False
+        if signal.getsignal(signal.SIGINT) is _raise_and_note:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Interruption:
