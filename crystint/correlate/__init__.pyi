@@ -6,6 +6,12 @@ from .center.ring_fit import fit_rings as fit_rings
 from .files import CorrelationRun as CorrelationRun
 from .files import read_correlations as read_correlations
 from .files import write_correlations as write_correlations
+from .loki import DiffCorr as DiffCorr
+from .loki import InterpSimple as InterpSimple
+from .loki import RingFit as RingFit
+from .loki import fit_periodic as fit_periodic
+from .loki import pair_fits as pair_fits
+from .loki import remove_peaks as remove_peaks
 from .pairs.curve_likeness import Likeness as Likeness
 from .pairs.curve_likeness import likeness as likeness
 from .pairs.pairing import Pairing as Pairing
@@ -13,7 +19,6 @@ from .pairs.pairing import pair_exposures as pair_exposures
 from .polar.background import PeakRemoval as PeakRemoval
 from .polar.background import chebyshev_background as chebyshev_background
 from .polar.background import fourier_background as fourier_background
-from .polar.background import remove_peaks as remove_peaks
 from .polar.curves import RingCurves as RingCurves
 from .polar.outliers import Outliers as Outliers
 from .polar.outliers import RingOutliers as RingOutliers

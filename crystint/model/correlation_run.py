@@ -135,11 +135,11 @@ class CorrelationRun:
         def name(text: list[str], unit: str, i: int, j: int) -> str:
             return f"{text[i]} {unit}" if i == j else f"{text[i]} × {text[j]} {unit}"
 
-        found = []
+        names = []
         for i, j in self.pairs:
             parts = [] if self.of_q else [name(radius, "px", i, j)]
-            found.append(", ".join([*parts, name(q, "1/Å", i, j)] if q else parts))
-        return found
+            names.append(", ".join([*parts, name(q, "1/Å", i, j)] if q else parts))
+        return names
 
 
 def _same(first: Any, second: Any) -> bool:

@@ -107,8 +107,8 @@ class CorrelationSums:
         SettingError
             For another norm.
         """
-        found = _over(self.total, self._divisor(norm))
-        return _over(found, self._intensity()) if by_intensity else found
+        correlation = _over(self.total, self._divisor(norm))
+        return _over(correlation, self._intensity()) if by_intensity else correlation
 
     def error(self, norm: Norm = "mask", *, by_intensity: bool = False) -> Array:
         """float64 [rows, n]: standard error of `mean`, from the spread between exposures; NaN for a single one.
@@ -127,8 +127,8 @@ class CorrelationSums:
             left = self.square - self.total**2 / max(self.number, 1)
             count = np.full((1, 1), float(self.number))
         many = np.where(count > 1.0 + 1e-9, count, np.nan)
-        found = _over(np.sqrt(np.maximum(left, 0.0) * many / (many - 1.0)), divisor)
-        return _over(found, self._intensity()) if by_intensity else found
+        error = _over(np.sqrt(np.maximum(left, 0.0) * many / (many - 1.0)), divisor)
+        return _over(error, self._intensity()) if by_intensity else error
 
     def variance(self, norm: Norm = "mask", *, by_intensity: bool = False) -> Array:
         """float64 [rows, n]: variance of the correlation of a single exposure (with a mask: of the usual number of

@@ -207,12 +207,12 @@ class PolarGrid:
 
 
 def _ascending(what: str, values: ArrayLike) -> NDArray[np.float64]:
-    found = np.array(values, dtype=np.float64)
-    if found.ndim != 1 or not found.size:
-        raise ShapeError(f"{what} is {found.shape}, expected a list of at least one number")
-    if not (np.isfinite(found).all() and found[0] >= 0.0 and (np.diff(found) > 0.0).all()):
+    array = np.array(values, dtype=np.float64)
+    if array.ndim != 1 or not array.size:
+        raise ShapeError(f"{what} is {array.shape}, expected a list of at least one number")
+    if not (np.isfinite(array).all() and array[0] >= 0.0 and (np.diff(array) > 0.0).all()):
         raise SettingError(f"{what} must be finite, ascending and 0 or more")
-    return found
+    return array
 
 
 def _pair(what: str, value: tuple[float, float]) -> tuple[float, float]:

@@ -191,12 +191,12 @@ def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title
         figure = new_figure(_WIDTH, (5.15 if mapped else 1.65) + 2.1 * lines)
         tall = figure.get_figheight()
         if mapped:
-            place = (0.065, 1.0 - 4.35 / tall, 0.865, 3.4 / tall)
-            axes = figure.add_axes(place)
+            box = (0.065, 1.0 - 4.35 / tall, 0.865, 3.4 / tall)
+            axes = figure.add_axes(box)
             rows = run.places[run.pairs[:, 0]] if own else np.arange(float(len(values)))
             label = "row" if not own else "q (1/Å)" if run.of_q else "radius (px)"
             picture = panels.draw_map(axes, values, rows, label)
-            bar = figure.add_axes((0.94, place[1], 0.012, place[3]))
+            bar = figure.add_axes((0.94, box[1], 0.012, box[3]))
             figure.colorbar(picture, cax=bar).outline.set_linewidth(0.6)
         if chosen:
             low = figure.add_gridspec(
@@ -220,9 +220,9 @@ def _about(run: CorrelationRun) -> list[str]:
     number = run.sums.number
     what = "pair" if difference else "exposure"
     rows = len(run.pairs)
-    said = [f"{number} {what}{'' if number == 1 else 's'}", f"{rows} row{'' if rows == 1 else 's'}", run.kind]
+    parts = [f"{number} {what}{'' if number == 1 else 's'}", f"{rows} row{'' if rows == 1 else 's'}", run.kind]
     norm = {"mask": "per pair of valid samples", "mean": "per sample", "sum": "sums over the ring"}[run.norm]
-    return [*said, norm + (", over ⟨I₁⟩⟨I₂⟩" if run.by_intensity else "")]
+    return [*parts, norm + (", over ⟨I₁⟩⟨I₂⟩" if run.by_intensity else "")]
 
 
 def _head(figure: Figure, title: str, about: Sequence[str]) -> None:
@@ -246,29 +246,29 @@ def _row(places: Array, value: float) -> int:
 
 
 def _rows_with(run: CorrelationRun, rings: Sequence[float]) -> list[int]:
-    found: list[int] = []
+    chosen: list[int] = []
     for value in rings:
         ring = _row(run.places, value)
         rows = np.flatnonzero((run.pairs == ring).any(axis=1)).tolist()
         if not rows:
             raise SettingError(f"the ring at {value:g} is in no row of this file")
-        found += [row for row in rows if row not in found]
-    return found[:8]
+        chosen += [row for row in rows if row not in chosen]
+    return chosen[:8]
 
 
 def _strong(score: Array, most: int) -> list[int]:
     """Rows of local maxima of a score above the median about them, the strongest, in ascending order."""
-    known = np.where(np.isfinite(score), score, -np.inf)
-    if not np.isfinite(known).any():
+    finite = np.where(np.isfinite(score), score, -np.inf)
+    if not np.isfinite(finite).any():
         return []
-    if len(known) <= most:
-        return [int(row) for row in np.flatnonzero(np.isfinite(known))]
-    reach = max(2, len(known) // 20)
-    line = np.where(np.isfinite(known), known, np.nanmin(np.where(np.isfinite(score), score, np.nan)))
+    if len(finite) <= most:
+        return [int(row) for row in np.flatnonzero(np.isfinite(finite))]
+    reach = max(2, len(finite) // 20)
+    line = np.where(np.isfinite(finite), finite, np.nanmin(np.where(np.isfinite(score), score, np.nan)))
     around = np.lib.stride_tricks.sliding_window_view(np.pad(line, reach, mode="edge"), 2 * reach + 1)
-    stands = np.where(np.isfinite(known), line - np.median(around, axis=1), -np.inf)
-    found: list[int] = []
+    stands = np.where(np.isfinite(finite), line - np.median(around, axis=1), -np.inf)
+    rows: list[int] = []
     for row in np.argsort(-stands, kind="stable"):
-        if len(found) < most and np.isfinite(stands[row]) and all(abs(int(row) - one) > reach for one in found):
-            found.append(int(row))
-    return sorted(found)
+        if len(rows) < most and np.isfinite(stands[row]) and all(abs(int(row) - one) > reach for one in rows):
+            rows.append(int(row))
+    return sorted(rows)

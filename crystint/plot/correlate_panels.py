@@ -61,8 +61,8 @@ def significance(values: Array) -> Array:
     some = min(17, spectrum.shape[1])
     smooth = np.sqrt((spectrum[:, 1:some] ** 2).sum(axis=1))
     rest = np.sqrt((spectrum[:, some:] ** 2).sum(axis=1))
-    known = np.isfinite(values).mean(axis=1) > 0.9
-    return np.where(known & (rest > 0.0), smooth / np.where(rest > 0.0, rest, 1.0), np.nan)
+    complete = np.isfinite(values).mean(axis=1) > 0.9
+    return np.where(complete & (rest > 0.0), smooth / np.where(rest > 0.0, rest, 1.0), np.nan)
 
 
 def power(values: Array) -> Array:
@@ -96,9 +96,9 @@ def draw_radial(axes: Axes, values: Array, rings: Rings) -> None:
     order = np.lexsort((counts, number))
     size = np.bincount(number)
     start = np.cumsum(size) - size
-    known = np.flatnonzero(size)
-    middle = counts[order][start[known] + size[known] // 2]
-    axes.plot(known + 0.5, middle, color=BLUE, linewidth=1.1)
+    bins = np.flatnonzero(size)
+    middle = counts[order][start[bins] + size[bins] // 2]
+    axes.plot(bins + 0.5, middle, color=BLUE, linewidth=1.1)
     for ring, radius in enumerate(rings.radius):
         axes.axvline(radius, color=RING, linewidth=0.9, linestyle=(0, (5, 3)))
         if ring < 8:
@@ -107,7 +107,7 @@ def draw_radial(axes: Axes, values: Array, rings: Rings) -> None:
                 textcoords="offset points", fontsize=7.5, color=RING_TEXT, ha="center",
             )  # fmt: skip
     low, high = float(middle.min()), float(middle.max())
-    axes.set(xlabel="radius (px)", ylabel="median counts of a pixel", xlim=(0, known[-1] + 1))
+    axes.set(xlabel="radius (px)", ylabel="median counts of a pixel", xlim=(0, bins[-1] + 1))
     axes.set_ylim(max(0.0, low - 0.1 * (high - low)), high + 0.1 * (high - low) or 1.0)
     _finish(axes, "Radial profile", pad=15)
 
@@ -144,11 +144,11 @@ def draw_ring(axes: Axes, values: Array, angles: Array, name: str, *, last: bool
     """The values along a ring."""
     order = np.argsort(angles)
     axes.plot(*_thin(angles[order], values[order]), color=BLUE, linewidth=0.8)
-    known = values[np.isfinite(values)]
-    if known.size:
-        middle = float(np.median(known))
-        reach = 8.0 * float(np.median(np.abs(known - middle))) or max(1.0, 0.1 * abs(middle))
-        low, high = max(float(known.min()), middle - reach), min(float(known.max()), middle + reach)
+    finite = values[np.isfinite(values)]
+    if finite.size:
+        middle = float(np.median(finite))
+        reach = 8.0 * float(np.median(np.abs(finite - middle))) or max(1.0, 0.1 * abs(middle))
+        low, high = max(float(finite.min()), middle - reach), min(float(finite.max()), middle + reach)
         room = 0.12 * (high - low) or 1.0
         axes.set_ylim(low - room, high + room)
     else:
@@ -181,8 +181,8 @@ def draw_map(axes: Axes, values: Array, rows: Array, label: str) -> Any:
     if not np.isfinite(values).any():
         say_no_data(axes)
     elif not (spread > 0.0).any():
-        known = values[np.isfinite(values)]
-        say_no_data(axes, "C does not change with the lag" if known.any() else "C is 0 at all lags")
+        finite = values[np.isfinite(values)]
+        say_no_data(axes, "C does not change with the lag" if finite.any() else "C is 0 at all lags")
     return picture
 
 
@@ -221,10 +221,10 @@ def draw_cosine(axes: Axes, values: Array, error: Array, cosine: Array | None, *
 def draw_coefficients(axes: Axes, values: Array, *, last: bool, most: int = 16) -> None:
     """Fourier coefficients of a correlation, without the mean."""
     count = min(most, (len(values) - 1) // 2)
-    found = fourier_coefficients(values[None], count)[0].real[1:]
+    coefficients = fourier_coefficients(values[None], count)[0].real[1:]
     harmonic = np.arange(1, count + 1)
-    factor, unit = _thousands(found)
-    axes.bar(harmonic, factor * found, color=np.where(found < 0.0, ACCENT, BLUE).tolist(), width=0.7)
+    factor, unit = _thousands(coefficients)
+    axes.bar(harmonic, factor * coefficients, color=np.where(coefficients < 0.0, ACCENT, BLUE).tolist(), width=0.7)
     axes.axhline(0.0, color=GREY, linewidth=0.8)
     axes.locator_params(axis="x", integer=True)
     if last:
@@ -304,10 +304,10 @@ def _ends(places: Array) -> tuple[float, float]:
 
 
 def _limits(values: Array, low: float, high: float) -> tuple[float, float]:
-    known = values[np.isfinite(values)]
-    if not known.size:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
         return 0.0, 1.0
-    first, last = np.percentile(known, [low, high])
+    first, last = np.percentile(finite, [low, high])
     return float(first), float(last if last > first else first + 1.0)
 
 

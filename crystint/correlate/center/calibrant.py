@@ -123,9 +123,9 @@ def fit_calibrant(
         raise GeometryError("a calibrant needs a wavelength, and this geometry has none: give wavelength= in angstrom")
     if geometry.shape != frame.shape:
         raise GeometryError(f"the frame is {frame.shape}, the geometry is of {geometry.shape}")
-    known = np.unique(np.asarray(q, dtype=np.float64))
-    sine = known * geometry.wavelength / (4 * np.pi)
-    if not len(known) or not np.all((sine > 0) & (sine < np.sqrt(0.5))):
+    momenta = np.unique(np.asarray(q, dtype=np.float64))
+    sine = momenta * geometry.wavelength / (4 * np.pi)
+    if not len(momenta) or not np.all((sine > 0) & (sine < np.sqrt(0.5))):
         raise SettingError(f"q is {q!r}, expected numbers above 0 below {np.sqrt(8) * np.pi / geometry.wavelength:.3f}")
     tangent = np.tan(2 * np.arcsin(sine))
     good = good_pixels(frame, mask)
@@ -171,7 +171,7 @@ def fit_calibrant(
     ]
     # weak rings of the calibrant are looked for where the others say that they are
     typical = max(1.5, float(np.median(first.width[used])))
-    weak = np.isin(far * plane, _seen(trial, far * plane, good)) & ~np.isin(np.arange(len(known)), owner[used])
+    weak = np.isin(far * plane, _seen(trial, far * plane, good)) & ~np.isin(np.arange(len(momenta)), owner[used])
     lines += [RingLine(float(far * plane[i]), typical, 0.0, 0.0, index=int(i)) for i in np.flatnonzero(weak)]
 
     def expected(at: Tilt, among: Sequence[RingLine]) -> Array:
@@ -195,18 +195,18 @@ def fit_calibrant(
         raise SettingError(f"{len(refined.lines)} {none}")
     error = np.sqrt(np.diag(refined.fitted.covariance))
     turns = (float(error[2]), float(error[3])) if tilt else (0.0, 0.0)
-    found = replace(final.geometry, beam_outside=geometry.beam_outside, polarization=geometry.polarization)
+    refined_geometry = replace(final.geometry, beam_outside=geometry.beam_outside, polarization=geometry.polarization)
     at = np.array([line.index for line in refined.lines])
-    missing = np.setdiff1d(np.arange(len(known)), at)
+    missing = np.setdiff1d(np.arange(len(momenta)), at)
     want = final.geometry.distance_along_beam * plane[missing]
     return Calibrated(
-        found,
+        refined_geometry,
         (float(error[0]), float(error[1])),
         turns,
         float(error[-1] * final.geometry.distance_along_beam) if distance else 0.0,
-        known[at],
+        momenta[at],
         residual,
-        known[missing],
+        momenta[missing],
         np.where(np.isin(want, _seen(final, want, good)), want, np.nan),
         refined.fitted.disagreement,
         rings_of(refined),
@@ -216,20 +216,20 @@ def fit_calibrant(
 def _seen(shape: Tilt, radius: Array, good: NDArray[np.bool_]) -> Array:
     """Those of some radii (px) on which there are good pixels."""
     rows, columns = np.nonzero(good)
-    place = shape.radius(rows + 0.5, columns + 0.5)
-    number = np.bincount(np.clip(place, 0, radius.max(initial=0.0) + 1).astype(np.intp))
+    pixel_radius = shape.radius(rows + 0.5, columns + 0.5)
+    number = np.bincount(np.clip(pixel_radius, 0, radius.max(initial=0.0) + 1).astype(np.intp))
     number = np.append(number[:-1], 0)
     return radius[number[np.minimum(radius, len(number) - 1).astype(np.intp)] >= _LEAST]
 
 
 def _on_plane(shape: Tilt, points: Sequence[RingPoints]) -> Array:
     """Weighted mean of the ring coordinate of the points of each ring, px; outliers weigh little."""
-    found = []
+    means = []
     for on_ring in points:
         radius = shape.radius(on_ring.slow, on_ring.fast)
         away = np.abs(radius - np.median(radius)) / on_ring.sigma
-        found.append(float(np.average(radius, weights=np.where(away < 5, on_ring.sigma**-2.0, 0.0))))
-    return np.array(found)
+        means.append(float(np.average(radius, weights=np.where(away < 5, on_ring.sigma**-2.0, 0.0))))
+    return np.array(means)
 
 
 def _allowed(radius: Any, width: Any) -> Any:

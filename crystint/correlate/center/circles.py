@@ -219,9 +219,9 @@ def place_on_ring(shape: RingShape, radius: ArrayLike, azimuth: ArrayLike) -> tu
     length = target.copy()
     with np.errstate(all="ignore"):
         for _ in range(50):
-            found = shape.radius(slow + length * along_slow, fast + length * along_fast)
+            reached = shape.radius(slow + length * along_slow, fast + length * along_fast)
             beyond = shape.radius(slow + (length + 1e-3) * along_slow, fast + (length + 1e-3) * along_fast)
-            step = (target - found) / (beyond - found) * 1e-3
+            step = (target - reached) / (beyond - reached) * 1e-3
             length = np.where(np.isfinite(step), length + np.clip(step, -0.5 * length, length), np.nan)
             if not np.any(np.abs(step) > 1e-9):
                 break

@@ -28,7 +28,7 @@ class RingProfileScan:
 
     shape: RingShape
     """circles, or the cones of a tilted detector: along its rings counts are averaged"""
-    place: tuple[Array, Array, Array]
+    projected: tuple[Array, Array, Array]
     """float64 [n] each: samples by `shape.projection`; z is float64 [1], 1, on a plane across the beam"""
     total: Array
     """float64 [n]: sum of the contrast of the pixels of a sample"""
@@ -60,21 +60,21 @@ class RingProfileScan:
         matrix = self.shape.projection[:, :2]
         x, y, z = (
             part - part_shift
-            for part, part_shift in zip(self.place, matrix @ np.subtract(center, self.shape.center), strict=True)
+            for part, part_shift in zip(self.projected, matrix @ np.subtract(center, self.shape.center), strict=True)
         )
         length = np.sqrt(x * x + y * y)
         return np.asarray(length if len(z) == 1 else length / np.maximum(z, 0.5 * _NEAREST))
 
     def profile(self, center: tuple[float, float], step: float) -> tuple[Array, Array]:
         """Sum of contrast and number of pixels per radius bin of `step` px; float64 [bins] each."""
-        place = (self.radius(center) * (1.0 / step)).astype(np.intp)
-        total, number = np.bincount(place, self.total), np.bincount(place, self.number)
+        bin_of = (self.radius(center) * (1.0 / step)).astype(np.intp)
+        total, number = np.bincount(bin_of, self.total), np.bincount(bin_of, self.number)
         return np.asarray(total, np.float64), np.asarray(number, np.float64)
 
     def coverage(self, center: tuple[float, float], step: float) -> Array:
         """Share of each radius bin that good pixels cover; float64 [bins]."""
-        place = (self.radius(center) * (1.0 / step)).astype(np.intp)
-        area = np.bincount(place, self.area)
+        bin_of = (self.radius(center) * (1.0 / step)).astype(np.intp)
+        area = np.bincount(bin_of, self.area)
         return np.asarray(area / (2 * np.pi * step * step * (np.arange(len(area)) + 0.5)))
 
     def sharpness(self, center: tuple[float, float], step: float, smooth: float) -> float:
@@ -110,14 +110,14 @@ def scan_center(
     scan = RingProfileScan.of(contrast, good, _PIXELS[0], start)
     width = step = max(2.0, float(scan.factor))
     first = [np.arange(np.floor((at - reach) / step), np.ceil((at + reach) / step) + 1) * step for at in start.center]
-    found = _best(scan, first[0], first[1], 0.5 * width, smooth)
+    center = _best(scan, first[0], first[1], 0.5 * width, smooth)
     scan = RingProfileScan.of(contrast, good, _PIXELS[1], start)
     while step > 0.25:
         step *= 0.5
         width = max(0.5 * scan.factor, 0.5, min(width, step))
-        around = [at + np.arange(-2, 3) * step for at in found]
-        found = _best(scan, around[0], around[1], width, smooth)
-    return found
+        around = [at + np.arange(-2, 3) * step for at in center]
+        center = _best(scan, around[0], around[1], width, smooth)
+    return center
 
 
 def _best(

@@ -67,17 +67,17 @@ def local_contrast(rest: Array, good: NDArray[np.bool_], tile: int, limit: float
 def _tile_medians(values: Array, good: NDArray[np.bool_], tile: int) -> Array:
     """Median of the good pixels of each tile; NaN where too few are good, unless all are."""
     rows, columns = (_edges(side, tile) for side in values.shape)
-    found = np.full((len(rows) - 1, len(columns) - 1), np.nan)
-    for i, j in np.ndindex(*found.shape):
+    medians = np.full((len(rows) - 1, len(columns) - 1), np.nan)
+    for i, j in np.ndindex(*medians.shape):
         here = np.s_[rows[i] : rows[i + 1], columns[j] : columns[j + 1]]
         inside = values[here][good[here]]
         if len(inside) > _LEAST * tile * tile:
             half = len(inside) // 2
             inside.partition((half - 1 + len(inside) % 2, half))
-            found[i, j] = 0.5 * (inside[half - 1 + len(inside) % 2] + inside[half])
-    if np.isnan(found).all():
-        found[:] = np.median(values[good])
-    return found
+            medians[i, j] = 0.5 * (inside[half - 1 + len(inside) % 2] + inside[half])
+    if np.isnan(medians).all():
+        medians[:] = np.median(values[good])
+    return medians
 
 
 def _edges(side: int, tile: int) -> NDArray[np.intp]:
@@ -95,12 +95,12 @@ def _between(tiles: Array, shape: tuple[int, ...], tile: int) -> Array:
     for axis, side in enumerate(shape):
         edges = _edges(side, tile)
         middle = 0.5 * (edges[1:] + edges[:-1])
-        place = np.zeros(side)
+        tile_at = np.zeros(side)
         if len(middle) > 1:
-            place = (np.arange(side) + 0.5 - middle[0]) / (middle[-1] - middle[0]) * (len(middle) - 1)
-        low = np.clip(np.floor(place).astype(int), 0, max(tiles.shape[axis] - 2, 0))
+            tile_at = (np.arange(side) + 0.5 - middle[0]) / (middle[-1] - middle[0]) * (len(middle) - 1)
+        low = np.clip(np.floor(tile_at).astype(int), 0, max(tiles.shape[axis] - 2, 0))
         high = np.minimum(low + 1, tiles.shape[axis] - 1)
-        part = np.expand_dims(place - low, 1 - axis)
+        part = np.expand_dims(tile_at - low, 1 - axis)
         tiles = tiles.take(low, axis) * (1.0 - part) + tiles.take(high, axis) * part
     return tiles
 

@@ -132,16 +132,16 @@ class RadialProfile:
             raise SettingError(f"step is {step!r}, expected a number above 0")
         if bins is not None and bins < 1:
             raise SettingError(f"bins is {bins!r}, expected at least 1")
-        known = np.isfinite(radius)
-        if not known.any() or np.any(radius[known] < 0):
+        finite = np.isfinite(radius)
+        if not finite.any() or np.any(radius[finite] < 0):
             raise SettingError("the radius map has no finite value, or values below 0")
-        place = np.floor(np.where(known, radius, 0.0) / step)
+        bin_of = np.floor(np.where(finite, radius, 0.0) / step)
         self.shape = (radius.shape[0], radius.shape[1])
         self.step = float(step)
-        self.bins = int(place[known].max()) + 1 if bins is None else int(bins)
-        good = known & (combine_masks(mask, shape=self.shape) == 0) & (place < self.bins)
+        self.bins = int(bin_of[finite].max()) + 1 if bins is None else int(bins)
+        good = finite & (combine_masks(mask, shape=self.shape) == 0) & (bin_of < self.bins)
         self._pixel = np.flatnonzero(good)
-        self._place = place.ravel()[self._pixel].astype(np.intp)
+        self._place = bin_of.ravel()[self._pixel].astype(np.intp)
 
     def run(self, frame: NDArray[Any]) -> Profile:
         """Sum one frame.
@@ -161,13 +161,13 @@ class RadialProfile:
             raise ShapeError(f"frame is {frame.shape}, expected {self.shape} (slow, fast){hint}")
         values = frame.ravel()[self._pixel]
         lost = unusable(values)
-        place = self._place
+        bin_of = self._place
         if lost.any():
-            values, place = values[~lost], place[~lost]
+            values, bin_of = values[~lost], bin_of[~lost]
         values = values.astype(np.float64)
         return Profile(
-            np.bincount(place, values, self.bins).astype(np.float64, copy=False),
-            np.bincount(place, values * values, self.bins).astype(np.float64, copy=False),
-            np.bincount(place, minlength=self.bins).astype(np.int64, copy=False),
+            np.bincount(bin_of, values, self.bins).astype(np.float64, copy=False),
+            np.bincount(bin_of, values * values, self.bins).astype(np.float64, copy=False),
+            np.bincount(bin_of, minlength=self.bins).astype(np.int64, copy=False),
             self.step,
         )

@@ -13,7 +13,7 @@ from crystint.correlate.center.circles import Ellipse, RingShape, Tilt, place_on
 from crystint.correlate.center.contrast import good_pixels
 from crystint.correlate.center.ring_points import RingLine, RingPoints
 from crystint.correlate.center.ring_refine import NO_RING, Refined, refine_rings
-from crystint.correlate.center.ring_search import GUESSED, Found, search_rings
+from crystint.correlate.center.ring_search import GUESSED, RingCandidates, search_rings
 from crystint.correlate.defaults import REACH
 from crystint.errors import GeometryError, SettingError
 from crystint.model.geometry import Geometry
@@ -200,12 +200,12 @@ def find_rings(
     if most < 1:
         raise SettingError(f"most is {most!r}, expected at least 1")
     failed: SettingError | None = None
-    for found in search_rings(values, good, begin, reach, width, guesses):
+    for candidates in search_rings(values, good, begin, reach, width, guesses):
         # what stands out of the profile may be no ring after all: then the next candidates have their turn
-        for first in range(0, max(len(found.lines), 1), most):
-            lines = found.lines[first : first + most] + found.asked
+        for first in range(0, max(len(candidates.lines), 1), most):
+            lines = candidates.lines[first : first + most] + candidates.asked
             try:
-                refined = _refine(values, good, found, lines, bend)
+                refined = _refine(values, good, candidates, lines, bend)
             except SettingError as error:
                 failed = failed or error
                 continue
@@ -215,13 +215,13 @@ def find_rings(
 
 
 def _refine(
-    values: Array, good: NDArray[np.bool_], found: Found, lines: Sequence[RingLine], bend: bool
+    values: Array, good: NDArray[np.bool_], candidates: RingCandidates, lines: Sequence[RingLine], bend: bool
 ) -> Refined[Any]:
-    refined: Refined[Any] = refine_rings(values - found.level, found.level, good, found.shape, lines)
+    refined: Refined[Any] = refine_rings(values - candidates.level, candidates.level, good, candidates.shape, lines)
     if bend:
         first: Ellipse | Tilt = refined.fitted.shape
         free = replace(first, fit_tilt=True) if isinstance(first, Tilt) else replace(first, strain=(0.0, 0.0))
-        refined = refine_rings(values - found.level, found.level, good, free, refined.lines)
+        refined = refine_rings(values - candidates.level, candidates.level, good, free, refined.lines)
     return refined
 
 

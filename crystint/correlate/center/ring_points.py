@@ -79,8 +79,8 @@ def measure_line(radius: Array, values: Array, line: RingLine) -> RingLine | Non
     if len(radius) < 32:
         return None
     step = min(0.5, 0.5 * line.sigma)
-    place = ((radius - line.low) / step).astype(np.intp)
-    middle, error, at = _clipped_means(place, radius, values)
+    bin_of = ((radius - line.low) / step).astype(np.intp)
+    middle, error, at = _clipped_means(bin_of, radius, values)
     if len(at) < 8:
         return None
 
@@ -99,23 +99,23 @@ def measure_line(radius: Array, values: Array, line: RingLine) -> RingLine | Non
     widest = min(max(0.45 * half, 1.5 * line.sigma, 2 * _NARROWEST), max(half, 2 * _NARROWEST))
     bounds = ([-0.6 * half, _NARROWEST], [0.6 * half, widest])
     start = [0.0, float(np.clip(line.sigma, 1.01 * _NARROWEST, 0.99 * widest))]
-    found = least_squares(lambda at: solved(at)[2], start, bounds=bounds, x_scale=line.sigma)
-    columns, linear, rest = solved(found.x)
+    fit = least_squares(lambda at: solved(at)[2], start, bounds=bounds, x_scale=line.sigma)
+    columns, linear, rest = solved(fit.x)
     spread = max(1.0, float(rest @ rest) / max(len(u) - 6, 1))
     top, level = float(linear[0]), float(linear[1] + middle.mean())
     with np.errstate(all="ignore"):
         inverse = np.linalg.pinv(columns.T @ columns)
-        place_error = np.linalg.pinv(found.jac.T @ found.jac)[0, 0]
+        place_error = np.linalg.pinv(fit.jac.T @ fit.jac)[0, 0]
         significance = top / np.sqrt(spread * inverse[0, 0])
-        more = np.column_stack([(u / half) ** 3 / error, columns[:, 0] * (u - found.x[0]) / found.x[1], columns])
+        more = np.column_stack([(u / half) ** 3 / error, columns[:, 0] * (u - fit.x[0]) / fit.x[1], columns])
         cubic = float(np.linalg.lstsq(more, target, rcond=None)[0][0])
         sure = 1.0 - 4.0 * spread * np.linalg.pinv(more.T @ more)[0, 0] / cubic**2
     if not (top > 0 and np.isfinite(significance)):
         return None
     return replace(
         line,
-        radius=line.radius + float(found.x[0]),
-        sigma=float(found.x[1]),
+        radius=line.radius + float(fit.x[0]),
+        sigma=float(fit.x[1]),
         height=top,
         background=level,
         radius_error=float(np.sqrt(spread * place_error)),
@@ -124,20 +124,20 @@ def measure_line(radius: Array, values: Array, line: RingLine) -> RingLine | Non
     )
 
 
-def _clipped_means(place: NDArray[np.intp], radius: Array, values: Array) -> tuple[Array, Array, Array]:
+def _clipped_means(bin_of: NDArray[np.intp], radius: Array, values: Array) -> tuple[Array, Array, Array]:
     """Per bin: mean within 4 scatters of the median, its error, and the mean radius; empty bins left out."""
-    bins, owner = np.unique(place, return_inverse=True)
+    bins, owner = np.unique(bin_of, return_inverse=True)
     groups = _groups(owner, len(bins))
     middle = _medians(values, groups)
     away = np.abs(values - middle[owner])
     scatter = 1.4826 * _medians(away, groups)
     scatter = np.maximum(scatter, max(0.5 * float(np.median(scatter)), 1e-12))
     keep = away <= 4.0 * scatter[owner]
-    kept = np.bincount(owner, keep)
-    mean = np.bincount(owner, values * keep) / kept
-    at = np.bincount(owner, radius * keep) / kept
-    usable = kept >= max(4.0, 0.2 * float(np.median(kept)))
-    return mean[usable], (scatter / np.sqrt(kept))[usable], at[usable]
+    count = np.bincount(owner, keep)
+    mean = np.bincount(owner, values * keep) / count
+    at = np.bincount(owner, radius * keep) / count
+    usable = count >= max(4.0, 0.2 * float(np.median(count)))
+    return mean[usable], (scatter / np.sqrt(count))[usable], at[usable]
 
 
 def ring_points(
@@ -241,31 +241,31 @@ def _groups(owner: NDArray[np.intp], groups: int) -> list[NDArray[np.intp]]:
 
 def _medians(values: Array, groups: list[NDArray[np.intp]]) -> Array:
     """Upper median of each group, NaN of an empty one; float64 [groups]."""
-    found = np.full(len(groups), np.nan)
+    medians = np.full(len(groups), np.nan)
     for number, group in enumerate(groups):
         if len(group):
-            found[number] = np.partition(values[group], len(group) // 2)[len(group) // 2]
-    return found
+            medians[number] = np.partition(values[group], len(group) // 2)[len(group) // 2]
+    return medians
 
 
 def _scatter(away: Array, groups: list[NDArray[np.intp]]) -> Array:
     """1.4826 median of |residual| per group, with a floor; float64 [groups]."""
-    found = 1.4826 * _medians(away, groups)
-    floor = max(1e-2 * float(np.nanmedian(found)), 1e-12 * float(away.max()), 1e-300)
-    return np.asarray(np.fmax(found, floor))
+    scatter = 1.4826 * _medians(away, groups)
+    floor = max(1e-2 * float(np.nanmedian(scatter)), 1e-12 * float(away.max()), 1e-300)
+    return np.asarray(np.fmax(scatter, floor))
 
 
 def _smooth_height(phi: Array, height: Array, variance: Array) -> Array:
     """Heights drawn towards their constant, first and second harmonic by as much as noise makes them differ."""
-    known = np.isfinite(height) & (variance > 0)
-    if known.sum() < 8:
+    measured = np.isfinite(height) & (variance > 0)
+    if measured.sum() < 8:
         return height
     basis = np.stack([np.ones_like(phi), *(f(n * phi) for n in (1, 2) for f in (np.cos, np.sin))], axis=1)
-    scale = 1.0 / np.sqrt(variance[known])
+    scale = 1.0 / np.sqrt(variance[measured])
     # a ridge on the harmonics: half the ring may be hidden
     ridge = np.diag([0.0, 1.0, 1.0, 1.0, 1.0]) * np.sqrt(0.05 * np.sum(scale**2))
-    left = np.concatenate([basis[known] * scale[:, None], ridge])
-    low = basis @ np.linalg.lstsq(left, np.concatenate([height[known] * scale, np.zeros(5)]), rcond=None)[0]
-    extra = max(0.0, float(np.median((height - low)[known] ** 2)) / 0.455 - float(np.median(variance[known])))
+    left = np.concatenate([basis[measured] * scale[:, None], ridge])
+    low = basis @ np.linalg.lstsq(left, np.concatenate([height[measured] * scale, np.zeros(5)]), rcond=None)[0]
+    extra = max(0.0, float(np.median((height - low)[measured] ** 2)) / 0.455 - float(np.median(variance[measured])))
     share = extra / (extra + variance)
-    return np.where(known, share * height + (1.0 - share) * low, np.nan)
+    return np.where(measured, share * height + (1.0 - share) * low, np.nan)

@@ -75,7 +75,7 @@ def refine_rings(
     rows, columns = _near(shape, good, lines)
     slow, fast, counts = rows + 0.5, columns + 0.5, (rest + level)[rows, columns]
     below, of_sector = level[rows, columns], np.full(len(rows), np.nan)
-    found: Refined[Shape] | None = None
+    refined: Refined[Shape] | None = None
     for cycle in range(cycles):
         radius = shape.radius(slow, fast)
         measured: list[RingLine] = []
@@ -85,9 +85,9 @@ def refine_rings(
             here = np.flatnonzero((radius >= line.low) & (radius < line.high))
             # above the background of the sectors as soon as it is known: that of the frame contains part of the ring;
             # but a ring that was asked for may be too weak to be told from a sector's background
-            known = here[np.isfinite(of_sector[here])]
-            own = not line.asked and len(known) > 0.7 * len(here)
-            seen, under = (known, of_sector) if own else (here, below)
+            with_level = here[np.isfinite(of_sector[here])]
+            own = not line.asked and len(with_level) > 0.7 * len(here)
+            seen, under = (with_level, of_sector) if own else (here, below)
             better = measure_line(radius[seen], counts[seen] - under[seen], line)
             if better is None or not better.significance > (_ASKED if line.asked else _SIGNIFICANT):
                 lost.append(line)
@@ -104,16 +104,16 @@ def refine_rings(
         want = None if expected is None else (lambda at, among=tuple(measured): expected(at, among))
         fitted = fit_shape(shape, points, np.array([line.radius for line in measured]), expected=want)
         shift = float(np.hypot(*np.subtract(fitted.shape.center, shape.center)))
-        found = Refined(fitted, tuple(measured), tuple(points), shift)
+        refined = Refined(fitted, tuple(measured), tuple(points), shift)
         shape = fitted.shape
         # the profile knows best where a weak ring is to be looked for: the mean of its sectors may lie far off
         lines = measured + lost
         error = float(np.sqrt(fitted.covariance[0, 0] + fitted.covariance[1, 1]))
         if cycle > 1 and shift < max(1e-3, 0.03 * error):
             break
-    if found is None:
+    if refined is None:
         raise SettingError(f"cycles is {cycles!r}, expected at least 1")
-    return found
+    return refined
 
 
 def _near(

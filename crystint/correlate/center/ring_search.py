@@ -15,7 +15,7 @@ from crystint.correlate.center.coarse_center import RingProfileScan, scan_center
 from crystint.correlate.center.contrast import local_contrast, local_level
 from crystint.correlate.center.ring_points import RingLine
 
-__all__ = ["GUESSED", "Found", "annuli", "find_lines", "line_at", "local_rest", "search_rings"]
+__all__ = ["GUESSED", "RingCandidates", "annuli", "find_lines", "line_at", "local_rest", "search_rings"]
 
 Array = NDArray[np.float64]
 
@@ -42,8 +42,8 @@ def _rise(scan: RingProfileScan, center: tuple[float, float], step: float, smoot
     with np.errstate(invalid="ignore", divide="ignore"):
         rise = np.nan_to_num(total / number - uniform_filter1d(total, window) / uniform_filter1d(number, window))
     in_scatters = rise * np.sqrt(number)
-    known = number > 0
-    spread = 1.4826 * np.median(np.abs(in_scatters[known])) if known.any() else 1.0
+    covered = number > 0
+    spread = 1.4826 * np.median(np.abs(in_scatters[covered])) if covered.any() else 1.0
     in_scatters = in_scatters / min(max(float(spread), 0.2), 3.0)
     in_scatters[(scan.coverage(center, step) < 0.15) | (number < 12)] = 0.0
     return np.asarray(radius, np.float64), np.asarray(in_scatters, np.float64)
@@ -90,7 +90,7 @@ def line_at(
 def annuli(lines: Sequence[RingLine]) -> list[RingLine]:
     """The rings by radius, with annuli as wide as each asks for, up to the middle between neighbours."""
     lines = sorted(lines, key=lambda line: line.radius)
-    found = []
+    bounded = []
     for i, line in enumerate(lines):
         reach = max(_REACH * line.sigma, _LEAST_REACH)
         low, high = max(line.radius - reach, 0.0), line.radius + reach
@@ -98,8 +98,8 @@ def annuli(lines: Sequence[RingLine]) -> list[RingLine]:
             low = max(low, 0.5 * (lines[i - 1].radius + line.radius))
         if i + 1 < len(lines):
             high = min(high, 0.5 * (lines[i + 1].radius + line.radius))
-        found.append(replace(line, low=low, high=high))
-    return found
+        bounded.append(replace(line, low=low, high=high))
+    return bounded
 
 
 def _line(radius: float, sigma: float) -> RingLine:
@@ -107,7 +107,7 @@ def _line(radius: float, sigma: float) -> RingLine:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class RingCandidates:
     """What the search leaves to the fit."""
 
     shape: Ellipse | Tilt
@@ -121,7 +121,7 @@ class Found:
 
 def search_rings(
     values: Array, good: NDArray[np.bool_], start: Ellipse | Tilt, reach: float, width: float | None, guesses: Array
-) -> Iterator[Found]:
+) -> Iterator[RingCandidates]:
     """Coarse centre, and the rings about it: first narrow rings, then broader ones, as long as more are asked for.
 
     `start` is the shape of the rings, circles or the cones of a tilted detector, of which only the centre is searched;
@@ -140,7 +140,7 @@ def search_rings(
             if all(abs(line.radius - other.radius) > 2 * max(line.sigma, other.sigma) for other in lines + asked):
                 asked.append(replace(line, asked=True))
         if lines or asked:
-            yield Found(start.having([*center, *start.values[2:]]), lines, asked, level)
+            yield RingCandidates(start.having([*center, *start.values[2:]]), lines, asked, level)
 
 
 def local_rest(values: Array, good: NDArray[np.bool_], width: float | None) -> tuple[Array, Array]:

@@ -113,16 +113,16 @@ def fit_shape(
             break
     covariance = np.linalg.pinv(normal, rcond=1e-13, hermitian=True) / scale[:, None] / scale
     freedom = max(float(weight.sum()) - len(values), 1.0)
-    found = shape.having(values[:count])
-    azimuth = np.arctan2(slow - found.center[0], fast - found.center[1])
+    fitted = shape.having(values[:count])
+    azimuth = np.arctan2(slow - fitted.center[0], fast - fitted.center[1])
     spread = max(1.0, float(np.sum(weight * pull**2)) / freedom)
     for waves in (1 if count == 2 else 2, _WAVES):
         excess, number = _alike(azimuth, residual, full, owner, waves)
         spread = max(spread, excess / (number - len(values)) if number > len(values) else 0.0)
     covariance *= spread
-    radii = values[count:] if expected is None else expected(found)
+    radii = values[count:] if expected is None else expected(fitted)
     parts = tuple(weight[owner == i] for i in range(len(points)))
-    return FittedShape(found, radii, covariance, scatter, math.sqrt(spread), parts)
+    return FittedShape(fitted, radii, covariance, scatter, math.sqrt(spread), parts)
 
 
 def _alike(azimuth: Array, residual: Array, weight: Array, owner: NDArray[np.intp], waves: int) -> tuple[float, int]:

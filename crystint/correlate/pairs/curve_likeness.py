@@ -38,8 +38,8 @@ class Likeness:
     def alike(self) -> float:
         """The distance up to which exposures are equally alike, as `pair_exposures` takes
         it: what lies below is leakage and noise, and choosing by it would choose exposures whose signal is alike."""
-        known = self.errors[np.isfinite(self.errors)]
-        return _ERRORS * float(np.median(known)) if known.size else 0.0
+        finite = self.errors[np.isfinite(self.errors)]
+        return _ERRORS * float(np.median(finite)) if finite.size else 0.0
 
 
 def likeness(
@@ -117,9 +117,9 @@ def _compare(ring: Array, there: NDArray[np.bool_], waves: Array, size: Array) -
     solution = np.linalg.inv(normal)
     mean = ring[there].mean()
     y = np.where(there, ring - mean, 0.0)
-    found = np.einsum("kl,l->k", solution, np.einsum("kn,n->k", rows, y))
-    left = y - np.einsum("k,kn->n", found, rows)
-    found[0] += mean
+    coefficients = np.einsum("kl,l->k", solution, np.einsum("kn,n->k", rows, y))
+    left = y - np.einsum("k,kn->n", coefficients, rows)
+    coefficients[0] += mean
     # the power of what is left, harmonic by harmonic, passes through the fit as the data do; of the harmonics that were
     # fitted nothing is left, and their noise is that of the next ones: the median, which a strong signal does not raise
     power = np.square(np.abs(scipy.fft.rfft(left))) / (count * max(1.0 - terms / count, 1.0 / count))
@@ -130,4 +130,4 @@ def _compare(ring: Array, there: NDArray[np.bool_], waves: Array, size: Array) -
     # what each sample adds to each coefficient, its spectrum, and the power that passes
     added = scipy.fft.rfft(np.einsum("kl,ln->kn", solution[: len(size)], rows), axis=1)
     passed = np.einsum("kn,n,k->", np.square(np.abs(added)), power, np.square(size)) / n
-    return found[: len(size)] * size, math.sqrt(float(passed))
+    return coefficients[: len(size)] * size, math.sqrt(float(passed))

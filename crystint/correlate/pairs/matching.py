@@ -56,8 +56,8 @@ def minimum_matching(weight: NDArray[Any]) -> Edges:
     if count % 2:  # a partner that costs nothing, for the one that stays over
         weight = np.pad(weight, (0, 1))
     partner = _solve(np.rint(weight, out=weight))
-    found = np.stack([np.arange(len(partner)), partner], axis=1)
-    return found[(found[:, 0] < found[:, 1]) & (found[:, 1] < count)]
+    pairs = np.stack([np.arange(len(partner)), partner], axis=1)
+    return pairs[(pairs[:, 0] < pairs[:, 1]) & (pairs[:, 1] < count)]
 
 
 def _solve(weight: Array) -> NDArray[np.intp]:
@@ -71,11 +71,11 @@ def _solve(weight: Array) -> NDArray[np.intp]:
     price, partner = _relaxed(whole, columns)
     blossoms = Blossoms(whole, price, partner)
     blossoms.match()
-    found = np.array(blossoms.partner, dtype=np.intp)
-    total = int(whole[np.arange(len(found)), found].sum()) // 2
+    partners = np.array(blossoms.partner, dtype=np.intp)
+    total = int(whole[np.arange(len(partners)), partners].sum()) // 2
     if total != blossoms.bound():
-        raise CrystintError(f"the matching of {len(found)} vertices is not proven: {total} above {blossoms.bound()}")
-    return found
+        raise CrystintError(f"the matching of {len(partners)} vertices is not proven: {total} above {blossoms.bound()}")
+    return partners
 
 
 def _relaxed(weight: Ints, columns: NDArray[np.intp]) -> tuple[Ints, list[int]]:

@@ -103,10 +103,10 @@ def pair_exposures(
         raise SettingError(f"pairing needs two exposures with finite fits, got {len(finite)} of {len(fits)}")
     curves = fits[finite].astype(np.float64)
     if method == "greedy":
-        found = _greedy(curves, alike)
+        matched = _greedy(curves, alike)
     else:
-        found = minimum_matching(np.maximum(distances(curves, curves, same=True), alike))
-    pairs = finite[np.sort(found, axis=1)].astype(np.int64)
+        matched = minimum_matching(np.maximum(distances(curves, curves, same=True), alike))
+    pairs = finite[np.sort(matched, axis=1)].astype(np.int64)
     pairs = pairs[np.argsort(pairs[:, 0])]
     alone = np.setdiff1d(np.arange(len(fits)), pairs.ravel())
     exact = [float(np.linalg.norm(fits[i].astype(np.float64) - fits[j])) for i, j in pairs]
@@ -133,10 +133,10 @@ def distances(first: Array, second: Array, *, same: bool = False) -> Array:
     squared += np.einsum("ij,ij->i", first, first)[:, None]
     squared += np.einsum("ij,ij->i", second, second)[None, :]
     np.maximum(squared, 0.0, out=squared)
-    found = np.sqrt(squared, out=squared)
+    table = np.sqrt(squared, out=squared)
     if same:
-        np.fill_diagonal(found, np.inf)
-    return found
+        np.fill_diagonal(table, np.inf)
+    return table
 
 
 def _greedy(curves: Array, alike: float) -> NDArray[np.intp]:

@@ -146,6 +146,9 @@ def remove_peaks(
 ) -> PeakRemoval:
     """Take away values that are far from their curve, on either side of it, and their neighbours.
 
+    `crystint.correlate.remove_peaks` takes a single ring, real [n], with LOKI's arguments as well:
+    `crystint.correlate.loki.remove_peaks_of_ring`.
+
     Parameters
     ----------
     values : real [rings, n]
@@ -183,8 +186,8 @@ def remove_peaks(
     >>> bool(np.isnan(removal.values[0, 88:93]).all())
     True
     """
-    given = np.asarray(values)
-    values, use = _data(given, good)
+    original = np.asarray(values)
+    values, use = _data(original, good)
     line = curves.values if isinstance(curves, RingCurves) else np.asarray(curves, dtype=np.float64)
     if line.shape != values.shape:
         raise ShapeError(f"curves is {line.shape}, expected {values.shape}, as values")
@@ -203,21 +206,21 @@ def remove_peaks(
             wide[:, :shift] |= peak[:, -shift:]
             wide[:, -shift:] |= peak[:, :shift]
     removed = wide & use
-    kind = given.dtype if given.dtype.kind == "f" else np.dtype(np.float64)
-    return PeakRemoval(np.where(use & ~wide, given, np.nan).astype(kind), removed)
+    kind = original.dtype if original.dtype.kind == "f" else np.dtype(np.float64)
+    return PeakRemoval(np.where(use & ~wide, original, np.nan).astype(kind), removed)
 
 
 def _data(values: NDArray[Any], good: NDArray[np.bool_] | None) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    found = np.asarray(values, dtype=np.float64)
-    if found.ndim != 2 or not found.shape[1]:
-        raise ShapeError(f"values is {found.shape}, expected (rings, n); of a single ring, give ring[None]")
-    use = np.isfinite(found)
+    rings = np.asarray(values, dtype=np.float64)
+    if rings.ndim != 2 or not rings.shape[1]:
+        raise ShapeError(f"values is {rings.shape}, expected (rings, n); of a single ring, give ring[None]")
+    use = np.isfinite(rings)
     if good is not None:
         good = np.asarray(good, dtype=np.bool_)
-        if good.shape not in (found.shape, found.shape[1:]):
-            raise ShapeError(f"good is {good.shape}, expected {found.shape} or {found.shape[1:]}")
+        if good.shape not in (rings.shape, rings.shape[1:]):
+            raise ShapeError(f"good is {good.shape}, expected {rings.shape} or {rings.shape[1:]}")
         use &= good
-    return found, use
+    return rings, use
 
 
 def _fit(
@@ -233,7 +236,7 @@ def _fit(
     for there, design in designs:
         pairs[there] += design[:, i] * design[:, j]
         total[there] += design
-    found = np.full((len(values), terms), np.nan)
+    coefficients = np.full((len(values), terms), np.nan)
     for begin in range(0, len(values), _ROWS):
         part = slice(begin, begin + _ROWS)
         weight, count = use[part].astype(np.float64), use[part].sum(axis=1)
@@ -246,8 +249,8 @@ def _fit(
         penalty[:, 0] = 0.0
         normal[:, np.arange(terms), np.arange(terms)] += penalty
         size, vector = np.linalg.eigh(normal)
-        kept = size > _SMALLEST * size[:, -1:]
-        inverse = np.where(kept, 1.0 / np.where(kept, size, 1.0), 0.0)
+        determined = size > _SMALLEST * size[:, -1:]
+        inverse = np.where(determined, 1.0 / np.where(determined, size, 1.0), 0.0)
         solved = _solve(vector, inverse, y @ total)
         slope = -penalty * solved
         for there, design in designs:
@@ -255,8 +258,8 @@ def _fit(
         solved += _solve(vector, inverse, slope)
         solved[:, 0] += mean
         enough = count > (0 if ridge > 0.0 else terms - 1)
-        found[part] = np.where(enough[:, None], solved, np.nan)
-    return found
+        coefficients[part] = np.where(enough[:, None], solved, np.nan)
+    return coefficients
 
 
 def _solve(

@@ -64,12 +64,12 @@ class RingCurves:
         if self.domain is None:
             raise SettingError("a Fourier series has no coefficients in powers of the column")
         table = _exact_table(self.coefficients.shape[1], self.domain, in_chebyshev)
-        found = np.full(self.coefficients.shape, np.nan)
-        for row, ring in zip(found, self.coefficients):
+        raw = np.full(self.coefficients.shape, np.nan)
+        for row, ring in zip(raw, self.coefficients):
             if np.isfinite(ring).all():
                 exact = [Fraction(float(c)) for c in ring]
                 row[:] = [float(sum(t * c for t, c in zip(column, exact))) for column in table]
-        return found
+        return raw
 
 
 def polynomial_design(column: NDArray[Any], domain: tuple[float, float], degree: int) -> NDArray[np.float64]:
@@ -92,14 +92,14 @@ def _exact_table(terms: int, domain: tuple[float, float], in_chebyshev: bool) ->
 
     def powers_of(slope: Fraction, shift: Fraction) -> list[list[Fraction]]:
         """T_0, T_1, ... of slope x + shift in powers of x, the lowest first."""
-        found = [[Fraction(1)], [shift, slope]]
+        polynomials = [[Fraction(1)], [shift, slope]]
         for _ in range(2, terms):
-            last, other = found[-1], found[-2]
+            last, other = polynomials[-1], polynomials[-2]
             grown = [2 * shift * c for c in last] + [Fraction(0)]
             for k, c in enumerate(last):
                 grown[k + 1] += 2 * slope * c
-            found.append([c - (other[k] if k < len(other) else 0) for k, c in enumerate(grown)])
-        return [row + [Fraction(0)] * (terms - len(row)) for row in found[:terms]]
+            polynomials.append([c - (other[k] if k < len(other) else 0) for k, c in enumerate(grown)])
+        return [row + [Fraction(0)] * (terms - len(row)) for row in polynomials[:terms]]
 
     scaled = powers_of(a, b)
     if in_chebyshev:

@@ -183,12 +183,14 @@ def ring_outliers(values: NDArray[np.floating], threshold: float = 3.5, **option
 def is_outlier(points: ArrayLike, thresh: float = 3.5, mask: ArrayLike | None = None) -> NDArray[np.bool_]:
     """Outliers among points of any dimension, in double precision: LOKI's `is_outlier`, and what it lacks.
 
-    Points that are masked or not finite are left out of the medians and are no outliers. MAD = 0 as in `RingOutliers`.
+    Points that are masked or not finite are left out of the medians and are no outliers; LOKI counted them. MAD = 0 as
+    in `RingOutliers`; LOKI divided by 0.
 
     Parameters
     ----------
     points : real [n] or [n, dimensions]
-        The distance is Euclidean, from the median of each coordinate.
+        The distance is Euclidean, from the median of each coordinate. Of a masked array, points with a masked
+        coordinate are masked.
     thresh : float
     mask : bool [n], optional
         LOKI's kind: True = valid.
@@ -210,6 +212,10 @@ def is_outlier(points: ArrayLike, thresh: float = 3.5, mask: ArrayLike | None = 
     array([False, False, False,  True, False])
     """
     _threshold(thresh)
+    if isinstance(points, np.ma.MaskedArray):
+        unmasked = ~np.ma.getmaskarray(points)
+        own = unmasked.all(axis=1) if unmasked.ndim == 2 else unmasked
+        mask = own if mask is None else own & np.asarray(mask, dtype=np.bool_)
     values = np.asarray(points, dtype=np.float64)
     if values.ndim not in (1, 2):
         raise ShapeError(f"points is {values.shape}, expected (n,) or (n, dimensions)")
@@ -220,17 +226,17 @@ def is_outlier(points: ArrayLike, thresh: float = 3.5, mask: ArrayLike | None = 
         if valid.shape != good.shape:
             raise ShapeError(f"mask is {valid.shape}, expected {good.shape}, one per point")
         good &= valid
-    found = np.zeros(len(values), np.bool_)
+    flags = np.zeros(len(values), np.bool_)
     if not good.any():
-        return found
+        return flags
     used = values[good]
     distance = np.sqrt(((used - np.median(used, axis=0)) ** 2).sum(axis=1))
     middle = float(np.median(distance))
     if middle > 0.0:
-        found[good] = 0.6745 * distance / middle > thresh
+        flags[good] = 0.6745 * distance / middle > thresh
     elif distance.any():
-        found[good] = distance > thresh * MEAN_TO_SIGMA * distance.mean()
-    return found
+        flags[good] = distance > thresh * MEAN_TO_SIGMA * distance.mean()
+    return flags
 
 
 def _threshold(value: float) -> None:

@@ -108,12 +108,12 @@ class PolarTransform:
         if self.method == "nearest":
             return {"place": engine.send(nearest_table(grid, self.shape))}
         if self.method == "bilinear":
-            place, part = bilinear_table(grid, self.shape)
-            return {"place": engine.send(place), "part": engine.send(part), "width": self.shape[1] + 2}
+            pixel, part = bilinear_table(grid, self.shape)
+            return {"place": engine.send(pixel), "part": engine.send(part), "width": self.shape[1] + 2}
         table = area_table(engine, grid, self.shape)
         self.cell_area = table.cell_area
         whole = engine.send((1.0 / table.cell_area).astype(np.float32))
-        return {"start": table.start, "place": table.place, "area": table.area, "whole": whole}
+        return {"start": table.start, "place": table.pixel, "area": table.area, "whole": whole}
 
     def run(self, frame: NDArray[Any]) -> PolarImage:
         """The polar image of a frame.

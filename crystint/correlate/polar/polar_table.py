@@ -42,8 +42,8 @@ def _chunks(grid: PolarGrid) -> Iterator[tuple[slice, NDArray[np.float64], NDArr
         yield part, *grid.positions(grid.radii[part], angles)
 
 
-def _check(grid: PolarGrid, shape: tuple[int, int], found: bool, some: Callable[[float, float], bool]) -> None:
-    if found:
+def _check(grid: PolarGrid, shape: tuple[int, int], any_inside: bool, some: Callable[[float, float], bool]) -> None:
+    if any_inside:
         return
     center = grid.center
     hint = ""
@@ -70,10 +70,10 @@ def nearest_table(grid: PolarGrid, shape: tuple[int, int]) -> NDArray[np.uint32]
         When no point lies in the frame.
     """
     table = np.zeros(grid.shape, np.uint32)
-    for rows, *place in _chunks(grid):
+    for rows, *position in _chunks(grid):
         pixel = []
-        inside = np.ones(place[0].shape, bool)
-        for x, size in zip(place, shape):
+        inside = np.ones(position[0].shape, bool)
+        for x, size in zip(position, shape):
             with np.errstate(invalid="ignore"):
                 inside &= (x > -0.5) & (x <= size - 0.5)  # so NaN is outside
             x[~inside] = 0.0
@@ -100,10 +100,10 @@ def bilinear_table(grid: PolarGrid, shape: tuple[int, int]) -> tuple[NDArray[np.
         When no point lies in the frame.
     """
     table, part = np.zeros(grid.shape, np.uint32), np.zeros((*grid.shape, 2), np.uint16)
-    for rows, *place in _chunks(grid):
+    for rows, *position in _chunks(grid):
         fixed = []
-        inside = np.ones(place[0].shape, bool)
-        for x, size in zip(place, shape):
+        inside = np.ones(position[0].shape, bool)
+        for x, size in zip(position, shape):
             with np.errstate(invalid="ignore"):
                 inside &= (x >= -0.5) & (x <= size - 0.5)
             x[~inside] = 0.0
@@ -122,7 +122,7 @@ class AreaTable:
     """The areas that cells share with pixels, on the device: see kernels/polar_area.cl for each buffer."""
 
     start: Buffer
-    place: Buffer
+    pixel: Buffer
     area: Buffer
     entries: int
     cell_area: NDArray[np.float64]
@@ -183,29 +183,29 @@ def area_table(engine: Engine, grid: PolarGrid, shape: tuple[int, int]) -> AreaT
         raise SettingError(f"the cells share {total} areas with pixels, expected fewer than 2^32: use a smaller grid")
     start = np.zeros(cells + 1, np.uint32)
     np.cumsum(counts, dtype=np.uint32, out=start[1:])
-    begin, place, area = engine.send(start), engine.empty(total, np.uint32), engine.empty(total, np.float32)
+    begin, pixel, area = engine.send(start), engine.empty(total, np.uint32), engine.empty(total, np.float32)
     kernel = engine.kernel("polar_overlap.cl", FILL=1, LOCAL_SIZE=GROUP)
-    engine.launch(kernel, groups(cells), GROUP, **geometry, start=begin, count=unused, place=place, area=area)
+    engine.launch(kernel, groups(cells), GROUP, **geometry, start=begin, count=unused, place=pixel, area=area)
     engine.finish()
     if grid.geometry is None:
         ring = 0.5 * np.diff(borders**2) * math.sin(turn / steps) * steps
-        return AreaTable(begin, place, area, total, ring[:, None])
-    return AreaTable(begin, place, area, total, _polygon_areas(node, columns, steps))
+        return AreaTable(begin, pixel, area, total, ring[:, None])
+    return AreaTable(begin, pixel, area, total, _polygon_areas(node, columns, steps))
 
 
 def _polygon_areas(node: NDArray[np.int32], columns: int, steps: int) -> NDArray[np.float64]:
     """Areas of the cells, px^2: half the cross product of node and next node, summed along both arcs and the sides."""
-    found = np.empty((len(node) - 1, columns))
-    for row in range(len(found)):
+    areas = np.empty((len(node) - 1, columns))
+    for row in range(len(areas)):
         inner, outer = node[row].astype(np.float64) / _UNIT, node[row + 1].astype(np.float64) / _UNIT
         one = _cross(outer[:-1], outer[1:]) - _cross(inner[:-1], inner[1:])
         side = _cross(inner, outer)[::steps]
-        found[row] = np.abs(0.5 * (one.reshape(columns, steps).sum(axis=1) + side[:-1] - side[1:]))
+        areas[row] = np.abs(0.5 * (one.reshape(columns, steps).sum(axis=1) + side[:-1] - side[1:]))
         nowhere = (
             (node[row : row + 2, :-1] == np.iinfo(np.int32).min).any(axis=(0, 2)).reshape(columns, steps).any(axis=1)
         )
-        found[row, nowhere | np.append(nowhere[1:], nowhere[0])] = np.nan
-    return found
+        areas[row, nowhere | np.append(nowhere[1:], nowhere[0])] = np.nan
+    return areas
 
 
 def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -194,20 +194,20 @@ def simulate_particles(
 
 def _matrices(coefficients: ArrayLike, rings: int, n: int) -> Array:
     """float64 [harmonics, rings, rings]."""
-    found = np.asarray(coefficients, dtype=np.float64)
-    if found.ndim == 1:
-        found = found[:, None, None] * np.ones((rings, rings))
-    if found.ndim != 3 or found.shape[1:] != (rings, rings) or not 1 <= len(found) <= (n + 1) // 2:
+    matrices = np.asarray(coefficients, dtype=np.float64)
+    if matrices.ndim == 1:
+        matrices = matrices[:, None, None] * np.ones((rings, rings))
+    if matrices.ndim != 3 or matrices.shape[1:] != (rings, rings) or not 1 <= len(matrices) <= (n + 1) // 2:
         raise ShapeError(
             f"coefficients is {np.shape(coefficients)}, expected (harmonics,) or (harmonics, {rings}, {rings}), with "
             f"1 to {(n + 1) // 2} harmonics for {n} samples"
         )
     if (
-        not np.allclose(found, found.transpose(0, 2, 1))
-        or np.linalg.eigvalsh(found).min() < -1e-9 * np.abs(found).max()
+        not np.allclose(matrices, matrices.transpose(0, 2, 1))
+        or np.linalg.eigvalsh(matrices).min() < -1e-9 * np.abs(matrices).max()
     ):
         raise SettingError("coefficients must be symmetric and without negative eigenvalues")
-    return found
+    return matrices
 
 
 def _generator(seed: int, purpose: int) -> Any:

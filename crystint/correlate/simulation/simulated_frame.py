@@ -92,10 +92,10 @@ def simulate_frame(
         raise SettingError("radii and width must be above 0; background, gap and hot must be 0 or more")
     slow, fast = np.indices(shape)
     ds, df = slow + 0.5 - center[0], fast + 0.5 - center[1]
-    place, phi = np.hypot(ds, df), np.mod(np.arctan2(ds, df), 2.0 * np.pi)
-    expected = background / (1.0 + (place / radius.max()) ** 2)
+    distance, phi = np.hypot(ds, df), np.mod(np.arctan2(ds, df), 2.0 * np.pi)
+    expected = background / (1.0 + (distance / radius.max()) ** 2)
     for i, (r, counts) in enumerate(zip(radius, top)):
-        ring = counts * np.exp(-0.5 * ((place - r) / width) ** 2)
+        ring = counts * np.exp(-0.5 * ((distance - r) / width) ** 2)
         if curves is not None:
             line = np.asarray(curves, dtype=np.float64)[i]
             around = 2.0 * np.pi * np.arange(len(line) + 1) / len(line)
@@ -106,7 +106,7 @@ def simulate_frame(
     if gap:
         masked[shape[0] // 3 : shape[0] // 3 + gap] = True
         masked[:, shape[1] // 3 : shape[1] // 3 + gap] = True
-        masked |= place < 6 * gap
+        masked |= distance < 6 * gap
     bad = np.zeros(shape, np.bool_)
     random = np.random.default_rng([seed, _HOT])
     where = random.choice(bad.size, size=min(hot, bad.size), replace=False)

@@ -72,7 +72,7 @@ class PairSums:
         """float64 [columns, n]: C of one of the rows with all columns; `CorrelationSums.mean` defines the norms."""
         if norm not in NORMS:
             raise SettingError(f"norm is {norm!r}, expected one of {', '.join(NORMS)}")
-        found = self._lags(self.spectrum, row)
+        values = self._lags(self.spectrum, row)
         divisor: Any = float(self.number) * (1 if norm == "sum" else self.n)
         if norm == "mask" and self.weight is not None:
             divisor = self._lags(self.weight, row)
@@ -81,11 +81,11 @@ class PairSums:
             else:
                 divisor[divisor < 1e-9 * self.n] = 0.0
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = np.where(divisor != 0.0, found / divisor, np.nan)
+            values = np.where(divisor != 0.0, values / divisor, np.nan)
             if by_intensity:
                 mean = self.intensity[0] / np.where(self.intensity[1] > 0.0, self.intensity[1], np.nan)
-                found = found / (mean[self.rows[row]] * mean[_slice(self.columns)])[:, None]
-        return np.asarray(found)
+                values = values / (mean[self.rows[row]] * mean[_slice(self.columns)])[:, None]
+        return np.asarray(values)
 
     def harmonics(
         self, most: int | None = None, norm: Norm = "mask", *, by_intensity: bool = False
@@ -230,13 +230,13 @@ def bytes_of_pairs(rows: int, columns: int, n: int, *, masked: bool = True, doub
 
 def row_blocks(rings: int, n: int, memory: float, *, masked: bool = True, double: bool = False) -> list[slice]:
     """Blocks of rows, each with the columns from its first row on, whose sums fit into some memory, bytes."""
-    found, begin = [], 0
+    blocks, begin = [], 0
     while begin < rings:
         per_row = bytes_of_pairs(1, rings - begin, n, masked=masked, double=double)
         end = min(rings, begin + max(1, int(memory // per_row)))
-        found.append(slice(begin, end))
+        blocks.append(slice(begin, end))
         begin = end
-    return found
+    return blocks
 
 
 def _spectrum(part: RingSpectra, *, centered: bool) -> Any:
@@ -281,6 +281,6 @@ def _full(sums: PairSums) -> Any:
     """The weights, also where nothing was masked."""
     if sums.weight is not None:
         return sums.weight
-    found = np.zeros_like(sums.spectrum)
-    found[0] = float(sums.n) ** 2 * sums.number
-    return found
+    weights = np.zeros_like(sums.spectrum)
+    weights[0] = float(sums.n) ** 2 * sums.number
+    return weights

@@ -169,8 +169,8 @@ def _correlation(
             )
         one, use = _spread(one, use, np.shape(first), shape)
         other, other_use = _spread(other, other_use, np.shape(second), shape)
-    found = correlate_rings(one, use, other, other_use, norm=norm, centered=centered, workers=workers)
-    return found.reshape(shape)
+    correlations = correlate_rings(one, use, other, other_use, norm=norm, centered=centered, workers=workers)
+    return correlations.reshape(shape)
 
 
 def _spread(rings: Any, good: Any, old: tuple[int, ...], new: tuple[int, ...]) -> tuple[Any, Any]:

@@ -63,12 +63,12 @@ class Correlator:
     def __init__(self, *, pairs: ArrayLike | None = None, centered: bool = False, workers: int | None = None) -> None:
         self.pairs: NDArray[np.int64] | None = None
         if pairs is not None:
-            found = np.asarray(pairs)
-            if found.ndim != 2 or found.shape[1] != 2 or found.dtype.kind not in "iu":
-                raise ShapeError(f"pairs is {found.dtype} {found.shape}, expected whole numbers (rows, 2)")
-            if found.size and found.min() < 0:
-                raise SettingError(f"pairs holds {found.min()}, expected numbers of rings, 0 or more")
-            self.pairs = found.astype(np.int64)
+            rings = np.asarray(pairs)
+            if rings.ndim != 2 or rings.shape[1] != 2 or rings.dtype.kind not in "iu":
+                raise ShapeError(f"pairs is {rings.dtype} {rings.shape}, expected whole numbers (rows, 2)")
+            if rings.size and rings.min() < 0:
+                raise SettingError(f"pairs holds {rings.min()}, expected numbers of rings, 0 or more")
+            self.pairs = rings.astype(np.int64)
         self.centered, self._workers = centered, threads_of(workers)
         self._shape: tuple[int, ...] | None = None
         self._parts: dict[str, Array] = {}
@@ -198,17 +198,17 @@ def correlate_rings(
 ) -> NDArray[np.floating[Any]]:
     """Correlations [rings, n] of rings that `rings_of` checked, in their precision."""
     kind = first.dtype if second is None else np.result_type(first, second)
-    found = np.empty(first.shape, kind)
+    correlations = np.empty(first.shape, kind)
 
     def block(part: slice) -> None:
         other = None if second is None else _spectra(second, second_good, part)
         total, pairs = lag_sums(_spectra(first, good, part), other, centered=centered)
         divisor = pairs if norm == "mask" else float(first.shape[1]) if norm == "mean" else 1.0
         with np.errstate(invalid="ignore", divide="ignore"):
-            found[part] = np.divide(total, divisor, out=total)
+            correlations[part] = np.divide(total, divisor, out=total)
 
     _in_threads(block, len(first), threads_of(workers))
-    return found
+    return correlations
 
 
 def difference(first: ArrayLike, second: ArrayLike) -> NDArray[np.floating[Any]]:
@@ -224,8 +224,8 @@ def difference(first: ArrayLike, second: ArrayLike) -> NDArray[np.floating[Any]]
         raise ShapeError(f"second is {other.shape}, expected {one.shape} as first")
     kind = np.result_type(one, other, np.float32)
     with np.errstate(invalid="ignore"):
-        found = np.asarray(np.subtract(one, other, dtype=kind))
-    return np.where(np.isfinite(found), found, kind.type(np.nan))
+        values = np.asarray(np.subtract(one, other, dtype=kind))
+    return np.where(np.isfinite(values), values, kind.type(np.nan))
 
 
 def _about(spectra: RingSpectra) -> Array:
@@ -239,13 +239,13 @@ def _spectra(rings: NDArray[Any], good: Any, part: slice) -> RingSpectra:
 
 def joined_spectra(rings: NDArray[Any], good: Any, workers: int) -> RingSpectra:
     """The spectra of all rings."""
-    found: dict[int, RingSpectra] = {}
+    parts: dict[int, RingSpectra] = {}
 
     def block(part: slice) -> None:
-        found[part.start] = _spectra(rings, good, part)
+        parts[part.start] = _spectra(rings, good, part)
 
     _in_threads(block, len(rings), workers)
-    return RingSpectra.joined([found[start] for start in sorted(found)])
+    return RingSpectra.joined([parts[start] for start in sorted(parts)])
 
 
 def _in_threads(block: Callable[[slice], None], count: int, workers: int) -> None:

@@ -63,24 +63,24 @@ def fourier_coefficients(
     if not 0 <= count <= n // 2:
         raise SettingError(f"most is {most}, expected 0 to {n // 2} for {n} lags")
     rows = values.reshape(-1, n)
-    found = scipy.fft.rfft(rows, axis=1)[:, : count + 1] / n
+    coefficients = scipy.fft.rfft(rows, axis=1)[:, : count + 1] / n
     if n % 2 == 0 and count == n // 2:
-        found[:, -1] *= 0.5  # shared with -n/2
+        coefficients[:, -1] *= 0.5  # shared with -n/2
     weight = _weights(weights, values.shape)
-    known = np.isfinite(rows)
-    fitted = np.arange(len(rows)) if weight is not None else np.flatnonzero(~known.all(axis=1))
+    finite = np.isfinite(rows)
+    fitted = np.arange(len(rows)) if weight is not None else np.flatnonzero(~finite.all(axis=1))
     angle = 2.0 * np.pi * np.arange(n)[:, None] * np.arange(1, count + 1) / n
     design = (
         np.concatenate([np.ones((n, 1)), 2.0 * np.cos(angle), -2.0 * np.sin(angle)], axis=1) if len(fitted) else angle
     )
     for i in fitted:
-        found[i] = np.nan
-        use = known[i] if weight is None else known[i] & (weight[i] > 0.0)
+        coefficients[i] = np.nan
+        use = finite[i] if weight is None else finite[i] & (weight[i] > 0.0)
         if use.sum() >= design.shape[1]:
             root = np.ones(use.sum()) if weight is None else np.sqrt(weight[i, use])
             solved = np.linalg.lstsq(design[use] * root[:, None], rows[i, use] * root, rcond=None)[0]
-            found[i] = solved[: count + 1] + 1j * np.concatenate([[0.0], solved[count + 1 :]])
-    return np.asarray(found.reshape((*values.shape[:-1], count + 1)), dtype=np.complex128)
+            coefficients[i] = solved[: count + 1] + 1j * np.concatenate([[0.0], solved[count + 1 :]])
+    return np.asarray(coefficients.reshape((*values.shape[:-1], count + 1)), dtype=np.complex128)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,20 +166,20 @@ def legendre_coefficients(
     places = np.broadcast_to(x, values.shape).reshape(-1, n)
     weight = _weights(weights, values.shape)
     shape = (*values.shape[:-1], len(orders))
-    found = _least_squares(values.reshape(-1, n), places, orders, weight)
-    error = np.full_like(found, np.nan)
+    coefficients = _least_squares(values.reshape(-1, n), places, orders, weight)
+    error = np.full_like(coefficients, np.nan)
     if parts is not None:
         several = np.asarray(parts, dtype=np.float64)
         if several.shape[1:] != values.shape or len(several) < 2:
             raise ShapeError(f"parts is {several.shape}, expected {('2 or more', *values.shape)}")
         each = np.stack([_least_squares(part.reshape(-1, n), places, orders, weight) for part in several])
         error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
-    return LegendreFit(orders, found.reshape(shape), error.reshape(shape))
+    return LegendreFit(orders, coefficients.reshape(shape), error.reshape(shape))
 
 
 def _least_squares(rows: Array, places: Array, orders: NDArray[np.int64], weight: Any) -> Array:
     """float64 [rows, terms]: B_l of each row over its known lags; NaN with too few of them."""
-    found = np.full((len(rows), len(orders)), np.nan)
+    coefficients = np.full((len(rows), len(orders)), np.nan)
     for i, row in enumerate(rows):
         use = np.isfinite(row) if weight is None else np.isfinite(row) & (weight[i] > 0.0)
         if use.sum() < len(orders):
@@ -188,15 +188,15 @@ def _least_squares(rows: Array, places: Array, orders: NDArray[np.int64], weight
         design = legendre.legvander(places[i, use], int(orders[-1]))[:, orders] / (4.0 * np.pi) * root[:, None]
         left, size, right = np.linalg.svd(design, full_matrices=False)
         inverse = np.where(size > size[0] * len(row) * np.finfo(float).eps, 1.0 / np.maximum(size, 1e-300), 0.0)
-        found[i] = (right.T * inverse) @ (left.T @ (row[use] * root))
-    return found
+        coefficients[i] = (right.T * inverse) @ (left.T @ (row[use] * root))
+    return coefficients
 
 
 def _weights(weights: ArrayLike | None, shape: tuple[int, ...]) -> Any:
     """float64 [rows, n], NaN as 0; None = none."""
     if weights is None:
         return None
-    found = np.asarray(weights, dtype=np.float64)
-    if found.shape not in (shape, shape[-1:]):
-        raise ShapeError(f"weights is {found.shape}, expected {shape} or {shape[-1:]}")
-    return np.nan_to_num(np.broadcast_to(found, shape).reshape(-1, shape[-1]))
+    values = np.asarray(weights, dtype=np.float64)
+    if values.shape not in (shape, shape[-1:]):
+        raise ShapeError(f"weights is {values.shape}, expected {shape} or {shape[-1:]}")
+    return np.nan_to_num(np.broadcast_to(values, shape).reshape(-1, shape[-1]))

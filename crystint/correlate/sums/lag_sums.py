@@ -44,9 +44,9 @@ class RingSpectra:
         """The spectrum of the weights, also where they are all 1."""
         if self.weight is not None:
             return self.weight
-        found = np.zeros_like(self.data)
-        found[:, 0] = self.n
-        return found
+        spectrum = np.zeros_like(self.data)
+        spectrum[:, 0] = self.n
+        return spectrum
 
     @classmethod
     def joined(cls, parts: Sequence[RingSpectra]) -> RingSpectra:
@@ -68,22 +68,22 @@ def rings_of(values: NDArray[Any], good: NDArray[Any] | None = None, *, what: st
     ShapeError, DTypeError
         When the values are not real, have no axis or no samples, or when good is of another shape.
     """
-    found = np.asarray(values)
-    if found.dtype.kind not in "biuf":
-        raise DTypeError(f"{what} is {found.dtype}, expected real numbers, NaN where there is no data")
-    if found.ndim < 1 or not found.shape[-1]:
-        raise ShapeError(f"{what} is {found.shape}, expected (..., n), n samples over 2 pi")
-    n = found.shape[-1]
+    rings = np.asarray(values)
+    if rings.dtype.kind not in "biuf":
+        raise DTypeError(f"{what} is {rings.dtype}, expected real numbers, NaN where there is no data")
+    if rings.ndim < 1 or not rings.shape[-1]:
+        raise ShapeError(f"{what} is {rings.shape}, expected (..., n), n samples over 2 pi")
+    n = rings.shape[-1]
     if good is not None:
         good = np.asarray(good)
         if good.dtype.kind not in "bf":
             raise DTypeError(f"good is {good.dtype}, expected bool (True = good), or weights as floats")
-        if good.shape not in (found.shape, found.shape[-1:]):
-            raise ShapeError(f"good is {good.shape}, expected {found.shape} or {found.shape[-1:]}")
-        good = np.broadcast_to(good, found.shape).reshape(-1, n)
-    if found.dtype not in (np.float32, np.float64):
-        found = found.astype(np.float64)
-    return found.reshape(-1, n), good
+        if good.shape not in (rings.shape, rings.shape[-1:]):
+            raise ShapeError(f"good is {good.shape}, expected {rings.shape} or {rings.shape[-1:]}")
+        good = np.broadcast_to(good, rings.shape).reshape(-1, n)
+    if rings.dtype not in (np.float32, np.float64):
+        rings = rings.astype(np.float64)
+    return rings.reshape(-1, n), good
 
 
 def ring_spectra(values: Real, good: NDArray[Any] | None = None) -> RingSpectra:
@@ -104,14 +104,14 @@ def ring_spectra(values: Real, good: NDArray[Any] | None = None) -> RingSpectra:
         data = scipy.fft.rfft(values - mean[:, None].astype(kind), axis=1)
         return RingSpectra(data, None, mean, samples, n, whole)
     samples = weight.sum(axis=1, dtype=np.float64)
-    kept = np.where(weight != 0, values, 0.0).astype(kind, copy=False)
+    weighted = np.where(weight != 0, values, 0.0).astype(kind, copy=False)
     if not whole:
-        kept *= weight
-    mean = kept.sum(axis=1, dtype=np.float64) / np.where(samples > 0.0, samples, 1.0)
+        weighted *= weight
+    mean = weighted.sum(axis=1, dtype=np.float64) / np.where(samples > 0.0, samples, 1.0)
     shares = weight.astype(kind)
-    kept -= mean[:, None].astype(kind) * shares
+    weighted -= mean[:, None].astype(kind) * shares
     mean = mean[:, None].astype(kind).astype(np.float64)[:, 0]  # as it was taken off
-    return RingSpectra(scipy.fft.rfft(kept, axis=1), scipy.fft.rfft(shares, axis=1), mean, samples, n, whole)
+    return RingSpectra(scipy.fft.rfft(weighted, axis=1), scipy.fft.rfft(shares, axis=1), mean, samples, n, whole)
 
 
 def lag_sums(
@@ -162,6 +162,6 @@ def lag_sums(
 
 
 def _square(values: NDArray[Any]) -> Any:
-    found = values.real**2
-    found += values.imag**2
-    return found
+    square = values.real**2
+    square += values.imag**2
+    return square
