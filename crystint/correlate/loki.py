@@ -57,6 +57,14 @@ class RingFit:
     img : real [slow, fast]
     mask : bool [slow, fast], optional
         True = valid; without one, pixels of 0 or less are not used, as in LOKI.
+
+    Examples
+    --------
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
+    >>> (x, y, radius), residual, mean = correlate.RingFit(data.frame, data.mask == 0).fit_circle((80, 76, 50))
+    >>> print(f"{x:.1f} {y:.1f} {radius:.0f}")
+    81.3 74.8 50
     """
 
     def __init__(self, img: NDArray[Any], mask: ArrayLike | None = None) -> None:
@@ -166,6 +174,14 @@ class InterpSimple:
     raw_img_shape : (slow, fast)
     bin_fac : None
         LOKI's binning is not supported: bin the image.
+
+    Examples
+    --------
+    >>> from crystint import correlate
+    >>> data = correlate.simulate_frame((150, 160), center=(75.3, 81.8), radii=(30.0, 50.0), seed=1)
+    >>> interpolation = correlate.InterpSimple(81.3, 74.8, 60, 20, 360, data.frame.shape)
+    >>> interpolation.nearest(data.frame).shape
+    (40, 360)
     """
 
     def __init__(
@@ -256,6 +272,14 @@ class DiffCorr:
     delta_shot : int, optional
         Without `pre_dif`: take the difference of each exposure and that so many after it.
     pre_dif : bool
+
+    Examples
+    --------
+    >>> from crystint import correlate
+    >>> shots = correlate.simulate_rings(20, 360, rings=3, seed=1).values
+    >>> differences = correlate.DiffCorr(shots, delta_shot=1, pre_dif=False)
+    >>> differences.autocorr().shape
+    (19, 3, 360)
     """
 
     def __init__(self, shots: ArrayLike, delta_shot: int | None = None, pre_dif: bool = True) -> None:
@@ -318,6 +342,20 @@ def fit_periodic(data: ArrayLike, mask: ArrayLike, deg: int, overlap: float = 0.
         So is ``numpy.polyval(poly, index)``.
     fit : float64 [n]
         The curve; 0 where masked.
+
+    Raises
+    ------
+    ShapeError
+        When data or mask are no rings, or not of one shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> ring = 100 + 5 * np.cos(2 * np.pi * np.arange(360) / 360)
+    >>> cheby, poly, fit = correlate.fit_periodic(ring, ring > 0, 9)
+    >>> bool(np.abs(fit - ring).max() < 0.01)
+    True
     """
     ring, valid = np.asarray(data, dtype=np.float64), np.asarray(mask, dtype=np.bool_)
     if ring.ndim != 1 or valid.shape != ring.shape:
@@ -340,6 +378,14 @@ def pair_fits(fits: ArrayLike) -> tuple[list[list[int]], Array]:
     distances : float64 [pairs]
 
     `crystint.correlate.pairs.pairing.pair_exposures` finds pairs of the least total distance, too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import correlate
+    >>> pairs, distances = correlate.pair_fits(np.array([[0.0, 1.0], [5.0, 1.0], [0.1, 1.0], [5.0, 1.2]]))
+    >>> pairs
+    [[0, 2], [1, 3]]
     """
     pairing = pair_exposures(np.asarray(fits))
     return [[int(i), int(j)] for i, j in pairing.pairs], pairing.distance
@@ -367,7 +413,7 @@ def remove_peaks(
 @wraps(background.remove_peaks)
 def remove_peaks(*arguments: Any, **options: Any) -> Any:
     first = arguments[0] if arguments else options.get("ring", options.get("values"))
-    if np.ndim(first) == 1:
+    if first is not None and np.ndim(first) == 1:
         return remove_peaks_of_ring(*arguments, **options)
     return background.remove_peaks(*arguments, **options)
 
