@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystint.cbc.scaling.device import DevicePath
+from crystint.cbc.compat_cbclib import IntensityScaler
+from crystint.cbc.scaling.device import DeviceBackend
 from crystint.cbc.scaling.projection import ProjectionMap
-from crystint.cbc.scaling.scaler import IntensityScaler
-from crystint.cbc.scaling.sums import NumpyPath
+from crystint.cbc.scaling.sums import NumpyBackend
 from crystint.cbc.table.table import CBCTable
 from crystint.engine import Engine
 from tests.cbc.case import agreement, case
@@ -173,7 +173,7 @@ def test_kernels(benchmark, request, engine, rows):
     profiled = Engine(engine.device, profile=True)
     layout = IntensityScaler.of(table).merge_hkl("mmm").layout
     chi = ProjectionMap.even(layout.frames, layout.u, (40, 40))
-    path = DevicePath(profiled, layout)
+    path = DeviceBackend(profiled, layout)
     b, q2 = np.zeros(layout.n_streaks), true[layout.reflection_hkl[:, 0]]
 
     runs = []
@@ -188,7 +188,7 @@ def test_kernels(benchmark, request, engine, rows):
     once()
     found = benchmark.pedantic(once, rounds=9 if timed else 1, iterations=1)
     times = {name: min(run[name] for run in runs) for name in runs[0]}
-    np.testing.assert_allclose(found, NumpyPath(layout).bind(chi).regress(b, q2, BANDWIDTH), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found, NumpyBackend(layout).bind(chi).regress(b, q2, BANDWIDTH), rtol=1e-5, atol=1e-5)
     source, target = np.ones(len(layout) * 4, np.float32), np.zeros(len(layout) * 4, np.float32)
     copies = []
     for _ in range(5):

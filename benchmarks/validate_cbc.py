@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.cbc.compat_cbclib import IntensityScaler
 from crystint.cbc.merging.uncertainty import Uncertainty, uncertainty
 from crystint.cbc.scaling.bandwidth import UNDERSMOOTHING, choose_bandwidth
-from crystint.cbc.scaling.scaler import IntensityScaler
 from crystint.cbc.simulation.simulate import CBCSimulation, simulate_cbc
 
 Floats = NDArray[np.float64]

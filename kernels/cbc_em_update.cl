@@ -12,10 +12,10 @@
  * Out       exposure     [reflections]     sum of a
  *           b            [streaks]         in place
  *           q2           [reflections]     in place
- * Defines   LOCAL_SIZE, a power of two; LANES = 1; FAINTEST: crystint/cbc/sums.py
+ * Defines   LOCAL_SIZE, a power of two; LANES = 1; FAINTEST: crystint/cbc/scaling/sums.py
  * Exact     float, with rounding errors carried along: 1e-6 relative; always in the same order
  * Limits    streaks < 2^29
- * Method    crystint/cbc/sums.py, em_step
+ * Method    crystint/cbc/scaling/sums.py, em_step
  * Oracle    tests/oracles/cbc_scaling.py
  */
 #include "cbc_rows.h"

@@ -7,7 +7,7 @@
  *           nodes_x [nx], nodes_y [ny] ascending, in 2^-30 of the width of the grid, as ux, uy
  *           first_x [257], first_y     node below the coordinate 2^22 i, at most n - 2
  *           ux, uy  [rows]             coordinates, rows sorted by frame and cell of the grid
- *           place   [rows + 16]        where a row is in that order
+ *           rank    [rows + 16]        where a row is in that order
  *           start   [streaks + 1]      streak s has the rows start[s] .. start[s + 1] - 1
  *           frame   [streaks]
  *           profile [rows + 16]        f^2
@@ -16,7 +16,7 @@
  * Defines   LOCAL_SIZE; PLAIN = 0 | 1
  * Exact     float: 5e-7 relative; chi itself at the nodes
  * Limits    rows < 2^31; frames nx ny < 2^31
- * Method    crystint/cbc/projection.py, bilinear
+ * Method    crystint/cbc/scaling/projection.py, bilinear
  * Oracle    tests/oracles/cbc_scaling.py
  */
 /* The node at or below a coordinate, of which there is one above. */
@@ -41,7 +41,7 @@ void cbc_interpolate(__global const float *chi,
                      __global const int *first_y,
                      __global const int *ux,
                      __global const int *uy,
-                     __global const int *place,
+                     __global const int *rank,
                      __global const int *start,
                      __global const int *frame,
                      __global const float *profile,
@@ -52,7 +52,7 @@ void cbc_interpolate(__global const float *chi,
     const int streak = get_group_id(0), last = start[streak + 1];
     __global const float *map = chi + (size_t)frame[streak] * nx * ny;
     for (int k = start[streak] + get_local_id(0); k < last; k += LOCAL_SIZE) {
-        const int x = ux[place[k]], y = uy[place[k]];
+        const int x = ux[rank[k]], y = uy[rank[k]];
         const int column = node_below(nodes_x, first_x, nx, x), row = node_below(nodes_y, first_y, ny, y);
         const float right = part_of_cell(nodes_x, column, x), high = part_of_cell(nodes_y, row, y);
         const float share[4] = {(1.0f - high) * (1.0f - right), (1.0f - high) * right, high * (1.0f - right), high * right};

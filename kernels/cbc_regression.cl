@@ -16,7 +16,7 @@
  * Exact     whole differences, then float with rounding errors carried along: 2e-6 of the sum of |n| K; always in the same
  *           order, for a row of cells is a run of rows, and each node gathers its own runs
  * Limits    rows < 2^31; h above 1e-4 of the grid's width; a row just at 4 h may be in or out, as rounding has it
- * Method    crystint/cbc/regression.py
+ * Method    crystint/cbc/scaling/regression.py
  * Oracle    tests/oracles/cbc_scaling.py
  */
 #include "cbc_rows.h"

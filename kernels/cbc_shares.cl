@@ -6,13 +6,13 @@
  * Launch    one work-group of LOCAL_SIZE per streak
  * In        amplitude, above, link, shared, start, reflection, b, q2   as cbc_streak_sums.cl
  *           profile     [rows + 16]  f^2
- *           place       [rows + 16]  where a row is in the order of frames and cells
+ *           rank        [rows + 16]  where a row is in the order of frames and cells
  * Out       numerator   [rows + 16]  in that order
  *           denominator [rows + 16]
  * Defines   LOCAL_SIZE; LANES = 1
  * Exact     float: 1e-6 relative
  * Limits    rows < 2^31; f^2 above 1e-15 or 0, so that f^4 is a number in single precision
- * Method    crystint/cbc/sums.py, shares
+ * Method    crystint/cbc/scaling/sums.py, shares
  * Oracle    tests/oracles/cbc_scaling.py
  */
 #include "cbc_rows.h"
@@ -27,7 +27,7 @@ void cbc_shares(__global const float *amplitude,
                 __global const float *b,
                 __global const float *q2,
                 __global const float *profile,
-                __global const int *place,
+                __global const int *rank,
                 __global float *numerator,
                 __global float *denominator)
 {
@@ -49,7 +49,7 @@ void cbc_shares(__global const float *amplitude,
             }
             share = total > 0.0f ? strength * amplitude[k] / total : 1.0f / (float)rows;
         }
-        numerator[place[k]] = below > 0.0f ? (above[k] - intercepts) * share * f2 : 0.0f;
-        denominator[place[k]] = below;
+        numerator[rank[k]] = below > 0.0f ? (above[k] - intercepts) * share * f2 : 0.0f;
+        denominator[rank[k]] = below;
     }
 }

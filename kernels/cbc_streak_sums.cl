@@ -17,10 +17,10 @@
  * Out       sums       [3][streaks]  of Poisson's f, less m - I log(m), m = max(I, 1)
  * Defines   LOCAL_SIZE, a power of two; LANES = 1 | 16, one of the two is 1
  *           CRITERION = 0 step | 1 Poisson | 2 l2 | 3 l1 | 4 Huber
- *           FLOOR, HUBER: crystint/cbc/objective.py
+ *           FLOOR, HUBER: crystint/cbc/scaling/objective.py
  * Exact     float, with rounding errors carried along: 1e-6 of the sum of absolute terms; always in the same order
  * Limits    rows < 2^31; what reads beyond a streak's end, at most 15 rows, is not used
- * Method    crystint/cbc/sums.py, objective.py. Differences of counts and model are made before anything is rounded to
+ * Method    crystint/cbc/scaling/sums.py, objective.py. Differences of counts and model are made before anything is rounded to
  *           the size of a background
  * Oracle    tests/oracles/cbc_scaling.py
  */

@@ -3,7 +3,7 @@
 >>> from crystint import cbc
 >>> table, setup = cbc.read_table("streaks.h5"), cbc.CBCSetup.read("setup.h5")     # doctest: +SKIP
 >>> scaler, x = table.scale(setup).merge_hkl("mmm").train(bandwidth=1e-3)          # doctest: +SKIP
->>> found = scaler.merge_sfac(x)                                                   # doctest: +SKIP
+>>> merged = scaler.merge_sfac(x)                                                  # doctest: +SKIP
 """
 
 from __future__ import annotations

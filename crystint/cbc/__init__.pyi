@@ -1,3 +1,4 @@
+from .compat_cbclib import IntensityScaler as IntensityScaler
 from .merging.export import write_sfac as write_sfac
 from .merging.files import read_run as read_run
 from .merging.profiles import StreakPixels as StreakPixels
@@ -5,13 +6,13 @@ from .merging.profiles import standard_profile as standard_profile
 from .merging.profiles import streak_pixels as streak_pixels
 from .merging.result import Agreement as Agreement
 from .merging.result import CBCRun as CBCRun
-from .merging.result import Known as Known
+from .merging.result import ReferenceIntensities as ReferenceIntensities
 from .merging.result import agreement as agreement
 from .scaling.bandwidth import BandwidthChoice as BandwidthChoice
 from .scaling.bandwidth import bandwidth_from_pixels as bandwidth_from_pixels
 from .scaling.bandwidth import choose_bandwidth as choose_bandwidth
 from .scaling.projection import ProjectionMap as ProjectionMap
-from .scaling.scaler import IntensityScaler as IntensityScaler
+from .simulate_step import truth_of as truth_of
 from .simulation.simulate import CBCSimulation as CBCSimulation
 from .simulation.simulate import simulate_cbc as simulate_cbc
 from .simulation.simulate import simulate_streaks as simulate_streaks
@@ -20,4 +21,3 @@ from .table.setup import CBCSetup as CBCSetup
 from .table.table import CBCTable as CBCTable
 from .table.table_files import read_table as read_table
 from .table.table_files import write_table as write_table
-from .work_simulate import known_of as known_of

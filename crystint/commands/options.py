@@ -47,7 +47,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
             how = {"multiple": True, "metavar": cli.get("metavar") or "VALUE"}
             text += "; repeatable"
         elif words and all(isinstance(word, str | int) for word in words):
-            how["type"] = click.Choice([str(word) for word in words])
+            how["type"] = click.Choice([str(word) for word in words], case_sensitive=False)
         else:
             how["metavar"] = cli.get("metavar") or "NUMBER"
         if field.default is not None and field.default != ():

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.cbc.merging.result import CBCRun, agreement
+from crystint.cbc.plot_step import Drawing
 from crystint.cbc.scaling.projection import ProjectionMap
+from crystint.errors import SettingError
 from crystint.plot import cbc_panels as panels
 from crystint.plot.style import GREY, INK, TITLE, frame_colours, new_figure, style
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_cbc"]
+__all__ = ["draw", "plot_cbc"]
 
 _LEFT, _RIGHT, _WIDTH = 0.06, 0.985, 13.2
 _COLUMNS = 8
@@ -27,11 +29,13 @@ _BETWEEN, _BAR, _MAP = 0.08, 0.42, 2.1
 """Inches: between maps, for the scale of grey, and the longest side of a map."""
 
 
-def plot_cbc(run: CBCRun, *, frames: int = 8, title: str | None = None) -> Figure:
-    """Everything about a scaling in one picture.
+def plot_cbc(
+    run: CBCRun, *, frames: int = 8, title: str | None = None, panel: str | None = None, ax: Axes | None = None
+) -> Figure:
+    """Everything about a scaling in one picture, or one panel of it.
 
-    The maps chi_n, and the true ones below them where they are known; |q|^2 against known values where there are any;
-    half sets, errors, and how the criterion converged.
+    The maps chi_n, and the true ones below them where there are any; |q|^2 against a reference or the truth; half sets,
+    errors, and how the criterion converged.
 
     Parameters
     ----------
@@ -39,10 +43,20 @@ def plot_cbc(run: CBCRun, *, frames: int = 8, title: str | None = None) -> Figur
     frames : int
         So many maps at most, evenly over the frames.
     title : str, optional
+    panel : str, optional
+        One panel alone: "agreement" and "deviates" (with a reference, or the truth), "significance" (with sigma),
+        "halves" (with half sets) or "convergence".
+    ax : matplotlib Axes, optional
+        Where to draw the panel, which is then "convergence" unless said otherwise; its figure is returned.
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    SettingError
+        For another panel, or one that the run has no data for.
 
     Examples
     --------
@@ -58,10 +72,14 @@ def plot_cbc(run: CBCRun, *, frames: int = 8, title: str | None = None) -> Figur
     ...     _ = subprocess.run(command, check=True, capture_output=True)
     >>> save_figure(plot_cbc(cbc.read_run("scaled.h5")), "scaled.png")
     """
-    known = run.known
+    if panel is not None or ax is not None:
+        return _alone(run, panel or "convergence", title, ax)
+    reference = run.reference
     shown = _chosen(run.maps, max(1, min(frames, _COLUMNS)))
-    truth = _same_frames(known.maps, run.maps.frames[shown]) if known is not None and known.maps is not None else None
-    draws = _panels(run)
+    maps = None if reference is None else reference.maps
+    truth = None if maps is None else _same_frames(maps, run.maps.frames[shown])
+    draws = list(_panels(run).values())
+    draws = draws[:3] + draws[-1:] if len(draws) > 4 else draws
     lines = 1 if truth is None else 2
     room = (_RIGHT - _LEFT) * _WIDTH - _BAR
     side = min(room / len(shown) - _BETWEEN, _MAP)
@@ -80,14 +98,33 @@ def plot_cbc(run: CBCRun, *, frames: int = 8, title: str | None = None) -> Figur
     return figure
 
 
+def draw(drawing: Drawing) -> Figure:
+    """The picture of ``crystint cbc plot``."""
+    return plot_cbc(drawing.run, frames=drawing.frames, title=drawing.title)
+
+
+def _alone(run: CBCRun, panel: str, title: str | None, ax: Axes | None) -> Figure:
+    """One panel, on axes of the user's or on a figure of its own."""
+    draws = _panels(run)
+    if panel not in draws:
+        raise SettingError(f"panel is {panel!r}, but this run has {', '.join(draws)}")
+    with style():
+        axes = new_figure(_PANEL + 0.8, _PANEL + 0.6).add_subplot() if ax is None else ax
+        draws[panel](axes)
+        if title is not None:
+            axes.set_title(title, pad=6)
+    figure: Any = axes.get_figure()
+    return figure  # type: ignore[no-any-return]
+
+
 def _chosen(maps: ProjectionMap, most: int) -> NDArray[np.intp]:
     count = len(maps.frames)
     return np.unique(np.rint(np.linspace(0, count - 1, min(most, count))).astype(np.intp))
 
 
 def _same_frames(maps: ProjectionMap, frames: NDArray[np.int64]) -> list[NDArray[np.float64] | None]:
-    place = {int(number): row for row, number in enumerate(maps.frames)}
-    return [maps.values[place[int(number)]] if int(number) in place else None for number in frames]
+    row_of = {int(number): row for row, number in enumerate(maps.frames)}
+    return [maps.values[row_of[int(number)]] if int(number) in row_of else None for number in frames]
 
 
 def _draw_maps(
@@ -102,8 +139,8 @@ def _draw_maps(
     from matplotlib.colors import Normalize
 
     values = [run.maps.values[row] for row in shown]
-    given = [one for one in truth or [] if one is not None]
-    high = max(float(np.nanpercentile(np.concatenate([one.ravel() for one in [*values, *given]]), 99.5)), 1e-12)
+    true = [one for one in truth or [] if one is not None]
+    high = max(float(np.nanpercentile(np.concatenate([one.ravel() for one in [*values, *true]]), 99.5)), 1e-12)
     norm = Normalize(0.0, high, clip=True)
     side, step, high_one, down = (
         inches / _WIDTH,
@@ -116,8 +153,8 @@ def _draw_maps(
     limits = (x[0], x[-1], y[0], y[-1])
     picture: Any = None
     rows: list[tuple[list[NDArray[np.float64] | None], ProjectionMap]] = [(list(values), run.maps)]
-    if truth is not None and run.known is not None and run.known.maps is not None:
-        rows.append((truth, run.known.maps))
+    if truth is not None and run.reference is not None and run.reference.maps is not None:
+        rows.append((truth, run.reference.maps))
     for line, (images, grid) in enumerate(rows):
         for column, image in enumerate(images):
             axes: Axes = figure.add_axes((_LEFT + column * step, top - line * down - high_one, side, high_one))
@@ -138,7 +175,7 @@ def _draw_maps(
             if column:
                 axes.set_yticklabels([])
             else:
-                name = "recovered" if line == 0 else "" if run.known is None else run.known.name
+                name = "recovered" if line == 0 else "" if run.reference is None else run.reference.name
                 axes.set_ylabel(f"{name} χ\n$u_y$ (10⁻³)", fontsize=8, color=INK, linespacing=1.5)
             if line == len(rows) - 1:
                 axes.set_xlabel("$u_x$ (10⁻³)", fontsize=8, labelpad=1)
@@ -165,19 +202,20 @@ def _edges(nodes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([[2.0 * nodes[0] - middle[0]], middle, [2.0 * nodes[-1] - middle[-1]]])
 
 
-def _panels(run: CBCRun) -> list[Callable[[Axes], None]]:
-    found: list[Callable[[Axes], None]] = []
-    if run.known is not None:
-        known, both = run.known, agreement(run.hkl, run.q2, run.known, run.sigma)
-        found.append(lambda axes: panels.draw_agreement(axes, both, known.name))
-        if known.name == "true" and np.isfinite(both.sigma).any():
-            found.append(lambda axes: panels.draw_deviates(axes, both))
+def _panels(run: CBCRun) -> dict[str, Callable[[Axes], None]]:
+    """What can be drawn of a run, by name, in the order in which it is shown."""
+    draws: dict[str, Callable[[Axes], None]] = {}
+    if run.reference is not None:
+        reference, both = run.reference, agreement(run.hkl, run.q2, run.reference, run.sigma)
+        draws["agreement"] = lambda axes: panels.draw_agreement(axes, both, reference.name)
+        if reference.name == "true" and np.isfinite(both.sigma).any():
+            draws["deviates"] = lambda axes: panels.draw_deviates(axes, both)
     if np.isfinite(run.sigma).any():
-        found.append(lambda axes: panels.draw_errors(axes, run))
+        draws["significance"] = lambda axes: panels.draw_errors(axes, run)
     if run.halves.shape[-1]:
-        found.append(lambda axes: panels.draw_halves(axes, run.halves))
-    found.append(lambda axes: panels.draw_convergence(axes, run))
-    return found[:3] + found[-1:] if len(found) > 4 else found
+        draws["halves"] = lambda axes: panels.draw_halves(axes, run.halves)
+    draws["convergence"] = lambda axes: panels.draw_convergence(axes, run)
+    return draws
 
 
 def _summary(run: CBCRun) -> list[str]:
@@ -194,7 +232,7 @@ def _summary(run: CBCRun) -> list[str]:
         )
     if settings.get("bandwidth"):
         parts.append(f"bandwidth {float(settings['bandwidth']):.2g}")
-    if run.known is not None:
-        both = agreement(run.hkl, run.q2, run.known)
+    if run.reference is not None:
+        both = agreement(run.hkl, run.q2, run.reference)
         parts += [f"CC {both.cc:.5f}", f"R {both.r:.4f}"]
     return parts

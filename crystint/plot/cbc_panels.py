@@ -48,17 +48,17 @@ def _pairs(axes: Axes, x: Floats, y: Floats, sigma: Floats | None = None) -> Non
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.9)
     at, of = np.clip(x, low, high), np.clip(y, low, high)
     if sigma is not None:
-        known = np.isfinite(sigma)
+        finite = np.isfinite(sigma)
         axes.vlines(
-            at[known], np.clip(of - sigma, low, high)[known], (of + sigma)[known],
+            at[finite], np.clip(of - sigma, low, high)[finite], (of + sigma)[finite],
             color=BLUE, alpha=0.3, linewidth=0.8,
         )  # fmt: skip
     axes.plot(at, of, markersize=_size(len(x)), alpha=0.85, **_DOTS)
 
 
 def draw_agreement(axes: Axes, both: Agreement, name: str) -> None:
-    """|q|^2 against known values."""
-    _pairs(axes, both.known, both.found, both.sigma)
+    """|q|^2 against those of a reference."""
+    _pairs(axes, both.reference, both.scaled, both.sigma)
     axes.set(xlabel=f"{name} |q|² (counts)" if name == "true" else f"|q|², {name}", ylabel="|q|², on its scale")
     text = f"CC {both.cc:.5f}\nCC log {both.cc_log:.5f}\nR {both.r:.4f}"
     axes.text(0.05, 0.95, text, transform=axes.transAxes, fontsize=8.5, va="top", linespacing=1.45)
@@ -66,9 +66,9 @@ def draw_agreement(axes: Axes, both: Agreement, name: str) -> None:
 
 
 def draw_deviates(axes: Axes, both: Agreement) -> None:
-    """(log found - log true) / sigma of the logarithm, beside a standard normal curve."""
-    use = (both.found > 0.0) & (both.known > 0.0) & (both.sigma > 0.0)
-    deviate = np.log(both.found[use] / both.known[use]) * both.found[use] / both.sigma[use]
+    """(log |q|^2 - log true) / sigma of the logarithm, beside a standard normal curve."""
+    use = (both.scaled > 0.0) & (both.reference > 0.0) & (both.sigma > 0.0)
+    deviate = np.log(both.scaled[use] / both.reference[use]) * both.scaled[use] / both.sigma[use]
     edges = np.linspace(-_REACH, _REACH, 28)
     axes.hist(np.clip(deviate, -_REACH, _REACH), bins=edges.tolist(), color=BLUE, alpha=0.55)
     x = np.linspace(-_REACH, _REACH, 200)
@@ -79,8 +79,8 @@ def draw_deviates(axes: Axes, both: Agreement) -> None:
     if len(deviate):
         inside = 100.0 * float(np.mean(np.abs(deviate) <= 1.0))
         text = f"{inside:.0f} % within 1 σ\nr.m.s. {np.sqrt(np.mean(deviate**2)):.2f}"
-        if len(deviate) < len(both.found):
-            text += f"\n{len(both.found) - len(deviate)} without"
+        if len(deviate) < len(both.scaled):
+            text += f"\n{len(both.scaled) - len(deviate)} without"
         axes.text(0.04, 0.95, text, transform=axes.transAxes, fontsize=8.5, va="top", linespacing=1.45)
     axes.legend(loc="upper right")
     _finish(axes, "Errors against their σ")

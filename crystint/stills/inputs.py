@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, SettingError
+from crystint.io.reflections import reference_in
 from crystint.io.reflections.crystfel_stream import read_stream
 from crystint.io.reflections.dials_experiments import is_experiment_list, read_expt
 from crystint.io.reflections.dials_observations import read_refl_observations
 from crystint.io.reflections.mtz_in import read_mtz_observations
-from crystint.io.reflections.reference_in import read_reference_cif, read_reference_hkl, read_reference_mtz
 from crystint.model.batches import batches
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
@@ -289,17 +289,11 @@ def read_reference(
     True
     """
     kind = kind_of(path)
-    if kind == "mtz":
-        return read_reference_mtz(path, column=column)
-    if kind == "cif":
-        return read_reference_cif(path)
     if kind == "h5":
         merged = _of_run(path, "merged")
         return Reference(merged.hkl, merged.intensity, merged.sigma, _cell(merged.cell), merged.space_group)
-    if kind == "hkl":
-        if cell is None or space_group is None:
-            raise SettingError(f"{path} has no cell and no space group: give those of the data")
-        return read_reference_hkl(path, cell=cell, space_group=as_space_group(space_group), kind=column)
+    if kind in ("mtz", "cif", "hkl"):
+        return reference_in.read_reference(path, column=column, cell=cell, space_group=space_group)
     raise FileError(f"{path} has no merged intensities; expected {_REFERENCES}")
 
 

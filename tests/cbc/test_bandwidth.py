@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crystint.cbc.compat_cbclib import IntensityScaler
 from crystint.cbc.scaling.bandwidth import bandwidth_from_pixels, choose_bandwidth
-from crystint.cbc.scaling.scaler import IntensityScaler
 from crystint.cbc.scaling.subsets import subset
 from crystint.cbc.simulation.simulate import CBCSimulation, simulate_streaks
 from crystint.errors import SettingError

@@ -13,14 +13,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from crystint.cbc.compat_cbclib import IntensityScaler
+from crystint.cbc.scaling.backends import backend_of
 from crystint.cbc.scaling.cells import Axis, Cells
-from crystint.cbc.scaling.device import DevicePath
-from crystint.cbc.scaling.estimates import path_of
+from crystint.cbc.scaling.device import DeviceBackend
 from crystint.cbc.scaling.layout import Layout
 from crystint.cbc.scaling.objective import FLOOR, pixel_terms
 from crystint.cbc.scaling.projection import ProjectionMap
-from crystint.cbc.scaling.scaler import IntensityScaler
-from crystint.cbc.scaling.sums import FAINTEST, NumpyPath, expected_counts, row_sums, shares
+from crystint.cbc.scaling.sums import FAINTEST, NumpyBackend, expected_counts, row_sums, shares
 from crystint.engine import default_engine
 from crystint.errors import SettingError, ShapeError
 from tests.cbc.case import case
@@ -71,7 +71,7 @@ def point(rng, layout, intercepts=True):
 
 
 def models(engine, layout, chi, local_size=None):
-    return NumpyPath(layout).bind(chi), DevicePath(engine, layout, local_size=local_size).bind(chi)
+    return NumpyBackend(layout).bind(chi), DeviceBackend(engine, layout, local_size=local_size).bind(chi)
 
 
 def plain(values):
@@ -108,7 +108,7 @@ def test_chi_at_a_node_is_its_value_and_beyond_the_grid_that_of_its_edge(engine,
     column[7], row[7] = len(chi.x) - 1, 3
     u[8] = chi.x[2], chi.y[0] - 0.4
     column[8], row[8] = 2, 0
-    found = DevicePath(engine, replace(layout, u=u)).bind(chi).chi_at
+    found = DeviceBackend(engine, replace(layout, u=u)).bind(chi).chi_at
     assert np.array_equal(found, chi.values[layout.frame, row, column].astype(np.float32))
 
 
@@ -138,7 +138,7 @@ def test_objective_of_poisson_is_fine_enough_to_see_it_fall(engine, rng):
     chi, (b, q2) = map_of(rng, layout, empty=0.0), point(rng, layout)
     layout = replace(layout, background=layout.background + 50.0)
     q2 *= 1e4
-    expected = expected_counts(layout, NumpyPath(layout).bind(chi).amplitude, b, q2)
+    expected = expected_counts(layout, NumpyBackend(layout).bind(chi).amplitude, b, q2)
     layout = replace(layout, counts=rng.poisson(expected).astype(float))
     reference, model = models(engine, layout, chi)
     wanted, found = (each.objective(b, q2, "poisson", "l2")[0] for each in (reference, model))
@@ -229,7 +229,7 @@ def test_the_kernel_ends_at_four_bandwidths_along_each_axis(engine):
     )  # fmt: skip
     layout = Layout.of(table, [[0.5, 0.25]])
     chi = ProjectionMap(np.ones((1, 9, 21)), np.linspace(0.0, 1.0, 21), np.linspace(0.0, 0.5, 9), layout.frames)
-    found = DevicePath(engine, layout).bind(chi).regress(np.array([3.0]), np.array([10.0]), 0.03)[0]
+    found = DeviceBackend(engine, layout).bind(chi).regress(np.array([3.0]), np.array([10.0]), 0.03)[0]
     near_x, near_y = np.abs(chi.x - 0.5) < 0.12, np.abs(chi.y - 0.25) < 0.12
     assert np.array_equal(~np.isnan(found), np.outer(near_y, near_x))
     np.testing.assert_allclose(found[np.outer(near_y, near_x)], 25.0 * 0.5 / (10.0 * 0.25), rtol=1e-6)
@@ -302,7 +302,7 @@ def test_results_are_the_same_bits_each_time(engine, rng):
     b, q2 = point(rng, layout)
     runs = []
     for _ in range(3):
-        model = DevicePath(engine, layout).bind(chi)
+        model = DeviceBackend(engine, layout).bind(chi)
         results = (*model.objective(b, q2, "poisson", "l2"), *model.em(b, q2, 4, True), model.regress(b, q2, 2e-3))
         runs.append(b"".join(np.asarray(each).tobytes() for each in results))
     assert runs[0] == runs[1] == runs[2]
@@ -311,10 +311,10 @@ def test_results_are_the_same_bits_each_time(engine, rng):
 def test_a_path_keeps_models_of_several_maps_and_grids_apart(engine, rng):
     layout, _ = layout_of(rng)
     maps = [map_of(rng, layout), map_of(rng, layout), map_of(rng, layout, nx=4, ny=17)]
-    path, b, q2 = DevicePath(engine, layout), *point(rng, layout)
+    path, b, q2 = DeviceBackend(engine, layout), *point(rng, layout)
     bound = [path.bind(chi) for chi in maps]
     for chi, model in zip(maps, bound):
-        reference = NumpyPath(layout).bind(chi)
+        reference = NumpyBackend(layout).bind(chi)
         close(model.chi_at, reference.chi_at)
         close(model.em(b, q2, 2, True)[1], reference.em(b, q2, 2, True)[1])
 
@@ -365,7 +365,7 @@ def test_training_on_a_device_ends_where_numpy_does(engine):
 @pytest.mark.parametrize("size", [-1, 3])
 def test_a_local_size_that_is_no_power_of_two(engine, rng, size):
     with pytest.raises(SettingError, match="power of two"):
-        DevicePath(engine, layout_of(rng)[0], local_size=size)
+        DeviceBackend(engine, layout_of(rng)[0], local_size=size)
 
 
 def test_more_rows_than_numbers(engine):
@@ -374,21 +374,21 @@ def test_more_rows_than_numbers(engine):
             return 2**31 - 1
 
     with pytest.raises(ShapeError, match="fewer than"):
-        DevicePath(engine, Huge())
+        DeviceBackend(engine, Huge())
 
 
 def test_a_bandwidth_of_zero(engine, rng):
     layout, _ = layout_of(rng)
     with pytest.raises(SettingError, match="bandwidth"):
-        DevicePath(engine, layout).bind(map_of(rng, layout)).regress(*point(rng, layout), 0.0)
+        DeviceBackend(engine, layout).bind(map_of(rng, layout)).regress(*point(rng, layout), 0.0)
 
 
 def test_a_path_by_name(engine, rng):
     layout, _ = layout_of(rng)
-    assert isinstance(path_of("numpy", layout), NumpyPath)
-    assert path_of("Device", layout).engine is default_engine()
+    assert isinstance(backend_of("numpy", layout), NumpyBackend)
+    assert backend_of("Device", layout).engine is default_engine()
     with pytest.raises(SettingError, match="path is 'gpu'"):
-        path_of("gpu", layout)
+        backend_of("gpu", layout)
 
 
 def test_no_kernel_needs_double_precision():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crystint.cbc.compat_cbclib import IntensityScaler
 from crystint.cbc.scaling.half_sets import HalfSets, half_sets
-from crystint.cbc.scaling.scaler import IntensityScaler
 from crystint.cbc.simulation.simulate import CBCSimulation, simulate_streaks
 from crystint.errors import SettingError
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crystint.cbc.merging.result import CBCRun, Known, agreement
+from crystint.cbc.merging.result import CBCRun, ReferenceIntensities, agreement
 from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.cbc.simulation.simulate import simulate_cbc
 from crystint.errors import SettingError, ShapeError
@@ -21,7 +21,7 @@ def run():
     data = simulate_cbc(5, seed=2)
     truth = data.truth
     maps = ProjectionMap(truth.maps, truth.x, truth.y, np.arange(5))
-    known = Known(truth.hkl, truth.q2, "mmm", True, maps, truth.intercept)
+    known = ReferenceIntensities(truth.hkl, truth.q2, "mmm", True, maps, truth.intercept)
     values = truth.maps.copy()
     values[0, :3] = np.nan
     deviate = np.random.default_rng(3).normal(size=len(truth.q2))
@@ -36,7 +36,7 @@ def run():
         halves=np.stack([truth.q2, 1.1 * truth.q2]),
         rows=np.bincount(truth.family[data.table.streak], minlength=len(truth.q2)),
         settings={"symmetry": "mmm", "friedel": True, "bandwidth": 1.5e-3},
-        known=known,
+        reference=known,
     )
 
 
@@ -54,12 +54,12 @@ def test_all_parts_are_drawn(run):
     assert {"Recovered against true |q|²", "Errors against their σ", "Significance", "Convergence"} <= set(found)
     image = found["frame 0"].collections[0].get_array()
     np.testing.assert_array_equal(np.ma.filled(image, np.nan), run.maps.values[0])
-    both = agreement(run.hkl, run.q2, run.known, run.sigma)
+    both = agreement(run.hkl, run.q2, run.reference, run.sigma)
     assert both.scale == pytest.approx(0.5, rel=0.05)
     dots = found["Recovered against true |q|²"].get_lines()[-1]
-    np.testing.assert_allclose(np.sort(dots.get_ydata()), np.sort(both.found), rtol=1e-12)
+    np.testing.assert_allclose(np.sort(dots.get_ydata()), np.sort(both.scaled), rtol=1e-12)
     assert f"R {both.r:.4f}" in texts(found["Recovered against true |q|²"])
-    inside = np.mean(np.abs(np.log(both.found / both.known)) * both.found / both.sigma <= 1)
+    inside = np.mean(np.abs(np.log(both.scaled / both.reference)) * both.scaled / both.sigma <= 1)
     assert f"{100 * inside:.0f} % within 1 σ" in texts(found["Errors against their σ"])
     marked = next(one for one in found["Convergence"].get_lines() if one.get_label() == "went up")
     assert marked.get_xdata().tolist() == [3]
@@ -82,41 +82,46 @@ def test_as_many_maps_as_asked_for(run, frames):
 
 def test_a_run_with_little_in_it(run):
     bare = replace(
-        run, known=None, sigma=np.full(len(run.q2), np.nan), halves=np.zeros((2, 0)), trace=np.array([5.0]), settings={}
+        run,
+        reference=None,
+        sigma=np.full(len(run.q2), np.nan),
+        halves=np.zeros((2, 0)),
+        trace=np.array([5.0]),
+        settings={},
     )
     assert set(titles(plot_cbc(bare))) == {*(f"frame {n}" for n in range(5)), "Convergence", "χ"}
-    found = titles(plot_cbc(replace(run, known=None)))
+    found = titles(plot_cbc(replace(run, reference=None)))
     assert "Half sets" in found
     assert "CC½ 1.00000" in texts(found["Half sets"])
     dots = found["Half sets"].get_lines()[-1]
     np.testing.assert_allclose(dots.get_ydata(), dots.get_xdata(), rtol=1e-12)
-    other = replace(run.known, maps=None, name="reference")
-    assert "Recovered against reference |q|²" in titles(plot_cbc(replace(run, known=other)))
+    other = replace(run.reference, maps=None, name="reference")
+    assert "Recovered against reference |q|²" in titles(plot_cbc(replace(run, reference=other)))
 
 
 def test_values_that_have_no_logarithm_do_not_hurt(run, tmp_path):
     q2, sigma = run.q2.copy(), run.sigma.copy()
     q2[:3], sigma[2:5] = (0.0, np.nan, 1e-30), np.nan
-    known = replace(run.known, maps=replace(run.known.maps, frames=np.array([0, 1, 2, 8, 9])))
-    save_figure(plot_cbc(replace(run, q2=q2, sigma=sigma, known=known)), tmp_path / "a.png")
-    save_figure(plot_cbc(replace(run, q2=q2, sigma=sigma, known=known)), tmp_path / "b.png")
+    known = replace(run.reference, maps=replace(run.reference.maps, frames=np.array([0, 1, 2, 8, 9])))
+    save_figure(plot_cbc(replace(run, q2=q2, sigma=sigma, reference=known)), tmp_path / "a.png")
+    save_figure(plot_cbc(replace(run, q2=q2, sigma=sigma, reference=known)), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_agreement_is_by_family(run):
-    both = agreement(-run.hkl[::-1] * [1, -1, 1], run.q2[::-1], run.known)
-    same = agreement(run.hkl, run.q2, run.known)
+    both = agreement(-run.hkl[::-1] * [1, -1, 1], run.q2[::-1], run.reference)
+    same = agreement(run.hkl, run.q2, run.reference)
     assert both.r == pytest.approx(same.r, rel=1e-12)
-    assert both.cc == pytest.approx(np.corrcoef(run.q2, run.known.q2)[0, 1], rel=1e-12)
-    k = (run.q2 @ run.known.q2) / (run.q2 @ run.q2)
-    assert same.r == pytest.approx(np.abs(k * run.q2 - run.known.q2).sum() / run.known.q2.sum(), rel=1e-12)
-    polar = replace(run.known, symmetry="mm2")
-    assert len(agreement(-run.hkl, run.q2, polar).found) == len(run.q2)
-    assert len(agreement(-run.hkl, run.q2, replace(polar, friedel=False)).found) < len(run.q2)
-    perfect = agreement(run.hkl, 7.0 * run.known.q2, run.known)
+    assert both.cc == pytest.approx(np.corrcoef(run.q2, run.reference.q2)[0, 1], rel=1e-12)
+    k = (run.q2 @ run.reference.q2) / (run.q2 @ run.q2)
+    assert same.r == pytest.approx(np.abs(k * run.q2 - run.reference.q2).sum() / run.reference.q2.sum(), rel=1e-12)
+    polar = replace(run.reference, symmetry="mm2")
+    assert len(agreement(-run.hkl, run.q2, polar).scaled) == len(run.q2)
+    assert len(agreement(-run.hkl, run.q2, replace(polar, friedel=False)).scaled) < len(run.q2)
+    perfect = agreement(run.hkl, 7.0 * run.reference.q2, run.reference)
     assert (perfect.cc, perfect.cc_log, perfect.r) == pytest.approx((1.0, 1.0, 0.0), abs=1e-12)
     with pytest.raises(SettingError, match=r"^0 of \d+ reflections are among"):
-        agreement(run.hkl + 50, run.q2, run.known)
+        agreement(run.hkl + 50, run.q2, run.reference)
 
 
 def test_columns_of_a_run_belong_together(run):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from crystint.cbc.compat_cbclib import IntensityScaler
 from crystint.cbc.scaling.layout import Layout
 from crystint.cbc.scaling.optimise import choose_method, first_estimate, lbfgsb
 from crystint.cbc.scaling.projection import ProjectionMap
-from crystint.cbc.scaling.scaler import IntensityScaler
-from crystint.cbc.scaling.sums import NumpyPath
+from crystint.cbc.scaling.sums import NumpyBackend
+from crystint.cbc.scaling.training import Recipe
 from crystint.cbc.table.table import CBCTable
 from crystint.errors import SettingError, ShapeError
 from tests.cbc.case import agreement, case, small
@@ -43,7 +45,7 @@ def test_the_criterion_at_the_truth():
     scaler = IntensityScaler(data.table, layout, chi).merge_hkl("mmm")
     theta = [np.log(data.true[tuple(row)]) for row in np.abs(scaler.hkl).tolist()]
     x = np.concatenate([np.zeros(layout.n_streaks), theta])
-    model = scaler._model
+    model = scaler.scaler.model
     model.amplitude[:] = data.truth["chi_at"] * layout.profile
     assert scaler.fitness(x)[0] == pytest.approx(-11_028_973.37, rel=1e-9)
     assert scaler.fitness(x, kind="least_squares")[0] == pytest.approx(layout.n_pixels, rel=0.02)
@@ -72,7 +74,7 @@ def test_the_pair_belongs_together_and_f_only_falls(trained):
     assert (np.diff(scaler.trace) < 0.0).all()
     assert scaler.fitness(x)[0] == pytest.approx(scaler.trace[-1], rel=1e-14)
     assert scaler.xtal.mean == pytest.approx(1.0, rel=1e-12)
-    fresh = scaler.replace(trace=())
+    fresh = IntensityScaler(scaler.table, scaler.layout, scaler.xtal)
     assert fresh.fitness(x)[0] == pytest.approx(scaler.trace[-1], rel=1e-12), "nothing hides in what is kept"
 
 
@@ -124,10 +126,10 @@ def test_at_fixed_chi_f_only_falls_and_nothing_is_negative(scaler, method, inter
     b, q2 = x[:streaks], found.q2(x)
     before = found.fitness(x, intercept)[0]
     if method == "em":
-        b, q2 = found._model.em(b, q2, 3, intercept)
+        b, q2 = found.scaler.model.em(b, q2, 3, intercept)
     else:
-        b, q2 = lbfgsb(layout, found._model, b, q2, 3, intercept, "poisson", "l2")
-    assert found._model.objective(b, q2, "poisson", "l2")[0] <= before + 1e-9
+        b, q2 = lbfgsb(layout, found.scaler.model, b, q2, 3, intercept, "poisson", "l2")
+    assert found.scaler.model.objective(b, q2, "poisson", "l2")[0] <= before + 1e-9
 
 
 def test_intercepts_are_found(rng):
@@ -252,7 +254,7 @@ def test_update_xtal_normalises(scaler):
     assert found.bandwidth == H
     shift = (y - x)[scaler.layout.n_streaks :]
     np.testing.assert_allclose(shift, shift[0])
-    values = scaler._model.regress(np.zeros(scaler.layout.n_streaks), scaler.q2(x), H)
+    values = scaler.scaler.model.regress(np.zeros(scaler.layout.n_streaks), scaler.q2(x), H)
     np.testing.assert_allclose(found.xtal.values * np.exp(shift[0]), values, rtol=1e-12)
 
 
@@ -271,6 +273,58 @@ def test_container_verbs(scaler):
     assert (other.bandwidth, scaler.bandwidth) == (2.0, None)
     with pytest.raises(SettingError, match="nonsense cannot be replaced"):
         scaler.replace(nonsense=1)
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        scaler.bandwidth = 1.0
+
+
+def test_replace_takes_arrays_under_the_names_of_cbclib(scaler):
+    """Every one that can be replaced gives the scaler that a table with such columns gives."""
+    table, layout = scaler.table, scaler.layout
+    counts, background, profile = 2.0 * scaler.I_raw, 3.0 * scaler.bgd, 0.5 * scaler.prof
+    made = scaler.replace(I_raw=counts, bgd=background, prof=profile, bandwidth=0.1)
+    other = table.replace(counts=counts, background=background, profile=profile).scale(layout.u, grid=(4, 5))
+    other = other.merge_hkl(None)
+    for name in ("I_raw", "bgd", "prof", "hkl", "hkl_idxs", "xmap", "idxs"):
+        assert np.array_equal(made.get(name), other.get(name)), name
+    assert (made.bandwidth, made.symmetry) == (0.1, None)
+    assert np.array_equal(made.table.counts, counts)
+    assert np.array_equal(made.train(H)[1], other.train(H)[1])
+    xmap = scaler.xmap * [1.0, 0.5, 1.0]
+    moved = scaler.replace(xmap=xmap)
+    assert np.array_equal(moved.xmap, xmap)
+    assert np.array_equal(moved.table.u, xmap[:, :2])
+    merged = scaler.unmerge_hkl().replace(hkl=scaler.hkl, hkl_idxs=scaler.hkl_idxs)
+    assert np.array_equal(merged.fitness(scaler.init_estimate())[1], scaler.fitness(scaler.init_estimate())[1])
+    chi = np.full(scaler.xtal.values.shape, 2.0)
+    np.testing.assert_allclose(scaler.replace(xtal=chi).xtal_bi, 2.0, rtol=1e-14)
+    for wrong, text in (
+        ({"idxs": scaler.idxs}, "idxs cannot be replaced: it follows"),
+        ({"xmap": xmap[:, :2]}, "xmap is"),
+        ({"xmap": xmap + 1.0}, "other frames"),
+        ({"hkl_idxs": scaler.hkl_idxs[1:]}, "reflection is"),
+        ({"I_raw": counts, "layout": layout.merged(scaler.hkl_idxs, scaler.hkl)}, "together with I_raw"),
+    ):
+        with pytest.raises((SettingError, ShapeError), match=text):
+            scaler.replace(**wrong)
+
+
+def test_a_scaler_says_what_it_is_and_can_be_pickled(trained):
+    scaler, x = trained
+    assert repr(scaler).startswith("<IntensityScaler: ")
+    assert repr(scaler).endswith("142 reflections (symmetry mmm), bandwidth 0.001>")
+    assert "<td>142</td>" in scaler._repr_html_()
+    again = pickle.loads(pickle.dumps(scaler))
+    assert again.trace == scaler.trace
+    assert np.array_equal(again.fitness(x)[1], scaler.fitness(x)[1])
+
+
+def test_training_an_iteration_at_a_time(scaler):
+    training = scaler.training(H, n_iter=5)
+    seen = list(training)
+    made, x = training.result()
+    whole, y = scaler.train(H, n_iter=5)
+    assert [f for _, f in seen] == list(made.trace[1:]) == list(whole.trace[1:])
+    assert np.array_equal(x, y)
 
 
 def test_order_of_rows_within_streaks_does_not_matter(rng):
@@ -339,18 +393,20 @@ def test_impossible_settings(scaler, rng):
         IntensityScaler.of(table.replace(u=None))
 
 
-def test_paths_are_interchangeable(scaler):
-    """A model of another path is asked the same questions and believed."""
+def test_backends_are_interchangeable(scaler):
+    """A model of another backend is asked the same questions and believed."""
 
-    class Counting(NumpyPath):
+    class Counting(NumpyBackend):
         asked = 0
 
         def bind(self, chi):
             Counting.asked += 1
             return super().bind(chi)
 
-    scaler.__dict__["_sums"] = Counting(scaler.layout)
-    scaler.train(H, n_iter=2, f_tol=0.0)
+    counting = replace(scaler.scaler, backend=Counting(scaler.layout))
+    start = counting.model.em(*first_estimate(scaler.layout, False), 1, False)
+    recipe = Recipe(H, 2, 0.0, 10, False, "poisson", "l2", "em")
+    assert len(list(counting.training(*start, recipe))) == 2
     assert Counting.asked >= 3
 
 
@@ -384,8 +440,12 @@ def test_equal_indices_merge_to_families(rng):
         assert apart["sfac"][own].min() <= q2 <= apart["sfac"][own].max()
         assert sigma < 1.5 * apart["serr"][own].max()
     coarse, y = scaler.merge_hkl("mmm").train(H)
-    with pytest.raises(SettingError, match="not equivalent under None"):
-        coarse.merge_sfac(y, None)
+    with pytest.raises(SettingError, match="not equivalent under '1'"):
+        coarse.merge_sfac(y, "1", friedel=False)
+    named, same, none = coarse.merge_sfac(y, "mmm"), coarse.merge_sfac(y, "same"), coarse.merge_sfac(y, symmetry=None)
+    for name in named:
+        assert np.array_equal(named[name], same[name])
+        assert np.array_equal(named[name], none[name])
 
 
 def test_the_weighted_mean_by_hand(scaler, monkeypatch):

@@ -11,7 +11,7 @@ from crystint.cbc.scaling.layout import Layout
 from crystint.cbc.scaling.objective import FLOOR, HUBER, criterion, pixel_terms
 from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.cbc.scaling.regression import kernel_regression
-from crystint.cbc.scaling.sums import FAINTEST, NumpyPath
+from crystint.cbc.scaling.sums import FAINTEST, NumpyBackend
 from crystint.errors import SettingError
 from tests.cbc.case import small
 from tests.oracles import cbc_scaling as oracle
@@ -30,7 +30,7 @@ class Small:
         values = rng.uniform(0.5, 1.5, even.values.shape)
         values[0, 0, 0] = np.nan
         self.chi = ProjectionMap(values, even.x, even.y, even.frames)
-        self.model = NumpyPath(self.layout).bind(self.chi)
+        self.model = NumpyBackend(self.layout).bind(self.chi)
         self.at = np.nan_to_num(self.model.chi_at)
         self.b = rng.uniform(0.1, 1.0, self.layout.n_streaks)
         self.q2 = np.array([30.0, 90.0, 100.0])
@@ -168,7 +168,7 @@ def test_regression_where_nothing_is_modelled_yet(rng):
     dark = ProjectionMap(np.zeros_like(s.chi.values), s.chi.x, s.chi.y, s.chi.frames)
     q2 = np.array([0.0, 5.0, 6.0])
     slow = oracle.regression(s.rows, s.u, np.zeros(len(s.rows)), s.b, q2, s.layout.frames, s.chi.x, s.chi.y, 0.005)
-    found = NumpyPath(s.layout).bind(dark).regress(s.b, q2, 0.005)
+    found = NumpyBackend(s.layout).bind(dark).regress(s.b, q2, 0.005)
     assert oracle.distance(found, slow) < 1e-11
     assert (found[~np.isnan(found)] > 0.0).any()
 

@@ -9,11 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from crystint.cbc.table import table_csv
 from crystint.cbc.table.setup import CBCSetup
 from crystint.cbc.table.table import CBCTable
 from crystint.cbc.table.table_files import read_table, write_table
 from crystint.errors import CrystintError, FileError, SettingError
+from crystint.io.cbc import table_csv
 from tests.cbc.test_table import same
 from tests.conftest import shared_data
 

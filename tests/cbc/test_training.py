@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from crystint.cbc.compat_cbclib import IntensityScaler
 from crystint.cbc.scaling import training
 from crystint.cbc.scaling.optimise import first_estimate
-from crystint.cbc.scaling.scaler import IntensityScaler
 from crystint.cbc.scaling.training import Pair, Recipe, alternate
 from crystint.cbc.simulation.simulate import simulate_streaks
 
@@ -52,8 +52,8 @@ def crowded():
 
 
 def trained(scaler, **options):
-    start = Pair(scaler.xtal, scaler._model, *first_estimate(scaler.layout, False))
-    return alternate(scaler.layout, scaler._sums, start, replace(RECIPE, **options))
+    start = Pair(scaler.xtal, scaler.scaler.model, *first_estimate(scaler.layout, False))
+    return alternate(scaler.layout, scaler.scaler.backend, start, replace(RECIPE, **options))
 
 
 def test_extrapolation_gets_further(crowded):
@@ -66,7 +66,7 @@ def test_extrapolation_gets_further(crowded):
 
 def test_reported_f_is_that_of_the_pair(crowded):
     seen = []
-    start = Pair(crowded.xtal, crowded._model, *first_estimate(crowded.layout, False))
-    pair, trace = alternate(crowded.layout, crowded._sums, start, RECIPE, lambda k, f: seen.append((k, f)))
+    start = Pair(crowded.xtal, crowded.scaler.model, *first_estimate(crowded.layout, False))
+    pair, trace = alternate(crowded.layout, crowded.scaler.backend, start, RECIPE, lambda k, f: seen.append((k, f)))
     assert seen == list(enumerate(trace))[1:]
     assert pair.model.objective(pair.b, pair.q2, "poisson", "l2")[0] == trace[-1]

@@ -11,7 +11,7 @@ from crystint.cbc.merging.families import families
 from crystint.cbc.merging.uncertainty import Uncertainty, uncertainty
 from crystint.cbc.scaling.layout import Layout
 from crystint.cbc.scaling.projection import ProjectionMap
-from crystint.cbc.scaling.sums import NumpyPath
+from crystint.cbc.scaling.sums import NumpyBackend
 from crystint.cbc.simulation.simulate import CBCSimulation, simulate_streaks
 from crystint.errors import SettingError, ShapeError
 from tests.oracles.cbc_alternation import Data, alternate, matrices
@@ -181,7 +181,7 @@ def test_a_reflection_seen_nowhere_has_no_sigma() -> None:
 
 def fitted(layout: Layout, grid: ProjectionMap, h: float, rounds: int = 12) -> tuple[Floats, ProjectionMap]:
     """The alternation with a dozen steps of expectation maximisation each time."""
-    path, b, chi = NumpyPath(layout), np.zeros(layout.n_streaks), grid
+    path, b, chi = NumpyBackend(layout), np.zeros(layout.n_streaks), grid
     above = np.bincount(layout.reflection, (layout.counts - layout.background)[layout.pixel] * layout.profile)
     q2 = np.maximum(above / np.bincount(layout.reflection, layout.profile**2), 1.0)
     for _ in range(rounds):

@@ -89,9 +89,9 @@ def write_mtz(
     for entry in mtz.datasets:
         entry.wavelength = wavelength
     if batch is None:
-        found, table = _merged(rows, columns, group)
+        unit_hkl, table = _merged(rows, columns, group)
     else:
-        found, isym = reciprocal.reduce(rows, group)
+        unit_hkl, isym = reciprocal.reduce(rows, group)
         table = [
             ("M/ISYM", "Y", isym.astype(np.float64)), ("BATCH", "B", columns["batch"] + 1),
             ("I", "J", columns["intensity"]), ("SIGI", "Q", columns["sigma"]), ("N", "I", columns["count"]),
@@ -103,7 +103,7 @@ def write_mtz(
             mtz.batches.append(header)
     for name, letter, _ in table:
         mtz.add_column(name, letter, dataset_id=1)
-    mtz.set_data(np.column_stack([found, *(values for _, _, values in table)]).astype(np.float32))
+    mtz.set_data(np.column_stack([unit_hkl, *(values for _, _, values in table)]).astype(np.float32))
     mtz.sort(5)
     with atomic_path(path, overwrite) as temporary:
         mtz.write_to_file(str(temporary))
@@ -113,20 +113,20 @@ def _merged(
     rows: NDArray[np.int32], columns: dict[str, Floats], group: gemmi.SpaceGroup
 ) -> tuple[NDArray[np.int32], list[tuple[str, str, Floats]]]:
     """Indices of the asymmetric unit, and the columns of a merged file."""
-    found = families(rows, group)
-    mates = [np.flatnonzero(found.sign == sign) for sign in (1, -1)]
-    side = np.full((2, 3, len(found)), np.nan)
+    merged = families(rows, group)
+    mates = [np.flatnonzero(merged.sign == sign) for sign in (1, -1)]
+    side = np.full((2, 3, len(merged)), np.nan)
     side[:, 2] = 0.0
     for values, which in zip(side, mates):
-        at = found.number[which]
+        at = merged.number[which]
         if len(np.unique(at)) < len(at):
             twice = rows[which[np.argmax(np.bincount(at)[at] > 1)]].tolist()
             raise SettingError(
                 f"{twice} is there more than once, or with an equivalent, in {group.xhm()}: merge in that symmetry, or"
                 " give batch for an unmerged file"
             )
-        for place, name in enumerate(("intensity", "sigma", "count")):
-            values[place, at] = columns[name][which]
+        for row, name in enumerate(("intensity", "sigma", "count")):
+            values[row, at] = columns[name][which]
     value, error, count = side[:, 0], side[:, 1], side[:, 2]
     there = np.isfinite(value)
     weight = np.where(there, 1.0, 0.0)
@@ -143,10 +143,10 @@ def _merged(
         for label, row in (("+", 0), ("-", 1)):
             table += [(f"I({label})", "K", value[row]), (f"SIGI({label})", "M", error[row])]
         table += [(f"N({label})", "I", count[row]) for label, row in (("+", 0), ("-", 1))]
-    return found.hkl, table
+    return merged.hkl, table
 
 
-def checked_columns(hkl: ArrayLike, **given: ArrayLike | None) -> tuple[NDArray[np.int32], dict[str, Floats]]:
+def checked_columns(hkl: ArrayLike, **optional: ArrayLike | None) -> tuple[NDArray[np.int32], dict[str, Floats]]:
     """Indices int32 [n, 3] and the columns that are given, float64 [n].
 
     Raises
@@ -156,7 +156,7 @@ def checked_columns(hkl: ArrayLike, **given: ArrayLike | None) -> tuple[NDArray[
     """
     rows = checked(np.asarray(hkl))
     columns = {}
-    for name, values in given.items():
+    for name, values in optional.items():
         if values is None:
             continue
         column = np.asarray(values, dtype=np.float64)

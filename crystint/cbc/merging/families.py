@@ -149,7 +149,7 @@ def symmetry_group(symmetry: gemmi.SpaceGroup | str | int | None) -> gemmi.Space
     if isinstance(symmetry, bool) or not isinstance(symmetry, str | int | np.integer):
         raise SettingError(f"symmetry is {symmetry!r}, expected {_EXAMPLES}")
     if not isinstance(symmetry, str):
-        return _known(int(symmetry), symmetry)
+        return _group_named(int(symmetry), symmetry)
     name = "".join(symmetry.split())
     if name in _AMBIGUOUS:
         one, other = _AMBIGUOUS[name]
@@ -157,19 +157,19 @@ def symmetry_group(symmetry: gemmi.SpaceGroup | str | int | None) -> gemmi.Space
             f"symmetry {symmetry!r} has two settings that merge different reflections: give {one!r} or {other!r}"
         )
     if name in _POINT_GROUPS:
-        return _known(_POINT_GROUPS[name], symmetry)
+        return _group_named(_POINT_GROUPS[name], symmetry)
     if not name or name.isdigit():  # gemmi would take the digits for the number of a space group
         raise SettingError(f"unknown symmetry {symmetry!r}: there is no such point group; expected {_EXAMPLES}")
-    return _known(symmetry, symmetry)
+    return _group_named(symmetry, symmetry)
 
 
-def _known(name: str | int, given: Any) -> gemmi.SpaceGroup:
+def _group_named(name: str | int, symmetry: Any) -> gemmi.SpaceGroup:
     try:
         if name != 0:  # which gemmi takes for P 1
             return reciprocal.as_space_group(name)
     except SettingError:
         pass
-    raise SettingError(f"unknown symmetry {given!r}: expected {_EXAMPLES}")
+    raise SettingError(f"unknown symmetry {symmetry!r}: expected {_EXAMPLES}")
 
 
 def _whole(hkl: NDArray[Any]) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,20 @@ from crystint.cbc.merging.families import families
 from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.cbc.table.table import CBCTable
 from crystint.errors import SettingError, ShapeError
+from crystint.html import html_table
 
-__all__ = ["Agreement", "CBCRun", "Known", "agreement"]
+__all__ = ["Agreement", "CBCRun", "ReferenceIntensities", "agreement"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int32]
 
 
-@dataclass(frozen=True, eq=False)
-class Known:
-    """What is so, of a simulation, or what somebody else found. Made by `known_of`."""
+@dataclass(frozen=True, eq=False, repr=False)
+class ReferenceIntensities:
+    """Intensities to compare with: the truth of a simulation, or those of another program. Made by `truth_of`."""
+
+    stored_name: ClassVar[str] = "Known"
+    """what files call the class"""
 
     hkl: Indices
     """int32 [m, 3]: one reflection of each family"""
@@ -39,8 +43,11 @@ class Known:
     name: str = "true"
     """how pictures call them: true, reference"""
 
+    def __repr__(self) -> str:
+        return f"<ReferenceIntensities: {len(self.hkl)} {self.name} reflections, symmetry {self.symmetry or 'none'}>"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class CBCRun:
     """A scaled table. |q|^2 is in counts, on the scale on which the mean of chi is 1. Made by `read_run`."""
 
@@ -66,14 +73,33 @@ class CBCRun:
     """symmetry, friedel, bandwidth, kind, loss, intercept, iterations... plain values"""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """settings, inputs and version"""
-    known: Known | None = None
-    """what the intensities can be compared with"""
+    reference: ReferenceIntensities | None = None
+    """the truth of a simulation, or what the run is to be compared with"""
 
     def __post_init__(self) -> None:
         n = len(self.hkl)
         for name in ("q2", "sigma", "rows"):
             if np.shape(getattr(self, name)) != (n,):
                 raise ShapeError(f"{name} is {np.shape(getattr(self, name))}, expected {(n,)}, one per reflection")
+
+    def __repr__(self) -> str:
+        return (
+            f"<CBCRun: {len(self.table)} rows, {len(self.maps.frames)} frames, {len(self.intercept)} streaks,"
+            f" {len(self.hkl)} reflections, {max(len(self.trace) - 1, 0)} iterations>"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "rows": len(self.table),
+            "frames": len(self.maps.frames),
+            "streaks": len(self.intercept),
+            "reflections": len(self.hkl),
+            "symmetry": self.settings.get("symmetry"),
+            "bandwidth": self.settings.get("bandwidth"),
+            "iterations": max(len(self.trace) - 1, 0),
+            "criterion": float(self.trace[-1]) if len(self.trace) else None,
+        }
+        return html_table("CBCRun", facts)
 
     @property
     def x(self) -> Floats:
@@ -84,11 +110,11 @@ class CBCRun:
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """Intensities beside known ones, on their scale. Made by `agreement`."""
+    """Intensities beside those of a reference, on their scale. Made by `agreement`."""
 
-    found: Floats
+    scaled: Floats
     """float64 [n]: k |q|^2, k by least squares"""
-    known: Floats
+    reference: Floats
     """float64 [n]"""
     sigma: Floats
     """float64 [n]: k sigma"""
@@ -99,20 +125,20 @@ class Agreement:
     cc_log: float
     """correlation of the logarithms, where both are above 0"""
     r: float
-    """sum |found - known| / sum known"""
+    """sum |scaled - reference| / sum reference"""
 
 
-def agreement(hkl: Indices, q2: Floats, known: Known, sigma: Floats | None = None) -> Agreement:
-    """Compare intensities with known ones, reflection by reflection.
+def agreement(hkl: Indices, q2: Floats, reference: ReferenceIntensities, sigma: Floats | None = None) -> Agreement:
+    """Compare intensities with those of a reference, reflection by reflection.
 
-    Reflections correspond when the symmetry of `known` makes them one family; those without a partner, and NaN, are
+    Reflections correspond when the symmetry of `reference` makes them one family; those without a partner, and NaN, are
     left out.
 
     Parameters
     ----------
     hkl : int [n, 3]
     q2 : float64 [n]
-    known : Known
+    reference : ReferenceIntensities
     sigma : float64 [n], optional
         Of `q2`.
 
@@ -130,27 +156,27 @@ def agreement(hkl: Indices, q2: Floats, known: Known, sigma: Floats | None = Non
     >>> from crystint import cbc
     >>> data = cbc.simulate_cbc(3, d_min=5.0, seed=1)
     >>> scaler, x = cbc.IntensityScaler.of(data.table, data.setup).merge_hkl("mmm").train(bandwidth=2e-3)
-    >>> both = cbc.agreement(scaler.hkl, scaler.q2(x), cbc.known_of(data))
+    >>> both = cbc.agreement(scaler.hkl, scaler.q2(x), cbc.truth_of(data))
     >>> bool(both.cc > 0.9)
     True
     """
-    both = families(np.concatenate([known.hkl, hkl]), known.symmetry, friedel=known.friedel).number
+    both = families(np.concatenate([reference.hkl, hkl]), reference.symmetry, friedel=reference.friedel).number
     of_family = np.full(int(both.max(initial=-1)) + 1, np.nan)
-    of_family[both[: len(known.hkl)]] = known.q2
-    partner = of_family[both[len(known.hkl) :]]
+    of_family[both[: len(reference.hkl)]] = reference.q2
+    partner = of_family[both[len(reference.hkl) :]]
     use = np.isfinite(partner) & np.isfinite(q2)
     if use.sum() < 3:
         raise SettingError(
-            f"{int(use.sum())} of {len(hkl)} reflections are among the {len(known.hkl)} {known.name} ones, expected 3"
-            " or more: is it the same crystal, in the same indexing and symmetry?"
+            f"{int(use.sum())} of {len(hkl)} reflections are among the {len(reference.hkl)} {reference.name} ones,"
+            " expected 3 or more: is it the same crystal, in the same indexing and symmetry?"
         )
     x, y = np.asarray(q2, np.float64)[use], partner[use]
     scale = float(x @ y) / float(x @ x)
     error = np.full(len(x), np.nan) if sigma is None else scale * np.asarray(sigma, np.float64)[use]
     above = (x > 0.0) & (y > 0.0)
     return Agreement(
-        found=scale * x,
-        known=y,
+        scaled=scale * x,
+        reference=y,
         sigma=error,
         scale=scale,
         cc=_correlation(x, y),

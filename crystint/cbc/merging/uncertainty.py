@@ -135,17 +135,17 @@ def uncertainty(
     inverse = _inverse(matrix, scale, seen, component, weight, width is None)
     covariance = (inverse @ spread @ inverse.T)[:n_ref, :n_ref]
     shift = (inverse @ drift)[:n_ref]
-    known = np.full(n_ref, np.nan)
-    kept = np.flatnonzero(seen)
+    sigma_known = np.full(n_ref, np.nan)
+    used = np.flatnonzero(seen)
     with np.errstate(invalid="ignore"):
-        known[seen[:n_ref]] = np.sqrt(np.diagonal(np.linalg.inv(fisher[np.ix_(kept, kept)]))[kept < n_ref])
+        sigma_known[seen[:n_ref]] = np.sqrt(np.diagonal(np.linalg.inv(fisher[np.ix_(used, used)]))[used < n_ref])
     lost = ~seen[:n_ref] | (np.bincount(component[seen[:n_ref]], minlength=len(total))[component] < 2)
     covariance[lost, :] = covariance[:, lost] = shift[lost] = np.nan
     degrees = layout.n_pixels - int(seen.sum())
     return Uncertainty(
         covariance=covariance,
         sigma=np.sqrt(np.diagonal(covariance)),
-        sigma_known=known,
+        sigma_known=sigma_known,
         bias=shift,
         weight=weight,
         component=component,
@@ -154,14 +154,14 @@ def uncertainty(
 
 
 def _inverse(
-    matrix: Floats, scale: Floats, seen: NDArray[np.bool_], component: Ints, weight: Floats, known: bool
+    matrix: Floats, scale: Floats, seen: NDArray[np.bool_], component: Ints, weight: Floats, maps_known: bool
 ) -> Floats:
     """float64 [A, A]: what turns right-hand sides into changes of the parameters, no component's mean moving.
 
     Each component's scale is taken out, and the factor m of its normalisation, by which the matrix is singular, is an
     unknown of its own.
     """
-    kept = np.flatnonzero(seen)
+    used = np.flatnonzero(seen)
     size, n_ref = len(seen), len(component)
     groups = np.unique(component[seen[:n_ref]])
     member = np.zeros((size, len(groups)))
@@ -171,13 +171,13 @@ def _inverse(
     mean[:, :n_ref] = (weight[:, None] * (component[:, None] == groups)).T
     out = np.zeros((size, size))
     try:
-        if known:
-            out[np.ix_(kept, kept)] = np.linalg.inv(matrix[np.ix_(kept, kept)])
+        if maps_known:
+            out[np.ix_(used, used)] = np.linalg.inv(matrix[np.ix_(used, used)])
             return np.asarray(out - member @ (mean @ out))
         bordered = np.block(
-            [[matrix[np.ix_(kept, kept)], -(scale @ member)[kept]], [mean[:, kept], np.zeros((len(groups),) * 2)]]
+            [[matrix[np.ix_(used, used)], -(scale @ member)[used]], [mean[:, used], np.zeros((len(groups),) * 2)]]
         )
-        out[np.ix_(kept, kept)] = np.linalg.inv(bordered)[: len(kept), : len(kept)]
+        out[np.ix_(used, used)] = np.linalg.inv(bordered)[: len(used), : len(used)]
     except np.linalg.LinAlgError:
         raise SettingError(
             "the uncertainties cannot be found: some |q|^2 and intercepts are not told apart by the data; fit without"

@@ -15,9 +15,9 @@ nearer to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +25,9 @@ from numpy.typing import NDArray
 from crystint.cbc.scaling.objective import pixel_terms
 from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.cbc.scaling.regression import checked_bandwidth
-from crystint.cbc.scaling.subsets import subset
+from crystint.cbc.scaling.subsets import Trainable, subset
 from crystint.cbc.scaling.sums import expected_counts
 from crystint.errors import SettingError
-
-if TYPE_CHECKING:
-    from crystint.cbc.scaling.scaler import IntensityScaler
 
 __all__ = ["UNDERSMOOTHING", "BandwidthChoice", "bandwidth_from_pixels", "choose_bandwidth"]
 
@@ -95,7 +92,7 @@ class BandwidthChoice:
 
 
 def choose_bandwidth(
-    scaler: IntensityScaler,
+    scaler: Trainable,
     bandwidths: Sequence[float] | None = None,
     *,
     folds: int = 4,
@@ -103,6 +100,7 @@ def choose_bandwidth(
     seed: int = 0,
     undersmoothing: float = UNDERSMOOTHING,
     progress: Callable[[float, float], None] | None = None,
+    watch: Callable[[Iterable[int], int, str], Iterable[int]] | None = None,
     **train: Any,
 ) -> BandwidthChoice:
     """The bandwidth with which pixels that are left out are best predicted.
@@ -123,6 +121,8 @@ def choose_bandwidth(
         The bandwidth chosen is so many times the optimum; 1 for the maps' own sake.
     progress : callable, optional
         Called with a bandwidth and its score (a mean per pixel, not relative to the best) when it is done.
+    watch : callable, optional
+        ``(items, how many, what) -> items``, as steps have it; an item is a bandwidth.
     **train
         For `IntensityScaler.train`: n_iter, max_iter, fit_intercept, method...
 
@@ -160,12 +160,13 @@ def choose_bandwidth(
         raise SettingError(f"{folds} folds of blocks of {block} pixels leave a fold empty; use fewer or smaller ones")
     totals = np.full((len(tried), folds), np.nan)
     starts: list[Any] = [None] * folds
-    held = [_without(scaler, part == fold) for fold in range(folds)]
+    parts = [_without(scaler, part == fold) for fold in range(folds)]
     reason: SettingError | None = None
-    for at in reversed(range(len(tried))):  # wide kernels converge soonest, and are a good start for narrow ones
-        for fold, (kept, there) in enumerate(held):
+    order: Iterable[int] = reversed(range(len(tried)))  # wide kernels converge soonest: a good start for narrow ones
+    for at in order if watch is None else watch(order, len(tried), "bandwidths"):
+        for fold, (rest, there) in enumerate(parts):
             try:
-                trained, starts[fold] = kept.train(tried[at], x0=starts[fold], **train)
+                trained, starts[fold] = rest.train(tried[at], x0=starts[fold], **train)
             except SettingError as error:
                 reason = error
                 break
@@ -189,7 +190,7 @@ def choose_bandwidth(
     )
 
 
-def _fold_of_pixel(scaler: IntensityScaler, folds: int, block: int, seed: int) -> NDArray[np.intp]:
+def _fold_of_pixel(scaler: Trainable, folds: int, block: int, seed: int) -> NDArray[np.intp]:
     """intp [P]: the fold of each pixel; blocks are dealt out at random, in every frame anew."""
     layout, table = scaler.layout, scaler.table
     first = np.empty(layout.n_pixels, dtype=np.intp)
@@ -200,7 +201,7 @@ def _fold_of_pixel(scaler: IntensityScaler, folds: int, block: int, seed: int) -
     return np.asarray(dealt[number.reshape(-1)], dtype=np.intp)
 
 
-def _without(scaler: IntensityScaler, held: NDArray[np.bool_]) -> tuple[IntensityScaler, NDArray[np.bool_]]:
+def _without(scaler: Trainable, held: NDArray[np.bool_]) -> tuple[Trainable, NDArray[np.bool_]]:
     """The scaler of the pixels that are not held out, and which streaks it has."""
     keep = ~held[scaler.layout.pixel]
     if (np.add.reduceat(keep, scaler.layout.frame_start[:-1]) == 0).any():
@@ -209,7 +210,7 @@ def _without(scaler: IntensityScaler, held: NDArray[np.bool_]) -> tuple[Intensit
 
 
 def _left_out(
-    scaler: IntensityScaler, chi: ProjectionMap, x: Floats, there: NDArray[np.bool_], held: NDArray[np.bool_]
+    scaler: Trainable, chi: ProjectionMap, x: Floats, there: NDArray[np.bool_], held: NDArray[np.bool_]
 ) -> float:
     """-sum of I log(lambda) - lambda over the pixels held out.
 

@@ -1,4 +1,4 @@
-"""Rows of a layout in the order of the cells of a grid, for paths that gather what is around a node.
+"""Rows of a layout in the order of the cells of a grid, for backends that gather what is around a node.
 
 A cell lies between two neighbouring nodes of x and two of y. Rows are sorted by frame, row of cells and cell: what is
 within reach of a node is a run of rows per row of cells. Coordinates are whole numbers, in 2^-30 of the width that
@@ -82,7 +82,7 @@ class Cells:
     """int32 [n + 16]: coordinates, in the order of cells; the last ones are 0"""
     at_y: Int32
     """int32 [n + 16]"""
-    place: Int32
+    rank: Int32
     """int32 [n]: where each row of the layout is in that order"""
     start: Int32
     """int32 [F (ny - 1) (nx - 1) + 1]: cell c has start[c] .. start[c + 1] - 1; frames, then y, then x"""
@@ -94,7 +94,7 @@ class Cells:
         n, across, cells = len(layout), len(x) - 1, (len(x) - 1) * (len(y) - 1)
         small = cells <= 1 << 16  # NumPy sorts 16 bits in linear time
         at_x, at_y = np.zeros(n + SPARE, np.int32), np.zeros(n + SPARE, np.int32)
-        place = np.empty(n, np.int32)
+        rank = np.empty(n, np.int32)
         start = np.zeros(layout.n_frames * cells + 1, np.int32)
         for frame, (first, last) in enumerate(pairwise(layout.frame_start)):
             rows = slice(first, last)
@@ -103,6 +103,6 @@ class Cells:
             counts = np.bincount(cell, minlength=cells)
             order = np.argsort(cell.astype(np.uint16) if small else cell, kind="stable")
             at_x[rows], at_y[rows] = own[0][order], own[1][order]
-            place[first + order] = np.arange(first, last, dtype=np.int32)
+            rank[first + order] = np.arange(first, last, dtype=np.int32)
             start[frame * cells + 1 : (frame + 1) * cells + 1] = first + np.cumsum(counts)
-        return cls(*axes, at_x, at_y, place, start)
+        return cls(*axes, at_x, at_y, rank, start)

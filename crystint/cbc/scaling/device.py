@@ -1,4 +1,4 @@
-"""The sums of `sums.NumpyPath` on an OpenCL device, in single precision with care.
+"""The sums of `sums.NumpyBackend` on an OpenCL device, in single precision with care.
 
 Rows (`device_rows`) stay on the device, and so do all intermediate results; what comes and goes are maps, |q|^2,
 intercepts and sums over streaks. A model adds 4 bytes per row, its regression 8 more while it works. Nothing is added
@@ -22,7 +22,7 @@ from crystint.cbc.scaling.regression import checked_bandwidth
 from crystint.cbc.scaling.sums import FAINTEST
 from crystint.engine import Buffer
 
-__all__ = ["DeviceModel", "DevicePath"]
+__all__ = ["DeviceModel", "DeviceBackend"]
 
 Floats = NDArray[np.float64]
 
@@ -30,8 +30,8 @@ _CRITERIA = {"l2": 2, "l1": 3, "huber": 4}
 """numbers of the losses in kernels/cbc_streak_sums.cl"""
 
 
-class DevicePath(DeviceRows):
-    """Sums of a layout on a device; a `sums.Path`. Made of an engine and a layout, as `DeviceRows`."""
+class DeviceBackend(DeviceRows):
+    """Sums of a layout on a device; a `sums.Backend`. Made of an engine and a layout, as `DeviceRows`."""
 
     def bind(self, chi: ProjectionMap) -> DeviceModel:
         """The sums with this map."""
@@ -41,40 +41,40 @@ class DevicePath(DeviceRows):
 class DeviceModel:
     """Sums of a layout with a map, on a device; a `sums.Model`."""
 
-    def __init__(self, path: DevicePath, chi: ProjectionMap, cells: CellBuffers) -> None:
-        self.path, self.chi, self.cells = path, chi, cells
-        self._map = path.sent(chi.values, np.float32)
-        self._amplitude = path.room(np.float32)
-        self._sums = path.engine.empty(3 * path.layout.n_streaks, np.float32)
+    def __init__(self, backend: DeviceBackend, chi: ProjectionMap, cells: CellBuffers) -> None:
+        self.backend, self.chi, self.cells = backend, chi, cells
+        self._map = backend.sent(chi.values, np.float32)
+        self._amplitude = backend.room(np.float32)
+        self._sums = backend.engine.empty(3 * backend.layout.n_streaks, np.float32)
         self._interpolate(self._amplitude, plain=False)
-        path.engine.finish()  # arrays that a CPU works in may go as soon as the model does
+        backend.engine.finish()  # arrays that a CPU works in may go as soon as the model does
 
     @property
     def chi_at(self) -> Floats:
         """float64 [n], made when asked for: chi at u of each row, NaN where all nodes around are empty."""
-        values = self.path.room(np.float32)
+        values = self.backend.room(np.float32)
         self._interpolate(values, plain=True)
-        out = np.empty(len(self.path.layout))
+        out = np.empty(len(self.backend.layout))
         for rows in blocks(len(out)):
-            out[rows] = self.path.engine.receive(values, rows.stop - rows.start, start=rows.start)
+            out[rows] = self.backend.engine.receive(values, rows.stop - rows.start, start=rows.start)
         return out
 
     @cached_property
     def _reference(self) -> float:
         """Sum over pixels of m - I log(m), m = max(I, 1), which kernels leave out of Poisson's f."""
         total = 0.0
-        for pixels in blocks(self.path.layout.n_pixels):
-            counts = self.path.layout.counts[pixels]
+        for pixels in blocks(self.backend.layout.n_pixels):
+            counts = self.backend.layout.counts[pixels]
             most = np.maximum(counts, 1.0)
             total += float((most - counts * np.log(most)).sum())
         return total
 
     def objective(self, b: Floats, q2: Floats, kind: Kind, loss: Loss) -> tuple[float, Floats, Floats]:
         """f, df/db and df/d|q|^2."""
-        path, layout = self.path, self.path.layout
+        backend, layout = self.backend, self.backend.layout
         criterion = 1 if kind == "poisson" else _CRITERIA[loss]
-        self._streak_sums(criterion, path.sent(b, np.float32), path.sent(q2, np.float32))
-        sums = path.engine.receive(self._sums, 3 * layout.n_streaks).reshape(3, -1).astype(np.float64)
+        self._streak_sums(criterion, backend.sent(b, np.float32), backend.sent(q2, np.float32))
+        sums = backend.engine.receive(self._sums, 3 * layout.n_streaks).reshape(3, -1).astype(np.float64)
         by_q2 = np.zeros(layout.n_reflections)
         np.add.at(by_q2, layout.streak_reflection, sums[0])
         f = float(sums[2].sum()) + (self._reference if kind == "poisson" else 0.0)
@@ -82,19 +82,19 @@ class DeviceModel:
 
     def em(self, b: Floats, q2: Floats, steps: int, intercepts: bool) -> tuple[Floats, Floats]:
         """b and |q|^2 after some steps of expectation maximisation, all of them on the device."""
-        path, layout, engine = self.path, self.path.layout, self.path.engine
+        backend, layout, engine = self.backend, self.backend.layout, self.backend.engine
         if steps < 1:
             return b, q2
         levels, strengths = (engine.send(each.astype(np.float32)) for each in (b, q2))
         exposure = engine.empty(layout.n_reflections, np.float32)
-        update = engine.kernel("cbc_em_update.cl", LOCAL_SIZE=path.alone, LANES=1, FAINTEST=f"{FAINTEST}f")
+        update = engine.kernel("cbc_em_update.cl", LOCAL_SIZE=backend.alone, LANES=1, FAINTEST=f"{FAINTEST}f")
         for _ in range(steps):
             self._streak_sums(0, levels, strengths)
             engine.launch(
                 update,
                 1,
-                path.alone,
-                path,
+                backend.alone,
+                backend,
                 sums=self._sums,
                 streaks=layout.n_streaks,
                 reflections=layout.n_reflections,
@@ -110,18 +110,18 @@ class DeviceModel:
 
     def regress(self, b: Floats, q2: Floats, bandwidth: float) -> Floats:
         """chi on the nodes anew: float64 [F, ny, nx], NaN = empty node."""
-        path, cells, engine = self.path, self.cells, self.path.engine
+        backend, cells, engine = self.backend, self.cells, self.backend.engine
         h = checked_bandwidth(bandwidth)
-        numerator, denominator = path.room(np.float32), path.room(np.float32)
+        numerator, denominator = backend.room(np.float32), backend.room(np.float32)
         engine.launch(
-            path.kernel("cbc_shares.cl", LANES=1),
-            path.layout.n_streaks,
-            path.local_size,
-            path,
+            backend.kernel("cbc_shares.cl", LANES=1),
+            backend.layout.n_streaks,
+            backend.local_size,
+            backend,
             cells,
             amplitude=self._amplitude,
-            b=path.sent(b, np.float32),
-            q2=path.sent(q2, np.float32),
+            b=backend.sent(b, np.float32),
+            q2=backend.sent(q2, np.float32),
             numerator=numerator,
             denominator=denominator,
         )
@@ -131,9 +131,9 @@ class DeviceModel:
         step_x, step_y = (1.0 / (axis.unit * h) for axis in cells.axes)
         values = engine.empty(frames * ny * nx, np.float32)
         engine.launch(
-            path.kernel("cbc_regression.cl", LANES=path.lanes),
+            backend.kernel("cbc_regression.cl", LANES=backend.lanes),
             ny * nx,
-            path.local_size,
+            backend.local_size,
             cells,
             numerator=numerator,
             denominator=denominator,
@@ -151,32 +151,32 @@ class DeviceModel:
         return engine.receive(values, frames * ny * nx).astype(np.float64).reshape(frames, ny, nx)
 
     def _streak_sums(self, criterion: int, b: Buffer, q2: Buffer) -> None:
-        path = self.path
-        path.engine.launch(
-            path.kernel(
+        backend = self.backend
+        backend.engine.launch(
+            backend.kernel(
                 "cbc_streak_sums.cl",
-                LANES=path.lanes,
+                LANES=backend.lanes,
                 CRITERION=criterion,
                 FLOOR=f"{FLOOR}f",
                 HUBER=f"{HUBER}f",
             ),
-            path.layout.n_streaks,
-            path.local_size,
-            path,
+            backend.layout.n_streaks,
+            backend.local_size,
+            backend,
             amplitude=self._amplitude,
             b=b,
             q2=q2,
-            streaks=path.layout.n_streaks,
+            streaks=backend.layout.n_streaks,
             sums=self._sums,
         )
 
     def _interpolate(self, values: Buffer, plain: bool) -> None:
-        path, cells = self.path, self.cells
-        path.engine.launch(
-            path.kernel("cbc_interpolate.cl", PLAIN=int(plain)),
-            path.layout.n_streaks,
-            path.local_size,
-            path,
+        backend, cells = self.backend, self.cells
+        backend.engine.launch(
+            backend.kernel("cbc_interpolate.cl", PLAIN=int(plain)),
+            backend.layout.n_streaks,
+            backend.local_size,
+            backend,
             cells,
             chi=self._map,
             nx=len(self.chi.x),

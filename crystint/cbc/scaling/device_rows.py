@@ -109,20 +109,20 @@ class DeviceRows:
         return self.engine.lend(values)
 
     def kernel(self, file: str, **defines: object) -> Kernel:
-        """A kernel for this path's local size."""
+        """A kernel for this backend's local size."""
         return self.engine.kernel(file, LOCAL_SIZE=self.local_size, **defines)
 
 
 class CellBuffers:
     """Rows in the order of cells, on the device. Buffers have the names of the parameters of the kernels."""
 
-    def __init__(self, path: DeviceRows, cells: Cells) -> None:
-        send = path.engine.send
+    def __init__(self, backend: DeviceRows, cells: Cells) -> None:
+        send = backend.engine.send
         self.axes = cells.x, cells.y
         self.nodes_x, self.nodes_y = send(cells.x.nodes), send(cells.y.nodes)
         self.first_x, self.first_y = send(cells.x.first), send(cells.y.first)
-        self.ux, self.uy = path.engine.lend(cells.at_x), path.engine.lend(cells.at_y)
-        self.place, self.cell_start = path.engine.lend(cells.place), send(cells.start)
+        self.ux, self.uy = backend.engine.lend(cells.at_x), backend.engine.lend(cells.at_y)
+        self.rank, self.cell_start = backend.engine.lend(cells.rank), send(cells.start)
 
 
 def blocks(n: int) -> Iterator[slice]:

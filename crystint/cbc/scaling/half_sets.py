@@ -12,16 +12,13 @@ that both halves have, from smoothing or a wrong background, is in none of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.cbc.scaling.subsets import subset
+from crystint.cbc.scaling.subsets import Trainable, subset
 from crystint.errors import SettingError
-
-if TYPE_CHECKING:
-    from crystint.cbc.scaling.scaler import IntensityScaler
 
 __all__ = ["HalfSets", "half_sets"]
 
@@ -67,7 +64,7 @@ class HalfSets:
 
 
 def half_sets(
-    scaler: IntensityScaler, bandwidth: float | None = None, *, by: str = "streaks", seed: int = 0, **train: Any
+    scaler: Trainable, bandwidth: float | None = None, *, by: str = "streaks", seed: int = 0, **train: Any
 ) -> HalfSets:
     """Fit both halves of the data.
 
@@ -111,15 +108,15 @@ def half_sets(
     of_row = np.repeat(side, np.diff(layout.streak_start))
     ones = np.bincount(layout.pixel, of_row, layout.n_pixels)
     alone = ((ones == 0) | (ones == layout.multiplicity))[layout.pixel]
-    found = np.full((2, layout.n_reflections), np.nan)
+    q2 = np.full((2, layout.n_reflections), np.nan)
     for half in (0, 1):
         keep = alone & (of_row == half)
         if not keep.any():
             raise SettingError("streaks of both halves lie on every pixel: make half sets of frames")
         part, _ = subset(scaler, keep)
         trained, x = part.train(width, **train)
-        found[half] = trained.q2(x)
-    return HalfSets(found, by)
+        q2[half] = trained.q2(x)
+    return HalfSets(q2, by)
 
 
 def _dealt(reflection: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:

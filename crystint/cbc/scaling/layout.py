@@ -11,38 +11,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.cbc.protocols import Columns
 from crystint.errors import SettingError, ShapeError
 
-__all__ = ["Columns", "Layout"]
+__all__ = ["Layout"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
-
-
-class Columns(Protocol):
-    """The columns of a table that a layout reads, a value per row; rows sorted by frame, then by streak."""
-
-    @property
-    def frame(self) -> NDArray[np.int64]: ...
-    @property
-    def streak(self) -> NDArray[np.int64]: ...
-    @property
-    def x(self) -> NDArray[np.int32]: ...
-    @property
-    def y(self) -> NDArray[np.int32]: ...
-    @property
-    def counts(self) -> Floats: ...
-    @property
-    def background(self) -> Floats: ...
-    @property
-    def profile(self) -> Floats: ...
-    @property
-    def hkl(self) -> NDArray[np.int32] | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,8 +218,8 @@ def _segments(table: Columns) -> tuple[Ints, Ints]:
     return np.append(starts, n), np.append(frame_starts, n)
 
 
-def _same_frames(wanted: NDArray[np.integer], found: NDArray[np.int64]) -> None:
-    missing, unknown = np.setdiff1d(wanted, found), np.setdiff1d(found, wanted)
+def _same_frames(wanted: NDArray[np.integer], present: NDArray[np.int64]) -> None:
+    missing, unknown = np.setdiff1d(wanted, present), np.setdiff1d(present, wanted)
     if len(missing):
         raise SettingError(f"frame {missing[0]} has no rows in the table ({len(missing)} such frames); leave it out")
     if len(unknown):
@@ -263,9 +242,9 @@ def _pixels(table: Columns, frame_starts: Ints) -> tuple[Ints, Floats, Floats]:
             if len(differs):
                 row = first + differs[0]
                 other = first + where[own[differs[0]]]
-                place = f"frame {table.frame[row]}, x {table.x[row]}, y {table.y[row]}"
+                pixel_name = f"frame {table.frame[row]}, x {table.x[row]}, y {table.y[row]}"
                 raise SettingError(
-                    f"row {row}: {name} is {values[row]:g}, but row {other} of the same pixel ({place}) says"
+                    f"row {row}: {name} is {values[row]:g}, but row {other} of the same pixel ({pixel_name}) says"
                     f" {values[other]:g}; a pixel is measured once"
                 )
             out.append(once)

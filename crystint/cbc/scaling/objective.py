@@ -47,13 +47,13 @@ def criterion(kind: str, loss: str) -> tuple[Kind, Loss]:
     """
     kinds: dict[str, Kind] = {"poisson": "poisson", "least_squares": "least_squares"}
     losses: dict[str, Loss] = {"l2": "l2", "l1": "l1", "huber": "huber"}
-    known = kinds.get(str(kind).lower().replace("-", "_").replace(" ", "_"))
+    of_counts = kinds.get(str(kind).lower().replace("-", "_").replace(" ", "_"))
     of_residuals = losses.get(str(loss).lower())
-    if known is None:
+    if of_counts is None:
         raise SettingError(f"kind is {kind!r}, expected 'poisson' or 'least_squares'")
     if of_residuals is None:
         raise SettingError(f"loss is {loss!r}, expected 'l2', 'l1' or 'huber'")
-    return known, of_residuals
+    return of_counts, of_residuals
 
 
 def pixel_terms(counts: Floats, expected: Floats, kind: Kind, loss: Loss) -> tuple[Floats, Floats]:

@@ -127,7 +127,7 @@ def lbfgsb(
     low = np.concatenate([np.zeros(len(free)), np.full(len(fitted), faintest)]) / unit
     high = np.concatenate([np.full(len(free), np.inf), np.full(len(fitted), brightest)]) / unit
     bounds = optimize.Bounds(np.minimum(low, start), high)
-    found = optimize.minimize(
+    solution = optimize.minimize(
         value, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps, "ftol": 0.0, "gtol": 1e-6}
     )
-    return unpacked(found.x)
+    return unpacked(solution.x)

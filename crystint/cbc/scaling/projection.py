@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystint.errors import SettingError, ShapeError
+from crystint.html import html_table
 
 __all__ = ["ProjectionMap", "bilinear"]
 
@@ -21,7 +22,7 @@ _BLOCK = 1 << 16
 """rows interpolated together, so that what is in between stays in the cache"""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ProjectionMap:
     """chi on the nodes of a grid. Its scale is that of |q|^2 inverted; `normalised` makes the mean 1.
 
@@ -56,6 +57,24 @@ class ProjectionMap:
         shape = (len(self.frames), len(self.y), len(self.x))
         if self.values.shape != shape:
             raise ShapeError(f"the map is {self.values.shape}, expected {shape}: frames, nodes of y, nodes of x")
+
+    def __repr__(self) -> str:
+        frames, ny, nx = self.values.shape
+        return (
+            f"<ProjectionMap: {frames} frames, {ny} x {nx} nodes (y, x), u_x {self.x[0]:.3g} to {self.x[-1]:.3g},"
+            f" u_y {self.y[0]:.3g} to {self.y[-1]:.3g}, mean {self.mean:.4g}>"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "frames": len(self.frames),
+            "nodes (y, x)": self.values.shape[1:],
+            "u_x": (float(self.x[0]), float(self.x[-1])),
+            "u_y": (float(self.y[0]), float(self.y[-1])),
+            "mean": self.mean,
+            "empty nodes": int(self.empty.sum()),
+        }
+        return html_table("ProjectionMap", facts)
 
     @classmethod
     def even(cls, frames: ArrayLike, u: ArrayLike, grid: tuple[int | ArrayLike, int | ArrayLike]) -> ProjectionMap:
@@ -102,8 +121,8 @@ class ProjectionMap:
     @property
     def mean(self) -> float:
         """Mean of chi over the nodes that are not empty; NaN when all are."""
-        known = ~self.empty
-        return float(self.values[known].mean()) if known.any() else float("nan")
+        filled = ~self.empty
+        return float(self.values[filled].mean()) if filled.any() else float("nan")
 
     def normalised(self) -> tuple[ProjectionMap, float]:
         """This map divided by its mean, and the mean, by which |q|^2 is to be multiplied."""

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from crystint.cbc.scaling.layout import Layout
 from crystint.cbc.scaling.projection import ProjectionMap
 
-if TYPE_CHECKING:
-    from crystint.cbc.scaling.scaler import IntensityScaler
-
-__all__ = ["subset"]
+__all__ = ["Trainable", "subset"]
 
 
-def subset(scaler: IntensityScaler, keep: NDArray[np.bool_]) -> tuple[IntensityScaler, NDArray[np.bool_]]:
-    """The scaler of the rows that are kept, and which streaks are still there.
+class Trainable(Protocol):
+    """What cross-validation and half sets need of a scaler; `crystint.cbc.IntensityScaler` is one."""
+
+    @property
+    def table(self) -> Any: ...
+    @property
+    def layout(self) -> Layout: ...
+    @property
+    def xtal(self) -> ProjectionMap: ...
+    @property
+    def bandwidth(self) -> float | None: ...
+    def replace(self, **attributes: Any) -> Self: ...
+    @property
+    def train(self) -> Callable[..., tuple[Self, NDArray[np.float64]]]: ...
+    def q2(self, x: ArrayLike) -> NDArray[np.float64]: ...
+
+
+S = TypeVar("S", bound=Trainable)
+
+
+def subset(scaler: S, keep: NDArray[np.bool_]) -> tuple[S, NDArray[np.bool_]]:
+    """The scaler of some of the rows, and which streaks are still there.
 
     Parameters
     ----------

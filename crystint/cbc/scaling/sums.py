@@ -1,9 +1,9 @@
-"""The sums over rows and pixels that scaling consists of, in NumPy, and the shape that any other path has to have.
+"""The sums over rows and pixels that scaling consists of, in NumPy, and the shape that any other backend has to have.
 
-A *path* is bound to a layout; bound to a map as well, it is a *model* that answers three questions. `NumpyPath` is the
-reference in float64. The path on a device (`device.DevicePath`) has the same methods with the same arrays:
+A *backend* is bound to a layout; bound to a map as well, it is a *model* that answers three questions. `NumpyBackend`
+is the reference in float64. The backend on a device (`device.DeviceBackend`) has the same methods with the same arrays:
 
-    path.bind(chi: ProjectionMap) -> Model
+    backend.bind(chi: ProjectionMap) -> Model
     model.chi_at                            float64 [n]         chi at u of each row; NaN where all nodes are empty
     model.objective(b, q2, kind, loss)      float, float64 [S], float64 [H]     f, df/db, df/d|q|^2
     model.em(b, q2, steps, intercepts)      float64 [S], float64 [H]            b, |q|^2 after so many steps
@@ -36,7 +36,7 @@ from crystint.cbc.scaling.objective import FLOOR, Kind, Loss, pixel_terms
 from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.cbc.scaling.regression import kernel_regression
 
-__all__ = ["FAINTEST", "Model", "NumpyPath", "Path", "em_step", "expected_counts", "row_sums", "shares"]
+__all__ = ["FAINTEST", "Backend", "Model", "NumpyBackend", "em_step", "expected_counts", "row_sums", "shares"]
 
 Floats = NDArray[np.float64]
 
@@ -56,8 +56,8 @@ class Model(Protocol):
     def regress(self, b: Floats, q2: Floats, bandwidth: float) -> Floats: ...
 
 
-class Path(Protocol):
-    """Where sums are made."""
+class Backend(Protocol):
+    """What makes the sums of a layout."""
 
     def bind(self, chi: ProjectionMap) -> Model: ...
 
@@ -159,7 +159,7 @@ def _binned(where: NDArray[np.intp], values: Floats, length: int) -> Floats:
     return sums
 
 
-class NumpyPath:
+class NumpyBackend:
     """Sums of a layout in float64."""
 
     def __init__(self, layout: Layout) -> None:

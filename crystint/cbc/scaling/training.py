@@ -10,7 +10,7 @@ where the maps of many frames hang together by few reflections. An extrapolation
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +20,10 @@ from crystint.cbc.scaling.layout import Layout
 from crystint.cbc.scaling.objective import Kind, Loss
 from crystint.cbc.scaling.optimise import Method, lbfgsb, lifted
 from crystint.cbc.scaling.projection import ProjectionMap
-from crystint.cbc.scaling.sums import Model, Path
+from crystint.cbc.scaling.sums import Backend, Model
 from crystint.errors import SettingError
 
-__all__ = ["Pair", "Recipe", "alternate", "new_map"]
+__all__ = ["Alternation", "Pair", "Recipe", "alternate", "new_map"]
 
 Floats = NDArray[np.float64]
 _DEPTH = 3
@@ -45,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `IntensityScaler.train` was asked for, checked."""
+    """What a training was asked for, checked."""
 
     bandwidth: float
     n_iter: int
@@ -58,7 +58,7 @@ class Recipe:
     accelerate: bool = True
 
 
-def new_map(layout: Layout, path: Path, pair: Pair, bandwidth: float) -> Pair:
+def new_map(layout: Layout, backend: Backend, pair: Pair, bandwidth: float) -> Pair:
     """The pair with chi by regression, normalised; |q|^2 takes the factor.
 
     Raises
@@ -73,7 +73,7 @@ def new_map(layout: Layout, path: Path, pair: Pair, bandwidth: float) -> Pair:
             " nodes; or no reflection has |q|^2 above 0"
         )
     chi, mean = ProjectionMap(values, pair.chi.x, pair.chi.y, pair.chi.frames).normalised()
-    model = path.bind(chi)
+    model = backend.bind(chi)
     lost = np.isnan(model.chi_at) if chi.empty.any() else np.zeros(0, np.bool_)
     if lost.any():
         lost &= (pair.q2[layout.streak_reflection] > 0.0).repeat(np.diff(layout.streak_start))
@@ -88,14 +88,50 @@ def new_map(layout: Layout, path: Path, pair: Pair, bandwidth: float) -> Pair:
     return Pair(chi, model, pair.b, pair.q2 * mean)
 
 
+class Alternation:
+    """Maps and |q|^2 in turn, an iteration for each item that is asked for: (its number, f after it).
+
+    It ends when f falls by no more than f_tol of itself, or no more at all.
+    """
+
+    def __init__(self, layout: Layout, backend: Backend, start: Pair, recipe: Recipe) -> None:
+        if recipe.intercepts and recipe.method == "em":
+            start = Pair(start.chi, start.model, lifted(layout, start.b), start.q2)
+        self.layout, self.backend, self.recipe = layout, backend, recipe
+        self.best = start
+        """the last pair that lowered f"""
+        self.trace = [start.model.objective(start.b, start.q2, recipe.kind, recipe.loss)[0]]
+        """f of the start and of each pair since, falling"""
+
+    def __iter__(self) -> Iterator[tuple[int, float]]:
+        layout, backend, recipe, trace = self.layout, self.backend, self.recipe, self.trace
+        guess = plain = self.best
+        past = _Past()
+        for iteration in range(1, recipe.n_iter + 1):
+            pair, f, before = _iterate(layout, backend, guess, recipe)
+            if not f < trace[-1] and guess is not plain:
+                past = _Past()
+                pair, f, before = _iterate(layout, backend, plain, recipe)
+            if not f < trace[-1]:
+                break
+            fall = (trace[-1] - f) / max(abs(f), abs(trace[-1]))
+            self.best = plain = guess = pair
+            trace.append(f)
+            yield iteration, f
+            if fall <= recipe.f_tol:
+                break
+            if recipe.accelerate:
+                guess = past.extrapolated(before, pair)
+
+
 def alternate(
     layout: Layout,
-    path: Path,
+    backend: Backend,
     start: Pair,
     recipe: Recipe,
     report: Callable[[int, float], None] = lambda iteration, f: None,
 ) -> tuple[Pair, tuple[float, ...]]:
-    """Iterate until f falls by no more than f_tol of itself, or no more at all.
+    """An `Alternation` to its end.
 
     Returns
     -------
@@ -104,33 +140,15 @@ def alternate(
     tuple of float
         f of the start and of each pair since, falling.
     """
-    if recipe.intercepts and recipe.method == "em":
-        start = Pair(start.chi, start.model, lifted(layout, start.b), start.q2)
-    best, plain = start, start
-    trace = [best.model.objective(best.b, best.q2, recipe.kind, recipe.loss)[0]]
-    guess = best
-    past = _Past()
-    for iteration in range(1, recipe.n_iter + 1):
-        pair, f, before = _iterate(layout, path, guess, recipe)
-        if not f < trace[-1] and guess is not plain:
-            past = _Past()
-            pair, f, before = _iterate(layout, path, plain, recipe)
-        if not f < trace[-1]:
-            break
-        fall = (trace[-1] - f) / max(abs(f), abs(trace[-1]))
-        best = plain = guess = pair
-        trace.append(f)
+    alternation = Alternation(layout, backend, start, recipe)
+    for iteration, f in alternation:
         report(iteration, f)
-        if fall <= recipe.f_tol:
-            break
-        if recipe.accelerate:
-            guess = past.extrapolated(before, pair)
-    return best, tuple(trace)
+    return alternation.best, tuple(alternation.trace)
 
 
-def _iterate(layout: Layout, path: Path, pair: Pair, recipe: Recipe) -> tuple[Pair, float, Floats]:
+def _iterate(layout: Layout, backend: Backend, pair: Pair, recipe: Recipe) -> tuple[Pair, float, Floats]:
     """The next pair, its f, and |q|^2 that it began with."""
-    mapped = new_map(layout, path, pair, recipe.bandwidth)
+    mapped = new_map(layout, backend, pair, recipe.bandwidth)
     if recipe.method == "em":
         b, q2 = mapped.model.em(mapped.b, mapped.q2, recipe.max_iter, recipe.intercepts)
     else:

@@ -9,13 +9,15 @@ there to test. Equal settings give equal numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.cbc.defaults import FRAMES, LENGTH, OVERLAP, REFLECTIONS
 from crystint.cbc.simulation.simulated_geometry import Rows, basis, rotations, streaks
 from crystint.cbc.simulation.simulated_settings import CBCSettings
 from crystint.cbc.simulation.simulated_truth import (
@@ -38,7 +40,7 @@ _Q2, _MAPS, _INTERCEPT, _COUNTS, _STREAKS = range(1, 6)
 
 @dataclass(frozen=True, eq=False)
 class CBCTruth:
-    """What is so. Rows are those of the table; the scale is that on which the mean of `maps` is 1."""
+    """The true values. Rows are those of the table; the scale is that on which the mean of `maps` is 1."""
 
     hkl: NDArray[np.int32]
     """int32 [families, 3]: one reflection of each family that the table has"""
@@ -64,16 +66,20 @@ class CBCTruth:
     """int64 [n]: number of the pixel of each row; pixels are numbered by frame, y, x"""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CBCSimulation:
-    """A table, and what is so in it. Made by `simulate_cbc`."""
+    """A table, and its truth. Made by `simulate_cbc`."""
 
     settings: CBCSettings
     """what all depends on"""
     table: CBCTable
     """with u of every row"""
     truth: CBCTruth
-    """what is so: |q|^2, chi and the maps"""
+    """the true |q|^2, chi and maps"""
+
+    def __repr__(self) -> str:
+        rows, streaks, families = len(self.table), len(self.truth.family), len(self.truth.q2)
+        return f"<CBCSimulation: {rows} rows, {self.settings.frames} frames, {streaks} streaks, {families} families>"
 
     @cached_property
     def overlap(self) -> float:
@@ -108,7 +114,7 @@ class CBCSimulation:
         return float(-np.sum(counts * np.log(expected) - expected))
 
 
-def simulate_cbc(frames: int = 8, **settings: Any) -> CBCSimulation:
+def simulate_cbc(frames: int = FRAMES, **settings: Any) -> CBCSimulation:
     """Frames of a crystal that turns in a convergent beam.
 
     Parameters
@@ -146,10 +152,10 @@ def simulate_cbc(frames: int = 8, **settings: Any) -> CBCSimulation:
 def simulate_streaks(
     rows: int = 100_000,
     *,
-    frames: int = 8,
-    reflections: int = 150,
-    overlap: float = 0.1,
-    length: int = 30,
+    frames: int = FRAMES,
+    reflections: int = REFLECTIONS,
+    overlap: float = OVERLAP,
+    length: int = LENGTH,
     **settings: Any,
 ) -> CBCSimulation:
     """About `rows` rows of straight streaks thrown at random on square frames: fast, without a crystal.
@@ -186,7 +192,7 @@ def simulate_streaks(
     """
     if frames < 1:
         raise SettingError(f"frames is {frames!r}, expected 1 or more")
-    across = int(np.ceil(float(settings.get("width", CBCSettings.width)) + 1.0)) | 1
+    across = int(np.ceil(_settings(frames, {**settings, "shape": (1, 1)}).width + 1.0)) | 1
     if not (0.0 <= overlap < 1.0):
         raise SettingError(f"overlap is {overlap!r}, expected 0 to below 1")
     if min(rows, reflections) < 1 or length < 2:
@@ -205,12 +211,12 @@ def simulate_streaks(
     return _observed(chosen, thrown, hkl, family.reshape(-1), q2)
 
 
-def _settings(frames: int, given: dict[str, Any]) -> CBCSettings:
-    known = {entry.name for entry in fields(CBCSettings)} - {"frames"}
-    for name in given:
-        if name not in known:
-            raise SettingError(f"the simulation has no setting {name!r}; it has {', '.join(sorted(known))}")
-    return CBCSettings(int(frames), **given)
+def _settings(frames: int, values: Mapping[str, Any]) -> CBCSettings:
+    for name in values:
+        if name not in CBCSettings.model_fields:
+            names = ", ".join(sorted(set(CBCSettings.model_fields) - {"frames"}))
+            raise SettingError(f"the simulation has no setting {name!r}; it has {names}")
+    return CBCSettings.of({"frames": frames, **values})
 
 
 def _thrown(
@@ -246,11 +252,11 @@ def _thrown(
     y = np.where(steep[:, None], main, other)
     keep = (profile > 1e-6) & (other >= 0) & (other < side)
     streak = np.broadcast_to(np.arange(count)[:, None], keep.shape)[keep]
-    found = np.unique(streak, return_inverse=True)[1] if len(streak) else streak
+    renumbered = np.unique(streak, return_inverse=True)[1] if len(streak) else streak
     number = number[streak]
     hkl = np.stack([1 + number % 100, number // 100 % 100, number // 10_000], axis=1).astype(np.int32)
     return Rows(
-        frame[streak], found.reshape(-1).astype(np.int64), x[keep], y[keep], profile[keep], u[keep], hkl
+        frame[streak], renumbered.reshape(-1).astype(np.int64), x[keep], y[keep], profile[keep], u[keep], hkl
     ), number
 
 
@@ -272,8 +278,8 @@ def _observed(
     code = (rows.frame * slow + rows.y) * fast + rows.x
     once, pixel = np.unique(code, return_inverse=True)
     pixel = pixel.reshape(-1)
-    place, x = np.divmod(once, fast)
-    background = background_at(settings, x, place % slow)
+    line, x = np.divmod(once, fast)
+    background = background_at(settings, x, line % slow)
     expected = background + np.bincount(pixel, signal + intercept[rows.streak], len(once))
     counts = random(_COUNTS).poisson(expected).astype(np.float64) if settings.noise else expected
     table = CBCTable(

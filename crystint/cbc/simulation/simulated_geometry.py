@@ -98,10 +98,13 @@ def _project(u: Floats, k: Floats, settings: CBCSettings) -> Floats:
 def _directions(x: Floats, y: Floats, g: Floats, settings: CBCSettings) -> tuple[Floats, Floats]:
     """u and k [n, 3] of pixels (x, y) [n] of streaks of g [n, 3]."""
     middle = 0.5 * settings.pixel_size * np.array(settings.shape[::-1], np.float64)
-    place = np.stack([settings.pixel_size * x - middle[0], settings.pixel_size * y - middle[1]], axis=1)
-    start = np.zeros_like(place)
+    position = np.stack([settings.pixel_size * x - middle[0], settings.pixel_size * y - middle[1]], axis=1)
+    away = np.full((len(position), 1), settings.distance - settings.defocus)
+    start = np.zeros_like(position)
     for _ in range(_ROUNDS):
-        ray = np.concatenate([place - start, np.full((len(place), 1), settings.distance - settings.defocus)], axis=1)
+        ray = np.concatenate(
+            [position - start, np.full((len(position), 1), settings.distance - settings.defocus)], axis=1
+        )
         k = ray / np.linalg.norm(ray, axis=1)[:, None]
         u = k - g
         start = settings.defocus * u[:, :2] / u[:, 2:]
@@ -113,14 +116,14 @@ def _boxes(g: Floats, settings: CBCSettings) -> tuple[NDArray[np.intp], NDArray[
     border = _border(settings.numerical_aperture)
     e = g @ border.T + 0.5 * (g * g).sum(axis=1)[:, None]
     crossing = (e[:, :-1] >= 0.0) != (e[:, 1:] >= 0.0)
-    found = np.flatnonzero(crossing.any(axis=1))
-    e, crossing, g = e[found], crossing[found], g[found]
-    row = np.arange(len(found))
+    number = np.flatnonzero(crossing.any(axis=1))
+    e, crossing, g = e[number], crossing[number], g[number]
+    row = np.arange(len(number))
     last = crossing.shape[1] - 1 - crossing[:, ::-1].argmax(axis=1)
     ends = []
-    for place in (crossing.argmax(axis=1), last):
-        share = (e[row, place] / (e[row, place] - e[row, place + 1]))[:, None]
-        u = border[place] + share * (border[place + 1] - border[place])
+    for corner in (crossing.argmax(axis=1), last):
+        share = (e[row, corner] / (e[row, corner] - e[row, corner + 1]))[:, None]
+        u = border[corner] + share * (border[corner + 1] - border[corner])
         k = u + g
         ends.append(np.where(k[:, 2:] > 0.05, _project(u, k, settings), np.inf))
     margin = 0.5 * (settings.width + 1.0) + _MARGIN
@@ -129,7 +132,7 @@ def _boxes(g: Floats, settings: CBCSettings) -> tuple[NDArray[np.intp], NDArray[
     low, high = np.clip(np.floor(low), 0.0, limit), np.clip(np.ceil(high) + 1.0, 0.0, limit)
     box = np.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]], axis=1).astype(np.int64)
     seen = (box[:, 1] > box[:, 0]) & (box[:, 3] > box[:, 2])
-    return found[seen], box[seen]
+    return number[seen], box[seen]
 
 
 def _pixels(box: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]:
@@ -137,17 +140,17 @@ def _pixels(box: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]
     wide, high = box[:, 1] - box[:, 0], box[:, 3] - box[:, 2]
     size = wide * high
     number = np.repeat(np.arange(len(box)), size)
-    place = np.arange(len(number)) - np.repeat(np.cumsum(size) - size, size)
-    return number, box[number, 0] + place % wide[number], box[number, 2] + place // wide[number]
+    within = np.arange(len(number)) - np.repeat(np.cumsum(size) - size, size)
+    return number, box[number, 0] + within % wide[number], box[number, 2] + within // wide[number]
 
 
 def _of_frame(
     hkl: NDArray[np.int32], g: Floats, settings: CBCSettings
 ) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64], Floats, Floats]:
     """Reflection, x, y, profile and u [n, 2] of the rows of a frame, by reflection, y and x."""
-    found, box = _boxes(g, settings)
+    crossing, box = _boxes(g, settings)
     number, x, y = _pixels(box)
-    reflection = found[number]
+    reflection = crossing[number]
     u, k = _directions(x.astype(np.float64), y.astype(np.float64), g[reflection], settings)
     along = (k * g[reflection]).sum(axis=1)
     e = along - 0.5 * (g[reflection] ** 2).sum(axis=1)

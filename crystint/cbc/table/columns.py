@@ -1,4 +1,4 @@
-"""Names, units and meaning of the columns of a CBC table, and their conversion without loss."""
+"""Columns of other programs as those of a CBC table, without loss."""
 
 from __future__ import annotations
 
@@ -9,44 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import DTypeError, SettingError, ShapeError
+from crystint.io.cbc.columns import CBCLIB, REQUIRED
 
-__all__ = ["CBCLIB", "MEANING", "OPTIONAL", "REQUIRED", "given_columns", "plain", "real", "whole"]
+__all__ = ["columns_of", "plain", "real", "whole"]
 
-REQUIRED = ("frame", "streak", "x", "y", "counts", "background", "profile")
-OPTIONAL = ("h", "k", "l", "p", "u_x", "u_y", "q2", "chi")
-CBCLIB = {
-    "frame": "frames",
-    "streak": "index",
-    "counts": "I_raw",
-    "background": "bgd",
-    "profile": "rp",
-    "q2": "sfac",
-    "chi": "xtal",
-}
-"""Names that differ in cbclib; x, y, h, k, l and p are called the same."""
-MEANING: dict[str, tuple[str, str]] = {
-    "frame": ("", "number of the frame, ascending"),
-    "streak": ("", "number of the streak in the whole table, ascending"),
-    "x": ("pixel", "number of the pixel along the fast axis"),
-    "y": ("pixel", "number of the pixel along the slow axis"),
-    "counts": ("count", "as recorded: negative and fractional ones too"),
-    "background": ("count", "expected without the streaks"),
-    "profile": ("", "standard profile f^2 of the streak in the pixel"),
-    "h": ("", "Miller index"),
-    "k": ("", "Miller index"),
-    "l": ("", "Miller index"),
-    "p": ("", "normalised pattern, 0 to 1"),
-    "u_x": ("", "x of the incident unit wavevector"),
-    "u_y": ("", "y of the incident unit wavevector"),
-    "q2": ("count", "|q|^2 of the reflection"),
-    "chi": ("", "projection map of the crystal at u"),
-}
-"""Unit and meaning of each column."""
 _EXACT = 2**53
 """Up to here float64 holds every whole number."""
 
 
-def given_columns(columns: Any) -> dict[str, NDArray[Any]]:
+def columns_of(source: Any) -> dict[str, NDArray[Any]]:
     """The columns of a mapping, a structured array or a data frame under crystint's names; others keep theirs.
 
     Raises
@@ -55,32 +26,32 @@ def given_columns(columns: Any) -> dict[str, NDArray[Any]]:
         For something without columns, a column that is there under two names, or a required one that is missing.
     """
     names: Iterable[Any]
-    if isinstance(columns, np.ndarray):
-        if columns.dtype.names is None:
+    if isinstance(source, np.ndarray):
+        if source.dtype.names is None:
             raise SettingError("a plain array has no column names; expected a structured array, a mapping or a frame")
-        names = columns.dtype.names
-    elif isinstance(columns, Mapping):
-        names = columns.keys()
-    elif hasattr(columns, "columns") and hasattr(columns, "__getitem__"):
-        names = columns.columns() if callable(columns.columns) else columns.columns
+        names = source.dtype.names
+    elif isinstance(source, Mapping):
+        names = source.keys()
+    elif hasattr(source, "columns") and hasattr(source, "__getitem__"):
+        names = source.columns() if callable(source.columns) else source.columns
     else:
         raise SettingError(
-            f"a {type(columns).__name__} has no columns; expected a mapping, a data frame or a structured array"
+            f"a {type(source).__name__} has no columns; expected a mapping, a data frame or a structured array"
         )
     ours = {theirs: name for name, theirs in CBCLIB.items()}
-    found: dict[str, NDArray[Any]] = {}
-    for given in names:
-        values = np.asarray(columns[given])
-        for name, part in _split(str(given), values):
+    columns: dict[str, NDArray[Any]] = {}
+    for label in names:
+        values = np.asarray(source[label])
+        for name, part in _split(str(label), values):
             name = ours.get(name, name)
-            if name in found:
-                raise SettingError(f"the column {name} is given twice: as {given} and under another name; drop one")
-            found[name] = part
-    missing = [name for name in REQUIRED if name not in found]
+            if name in columns:
+                raise SettingError(f"the column {name} is given twice: as {label} and under another name; drop one")
+            columns[name] = part
+    missing = [name for name in REQUIRED if name not in columns]
     if missing:
         listed = ", ".join(f"{name} (or {CBCLIB[name]})" if name in CBCLIB else name for name in missing)
-        raise SettingError(f"there is no column {listed}; found: {', '.join(found) or 'none'}")
-    return found
+        raise SettingError(f"there is no column {listed}; found: {', '.join(columns) or 'none'}")
+    return columns
 
 
 def _split(name: str, values: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:

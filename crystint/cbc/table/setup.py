@@ -1,8 +1,12 @@
 """Geometry of a convergent-beam experiment: from pixels and Miller indices to incident wavevectors.
 
 Laboratory axes: x along the fast axis of the detector, y along the slow one, z along the beam; the detector is the
-plane z = 0, and pixel number i is at i times its size (not i + 1/2). Wavevectors are in units of 1/wavelength, so that
-those of the beam have length 1.
+plane z = 0. Wavevectors are in units of 1/wavelength, so that those of the beam have length 1.
+
+Two conventions are those of cbclib's files and not those of `crystint.Geometry`: `CBCSetup.wavelength` is in metres
+(`CBCSetup.wavelength_angstrom` is not), and the whole number i is the middle of pixel i, which is at i times the pixel
+size; `crystint.Geometry` counts from the outer corner of pixel 0, so that its middle of pixel i is i + 1/2
+(`CBCSetup.focus_from_corner` has the focus in that way).
 """
 
 from __future__ import annotations
@@ -11,19 +15,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.cbc.protocols import Columns, ScalingTable
 from crystint.errors import GeometryError, SettingError, ShapeError
-
-if TYPE_CHECKING:
-    from crystint.cbc.table.table import CBCTable
+from crystint.html import html_table
+from crystint.io.cbc.setup_file import read_setup, write_setup
 
 __all__ = ["CBCSetup"]
 
 Floats = NDArray[np.float64]
+T = TypeVar("T", bound=ScalingTable)
 _ROWS = 1 << 16
 """Rows of a table that are worked on at a time, so that memory stays small."""
 _ROTATION_ERROR = 1e-5
@@ -32,7 +37,7 @@ _LENGTH_ERROR = 0.05
 """Largest departure of |k_in| from 1. Streaks of finite width have some 0.001; wrong units or indices much more."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CBCSetup:
     """Where the focus, the pupil, the sample in each frame and its lattice are.
 
@@ -54,11 +59,12 @@ class CBCSetup:
     """
 
     focus: Floats
-    """float64 [3], m: x, y from pixel (0, 0), z from the detector; negative before it"""
+    """float64 [3], m: x, y from the middle of pixel (0, 0), z from the detector; negative before it"""
     pupil: Floats
-    """float64 [4], px: y0, y1, x0, x1 of the shadow of the lens on the detector"""
+    """float64 [4], px: y0, y1, x0, x1 of the shadow of the lens on the detector; a whole number is the middle of a
+    pixel"""
     wavelength: float
-    """m"""
+    """m, not angstrom: see `wavelength_angstrom`"""
     pixel_size: tuple[float, float]
     """m, (slow, fast)"""
     basis: Floats
@@ -78,11 +84,11 @@ class CBCSetup:
         count = np.size(self.sample_z)
         shapes = {"focus": (3,), "pupil": (4,), "basis": (3, 3), "rotation": (count, 3, 3), "sample_z": (count,)}
         for name, shape in shapes.items():
-            self._keep(name, np.array(getattr(self, name), np.float64), shape)
+            self._set(name, np.array(getattr(self, name), np.float64), shape)
             if not np.isfinite(getattr(self, name)).all():
                 raise GeometryError(f"{name} of the setup is not finite: {getattr(self, name).ravel()[:9]}")
         frames = getattr(self, "frames")  # noqa: B009 - to the type checker it is never None
-        self._keep("frames", np.arange(count) if frames is None else np.array(frames, np.int64), (count,))
+        self._set("frames", np.arange(count) if frames is None else np.array(frames, np.int64), (count,))
         if (self.frames[1:] <= self.frames[:-1]).any():
             raise GeometryError("the frames of the setup are not in ascending order, expected each number once")
         object.__setattr__(self, "pixel_size", (float(self.pixel_size[0]), float(self.pixel_size[1])))
@@ -101,7 +107,7 @@ class CBCSetup:
         if wrong.any():
             raise GeometryError(f"rotation of frame {self.frames[np.argmax(wrong)]} is no rotation (R R^T is not 1)")
 
-    def _keep(self, name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
+    def _set(self, name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
         if values.shape != shape:
             raise ShapeError(f"{name} of the setup is {values.shape}, expected {shape}")
         values.flags.writeable = False
@@ -109,16 +115,44 @@ class CBCSetup:
 
     @classmethod
     def read(cls, path: str | PathLike[str], group: str | None = None) -> Self:
-        """Read the geometry of an HDF5 file; see `crystint.cbc.table.setup_files.read_setup`."""
-        from crystint.cbc.table.setup_files import read_setup
-
+        """Read the geometry of an HDF5 file; see `crystint.io.cbc.setup_file.read_setup`."""
         return cls(**read_setup(path, group))
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the geometry as an HDF5 file; see `crystint.cbc.table.setup_files.write_setup`."""
-        from crystint.cbc.table.setup_files import write_setup
-
+        """Write the geometry as an HDF5 file; see `crystint.io.cbc.setup_file.write_setup`."""
         write_setup(path, self, overwrite=overwrite)
+
+    def __repr__(self) -> str:
+        a, b, c, *angles = (f"{value:.4g}" for value in self.cell)
+        return (
+            f"<CBCSetup: {len(self.frames)} frames, {self.wavelength_angstrom:.4g} angstrom,"
+            f" cell {a} {b} {c} {' '.join(angles)}, focus {-1e3 * self.focus[2]:.4g} mm before the detector>"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "frames": len(self.frames),
+            "wavelength, angstrom": self.wavelength_angstrom,
+            "cell, angstrom and degrees": self.cell,
+            "focus (x, y, z), mm": tuple((1e3 * self.focus).tolist()),
+            "pupil (y0, y1, x0, x1), px": tuple(self.pupil.tolist()),
+            "sample from focus, mm": 1e3 * float(np.mean(self.sample_z) - self.focus[2]) if len(self.frames) else None,
+            "pixels (slow, fast), um": tuple(1e6 * size for size in self.pixel_size),
+            "detector (slow, fast), px": self.shape,
+        }
+        return html_table("CBCSetup", facts)
+
+    @property
+    def wavelength_angstrom(self) -> float:
+        """angstrom, as everywhere else in crystint"""
+        return 1e10 * self.wavelength
+
+    @property
+    def focus_from_corner(self) -> tuple[float, float]:
+        """(slow, fast) of the focus in px from the outer corner of pixel (0, 0), where pixel i is from i to i + 1:
+        as `crystint.Geometry` has its beam."""
+        slow, fast = self.pixel_size
+        return float(self.focus[1] / slow + 0.5), float(self.focus[0] / fast + 0.5)
 
     @cached_property
     def centre(self) -> Floats:
@@ -186,7 +220,7 @@ class CBCSetup:
             ray = self.k_out(x, y, frame, ray) - g
         return np.asarray(ray)
 
-    def u(self, table: CBCTable, corrections: int = 1) -> Floats:
+    def u(self, table: Columns, corrections: int = 1) -> Floats:
         """float64 [n, 2]: x and y of the incident wavevector of each row of a table.
 
         Raises
@@ -198,13 +232,13 @@ class CBCSetup:
         """
         return self._rows(table, corrections)[:, :2].copy()
 
-    def xmap(self, table: CBCTable, corrections: int = 1) -> Floats:
+    def xmap(self, table: Columns, corrections: int = 1) -> Floats:
         """float64 [n, 3]: x and y of the incident wavevector and number of the frame of each row (errors: see `u`)."""
         made = self._rows(table, corrections)
         made[:, 2] = table.frame
         return made
 
-    def with_u(self, table: CBCTable, corrections: int = 1) -> CBCTable:
+    def with_u(self, table: T, corrections: int = 1) -> T:
         """The table with its column u."""
         return table.replace(u=self.u(table, corrections))
 
@@ -226,11 +260,11 @@ class CBCSetup:
             raise SettingError(f"all rows have u between {low} and {high}, expected some extent, without NaN")
         return np.linspace(low[1], high[1], shape[0]), np.linspace(low[0], high[0], shape[1])
 
-    def _rows(self, table: CBCTable, corrections: int) -> Floats:
+    def _rows(self, table: Columns, corrections: int) -> Floats:
         if table.hkl is None:
             raise SettingError("the table has no h, k, l: it is not indexed, so the incident rays are not known")
-        made = np.empty((len(table), 3))
-        for start in range(0, len(table), _ROWS):
+        made = np.empty((len(table.frame), 3))
+        for start in range(0, len(table.frame), _ROWS):
             part = slice(start, start + _ROWS)
             made[part] = self.k_in(table.x[part], table.y[part], table.hkl[part], table.frame[part], corrections)
             length = np.linalg.norm(made[part], axis=1)
@@ -253,11 +287,11 @@ class CBCSetup:
         """Row of each frame number in the arrays of the setup."""
         wanted = np.atleast_1d(np.asarray(frame))
         index = np.searchsorted(self.frames, wanted)
-        found = index < len(self.frames)
-        found[found] = self.frames[index[found]] == wanted[found]
-        if not found.all():
+        present = index < len(self.frames)
+        present[present] = self.frames[index[present]] == wanted[present]
+        if not present.all():
             raise SettingError(
-                f"the setup has no frame {wanted[np.argmin(found)]}; it has {len(self.frames)} frames"
+                f"the setup has no frame {wanted[np.argmin(present)]}; it has {len(self.frames)} frames"
                 + (f", {self.frames[0]} to {self.frames[-1]}" if len(self.frames) else "")
             )
         return index

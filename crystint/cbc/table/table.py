@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crystint.cbc.table.columns import CBCLIB, OPTIONAL, REQUIRED, given_columns, plain, real, whole
+from crystint.cbc.compat_cbclib import IntensityScaler
+from crystint.cbc.table.columns import columns_of, plain, real, whole
+from crystint.cbc.table.setup import CBCSetup
 from crystint.cbc.table.table_checks import check_rows
 from crystint.cbc.table.table_rows import arranged, chosen, joined, stacked, starts
 from crystint.errors import SettingError, ShapeError
+from crystint.html import html_table
+from crystint.io.cbc.columns import CBCLIB, OPTIONAL, REQUIRED
 
 if TYPE_CHECKING:
-    from crystint.cbc.scaling.scaler import IntensityScaler
-    from crystint.cbc.table.setup import CBCSetup
+    from pandas import DataFrame
 
 __all__ = ["CBCTable"]
 
@@ -83,21 +86,21 @@ class CBCTable:
         n = np.size(self.frame)
         for name in REQUIRED:
             convert = _WHOLE.get(name)
-            given = np.asarray(getattr(self, name))
-            values = whole(name, given, convert) if convert else real(name, given)
-            object.__setattr__(self, name, _kept(name, given, values, (n,)))
+            source = np.asarray(getattr(self, name))
+            values = whole(name, source, convert) if convert else real(name, source)
+            object.__setattr__(self, name, _frozen(name, source, values, (n,)))
         for name in ("p", "q2", "chi", "u", "hkl"):
             if getattr(self, name) is not None:
-                given = np.asarray(getattr(self, name))
-                values = whole(name, given, np.int32) if name == "hkl" else real(name, given)
+                source = np.asarray(getattr(self, name))
+                values = whole(name, source, np.int32) if name == "hkl" else real(name, source)
                 width = {"u": (2,), "hkl": (3,)}.get(name, ())
-                object.__setattr__(self, name, _kept(name, given, values, (n, *width)))
+                object.__setattr__(self, name, _frozen(name, source, values, (n, *width)))
         extra = {}
         for name, values in self.extra.items():
-            given = np.asarray(values)
+            source = np.asarray(values)
             if name in (*REQUIRED, *OPTIONAL, *CBCLIB.values(), "hkl", "u"):
                 raise SettingError(f"an extra column cannot be called {name}: the table has a column of that name")
-            extra[name] = _kept(name, given, plain(name, given), (n, *given.shape[1:]))
+            extra[name] = _frozen(name, source, plain(name, source), (n, *source.shape[1:]))
         object.__setattr__(self, "extra", MappingProxyType(extra))
         check_rows(self)
 
@@ -106,6 +109,16 @@ class CBCTable:
 
     def __repr__(self) -> str:
         return f"<CBCTable: {len(self)} rows, {len(self.frames)} frames, {len(self.streak_starts)} streaks>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "rows": len(self),
+            "frames": len(self.frames),
+            "streaks": len(self.streak_starts),
+            "reflections": None if self.hkl is None else len(np.unique(self.hkl, axis=0)),
+            "columns": self.columns(),
+        }
+        return html_table("CBCTable", facts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made, (type(self), {**self._fields(), "extra": dict(self.extra)})
@@ -129,19 +142,19 @@ class CBCTable:
         SettingError
             As the class; also when a column is missing or given twice, or some of h, k, l or of u are missing.
         """
-        found = given_columns(columns)
-        n = np.size(found["frame"])
-        for name, column in found.items():
+        parts = columns_of(columns)
+        n = np.size(parts["frame"])
+        for name, column in parts.items():
             if column.ndim == 0 or len(column) != n:
                 raise ShapeError(f"column {name} is {column.shape}, expected {n} rows like the column frame")
         if arrange:
-            found = arranged(found)
-        values: dict[str, Any] = {name: found.pop(name) for name in REQUIRED}
-        values["hkl"] = stacked(found, ("h", "k", "l"), np.int32)
-        values["u"] = stacked(found, ("u_x", "u_y"), np.float64)
+            parts = arranged(parts)
+        values: dict[str, Any] = {name: parts.pop(name) for name in REQUIRED}
+        values["hkl"] = stacked(parts, ("h", "k", "l"), np.int32)
+        values["u"] = stacked(parts, ("u_x", "u_y"), np.float64)
         for name in ("p", "q2", "chi"):
-            values[name] = found.pop(name, None)
-        return cls(**values, extra=found)
+            values[name] = parts.pop(name, None)
+        return cls(**values, extra=parts)
 
     @cached_property
     def frames(self) -> NDArray[np.int64]:
@@ -186,6 +199,29 @@ class CBCTable:
         theirs = CBCLIB if names == "cbclib" else {}
         return {theirs.get(name, name): values for name, values in self.items()}
 
+    def to_pandas(self, names: Literal["crystint", "cbclib"] = "crystint") -> DataFrame:
+        """The columns as a pandas data frame; columns of `extra` [n, m] as m columns name[0], name[1], ...
+
+        Raises
+        ------
+        ImportError
+            When pandas is not installed.
+        SettingError
+            For other `names`.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("to_pandas needs pandas, which is not installed: pip install pandas") from error
+        flat: dict[str, NDArray[Any]] = {}
+        for name, values in self.to_columns(names).items():
+            if values.ndim == 1:
+                flat[name] = values
+            else:
+                wide = values.reshape(len(values), -1)
+                flat |= {f"{name}[{number}]": wide[:, number] for number in range(wide.shape[1])}
+        return pandas.DataFrame(flat)
+
     def select(self, frames: ArrayLike | None = None, rows: NDArray[Any] | None = None) -> Self:
         """Some of the rows: those of `frames` (numbers), or `rows` (a mask, or ascending numbers), or of both.
 
@@ -218,10 +254,8 @@ class CBCTable:
         """The same rows with other values in some fields."""
         return type(self)(**{**self._fields(), **columns})
 
-    def scale(self, u: ArrayLike | CBCSetup | None = None, **options: Any) -> IntensityScaler:
+    def scale(self, u: ArrayLike | CBCSetup | None = None, **options: Any) -> IntensityScaler[Self]:
         """An `IntensityScaler` of the table; parameters and errors as `IntensityScaler.of`."""
-        from crystint.cbc.scaling.scaler import IntensityScaler
-
         return IntensityScaler.of(self, u, **options)
 
     @classmethod
@@ -248,11 +282,11 @@ class CBCTable:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
-def _kept(name: str, given: NDArray[Any], values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """`values` read-only and of this shape; a copy where `given` could still be written."""
+def _frozen(name: str, source: NDArray[Any], values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """`values` read-only and of this shape; a copy where `source` could still be written."""
     if values.shape != shape:
         raise ShapeError(f"column {name} is {values.shape}, expected {shape}")
-    if given.flags.writeable and np.may_share_memory(given, values):
+    if source.flags.writeable and np.may_share_memory(source, values):
         values = values.copy()
     values.flags.writeable = False
     return values

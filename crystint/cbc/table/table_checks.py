@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.cbc.protocols import Columns
 from crystint.errors import SettingError
-
-if TYPE_CHECKING:
-    from crystint.cbc.table.table import CBCTable
 
 __all__ = ["check_rows"]
 
 Bools = NDArray[np.bool_]
 
 
-def check_rows(table: CBCTable) -> None:
+def check_rows(table: Columns) -> None:
     """Raise unless the rows are in order, their values can be used, and no pixel comes twice in a streak.
 
     Raises
@@ -26,12 +22,12 @@ def check_rows(table: CBCTable) -> None:
         With row, column, value, and what was expected.
     """
     _check_values(table)
-    if len(table):
+    if len(table.frame):
         _check_order(table)
         _check_pixels(table)
 
 
-def _check_values(table: CBCTable) -> None:
+def _check_values(table: Columns) -> None:
     for name in ("x", "y"):
         values = getattr(table, name)
         _refuse(table, name, values, values < 0, "a pixel number, 0 or above")
@@ -47,7 +43,7 @@ def _check_values(table: CBCTable) -> None:
         _refuse(table, "hkl", table.hkl, wrong, "the indices of a reflection: this streak is without; leave it out")
 
 
-def _check_order(table: CBCTable) -> None:
+def _check_order(table: Columns) -> None:
     """Frames and streaks ascend; a streak stays in one frame and has one hkl."""
     frame, streak = table.frame, table.streak
     wrong = frame[1:] < frame[:-1]
@@ -71,9 +67,9 @@ def _check_order(table: CBCTable) -> None:
             raise SettingError(f"row {row}: hkl of streak {streak[row]} changes from {first} to {second}")
 
 
-def _check_pixels(table: CBCTable) -> None:
+def _check_pixels(table: Columns) -> None:
     """A pixel comes once in a streak. Linear in memory; sorts only where rows of a streak are not in raster order."""
-    number = np.zeros(len(table), np.int64)
+    number = np.zeros(len(table.frame), np.int64)
     np.cumsum(table.streak[1:] != table.streak[:-1], out=number[1:])
     for values in (table.y, table.x):
         span = int(values.max()) + 1
@@ -99,12 +95,12 @@ def _after(wrong: Bools) -> Bools:
     return np.concatenate([[False], wrong])
 
 
-def _refuse(table: CBCTable, name: str, values: NDArray[np.generic], wrong: Bools, expected: str) -> None:
+def _refuse(table: Columns, name: str, values: NDArray[np.generic], wrong: Bools, expected: str) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
-        found = tuple(values[row].tolist()) if values.ndim > 1 else values[row]
+        value = tuple(values[row].tolist()) if values.ndim > 1 else values[row]
         after = f" after {values[row - 1]}" if name in ("frame", "streak") else ""
         raise SettingError(
-            f"row {row} (frame {table.frame[row]}, streak {table.streak[row]}): {name} is {found}{after}, "
+            f"row {row} (frame {table.frame[row]}, streak {table.streak[row]}): {name} is {value}{after}, "
             f"expected {expected}"
         )

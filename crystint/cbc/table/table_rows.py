@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,20 @@ from numpy.typing import NDArray
 from crystint.cbc.table.columns import real, whole
 from crystint.errors import SettingError
 
-if TYPE_CHECKING:
-    from crystint.cbc.table.table import CBCTable
-
 __all__ = ["arranged", "chosen", "joined", "stacked", "starts"]
 
 Columns = dict[str, NDArray[Any]]
+
+
+class Joinable(Protocol):
+    """A table that can be joined to others."""
+
+    @property
+    def frame(self) -> NDArray[np.int64]: ...
+    @property
+    def frames(self) -> NDArray[np.int64]: ...
+    def columns(self) -> tuple[str, ...]: ...
+    def to_columns(self) -> Columns: ...
 
 
 def starts(values: NDArray[Any]) -> NDArray[np.intp]:
@@ -24,35 +32,37 @@ def starts(values: NDArray[Any]) -> NDArray[np.intp]:
     return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
 
 
-def stacked(found: Columns, parts: tuple[str, ...], dtype: Any) -> NDArray[Any] | None:
-    """Take columns out of `found` and put them side by side, [n, parts]; None when there is none of them.
+def stacked(columns: Columns, parts: tuple[str, ...], dtype: Any) -> NDArray[Any] | None:
+    """Take columns out of `columns` and put them side by side, [n, parts]; None when there is none of them.
 
     Raises
     ------
     SettingError
         When some are missing, or an index is missing or not whole.
     """
-    given = [part for part in parts if part in found]
-    if not given:
+    present = [part for part in parts if part in columns]
+    if not present:
         return None
-    if len(given) < len(parts):
-        missing = ", ".join(part for part in parts if part not in found)
-        raise SettingError(f"the columns {', '.join(given)} are there, {missing} missing: expected all or none of them")
-    stack = np.empty((len(found[parts[0]]), len(parts)), dtype)
+    if len(present) < len(parts):
+        missing = ", ".join(part for part in parts if part not in columns)
+        raise SettingError(
+            f"the columns {', '.join(present)} are there, {missing} missing: expected all or none of them"
+        )
+    stack = np.empty((len(columns[parts[0]]), len(parts)), dtype)
     for number, part in enumerate(parts):
-        values = found.pop(part)
+        values = columns.pop(part)
         stack[:, number] = whole(part, values, dtype) if np.issubdtype(dtype, np.integer) else real(part, values)
     stack.flags.writeable = False
     return stack
 
 
-def arranged(found: Columns) -> Columns:
-    """Rows sorted by frame and streak, otherwise in the order given; streaks numbered 0, 1, ... in that order."""
-    frame, streak = found["frame"], found["streak"]
+def arranged(columns: Columns) -> Columns:
+    """Rows sorted by frame and streak, otherwise in the order they have; streaks numbered 0, 1, ... in that order."""
+    frame, streak = columns["frame"], columns["streak"]
     order = np.lexsort((streak, frame))
-    made = found
+    made = columns
     if (order[1:] < order[:-1]).any():
-        made = {name: values[order] for name, values in found.items()}
+        made = {name: values[order] for name, values in columns.items()}
     frame, streak = made["frame"], made["streak"]
     number = np.zeros(len(frame), np.int64)
     np.cumsum((frame[1:] != frame[:-1]) | (streak[1:] != streak[:-1]), out=number[1:])
@@ -78,7 +88,7 @@ def chosen(rows: NDArray[Any], n: int) -> NDArray[np.bool_]:
     return mask
 
 
-def joined(tables: Sequence[CBCTable], number_frames: bool) -> Columns:
+def joined(tables: Sequence[Joinable], number_frames: bool) -> Columns:
     """Columns of all tables, one table after the other, frames and streaks told apart.
 
     Raises
@@ -97,8 +107,8 @@ def joined(tables: Sequence[CBCTable], number_frames: bool) -> Columns:
     columns = [table.to_columns() for table in tables]
     if number_frames:
         first = 0
-        for table, found in zip(tables, columns):
-            found["frame"] = first + np.searchsorted(table.frames, table.frame)
+        for table, own in zip(tables, columns):
+            own["frame"] = first + np.searchsorted(table.frames, table.frame)
             first += len(table.frames)
     else:
         unique, times = np.unique(np.concatenate([table.frames for table in tables]), return_counts=True)
@@ -107,4 +117,4 @@ def joined(tables: Sequence[CBCTable], number_frames: bool) -> Columns:
                 f"frame {unique[np.argmax(times > 1)]} is in two tables, expected each in one; number_frames=True "
                 "numbers the frames anew, table by table"
             )
-    return {name: np.concatenate([found[name] for found in columns]) for name in columns[0]}
+    return {name: np.concatenate([own[name] for own in columns]) for name in columns[0]}

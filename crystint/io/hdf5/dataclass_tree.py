@@ -1,7 +1,8 @@
 """Frozen dataclasses of arrays as HDF5 groups, and back, exactly.
 
 A dataclass becomes a group with one entry per field; arrays become data sets; the attribute ``kind`` says what else
-an entry was. Only classes that the reader names are made, so a file cannot choose what is run.
+an entry was. A class that has been renamed says in `stored_name` what files call it. Only classes that the reader names
+are made, so a file cannot choose what is run.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def write_tree(
     """
     units = units or {}
     if is_dataclass(value) and not isinstance(value, type):
-        made = group(parent, name, nx_class, kind="dataclass", class_name=type(value).__name__)
+        class_name = getattr(type(value), "stored_name", type(value).__name__)
+        made = group(parent, name, nx_class, kind="dataclass", class_name=class_name)
         for entry in fields(value):
             write_tree(made, entry.name, getattr(value, entry.name), units=units)
         return

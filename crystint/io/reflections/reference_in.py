@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from crystint.errors import FileError, SettingError
 from crystint.io.reflections.mtz_in import is_unmerged, open_mtz
 from crystint.model.reference import Reference
+from crystint.model.symmetry import as_space_group
 
-__all__ = ["read_reference_cif", "read_reference_hkl", "read_reference_mtz"]
+__all__ = ["read_reference", "read_reference_cif", "read_reference_hkl", "read_reference_mtz"]
 
 _Floats = NDArray[np.float64]
 _Cell = tuple[float, float, float, float, float, float]
@@ -27,6 +28,53 @@ _CIF: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("F", (("pdbx_F_plus", "pdbx_F_plus_sigma"), ("pdbx_F_minus", "pdbx_F_minus_sigma"))),
 )
 _CALCULATED = ("FC", "FWT", "DELFWT", "2FOFC", "FOFC", "FDM", "ANOM", "F-MODEL_", "DANO")
+
+
+_FORMATS = {".mtz": "mtz", ".cif": "cif", ".mmcif": "cif", ".ent": "cif", ".hkl": "hkl"}
+_HEADS = ((b"MTZ ", "mtz"), (b"data_", "cif"), (b"CrystFEL reflection list", "hkl"))
+
+
+def read_reference(
+    path: str | Path,
+    *,
+    column: str | None = None,
+    cell: _Cell | None = None,
+    space_group: gemmi.SpaceGroup | str | int | None = None,
+) -> Reference:
+    """Merged intensities of another program: the first bytes of the file say the format, then its suffix.
+
+    Parameters
+    ----------
+    path
+        A merged MTZ, an mmCIF file of structure factors (.cif, .ent, .mmcif), or a reflection list (.hkl).
+    column : str, optional
+        MTZ: label of the intensities or amplitudes; plain .hkl: "I" or "F".
+    cell, space_group : optional
+        Of a .hkl, which has none: those of the data.
+
+    Raises
+    ------
+    FileError
+        When it is missing, damaged, or of another kind.
+    SettingError
+        When a .hkl comes without cell and space group.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+    form = next((form for start, form in _HEADS if head.startswith(start)), _FORMATS.get(path.suffix.lower(), ""))
+    if form == "mtz":
+        return read_reference_mtz(path, column=column)
+    if form == "cif":
+        return read_reference_cif(path)
+    if form == "hkl":
+        if cell is None or space_group is None:
+            raise SettingError(f"{path} has no cell and no space group: give those of the data, or an .mtz or .cif")
+        return read_reference_hkl(path, cell=cell, space_group=as_space_group(space_group), kind=column)
+    raise FileError(f"{path} has no merged intensities; expected a merged .mtz, an mmCIF file or a CrystFEL .hkl")
 
 
 def read_reference_mtz(path: str | Path, *, column: str | None = None) -> Reference:

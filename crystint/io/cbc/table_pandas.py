@@ -37,19 +37,19 @@ def frame_columns(entry: h5py.Group) -> dict[str, NDArray[Any]]:
     """
     kind = bytes(entry.attrs["pandas_type"]).decode() if "pandas_type" in entry.attrs else ""
     if kind == "frame":
-        found = _fixed(entry)
+        columns = _fixed(entry)
     elif kind == "frame_table":
-        found = _records(entry["table"])
+        columns = _records(entry["table"])
     else:
         raise FileError(f"{entry.file.filename}: {entry.name} is a {kind!r} of pandas, expected a data frame")
-    odd = [name for name, values in found.items() if values.dtype.kind not in "biuf"]
+    odd = [name for name, values in columns.items() if values.dtype.kind not in "biuf"]
     if odd:
         raise FileError(f"{entry.file.filename}: the column {odd[0]} is no numbers; drop it, or store the frame as CSV")
-    return found
+    return columns
 
 
 def _fixed(entry: h5py.Group) -> dict[str, NDArray[Any]]:
-    found: dict[str, NDArray[Any]] = {}
+    columns: dict[str, NDArray[Any]] = {}
     for block in range(int(entry.attrs["nblocks"])):
         names, values = entry[f"block{block}_items"][()], entry[f"block{block}_values"][()]
         if values.ndim != 2 or values.shape[1] != len(names):
@@ -57,17 +57,17 @@ def _fixed(entry: h5py.Group) -> dict[str, NDArray[Any]]:
                 f"{entry.file.filename}: block {block} of {entry.name} is {values.shape}, expected {len(names)} columns"
             )
         for number, name in enumerate(names):
-            found[name.decode()] = np.ascontiguousarray(values[:, number])
-    return {name.decode(): found[name.decode()] for name in entry["axis0"][()]}
+            columns[name.decode()] = np.ascontiguousarray(values[:, number])
+    return {name.decode(): columns[name.decode()] for name in entry["axis0"][()]}
 
 
 def _records(entry: h5py.Dataset) -> dict[str, NDArray[Any]]:
-    records, found = entry[()], {}
+    records, columns = entry[()], {}
     for name in records.dtype.names:
         if name == "index":  # the labels of the rows, not cbclib's column
             continue
         if not name.startswith("values_block_"):
-            found[name] = np.ascontiguousarray(records[name])
+            columns[name] = np.ascontiguousarray(records[name])
             continue
         values = records[name]
         names = [each.decode() for each in _NAME.findall(bytes(entry.attrs[f"{name}_kind"]))]
@@ -75,5 +75,5 @@ def _records(entry: h5py.Dataset) -> dict[str, NDArray[Any]]:
             raise FileError(
                 f"{entry.file.filename}: {name} of {entry.name} is {values.shape}, expected {len(names)} columns"
             )
-        found |= {each: np.ascontiguousarray(values[:, number]) for number, each in enumerate(names)}
-    return found
+        columns |= {each: np.ascontiguousarray(values[:, number]) for number, each in enumerate(names)}
+    return columns

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -13,12 +13,32 @@ from crystint import __version__
 from crystint.errors import FileError
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, put
 
-if TYPE_CHECKING:
-    from crystint.cbc.table.setup import CBCSetup
+__all__ = ["Setup", "has_setup", "put_setup", "read_setup", "write_setup"]
 
-__all__ = ["put_setup", "read_setup", "write_setup"]
+_GROUPS = ("entry/geometry", "geometry", "setup")
 
-_PLACES = ("entry/geometry", "geometry", "setup")
+
+class Setup(Protocol):
+    """A geometry; arrays and units as in `_NAMES` and `_DERIVED`."""
+
+    @property
+    def focus(self) -> Any: ...
+    @property
+    def sample_z(self) -> Any: ...
+    @property
+    def pixel_size(self) -> tuple[float, float]: ...
+    @property
+    def shape(self) -> tuple[int, int] | None: ...
+    @property
+    def other(self) -> Mapping[str, Any]: ...
+    @property
+    def centre(self) -> Any: ...
+    @property
+    def pupil_limits(self) -> tuple[Any, Any]: ...
+    @property
+    def cell(self) -> tuple[float, ...]: ...
+
+
 _NAMES: dict[str, tuple[str, str, str]] = {
     "foc_pos": ("focus", "m", "focus: x, y from pixel (0, 0), z from the detector"),
     "pupil_roi": ("pupil", "pixel", "y0, y1, x0, x1 of the shadow of the lens"),
@@ -29,7 +49,7 @@ _NAMES: dict[str, tuple[str, str, str]] = {
     "frames": ("frames", "", "numbers of the frames"),
 }
 """Data set: field of `CBCSetup`, unit, meaning."""
-_DERIVED: dict[str, tuple[str, str, Callable[[CBCSetup], Any]]] = {
+_DERIVED: dict[str, tuple[str, str, Callable[[Setup], Any]]] = {
     "smp_dist": ("m", "mean distance of the sample from the focus", lambda s: np.mean(s.sample_z) - s.focus[2]),
     "kin_center": ("1/wavelength", "ray through the middle of the pupil", lambda s: s.centre),
     "kin_min": ("1/wavelength", "ray through the lower corner of the pupil", lambda s: s.pupil_limits[0]),
@@ -39,7 +59,7 @@ _DERIVED: dict[str, tuple[str, str, Callable[[CBCSetup], Any]]] = {
 """Written for other programs; not read."""
 
 
-def put_setup(parent: h5py.Group, setup: CBCSetup, name: str = "geometry") -> None:
+def put_setup(parent: h5py.Group, setup: Setup, name: str = "geometry") -> None:
     """Store a setup as a group of `parent`."""
     made = group(parent, name, "NXcollection")
     for dataset, (attribute, units, meaning) in _NAMES.items():
@@ -51,11 +71,11 @@ def put_setup(parent: h5py.Group, setup: CBCSetup, name: str = "geometry") -> No
         put(made, "detector_shape", np.asarray(setup.shape), "pixel", long_name="slow, fast")
     for dataset, (units, meaning, value) in _DERIVED.items():
         put(made, dataset, value(setup), units, long_name=meaning)
-    for dataset, kept in setup.other.items():
-        put(made, dataset, kept)
+    for dataset, value_as_read in setup.other.items():
+        put(made, dataset, value_as_read)
 
 
-def write_setup(path: str | PathLike[str], setup: CBCSetup, *, overwrite: bool = False) -> None:
+def write_setup(path: str | PathLike[str], setup: Setup, *, overwrite: bool = False) -> None:
     """A new HDF5 file with the group /geometry.
 
     Raises
@@ -79,21 +99,36 @@ def read_setup(path: str | PathLike[str], name: str | None = None) -> dict[str, 
         When the file is missing, damaged, or has no such group, or a data set is missing.
     """
     with open_hdf5(path) as file:
-        places = _PLACES if name is None else (name,)
-        found = next((place for place in places if isinstance(file.get(place), h5py.Group)), None)
-        if found is None:
-            raise FileError(f"{path} has no geometry: there is no group {' or '.join('/' + place for place in places)}")
+        names = _GROUPS if name is None else (name,)
+        group_name = _group_of(file, names)
+        if group_name is None:
+            raise FileError(f"{path} has no geometry: there is no group {' or '.join('/' + each for each in names)}")
         try:
-            values = {key: entry[()] for key, entry in file[found].items() if isinstance(entry, h5py.Dataset)}
+            values = {key: entry[()] for key, entry in file[group_name].items() if isinstance(entry, h5py.Dataset)}
         except (OSError, RuntimeError, ValueError) as error:
-            raise FileError(f"{path}: the group /{found} is damaged ({error})") from error
+            raise FileError(f"{path}: the group /{group_name} is damaged ({error})") from error
     needed = [*(key for key in _NAMES if key != "frames"), "x_pixel_size", "y_pixel_size"]
     missing = [key for key in needed if key not in values]
     if missing:
-        raise FileError(f"{path}: the group /{found} has no {', '.join(missing)}; found: {', '.join(values) or 'none'}")
+        raise FileError(
+            f"{path}: the group /{group_name} has no {', '.join(missing)}; found: {', '.join(values) or 'none'}"
+        )
     made = {attribute: values.pop(key) for key, (attribute, _, _) in _NAMES.items() if key in values}
     made["pixel_size"] = (values.pop("y_pixel_size"), values.pop("x_pixel_size"))
     made["wavelength"] = float(made["wavelength"])
     shape = values.pop("detector_shape", None)
     made["shape"] = None if shape is None else (int(shape[0]), int(shape[1]))
     return {**made, "other": {key: value for key, value in values.items() if key not in _DERIVED}}
+
+
+def has_setup(path: str | PathLike[str]) -> bool:
+    """Whether a file is HDF5 and has a geometry where `read_setup` looks for it."""
+    if not h5py.is_hdf5(path):
+        return False
+    with open_hdf5(path) as file:
+        return _group_of(file, _GROUPS) is not None
+
+
+def _group_of(file: h5py.File, names: Iterable[str]) -> str | None:
+    """The first of some names that is a group of the file."""
+    return next((name for name in names if isinstance(file.get(name), h5py.Group)), None)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.cbc.table.columns import CBCLIB, MEANING
 from crystint.errors import FileError
+from crystint.io.cbc.columns import CBCLIB, MEANING
 from crystint.io.outputs import atomic_path
 
 __all__ = ["read_csv", "write_csv"]
@@ -28,7 +28,7 @@ _ROWS = 1 << 16
 """Rows written at a time."""
 _BYTES = 1 << 23
 """Text read at a time."""
-_KNOWN = {*MEANING, *CBCLIB.values()}
+_NAMED = {*MEANING, *CBCLIB.values()}
 _PART = re.compile(r"(.+)\[(\d+)\]")
 """Header of one column of an array [n, m]."""
 _TRUTH = {"True": True, "False": False}
@@ -159,7 +159,7 @@ class _Reader:
         try:
             return np.fromiter((float(cell or "nan") for cell in cells), np.float64, len(cells))
         except ValueError:
-            if name not in _KNOWN:
+            if name not in _NAMED:
                 return np.array(cells, object)
         row = next(number for number, cell in enumerate(cells) if not _is_number(cell))
         raise FileError(f"{self.path}, line {self.lines[row]}: {name} is {cells[row]!r}, expected a number")
@@ -179,8 +179,8 @@ def _stacked(made: dict[str, Array]) -> dict[str, Array]:
     """Columns name[0], name[1], ... as one [n, m]."""
     parts: dict[str, list[Array]] = {}
     for name, values in made.items():
-        found = _PART.fullmatch(name)
-        whole = found[1] if found and found[1] not in made and int(found[2]) == len(parts.get(found[1], [])) else None
+        part = _PART.fullmatch(name)
+        whole = part[1] if part and part[1] not in made and int(part[2]) == len(parts.get(part[1], [])) else None
         parts.setdefault(whole or name, []).append(values)
     return {name: np.stack(each, axis=1) if name not in made else each[0] for name, each in parts.items()}
 
@@ -189,7 +189,7 @@ def _cells(name: str, values: Array) -> Iterable[str]:
     """Values as text. Known columns of whole numbers are written without a point: their type is known."""
     if values.dtype.kind == "U":
         return map(_quoted, values.tolist())
-    if values.dtype.kind == "f" and name in _KNOWN and _all_whole(values):
+    if values.dtype.kind == "f" and name in _NAMED and _all_whole(values):
         return map(str, values.astype(np.int64).tolist())
     return map(repr, values.astype(np.float64).tolist() if values.dtype.kind == "f" else values.tolist())
 
