@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from crystint.cbc import scale_step
+from crystint.cbc.files import run_with, scale_file
 from crystint.cbc.merge_step import scaler_of
 from crystint.cbc.merging.files import read_run, setup_in, truth_in, write_run
 from crystint.cbc.merging.result import agreement
 from crystint.cbc.scaling.bandwidth import BandwidthChoice
 from crystint.cbc.scaling.half_sets import HalfSets
+from crystint.cbc.settings import ScaleSettings
 from crystint.cbc.simulation.simulate import simulate_cbc
 from crystint.cbc.table.table_files import read_table, write_table
 from crystint.cli import main
 from crystint.commands.cbc import cbc
+from crystint.errors import CrystintWarning
 from crystint.io.hdf5.provenance import read_provenance
 
 FEW = ("--frames", 4, "--seed", 1, "--d-min", 3.8)
@@ -259,3 +264,85 @@ def test_bad_input_is_refused_in_a_line(
         write_table(tmp_path / "bare.h5", table.replace(u=None))
         write_table(tmp_path / "unindexed.csv", table.replace(hkl=None))
     assert re.search(said, refused(tmp_path, code, *arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("scale", "table.h5", "-o", "table.h5"), "table.h5"),
+        (("scale", "table.csv", "--setup", "setup.h5", "-o", "setup.h5"), "setup.h5"),
+        (("scale", "table.h5", "--config", "scale.h5", "-o", "scale.h5"), "scale.h5"),
+        (("merge", "scaled.h5", "-o", "merged.mtz", "-o", "link.mtz"), "link.mtz"),
+        (("plot", "scaled.h5", "-r", "reference.png", "-o", "reference.png"), "reference.png"),
+    ],
+    ids=["table", "setup", "configuration", "another name", "reference"],
+)
+def test_no_input_is_replaced(made: Path, tmp_path: Path, arguments: tuple[str, ...], name: str) -> None:
+    for file in ("table.h5", "scaled.h5"):
+        (tmp_path / file).write_bytes((made / file).read_bytes())
+    table, setup = read_table(made / "table.h5"), setup_in(made / "table.h5")
+    assert setup is not None
+    write_table(tmp_path / "table.csv", table.replace(u=None))
+    setup.write(tmp_path / "setup.h5")
+    (tmp_path / "scale.h5").write_text("bandwidth = 1e-3\n")
+    (tmp_path / "link.mtz").symlink_to("scaled.h5")
+    run(0, "merge", made / "scaled.h5", "-o", tmp_path / "reference.mtz")
+    (tmp_path / "reference.mtz").rename(tmp_path / "reference.png")
+    words = [str(tmp_path / word) if "." in word else word for word in arguments]
+    assert f"{name} is also an input" in refused(tmp_path, 1, *words, "--overwrite")
+
+
+def test_settings_come_from_a_file_and_all_are_in_the_provenance(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "scale.toml").write_text('symmetry = "mmm"\nbandwidth = 1e-3\ngrid = [16, 16]\niterations = 2\n')
+    setup = setup_in(made / "table.h5")
+    assert setup is not None
+    setup.write(tmp_path / "setup.h5")
+    words = ("--config", tmp_path / "scale.toml", "--setup", tmp_path / "setup.h5", "--bandwidth", 2e-3, "--no-errors")
+    run(0, "scale", made / "table.h5", "-o", tmp_path / "s.h5", *words)
+    scaled, record = read_run(tmp_path / "s.h5"), read_provenance(tmp_path / "s.h5")
+    assert (scaled.settings["symmetry"], scaled.settings["bandwidth"], scaled.settings["n_iter"]) == ("mmm", 2e-3, 2)
+    assert scaled.maps.values.shape == (4, 16, 16)
+    assert record["inputs"] == [str(made / "table.h5"), str(tmp_path / "setup.h5"), str(tmp_path / "scale.toml")]
+    assert set(record["settings"]) >= set(ScaleSettings.model_fields) - {"key"}
+    assert record["settings"]["device"] == "numpy"
+
+
+def test_progress_is_that_of_all_steps(made: Path, tmp_path: Path) -> None:
+    words = ("--bandwidth", 2e-3, "--grid", "12,12", "--iterations", 2, "--no-errors")
+    text = run(0, "scale", made / "table.h5", "-o", tmp_path / "s.h5", *words).stderr
+    assert "scaling: 2/2" in text
+    seen: list[tuple[int, str]] = []
+
+    def watch(items: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+        for item in items:
+            seen.append((total, what))
+            yield item
+
+    options: dict[str, Any] = {"grid": (8, 8), "iterations": 2, "errors": False, "progress": watch}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CrystintWarning)  # the best bandwidth may be at an end
+        outcome = scale_file(made / "table.h5", tmp_path / "auto.h5", **options)
+    assert seen == [(8, "bandwidths")] * 8 + [(2, "scaling")] * (len(outcome.result.trace) - 1)
+
+
+def test_a_group_alone_prints_its_steps() -> None:
+    text = run(0).output
+    assert all(re.search(rf"^  {step} ", text, re.MULTILINE) for step in ("simulate", "scale", "merge", "plot"))
+
+
+@pytest.mark.parametrize("suffix", ["cif", "mmcif", "ent"])
+def test_references_of_every_kind_of_mmcif(made: Path, tmp_path: Path, suffix: str) -> None:
+    run(0, "merge", made / "scaled.h5", "-o", tmp_path / "m.mtz")
+    mtz = gemmi.read_mtz_file(str(tmp_path / "m.mtz"))
+    convert = gemmi.MtzToCif()
+    spec = ("H H index_h", "K H index_k", "L H index_l", "IMEAN J intensity_meas", "SIGIMEAN Q intensity_sigma")
+    convert.spec_lines = list(spec)
+    (tmp_path / f"m.{suffix}").write_text(convert.write_cif_to_string(mtz))
+    other = run_with(made / "scaled.h5", tmp_path / f"m.{suffix}").reference
+    same = run_with(made / "scaled.h5", tmp_path / "m.mtz").reference
+    assert other is not None
+    assert same is not None
+    assert (other.name, other.symmetry) == (same.name, same.symmetry)
+    assert np.array_equal(other.hkl, same.hkl)
+    np.testing.assert_allclose(other.q2, same.q2, rtol=1e-5)
+    run(0, "plot", made / "scaled.h5", "-o", tmp_path / "p.png", "-r", tmp_path / f"m.{suffix}")

@@ -95,7 +95,7 @@ def test_chi_at_rows_is_that_of_the_reference_and_of_the_loop(engine, rng, local
     some = rng.choice(len(layout), 60, replace=False)
     loop = [oracle.bilinear(chi.values[layout.frame[i]], chi.x, chi.y, layout.u[i]) for i in some]
     close(model.chi_at[some], np.array(loop))
-    close(model.path.engine.receive(model._amplitude, len(layout)), reference.amplitude)
+    close(model.backend.engine.receive(model._amplitude, len(layout)), reference.amplitude)
 
 
 def test_chi_at_a_node_is_its_value_and_beyond_the_grid_that_of_its_edge(engine, rng):
@@ -308,7 +308,7 @@ def test_results_are_the_same_bits_each_time(engine, rng):
     assert runs[0] == runs[1] == runs[2]
 
 
-def test_a_path_keeps_models_of_several_maps_and_grids_apart(engine, rng):
+def test_a_backend_keeps_models_of_several_maps_and_grids_apart(engine, rng):
     layout, _ = layout_of(rng)
     maps = [map_of(rng, layout), map_of(rng, layout), map_of(rng, layout, nx=4, ny=17)]
     path, b, q2 = DeviceBackend(engine, layout), *point(rng, layout)
@@ -324,11 +324,11 @@ def test_rows_are_sorted_by_frame_and_cell(rng):
     chi = map_of(rng, layout)
     cells = Cells.of(layout, chi.x, chi.y)
     across, up = len(chi.x) - 1, len(chi.y) - 1
-    assert np.array_equal(np.sort(cells.place), np.arange(len(layout)))
+    assert np.array_equal(np.sort(cells.rank), np.arange(len(layout)))
     column = np.clip(np.searchsorted(chi.x, layout.u[:, 0], "right") - 1, 0, across - 1)
     row = np.clip(np.searchsorted(chi.y, layout.u[:, 1], "right") - 1, 0, up - 1)
     number = np.empty(len(layout), int)
-    number[cells.place] = (layout.frame * up + row) * across + column
+    number[cells.rank] = (layout.frame * up + row) * across + column
     assert len(cells.start) == layout.n_frames * up * across + 1
     for cell, (first, last) in enumerate(pairwise(cells.start)):
         assert (number[first:last] == cell).all()
@@ -383,7 +383,7 @@ def test_a_bandwidth_of_zero(engine, rng):
         DeviceBackend(engine, layout).bind(map_of(rng, layout)).regress(*point(rng, layout), 0.0)
 
 
-def test_a_path_by_name(engine, rng):
+def test_a_backend_by_name(engine, rng):
     layout, _ = layout_of(rng)
     assert isinstance(backend_of("numpy", layout), NumpyBackend)
     assert backend_of("Device", layout).engine is default_engine()

@@ -127,3 +127,28 @@ def test_agreement_is_by_family(run):
 def test_columns_of_a_run_belong_together(run):
     with pytest.raises(ShapeError, match="sigma is"):
         replace(run, sigma=run.sigma[1:])
+
+
+def test_a_panel_alone_goes_on_axes_of_the_users(run):
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    first, second = figure.subplots(1, 2)
+    assert plot_cbc(run, panel="agreement", ax=first, title="Mine") is figure
+    assert plot_cbc(run, ax=second) is figure
+    assert (first.get_title(), second.get_title(loc="left")) == ("Mine", "Convergence")
+    assert titles(plot_cbc(run, panel="halves")).keys() == {"Half sets"}
+    with pytest.raises(SettingError, match="panel is 'deviates', but this run has significance, halves, convergence"):
+        plot_cbc(replace(run, reference=None), panel="deviates")
+
+
+def test_results_are_shown_in_a_line_and_in_a_table(run):
+    text = repr(run)
+    assert text.startswith(f"<CBCRun: {len(run.table)} rows, 5 frames, ")
+    assert repr(run.maps).startswith("<ProjectionMap: 5 frames, 40 x 40 nodes (y, x), u_x -0.033 to 0.033,")
+    assert repr(run.reference) == f"<ReferenceIntensities: {len(run.q2)} true reflections, symmetry mmm>"
+    for result in (run, run.maps, run.table):
+        assert len(repr(result)) < 200
+        assert result._repr_html_().startswith("<table>")
+        assert len(result._repr_html_()) < 1500
+    assert "<td>0.0015</td>" in run._repr_html_()

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
+from crystint.cbc.simulation.simulate import simulate_cbc
 from crystint.cbc.table.setup import CBCSetup
 from crystint.cbc.table.table import CBCTable
 from crystint.errors import CrystintError, FileError, GeometryError, SettingError, ShapeError
@@ -209,3 +210,15 @@ def test_columns_of_u_are_computed_in_parts_as_in_one(
     whole = setup.xmap(table)
     monkeypatch.setattr("crystint.cbc.table.setup._ROWS", 777)
     assert np.array_equal(setup.xmap(table), whole)
+
+
+def test_a_setup_in_the_units_of_the_rest() -> None:
+    setup = simulate_cbc(2, seed=1).setup
+    assert setup.wavelength_angstrom == pytest.approx(0.73, rel=1e-15)
+    slow, fast = setup.focus_from_corner
+    assert (slow - 0.5) * setup.pixel_size[0] == pytest.approx(setup.focus[1], rel=1e-12)
+    assert (fast - 0.5) * setup.pixel_size[1] == pytest.approx(setup.focus[0], rel=1e-12)
+    assert repr(setup).startswith(
+        "<CBCSetup: 2 frames, 0.73 angstrom, cell 22.1 27.3 33.7 90 90 90, focus 100 mm before"
+    )
+    assert "<td>0.73</td>" in setup._repr_html_()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from dataclasses import FrozenInstanceError
 from typing import Any
 
@@ -289,3 +290,20 @@ def test_the_case_with_known_truth_goes_in_and_out_exactly() -> None:
     for name, values in given.items():
         assert np.array_equal(back[name], values), name
     assert same(CBCTable.join([table.select(frames=number) for number in range(8)]), table)
+
+
+def test_a_table_as_a_data_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = CBCTable.from_columns({**columns(), "wide": np.arange(12.0).reshape(6, 2)})
+    frame = table.to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame)[:7] == ["frame", "streak", "x", "y", "counts", "background", "profile"]
+    assert list(frame)[-2:] == ["wide[0]", "wide[1]"]
+    assert frame["x"].dtype == np.int32
+    again = CBCTable.from_columns(frame.drop(columns=["wide[0]", "wide[1]"]))
+    for name, values in again.items():
+        assert np.array_equal(values, dict(table.items())[name]), name
+    assert "I_raw" in table.to_pandas("cbclib")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        table.to_pandas()

@@ -102,9 +102,7 @@ def _directions(x: Floats, y: Floats, g: Floats, settings: CBCSettings) -> tuple
     away = np.full((len(position), 1), settings.distance - settings.defocus)
     start = np.zeros_like(position)
     for _ in range(_ROUNDS):
-        ray = np.concatenate(
-            [position - start, np.full((len(position), 1), settings.distance - settings.defocus)], axis=1
-        )
+        ray = np.concatenate([position - start, away], axis=1)
         k = ray / np.linalg.norm(ray, axis=1)[:, None]
         u = k - g
         start = settings.defocus * u[:, :2] / u[:, 2:]
