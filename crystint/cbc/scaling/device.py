@@ -22,7 +22,7 @@ from crystint.cbc.scaling.regression import checked_bandwidth
 from crystint.cbc.scaling.sums import FAINTEST
 from crystint.engine import Buffer
 
-__all__ = ["DeviceModel", "DeviceBackend"]
+__all__ = ["DeviceBackend", "DeviceModel"]
 
 Floats = NDArray[np.float64]
 
