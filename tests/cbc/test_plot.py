@@ -136,7 +136,7 @@ def test_a_panel_alone_goes_on_axes_of_the_users(run):
     first, second = figure.subplots(1, 2)
     assert plot_cbc(run, panel="agreement", ax=first, title="Mine") is figure
     assert plot_cbc(run, ax=second) is figure
-    assert (first.get_title(), second.get_title(loc="left")) == ("Mine", "Convergence")
+    assert (first.get_title(loc="left"), second.get_title(loc="left")) == ("Mine", "Convergence")
     assert titles(plot_cbc(run, panel="halves")).keys() == {"Half sets"}
     with pytest.raises(SettingError, match="panel is 'deviates', but this run has significance, halves, convergence"):
         plot_cbc(replace(run, reference=None), panel="deviates")
