@@ -50,4 +50,4 @@ def plot(job: Job[PlotSettings]) -> Outcome:
     settings = job.settings
     run = run_with(job.input("scaled"), settings.reference)
     job.write(Drawing(run, settings.frames, settings.title), {})
-    return Outcome(f"{len(run.q2)} reflections, maps of {len(run.maps.frames)} frames", run)
+    return Outcome("", run)
