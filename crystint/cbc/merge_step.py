@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +48,14 @@ def merge(job: Job[MergeSettings]) -> Outcome:
         options["wavelength"] = setup.wavelength_angstrom
     width = run.settings["bandwidth"]
     options["history"] = [f"crystint cbc merge: {source.name}, symmetry {symmetry or 'none'}, bandwidth {width:g}"]
-    job.write(merged, lambda path: write_sfac(path, merged, **options))
+    mates = run.settings.get("friedel", True) if settings.friedel is None else settings.friedel
+    record = job.provenance(symmetry=symmetry, friedel=bool(mates), cell=cell, bandwidth=width)
+
+    def write(path: Path) -> None:
+        more = [json.dumps(record)] if path.suffix.lower() == ".txt" else []
+        write_sfac(path, merged, **options | {"history": options["history"] + more})
+
+    job.write(merged, write)
     finite = np.isfinite(merged["sfac"])
     text = f"{int(finite.sum())} reflections from {int(merged['cnts'].sum())} streaks"
     certain = finite & (merged["serr"] > 0.0)

@@ -41,7 +41,7 @@ class SimulationSettings(StepSettings):
     symmetry: str = setting("mmm", "space group, or point group (then without absences)", metavar="NAME")
     friedel: bool = setting(True, "hkl and -h-k-l have one |q|^2, otherwise independent ones")
     cell: Cell | None = setting(
-        None, "angstrom, degrees (default: about 20 000 cubic angstrom that fit the symmetry)", **_CELL
+        None, "angstrom, degrees; without it about 20 000 cubic angstrom that fit the symmetry", **_CELL
     )
     numerical_aperture: Positive = setting(
         0.03, "half the side of the square pupil: |u_x|, |u_y| of incident rays", metavar="NA", lt=0.5

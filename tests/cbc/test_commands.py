@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -346,3 +347,15 @@ def test_references_of_every_kind_of_mmcif(made: Path, tmp_path: Path, suffix: s
     assert np.array_equal(other.hkl, same.hkl)
     np.testing.assert_allclose(other.q2, same.q2, rtol=1e-5)
     run(0, "plot", made / "scaled.h5", "-o", tmp_path / "p.png", "-r", tmp_path / f"m.{suffix}")
+
+
+def test_merged_text_carries_where_it_comes_from(made: Path, tmp_path: Path) -> None:
+    run(0, "merge", made / "scaled.h5", "-o", tmp_path / "m.txt", "--no-friedel", "--symmetry", "mmm")
+    (line,) = [line for line in (tmp_path / "m.txt").read_text().splitlines() if line.startswith("# {")]
+    record = json.loads(line[2:])
+    assert record["inputs"] == [str(made / "scaled.h5")]
+    cell = record["settings"].pop("cell")
+    assert record["settings"] == {"symmetry": "mmm", "friedel": False, "bandwidth": 2e-3}
+    np.testing.assert_allclose(cell, (22.1, 27.3, 33.7, 90, 90, 90), rtol=1e-9)
+    rows = np.loadtxt(tmp_path / "m.txt")
+    assert rows.shape[1] == 6
