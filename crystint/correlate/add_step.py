@@ -39,8 +39,8 @@ def add_results(job: Job[AddSettings]) -> Outcome:
         by_intensity=run.by_intensity if settings.by_intensity is None else settings.by_intensity,
     )
     used: dict[str, Any] = {
-        "norm_used": run.norm,
-        "by_intensity_used": run.by_intensity,
+        "norm": run.norm,
+        "by_intensity": run.by_intensity,
         "parts": [read_provenance(path) for path in files],
     }
     if job.finished:

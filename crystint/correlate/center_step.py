@@ -166,7 +166,7 @@ def center(job: Job[CenterSettings]) -> Outcome:
         job.reads(files)
         _check(settings, exposures, geometries)
         if job.finished:
-            return job.nothing_to_do(exposures.frames.files, **exposures.used(""))
+            return job.nothing_to_do(exposures.frames.files, **exposures.used(""), width=settings.width)
         worker = _Worker(exposures)
         sums, missing, frames = FrameSums.of(exposures.frames.shape), dict[int, str](), len(exposures.frames)
         work = _Work(exposures.files, settings.absolute())
@@ -188,7 +188,9 @@ def center(job: Job[CenterSettings]) -> Outcome:
                     raise KeyboardInterrupt
                 raise FileError(f"none of the {frames} frames can be used; {next(iter(missing.values()))}")
             centered = _fit(sums.image(exposures.mask), exposures, settings)
-            provenance = job.provenance(exposures.frames.files, progress.command, **exposures.used(""))
+            provenance = job.provenance(
+                exposures.frames.files, progress.command, **exposures.used(""), width=settings.width
+            )
             if progress.stopped:
                 provenance["incomplete"] = {"frames": done, "of": frames}
             _write(job, centered, provenance)

@@ -53,9 +53,13 @@ def correlate(job: Job[CorrelateSettings]) -> Outcome:
             blank.check_adds(read_correlations(path), grid.azimuths, f"{path} and these frames")
         inputs: list[Source] = [*exposures.frames.files, *settings.add]
         facts: dict[str, Any] = {
-            "grid_used": grid_used(grid), "scale_used": settings.scaling, "norm_used": blank.norm,
-            "by_intensity_used": blank.by_intensity,
-        }  # fmt: skip
+            "grid_used": grid_used(grid),
+            "difference": settings.difference,
+            "order": settings.order,
+            "scale": settings.scaling,
+            "norm": blank.norm,
+            "by_intensity": blank.by_intensity,
+        }
         if settings.add:
             facts["parts"] = [read_provenance(path) for path in settings.add]
         if job.finished:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
+from crystint.html import html_table
 from crystint.model.correlation_sums import CorrelationSums, Norm
+from crystint.model.labelled_arrays import imported_xarray
 from crystint.model.scattering_angle import cos_psi, half_scattering_angle
 
 __all__ = ["CorrelationRun"]
@@ -56,6 +58,59 @@ class CorrelationRun:
     """of the azimuths, as `PolarGrid`: it turns the lags of one ring with another round"""
     provenance: dict[str, Any] = field(default_factory=dict)
     """settings, inputs and version"""
+
+    def __repr__(self) -> str:
+        return f"<CorrelationRun: {self.about}; {self.kind}>"
+
+    def _repr_html_(self) -> str:
+        rings, unit = self.places, "1/angstrom" if self.of_q else "px"
+        facts = {
+            "exposures": self.sums.number,
+            "rows": len(self.pairs),
+            "lags": self.sums.n,
+            "rings": f"{rings[0]:g} to {rings[-1]:g} {unit}" if len(rings) else None,
+            "kind": self.kind,
+            "norm": self.norm,
+            "by intensity": self.by_intensity,
+            "wavelength (angstrom)": self.wavelength,
+        }
+        return html_table("CorrelationRun", facts)
+
+    def to_xarray(self) -> Any:
+        """The correlations with errors and axes, for xarray, which has to be installed.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``correlation`` and ``error`` of the dimensions ``row`` and ``lag`` (rad). Of each row there are the radii
+            of its two rings (px), and their q (1/angstrom) where it is known; of each row and lag ``cos_psi``.
+
+        Raises
+        ------
+        ImportError
+            Without xarray.
+        """
+        xarray = imported_xarray()
+        unit = {"units": "count^2"} if self.counts else {}
+        cosine, first, second = self.cos_psi(), self.pairs[:, 0], self.pairs[:, 1]
+        axes: dict[str, Any] = {"row": ("row", self.names()), "lag": ("lag", self.sums.lags, {"units": "rad"})}
+        for name, values, units in (("radius", self.radii, "pixel"), ("q", self.q, "1/angstrom")):
+            if values is not None:
+                axes[f"{name}_1"] = ("row", values[first], {"units": units})
+                axes[f"{name}_2"] = ("row", values[second], {"units": units})
+        if cosine is not None:
+            axes["cos_psi"] = (("row", "lag"), cosine)
+        data = {
+            "correlation": (("row", "lag"), self.correlation, unit),
+            "error": (("row", "lag"), self.error, unit),
+        }
+        facts = {
+            "kind": self.kind,
+            "norm": self.norm,
+            "by_intensity": int(self.by_intensity),
+            "number": self.sums.number,
+        }
+        return xarray.Dataset(data, axes, facts)
 
     def __add__(self, other: Self) -> Self:
         """Raises SettingError when the two are of other rings, or were made in another way."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError
+from crystint.html import html_table
 
 __all__ = ["NORMS", "CorrelationSums", "Norm"]
 
@@ -69,6 +70,14 @@ class CorrelationSums:
     def lags(self) -> Array:
         """float64 [n]: lags, rad: 2 pi k / n."""
         return 2.0 * np.pi * np.arange(self.n) / max(self.n, 1)
+
+    def __repr__(self) -> str:
+        return f"<CorrelationSums: {self.number} exposures, {len(self.total)} rows x {self.n} lags>"
+
+    def _repr_html_(self) -> str:
+        masked = self.pairs.shape[1] > 1
+        facts = {"exposures": self.number, "rows": len(self.total), "lags": self.n, "masked": masked}
+        return html_table("CorrelationSums", facts)
 
     def __add__(self, other: Self) -> Self:
         if not self.total.size:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystint.errors import GeometryError, SettingError, ShapeError
+from crystint.html import html_table
 from crystint.model.geometry import Geometry
 from crystint.model.panels import rotation_matrix
 
@@ -156,6 +157,25 @@ class PolarGrid:
             q=values,
             geometry=None if circles else geometry,
         )
+
+    def __repr__(self) -> str:
+        rows = self.radii if self.q is None else self.q
+        return (
+            f"<PolarGrid: {len(rows)} rings from {rows[0]:g} to {rows[-1]:g} {'px' if self.q is None else '1/angstrom'}"
+            f" x {self.azimuths} azimuths, centre {self.center[0]:.2f}, {self.center[1]:.2f} px>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = self.radii if self.q is None else self.q
+        facts = {
+            "centre (slow, fast)": f"{self.center[0]:.3f}, {self.center[1]:.3f} px",
+            "rings": len(rows),
+            "from, to": f"{rows[0]:g}, {rows[-1]:g} {'px' if self.q is None else '1/angstrom'}",
+            "azimuths": self.azimuths,
+            "first azimuth": f"{self.origin:g} rad",
+            "direction": self.direction,
+        }
+        return html_table("PolarGrid", facts)
 
     @property
     def shape(self) -> tuple[int, int]:

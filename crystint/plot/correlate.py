@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from crystint.plot import correlate_panels as panels
 from crystint.plot.style import GREY, TITLE, new_figure, style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["plot_centered", "plot_content", "plot_correlations", "plot_polar", "plot_rings"]
@@ -45,7 +46,7 @@ def plot_content(content: Content) -> Figure:
     return plot_correlations(content.data, rings=content.rings, title=content.title)
 
 
-def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None) -> Figure:
+def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None, ax: Axes | None = None) -> Figure:
     """A frame with the rings that were fitted, and the median of its counts at each radius.
 
     Parameters
@@ -54,6 +55,8 @@ def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None) -
         NaN = no data.
     rings : Rings
     title : str, optional
+    ax : matplotlib.axes.Axes, optional
+        Draw the frame with its rings there, and nothing else.
 
     Returns
     -------
@@ -68,6 +71,9 @@ def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None) -
     >>> save_figure(plot_rings(data.frame, correlate.fit_rings(data.frame, data.mask)), "rings.png")
     """
     values = np.asarray(image, dtype=np.float64)
+    if ax is not None:
+        panels.draw_frame(ax, values, rings)
+        return _titled(ax, title)
     with style():
         figure = new_figure(_WIDTH, 5.9)
         grid = figure.add_gridspec(1, 2, left=0.055, right=0.985, bottom=0.095, top=0.83, width_ratios=(1.0, 1.1))
@@ -83,7 +89,12 @@ def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None) -
 
 
 def plot_polar(
-    image: PolarImage, *, q: Array | None = None, rings: Sequence[float] = (), title: str | None = None
+    image: PolarImage,
+    *,
+    q: Array | None = None,
+    rings: Sequence[float] = (),
+    title: str | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """A polar image, the median of each ring beside it, and single rings below.
 
@@ -95,6 +106,8 @@ def plot_polar(
     rings : sequence of float
         Rings to show, px (1/angstrom in a grid of q); none = some that stand out.
     title : str, optional
+    ax : matplotlib.axes.Axes, optional
+        Draw the polar image there, and nothing else.
 
     Returns
     -------
@@ -116,6 +129,9 @@ def plot_polar(
     """
     places, label = (image.grid.radii, "radius (px)") if image.grid.q is None else (image.grid.q, "q (1/Å)")
     values = image.values.astype(np.float64)
+    if ax is not None:
+        panels.draw_polar(ax, values, np.degrees(image.grid.angles), places, label)
+        return _titled(ax, title)
     middle = panels.median_of(values)
     share = np.isfinite(values).mean(axis=1)
     full = share >= min(_SHARE, 0.5 * float(share.max()))
@@ -148,7 +164,9 @@ def plot_polar(
     return figure
 
 
-def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title: str | None = None) -> Figure:
+def plot_correlations(
+    run: CorrelationRun, *, rings: Sequence[float] = (), title: str | None = None, ax: Axes | None = None
+) -> Figure:
     """A map of all correlations, some of them as curves over the lag and cos psi, and their Fourier coefficients.
 
     Parameters
@@ -158,6 +176,8 @@ def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title
         Rings to show, px (1/angstrom where they were laid out by q); the first 8 rows that hold one are shown. None =
         the strongest.
     title : str, optional
+    ax : matplotlib.axes.Axes, optional
+        Draw the map there, or the first row with one of the rings over the lag, and nothing else.
 
     Returns
     -------
@@ -186,6 +206,14 @@ def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title
     mapped = len(values) >= _MAP
     if not chosen and not mapped:
         chosen = list(range(min(_CURVES, len(values))))
+    rows = run.places[run.pairs[:, 0]] if own else np.arange(float(len(values)))
+    label = "row" if not own else "q (1/Å)" if run.of_q else "radius (px)"
+    if ax is not None:
+        if rings:
+            panels.draw_lags(ax, values[chosen[0]], error[chosen[0]], names[chosen[0]], last=True)
+        else:
+            panels.draw_map(ax, values, rows, label)
+        return _titled(ax, title)
     lines = len(chosen)
     with style():
         figure = new_figure(_WIDTH, (5.15 if mapped else 1.65) + 2.1 * lines)
@@ -193,8 +221,6 @@ def plot_correlations(run: CorrelationRun, *, rings: Sequence[float] = (), title
         if mapped:
             box = (0.065, 1.0 - 4.35 / tall, 0.865, 3.4 / tall)
             axes = figure.add_axes(box)
-            rows = run.places[run.pairs[:, 0]] if own else np.arange(float(len(values)))
-            label = "row" if not own else "q (1/Å)" if run.of_q else "radius (px)"
             picture = panels.draw_map(axes, values, rows, label)
             bar = figure.add_axes((0.94, box[1], 0.012, box[3]))
             figure.colorbar(picture, cax=bar).outline.set_linewidth(0.6)
@@ -223,6 +249,13 @@ def _about(run: CorrelationRun) -> list[str]:
     parts = [f"{number} {what}{'' if number == 1 else 's'}", f"{rows} row{'' if rows == 1 else 's'}", run.kind]
     norm = {"mask": "per pair of valid samples", "mean": "per sample", "sum": "sums over the ring"}[run.norm]
     return [*parts, norm + (", over ⟨I₁⟩⟨I₂⟩" if run.by_intensity else "")]
+
+
+def _titled(ax: Axes, title: str | None) -> Figure:
+    """The figure of axes that were drawn in."""
+    if title is not None:
+        ax.set_title(title)
+    return cast("Figure", ax.figure)
 
 
 def _head(figure: Figure, title: str, about: Sequence[str]) -> None:

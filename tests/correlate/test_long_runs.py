@@ -127,6 +127,22 @@ def test_a_run_that_was_stopped_goes_on(made: Path, tmp_path: Path, name: str, c
     assert "is no output of this run" in said
 
 
+def test_a_centre_that_was_stopped_goes_on(made: Path, tmp_path: Path) -> None:
+    output, settings = tmp_path / "o.json", {"geometry": made / "g.json"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CrystintWarning)
+        outcome = steps.CENTER([made / "f.h5"], outputs=output, settings=settings, execution=stop_after(14))
+    assert outcome.stopped
+    assert read_provenance(output)["incomplete"] == {"frames": outcome.frames, "of": 11}
+    early = Geometry.read(output)
+    center = ("center", made / "f.h5", "-g", made / "g.json", "-q", "-o")
+    run(3, *center, output, "--resume")
+    run(3, *center, tmp_path / "p.json", "--threads", 1)
+    assert Geometry.read(output) == Geometry.read(tmp_path / "p.json") != early
+    assert not journal_of(output).exists()
+    assert "nothing left to do" in run(0, *center, output, "--resume").stdout
+
+
 def test_a_journal_of_other_settings_is_refused(made: Path, tmp_path: Path) -> None:
     output = tmp_path / "o.h5"
     stopped("polar", made, output, 4)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystint.errors import SettingError, ShapeError
+from crystint.html import html_table
 from crystint.model.mask import combine_masks, unusable
 
 __all__ = ["Profile", "RadialProfile"]
@@ -109,6 +110,17 @@ class RadialProfile:
         slow = np.arange(shape[0])[:, None] - (center[0] - 0.5)
         fast = np.arange(shape[1])[None, :] - (center[1] - 0.5)
         self._set(np.sqrt(slow * slow + fast * fast), mask, step, bins)
+
+    def __repr__(self) -> str:
+        return f"<RadialProfile: {self.bins} bins of {self.step:g}, {len(self._pixel)} of {self._size} pixels>"
+
+    def _repr_html_(self) -> str:
+        facts = {"bins": self.bins, "step": self.step, "pixels": len(self._pixel), "shape (slow, fast)": self.shape}
+        return html_table("RadialProfile", facts)
+
+    @property
+    def _size(self) -> int:
+        return int(self.shape[0]) * int(self.shape[1])
 
     @classmethod
     def of_radius(

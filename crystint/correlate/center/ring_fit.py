@@ -16,6 +16,7 @@ from crystint.correlate.center.ring_refine import NO_RING, Refined, refine_rings
 from crystint.correlate.center.ring_search import GUESSED, RingCandidates, search_rings
 from crystint.correlate.defaults import REACH
 from crystint.errors import GeometryError, SettingError
+from crystint.html import html_table
 from crystint.model.geometry import Geometry
 
 __all__ = ["Rings", "check_guesses", "find_rings", "fit_rings", "rings_of"]
@@ -58,6 +59,25 @@ class Rings:
     """by how much the errors were enlarged because rings, or arcs of a ring, disagree; at least 1"""
     points: tuple[RingPoints, ...]
     """the points that were fitted, per ring"""
+
+    def __repr__(self) -> str:
+        (slow, fast), (slow_error, fast_error) = self.center, self.center_error
+        count = len(self.radius)
+        return (
+            f"<Rings: {count} ring{'' if count == 1 else 's'}, centre {slow:.3f} ± {slow_error:.3f}, "
+            f"{fast:.3f} ± {fast_error:.3f} px (slow, fast)>"
+        )
+
+    def _repr_html_(self) -> str:
+        (slow, fast), (slow_error, fast_error) = self.center, self.center_error
+        facts = {
+            "shape": type(self.shape).__name__,
+            "centre, slow (px)": f"{slow:.3f} ± {slow_error:.3f}",
+            "centre, fast (px)": f"{fast:.3f} ± {fast_error:.3f}",
+        }
+        for number, (radius, error) in enumerate(zip(self.radius, self.radius_error, strict=True)):
+            facts[f"radius {number} (px)"] = f"{radius:.3f} ± {error:.3f}"
+        return html_table("Rings", facts)
 
     @property
     def center(self) -> tuple[float, float]:

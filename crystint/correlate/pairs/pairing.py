@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crystint.correlate.pairs.matching import minimum_matching
 from crystint.errors import DTypeError, SettingError, ShapeError
+from crystint.html import html_table
 
 __all__ = ["Pairing", "distances", "pair_exposures"]
 
@@ -38,6 +39,18 @@ class Pairing:
     """float64 [pairs]: Euclidean distance of the two fits"""
     left_over: NDArray[np.int64]
     """int64 [n]: exposures without a partner: the odd one, and those whose fit is not finite"""
+
+    def __repr__(self) -> str:
+        return f"<Pairing: {len(self.pairs)} pairs, {len(self.left_over)} left over, total distance {self.total:.4g}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "pairs": len(self.pairs),
+            "left over": len(self.left_over),
+            "total distance": self.total,
+            "largest distance": float(self.distance.max()) if len(self.distance) else None,
+        }
+        return html_table("Pairing", facts)
 
     @property
     def total(self) -> float:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystint.engine import Engine, default_engine
 from crystint.errors import DTypeError, SettingError, ShapeError
+from crystint.html import html_table
 
 __all__ = ["MAD_TO_SIGMA", "MEAN_TO_SIGMA", "Outliers", "RingOutliers", "is_outlier", "ring_outliers"]
 
@@ -87,6 +88,14 @@ class RingOutliers:
         if size < 1 or size & (size - 1):
             raise SettingError(f"local_size is {size}, expected a power of two")
         self.engine, self.threshold, self.least_sigma, self.local_size = engine, threshold, least_sigma, size
+
+    def __repr__(self) -> str:
+        least = f", spread at least {self.least_sigma:g}" if self.least_sigma else ""
+        return f"<RingOutliers: beyond {self.threshold:g} standard deviations{least}, on {self.engine.device.name}>"
+
+    def _repr_html_(self) -> str:
+        facts = {"threshold": self.threshold, "least spread": self.least_sigma, "device": self.engine.device.name}
+        return html_table("RingOutliers", facts)
 
     def run(self, values: NDArray[np.floating], *, clean: bool = False) -> Outliers:
         """Find the outliers of every ring.
