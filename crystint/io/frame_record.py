@@ -11,14 +11,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Record"]
+__all__ = ["FrameRecord"]
 
 _LENGTH = Struct("<I")
 _ALIGN = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Record:
+class FrameRecord:
     """The result of one frame."""
 
     number: int

@@ -51,9 +51,9 @@ def linked_by(path: Path) -> list[Path]:
         with suppress(OSError, RuntimeError, ValueError):  # damaged, or not there: the reader will say so
             if Path(one).is_file() and h5py.is_hdf5(one):
                 with h5py.File(one, "r") as file:
-                    found = [place for name in _names(file) for place in _places(Path(one), name)]
-                files |= dict.fromkeys(found)
-                waiting += found
+                    linked = [place for name in _names(file) for place in _places(Path(one), name)]
+                files |= dict.fromkeys(linked)
+                waiting += linked
     return list(files)
 
 

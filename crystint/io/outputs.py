@@ -117,9 +117,9 @@ def check_outputs(
     return paths
 
 
-def check_output(path: str | PathLike[str], known: Collection[str], overwrite: bool) -> None:
+def check_output(path: str | PathLike[str], suffixes: Collection[str], overwrite: bool) -> None:
     """`check_outputs` of steps that are not in the corridor yet."""
-    check_outputs([path], (), overwrite, known)
+    check_outputs([path], (), overwrite, suffixes)
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
@@ -137,25 +137,25 @@ def remove_leftovers(path: str | PathLike[str]) -> None:
             left.unlink()
 
 
-def _check(target: Path, given: str | PathLike[str], overwrite: bool) -> None:
+def _check(target: Path, name: str | PathLike[str], overwrite: bool) -> None:
     """Raise FileError unless a file may be put at `target`."""
     if not target.parent.is_dir():
-        raise FileError(f"{given} cannot be written: there is no folder {target.parent}")
+        raise FileError(f"{name} cannot be written: there is no folder {target.parent}")
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:
         return
     except OSError as error:
-        raise refused(given, error) from error
+        raise refused(name, error) from error
     if not stat.S_ISREG(mode):
-        raise FileError(f"{given} cannot be written: it exists and is not a plain file")
+        raise FileError(f"{name} cannot be written: it exists and is not a plain file")
     if not overwrite:
-        raise FileError(f"{given} exists; --overwrite replaces it")
+        raise FileError(f"{name} exists; --overwrite replaces it")
 
 
-def refused(given: str | PathLike[str], error: OSError) -> FileError:
-    """What to tell about an OSError met while writing `given`. HDF5 hides the number of the error in its text."""
+def refused(name: str | PathLike[str], error: OSError) -> FileError:
+    """The error to raise for an OSError met while writing `name`. HDF5 hides the number of the error in its text."""
     reason = _FULL.get(error.errno or 0)
     if reason is None:
         reason = next((text for number, text in _FULL.items() if os.strerror(number) in str(error)), None)
-    return FileError(f"{given} cannot be written: {reason or error.strerror or error}")
+    return FileError(f"{name} cannot be written: {reason or error.strerror or error}")

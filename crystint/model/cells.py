@@ -65,18 +65,18 @@ def symmetric_cell(
     unit = cell if isinstance(cell, gemmi.UnitCell) else gemmi.UnitCell(*cell)
     if not (np.isfinite(unit.parameters).all() and np.isfinite(unit.volume) and unit.volume > 0.0):
         raise SettingError(f"unit cell {unit.parameters} has no volume")
-    given = np.array(unit.parameters)
-    found = _parameters(_averaged(_metric(given), group.xhm()))
-    off = np.abs(given[:3] / found[:3] - 1.0).max(), np.abs(given[3:] - found[3:]).max()
+    parameters = np.array(unit.parameters)
+    averaged = _parameters(_averaged(_metric(parameters), group.xhm()))
+    off = np.abs(parameters[:3] / averaged[:3] - 1.0).max(), np.abs(parameters[3:] - averaged[3:]).max()
     if off[0] > lengths or off[1] > angles:
-        numbers = " ".join(f"{value:.2f}" for value in given)
+        numbers = " ".join(f"{value:.2f}" for value in parameters)
         raise SettingError(
             f"{what} is {numbers}, but space group {group.xhm()} needs {needed_cell(group)}, within {lengths:.0%} and "
             f"{angles:g} degrees: a wrong space group, or another setting?"
         )
     if off[0] < _ROUNDING and off[1] < _ROUNDING:
         return unit
-    return gemmi.UnitCell(*found)
+    return gemmi.UnitCell(*averaged)
 
 
 def needed_cell(space_group: gemmi.SpaceGroup | str | int) -> str:
@@ -85,21 +85,21 @@ def needed_cell(space_group: gemmi.SpaceGroup | str | int) -> str:
     cell = _parameters(
         _averaged(_metric(np.array([10.0, 11.3, 12.9, 83.0, 97.0, 101.0])), as_space_group(space_group).xhm())
     )
-    said = []
+    conditions = []
     same = [np.isclose(cell[i], cell[j], rtol=1e-6) for i, j in ((0, 1), (1, 2), (0, 2))]
     if all(same):
-        said.append("a = b = c")
+        conditions.append("a = b = c")
     else:
-        said += [
+        conditions += [
             f"{_AXES[i]} = {_AXES[j]}" for (i, j), equal in zip(((0, 1), (1, 2), (0, 2)), same, strict=True) if equal
         ]
     for value in (90.0, 120.0):
         names = [name for name, angle in zip(_BETWEEN, cell[3:], strict=True) if abs(angle - value) < 1e-6]
         if names:
-            said.append(" = ".join([*names, f"{value:g}"]))
-    if np.ptp(cell[3:]) < 1e-6 and not any("alpha" in part for part in said):
-        said.append(" = ".join(_BETWEEN))
-    return ", ".join(said) or "no particular cell"
+            conditions.append(" = ".join([*names, f"{value:g}"]))
+    if np.ptp(cell[3:]) < 1e-6 and not any("alpha" in part for part in conditions):
+        conditions.append(" = ".join(_BETWEEN))
+    return ", ".join(conditions) or "no particular cell"
 
 
 def _metric(cell: NDArray[np.float64]) -> NDArray[np.float64]:

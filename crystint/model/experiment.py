@@ -115,12 +115,12 @@ class Experiment:
             ("group", np.int64, (n,), np.arange(n)),
         )
         for name, dtype, shape, default in wanted:
-            given = np.asarray(getattr(self, name), dtype=dtype)
-            if default is not None and given.size == 0:
-                given = default
-            if given.shape != shape:
-                raise ShapeError(f"{name} is {given.shape}, expected {shape}")
-            object.__setattr__(self, name, given)
+            values = np.asarray(getattr(self, name), dtype=dtype)
+            if default is not None and values.size == 0:
+                values = default
+            if values.shape != shape:
+                raise ShapeError(f"{name} is {values.shape}, expected {shape}")
+            object.__setattr__(self, name, values)
         if self.sweep is not None and np.shape(self.sweep) != (n, 3, 3):
             raise ShapeError(f"sweep is {np.shape(self.sweep)}, expected {(n, 3, 3)}")
         names = tuple(self.name) or tuple(f"image {number}" for number in range(n))
@@ -144,17 +144,17 @@ class Experiment:
 
     def unusable(self) -> dict[int, str]:
         """Images that nothing can be predicted for, and why: singular or non-finite settings and beams."""
-        found = {}
+        reasons = {}
         with np.errstate(invalid="ignore", divide="ignore"):
             volume = np.linalg.det(self.setting)
             length = np.linalg.norm(self.setting, axis=1).prod(axis=1)
             flat = ~(np.abs(volume) > 1e-6 * length)
         for number in np.flatnonzero(flat | ~np.isfinite(self.setting).all(axis=(1, 2))):
-            found[int(number)] = f"{self.name[number]}: its orientation matrix is singular or not finite"
+            reasons[int(number)] = f"{self.name[number]}: its orientation matrix is singular or not finite"
         beam = np.linalg.norm(self.incident, axis=1)
         for number in np.flatnonzero(~(np.isfinite(beam) & (beam > 0.0))):
-            found[int(number)] = f"{self.name[number]}: its beam has no direction or no wavelength"
-        return found
+            reasons[int(number)] = f"{self.name[number]}: its beam has no direction or no wavelength"
+        return reasons
 
     def select(self, images: NDArray[Any]) -> Experiment:
         """The experiment of some images only (numbers or a mask)."""

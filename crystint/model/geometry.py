@@ -120,7 +120,7 @@ class Geometry:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON-able values; `from_dict` is the inverse."""
-        found: dict[str, Any] = {
+        values: dict[str, Any] = {
             "shape": list(self.shape),
             "pixel_size": list(self.pixel_size),
             "distance": self.distance,
@@ -131,8 +131,8 @@ class Geometry:
             "beam_outside": self.beam_outside,
         }
         if self.panels is not None:
-            found["panels"] = [panel.to_dict() for panel in self.panels]
-        return found
+            values["panels"] = [panel.to_dict() for panel in self.panels]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -143,10 +143,12 @@ class Geometry:
         GeometryError
             When a key is missing or unknown, or a value is impossible.
         """
-        known = dict(values)
-        panels = known.pop("panels", None)
+        arguments = dict(values)
+        panels = arguments.pop("panels", None)
         try:
-            return cls(**known, panels=None if panels is None else tuple(Panel.from_dict(panel) for panel in panels))
+            return cls(
+                **arguments, panels=None if panels is None else tuple(Panel.from_dict(panel) for panel in panels)
+            )
         except TypeError as error:
             raise GeometryError(f"not the fields of a geometry: {error}") from error
 
@@ -209,13 +211,13 @@ class Geometry:
     def _map(self, formula: Formula) -> Array:
         """A formula of x, y, z over all pixel centres; float64 [slow, fast], NaN in no panel."""
         if self.panels is None:
-            found = np.empty(self.shape)
-            fill(found, formula, self._on_plane)
-            return found
-        found = np.full(self.shape, np.nan)
+            image = np.empty(self.shape)
+            fill(image, formula, self._on_plane)
+            return image
+        image = np.full(self.shape, np.nan)
         for panel in self.panels:
-            fill(found, formula, panel.lab, panel.slices)
-        return found
+            fill(image, formula, panel.lab, panel.slices)
+        return image
 
     def radius(self) -> NDArray[np.float64]:
         """Distance of the pixel centres from the beam axis, m (pyFAI's ``r_m``); float64 [slow, fast]."""
@@ -233,7 +235,7 @@ class Geometry:
         GeometryError
             When the wavelength is unknown.
         """
-        return q_of(self.two_theta(), self._known_wavelength("q"))
+        return q_of(self.two_theta(), self._required_wavelength("q"))
 
     def d(self) -> NDArray[np.float64]:
         """Spacing lambda / (2 sin(theta)), angstrom, infinite on the beam; float64 [slow, fast].
@@ -243,9 +245,9 @@ class Geometry:
         GeometryError
             When the wavelength is unknown.
         """
-        return d_of(self.two_theta(), self._known_wavelength("d"))
+        return d_of(self.two_theta(), self._required_wavelength("d"))
 
-    def _known_wavelength(self, what: str) -> float:
+    def _required_wavelength(self, what: str) -> float:
         if self.wavelength is None:
             raise GeometryError(f"{what} needs a wavelength, and this geometry has none: give wavelength= in angstrom")
         return self.wavelength
@@ -264,7 +266,7 @@ class Geometry:
                 return np.asarray(cube / (squared * np.sqrt(squared)))
 
             return self._map(on_plane)
-        found = np.full(self.shape, np.nan)
+        image = np.full(self.shape, np.nan)
         scale = self.distance**2 / (self.pixel_size[0] * self.pixel_size[1])
         for panel in self.panels:
             area = scale * np.cross(panel.slow_vector, panel.fast_vector)
@@ -274,8 +276,8 @@ class Geometry:
                 facing = np.abs(area[0] * x + area[1] * y + area[2] * z)
                 return np.asarray(facing / (squared * np.sqrt(squared)))
 
-            fill(found, on_panel, panel.lab, panel.slices)
-        return found
+            fill(image, on_panel, panel.lab, panel.slices)
+        return image
 
     def polarization_factor(self) -> NDArray[np.float64]:
         """Share of the intensity left in each pixel by polarization; float64 [slow, fast]; ones when not set.

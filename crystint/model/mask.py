@@ -87,18 +87,18 @@ def combine_masks(*masks: ArrayLike | None, shape: tuple[int, int]) -> NDArray[n
     DTypeError
         When a mask holds anything but numbers.
     """
-    found = np.zeros(shape, dtype=np.uint32)
-    for number, given in enumerate(masks, start=1):
-        if given is None:
+    combined = np.zeros(shape, dtype=np.uint32)
+    for number, each in enumerate(masks, start=1):
+        if each is None:
             continue
-        mask = np.asarray(given)
+        mask = np.asarray(each)
         if mask.shape != tuple(shape):
             hint = "; it looks transposed" if mask.shape == tuple(shape)[::-1] else ""
             raise ShapeError(f"mask {number} is {mask.shape}, expected {tuple(shape)} (slow, fast){hint}")
         if mask.dtype.kind not in "biuf":
             raise DTypeError(f"mask {number} is {mask.dtype}, expected bool or numbers with 0 = good")
-        found |= _bits(mask)
-    return found
+        combined |= _bits(mask)
+    return combined
 
 
 def _bits(mask: NDArray[Any]) -> NDArray[np.uint32]:

@@ -127,8 +127,8 @@ class Observations:
         n = len(self.image)
         for name, (dtype, width, default) in _COLUMNS.items():
             shape = (n,) if width == 1 else (n, width)
-            given = getattr(self, name)
-            values = np.full(shape, default, dtype) if given is None else np.asarray(given, dtype=dtype)
+            column = getattr(self, name)
+            values = np.full(shape, default, dtype) if column is None else np.asarray(column, dtype=dtype)
             if values.shape != shape:
                 raise ShapeError(f"column {name} is {values.shape}, expected {shape}")
             object.__setattr__(self, name, values)

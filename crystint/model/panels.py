@@ -96,25 +96,25 @@ def rotation_matrix(rotation: _Vector) -> NDArray[np.float64]:
     return np.asarray(about3 @ about2 @ about1)
 
 
-def _numbers(name: str, given: Any, count: int) -> tuple[float, ...]:
-    """`given` as `count` finite floats."""
+def _numbers(name: str, raw: Any, count: int) -> tuple[float, ...]:
+    """`raw` as `count` finite floats."""
     try:
-        values = tuple(float(value) for value in given)
+        values = tuple(float(value) for value in raw)
     except (TypeError, ValueError):
         values = ()
     if len(values) != count or not all(math.isfinite(value) for value in values):
-        raise GeometryError(f"{name} is {given!r}, expected {count} finite numbers")
+        raise GeometryError(f"{name} is {raw!r}, expected {count} finite numbers")
     return values
 
 
-def _number(name: str, given: Any, unit: str) -> float:
-    """`given` as a positive finite float."""
+def _number(name: str, raw: Any, unit: str) -> float:
+    """`raw` as a positive finite float."""
     try:
-        value = float(given)
+        value = float(raw)
     except (TypeError, ValueError):
         value = math.nan
     if not (math.isfinite(value) and value > 0.0):
-        raise GeometryError(f"{name} is {given!r}, expected a number above 0, in {unit}")
+        raise GeometryError(f"{name} is {raw!r}, expected a number above 0, in {unit}")
     return value
 
 
@@ -126,7 +126,7 @@ def check_geometry(geometry: Any) -> dict[str, Any]:
     GeometryError
         When a value is impossible; the message names the field.
     """
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     try:
         shape = tuple(geometry.shape)
         whole = tuple(int(value) for value in shape)
@@ -134,28 +134,28 @@ def check_geometry(geometry: Any) -> dict[str, Any]:
         shape, whole = (), ()
     if len(whole) != 2 or whole != shape or min(whole) < 1:
         raise GeometryError(f"shape is {geometry.shape!r}, expected two whole numbers above 0, (slow, fast) pixels")
-    found["shape"] = whole
-    found["pixel_size"] = _numbers("pixel_size", geometry.pixel_size, 2)
-    if min(found["pixel_size"]) <= 0.0:
+    fields["shape"] = whole
+    fields["pixel_size"] = _numbers("pixel_size", geometry.pixel_size, 2)
+    if min(fields["pixel_size"]) <= 0.0:
         raise GeometryError(f"pixel_size is {geometry.pixel_size!r}, expected two numbers above 0, (slow, fast) in m")
-    found["distance"] = _number("distance", geometry.distance, "m")
-    found["beam_center"] = _numbers("beam_center", geometry.beam_center, 2)
-    found["rotation"] = _numbers("rotation", geometry.rotation, 3)
+    fields["distance"] = _number("distance", geometry.distance, "m")
+    fields["beam_center"] = _numbers("beam_center", geometry.beam_center, 2)
+    fields["rotation"] = _numbers("rotation", geometry.rotation, 3)
     if geometry.wavelength is not None:
-        found["wavelength"] = _number("wavelength", geometry.wavelength, "angstrom")
-        if found["wavelength"] < 1e-6:
+        fields["wavelength"] = _number("wavelength", geometry.wavelength, "angstrom")
+        if fields["wavelength"] < 1e-6:
             raise GeometryError(
                 f"wavelength is {geometry.wavelength!r} angstrom; it looks like metres, multiply by 1e10"
             )
     if geometry.polarization is not None:
-        (found["polarization"],) = _numbers("polarization", (geometry.polarization,), 1)
-        if abs(found["polarization"]) > 1.0:
+        (fields["polarization"],) = _numbers("polarization", (geometry.polarization,), 1)
+        if abs(fields["polarization"]) > 1.0:
             raise GeometryError(f"polarization is {geometry.polarization!r}, expected a number from -1 to 1")
     if geometry.panels is not None:
-        found["panels"] = panels = tuple(geometry.panels)
+        fields["panels"] = panels = tuple(geometry.panels)
         if not panels:
             raise GeometryError("panels is empty, expected at least one panel, or None for one flat detector")
         for panel in panels:
             if panel.slow[1] > whole[0] or panel.fast[1] > whole[1]:
                 raise GeometryError(f"panel slow {panel.slow}, fast {panel.fast} leaves the frame of {whole} pixels")
-    return found
+    return fields

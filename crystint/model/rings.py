@@ -87,16 +87,16 @@ def interpolate(values: NDArray[np.float64], position: NDArray[Any]) -> NDArray[
     """
     last = len(values) - 1
     place = np.clip(np.asarray(position, dtype=np.float64), 0.0, last)
-    known = np.isfinite(place)
-    place = np.where(known, place, 0.0)
+    finite = np.isfinite(place)
+    place = np.where(finite, place, 0.0)
     low = np.minimum(np.floor(place).astype(np.intp), max(last - 1, 0))
     high = np.minimum(low + 1, last)
     part = place - low
     own = values[np.floor(place + 0.5).astype(np.intp)]
     at_low, at_high = values[low], values[high]
     at_low, at_high = np.where(np.isnan(at_low), at_high, at_low), np.where(np.isnan(at_high), at_low, at_high)
-    found = at_low + part * (at_high - at_low)
-    return np.where(known & ~np.isnan(own), found, np.nan)
+    interpolated = at_low + part * (at_high - at_low)
+    return np.where(finite & ~np.isnan(own), interpolated, np.nan)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,5 +150,5 @@ class Background:
 
     def image(self) -> NDArray[np.float64]:
         """float64 [slow, fast]: counts that the background puts into each pixel of the frame; NaN where unknown."""
-        found = interpolate(self.mean, self.rings.position) * self.rings.weight
-        return found if self.rings.dark is None else found + self.rings.dark
+        image = interpolate(self.mean, self.rings.position) * self.rings.weight
+        return image if self.rings.dark is None else image + self.rings.dark

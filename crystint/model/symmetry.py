@@ -67,7 +67,7 @@ def asymmetric_unit(number: int) -> Inside:
     return next(inside for last, inside in _LAST_NUMBER if number <= last)
 
 
-def as_space_group(given: gemmi.SpaceGroup | str | int) -> gemmi.SpaceGroup:
+def as_space_group(space_group: gemmi.SpaceGroup | str | int) -> gemmi.SpaceGroup:
     """A space group from itself, its name ("P 21 21 21", "P212121", "R 3:R") or its number.
 
     Raises
@@ -75,14 +75,16 @@ def as_space_group(given: gemmi.SpaceGroup | str | int) -> gemmi.SpaceGroup:
     SettingError
         When there is none of that name or number.
     """
-    if isinstance(given, gemmi.SpaceGroup):
-        return given
+    if isinstance(space_group, gemmi.SpaceGroup):
+        return space_group
     try:
-        if given == 0:  # gemmi takes it for P 1
-            raise ValueError(given)
-        return gemmi.SpaceGroup(given)
+        if space_group == 0:  # gemmi takes it for P 1
+            raise ValueError(space_group)
+        return gemmi.SpaceGroup(space_group)
     except (ValueError, TypeError):
-        raise SettingError(f"unknown space group {given!r}: expected a name such as 'P 43 21 2' or a number") from None
+        raise SettingError(
+            f"unknown space group {space_group!r}: expected a name such as 'P 43 21 2' or a number"
+        ) from None
 
 
 @lru_cache(maxsize=64)
@@ -154,13 +156,13 @@ def reduce(
     if not repeated:
         return _reduced(checked(hkl), as_space_group(space_group))
     unique, number = distinct(hkl)
-    found, isym = _reduced(unique, as_space_group(space_group))
-    return found[number], isym[number]
+    reduced, isym = _reduced(unique, as_space_group(space_group))
+    return reduced[number], isym[number]
 
 
 def _reduced(hkl: Indices, group: gemmi.SpaceGroup) -> tuple[Indices, NDArray[np.uint8]]:
     rotation, _, change, inside = _operators(group.xhm())
-    found, isym = np.zeros_like(hkl), np.zeros(len(hkl), np.uint8)
+    reduced, isym = np.zeros_like(hkl), np.zeros(len(hkl), np.uint8)
     left, rest = np.arange(len(hkl)), hkl
     for number, matrix in enumerate(rotation):
         turned = _turned(rest, matrix)
@@ -168,13 +170,13 @@ def _reduced(hkl: Indices, group: gemmi.SpaceGroup) -> tuple[Indices, NDArray[np
         plus = inside(*standard.T)
         minus = inside(*-standard.T) & ~plus
         for mate, hit in ((1, plus), (2, minus)):
-            found[left[hit]] = turned[hit] if mate == 1 else -turned[hit]
+            reduced[left[hit]] = turned[hit] if mate == 1 else -turned[hit]
             isym[left[hit]] = 2 * number + mate
         other = ~(plus | minus)
         left, rest = left[other], rest[other]
         if not len(left):
             break
-    return found, isym
+    return reduced, isym
 
 
 def _per_distinct(
@@ -190,13 +192,13 @@ def asu(hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int, *, anomalo
     """int32 [n, 3]: `reduce` without the operators. `anomalous`: I(-) of acentric reflections as -hkl of the asu."""
     group = as_space_group(space_group)
     unique, number = distinct(hkl)
-    found = _reduced(unique, group)
-    return (_kept_apart(*found, group) if anomalous else found[0])[number]
+    reduced = _reduced(unique, group)
+    return (_friedel_mates_apart(*reduced, group) if anomalous else reduced[0])[number]
 
 
-def _kept_apart(found: Indices, isym: NDArray[np.uint8], group: gemmi.SpaceGroup) -> Indices:
-    minus = (isym % 2 == 0) & ~_centric(found, group.xhm())
-    return np.where(minus[:, None], -found, found)
+def _friedel_mates_apart(hkl: Indices, isym: NDArray[np.uint8], group: gemmi.SpaceGroup) -> Indices:
+    minus = (isym % 2 == 0) & ~_centric(hkl, group.xhm())
+    return np.where(minus[:, None], -hkl, hkl)
 
 
 def groups(
@@ -213,8 +215,8 @@ def groups(
     """
     group = as_space_group(space_group)
     once, first = distinct(hkl)
-    found = _reduced(once, group)
-    unique, second = distinct(_kept_apart(*found, group) if anomalous else found[0])
+    reduced = _reduced(once, group)
+    unique, second = distinct(_friedel_mates_apart(*reduced, group) if anomalous else reduced[0])
     return unique, second[first]
 
 
@@ -230,10 +232,10 @@ def _absent(hkl: Indices, hm: str) -> NDArray[np.bool_]:
 
 
 def _centric(hkl: Indices, hm: str) -> NDArray[np.bool_]:
-    found = np.zeros(len(hkl), bool)
+    centric = np.zeros(len(hkl), bool)
     for matrix in _operators(hm)[0]:
-        found |= (_turned(hkl, matrix) == -hkl).all(axis=1)
-    return found
+        centric |= (_turned(hkl, matrix) == -hkl).all(axis=1)
+    return centric
 
 
 def _epsilon(hkl: Indices, hm: str) -> NDArray[np.int32]:
@@ -292,7 +294,7 @@ def possible(
     if not (np.isfinite(unit.volume) and unit.volume > 0.0):
         raise SettingError(f"unit cell {unit.parameters} has no volume")
     limit = 0.0 if np.isinf(d_max) else d_max
-    found = np.asarray(gemmi.make_miller_array(unit, group, d_min, limit, True), dtype=np.int32).reshape(-1, 3)
+    hkl = np.asarray(gemmi.make_miller_array(unit, group, d_min, limit, True), dtype=np.int32).reshape(-1, 3)
     if anomalous:
-        found = np.concatenate([found, -found[~_centric(found, group.xhm())]])
-    return distinct(found)[0]
+        hkl = np.concatenate([hkl, -hkl[~_centric(hkl, group.xhm())]])
+    return distinct(hkl)[0]

@@ -28,7 +28,7 @@ from crystint.run.ordered import in_order
 
 __all__ = ["cluster", "dask_setup"]
 
-_HELD = 2
+_MOST_OPEN = 2
 """Runs that a worker keeps open."""
 _TIMES = 4
 """A range of frames is given out so often when the workers that have it die."""
@@ -48,18 +48,18 @@ class Order:
     frames: int
 
 
-_held: OrderedDict[str, tuple[AbstractContextManager[FrameWorker], FrameWorker]] = OrderedDict()
+_open_workers: OrderedDict[str, tuple[AbstractContextManager[FrameWorker], FrameWorker]] = OrderedDict()
 _turn = threading.Lock()
 
 
-def _held_worker(order: Order) -> FrameWorker:
+def _open_worker(order: Order) -> FrameWorker:
     """The worker of an order, opened in this process when it is not yet."""
     if order.version != __version__:
         raise ClusterError(f"a worker has crystint {__version__}, expected {order.version} as in the process that asks")
     with _turn:
-        if order.token not in _held:
-            if not _held:
-                atexit.register(_held.clear)  # files are closed while the libraries that close them are there
+        if order.token not in _open_workers:
+            if not _open_workers:
+                atexit.register(_open_workers.clear)  # files are closed while the libraries that close them are there
             context = order.work.open(order.device)
             worker = context.__enter__()
             if worker.total != order.frames:
@@ -67,22 +67,22 @@ def _held_worker(order: Order) -> FrameWorker:
                     f"a worker finds {worker.total} frames, expected {order.frames}; "
                     "do all machines see the same files?"
                 )
-            _held[order.token] = context, worker
-            while len(_held) > _HELD:
-                _held.popitem(last=False)  # the files are closed when the last task that reads them has ended
-        return _held[order.token][1]
+            _open_workers[order.token] = context, worker
+            while len(_open_workers) > _MOST_OPEN:
+                _open_workers.popitem(last=False)  # the files are closed when the last task that reads them has ended
+        return _open_workers[order.token][1]
 
 
 def _device(order: Order) -> str:
     """Task: the name of the device of a worker."""
-    return _held_worker(order).device
+    return _open_worker(order).device
 
 
 def _records(order: Order, numbers: range, first: Any) -> tuple[str, list[bytes], list[str]]:
     """Task: the device used, the records of some frames, and what was warned of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CrystintWarning)
-        worker = _held_worker(order)
+        worker = _open_worker(order)
         records = [worker.record(number, first).pack() for number in numbers]
     texts = [str(each.message) for each in caught if issubclass(each.category, CrystintWarning)]
     return worker.device, records, texts
@@ -139,9 +139,9 @@ class Cluster:
 class _Task:
     """A task that is given out again when the workers that have it die, so that one bad machine ends no run."""
 
-    def __init__(self, client: Any, what: str, work: Callable[..., Any], *given: Any, priority: int = 0) -> None:
+    def __init__(self, client: Any, what: str, work: Callable[..., Any], *arguments: Any, priority: int = 0) -> None:
         self._what = what
-        self._submit: Callable[[], Any] = partial(client.submit, work, *given, pure=False, priority=priority)
+        self._submit: Callable[[], Any] = partial(client.submit, work, *arguments, pure=False, priority=priority)
         self._future: Any = self._submit()
 
     def result(self) -> Any:
@@ -242,8 +242,8 @@ def _quiet() -> Iterator[None]:
 def _client(dask: Any, address: str, workers: int, stack: ExitStack) -> Any:
     """A client of the scheduler at an address."""
     if address != "local":
-        given = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
-        return dask.Client(**given, timeout=_ANSWER_S, set_as_default=False)
+        target = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+        return dask.Client(**target, timeout=_ANSWER_S, set_as_default=False)
     made = dask.LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
@@ -259,10 +259,10 @@ def _client(dask: Any, address: str, workers: int, stack: ExitStack) -> Any:
 def _check_versions(client: Any) -> None:
     """Raise ClusterError unless all workers that are there have this version of crystint."""
     look = lambda: __import__("crystint").__version__  # noqa: E731  (a lambda travels as a whole, and needs no crystint)
-    for worker, found in client.run(look, on_error="return").items():
-        if isinstance(found, ImportError):
+    for worker, version in client.run(look, on_error="return").items():
+        if isinstance(version, ImportError):
             raise ClusterError(f"the worker {worker} has no crystint: install version {__version__} there")
-        if found != __version__:
+        if version != __version__:
             raise ClusterError(
-                f"the worker {worker} has crystint {found}, this process {__version__}: install the same"
+                f"the worker {worker} has crystint {version}, this process {__version__}: install the same"
             )

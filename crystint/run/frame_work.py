@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from crystint.io.frame_record import Record
+from crystint.io.frame_record import FrameRecord
 
 __all__ = ["FrameWork", "FrameWorker"]
 
@@ -21,7 +21,7 @@ class FrameWorker(Protocol):
     def device(self) -> str:
         """Name of the device that it computes with; "" = none."""
 
-    def record(self, number: int, first: Any) -> Record:
+    def record(self, number: int, first: Any) -> FrameRecord:
         """What a frame gives. One that cannot be read gives a record that says why.
 
         Parameters

@@ -42,9 +42,9 @@ def geometry_of(frames: Frames, settings: DetectorSettings) -> Geometry:
     if settings.polarization != "file":
         explicit["polarization"] = None if settings.polarization == "none" else settings.polarization
     complete = {"distance", "beam_center", "pixel_size"} <= explicit.keys()
-    known = _known_geometry(frames, settings, tolerant=complete)
+    geometry = _geometry_in_files(frames, settings, tolerant=complete)
     explicit["beam_outside"] = settings.beam_outside
-    if known is None:
+    if geometry is None:
         if not complete:
             names = {"distance": "--distance", "beam_center": "--beam", "pixel_size": "--pixel-size"}
             missing = ", ".join(option for name, option in names.items() if name not in explicit)
@@ -53,14 +53,14 @@ def geometry_of(frames: Frames, settings: DetectorSettings) -> Geometry:
                 f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing} (and --wavelength)"
             )
         return Geometry(shape=frames.shape, **explicit)
-    if known.shape != frames.shape:
+    if geometry.shape != frames.shape:
         where = settings.geometry or "the geometry"
-        hint = "; it looks transposed" if known.shape == frames.shape[::-1] else ""
-        raise ShapeError(f"{where} is for {known.shape}, the frames are {frames.shape} (slow, fast){hint}")
-    return replace(known, **explicit)
+        hint = "; it looks transposed" if geometry.shape == frames.shape[::-1] else ""
+        raise ShapeError(f"{where} is for {geometry.shape}, the frames are {frames.shape} (slow, fast){hint}")
+    return replace(geometry, **explicit)
 
 
-def _known_geometry(frames: Frames, settings: DetectorSettings, tolerant: bool) -> Geometry | None:
+def _geometry_in_files(frames: Frames, settings: DetectorSettings, tolerant: bool) -> Geometry | None:
     """The geometry on file. With `tolerant`, an impossible one in the frames counts as none."""
     if settings.geometry is not None:
         return Geometry.read(settings.geometry, beam_outside=True)

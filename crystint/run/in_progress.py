@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from crystint import __version__
 from crystint.errors import CrystintWarning, FileError, SettingError, warn
-from crystint.io.frame_record import Record
+from crystint.io.frame_record import FrameRecord
 from crystint.run.execution import Execution, Stop
 from crystint.run.frame_work import FrameWork, FrameWorker
 from crystint.run.journal import Journal, journal_of
@@ -79,7 +79,7 @@ class RunInProgress:
         """Whether the run was told to stop before its last frame."""
         return self.done < self.total
 
-    def records(self, first: Callable[[], Any] | None = None) -> Generator[Record]:
+    def records(self, first: Callable[[], Any] | None = None) -> Generator[FrameRecord]:
         """The record of every frame in order: those of the journal, then new ones, which are added to it.
 
         Parameters
@@ -95,20 +95,20 @@ class RunInProgress:
         """
         if self._journal is not None:
             for packed in self._journal.replay():
-                yield self._counted(Record.unpack(packed))
+                yield self._counted(FrameRecord.unpack(packed))
         while first is not None and first() is None and self.done < self.total and not self._stop():
             yield from self._new(range(self.done, self.done + 1), None)
         yield from self._new(range(self.done, self.total), None if first is None else first())
 
-    def _new(self, numbers: range, first: Any) -> Generator[Record]:
+    def _new(self, numbers: range, first: Any) -> Generator[FrameRecord]:
         with closing(self._crew.records(numbers, first, self._stop)) as records:
             for packed in records:
-                record = self._counted(Record.unpack(packed))
+                record = self._counted(FrameRecord.unpack(packed))
                 if self._journal is not None:
                     self._journal.append(packed)
                 yield record
 
-    def _counted(self, record: Record) -> Record:
+    def _counted(self, record: FrameRecord) -> FrameRecord:
         if record.missing is not None:
             if self._execution.strict:
                 raise FileError(record.missing)

@@ -45,12 +45,12 @@ def records_in(output: Path) -> int:
     try:
         with FileIO(path) as file:
             size, at = os.fstat(file.fileno()).st_size, len(_MAGIC)
-            found = -1  # the header
+            count = -1  # the header
             while at + _FRAME.size <= size:
                 length, _ = _FRAME.unpack(os.pread(file.fileno(), _FRAME.size, at))
                 at += _FRAME.size + length
-                found += at <= size
-            return max(found, 0)
+                count += at <= size
+            return max(count, 0)
     except FileNotFoundError:
         return 0
     except OSError as error:
@@ -123,9 +123,9 @@ class Journal:
                 made = cls(output, file, header, 0)
                 made._write(_MAGIC, json.dumps(header).encode())
                 return made
-            known = json.loads(old)
-            _same(journal_of(output), known["same"], json.loads(json.dumps(header["same"])))
-            return cls(output, file, known, len(_MAGIC) + _FRAME.size + len(old))
+            stored = json.loads(old)
+            _same(journal_of(output), stored["same"], json.loads(json.dumps(header["same"])))
+            return cls(output, file, stored, len(_MAGIC) + _FRAME.size + len(old))
         except OSError as error:
             file.close()
             if isinstance(error, FileError):
@@ -227,6 +227,6 @@ def _locked(output: Path) -> FileIO:
 
 def _same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Raise unless a run is the one that the journal belongs to; the differences are listed."""
-    found = differences(old, new)
-    if found:
-        raise FileError(f"{path} belongs to another run: {found}. Run as before to continue it, or --overwrite it")
+    changes = differences(old, new)
+    if changes:
+        raise FileError(f"{path} belongs to another run: {changes}. Run as before to continue it, or --overwrite it")

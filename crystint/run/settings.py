@@ -160,8 +160,8 @@ def option_name(name: str, field: FieldInfo) -> str:
     """The option of a field: ``--d-min``."""
     extra = field.json_schema_extra
     cli = extra.get("cli") if isinstance(extra, dict) else None
-    given = cli.get("option") if isinstance(cli, dict) else None
-    return str(given or "--" + name.replace("_", "-"))
+    option = cli.get("option") if isinstance(cli, dict) else None
+    return str(option or "--" + name.replace("_", "-"))
 
 
 class StepSettings(BaseModel):

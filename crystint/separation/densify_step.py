@@ -10,7 +10,7 @@ from typing import Any
 
 from crystint.engine import Engine
 from crystint.errors import FileError
-from crystint.io.frame_record import Record
+from crystint.io.frame_record import FrameRecord
 from crystint.io.linked_files import files_read
 from crystint.io.sparse.dense_file import DenseWriter, pack_frame
 from crystint.io.sparse.file import SparseFile
@@ -42,17 +42,17 @@ class _Worker:
     def device(self) -> str:
         return self.densifier.engine.device.name
 
-    def record(self, number: int, _first: Any) -> Record:
+    def record(self, number: int, _first: Any) -> FrameRecord:
         """The whole frame, packed as it will stand in the file."""
         try:
             frame = self.sparse[number]
         except FileError as error:
-            return Record(number, missing=str(error))
+            return FrameRecord(number, missing=str(error))
         if frame.missing:
-            return Record(number, missing=f"frame {number} is missing in {self.source}")
+            return FrameRecord(number, missing=f"frame {number} is missing in {self.source}")
         dense = self.densifier.run(frame, self.settings.noise, self.settings.seed)
         packed = pack_frame(dense, self.settings.compression)
-        return Record(number, arrays={"frame": dense} if packed is None else {"packed": packed})
+        return FrameRecord(number, arrays={"frame": dense} if packed is None else {"packed": packed})
 
 
 @dataclass(frozen=True, slots=True)

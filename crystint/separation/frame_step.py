@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
-from crystint.io.frame_record import Record
+from crystint.io.frame_record import FrameRecord
 from crystint.io.sparse.mask import FirstMask
 from crystint.io.sparse.row import SparseRow
 from crystint.model.peaks import PEAK_DTYPE, PeakList
@@ -25,7 +25,7 @@ __all__ = ["PeakSearch", "SeparationWork", "SeparationWorker", "Sparsification",
 class Treatment(Protocol):
     """What is done with a frame that could be read. Plain values only: it travels."""
 
-    def record(self, run: PreparedRun, number: int, frame: NDArray[Any], first: FirstMask | None) -> Record:
+    def record(self, run: PreparedRun, number: int, frame: NDArray[Any], first: FirstMask | None) -> FrameRecord:
         """The result."""
 
 
@@ -46,12 +46,12 @@ class SeparationWorker:
         """Name of the device."""
         return self.run.separator.engine.device.name
 
-    def record(self, number: int, first: FirstMask | None) -> Record:
+    def record(self, number: int, first: FirstMask | None) -> FrameRecord:
         """What a frame gives; one that cannot be read gives a record that says why."""
         try:
             frame = self.run.read(number)
         except FileError as error:
-            return Record(number, missing=str(error))
+            return FrameRecord(number, missing=str(error))
         return self.treatment.record(self.run, number, frame, first)
 
 
@@ -87,10 +87,10 @@ class PeakSearch:
 
     snr: float
 
-    def record(self, run: PreparedRun, number: int, frame: NDArray[Any], _first: FirstMask | None) -> Record:
+    def record(self, run: PreparedRun, number: int, frame: NDArray[Any], _first: FirstMask | None) -> FrameRecord:
         """Peaks, and whether the frame had a usable pixel at all."""
         peaks = run.peaks(frame, number, self.snr)
-        return Record(
+        return FrameRecord(
             number,
             facts={"dead": not len(peaks) and run.nothing_in(frame)},
             arrays={"peaks": peaks.view(np.uint8)},
@@ -104,7 +104,7 @@ class Sparsification:
     snr: float
     peaks: bool
 
-    def record(self, run: PreparedRun, number: int, frame: NDArray[Any], first: FirstMask | None) -> Record:
+    def record(self, run: PreparedRun, number: int, frame: NDArray[Any], first: FirstMask | None) -> FrameRecord:
         """The row of the frame in a sparse file.
 
         Parameters
@@ -124,9 +124,9 @@ class Sparsification:
             "dead": bool(np.isnan(sparse.background.mean).all()),
             "picked": len(sparse.index),
         }
-        return Record(number, facts=facts, arrays=arrays)
+        return FrameRecord(number, facts=facts, arrays=arrays)
 
 
-def peaks_of(record: Record) -> PeakList | None:
+def peaks_of(record: FrameRecord) -> PeakList | None:
     """The peaks in a record, in memory of their own; None when none were looked for."""
     return record.arrays["peaks"].view(PEAK_DTYPE).copy() if "peaks" in record.arrays else None

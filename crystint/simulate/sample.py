@@ -123,13 +123,13 @@ def planes(geometry: Geometry) -> list[Plane]:
     """The flat pieces of a detector; a piece less than two pixels wide shows no plane and is left out."""
     place = np.stack(geometry.positions(), axis=-1)
     whole = ((0, geometry.shape[0]), (0, geometry.shape[1]))
-    found = []
+    pieces = []
     for rows, columns in [(p.slow, p.fast) for p in geometry.panels] if geometry.panels else [whole]:
         if rows[1] - rows[0] > 1 and columns[1] - columns[0] > 1:
             first = place[rows[0], columns[0]]
             steps = place[rows[0] + 1, columns[0]] - first, place[rows[0], columns[0] + 1] - first
-            found.append((rows, columns, np.stack([*steps, first], axis=1)))
-    return found
+            pieces.append((rows, columns, np.stack([*steps, first], axis=1)))
+    return pieces
 
 
 def meet(pieces: list[Plane], ray: Image) -> tuple[Image, Image, NDArray[np.intp]]:

@@ -57,9 +57,9 @@ def check_scene(scene: Scene) -> None:
         if scene.peaks < 0:
             raise wrong("peaks", "0 or more")
     elif not isinstance(scene.peaks, Lattice):
-        given = np.asarray(scene.peaks, dtype=np.float64)
-        if given.size and (given.ndim != 2 or given.shape[1] != 3 or not np.isfinite(given).all()):
-            raise SettingError(f"peaks is an array {given.shape}, expected finite [n, 3]: slow, fast, intensity")
+        peaks = np.asarray(scene.peaks, dtype=np.float64)
+        if peaks.size and (peaks.ndim != 2 or peaks.shape[1] != 3 or not np.isfinite(peaks).all()):
+            raise SettingError(f"peaks is an array {peaks.shape}, expected finite [n, 3]: slow, fast, intensity")
     for name in ("intensity", "width"):
         if not 0 < getattr(scene, name) < np.inf:
             raise wrong(name, "a number above 0")
@@ -180,17 +180,17 @@ class Scene:
     def background_mean(self) -> Image:
         """float64 [slow, fast]: raw counts expected from background and rings; masked pixels have it too."""
         if callable(self.background):
-            found = np.asarray(self.background(self.geometry.q()), dtype=np.float64)
+            background = np.asarray(self.background(self.geometry.q()), dtype=np.float64)
         else:
-            found = np.array(self.background, dtype=np.float64)
-            found = np.full(self.shape, float(found)) if found.ndim == 0 else found
-        if found.shape != self.shape or not np.all(found[np.isfinite(self.weight)] >= 0):
-            raise SettingError(f"background is {found.shape}, expected {self.shape} values >= 0 (slow, fast)")
+            background = np.array(self.background, dtype=np.float64)
+            background = np.full(self.shape, float(background)) if background.ndim == 0 else background
+        if background.shape != self.shape or not np.all(background[np.isfinite(self.weight)] >= 0):
+            raise SettingError(f"background is {background.shape}, expected {self.shape} values >= 0 (slow, fast)")
         if self.falloff is not None:
-            found /= 1 + (self.geometry.q() / self.falloff) ** 2
+            background /= 1 + (self.geometry.q() / self.falloff) ** 2
         for ring in self.rings:
-            found = found + ring.strength * np.exp(-0.5 * ((self.geometry.q() - ring.q) / ring.width) ** 2)
-        return found * self.weight
+            background = background + ring.strength * np.exp(-0.5 * ((self.geometry.q() - ring.q) / ring.width) ** 2)
+        return background * self.weight
 
     @property
     def ceiling(self) -> float:

@@ -120,10 +120,10 @@ def simulate(
     >>> data[0].shape, len(data), len(data.truth)
     ((100, 120), 3, 60)
     """
-    known = {field.name for field in fields(Scene)} - {"geometry"}
+    names = {field.name for field in fields(Scene)} - {"geometry"}
     for name in settings:
-        if name not in known:
-            raise SettingError(f"simulate has no setting {name!r}; it has {', '.join(sorted(known))}")
+        if name not in names:
+            raise SettingError(f"simulate has no setting {name!r}; it has {', '.join(sorted(names))}")
     if frames < 0:
         raise SettingError(f"frames is {frames}, expected 0 or more")
     if geometry is None:

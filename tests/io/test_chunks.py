@@ -19,9 +19,9 @@ from crystint.io.frames import images
 from crystint.io.frames.cbf import CbfReader
 from crystint.io.frames.sequence import open_frames
 from crystint.io.frames.virtual import VirtualReader
-from crystint.io.hdf5.chunks import ChunkReader, kept_layers
+from crystint.io.hdf5.chunks import ChunkReader, layer_cache
 from crystint.io.hdf5.filters import DamagedChunk, Filter, can_decode, decode
-from crystint.io.hdf5.pool import Kept
+from crystint.io.hdf5.pool import ResourcePool
 from tests.conftest import shared_data
 from tests.io.hdf5_files import SHAPE, eiger_master, stack, virtual_master
 from tests.oracles.bslz4 import unpack_bslz4
@@ -94,7 +94,7 @@ def test_two_three_and_four_axes(tmp_path, shape, chunked, without_hdf5):
 def test_what_only_hdf5_reads(tmp_path, options):
     with h5py.File(tmp_path / "s.h5", "w") as file:
         made = file.create_dataset("data", data=FRAMES, chunks=(1, *SHAPE), **options)
-        assert ChunkReader.of(made, kept_layers()) is None
+        assert ChunkReader.of(made, layer_cache()) is None
     with open_frames(tmp_path / "s.h5") as frames:
         same(frames[:], FRAMES)
         assert frames.chunk(0) is None
@@ -126,7 +126,7 @@ def test_layouts_that_only_hdf5_reads(tmp_path, how):
     with open_frames(path) as frames:
         same(frames[:], FRAMES)
     with h5py.File(path) as file:
-        assert ChunkReader.of(file["data"], kept_layers()) is None
+        assert ChunkReader.of(file["data"], layer_cache()) is None
 
 
 @pytest.mark.parametrize("codec", ["bslz4", "shuffle and zstd", "gzip"])
@@ -210,7 +210,7 @@ def test_virtual_tiles_are_left_to_hdf5(tmp_path):
     layout[:, :, 20:] = h5py.VirtualSource("right.h5", "data", (7, 31, 27))
     path = virtual(tmp_path / "v.h5", layout)
     with h5py.File(path) as file:
-        assert VirtualReader.of(file["data"], kept_layers()) is None
+        assert VirtualReader.of(file["data"], layer_cache()) is None
     same(open_frames(path)[:], FRAMES)
 
 
@@ -236,7 +236,7 @@ def test_virtual_parts_that_overlap_or_reach_beyond_their_source(tmp_path):
         with h5py.File(path) as file, open_frames(path) as frames:
             same(frames[:], file["data"][:])
             overlap = shown[0].stop > shown[1].start
-            assert (VirtualReader.of(file["data"], kept_layers()) is None) == overlap
+            assert (VirtualReader.of(file["data"], layer_cache()) is None) == overlap
 
 
 def test_a_source_without_its_data_set_or_damaged_is_an_error(tmp_path):
@@ -246,9 +246,9 @@ def test_a_source_without_its_data_set_or_damaged_is_an_error(tmp_path):
     (tmp_path / "vds_data_000003.h5").write_bytes(b"nothing")
     with open_frames(path) as frames:
         same(frames[1], FRAMES[1])
-        with pytest.raises(FileError, match=r"frame 2 .*vds_data_000002.h5, which has no data set"):
+        with pytest.raises(FileError, match=r"/data\[2\], .*vds_data_000002.h5, which has no data set"):
             frames[2]
-        with pytest.raises(FileError, match=r"frame 5 .*vds_data_000003.h5, which is truncated or damaged"):
+        with pytest.raises(FileError, match=r"/data\[5\], .*vds_data_000003.h5, which is truncated or damaged"):
             frames[5]
         same(frames[6], FRAMES[6])
 
@@ -266,7 +266,7 @@ def test_a_corrupt_chunk_is_reported_with_its_frame(tmp_path, codec):
         data.write_direct_chunk((4, 0, 0), b"\x00")
     with open_frames(tmp_path / "s.h5") as frames:
         for number in (2, 3, 4):
-            with pytest.raises(FileError, match=rf"frame {number} \(.*data\[{number}\]\), cannot be read"):
+            with pytest.raises(FileError, match=rf"s\.h5, /data\[{number}\], cannot be read"):
                 frames[number]
         same(frames[5], FRAMES[5])
 
@@ -279,10 +279,12 @@ def test_a_file_cut_short_while_it_is_open(tmp_path, codec):
     with open_frames(path) as frames:
         os.truncate(path, cut)
         same(frames[4], FRAMES[4])
-        with pytest.raises(FileError, match=r"frame 5 .*the file ends \d+ bytes before the end of the frame's chunk"):
+        with pytest.raises(
+            FileError, match=r"/data\[5\], .*the file ends \d+ bytes before the end of the frame's chunk"
+        ):
             frames[5]
         if codec == "bslz4":
-            with pytest.raises(FileError, match=r"frame 6 .*the file ends"):
+            with pytest.raises(FileError, match=r"/data\[6\], .*the file ends"):
                 frames.chunk(6)
 
 
@@ -379,9 +381,9 @@ def test_frames_are_read_at_the_same_time(tmp_path, monkeypatch):
     """Two threads are in the decoder together; with a lock around it they would wait for each other for ever."""
     meet = Barrier(2, timeout=300)
 
-    def slow(*given):
+    def slow(*arguments):
         meet.wait()
-        decode(*given)
+        decode(*arguments)
 
     monkeypatch.setattr("crystint.io.hdf5.chunks.decode", slow)
     with open_frames(save(tmp_path / "s.h5")) as frames, ThreadPoolExecutor(2) as pool:
@@ -394,9 +396,9 @@ def test_different_files_are_read_at_the_same_time(tmp_path, monkeypatch):
         CbfImage(data=FRAMES[number].astype(np.int32)).write(str(tmp_path / f"a_{number}.cbf"))
     meet, plain = Barrier(2, timeout=300), CbfReader.read
 
-    def slow(*given):
+    def slow(*arguments):
         meet.wait()
-        return plain(*given)
+        return plain(*arguments)
 
     monkeypatch.setattr(CbfReader, "read", slow)
     with open_frames(tmp_path / "a_*.cbf") as frames, ThreadPoolExecutor(2) as pool:
@@ -416,10 +418,10 @@ class _File:
 
 def test_open_files_are_shared_and_closed_after_their_last_user():
     opened = []
-    kept = Kept(_File.close, idle=1)
+    files = ResourcePool(_File.close, idle=1)
 
     def use(number):
-        return kept.use(number, lambda: _File(number, opened))
+        return files.use(number, lambda: _File(number, opened))
 
     with use(0) as one, use(0) as other:
         assert one is other
@@ -429,20 +431,20 @@ def test_open_files_are_shared_and_closed_after_their_last_user():
         assert not any(each.closed for each in opened[1:])
     assert sum(each.closed for each in opened) == 3
     with use(5) as last:
-        kept.clear()
+        files.clear()
         assert not last.closed
         with use(5) as again:
             assert again is not last
     assert last.closed
-    kept.clear()
+    files.clear()
     assert all(each.closed for each in opened)
 
 
 def test_what_was_used_last_is_kept():
     made = []
-    kept = Kept(lambda _: None, idle=2)
+    files = ResourcePool(lambda _: None, idle=2)
     for name in "abacab":
-        with kept.use(name, lambda name=name: made.append(name)):
+        with files.use(name, lambda name=name: made.append(name)):
             pass
     assert made == ["a", "b", "c", "b"]
 
@@ -480,9 +482,9 @@ def test_what_fabio_logs_in_one_thread_is_not_heard_in_another():
 def test_chunks_of_several_frames_are_unpacked_once(tmp_path, monkeypatch):
     unpacked = []
 
-    def counting(*given):
+    def counting(*arguments):
         unpacked.append(1)
-        decode(*given)
+        decode(*arguments)
 
     monkeypatch.setattr("crystint.io.hdf5.chunks.decode", counting)
     path = save(tmp_path / "s.h5", chunks=(4, *SHAPE))
@@ -499,9 +501,9 @@ def test_a_file_that_cannot_be_opened_is_tried_again():
         tries.append(0)
         raise OSError("no")
 
-    kept = Kept(print)
+    files = ResourcePool(print)
     for _ in range(2):
-        with pytest.raises(OSError, match="no"), kept.use(0, fail):
+        with pytest.raises(OSError, match="no"), files.use(0, fail):
             pass
     assert tries == [0, 0]
 
@@ -509,10 +511,10 @@ def test_a_file_that_cannot_be_opened_is_tried_again():
 def test_closing_while_a_thread_reads(tmp_path, monkeypatch):
     inside, go = Event(), Event()
 
-    def slow(*given):
+    def slow(*arguments):
         inside.set()
         assert go.wait(20)
-        decode(*given)
+        decode(*arguments)
 
     monkeypatch.setattr("crystint.io.hdf5.chunks.decode", slow)
     frames, found = open_frames(save(tmp_path / "s.h5")), []
@@ -564,7 +566,7 @@ def test_other_packings_are_not_handed_out(tmp_path, codec):
 
 def test_a_chunk_shuffled_as_elements_of_another_size_is_not_handed_out(tmp_path):
     with h5py.File(save(tmp_path / "s.h5")) as file:
-        reader = ChunkReader.of(file["data"], kept_layers())
+        reader = ChunkReader.of(file["data"], layer_cache())
         assert reader.chunk(0) is not None
         reader._filters = (Filter(32008, (0, 4, 1, 0, 2)),)
         assert reader.chunk(0) is None

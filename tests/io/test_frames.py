@@ -399,7 +399,7 @@ def test_a_damaged_chunk_is_told_with_its_frame(tmp_path, filters):
         data.id.write_direct_chunk((3, 0, 0), b"\xff" * 40)
     frames = open_frames(path)
     same(frames[2], FRAMES[2])
-    with pytest.raises(FileError, match=r"s\.h5, frame 3 .*cannot be read"):
+    with pytest.raises(FileError, match=r"s\.h5, /data\[3\], cannot be read"):
         frames[3]
 
 

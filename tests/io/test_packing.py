@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from crystint.io.hdf5 import packing
-from crystint.io.hdf5.appendable import Growing
+from crystint.io.hdf5.appendable import AppendableDataset
 from crystint.io.hdf5.packing import BSLZ4, GZIP, PLAIN, ZSTD, ChunkWriter
 
 PACKINGS = {"bslz4": BSLZ4, "gzip": GZIP, "none": PLAIN, "zstd": ZSTD}
@@ -53,15 +53,15 @@ def test_rows_in_any_portions(tmp_path, rng, dtype, row, workers):
     rows = rng.poisson(3.0, (1000, *row)).astype(dtype)
     cuts = np.sort(rng.integers(0, 1001, 30))
     with h5py.File(tmp_path / "s.h5", "w") as file, pooled(workers) as pool:
-        growing = Growing(file, "some", dtype, row, chunk=64, pool=pool, units="m")
+        dataset = AppendableDataset(file, "some", dtype, row, chunk=64, pool=pool, units="m")
         for number, part in enumerate(np.split(rows, cuts)):
-            growing.add(part)
+            dataset.add(part)
             if number % 7 == 3:
-                growing.flush()
+                dataset.flush()
                 assert len(file["some"]) == cuts[number]
                 assert np.array_equal(file["some"][:], rows[: cuts[number]])
-        growing.flush()
-        growing.flush()
+        dataset.flush()
+        dataset.flush()
     with h5py.File(tmp_path / "s.h5") as file:
         assert np.array_equal(file["some"][:], rows)
         assert file["some"].attrs["units"] == "m"
@@ -72,7 +72,7 @@ def test_the_file_does_not_depend_on_the_pool(tmp_path, rng):
     parts = [rng.poisson(5.0, (n, 3)).astype("u4") for n in rng.integers(0, 200, 40)]
     for workers in (0, 1, 4):
         with h5py.File(tmp_path / f"{workers}.h5", "w") as file, pooled(workers) as pool:
-            columns = [Growing(file, name, "u4", (3,), chunk=64, pool=pool) for name in "abc"]
+            columns = [AppendableDataset(file, name, "u4", (3,), chunk=64, pool=pool) for name in "abc"]
             for part in parts:
                 for column in columns:
                     column.add(part)
@@ -85,11 +85,11 @@ def test_the_file_does_not_depend_on_the_pool(tmp_path, rng):
 def test_rows_belong_to_the_caller_again_after_add(tmp_path, rng):
     rows = rng.poisson(5.0, 100).astype("u4")
     with h5py.File(tmp_path / "s.h5", "w") as file, ThreadPoolExecutor(2) as pool:
-        growing = Growing(file, "some", "u4", chunk=16, pool=pool)
+        dataset = AppendableDataset(file, "some", "u4", chunk=16, pool=pool)
         buffer = rows.copy()
-        growing.add(buffer)
+        dataset.add(buffer)
         buffer[:] = 0
-        growing.flush()
+        dataset.flush()
         assert np.array_equal(file["some"][:], rows)
 
 
@@ -136,9 +136,9 @@ def test_without_hdf5plugins_functions(tmp_path, rng, monkeypatch):
     monkeypatch.setattr(packing, "library", lambda: None)
     rows = rng.poisson(5.0, 100).astype("u4")
     with h5py.File(tmp_path / "s.h5", "w") as file:
-        growing = Growing(file, "some", "u4", chunk=16)
-        growing.add(rows[:50])
-        growing.flush()
-        growing.add(rows[50:])
-        growing.flush()
+        dataset = AppendableDataset(file, "some", "u4", chunk=16)
+        dataset.add(rows[:50])
+        dataset.flush()
+        dataset.add(rows[50:])
+        dataset.flush()
         assert np.array_equal(file["some"][:], rows)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from crystint.errors import FileError
-from crystint.io.frame_record import Record
+from crystint.io.frame_record import FrameRecord
 from crystint.run.journal import Journal, check_free, journal_of, records_in
 
 HEADER = {"command": ["crystint"], "same": {"snr": 3.0, "rings": 60}}
@@ -38,14 +38,14 @@ def test_a_record_comes_back_exactly():
         "none": np.zeros((0, 3), np.int8),
     }
     facts = {"snr": 0.1 + 0.2, "model": "hybrid", "limit": None, "big": 2**53 + 1}
-    found = Record.unpack(Record(12, None, facts, arrays).pack())
+    found = FrameRecord.unpack(FrameRecord(12, None, facts, arrays).pack())
     assert (found.number, found.missing, found.facts) == (12, None, facts)
     assert list(found.arrays) == list(arrays)
     for name, values in arrays.items():
         assert found.arrays[name].dtype == values.dtype
         assert found.arrays[name].shape == values.shape
         assert found.arrays[name].tobytes() == values.tobytes()
-    assert Record.unpack(Record(3, "it is “damaged”").pack()).missing == "it is “damaged”"
+    assert FrameRecord.unpack(FrameRecord(3, "it is “damaged”").pack()).missing == "it is “damaged”"
 
 
 def test_the_layout_is_the_one_described(tmp_path):

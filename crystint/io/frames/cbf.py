@@ -60,17 +60,17 @@ def read_cbf_header(path: Path) -> CbfHeader:
     FileError
         When the file is missing, damaged or holds no image.
     """
-    found = b""
+    content = b""
     with open_packed(path) as stream:
         try:
-            while _START not in found and len(found) < _LONGEST_HEADER:
+            while _START not in content and len(content) < _LONGEST_HEADER:
                 more = stream.read(1 << 14)
                 if not more:
                     break
-                found += more
+                content += more
         except (OSError, EOFError) as error:
             raise FileError(f"{path} is damaged or truncated: {error}") from error
-    return _parse(path, found)
+    return _parse(path, content)
 
 
 def _parse(path: Path, content: bytes) -> CbfHeader:
@@ -150,9 +150,9 @@ class CbfReader:
                 raise FileError(f"{path} is truncated: its image has {len(packed)} of {header.size} bytes")
             packed = packed[: header.size]
             if header.md5:
-                found = base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode()
-                if found != header.md5:
-                    raise FileError(f"{path} is damaged: MD5 sum of its image {found}, expected {header.md5}")
+                md5 = base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode()
+                if md5 != header.md5:
+                    raise FileError(f"{path} is damaged: MD5 sum of its image {md5}, expected {header.md5}")
         return self._decode(packed, header)
 
     def _decode(self, packed: bytes, header: CbfHeader) -> NDArray[Any]:

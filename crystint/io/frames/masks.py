@@ -71,9 +71,9 @@ def _from_npy(path: Path) -> NDArray[np.uint32]:
 def _from_hdf5(path: Path, dataset: str | None, shape: tuple[int, int] | None) -> NDArray[np.uint32]:
     with open_stack_file(path) as file:
         if dataset is None:
-            found = nexus_mask(file, shape, str(path))
-            if found is not None:
-                return found
+            mask = nexus_mask(file, shape, str(path))
+            if mask is not None:
+                return mask
             flat = [name for name in _planes(file) if shape is None or file[name].shape == shape]
             if len(flat) != 1:
                 listed = ", ".join(flat[:12]) or "none"
@@ -94,9 +94,9 @@ def _from_hdf5(path: Path, dataset: str | None, shape: tuple[int, int] | None) -
 
 def _planes(file: Any) -> list[str]:
     """Every 2-D data set of numbers in the file."""
-    found: list[str] = []
-    file.visititems(lambda name, item: found.append("/" + name) if getattr(item, "ndim", 0) == 2 else None)
-    return [name for name in found if file[name].dtype.kind in "biuf"]
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append("/" + name) if getattr(item, "ndim", 0) == 2 else None)
+    return [name for name in names if file[name].dtype.kind in "biuf"]
 
 
 def _two_dimensional(values: NDArray[Any], name: str) -> NDArray[np.uint32]:

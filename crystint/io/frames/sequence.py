@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from crystint.errors import DTypeError, FileError, ShapeError
 from crystint.io.frames.images import ArrayReader
 from crystint.io.frames.readers import FrameSource, Reader
-from crystint.io.frames.sources import LaterFile, Source, expand
+from crystint.io.frames.sources import LazyFile, Source, expand
 from crystint.io.frames.stacks import StackReader
 from crystint.io.hdf5.chunks import RawChunk
-from crystint.io.hdf5.pool import Kept
+from crystint.io.hdf5.pool import ResourcePool
 from crystint.model.geometry import Geometry
 
 __all__ = ["FrameSource", "Frames", "open_frames"]
@@ -59,10 +59,10 @@ def open_frames(source: Source | NDArray[Any], *more: Source, dataset: str | Non
         if more:
             raise FileError("an array is a sequence of its own; open the files apart from it")
         return Frames([ArrayReader(source, "<array>")], ["<array>"])
-    paths = [path for given in (source, *more) for path in expand(given)]
+    paths = [path for each in (source, *more) for path in expand(each)]
     if not paths:
         raise FileError("no file given; name at least one")
-    return Frames([LaterFile(path, dataset) for path in paths], [str(path) for path in paths])
+    return Frames([LazyFile(path, dataset) for path in paths], [str(path) for path in paths])
 
 
 class Frames:
@@ -80,9 +80,9 @@ class Frames:
     (3, (4, 5), dtype('uint16'), 59)
     """
 
-    def __init__(self, readers: Sequence[LaterFile | Reader], files: list[str]) -> None:
+    def __init__(self, readers: Sequence[LazyFile | Reader], files: list[str]) -> None:
         self._readers = readers
-        self._opened: Kept[int, Reader] = Kept(lambda reader: reader.close())
+        self._opened: ResourcePool[int, Reader] = ResourcePool(lambda reader: reader.close())
         self.files: list[str] = files
         """names of the files, in order"""
         with self._use(0) as first:
@@ -95,12 +95,12 @@ class Frames:
     def _use(self, number: int) -> AbstractContextManager[Reader]:
         """The reader of a file, opened."""
         reader = self._readers[number]
-        return self._opened.use(number, lambda: reader.open() if isinstance(reader, LaterFile) else reader)
+        return self._opened.use(number, lambda: reader.open() if isinstance(reader, LazyFile) else reader)
 
     def _count(self, number: int) -> int:
         """How many frames a file holds; it is opened where that cannot be told otherwise."""
         reader = self._readers[number]
-        if isinstance(reader, LaterFile) and reader.frames is not None:
+        if isinstance(reader, LazyFile) and reader.frames is not None:
             return reader.frames
         with self._use(number) as opened:
             if opened.count == 0:
@@ -162,7 +162,8 @@ class Frames:
         Raises
         ------
         FileError
-            When the frame is damaged or its file cut short; the message gives its number. `out` is undefined then.
+            When the frame is damaged or its file cut short; the message gives its file and its place in it. `out` is
+            undefined then.
         ShapeError, DTypeError
             When `out` does not fit.
         """
@@ -205,20 +206,20 @@ class Frames:
         """Where a frame came from: file, number in it, data set."""
         number, within = self._find(index)
         reader = self._readers[number]
-        if isinstance(reader, LaterFile) and reader.frames is not None:
+        if isinstance(reader, LazyFile) and reader.frames is not None:
             return FrameSource(self.files[number], within)
         with self._use(number) as opened:
             return opened.source(within)
 
     def all_files(self) -> list[str]:
         """`files`, and those that HDF5 files among them link to or show."""
-        found: dict[str, None] = {}
+        files: dict[str, None] = {}
         for number, reader in enumerate(self._readers):
-            found[self.files[number]] = None
-            if not isinstance(reader, LaterFile) or reader.frames is None:
+            files[self.files[number]] = None
+            if not isinstance(reader, LazyFile) or reader.frames is None:
                 with self._use(number) as opened:
-                    found |= dict.fromkeys(opened.behind() if isinstance(opened, StackReader) else ())
-        return list(found)
+                    files |= dict.fromkeys(opened.behind() if isinstance(opened, StackReader) else ())
+        return list(files)
 
     @cached_property
     def geometry(self) -> Geometry | None:
@@ -247,8 +248,8 @@ class Frames:
     def saturation(self) -> int | float | None:
         """The largest value that is a valid measurement, as the first file tells; None = not told."""
         with self._use(0) as reader:
-            found = reader.saturation()
-        return int(found) if found is not None and found == int(found) else found
+            value = reader.saturation()
+        return int(value) if value is not None and value == int(value) else value
 
     def close(self) -> None:
         """Close the open files. Asking for a frame opens them again."""

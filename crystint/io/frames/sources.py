@@ -16,14 +16,14 @@ from crystint.io.frames.images import ImageReader, NumpyReader, count_pages
 from crystint.io.frames.readers import Reader, file_kind
 from crystint.io.frames.stacks import StackReader
 
-__all__ = ["LaterFile", "Source", "expand"]
+__all__ = ["LazyFile", "Source", "expand"]
 
 _Path: TypeAlias = str | PathLike[str]
 Source: TypeAlias = _Path | Sequence[_Path]
 """A path, a glob pattern or a list of those"""
 
 
-def expand(given: Source) -> list[Path]:
+def expand(source: Source) -> list[Path]:
     """The files that a path, a pattern or a list of those means.
 
     Raises
@@ -31,14 +31,14 @@ def expand(given: Source) -> list[Path]:
     FileError
         When no file matches a pattern.
     """
-    if not isinstance(given, str | PathLike):
-        return [path for one in given for path in expand(one)]
-    name = fspath(given)
+    if not isinstance(source, str | PathLike):
+        return [path for one in source for path in expand(one)]
+    name = fspath(source)
     if glob.has_magic(name) and not Path(name).exists():
-        found = sorted(glob.glob(name, recursive=True), key=_by_number)
-        if not found:
+        names = sorted(glob.glob(name, recursive=True), key=_by_number)
+        if not names:
             raise FileError(f"no file matches {name}")
-        return [Path(path) for path in found]
+        return [Path(path) for path in names]
     return [Path(name)]
 
 
@@ -58,7 +58,7 @@ def _reader(path: Path, dataset: str | None) -> Reader:
     return ImageReader(path)
 
 
-class LaterFile:
+class LazyFile:
     """A file that is opened when it is wanted."""
 
     def __init__(self, path: Path, dataset: str | None) -> None:

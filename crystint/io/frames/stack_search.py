@@ -57,34 +57,34 @@ def find_datasets(file: h5py.File, name: str, wanted: str | None) -> list[str]:
         numbered = _numbered(file, path.rpartition("/")[0], name)
         if numbered:
             return numbered
-    found = _search(file)
-    if len(found) == 1:
-        return found
-    raise FileError(_choice(file, name, found))
+    stacks = _search(file)
+    if len(stacks) == 1:
+        return stacks
+    raise FileError(_choice(file, name, stacks))
 
 
-def _choice(file: h5py.File, name: str, found: list[str]) -> str:
-    if not found:
+def _choice(file: h5py.File, name: str, stacks: list[str]) -> str:
+    if not stacks:
         return f"{name} holds no frames: no numbers with the shape (frames, slow, fast) or (slow, fast)"
-    listed = ", ".join(f"{path} {file[path].shape} {file[path].dtype}" for path in found[:12])
+    listed = ", ".join(f"{path} {file[path].shape} {file[path].dtype}" for path in stacks[:12])
     return f"{name} holds several stacks of frames ({listed}); name one with dataset= or --dataset"
 
 
 def _asked(file: h5py.File, name: str, wanted: str) -> list[str]:
-    found = _get(file, wanted, name)
-    if isinstance(found, h5py.Group):
+    item = _get(file, wanted, name)
+    if isinstance(item, h5py.Group):
         numbered = _numbered(file, wanted, name)
-        signal = _text(found.attrs.get("signal"))
-        if signal and isinstance(_get(found, signal, name), h5py.Dataset):
-            return [f"{found.name}/{signal}"]
+        signal = _text(item.attrs.get("signal"))
+        if signal and isinstance(_get(item, signal, name), h5py.Dataset):
+            return [f"{item.name}/{signal}"]
         if numbered:
             return numbered
-    if not isinstance(found, h5py.Dataset):
+    if not isinstance(item, h5py.Dataset):
         listed = ", ".join(_search(file)) or "none found"
         raise FileError(f"{name} has no data set {wanted}; stacks of frames in it: {listed}")
-    if not _is_stack(found):
+    if not _is_stack(item):
         raise FileError(
-            f"{name}: {wanted} is {found.dtype} of shape {found.shape}, expected numbers of the shape "
+            f"{name}: {wanted} is {item.dtype} of shape {item.shape}, expected numbers of the shape "
             "(frames, slow, fast) or (slow, fast)"
         )
     return [wanted]
@@ -149,16 +149,16 @@ def _kind(group: h5py.Group, key: str) -> str:
 
 def _search(file: h5py.File) -> list[str]:
     """Every stack of frames in the file; where there are 3-D ones, those alone."""
-    found: list[tuple[str, int]] = []
+    stacks: list[tuple[str, int]] = []
 
     def look(path: str, item: Any) -> None:
         large = _is_stack(item) and min(item.shape[-2:]) >= _SMALL
         if large and not _NO_FRAMES.search(path.rpartition("/")[2]):
-            found.append(("/" + path, item.ndim))
+            stacks.append(("/" + path, item.ndim))
 
     file.visititems(look)
-    deep = [path for path, ndim in found if ndim > 2]
-    return deep or [path for path, _ in found]
+    deep = [path for path, ndim in stacks if ndim > 2]
+    return deep or [path for path, _ in stacks]
 
 
 def _is_stack(item: Any) -> bool:

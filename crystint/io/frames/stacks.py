@@ -24,7 +24,7 @@ from crystint.io.frames.readers import FrameSource
 from crystint.io.frames.stack_search import check_sources, files_behind, find_datasets
 from crystint.io.frames.virtual import VirtualReader
 from crystint.io.geometry.nexus import nexus_geometry, nexus_mask, nexus_saturation
-from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, kept_layers
+from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, layer_cache
 from crystint.io.hdf5.filters import DamagedChunk
 from crystint.model.geometry import Geometry
 
@@ -72,7 +72,7 @@ class StackReader:
         self._ends = list(accumulate(1 if each.ndim == 2 else int(each.shape[0]) for each in self._sets))
         self.count: int = self._ends[-1]
         self._direct: dict[int, DirectReader | None] = {}
-        self._layers = kept_layers()
+        self._layers = layer_cache()
         self._lock = Lock()
 
     def _find(self, index: int) -> tuple[int, int]:
@@ -85,7 +85,7 @@ class StackReader:
         Raises
         ------
         FileError
-            When it cannot be decompressed or read; the message gives its number.
+            When it cannot be decompressed or read; the message gives its data set and its number in that.
         """
         if out is None or (out.shape, out.dtype) != (self.shape, self.dtype):
             out = np.empty(self.shape, self.dtype)
@@ -114,19 +114,19 @@ class StackReader:
         """What reads a data set without HDF5, made when it is first wanted; None where nothing does."""
         with self._lock:
             if number not in self._direct:
-                found = self._sets[number]
-                kind = VirtualReader if found.is_virtual else ChunkReader
-                self._direct[number] = kind.of(found, self._layers)
+                stack = self._sets[number]
+                kind = VirtualReader if stack.is_virtual else ChunkReader
+                self._direct[number] = kind.of(stack, self._layers)
             return self._direct[number]
 
     @contextmanager
     def _placed(self, index: int) -> Iterator[None]:
-        """Turn what goes wrong with a frame into a FileError that says which."""
+        """Turn what goes wrong with a frame into a FileError with its file, data set and number in the data set."""
         try:
             yield
         except (DamagedChunk, OSError, RuntimeError) as error:
             number, within = self._find(index)
-            where = f"{self._path}, frame {index} ({self._names[number]}[{within}]),"
+            where = f"{self._path}, {self._names[number]}[{within}],"
             raise FileError(f"{where} cannot be read: {_reason(error)}") from error
 
     def source(self, index: int) -> FrameSource:

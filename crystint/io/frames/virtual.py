@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crystint.io.hdf5.chunks import ChunkReader, Layers, RawChunk
 from crystint.io.hdf5.filters import DamagedChunk
-from crystint.io.hdf5.pool import Kept
+from crystint.io.hdf5.pool import ResourcePool
 
 __all__ = ["VirtualReader"]
 
@@ -29,11 +29,11 @@ class _Source:
         except OSError as error:
             raise DamagedChunk(f"it is in {path}, which is truncated or damaged: {error}") from error
         try:
-            found = self._file.get(name)
-            if not isinstance(found, h5py.Dataset):
+            dataset = self._file.get(name)
+            if not isinstance(dataset, h5py.Dataset):
                 raise DamagedChunk(f"it is in {path}, which has no data set {name}")
-            fits = not found.is_virtual and found.shape[-2:] == like.shape[-2:] and found.dtype == like.dtype
-            self.reader = ChunkReader.of(found, layers) if fits else None
+            fits = not dataset.is_virtual and dataset.shape[-2:] == like.shape[-2:] and dataset.dtype == like.dtype
+            self.reader = ChunkReader.of(dataset, layers) if fits else None
         except BaseException:
             self._file.close()
             raise
@@ -58,7 +58,7 @@ class VirtualReader:
         self._fill = dataset.fillvalue
         self._dataset, self._layers = dataset, layers
         self._sources, self._source, self._frame = sources, source, frame
-        self._files: Kept[int, _Source] = Kept(_Source.close, idle=4)
+        self._files: ResourcePool[int, _Source] = ResourcePool(_Source.close, idle=4)
 
     @classmethod
     def of(cls, dataset: h5py.Dataset, layers: Layers) -> Self | None:

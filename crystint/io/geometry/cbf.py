@@ -53,9 +53,9 @@ def cbf_geometry(text: str, shape: tuple[int, int], name: str, *, beam_outside: 
     mini = _mini_header(text)
     try:
         if "_axis.vector[1]" in text:
-            found = _from_axes(text, shape, mini, beam_outside)
-            if found is not None:
-                return found
+            geometry = _from_axes(text, shape, mini, beam_outside)
+            if geometry is not None:
+                return geometry
         return _from_mini(mini, shape, beam_outside)
     except GeometryError as error:
         raise GeometryError(f"{name}: {error}") from error
@@ -69,15 +69,15 @@ def cbf_saturation(text: str) -> float | None:
         return mini["Count_cutoff"]
     if "_array_intensities.overload" in text:
         for value in _block(text).find_values("_array_intensities.overload"):
-            found = cif.as_number(value)
-            if found > 0.0:
-                return float(found)
+            number = cif.as_number(value)
+            if number > 0.0:
+                return float(number)
     return None
 
 
 def _mini_header(text: str) -> dict[str, float]:
     """The numbers of the mini header; lengths in m, wavelength in angstrom, angles in degrees."""
-    found: dict[str, float] = {}
+    header: dict[str, float] = {}
     for line in re.findall(r"^#[ \t]*([A-Z]\w+[ \t:=(].*)$", text, re.MULTILINE):
         key = re.match(r"\w+", line)
         if key is None:
@@ -86,15 +86,15 @@ def _mini_header(text: str) -> dict[str, float]:
         numbers = [float(number) for number in re.findall(rf"(?<![\w.]){_NUMBER}", rest)]
         word = key[0]
         if word in ("Pixel_size", "Beam_xy") and len(numbers) >= 2:
-            found[f"{word}_x"], found[f"{word}_y"] = numbers[:2]
+            header[f"{word}_x"], header[f"{word}_y"] = numbers[:2]
             if word == "Pixel_size":
                 scale = _unit(rest)
-                found["Pixel_size_x"], found["Pixel_size_y"] = numbers[0] * scale, numbers[1] * scale
+                header["Pixel_size_x"], header["Pixel_size_y"] = numbers[0] * scale, numbers[1] * scale
         elif word in ("Wavelength", "Polarization", "Count_cutoff", "Detector_2theta") and numbers:
-            found[word] = numbers[0]
+            header[word] = numbers[0]
         elif word == "Detector_distance" and numbers:
-            found[word] = numbers[0] * _unit(rest)
-    return found
+            header[word] = numbers[0] * _unit(rest)
+    return header
 
 
 def _unit(text: str) -> float:
@@ -174,7 +174,7 @@ def _from_axes(text: str, shape: tuple[int, int], mini: dict[str, float], beam_o
     wavelength = mini.get("Wavelength") or next(
         (cif.as_number(value) for value in block.find_values("_diffrn_radiation_wavelength.wavelength")), None
     )
-    found = geometry_in_lab(
+    geometry = geometry_in_lab(
         [panel],
         shape,
         beam=-towards,
@@ -182,9 +182,9 @@ def _from_axes(text: str, shape: tuple[int, int], mini: dict[str, float], beam_o
         polarization=_polarization(mini),
         beam_outside=True,
     )
-    if found.rotation[:2] != (0.0, 0.0):
-        return found
-    return replace(found, beam_outside=beam_outside)
+    if geometry.rotation[:2] != (0.0, 0.0):
+        return geometry
+    return replace(geometry, beam_outside=beam_outside)
 
 
 _AXIS = [
@@ -202,20 +202,20 @@ _AXIS = [
 
 def _value(text: str) -> float:
     """A CIF number; 0 for "." and "?"."""
-    found = cif.as_number(text)
-    return 0.0 if math.isnan(found) else float(found)
+    number = cif.as_number(text)
+    return 0.0 if math.isnan(number) else float(number)
 
 
 def _settings(block: cif.Block) -> _Settings:
     """(angle in degrees, displacement in mm) of each axis in this frame."""
-    found = {}
+    settings = {}
     for table, names in (
         ("_diffrn_scan_axis.", ["axis_id", "angle_start", "displacement_start"]),
         ("_diffrn_scan_frame_axis.", ["axis_id", "angle", "displacement"]),
     ):
         for row in block.find(table, names):
-            found[row[0]] = (_value(row[1]), _value(row[2]))
-    return found
+            settings[row[0]] = (_value(row[1]), _value(row[2]))
+    return settings
 
 
 def _depends(axes: dict[str, list[str]], axis: str, on: str) -> bool:
@@ -228,7 +228,7 @@ def _depends(axes: dict[str, list[str]], axis: str, on: str) -> bool:
 
 def _chain(axes: dict[str, list[str]], settings: _Settings, axis: str) -> NDArray[np.float64]:
     """Position and orientation of an axis with everything that it stands on; float64 [4, 4], mm."""
-    found = np.eye(4)
+    transform = np.eye(4)
     seen = set()
     while axis in axes and axis not in seen:
         seen.add(axis)
@@ -239,9 +239,9 @@ def _chain(axes: dict[str, list[str]], settings: _Settings, axis: str) -> NDArra
             step = rotation(vector, math.radians(angle), offset)
         else:
             step = translation(vector, displacement, offset)
-        found = step @ found
+        transform = step @ transform
         axis = depends_on
-    return found
+    return transform
 
 
 def _direction(axes: dict[str, list[str]], settings: _Settings, axis: str) -> NDArray[np.float64]:

@@ -73,12 +73,12 @@ def parse_geom(text: str, path: Path) -> Any:
     with warnings.catch_warnings():  # of the TypedDict that it builds on
         warnings.simplefilter("ignore", DeprecationWarning)
         from cfelpyutils.geometry import load_crystfel_geometry
-    said = io.StringIO()
+    messages = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(messages), contextlib.redirect_stderr(messages):
             parsed = load_crystfel_geometry(io.StringIO(_tolerant(text)))
     except SystemExit:
-        raise GeometryError(f"{path} is not a valid CrystFEL geometry: {said.getvalue().strip()}") from None
+        raise GeometryError(f"{path} is not a valid CrystFEL geometry: {messages.getvalue().strip()}") from None
     except Exception as error:  # cfelpyutils raises what its parsing raises
         raise GeometryError(f"{path} is not a valid CrystFEL geometry: {error}") from error
     return parsed
@@ -88,14 +88,14 @@ def _tolerant(text: str) -> str:
     """The text with what cfelpyutils does not know put in its terms: units after a length or an energy."""
     lines = []
     for line in text.splitlines():
-        found = re.match(
+        match = re.match(
             r"\s*((?:[^\s;=]+/)?(clen|coffset|photon_energy))\s*=\s*([-+.\deE]+)\s*([A-Za-zµ]+)\s*(?:;.*)?$",
             line,
         )
-        if found:
-            scale = Quantity(float(found[3]), found[4].lower())
-            value = scale.electronvolts if found[2] == "photon_energy" else scale.metres
-            line = f"{found[1]} = {value!r}"
+        if match:
+            scale = Quantity(float(match[3]), match[4].lower())
+            value = scale.electronvolts if match[2] == "photon_energy" else scale.metres
+            line = f"{match[1]} = {value!r}"
         lines.append(line)
     if not re.search(r"^\s*(?:[^\s;=]+/)?adu_per_(?:photon|eV)\s*=", text, re.MULTILINE):
         lines.insert(0, "adu_per_photon = 1")
@@ -155,11 +155,11 @@ def geom_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.ui
     _, parsed = _load(path)
     panels = {name: _panel(path, name, panel) for name, panel in parsed.detector["panels"].items()}
     extent = max(panel.slow[1] for panel in panels.values()), max(panel.fast[1] for panel in panels.values())
-    found = np.ones(shape or extent, dtype=np.uint32)
+    mask = np.ones(shape or extent, dtype=np.uint32)
     for panel in panels.values():
-        found[panel.slices] = 0
+        mask[panel.slices] = 0
     for bad in parsed.detector["bad"].values():
-        region = np.zeros(found.shape, dtype=bool)
+        region = np.zeros(mask.shape, dtype=bool)
         if not bad["is_fsss"]:
             for name, panel in parsed.detector["panels"].items():
                 rows, columns = panels[name].slices
@@ -168,12 +168,12 @@ def geom_mask(path: Path, shape: tuple[int, int] | None = None) -> NDArray[np.ui
                 y = panel["cny"] + fs * panel["fsy"] + ss * panel["ssy"]
                 inside = (x >= bad["min_x"]) & (x <= bad["max_x"]) & (y >= bad["min_y"]) & (y <= bad["max_y"])
                 region[rows, columns] |= inside
-            found[region] |= 0x100
+            mask[region] |= 0x100
             continue
         region[bad["min_ss"] : bad["max_ss"] + 1, bad["min_fs"] : bad["max_fs"] + 1] = True
         if bad["panel"]:
-            inside = np.zeros(found.shape, dtype=bool)
+            inside = np.zeros(mask.shape, dtype=bool)
             inside[panels[bad["panel"]].slices] = True
             region &= inside
-        found[region] |= 0x100
-    return found
+        mask[region] |= 0x100
+    return mask

@@ -68,13 +68,13 @@ def _from_frames(path: Path, shape: tuple[int, int] | None, beam_outside: bool) 
     """The geometry that a file of frames tells."""
     if file_kind(path) == "hdf5" and shape is not None:
         with open_stack_file(path) as file:
-            found = nexus_geometry(file, shape, str(path), beam_outside=beam_outside)
+            geometry = nexus_geometry(file, shape, str(path), beam_outside=beam_outside)
     else:
         with open_frames(path) as frames:
-            found = frames.read_geometry(beam_outside=beam_outside)
-    if found is None:
+            geometry = frames.read_geometry(beam_outside=beam_outside)
+    if geometry is None:
         raise GeometryError(f"{path} does not tell beam centre, distance and pixel size; give another geometry file")
-    return found
+    return geometry
 
 
 def _from_json(path: Path, beam_outside: bool) -> Geometry:

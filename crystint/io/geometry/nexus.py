@@ -103,9 +103,9 @@ def _plain(
     """From beam centre, distance and pixel size."""
     distance = next(
         (
-            found
+            metres
             for key in ("detector_distance", "distance")
-            if (found := length(detector, key)) is not None and found != 0
+            if (metres := length(detector, key)) is not None and metres != 0
         ),
         None,
     )
@@ -133,10 +133,10 @@ def _pixels(center: Quantity, pixel: float) -> float:
 def _wavelength(file: h5py.File, detector: h5py.Group) -> float | None:
     """Wavelength in angstrom from the wavelength or the photon energy, wherever the file keeps it."""
     places: list[h5py.Group] = []
-    for group, kind in ((("entry/instrument/beam", "entry/sample/beam"), "NXbeam"), ((), "NXmonochromator")):
-        found = find_group(file, group, kind)
-        if found is not None:
-            places.append(found)
+    for usual, kind in ((("entry/instrument/beam", "entry/sample/beam"), "NXbeam"), ((), "NXmonochromator")):
+        holder = find_group(file, usual, kind)
+        if holder is not None:
+            places.append(holder)
     for path in ("entry/instrument/monochromator", "entry/instrument", "entry_1/instrument_1/source_1"):
         item = file.get(path)
         if isinstance(item, h5py.Group):
@@ -198,7 +198,7 @@ def nexus_saturation(file: h5py.File) -> float | None:
     if detector is None:
         return None
     for key in _SATURATION:
-        found = number(detector, key)
-        if found is not None and math.isfinite(found) and found > 0.0:
-            return found
+        value = number(detector, key)
+        if value is not None and math.isfinite(value) and value > 0.0:
+            return value
     return None

@@ -71,16 +71,16 @@ def _parent(axis: h5py.Dataset) -> str:
 def _metres(value: float, unit: str) -> float:
     if not unit:
         return value
-    found = Quantity(value, unit.strip().lower()).metres
-    if found is None:
+    metres = Quantity(value, unit.strip().lower()).metres
+    if metres is None:
         raise GeometryError(f"{unit!r} is no unit of length")
-    return found
+    return metres
 
 
 def _chain(file: h5py.File, path: str) -> NDArray[np.float64]:
     """The product of an axis with everything that it stands on; float64 [4, 4], m. Scans count with their
     start."""
-    found = np.eye(4)
+    transform = np.eye(4)
     seen: set[str] = set()
     while path != ".":
         if path in seen:
@@ -99,9 +99,9 @@ def _chain(file: h5py.File, path: str) -> NDArray[np.float64]:
             step = rotation(vector, angle, offset)
         else:
             step = translation(vector, _metres(value, unit), offset)
-        found = step @ found
+        transform = step @ transform
         path = _parent(axis)
-    return found
+    return transform
 
 
 def _length_unit(unit: str) -> str:

@@ -98,12 +98,12 @@ def _values(path: Path) -> dict[str, str]:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
-    found = {}
+    values = {}
     for line in lines:
         key, colon, value = line.partition(":")
         if colon and not line.startswith("#"):
-            found[key.strip().lower()] = value.strip()
-    return found
+            values[key.strip().lower()] = value.strip()
+    return values
 
 
 def _detector(path: Path, values: dict[str, str]) -> tuple[tuple[int, int] | None, tuple[float, float], int]:

@@ -22,17 +22,17 @@ def rotation(vector: NDArray[np.float64], angle: float, offset: NDArray[np.float
     """
     x, y, z = unit(vector)
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    found = np.eye(4)
-    found[:3, :3] = np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * (cross @ cross)
-    found[:3, 3] = offset
-    return found
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * (cross @ cross)
+    matrix[:3, 3] = offset
+    return matrix
 
 
 def translation(vector: NDArray[np.float64], length: float, offset: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shift by `length` along `vector` and by `offset`; [4, 4]."""
-    found = np.eye(4)
-    found[:3, 3] = offset + (length * unit(vector) if length else 0.0)
-    return found
+    matrix = np.eye(4)
+    matrix[:3, 3] = offset + (length * unit(vector) if length else 0.0)
+    return matrix
 
 
 def unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from crystint.io.hdf5.packing import ZSTD, ChunkWriter
 
-__all__ = ["Growing"]
+__all__ = ["AppendableDataset"]
 
 
-class Growing:
+class AppendableDataset:
     """A data set that grows along its first axis. Rows wait in memory until they fill a chunk.
 
     Parameters

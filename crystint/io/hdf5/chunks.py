@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.io.hdf5.filters import DamagedChunk, Filter, can_decode, decode, is_bslz4, packed_blocks
-from crystint.io.hdf5.pool import Kept
+from crystint.io.hdf5.pool import ResourcePool
 
-__all__ = ["ChunkReader", "DirectReader", "Layers", "RawChunk", "kept_layers", "stored_plainly"]
+__all__ = ["ChunkReader", "DirectReader", "Layers", "RawChunk", "layer_cache", "stored_plainly"]
 
 _PLACE = np.dtype([("offset", np.int64), ("size", np.int64), ("mask", np.int64)])
 """Where a chunk is in its file, its length, and which filters were left out."""
 _ABSENT = -1
 """The offset of a chunk that was never written."""
 _MANY = 1 << 27
-"""Bytes: chunks of several frames are unpacked as a whole and kept; larger ones are left to HDF5."""
+"""Bytes: chunks of several frames are unpacked as a whole and cached; larger ones are left to HDF5."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,13 +60,13 @@ class DirectReader(Protocol):
         """Let go of files."""
 
 
-Layers: TypeAlias = Kept[tuple[object, int], NDArray[Any]]
+Layers: TypeAlias = ResourcePool[tuple[object, int], NDArray[Any]]
 """The unpacked frames of chunks of several frames, by mark of the reader and number of the layer of chunks"""
 
 
-def kept_layers() -> Layers:
-    """Keeps two layers, for all data sets of a file."""
-    return Kept(lambda _: None)
+def layer_cache() -> Layers:
+    """A cache of two layers, for all data sets of a file."""
+    return ResourcePool(lambda _: None)
 
 
 class ChunkReader:
@@ -196,26 +196,26 @@ def stored_plainly(dataset: h5py.Dataset) -> bool:
     )
 
 
-def _filter(found: tuple[Any, ...]) -> Filter:
-    number, _, values, _ = found
+def _filter(entry: tuple[Any, ...]) -> Filter:
+    number, _, values, _ = entry
     return Filter(int(number), tuple(int(value) for value in values))
 
 
 def _contiguous(dataset: h5py.Dataset, count: int) -> NDArray[np.void]:
-    found = np.zeros((count, 1, 1), _PLACE)
-    found["size"] = prod(dataset.shape[-2:]) * dataset.dtype.itemsize
-    found["offset"][:, 0, 0] = dataset.id.get_offset() + np.arange(count) * found["size"][:, 0, 0]
-    return found
+    places = np.zeros((count, 1, 1), _PLACE)
+    places["size"] = prod(dataset.shape[-2:]) * dataset.dtype.itemsize
+    places["offset"][:, 0, 0] = dataset.id.get_offset() + np.arange(count) * places["size"][:, 0, 0]
+    return places
 
 
 def _chunks(dataset: h5py.Dataset, grid: tuple[int, ...]) -> NDArray[np.void]:
     """Where the chunks are, by their number along frames, slow and fast."""
-    steps, found = dataset.chunks, np.full(grid, _ABSENT, _PLACE)
+    steps, places = dataset.chunks, np.full(grid, _ABSENT, _PLACE)
 
     def note(chunk: Any) -> None:
         at = [start // step for start, step in zip(chunk.chunk_offset, steps, strict=True)]
         number = (at[0] if len(at) > 2 else 0, at[-2], at[-1])
-        found[number] = chunk.byte_offset, chunk.size, chunk.filter_mask
+        places[number] = chunk.byte_offset, chunk.size, chunk.filter_mask
 
     dataset.id.chunk_iter(note)
-    return found
+    return places

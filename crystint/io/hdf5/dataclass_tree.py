@@ -77,8 +77,8 @@ def read_tree(item: h5py.Group | h5py.Dataset, classes: Mapping[str, type]) -> A
         made = classes.get(str(name))
         if made is None:
             raise FileError(f"{where}: holds a {name}, which this version of crystint does not know")
-        known = {entry.name for entry in fields(made)}
-        values = {key: read_tree(item[key], classes) for key in item if key in known}
+        names = {entry.name for entry in fields(made)}
+        values = {key: read_tree(item[key], classes) for key in item if key in names}
         try:
             return made(**values)
         except (TypeError, ValueError) as error:

@@ -84,13 +84,13 @@ def library() -> Any:
     }
     for path in sorted(folder.glob("libh5bshuf.*")):
         try:
-            found = ctypes.CDLL(str(path))
+            plugin = ctypes.CDLL(str(path))
             for name, (result, *arguments) in functions.items():
-                function = getattr(found, name)
+                function = getattr(plugin, name)
                 function.restype, function.argtypes = result, arguments
         except (OSError, AttributeError):
             continue
-        return found
+        return plugin
     return None
 
 
@@ -100,15 +100,15 @@ def can_decode(filters: Sequence[Filter]) -> bool:
         return True
     keeping = [each.number == SHUFFLE or (each.number == BITSHUFFLE and _packing(each) == _PLAIN) for each in filters]
     last = filters[-1]
-    known = last.number in (GZIP, SHUFFLE, LZ4, BITSHUFFLE, ZSTD)
+    supported = last.number in (GZIP, SHUFFLE, LZ4, BITSHUFFLE, ZSTD)
     for each in filters:
         if each.number == SHUFFLE and (not each.values or each.values[0] < 1):
             return False
         if each.number == BITSHUFFLE:
-            known = known and len(each.values) >= 3 and each.values[2] > 0
-            known = known and _packing(each) in (_PLAIN, _WITH_LZ4, _WITH_ZSTD)
+            supported = supported and len(each.values) >= 3 and each.values[2] > 0
+            supported = supported and _packing(each) in (_PLAIN, _WITH_LZ4, _WITH_ZSTD)
     only_python = all(each.number in (GZIP, SHUFFLE) for each in filters)
-    return all(keeping[:-1]) and known and (only_python or library() is not None)
+    return all(keeping[:-1]) and supported and (only_python or library() is not None)
 
 
 def is_bslz4(filters: Sequence[Filter], mask: int = 0) -> bool:
@@ -197,9 +197,9 @@ def _check_header(raw: Bytes, length: int) -> int:
     return int(block)
 
 
-def _check_length(found: int, expected: int) -> None:
-    if found != expected:
-        raise DamagedChunk(f"it holds {found} bytes of data, expected {expected}")
+def _check_length(length: int, expected: int) -> None:
+    if length != expected:
+        raise DamagedChunk(f"it holds {length} bytes of data, expected {expected}")
 
 
 def _undo_bitshuffle(step: Filter, raw: Bytes, out: Bytes) -> None:

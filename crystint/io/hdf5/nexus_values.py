@@ -58,8 +58,8 @@ def text(value: Any) -> str:
 
 def number(group: h5py.Group, key: str) -> float | None:
     """The first finite number of a data set; None when there is none."""
-    found = quantity(group, key)
-    return None if found is None else found.value
+    stored = quantity(group, key)
+    return None if stored is None else stored.value
 
 
 def quantity(group: h5py.Group, key: str) -> Quantity | None:
@@ -82,12 +82,12 @@ def length(group: h5py.Group, key: str) -> float | None:
     GeometryError
         When its unit is no length.
     """
-    found = quantity(group, key)
-    if found is None or not math.isfinite(found.value):
+    stored = quantity(group, key)
+    if stored is None or not math.isfinite(stored.value):
         return None
-    if found.unit and found.metres is None:
-        raise GeometryError(f"{group.name}/{key} is in {found.unit!r}, expected a unit of length such as m or mm")
-    return found.value if found.metres is None else found.metres
+    if stored.unit and stored.metres is None:
+        raise GeometryError(f"{group.name}/{key} is in {stored.unit!r}, expected a unit of length such as m or mm")
+    return stored.value if stored.metres is None else stored.metres
 
 
 def find_group(file: h5py.File, usual: Sequence[str], kind: str) -> h5py.Group | None:

@@ -1,4 +1,5 @@
-"""Things that are dear to make, such as open files: made when wanted, shared by threads, a few of them kept."""
+"""A pool of resources that are expensive to make, such as open files: made when wanted, shared by threads, the last few
+kept open."""
 
 from __future__ import annotations
 
@@ -8,14 +9,14 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Generic, TypeVar
 
-__all__ = ["Kept"]
+__all__ = ["ResourcePool"]
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
-class _Place(Generic[T]):
-    """One thing: made by its first user, while the others wait."""
+class _Entry(Generic[T]):
+    """One resource: made by its first user, while the others wait."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -23,56 +24,57 @@ class _Place(Generic[T]):
         self.users = 0
 
 
-class Kept(Generic[K, T]):
-    """Things by name, made when wanted: ``with kept.use(3, make) as thing``.
+class ResourcePool(Generic[K, T]):
+    """Resources by key, made when wanted: ``with pool.use(3, make) as resource``.
 
-    A thing is discarded when nobody uses it and `idle` others that nobody uses were used later.
+    A least-recently-used cache that discards no resource that is in use: one is discarded when it has no user and
+    `idle` others without users were used later.
 
     Parameters
     ----------
     discard : function
-        What is done with a thing that is not kept any more.
+        Closes a resource that leaves the pool.
     idle : int
-        Things without a user that are kept.
+        Number of resources without users that stay in the pool.
     """
 
     def __init__(self, discard: Callable[[T], object], idle: int = 2) -> None:
         self._discard, self._idle = discard, idle
         self._lock = Lock()
-        self._places: OrderedDict[K, _Place[T]] = OrderedDict()
+        self._entries: OrderedDict[K, _Entry[T]] = OrderedDict()
 
     @contextmanager
-    def use(self, name: K, make: Callable[[], T]) -> Iterator[T]:
-        """The thing of that name, made by `make` if it is not there; it is kept at least until the block ends."""
+    def use(self, key: K, make: Callable[[], T]) -> Iterator[T]:
+        """The resource of that key, made by `make` if it is not there; it stays at least until the block ends."""
         with self._lock:
-            place = self._places.setdefault(name, _Place())
-            self._places.move_to_end(name)
-            place.users += 1
+            entry = self._entries.setdefault(key, _Entry())
+            self._entries.move_to_end(key)
+            entry.users += 1
         try:
-            with place.lock:
-                if not place.made:
-                    place.made.append(make())
-            yield place.made[0]
+            with entry.lock:
+                if not entry.made:
+                    entry.made.append(make())
+            yield entry.made[0]
         finally:
             with self._lock:
-                place.users -= 1
-                done = self._too_many()
-                if not place.users and self._places.get(name) is not place and place not in done:
-                    done.append(place)  # cleared while it was in use
-            self._drop(done)
+                entry.users -= 1
+                expired = self._expired()
+                if not entry.users and self._entries.get(key) is not entry and entry not in expired:
+                    expired.append(entry)  # cleared while it was in use
+            self._discard_all(expired)
 
-    def _too_many(self) -> list[_Place[T]]:
-        unused = [name for name, place in self._places.items() if not place.users]
-        return [self._places.pop(name) for name in unused[: max(len(unused) - self._idle, 0)]]
+    def _expired(self) -> list[_Entry[T]]:
+        unused = [key for key, entry in self._entries.items() if not entry.users]
+        return [self._entries.pop(key) for key in unused[: max(len(unused) - self._idle, 0)]]
 
     def clear(self) -> None:
         """Discard everything; what is in use when its users have done. What is wanted again is made again."""
         with self._lock:
-            done = [place for place in self._places.values() if not place.users]
-            self._places.clear()
-        self._drop(done)
+            unused = [entry for entry in self._entries.values() if not entry.users]
+            self._entries.clear()
+        self._discard_all(unused)
 
-    def _drop(self, places: list[_Place[T]]) -> None:
-        for place in places:
-            while place.made:
-                self._discard(place.made.pop())
+    def _discard_all(self, entries: list[_Entry[T]]) -> None:
+        for entry in entries:
+            while entry.made:
+                self._discard(entry.made.pop())

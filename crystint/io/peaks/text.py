@@ -70,7 +70,7 @@ def read_json_lines(path: Path) -> PeakList:
     FileError
         When it is missing or a line is not such an object; the message gives its number.
     """
-    found = [empty_peaks()]
+    frames = [empty_peaks()]
     for number, text in enumerate(_text(path).splitlines(), start=1):
         if not text.strip():
             continue
@@ -82,8 +82,8 @@ def read_json_lines(path: Path) -> PeakList:
                 peaks[name] = [math.nan if value is None else value for value in line[name]]
         except (ValueError, KeyError, TypeError) as error:
             raise FileError(f"{path} line {number} is not a frame of a peak list ({error!r})") from error
-        found.append(peaks)
-    return np.concatenate(found)
+        frames.append(peaks)
+    return np.concatenate(frames)
 
 
 def write_spot_xds(path: Path, peaks: PeakList, *, overwrite: bool) -> None:

@@ -7,7 +7,7 @@ from os import PathLike
 import h5py
 import numpy as np
 
-from crystint.io.hdf5.appendable import Growing
+from crystint.io.hdf5.appendable import AppendableDataset
 from crystint.io.sparse.codec import encode_index
 from crystint.io.sparse.file import SparseFile
 from crystint.io.sparse.layout import COMPACT_NOTE, ENTRY
@@ -37,15 +37,15 @@ def copy_sparse(file: SparseFile, made: h5py.File, compact: bool) -> None:
             source.copy(old[name], data, name)
     data["errors"] = data["background_std"]
     if not compact:
-        index = Growing(data, "index", np.uint32, chunk=PIXELS)
+        index = AppendableDataset(data, "index", np.uint32, chunk=PIXELS)
         for number in range(len(file)):
             index.add(file.stored_index(number))
         index.flush()
         return
     data.attrs["compact"] = COMPACT_NOTE
-    delta = Growing(data, "index_delta", np.uint8, chunk=PIXELS)
-    escape = Growing(data, "index_escape", np.uint32, chunk=PIXELS // 4)
-    pointer = Growing(data, "escape_ptr", np.uint64, chunk=1024)
+    delta = AppendableDataset(data, "index_delta", np.uint8, chunk=PIXELS)
+    escape = AppendableDataset(data, "index_escape", np.uint32, chunk=PIXELS // 4)
+    pointer = AppendableDataset(data, "escape_ptr", np.uint64, chunk=1024)
     pointer.add(np.zeros(1))
     total = 0
     for number in range(len(file)):

@@ -107,9 +107,9 @@ class DenseWriter:
         self._shape, self._dtype = (int(shape[0]), int(shape[1])), np.dtype(dtype).newbyteorder("=")
         if self._dtype.kind not in "iuf":
             raise DTypeError(f"the frames are {self._dtype}, expected an integer or a float dtype")
-        for what, found in (("geometry", geometry), ("mask", mask)):
-            if found is not None and tuple(found.shape) != self._shape:
-                raise ShapeError(f"the {what} is {tuple(found.shape)}, the frames {self._shape} (slow, fast)")
+        for what, array in (("geometry", geometry), ("mask", mask)):
+            if array is not None and tuple(array.shape) != self._shape:
+                raise ShapeError(f"the {what} is {tuple(array.shape)}, the frames {self._shape} (slow, fast)")
         if compression not in _COMPRESSIONS:
             raise SettingError(f"compression is {compression!r}, expected one of {', '.join(_COMPRESSIONS)}")
         self._packing, self._pool = _COMPRESSIONS[compression], pool
@@ -286,5 +286,5 @@ def missing_in(path: str | PathLike[str]) -> tuple[int, ...]:
     if not h5py.is_hdf5(path):
         return ()
     with h5py.File(path, "r") as file:
-        found = file.get("entry/densify/missing")
-        return tuple(found[()].tolist()) if isinstance(found, h5py.Dataset) else ()
+        missing = file.get("entry/densify/missing")
+        return tuple(missing[()].tolist()) if isinstance(missing, h5py.Dataset) else ()

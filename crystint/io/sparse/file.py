@@ -157,8 +157,8 @@ class SparseFile:
     @property
     def geometry(self) -> Geometry | None:
         """The geometry of the run; None when the file does not say."""
-        found = json.loads(self._own["geometry"].asstr()[()])
-        return None if found is None else Geometry.from_dict(found)
+        values = json.loads(self._own["geometry"].asstr()[()])
+        return None if values is None else Geometry.from_dict(values)
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -191,10 +191,10 @@ class SparseFile:
     def peaks(self) -> PeakList:
         """The peaks of all frames; empty when none were stored."""
         columns = self._file.get(f"{ENTRY}/{PEAK_GROUP}/columns")
-        found = empty_peaks(0 if columns is None else len(columns["frame"]))
+        peaks = empty_peaks(0 if columns is None else len(columns["frame"]))
         for name in PEAK_DTYPE.names or () if columns is not None else ():
-            found[name] = columns[name][()]
-        return found
+            peaks[name] = columns[name][()]
+        return peaks
 
     def __getitem__(self, number: int) -> SparseFrame:
         number = range(len(self))[number]
@@ -263,12 +263,12 @@ class SparseFile:
             additive=row(self._own, "additive"),
             rings=self.rings,
             error_model=self.error_model,
-            snr_clip=self._known("snr_clip"),
+            snr_clip=self._number_or_none("snr_clip"),
             cycles=int(self._own.attrs["cycles"]),
-            saturation=self._known("saturation"),
+            saturation=self._number_or_none("saturation"),
         )
 
-    def _known(self, name: str) -> float | None:
+    def _number_or_none(self, name: str) -> float | None:
         value = float(self._own.attrs[name])
         return None if np.isnan(value) else value
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint import __version__
-from crystint.io.hdf5.appendable import Growing
+from crystint.io.hdf5.appendable import AppendableDataset
 from crystint.io.hdf5.files import group, packed, process, put
 from crystint.io.hdf5.provenance import plain
 from crystint.io.peaks.nxdata import POSITION, UNITS
@@ -186,14 +186,16 @@ class Peaks:
 
     def __init__(self, entry: h5py.Group, name: str, pool: Executor | None = None) -> None:
         made = group(entry, name, "NXdata", signal="nPeaks", convention="the centre of the first pixel is (0, 0)")
-        self._counts = Growing(made, "nPeaks", np.int32, chunk=1024, pool=pool)
+        self._counts = AppendableDataset(made, "nPeaks", np.int32, chunk=1024, pool=pool)
         self._padded = [
             made.create_dataset(table, (0, 1), np.float32, maxshape=(None, None), chunks=(16, 128), **packed())
             for table, _, _ in self._tables
         ]
         columns = group(made, "columns", "NXcollection", convention=POSITION)
         self._columns = {
-            column: Growing(columns, column, PEAK_DTYPE[column], chunk=4096, pool=pool, units=UNITS.get(column, ""))
+            column: AppendableDataset(
+                columns, column, PEAK_DTYPE[column], chunk=4096, pool=pool, units=UNITS.get(column, "")
+            )
             for column in PEAK_DTYPE.names or ()
         }
         self._waiting: list[PeakList] = []

@@ -103,5 +103,5 @@ class FirstMask:
 
 def _expected(sparse: SparseFrame, pixels: NDArray[np.uint32], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The background of some pixels as counts."""
-    found = np.nan_to_num(sparse.background.image().ravel()[pixels])
-    return found.astype(dtype) if dtype.kind == "f" else np.rint(np.maximum(found, 0.0)).astype(dtype)
+    counts = np.nan_to_num(sparse.background.image().ravel()[pixels])
+    return counts.astype(dtype) if dtype.kind == "f" else np.rint(np.maximum(counts, 0.0)).astype(dtype)

@@ -40,8 +40,8 @@ def _frames(file: h5py.File) -> h5py.Group | None:
     entry = _entry(file)
     if entry is None:
         return None
-    found = entry.get(str(entry.attrs.get("pyFAI_sparse_frames") or entry.attrs.get("default") or "-"))
-    return found if isinstance(found, h5py.Group) else None
+    group = entry.get(str(entry.attrs.get("pyFAI_sparse_frames") or entry.attrs.get("default") or "-"))
+    return group if isinstance(group, h5py.Group) else None
 
 
 def is_pyfai(file: h5py.File) -> bool:
@@ -81,25 +81,25 @@ class PyfaiSparseFile(SparseFile):
     @property
     def error_model(self) -> str:
         """ "poisson", "azimuthal" or "hybrid"; a formula counts as "poisson"."""
-        found = str(self._settings.get("error_model", "poisson")).lower()
-        return found if found in ERROR_MODELS else "poisson"
+        name = str(self._settings.get("error_model", "poisson")).lower()
+        return name if name in ERROR_MODELS else "poisson"
 
     @cached_property
     def _place(self) -> Geometry | None:
-        found = self._configuration.get("geometry") or {}
-        config = found.get("detector_config") or {}
+        values = self._configuration.get("geometry") or {}
+        config = values.get("detector_config") or {}
         try:
             if config.get("orientation", 3) != 3:
                 return None
             pixel = float(config["pixel1"]), float(config["pixel2"])
-            wavelength = found.get("wavelength")
+            wavelength = values.get("wavelength")
             return Geometry(
                 shape=self.shape,
                 pixel_size=pixel,
-                distance=float(found["dist"]),
-                beam_center=(float(found["poni1"]) / pixel[0], float(found["poni2"]) / pixel[1]),
+                distance=float(values["dist"]),
+                beam_center=(float(values["poni1"]) / pixel[0], float(values["poni2"]) / pixel[1]),
                 wavelength=None if wavelength is None else float(wavelength) * 1e10,
-                rotation=(float(found["rot1"]), float(found["rot2"]), float(found["rot3"])),
+                rotation=(float(values["rot1"]), float(values["rot2"]), float(values["rot3"])),
                 polarization=self._settings.get("polarization_factor"),
                 beam_outside=True,
             )
@@ -115,9 +115,9 @@ class PyfaiSparseFile(SparseFile):
     def provenance(self) -> dict[str, Any]:
         """How the file was made, as far as pyFAI recorded it."""
         step = self._own.get("sparsify", {})
-        found = {name: str(step[name].asstr()[()]) if name in step else "" for name in ("program", "version", "date")}
+        program = {name: str(step[name].asstr()[()]) if name in step else "" for name in ("program", "version", "date")}
         command = str(step["argv"].asstr()[()]).split() if "argv" in step and step["argv"].shape == () else []
-        return {**found, "command": command, "inputs": [], "settings": self._configuration}
+        return {**program, "command": command, "inputs": [], "settings": self._configuration}
 
     @property
     def sources(self) -> list[FrameSource]:
@@ -167,17 +167,17 @@ class PyfaiSparseFile(SparseFile):
             return stored
         at = np.unravel_index(np.argmin(polarization), self.shape)
         power = math.log(stored[at] / right[at]) / math.log(polarization[at]) if polarization[at] < 0.999 else 0.0
-        known = round(power) >= 1 and np.allclose(stored, right * polarization ** round(power), rtol=_TOLERANCE)
+        explained = round(power) >= 1 and np.allclose(stored, right * polarization ** round(power), rtol=_TOLERANCE)
         warnings.warn(
             f"{self.path}: the stored normalization does not fit the stored geometry"
             + (
                 "; pyFAI multiplied the polarization in more than once, and what the geometry gives is used"
-                if known
+                if explained
                 else ", but it is used; the background may be wrong"
             ),
             stacklevel=4,
         )
-        return right if known else stored
+        return right if explained else stored
 
     @property
     def peaks(self) -> PeakList:
@@ -186,8 +186,8 @@ class PyfaiSparseFile(SparseFile):
         if tables is None or "nPeaks" not in tables:
             return empty_peaks()
         counts = tables["nPeaks"][()].astype(np.int64)
-        found = empty_peaks(int(counts.sum()))
-        found["frame"] = np.repeat(np.arange(len(counts)), counts)
+        peaks = empty_peaks(int(counts.sum()))
+        peaks["frame"] = np.repeat(np.arange(len(counts)), counts)
         names = {
             "peakTotalIntensity": "intensity",
             "peakXPosRaw": "fast",
@@ -196,14 +196,14 @@ class PyfaiSparseFile(SparseFile):
         }
         for name, column in names.items():
             table = tables[name][()]
-            found[column] = table[np.arange(table.shape[1]) < counts[:, None]]
-        found["slow"] += 0.5
-        found["fast"] += 0.5
+            peaks[column] = table[np.arange(table.shape[1]) < counts[:, None]]
+        peaks["slow"] += 0.5
+        peaks["fast"] += 0.5
         with np.errstate(divide="ignore", invalid="ignore"):
-            found["sigma"] = found["intensity"] / found["snr"]
+            peaks["sigma"] = peaks["intensity"] / peaks["snr"]
         place = self.geometry
-        found["d"] = np.nan if place is None else place.d_at(found["slow"], found["fast"])
-        return found
+        peaks["d"] = np.nan if place is None else place.d_at(peaks["slow"], peaks["fast"])
+        return peaks
 
     @cached_property
     def _pixels(self) -> NDArray[np.float64]:

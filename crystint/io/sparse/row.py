@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.io.frame_record import Record
+from crystint.io.frame_record import FrameRecord
 from crystint.io.sparse.codec import keep_bits
 from crystint.io.sparse.mask import FirstMask
 from crystint.model.rings import RingMap
@@ -65,29 +65,29 @@ class SparseRow:
         first : FirstMask or None
             None = this is the first frame.
         """
-        found = sparse.background
-        mask = FirstMask.of(sparse, found.rings, sparse.value.dtype) if first is None else first
+        background = sparse.background
+        mask = FirstMask.of(sparse, background.rings, sparse.value.dtype) if first is None else first
         index, value, role_at, role = mask.entries(sparse, frame)
         none = slice(None if first is None else 0)
-        pad = (0, 1 if found.rings.rings == 1 else 0)
+        pad = (0, 1 if background.rings.rings == 1 else 0)
         return cls(
             frame=int(sparse.frame),
             snr=float(sparse.snr),
             noise=float(sparse.noise),
-            error_model=found.error_model,
-            cycles=found.cycles,
-            snr_clip=found.snr_clip,
-            saturation=found.saturation,
+            error_model=background.error_model,
+            cycles=background.cycles,
+            snr_clip=background.snr_clip,
+            saturation=background.saturation,
             index=index,
             value=value,
             role_at=role_at,
             role=role,
-            avg=np.pad(found.mean.astype(np.float32), pad, mode="edge"),
-            std=np.pad(keep_bits(found.std, _STD_BITS), pad, mode="edge"),
-            count=np.rint(np.nan_to_num(found.count)).astype(np.uint32),
-            sem=keep_bits(found.sem, _STD_BITS),
-            excess=(np.ceil(found.excess * 64.0) / 64.0).astype(np.float32),
-            additive=keep_bits(found.additive, _STD_BITS),
+            avg=np.pad(background.mean.astype(np.float32), pad, mode="edge"),
+            std=np.pad(keep_bits(background.std, _STD_BITS), pad, mode="edge"),
+            count=np.rint(np.nan_to_num(background.count)).astype(np.uint32),
+            sem=keep_bits(background.sem, _STD_BITS),
+            excess=(np.ceil(background.excess * 64.0) / 64.0).astype(np.float32),
+            additive=keep_bits(background.additive, _STD_BITS),
             lost=mask.lost[none],
             lost_value=mask.value[none],
         )
@@ -125,15 +125,15 @@ class SparseRow:
         return FirstMask(self.lost, self.lost_value)
 
     def facts(self) -> dict[str, Any]:
-        """The part of a `Record` that JSON holds."""
+        """The part of a `FrameRecord` that JSON holds."""
         return {name: getattr(self, name) for name in _FACTS}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The part of a `Record` that is arrays."""
+        """The part of a `FrameRecord` that is arrays."""
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _FACTS}
 
     @classmethod
-    def of_record(cls, record: Record) -> Self:
+    def of_record(cls, record: FrameRecord) -> Self:
         """The row that `facts` and `arrays` were taken from."""
         values: dict[str, Any] = {name: record.facts[name] for name in _FACTS}
         values |= {each.name: record.arrays[each.name] for each in fields(cls) if each.name not in _FACTS}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import DTypeError, SettingError, ShapeError
-from crystint.io.hdf5.appendable import Growing
+from crystint.io.hdf5.appendable import AppendableDataset
 from crystint.io.hdf5.files import create_hdf5
 from crystint.io.sparse.codec import encode_index
 from crystint.io.sparse.layout import PEAK_GROUP, Peaks, creator, finish, root, static
@@ -99,7 +99,7 @@ class SparseWriter:
         self._geometry, self._provenance, self._sources = geometry, provenance, sources
         self._want_peaks = peaks
         self._stack = ExitStack()
-        self._columns: dict[str, Growing] = {}
+        self._columns: dict[str, AppendableDataset] = {}
         self._peaks: Peaks | None = None
         self._written = -1
         self._missing: list[int] = []
@@ -242,14 +242,14 @@ class SparseWriter:
     def _make_columns(self, data: Any, own: Any) -> None:
         column, rings, pool = self._columns, self._rings.rings, self._pool
         if self._compact:
-            column["index_delta"] = Growing(data, "index_delta", np.uint8, chunk=PIXELS, pool=pool)
-            column["index_escape"] = Growing(data, "index_escape", np.uint32, chunk=PIXELS // 4, pool=pool)
+            column["index_delta"] = AppendableDataset(data, "index_delta", np.uint8, chunk=PIXELS, pool=pool)
+            column["index_escape"] = AppendableDataset(data, "index_escape", np.uint32, chunk=PIXELS // 4, pool=pool)
         else:
-            column["index"] = Growing(data, "index", np.uint32, chunk=PIXELS, pool=pool)
-        column["intensity"] = Growing(data, "intensity", self._dtype, chunk=PIXELS, pool=pool)
+            column["index"] = AppendableDataset(data, "index", np.uint32, chunk=PIXELS, pool=pool)
+        column["intensity"] = AppendableDataset(data, "intensity", self._dtype, chunk=PIXELS, pool=pool)
         for name in ("avg", "std"):
             long = f"{'Mean' if name == 'avg' else 'Standard deviation'} of the background per ring"
-            column[name] = Growing(
+            column[name] = AppendableDataset(
                 data,
                 f"background_{name}",
                 np.float32,
@@ -260,17 +260,19 @@ class SparseWriter:
                 long_name=long,
             )
         data["errors"] = data["background_std"]
-        column["count"] = Growing(own, "background_count", np.uint32, (rings,), chunk=_ROWS, pool=pool)
+        column["count"] = AppendableDataset(own, "background_count", np.uint32, (rings,), chunk=_ROWS, pool=pool)
         for name in ("sem", "excess", "additive"):
-            column[name] = Growing(own, f"background_{name}", np.float32, (rings,), chunk=_ROWS, pool=pool)
+            column[name] = AppendableDataset(own, f"background_{name}", np.float32, (rings,), chunk=_ROWS, pool=pool)
         for name, dtype in (("frame", np.int64), ("snr", np.float64), ("noise", np.float64)):
-            column[name] = Growing(own, name, dtype, chunk=1024, pool=pool)
-        column["role_at"] = Growing(own, "role_at", np.uint32, chunk=4096, pool=pool)
-        column["role"] = Growing(own, "role", np.uint8, chunk=4096, pool=pool, meaning="1 = unusable, 2 = not picked")
+            column[name] = AppendableDataset(own, name, dtype, chunk=1024, pool=pool)
+        column["role_at"] = AppendableDataset(own, "role_at", np.uint32, chunk=4096, pool=pool)
+        column["role"] = AppendableDataset(
+            own, "role", np.uint8, chunk=4096, pool=pool, meaning="1 = unusable, 2 = not picked"
+        )
         self._total: dict[str, int] = {}
         for name, parent in (("frame_ptr", data), ("role_ptr", own), ("escape_ptr", data)):
             if name != "escape_ptr" or self._compact:
-                column[name] = Growing(parent, name, np.uint64, chunk=1024, pool=pool)
+                column[name] = AppendableDataset(parent, name, np.uint64, chunk=1024, pool=pool)
                 self._pointer(name, 0)
 
     def _pointer(self, name: str, count: int) -> None:
