@@ -18,7 +18,7 @@ from crystint.correlate.center.ring_search import GUESSED
 from crystint.correlate.exposures import Exposures, opened
 from crystint.correlate.settings import CenterSettings
 from crystint.errors import FileError, GeometryError, SettingError, warn
-from crystint.io.frame_record import Record
+from crystint.io.frame_record import FrameRecord
 from crystint.io.geometry.files import write_geometry
 from crystint.model.geometry import Geometry
 from crystint.model.mask import unusable
@@ -70,12 +70,12 @@ class FrameSums:
         self.count += ~bad
         self.frames += 1
 
-    def record(self, number: int, missing: Sequence[tuple[int, str]]) -> Record:
+    def record(self, number: int, missing: Sequence[tuple[int, str]]) -> FrameRecord:
         """As a record, in as few bytes as hold the numbers."""
         arrays = {"total": _compact(self.total), "count": _compact(self.count)}
-        return Record(number, facts={"frames": self.frames, "missing": missing}, arrays=arrays)
+        return FrameRecord(number, facts={"frames": self.frames, "missing": missing}, arrays=arrays)
 
-    def add_record(self, record: Record) -> None:
+    def add_record(self, record: FrameRecord) -> None:
         """Add the sums of a record."""
         self.total += record.arrays["total"]
         self.count += record.arrays["count"]
@@ -125,7 +125,7 @@ class _Worker:
         """The frames of a group."""
         return range(group * self.size, min((group + 1) * self.size, len(self.exposures.frames)))
 
-    def record(self, number: int, _first: Any) -> Record:
+    def record(self, number: int, _first: Any) -> FrameRecord:
         """The sum of the frames of a group that can be read, and why the others cannot."""
         frames = self.exposures.frames
         sums, missing = FrameSums.of(frames.shape), []

@@ -12,13 +12,13 @@ from crystint.correlate.polar.polar import PolarTransform
 from crystint.correlate.settings import GridSettings
 from crystint.engine import Engine
 from crystint.errors import FileError
-from crystint.io.frame_record import Record
+from crystint.io.frame_record import FrameRecord
 from crystint.model.polar_grid import PolarGrid
 from crystint.model.polar_image import PolarImage
 
 __all__ = ["PolarWork", "PolarWorker", "Treatment"]
 
-Treat = Callable[[int, PolarImage], Record]
+Treat = Callable[[int, PolarImage], FrameRecord]
 """(number of the frame, its polar image) -> the record"""
 
 
@@ -54,12 +54,12 @@ class PolarWorker:
         """Name of the device."""
         return self.transform.engine.device.name
 
-    def record(self, number: int, _first: Any) -> Record:
+    def record(self, number: int, _first: Any) -> FrameRecord:
         """What a frame gives; one that cannot be read gives a record that says why."""
         try:
             frame = self.exposures.read(number)
         except FileError as error:
-            return Record(number, missing=str(error))
+            return FrameRecord(number, missing=str(error))
         return self.treat(number, self.transform.run(frame))
 
 

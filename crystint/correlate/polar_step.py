@@ -11,7 +11,7 @@ from crystint.correlate.frame_step import PolarWork, PolarWorker, Treat
 from crystint.correlate.settings import PolarSettings
 from crystint.engine import Engine
 from crystint.io.correlations.polar_file import pack_image, polar_writer
-from crystint.io.frame_record import Record
+from crystint.io.frame_record import FrameRecord
 from crystint.model.polar_image import PolarImage
 from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome
@@ -29,11 +29,11 @@ class ImagePacking:
         return _packed
 
 
-def _packed(number: int, image: PolarImage) -> Record:
+def _packed(number: int, image: PolarImage) -> FrameRecord:
     packed = pack_image(image)
     if packed is None:
-        return Record(number, arrays={"values": image.values, "weights": image.weights})
-    return Record(number, arrays={"packed_values": packed[0], "packed_weights": packed[1]})
+        return FrameRecord(number, arrays={"values": image.values, "weights": image.weights})
+    return FrameRecord(number, arrays={"packed_values": packed[0], "packed_weights": packed[1]})
 
 
 def polar(job: Job[PolarSettings]) -> Outcome:

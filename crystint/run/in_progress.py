@@ -120,7 +120,7 @@ class RunInProgress:
         self.done += 1
         return record
 
-    def again(self, number: int) -> Record:
+    def again(self, number: int) -> FrameRecord:
         """A record that `records` gave before, from the journal: for steps that look at frames twice.
 
         Raises
@@ -130,7 +130,7 @@ class RunInProgress:
         """
         if self._journal is None:
             raise SettingError("a run that writes no output keeps no journal, and no record to be read again")
-        return Record.unpack(self._journal.read(number))
+        return FrameRecord.unpack(self._journal.read(number))
 
     def check(self) -> None:
         """Raise when there is nothing to be written.

@@ -15,7 +15,7 @@ from crystint.correlate.polar.curves import RingCurves
 from crystint.correlate.polar.outliers import RingOutliers
 from crystint.correlate.settings import CorrelateSettings
 from crystint.engine import Engine
-from crystint.io.frame_record import Record
+from crystint.io.frame_record import FrameRecord
 from crystint.model.polar_image import PolarImage
 
 __all__ = ["NO_DATA", "CleanExposure", "Cleaning", "RingCleaner"]
@@ -39,17 +39,17 @@ class CleanExposure:
     likeness: Likeness | None = None
     """by which it finds its partner, where it is to have one"""
 
-    def record(self) -> Record:
+    def record(self) -> FrameRecord:
         """As a record."""
         arrays: dict[str, NDArray[Any]] = {"values": self.values}
         if self.weights is not None:
             arrays["weights"] = self.weights
         if self.likeness is not None:
             arrays |= {"points": self.likeness.points, "errors": self.likeness.errors}
-        return Record(self.number, arrays=arrays)
+        return FrameRecord(self.number, arrays=arrays)
 
     @classmethod
-    def of_record(cls, record: Record) -> Self:
+    def of_record(cls, record: FrameRecord) -> Self:
         """The inverse; arrays are those of the record."""
         arrays = record.arrays
         like = Likeness(arrays["points"], arrays["errors"]) if "points" in arrays else None
@@ -80,11 +80,11 @@ class RingCleaner:
         self.settings, self._engine = settings, engine
         self._outliers = RingOutliers(engine, settings.outliers) if settings.outliers > 0.0 else None
 
-    def record(self, number: int, image: PolarImage) -> Record:
+    def record(self, number: int, image: PolarImage) -> FrameRecord:
         """The clean rings of a frame; without any data it is missing, as if it could not be read."""
         exposure = self.run(number, image)
         if not np.isfinite(exposure.values).any():
-            return Record(number, missing=f"frame {number}: {NO_DATA}")
+            return FrameRecord(number, missing=f"frame {number}: {NO_DATA}")
         return exposure.record()
 
     def run(self, number: int, image: PolarImage) -> CleanExposure:
