@@ -170,7 +170,7 @@ class StepSettings(BaseModel):
     The names are those of the command line options; in TOML with ``-`` or ``_``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @classmethod
     def of(cls, values: Mapping[str, Any] | None = None, config: str | Path | None = None) -> Self:
