@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from crystint import __version__
-from crystint.commands import cbc, correlate, judge, look, separate, speed, stills
+from crystint.commands import bench, cbc, compare, correlate, demo, devices, info, plot, separate, stills
 from crystint.commands.program import Program
 
 __all__ = ["main"]
@@ -27,16 +27,16 @@ def main(context: click.Context) -> None:
 
 
 for command in (
-    look.devices,
-    look.info,
+    devices.devices,
+    info.info,
     separate.peaks,
     separate.sparsify,
     separate.densify,
     separate.convert,
-    judge.compare,
-    look.plot,
-    judge.demo,
-    speed.bench,
+    compare.compare,
+    plot.plot,
+    demo.demo,
+    bench.bench,
     stills.stills,
     cbc.cbc,
     correlate.correlate,

@@ -7,36 +7,6 @@ Beside the wall time stands the processor time of all threads. docs/speed.md say
 
 from __future__ import annotations
 
-from crystint.bench.frames import DTYPES, Sample, as_dtype, simulated
-from crystint.bench.kernels import KernelTime, kernel_times
-from crystint.bench.measure import measure
-from crystint.bench.operations import TARGETS
-from crystint.bench.peers import PEERS, peer_operations, peer_versions
-from crystint.bench.report import Report, about
-from crystint.bench.scaling import HYBRID, SCALES, Point, over_cores, over_pixels, over_rings, over_threads
-from crystint.bench.timing import Operation, Timing
+import lazy_loader
 
-__all__ = [
-    "DTYPES",
-    "HYBRID",
-    "PEERS",
-    "SCALES",
-    "TARGETS",
-    "KernelTime",
-    "Operation",
-    "Point",
-    "Report",
-    "Sample",
-    "Timing",
-    "about",
-    "as_dtype",
-    "kernel_times",
-    "measure",
-    "over_cores",
-    "over_pixels",
-    "over_rings",
-    "over_threads",
-    "peer_operations",
-    "peer_versions",
-    "simulated",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -59,4 +59,4 @@ def conclude(outcome: Outcome, signal: int = 0, *, as_json: bool = False) -> Non
     if outcome.stopped and outcome.lacking:
         warn(outcome.lacking)
     if code:
-        raise EndedError(outcome.interrupted or outcome.lacking, code)
+        raise EndedError(outcome.interrupted or outcome.failed or outcome.lacking, code)

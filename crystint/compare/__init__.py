@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from crystint.compare.comparison import Comparison
-from crystint.compare.measure import measure
-from crystint.compare.run import compare
-from crystint.compare.shells import SHELL_DTYPE, Shells
+import lazy_loader
 
-__all__ = ["SHELL_DTYPE", "Comparison", "Shells", "compare", "measure"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

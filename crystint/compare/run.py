@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.compare.comparison import Comparison
-from crystint.compare.measure import measure
+from crystint.compare.frame_sums import measure
+from crystint.compare.settings import SEED, SHELLS
 from crystint.compare.shells import Shells
 from crystint.errors import ShapeError
 from crystint.io.frames.sequence import Frames, open_frames
@@ -23,8 +24,9 @@ from crystint.model.sparse import SparseFrame
 
 if TYPE_CHECKING:
     from crystint.engine import Engine
+    from crystint.ops.densify import Densifier
 
-__all__ = ["compare"]
+__all__ = ["bytes_of", "compare", "compare_frame"]
 
 _Path: TypeAlias = str | PathLike[str]
 _End = object()
@@ -34,8 +36,8 @@ def compare(
     frames: _Path | Sequence[_Path] | NDArray[Any] | Iterable[NDArray[Any]],
     sparse: _Path | SparseFrame | Iterable[SparseFrame],
     geometry: Geometry | None = None,
-    shells: int = 20,
-    seed: int = 0,
+    shells: int = SHELLS,
+    seed: int = SEED,
     *,
     engine: Engine | None = None,
     progress: Callable[[], object] | None = None,
@@ -84,21 +86,38 @@ def compare(
     >>> comparison.exact, comparison.mean.shape
     (True, (4,))
     """
-    from crystint.ops.densify import densify
+    from crystint.engine.engine import default_engine
+    from crystint.ops.densify import Densifier
 
-    found = Comparison()
+    comparison = Comparison()
     with ExitStack() as stack:
         raw_frames, raw_bytes = _raw(frames, stack)
         sparse_frames, sparse_bytes = _sparse(sparse, stack)
-        place: Shells | None = None
+        device = engine or default_engine()
+        of_rings: Shells | None = None
+        densifier: Densifier | None = None
         for raw, one in _pairs(raw_frames, sparse_frames):
-            place = Shells.of(one, shells, geometry) if place is None else place
-            clean = densify(one, noise=False, seed=seed, engine=engine)
-            noisy = densify(one, noise=True, seed=seed, engine=engine)
-            found = found + measure(raw, one, clean, noisy, place)
+            of_rings = Shells.of(one, shells, geometry) if of_rings is None else of_rings
+            if densifier is None or densifier.rings is not one.background.rings:
+                densifier = Densifier(device, one.background.rings)
+            comparison += compare_frame(raw, one, densifier, of_rings, seed)
             if progress is not None:
                 progress()
-    return replace(found, raw_bytes=raw_bytes, sparse_bytes=sparse_bytes)
+    return replace(comparison, raw_bytes=raw_bytes, sparse_bytes=sparse_bytes)
+
+
+def compare_frame(
+    frame: NDArray[Any], sparse: SparseFrame, densifier: Densifier, shells: Shells, seed: int
+) -> Comparison:
+    """Compare one frame with its sparse form, densified with noise and without."""
+    clean, noisy = (densifier.run(sparse, noise, seed) for noise in (False, True))
+    return measure(frame, sparse, clean, noisy, shells)
+
+
+def bytes_of(files: Iterable[_Path]) -> int | None:
+    """Size of files, each once; None = there are none, or they are empty."""
+    paths = [Path(file) for file in dict.fromkeys(map(str, files))]
+    return sum(path.stat().st_size for path in paths if path.is_file()) or None
 
 
 def _raw(frames: Any, stack: ExitStack) -> tuple[Iterable[NDArray[Any]], int | None]:
@@ -109,9 +128,7 @@ def _raw(frames: Any, stack: ExitStack) -> tuple[Iterable[NDArray[Any]], int | N
         isinstance(frames, (list, tuple)) and len(frames) and isinstance(frames[0], (str, PathLike))
     ):
         frames = stack.enter_context(open_frames(frames))
-    files = [Path(file) for file in dict.fromkeys(getattr(frames, "files", []))]
-    size = sum(file.stat().st_size for file in files if file.is_file())
-    return frames, size or None
+    return frames, bytes_of(getattr(frames, "files", ()))
 
 
 def _sparse(sparse: Any, stack: ExitStack) -> tuple[Iterable[SparseFrame], int | None]:

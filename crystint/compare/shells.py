@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError
 from crystint.model.geometry import Geometry
+from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
 
 __all__ = ["SHELL_DTYPE", "Shells"]
@@ -61,9 +62,13 @@ class Shells:
     @classmethod
     def of(cls, sparse: SparseFrame, shells: int, geometry: Geometry | None = None) -> Self:
         """Divide the frame of `sparse`; q comes from `geometry`, else from the rings of the sparse frame."""
+        return cls.of_rings(sparse.background.rings, shells, geometry)
+
+    @classmethod
+    def of_rings(cls, rings: RingMap, shells: int, geometry: Geometry | None = None) -> Self:
+        """As `of`, for all frames with these rings."""
         if shells < 1:
             raise SettingError(f"shells is {shells}, expected 1 or more")
-        rings = sparse.background.rings
         inside = np.isfinite(rings.position) & (rings.mask == 0)
         if geometry is not None and geometry.shape != rings.shape:
             raise ShapeError(f"geometry is {geometry.shape}, expected {rings.shape} (slow, fast) of the sparse frame")

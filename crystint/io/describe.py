@@ -1,96 +1,193 @@
-"""What a file is, in words and numbers: the work behind ``crystint info``."""
+"""What a file is, in words and numbers: the work behind ``crystint info``, for frames and what belongs to them.
+
+The catalogue, `crystint.io.kinds`, names a function of an `OpenedFile` for each kind; those of reflections and of
+results are in `describe_reflections` and `describe_results`.
+"""
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import CrystintError, FileError, GeometryError
-from crystint.io.frames.sequence import Frames, open_frames
-from crystint.io.peaks.files import read_peaks
+from crystint.errors import FileError, GeometryError
+from crystint.io.frame_record import Record
+from crystint.io.frames.masks import mask_in, read_mask
+from crystint.io.frames.sequence import Frames
+from crystint.io.frames.sources import reader_of
+from crystint.io.geometry.files import geometry_in
+from crystint.io.hdf5.provenance import provenance_in, read_provenance
+from crystint.io.kinds import kinds_read, opened_kind
+from crystint.io.opened_file import OpenedFile
+from crystint.io.peaks.files import peaks_in
 from crystint.io.sparse.dense_file import missing_in
-from crystint.io.sparse.open import open_sparse
+from crystint.io.sparse.open import sparse_in
 from crystint.model.geometry import Geometry
 from crystint.model.mask import unusable
+from crystint.references import resolve
 from crystint.units import energy_of
 
-__all__ = ["describe"]
+__all__ = ["describe", "made_by"]
 
 
 def describe(path: str | PathLike[str], dataset: str | None = None) -> dict[str, Any]:
-    """What is known of a file: frames, a sparse file, a peak list or a geometry.
+    """What is in a file. It is opened once.
+
+    Parameters
+    ----------
+    path : path
+    dataset : str, optional
+        Path of frames inside an HDF5 file: of these it tells, whatever else the file is.
 
     Returns
     -------
     dict
-        JSON-able: name of a property to text, a number, or a dict of those.
+        JSON-able: name of a property to text, a number, or a dict of those. ``kind``, ``form`` and ``size`` (bytes) are
+        always there.
 
     Raises
     ------
     FileError
-        When the file is missing, damaged or of no known kind.
+        When the file is missing, damaged or of no kind that is known.
     """
-    place = Path(path)
-    if not place.is_file():
-        raise FileError(f"{path}: no such file")
-    size = {"size": place.stat().st_size}
-    suffix = place.suffix.lower()
-    if suffix in (".poni", ".geom"):
-        return {"kind": "geometry", **size, **_geometry(Geometry.read(path, beam_outside=True))}
-    if suffix == ".json" and Path(place.stem).suffix.lower() in (".refl", ".xds"):
-        return {"kind": f"how {place.stem} was made", **size}
-    if suffix == ".json":
-        with suppress(CrystintError):
-            return {"kind": "geometry", **size, **_geometry(Geometry.read(path, beam_outside=True))}
-    if suffix in (".cxi", ".refl", ".xds", ".jsonl", ".json") and dataset is None:
-        return {"kind": "peak list", **size, **_peaks(place)}
-    if dataset is None and h5py.is_hdf5(place):
-        for look in (_sparse, _peaks):
-            try:
-                found = look(place)
-            except (CrystintError, OSError, KeyError):
-                continue
-            return {"kind": "sparse file" if look is _sparse else "peak list", **size, **found}
-    with open_frames(path, dataset=dataset) as frames:
-        return {"kind": "frames", **size, **_missing(missing_in(place)), **_frames(frames)}
+    with OpenedFile(path, dataset) as file:
+        if dataset is not None and file.hdf5 is not None:
+            return {"kind": "frames", "form": "HDF5", "size": file.size, **frames(file)}
+        recognised = opened_kind(file)
+        if recognised is None:
+            raise FileError(f"{path} is of no kind that crystint knows; it reads {kinds_read()}")
+        kind = recognised.kind
+        about = resolve(kind.describe)(file) if kind.describe else {}
+        note = {"note": kind.advice} if kind.unreadable else {}
+        return {"kind": kind.name, "form": recognised.form, "size": file.size, **about, **note}
+
+
+def frames(file: OpenedFile) -> dict[str, Any]:
+    """Number, shape and dtype of frames, their geometry and mask, and what the first one holds."""
+    missing = () if file.hdf5 is None else missing_in(file.hdf5)
+    with Frames([reader_of(file)], [str(file.path)]) as opened:
+        return {**_missing(missing), **_frames(opened)}
+
+
+def geometry(file: OpenedFile) -> dict[str, Any]:
+    """All fields of a geometry."""
+    return _geometry(geometry_in(file, beam_outside=True))
+
+
+def mask(file: OpenedFile) -> dict[str, Any]:
+    """How many pixels are masked."""
+    masked = read_mask(file.path) if file.hdf5 is None else mask_in(file)
+    return {"shape": _shape(masked.shape), "mask": _mask(masked)}
+
+
+def notes(file: OpenedFile) -> dict[str, Any]:
+    """Of which file notes are, and how that was made."""
+    try:
+        content = json.loads(file.path.read_text(encoding="utf-8"))
+        about = {"of": file.path.with_suffix("").name, "frames": content.get("n_frames", 0)}
+        about |= made_by(content["provenance"]) | _missing(content.get("missing") or ())
+        if content.get("geometry"):
+            about |= _geometry(Geometry.from_dict(content["geometry"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FileError(f"{file.path} is damaged: {error!r}") from error
+    return about
+
+
+def journal(file: OpenedFile) -> dict[str, Any]:
+    """What a run has done that was stopped, and which command goes on with it.
+
+    The layout is that of `crystint.run.journal`: length and CRC-32 (uint32) before each record, the first of which is a
+    header in JSON.
+    """
+    content = file.path.read_bytes()
+    at, records = content.index(b"\n") + 1, []
+    while at + 8 <= len(content):
+        (length,) = struct.unpack_from("<I", content, at)
+        if at + 8 + length > len(content):
+            break
+        records.append(content[at + 8 : at + 8 + length])
+        at += 8 + length
+    try:
+        header = json.loads(records[0])
+        missing = [record.number for record in map(Record.unpack, records[1:]) if record.missing is not None]
+        command = " ".join(header["command"])
+    except (IndexError, ValueError, KeyError, TypeError) as error:
+        raise FileError(f"{file.path} is damaged: {error!r}") from error
+    of = header.get("same", {}).get("frames")
+    done = f"{len(records) - 1}" + (f" of {of} frames" if of is not None else "")
+    return {"of": file.path.with_suffix("").name, "command": command, "done": done, **_missing(missing)}
+
+
+def text(file: OpenedFile) -> dict[str, Any]:
+    """The first line of a text."""
+    return {"begins": file.first_line[:100]}
+
+
+def picture(file: OpenedFile) -> dict[str, Any]:
+    """Width and height of a PNG (W3C, PNG specification, IHDR)."""
+    if not file.head.startswith(b"\x89PNG") or len(file.head) < 24:
+        return {}
+    width, height = struct.unpack(">II", file.head[16:24])
+    return {"shape": f"{width} x {height} px (width x height)"}
+
+
+def container(_file: OpenedFile) -> dict[str, Any]:
+    """Nothing is known of what is inside."""
+    return {}
+
+
+def hdf5(file: OpenedFile) -> dict[str, Any]:
+    """What stands at the top of an HDF5 file."""
+    names = list(file.hdf5 or ())
+    return {"holds": ", ".join("/" + name for name in names[:10]) + ", ..." * (len(names) > 10)}
+
+
+def made_by(record: Any) -> dict[str, Any]:
+    """Program and inputs of a provenance."""
+    about: dict[str, Any] = {}
+    if "program" in record:
+        about["made by"] = f"{record['program']} {record.get('version', '')}".strip()
+    if record.get("inputs"):
+        about["from"] = ", ".join(record["inputs"][:3]) + (", ..." if len(record["inputs"]) > 3 else "")
+    return about
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return f"{shape[0]} x {shape[1]} (slow x fast)"
 
 
 def _frames(frames: Frames) -> dict[str, Any]:
-    slow, fast = frames.shape
-    found: dict[str, Any] = {"frames": len(frames), "shape": f"{slow} x {fast} (slow x fast)"}
-    found["dtype"] = str(frames.dtype)
+    about: dict[str, Any] = {"frames": len(frames), "shape": _shape(frames.shape), "dtype": str(frames.dtype)}
     if len(frames) and (inside := frames.source(0).dataset):
-        found["dataset"] = inside
+        about["dataset"] = inside
     try:
         geometry = frames.geometry
-        found |= {"geometry": "none; give one with -g"} if geometry is None else _geometry(geometry)
+        about |= {"geometry": "none; give one with -g"} if geometry is None else _geometry(geometry)
     except GeometryError as error:
-        found["geometry"] = f"unusable: {error}"
+        about["geometry"] = f"unusable: {error}"
     mask = frames.mask
-    found["mask"] = "none" if mask is None else _mask(mask)
-    found["saturation"] = "not known" if frames.saturation is None else float(frames.saturation)
+    about["mask"] = "none" if mask is None else _mask(mask)
+    about["saturation"] = "not known" if frames.saturation is None else float(frames.saturation)
     if len(frames):
         frame = frames[0]
         bad = unusable(frame)
-        found["frame 0"] = _counts(frame, bad if mask is None else bad | (mask != 0))
-    return found
+        about["frame 0"] = _counts(frame, bad if mask is None else bad | (mask != 0))
+    return about
 
 
 def _counts(frame: NDArray[Any], bad: NDArray[np.bool_]) -> dict[str, Any]:
     """Usable pixels of a frame and what they hold."""
     good = frame[~bad]
-    found: dict[str, Any] = {"unusable": f"{int(bad.sum())} px ({100 * bad.mean():.3g} %)"}
+    about: dict[str, Any] = {"unusable": f"{int(bad.sum())} px ({100 * bad.mean():.3g} %)"}
     if good.size:
-        found |= {"mean": f"{good.mean(dtype=np.float64):.4g}", "median": f"{np.median(good):g}"}
-        found["maximum"] = f"{good.max():g}"
-    return found
+        about |= {"mean": f"{good.mean(dtype=np.float64):.4g}", "median": f"{np.median(good):g}"}
+        about["maximum"] = f"{good.max():g}"
+    return about
 
 
 def _mask(mask: NDArray[np.uint32]) -> str:
@@ -104,25 +201,25 @@ def _mask(mask: NDArray[np.uint32]) -> str:
 def _geometry(geometry: Geometry) -> dict[str, Any]:
     """All fields of a geometry, and the resolution at border and corner."""
     slow_um, fast_um = (1e6 * size for size in geometry.pixel_size)
-    found: dict[str, Any] = {
+    about: dict[str, Any] = {
         "detector": f"{geometry.shape[0]} x {geometry.shape[1]} px of {slow_um:g} x {fast_um:g} um",
         "distance": f"{geometry.distance:g} m",
         "beam": f"{geometry.beam_center[0]:.2f}, {geometry.beam_center[1]:.2f} px (slow, fast)",
     }
     if any(geometry.rotation):
-        found["tilt"] = ", ".join(f"{angle:g}" for angle in geometry.rotation) + " rad (rot1, rot2, rot3)"
-        found["direct beam"] = "{:.2f}, {:.2f} px (slow, fast)".format(*geometry.direct_beam)
+        about["tilt"] = ", ".join(f"{angle:g}" for angle in geometry.rotation) + " rad (rot1, rot2, rot3)"
+        about["direct beam"] = "{:.2f}, {:.2f} px (slow, fast)".format(*geometry.direct_beam)
     if geometry.panels is not None:
-        found["panels"] = len(geometry.panels)
+        about["panels"] = len(geometry.panels)
     wavelength = geometry.wavelength
     if wavelength is None:
-        found["wavelength"] = "not known"
+        about["wavelength"] = "not known"
     else:
-        found["wavelength"] = f"{wavelength:g} angstrom ({energy_of(wavelength):.0f} eV)"
-        found["resolution"] = _resolution(geometry)
+        about["wavelength"] = f"{wavelength:g} angstrom ({energy_of(wavelength):.0f} eV)"
+        about["resolution"] = _resolution(geometry)
     polarization = geometry.polarization
-    found["polarization"] = "not known" if polarization is None else polarization
-    return found
+    about["polarization"] = "not known" if polarization is None else polarization
+    return about
 
 
 def _resolution(geometry: Geometry) -> str:
@@ -136,32 +233,26 @@ def _resolution(geometry: Geometry) -> str:
     return f"{near:.3g} angstrom at the nearest border, {finest:.3g} at the farthest"
 
 
-def _sparse(path: Path) -> dict[str, Any]:
-    with open_sparse(path) as file:
-        found: dict[str, Any] = {"frames": len(file), "shape": "{} x {} (slow x fast)".format(*file.shape)}
-        found |= {
-            "dtype": str(file.dtype),
-            "form": "compact" if file.compact else "plain",
-            "rings": file.rings.rings,
-        }
-        made = file.provenance or {}
-        if "program" in made:
-            found["made by"] = f"{made['program']} {made.get('version', '')}".strip()
-        if made.get("inputs"):
-            found["from"] = ", ".join(made["inputs"][:3]) + (", ..." if len(made["inputs"]) > 3 else "")
-        if file.geometry is not None:
-            found |= _geometry(file.geometry)
-        found["mask"] = _mask(file.rings.mask)
-        there = next((number for number in range(len(file)) if number not in file.missing), None)
-        found |= _missing(file.missing)
-        if there is not None:
-            first = file[there]
-            found[f"frame {there}"] = {
-                "pixels kept": len(first.index),
-                "error model": first.error_model,
-                "snr": first.snr,
+def sparse(file: OpenedFile) -> dict[str, Any]:
+    """Frames, rings and peaks of a sparse file, how it was made, and what the first frame holds."""
+    with sparse_in(file) as opened:
+        about: dict[str, Any] = {"frames": len(opened), "shape": _shape(opened.shape), "dtype": str(opened.dtype)}
+        about |= {"rings": opened.rings.rings, **made_by(opened.provenance or {})}
+        if opened.has_peaks:
+            about["peaks"] = len(opened.peaks)
+        if opened.geometry is not None:
+            about |= _geometry(opened.geometry)
+        about["mask"] = _mask(opened.rings.mask)
+        about |= _missing(opened.missing)
+        first = next((number for number in range(len(opened)) if number not in opened.missing), None)
+        if first is not None:
+            frame = opened[first]
+            about[f"frame {first}"] = {
+                "pixels kept": len(frame.index),
+                "error model": frame.error_model,
+                "snr": frame.snr,
             }
-        return found
+        return about
 
 
 def _missing(numbers: Sequence[int]) -> dict[str, Any]:
@@ -172,13 +263,14 @@ def _missing(numbers: Sequence[int]) -> dict[str, Any]:
     return {"missing": f"{len(numbers)} frame{'s' * (len(numbers) > 1)}: {some}"}
 
 
-def _peaks(path: Path) -> dict[str, Any]:
-    peaks = read_peaks(path)
-    found: dict[str, Any] = {
-        "peaks": len(peaks),
-        "frames": len(np.unique(peaks["frame"])) if len(peaks) else 0,
+def peaks(file: OpenedFile) -> dict[str, Any]:
+    """Number of peaks, of frames that have any, and their resolution."""
+    listed = peaks_in(file)
+    about: dict[str, Any] = {
+        "peaks": len(listed),
+        "frames": len(np.unique(listed["frame"])) if len(listed) else 0,
     }
-    spacing = peaks["d"][np.isfinite(peaks["d"]) & (peaks["d"] > 0)]
+    spacing = listed["d"][np.isfinite(listed["d"]) & (listed["d"] > 0)]
     if len(spacing):
-        found["resolution"] = f"{spacing.max():.3g} to {spacing.min():.3g} angstrom"
-    return found
+        about["resolution"] = f"{spacing.max():.3g} to {spacing.min():.3g} angstrom"
+    return about | made_by(read_provenance(file.path) if file.hdf5 is None else provenance_in(file.hdf5))

@@ -1,4 +1,4 @@
-"""Pictures of frames and results, made with Matplotlib and without its global state."""
+"""Pictures of frames, comparisons and files of all kinds, made with Matplotlib and without its global state."""
 
 from __future__ import annotations
 

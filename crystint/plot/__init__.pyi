@@ -3,7 +3,12 @@ from .comparison import plot_comparison as plot_comparison
 from .correlate import plot_correlations as plot_correlations
 from .correlate import plot_polar as plot_polar
 from .correlate import plot_rings as plot_rings
+from .detector import plot_experiment as plot_experiment
+from .detector import plot_geometry as plot_geometry
+from .detector import plot_mask as plot_mask
 from .frame import plot_frame as plot_frame
+from .peaks import plot_peaks as plot_peaks
+from .reflections import plot_reflections as plot_reflections
 from .stills import plot_prediction as plot_prediction
 from .stills import plot_stills as plot_stills
 from .style import save_figure as save_figure

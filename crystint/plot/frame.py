@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-__all__ = ["plot_frame"]
+__all__ = ["draw_rings", "plot_frame"]
 
 _LARGEST = 1150
 """Pixels of the picture along its longer side; larger frames are shown by the maximum of blocks."""
@@ -174,10 +174,10 @@ def _draw_frame(
     bar.outline.set_linewidth(0.5)
     if geometry is None:
         return np.zeros(0), []
-    return _draw_rings(axes, geometry)
+    return draw_rings(axes, geometry)
 
 
-def _draw_rings(axes: Axes, geometry: Geometry) -> tuple[NDArray[np.float64], list[str]]:
+def draw_rings(axes: Axes, geometry: Geometry) -> tuple[NDArray[np.float64], list[str]]:
     from matplotlib import patheffects
 
     values, levels, labels = ring_levels(geometry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -12,6 +12,7 @@ from crystint.errors import SettingError
 from crystint.io.outputs import atomic_path
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
@@ -24,10 +25,12 @@ __all__ = [
     "RING",
     "RING_TEXT",
     "TITLE",
+    "finish",
     "frame_colours",
     "new_figure",
     "save_figure",
     "style",
+    "titled_panels",
 ]
 
 INK, GREY, ACCENT, BLUE = "#1d2430", "#7a8391", "#c8102e", "#1f6fb4"
@@ -93,6 +96,30 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=150)
     FigureCanvasAgg(figure)
     return figure
+
+
+def titled_panels(title: str, about: Sequence[str], count: int, columns: int = 3) -> tuple[Figure, list[Axes]]:
+    """A figure with a title, a line of facts below it, and panels of one size in rows."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    height = 1.35 + 3.6 * rows
+    figure = new_figure(1.2 + 4.0 * columns, height)
+    grid = figure.add_gridspec(
+        rows, columns, left=0.8 / (1.2 + 4.0 * columns), right=0.975, top=1.0 - 1.05 / height, bottom=0.55 / height,
+        hspace=0.36, wspace=0.28,
+    )  # fmt: skip
+    figure.text(0.8 / (1.2 + 4.0 * columns), 1.0 - 0.4 / height, title, **TITLE)
+    figure.text(0.8 / (1.2 + 4.0 * columns), 1.0 - 0.66 / height, "   ·   ".join(about), fontsize=9, color=GREY)
+    return figure, [figure.add_subplot(grid[number // columns, number % columns]) for number in range(count)]
+
+
+def finish(axes: Axes, title: str, x: str, y: str, *, grid: bool = True) -> None:
+    """Title, labels, grid and spines of a panel."""
+    axes.set(xlabel=x, ylabel=y)
+    axes.set_title(title)
+    axes.grid(visible=grid)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def frame_colours() -> Colormap:

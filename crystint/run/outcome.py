@@ -48,6 +48,8 @@ class Outcome:
     """the outputs were there already: nothing was left to do"""
     resumable: bool = False
     """a journal beside the output keeps what is done of a run that was stopped"""
+    failed: str = ""
+    """what could not be done of several things, though the rest was: exit code 1"""
     seconds: float = 0.0
     """wall time"""
 
@@ -81,6 +83,8 @@ class Outcome:
         """Of the command; `signal` is the number of the one that stopped it."""
         if self.stopped:
             return 128 + signal
+        if self.failed:
+            return ExitCode.FAILED
         return ExitCode.FRAMES_MISSING if self.missing else ExitCode.DONE
 
 

@@ -12,12 +12,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from crystint.errors import warn
+from crystint.references import resolve
 from crystint.run.execution import PLAIN, Execution
 from crystint.run.outcome import Outcome
 from crystint.run.settings import StepSettings
@@ -252,12 +252,6 @@ class Job(Generic[S]):
             for file in made:
                 file.unlink(missing_ok=True)
             raise
-
-
-def resolve(reference: str) -> Callable[..., Any]:
-    """The function that "module:function" names."""
-    module, _, name = reference.partition(":")
-    return getattr(import_module(module), name)  # type: ignore[no-any-return]
 
 
 def carry_out(job: Job[Any]) -> Outcome:

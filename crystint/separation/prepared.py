@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -152,7 +152,7 @@ class PreparedRun:
 
 @contextmanager
 def opened(
-    sources: Sequence[Source],
+    sources: Sequence[Source] | Frames,
     settings: Settings,
     device: str | None = None,
     *,
@@ -163,7 +163,8 @@ def opened(
 
     Parameters
     ----------
-    sources : paths or patterns
+    sources : paths or patterns, or Frames
+        Frames that are open already stay open.
     settings : Settings
     device : str, optional
         As `Engine` takes it.
@@ -178,9 +179,11 @@ def opened(
         Before anything is computed, when something does not fit.
     """
     engine = None if remote else Engine(device)
-    with open_frames(*sources, dataset=settings.dataset) as frames:
+    with (
+        nullcontext(sources) if isinstance(sources, Frames) else open_frames(*sources, dataset=settings.dataset)
+    ) as frames:
         if not len(frames):
-            raise FileError(f"{', '.join(map(str, sources))}: no frames in it")
+            raise FileError(f"{', '.join(frames.files)}: no frames in it")
         geometry = geometry_of(frames, settings)
         mask = mask_of(frames, settings)
         factors = [image_of(path, "normalization", frames.shape) for path in settings.normalization]

@@ -197,7 +197,7 @@ def test_plot_with_and_without_peaks_and_geometry(made, data, tmp_path):
     }.items():
         result = run(0, "plot", made / "frames.h5", "-o", tmp_path / name, *options)
         assert (tmp_path / name).stat().st_size > 10_000
-        assert (" peaks)" in result.stdout) is bool(options)
+        assert (" peaks" in result.stdout) is bool(options)
     np.save(tmp_path / "bare.npy", data[0])
     result = run(0, "plot", tmp_path / "bare.npy", "-o", tmp_path / "bare.png")
     assert "warning: drawn without rings" in result.stderr
@@ -592,8 +592,8 @@ def test_bench_scales_and_refuses_what_has_no_meaning(made, tmp_path):
 
 
 def test_demo_makes_everything_and_can_be_run_again(tmp_path):
-    from crystint.separation.demo import FILES
-    from crystint.separation.demo import run as demo
+    from crystint.demo import FILES
+    from crystint.demo import run as demo
 
     folder = tmp_path / "demo"
     said: list[str] = []

@@ -179,7 +179,7 @@ def test_unknown_files(tmp_path):
     with pytest.raises(GeometryError, match="expected an object"):
         read_geometry(tmp_path / "d.json")
     np.save(tmp_path / "d.npy", np.zeros((3, 4)))
-    with pytest.raises(FileError, match="no geometry"):
+    with pytest.raises(FileError, match=r"d.npy holds frames \(NumPy\); expected a geometry"):
         read_geometry(tmp_path / "d.npy")
 
 

@@ -249,7 +249,7 @@ def test_damaged_files(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(FileError, match=name):
         read_peaks(tmp_path / name)
-    with pytest.raises(FileError, match="no such file"):
+    with pytest.raises(FileError, match="does not exist"):
         read_peaks(tmp_path / f"absent{Path(name).suffix}")
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
-from crystint.io.frames.readers import READABLE, FrameSource, file_kind, native, open_packed
+from crystint.io.frames.readers import READABLE, FrameSource, native
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
+from crystint.io.opened_file import OpenedFile, open_packed
 from crystint.model.geometry import Geometry
 
 __all__ = ["ArrayReader", "ImageReader", "NumpyReader", "count_pages"]
@@ -114,10 +115,11 @@ def _samples(path: Path) -> int | None:
 class ImageReader:
     """The frames of one file, through FabIO. The first frame is read when the reader is made."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: OpenedFile) -> None:
+        self._path = path = file.path
+        self._tiff = file.container == "tiff"
         self._lock = Lock()
-        if file_kind(path) == "tiff" and (samples := _samples(path)) not in (None, 1):
+        if self._tiff and (samples := _samples(path)) not in (None, 1):
             raise FileError(f"{path} has {samples} samples per pixel, expected a grey image (slow, fast)")
         with self._guarded():
             import fabio
@@ -185,7 +187,7 @@ class ImageReader:
 
     def _header(self) -> str:
         """The mini header that PILATUS detectors put into TIFF files; empty elsewhere."""
-        if file_kind(self._path) != "tiff":
+        if not self._tiff:
             return ""
         with open_packed(self._path) as stream:
             text = stream.read(1 << 14).decode("latin-1")

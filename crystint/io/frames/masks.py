@@ -6,18 +6,19 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
-from crystint.io.frames.readers import file_kind
 from crystint.io.frames.sequence import open_frames
-from crystint.io.frames.stacks import open_stack_file
 from crystint.io.geometry.crystfel import geom_mask
 from crystint.io.geometry.nexus import nexus_mask
+from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
+from crystint.io.opened_file import OpenedFile
 from crystint.model.mask import combine_masks
 
-__all__ = ["read_mask"]
+__all__ = ["mask_in", "planes", "read_mask"]
 
 
 def read_mask(
@@ -47,13 +48,15 @@ def read_mask(
         When the file is missing, damaged, of an unknown kind, or holds no mask or several frames.
     """
     path = Path(path)
-    kind = file_kind(path)
-    if kind == "hdf5":
-        return _from_hdf5(path, dataset, shape)
-    if kind == "npy":
-        return _from_npy(path)
-    if path.suffix.lower() == ".geom":
-        return geom_mask(path, shape)
+    with OpenedFile(path, dataset) as file:
+        if file.hdf5 is not None:
+            return mask_in(file, shape)
+        if file.container == "npy":
+            return _from_npy(path)
+        if file.suffix == ".geom":
+            return geom_mask(path, shape)
+        if file.container == "other" and file.text and file.suffix != ".edf":
+            raise unexpected(file, "mask", f"{path} is of unknown kind; expected a mask")
     with open_frames(path) as frames:
         if len(frames) != 1:
             raise FileError(f"{path} holds {len(frames)} frames, expected a mask of one")
@@ -68,31 +71,33 @@ def _from_npy(path: Path) -> NDArray[np.uint32]:
     return _two_dimensional(values, str(path))
 
 
-def _from_hdf5(path: Path, dataset: str | None, shape: tuple[int, int] | None) -> NDArray[np.uint32]:
-    with open_stack_file(path) as file:
-        if dataset is None:
-            mask = nexus_mask(file, shape, str(path))
-            if mask is not None:
-                return mask
-            flat = [name for name in _planes(file) if shape is None or file[name].shape == shape]
-            if len(flat) != 1:
-                listed = ", ".join(flat[:12]) or "none"
-                raise FileError(
-                    f"{path} holds no pixel_mask, and its 2-D data sets are: {listed}; name one with dataset="
-                )
-            dataset = flat[0]
-        elif dataset not in file:
-            raise FileError(
-                f"{path} has no data set {dataset}; 2-D data sets in it: {', '.join(_planes(file)) or 'none'}"
-            )
-        try:
-            values = np.asarray(file[dataset][()])
-        except (OSError, RuntimeError, TypeError) as error:
-            raise FileError(f"{path}: {dataset} cannot be read: {error}") from error
+def mask_in(file: OpenedFile, shape: tuple[int, int] | None = None) -> NDArray[np.uint32]:
+    """The mask in an open HDF5 file, as `read_mask`."""
+    path, opened, dataset = file.path, file.hdf5, file.dataset
+    assert opened is not None
+    if dataset is None:
+        mask = nexus_mask(opened, shape, str(path))
+        if mask is not None:
+            return mask
+        flat = [name for name in planes(opened) if shape is None or opened[name].shape == shape]
+        if len(flat) != 1:
+            listed = ", ".join(flat[:12]) or "none"
+            reason = f"{path} holds no pixel_mask, and its 2-D data sets are: {listed}; name one with dataset="
+            if opened_kind(file, NEVER_FRAMES) is not None:
+                raise unexpected(file, "mask", reason)
+            raise FileError(reason)
+        dataset = flat[0]
+    elif dataset not in opened:
+        listed = ", ".join(planes(opened)) or "none"
+        raise FileError(f"{path} has no data set {dataset}; 2-D data sets in it: {listed}")
+    try:
+        values = np.asarray(opened[dataset][()])
+    except (OSError, RuntimeError, TypeError) as error:
+        raise FileError(f"{path}: {dataset} cannot be read: {error}") from error
     return _two_dimensional(values, f"{path}: {dataset}")
 
 
-def _planes(file: Any) -> list[str]:
+def planes(file: h5py.File) -> list[str]:
     """Every 2-D data set of numbers in the file."""
     names: list[str] = []
     file.visititems(lambda name, item: names.append("/" + name) if getattr(item, "ndim", 0) == 2 else None)

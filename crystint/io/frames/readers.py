@@ -1,28 +1,21 @@
-"""What a reader of one file offers to a sequence of frames, and how a file's kind is told from its first
-bytes."""
+"""What a reader of one file offers to a sequence of frames."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
 from crystint.model.geometry import Geometry
 
 if TYPE_CHECKING:
     from crystint.io.hdf5.chunks import RawChunk
 
-__all__ = ["READABLE", "FrameSource", "Reader", "file_kind", "native", "open_packed"]
+__all__ = ["READABLE", "FrameSource", "Reader", "native"]
 
 READABLE = "CBF, EDF, TIFF and the other formats of FabIO (also .gz, .bz2), HDF5 and NXmx, NumPy .npy"
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,56 +69,6 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Let go of the file."""
-
-
-def open_packed(path: Path) -> IO[bytes]:
-    """Open a file for reading, through gzip or bzip2 when its first bytes say so.
-
-    Raises
-    ------
-    FileError
-        When the file is missing, a folder or not readable.
-    """
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(3)
-        if start[:2] == b"\x1f\x8b":
-            return cast(IO[bytes], gzip.open(path, "rb"))
-        if start == b"BZh":
-            return bz2.open(path, "rb")
-        return path.open("rb")
-    except FileNotFoundError:
-        raise FileError(f"{path} does not exist") from None
-    except IsADirectoryError:
-        raise FileError(f"{path} is a folder; name its files, for instance {path}/*.cbf") from None
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def file_kind(path: Path) -> str:
-    """ "hdf5", "npy", "cbf", "tiff" or "other", from the first bytes of the file.
-
-    Raises
-    ------
-    FileError
-        When the file is missing, empty or not readable.
-    """
-    with open_packed(path) as stream:
-        try:
-            start = stream.read(4096)
-        except (OSError, EOFError) as error:
-            raise FileError(f"{path} is damaged or truncated: {error}") from error
-    if not start:
-        raise FileError(f"{path} is empty")
-    if start.startswith(_HDF5) or any(start[at : at + 8] == _HDF5 for at in (512, 1024, 2048)):
-        return "hdf5"
-    if start.startswith(b"\x93NUMPY"):
-        return "npy"
-    if start.startswith(b"###CBF") or b"_array_data.header_co" in start:
-        return "cbf"
-    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "tiff"
-    return "other"
 
 
 def native(values: NDArray[Any]) -> NDArray[Any]:

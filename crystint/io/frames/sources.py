@@ -13,10 +13,12 @@ from typing import TypeAlias
 from crystint.errors import FileError
 from crystint.io.frames.cbf import CbfReader
 from crystint.io.frames.images import ImageReader, NumpyReader, count_pages
-from crystint.io.frames.readers import Reader, file_kind
+from crystint.io.frames.readers import Reader
 from crystint.io.frames.stacks import StackReader
+from crystint.io.kinds import unexpected
+from crystint.io.opened_file import OpenedFile
 
-__all__ = ["LazyFile", "Source", "expand"]
+__all__ = ["LazyFile", "Source", "expand", "reader_of"]
 
 _Path: TypeAlias = str | PathLike[str]
 Source: TypeAlias = _Path | Sequence[_Path]
@@ -47,15 +49,24 @@ def _by_number(name: str) -> list[tuple[int, str]]:
     return [(int(part), part) if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _reader(path: Path, dataset: str | None) -> Reader:
-    kind = file_kind(path)
-    if kind == "hdf5":
-        return StackReader(path, dataset)
-    if kind == "npy":
-        return NumpyReader(path)
-    if kind == "cbf":
-        return CbfReader(path)
-    return ImageReader(path)
+def reader_of(file: OpenedFile) -> Reader:
+    """The reader of the frames in a file; of HDF5, it takes over the open file.
+
+    Raises
+    ------
+    FileError
+        When it is damaged, holds no frame, or is of another kind, which the message names.
+    """
+    if file.container == "hdf5":
+        return StackReader(file)
+    if file.container == "npy":
+        return NumpyReader(file.path)
+    if file.container == "cbf":
+        return CbfReader(file.path)
+    try:
+        return ImageReader(file)
+    except FileError as error:
+        raise unexpected(file, "frames", str(error)) from error
 
 
 class LazyFile:
@@ -74,7 +85,7 @@ class LazyFile:
         FileError
             When it is damaged, of an unknown kind or holds no frame.
         """
-        return _reader(self.path, self.dataset)
+        return reader_of(OpenedFile(self.path, self.dataset))
 
     @cached_property
     def frames(self) -> int | None:

@@ -11,7 +11,7 @@ import h5py
 
 from crystint.errors import FileError
 
-__all__ = ["check_sources", "files_behind", "find_datasets"]
+__all__ = ["NoFramesError", "check_sources", "files_behind", "find_datasets"]
 
 _USUAL = (
     "entry/data/data",
@@ -29,6 +29,10 @@ _NO_FRAMES = re.compile(
 )
 
 
+class NoFramesError(FileError):
+    """There is nothing in a file that could be a frame."""
+
+
 def find_datasets(file: h5py.File, name: str, wanted: str | None) -> list[str]:
     """Paths of the data sets that hold the frames, in order.
 
@@ -44,8 +48,6 @@ def find_datasets(file: h5py.File, name: str, wanted: str | None) -> list[str]:
     """
     if wanted is not None:
         return _asked(file, name, wanted)
-    if _is_sparse(file):
-        raise FileError(f"{name} is a sparse file, not frames; open it with open_sparse, or densify it first")
     for path in _defaults(file):
         if re.search(r"/data_\d+$", path):
             return _numbered(file, path.rpartition("/")[0], name)
@@ -60,12 +62,12 @@ def find_datasets(file: h5py.File, name: str, wanted: str | None) -> list[str]:
     stacks = _search(file)
     if len(stacks) == 1:
         return stacks
+    if not stacks:
+        raise NoFramesError(f"{name} holds no frames: no numbers with the shape (frames, slow, fast) or (slow, fast)")
     raise FileError(_choice(file, name, stacks))
 
 
 def _choice(file: h5py.File, name: str, stacks: list[str]) -> str:
-    if not stacks:
-        return f"{name} holds no frames: no numbers with the shape (frames, slow, fast) or (slow, fast)"
     listed = ", ".join(f"{path} {file[path].shape} {file[path].dtype}" for path in stacks[:12])
     return f"{name} holds several stacks of frames ({listed}); name one with dataset= or --dataset"
 
@@ -167,10 +169,6 @@ def _is_stack(item: Any) -> bool:
     if item.ndim == 4 and item.shape[1] != 1:
         return False
     return item.ndim in (2, 3, 4) and 0 not in item.shape[-2:]
-
-
-def _is_sparse(file: h5py.File) -> bool:
-    return any(_kind(file, key) == "NXentry" and "pyFAI_sparse_frames" in file[key].attrs for key in file)
 
 
 def _text(value: Any) -> str | None:

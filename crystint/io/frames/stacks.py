@@ -10,7 +10,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -21,40 +20,39 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.io.frames.readers import FrameSource
-from crystint.io.frames.stack_search import check_sources, files_behind, find_datasets
+from crystint.io.frames.stack_search import NoFramesError, check_sources, files_behind, find_datasets
 from crystint.io.frames.virtual import VirtualReader
 from crystint.io.geometry.nexus import nexus_geometry, nexus_mask, nexus_saturation
 from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, layer_cache
 from crystint.io.hdf5.filters import DamagedChunk
+from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
+from crystint.io.opened_file import OpenedFile
 from crystint.model.geometry import Geometry
 
-__all__ = ["StackReader", "open_stack_file"]
+__all__ = ["StackReader"]
 
 
-def open_stack_file(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading.
+class StackReader:
+    """The frames of one HDF5 file, which may be spread over several data sets and files.
 
     Raises
     ------
     FileError
-        When it is missing, truncated or damaged.
+        When it is truncated or damaged, or holds something else than frames; the message says what.
     """
-    try:
-        return h5py.File(path, "r")
-    except FileNotFoundError:
-        raise FileError(f"{path} does not exist") from None
-    except OSError as error:
-        raise FileError(f"{path} is truncated, damaged or not readable as HDF5: {error}") from error
 
-
-class StackReader:
-    """The frames of one HDF5 file, which may be spread over several data sets and files."""
-
-    def __init__(self, path: Path, dataset: str | None = None) -> None:
-        self._path = path
-        self._file = open_stack_file(path)
+    def __init__(self, file: OpenedFile) -> None:
+        self._path = path = file.path
+        opened = file.hdf5
+        assert opened is not None
+        self._file: h5py.File = opened
         try:
-            self._names = find_datasets(self._file, str(path), dataset)
+            if file.dataset is None and opened_kind(file, NEVER_FRAMES) is not None:
+                raise unexpected(file, "frames")
+            try:
+                self._names = find_datasets(self._file, str(path), file.dataset)
+            except NoFramesError as error:
+                raise unexpected(file, "frames", str(error)) from error
             self._sets = [self._file[name] for name in self._names]
             first = self._sets[0]
             for name, each in zip(self._names, self._sets, strict=True):

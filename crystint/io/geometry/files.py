@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from crystint.errors import FileError, GeometryError
-from crystint.io.frames.readers import file_kind
-from crystint.io.frames.sequence import open_frames
-from crystint.io.frames.stacks import open_stack_file
+from crystint.io.frames.sequence import Frames
+from crystint.io.frames.sources import reader_of
 from crystint.io.geometry.crystfel import read_geom
 from crystint.io.geometry.nexus import nexus_geometry
 from crystint.io.geometry.poni import poni_text, read_poni
+from crystint.io.kinds import opened_kind, unexpected
+from crystint.io.opened_file import OpenedFile
 from crystint.io.outputs import atomic_path
+from crystint.io.recognise import geometry as form_of
 from crystint.model.geometry import Geometry
 
-__all__ = ["read_geometry", "write_geometry"]
+__all__ = ["geometry_in", "read_geometry", "write_geometry"]
 
 _KNOWN = "PONI (.poni), CrystFEL (.geom), crystint's own .json, CBF with a header, NXmx or DECTRIS HDF5 masters"
 
@@ -45,32 +47,38 @@ def read_geometry(
     GeometryError
         When it does not hold a whole geometry, or an impossible one.
     """
-    path = Path(path)
-    kind = file_kind(path)
-    suffix = path.suffix.lower()
-    if kind in ("cbf", "tiff", "hdf5"):
-        return _from_frames(path, shape, beam_outside)
-    if suffix == ".json":
+    with OpenedFile(path) as file:
+        return geometry_in(file, shape, beam_outside=beam_outside)
+
+
+def geometry_in(file: OpenedFile, shape: tuple[int, int] | None = None, *, beam_outside: bool = False) -> Geometry:
+    """As `read_geometry`, of a file that is open."""
+    path = file.path
+    if file.container in ("cbf", "tiff", "hdf5"):
+        return _from_frames(file, shape, beam_outside)
+    form = form_of(file)
+    if form == "PONI":
+        return read_poni(path, shape, beam_outside)
+    if form == "CrystFEL":
+        return read_geom(path, shape, beam_outside)
+    if form == "JSON" or (file.suffix == ".json" and file.text.lstrip()[:1] != "{"):
         return _from_json(path, beam_outside)
-    if suffix == ".geom":
+    text = path.read_text(encoding="utf-8", errors="replace").lower() if file.text else ""
+    if "/min_fs" in text or "/corner_x" in text:  # behind a long beginning
         return read_geom(path, shape, beam_outside)
-    if suffix == ".poni":
-        return read_poni(path, shape, beam_outside)
-    text = path.read_text(encoding="utf-8", errors="replace").lower()
-    if "poni1:" in text and "poni2:" in text:
-        return read_poni(path, shape, beam_outside)
-    if "/min_fs" in text or "/corner_x" in text:
-        return read_geom(path, shape, beam_outside)
-    raise FileError(f"{path} is no geometry that crystint knows; it reads {_KNOWN}")
+    recognised = opened_kind(file)
+    if file.suffix == ".json" and (recognised is None or recognised.name == "geometry"):
+        return _from_json(path, beam_outside)
+    raise unexpected(file, "geometry", f"{path} is no geometry that crystint knows; it reads {_KNOWN}")
 
 
-def _from_frames(path: Path, shape: tuple[int, int] | None, beam_outside: bool) -> Geometry:
+def _from_frames(file: OpenedFile, shape: tuple[int, int] | None, beam_outside: bool) -> Geometry:
     """The geometry that a file of frames tells."""
-    if file_kind(path) == "hdf5" and shape is not None:
-        with open_stack_file(path) as file:
-            geometry = nexus_geometry(file, shape, str(path), beam_outside=beam_outside)
+    path = file.path
+    if file.hdf5 is not None and shape is not None:
+        geometry = nexus_geometry(file.hdf5, shape, str(path), beam_outside=beam_outside)
     else:
-        with open_frames(path) as frames:
+        with Frames([reader_of(file)], [str(path)]) as frames:
             geometry = frames.read_geometry(beam_outside=beam_outside)
     if geometry is None:
         raise GeometryError(f"{path} does not tell beam centre, distance and pixel size; give another geometry file")

@@ -17,6 +17,7 @@ import numpy as np
 
 from crystint import __version__
 from crystint.errors import CrystintError, FileError
+from crystint.io.opened_file import container_of
 from crystint.io.outputs import atomic_path
 
 __all__ = ["LEVEL", "PACKED", "create_hdf5", "group", "open_hdf5", "packed", "process", "put"]
@@ -79,7 +80,9 @@ def open_hdf5(path: str | PathLike[str]) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise FileError(f"{path} is not an HDF5 file, or it is damaged or cut short ({error})") from error
+        with Path(path).open("rb") as stream:
+            other = "" if container_of(stream.read(4096)) == "hdf5" else "not an HDF5 file, or "
+        raise FileError(f"{path} is {other}truncated, damaged or cut short ({error})") from error
 
 
 def group(parent: h5py.Group, name: str, nx_class: str, **attributes: Any) -> h5py.Group:

@@ -15,7 +15,7 @@ import numpy as np
 
 from crystint import __version__
 
-__all__ = ["differences", "plain", "provenance", "read_provenance"]
+__all__ = ["differences", "plain", "provenance", "provenance_in", "read_provenance"]
 
 
 def provenance(
@@ -67,7 +67,7 @@ def read_provenance(path: str | PathLike[str]) -> dict[str, Any]:
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:
-                return next((dict(json.loads(file[place].asstr()[()])) for place in _PLACES if place in file), {})
+                return provenance_in(file)
         if path.suffix.lower() in (".refl", ".xds"):
             return dict(json.loads(beside.read_text(encoding="utf-8"))["provenance"])
         with path.open(encoding="utf-8") as lines:
@@ -77,6 +77,14 @@ def read_provenance(path: str | PathLike[str]) -> dict[str, Any]:
             elif path.suffix.lower() == ".poni":
                 text = next((line[2:] for line in lines if line.startswith("# {")), "")
             return dict(json.loads(text)["provenance"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def provenance_in(file: h5py.File) -> dict[str, Any]:
+    """The record in an open HDF5 file; empty when it has none."""
+    try:
+        return next((dict(json.loads(file[place].asstr()[()])) for place in _PLACES if place in file), {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
-from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
+from crystint.io.hdf5.files import create_hdf5, group, process, put
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakList, empty_peaks
 from crystint.units import energy_of
 
-__all__ = ["read_cxi", "write_cxi"]
+__all__ = ["cxi_peaks", "write_cxi"]
 
 CONVENTION = "position of a pixel's centre is its index: the centre of the first pixel is (0, 0)"
 
@@ -153,20 +153,19 @@ def _near(name: str, path: Path) -> str:
     return ospath.relpath(name, folder) if name.startswith(folder + ospath.sep) else name
 
 
-def read_cxi(path: Path) -> PeakList:
-    """The peaks of a CXI file, crystint's or another program's; columns it lacks are 0, or NaN for ``d``."""
-    with open_hdf5(path) as file:
-        result = file.get("entry_1/result_1")
-        if not isinstance(result, h5py.Group) or not {"nPeaks", "peakXPosRaw", "peakYPosRaw"} <= set(result):
-            raise FileError(f"{path} holds no peak list: /entry_1/result_1 with nPeaks, peakXPosRaw, peakYPosRaw")
-        counts: NDArray[np.int64] = result["nPeaks"][()].astype(np.int64)
-        peaks = empty_peaks(int(counts.sum()))
-        peaks["d"] = np.nan
-        peaks["frame"] = np.repeat(np.arange(len(counts)), counts)
-        for name, (column, _) in _COLUMNS.items():
-            if name in result:
-                table = result[name][()]
-                peaks[column] = table[np.arange(table.shape[1]) < counts[:, None]]
-        peaks["slow"] += 0.5
-        peaks["fast"] += 0.5
+def cxi_peaks(file: h5py.File, path: Path) -> PeakList:
+    """The peaks in an open CXI file, crystint's or another program's; columns it lacks are 0, or NaN for ``d``."""
+    result = file.get("entry_1/result_1")
+    if not isinstance(result, h5py.Group) or not {"nPeaks", "peakXPosRaw", "peakYPosRaw"} <= set(result):
+        raise FileError(f"{path} holds no peak list: /entry_1/result_1 with nPeaks, peakXPosRaw, peakYPosRaw")
+    counts: NDArray[np.int64] = result["nPeaks"][()].astype(np.int64)
+    peaks = empty_peaks(int(counts.sum()))
+    peaks["d"] = np.nan
+    peaks["frame"] = np.repeat(np.arange(len(counts)), counts)
+    for name, (column, _) in _COLUMNS.items():
+        if name in result:
+            table = result[name][()]
+            peaks[column] = table[np.arange(table.shape[1]) < counts[:, None]]
+    peaks["slow"] += 0.5
+    peaks["fast"] += 0.5
     return peaks

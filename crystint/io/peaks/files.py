@@ -11,15 +11,20 @@ from typing import Any
 import numpy as np
 
 from crystint.errors import DTypeError, FileError, SettingError
+from crystint.io.kinds import opened_kind, unexpected
+from crystint.io.opened_file import OpenedFile
 from crystint.io.outputs import atomic_path
-from crystint.io.peaks.cxi import read_cxi, write_cxi
-from crystint.io.peaks.nxdata import read_hdf5, write_hdf5
+from crystint.io.peaks.cxi import cxi_peaks, write_cxi
+from crystint.io.peaks.nxdata import hdf5_peaks, write_hdf5
 from crystint.io.peaks.refl import read_refl, write_refl
 from crystint.io.peaks.text import read_json_lines, read_spot_xds, write_json_lines, write_spot_xds
+from crystint.io.recognise import peak_list as form_of
+from crystint.io.recognise import reflections, sparse
+from crystint.io.sparse.open import sparse_in
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakList
 
-__all__ = ["peak_format", "read_peaks", "write_peaks"]
+__all__ = ["peak_format", "peaks_in", "read_peaks", "write_peaks"]
 
 _FORMATS = {
     ".cxi": "cxi",
@@ -153,8 +158,10 @@ def _checked(peaks: PeakList, n_frames: int, sources: Sequence[Any] | None) -> P
 
 
 def read_peaks(path: str | PathLike[str]) -> PeakList:
-    """Read a peak list of any format that `write_peaks` knows; what the format does not hold is 0, or NaN
-    for ``d``.
+    """Read a peak list of any format that `write_peaks` writes, or that of a sparse file; what the format does not hold
+    is 0, or NaN for ``d``.
+
+    The content of the file says the format, whatever its name.
 
     Parameters
     ----------
@@ -167,9 +174,7 @@ def read_peaks(path: str | PathLike[str]) -> PeakList:
     Raises
     ------
     FileError
-        When the file is missing, damaged or holds no peak list.
-    SettingError
-        For an unknown suffix.
+        When the file is missing, damaged or holds no peak list; the message says what it is instead.
 
     Examples
     --------
@@ -180,14 +185,34 @@ def read_peaks(path: str | PathLike[str]) -> PeakList:
     >>> len(crystint.read_peaks("p.cxi")) == len(separator.peaks(data[0]))
     True
     """
-    path, kind = Path(path), peak_format(path)
-    if not path.is_file():
-        raise FileError(f"{path}: there is no such file")
-    readers = {
-        "cxi": read_cxi,
-        "refl": read_refl,
-        "hdf5": read_hdf5,
-        "json": read_json_lines,
-        "xds": read_spot_xds,
-    }
-    return readers[kind](path)
+    with OpenedFile(path) as file:
+        return peaks_in(file)
+
+
+def peaks_in(file: OpenedFile) -> PeakList:
+    """As `read_peaks`, of a file that is open."""
+    path = file.path
+    form = form_of(file)
+    if file.hdf5 is not None:
+        if form is not None:
+            return cxi_peaks(file.hdf5, path) if form == "CXI" else hdf5_peaks(file.hdf5, path)
+        if sparse(file):
+            opened = sparse_in(file)
+            if opened.has_peaks:
+                return opened.peaks
+            raise FileError(f"{path} is a sparse file without peaks: crystint sparsify stores them with --peaks")
+        raise unexpected(file, "peak list", f"{path} holds no peak list: neither /entry/peaks nor /entry_1/result_1")
+    if form == "JSON lines":
+        return read_json_lines(path)
+    if form == "SPOT.XDS":
+        return read_spot_xds(path)
+    if form is not None or reflections(file):
+        return read_refl(path)
+    recognised = opened_kind(file)
+    if recognised is None and file.suffix in _TEXT:
+        return _TEXT[file.suffix](path)  # says which line is damaged
+    raise unexpected(file, "peak list", f"{path} holds no peak list; crystint reads {', '.join(_FORMATS)}")
+
+
+_TEXT = {".json": read_json_lines, ".jsonl": read_json_lines, ".xds": read_spot_xds, ".refl": read_refl}
+"""Readers of damaged files, by suffix."""

@@ -11,12 +11,11 @@ import h5py
 import numpy as np
 
 from crystint.errors import FileError
-from crystint.io.hdf5.files import PACKED, create_hdf5, group, open_hdf5, process, put
-from crystint.io.peaks.cxi import read_cxi
+from crystint.io.hdf5.files import PACKED, create_hdf5, group, process, put
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakFlag, PeakList, empty_peaks
 
-__all__ = ["POSITION", "UNITS", "read_hdf5", "write_hdf5"]
+__all__ = ["POSITION", "UNITS", "hdf5_peaks", "write_hdf5"]
 
 POSITION = "pixels from the outer corner of the first pixel, whose centre is (0.5, 0.5)"
 UNITS = {
@@ -68,15 +67,12 @@ def write_hdf5(
         process(entry, "process", provenance, provenance)
 
 
-def read_hdf5(path: Path) -> PeakList:
-    """The peaks of a file that `write_hdf5` made, exactly; of a CXI file too."""
-    with open_hdf5(path) as file:
-        data = file.get("entry/peaks")
-        if isinstance(data, h5py.Group) and set(PEAK_DTYPE.names or ()) <= set(data):
-            peaks = empty_peaks(len(data["frame"]))
-            for name in PEAK_DTYPE.names or ():
-                peaks[name] = data[name][()]
-            return peaks
-        if "entry_1/result_1" in file:
-            return read_cxi(path)
-    raise FileError(f"{path} holds no peak list of crystint: /entry/peaks with a data set per column")
+def hdf5_peaks(file: h5py.File, path: Path) -> PeakList:
+    """The peaks in an open file that `write_hdf5` made, exactly."""
+    data = file.get("entry/peaks")
+    if not isinstance(data, h5py.Group) or not set(PEAK_DTYPE.names or ()) <= set(data):
+        raise FileError(f"{path} holds no peak list of crystint: /entry/peaks with a data set per column")
+    peaks = empty_peaks(len(data["frame"]))
+    for name in PEAK_DTYPE.names or ():
+        peaks[name] = data[name][()]
+    return peaks

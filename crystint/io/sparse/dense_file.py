@@ -281,10 +281,7 @@ def pack_frame(frame: NDArray[Any], compression: str) -> Bytes | None:
     return packing.pack(np.ascontiguousarray(frame)[None]) if packing.direct else None
 
 
-def missing_in(path: str | PathLike[str]) -> tuple[int, ...]:
+def missing_in(file: h5py.File) -> tuple[int, ...]:
     """Frames of a file of `DenseWriter` that are not there; none in any other file."""
-    if not h5py.is_hdf5(path):
-        return ()
-    with h5py.File(path, "r") as file:
-        missing = file.get("entry/densify/missing")
-        return tuple(missing[()].tolist()) if isinstance(missing, h5py.Dataset) else ()
+    missing = file.get("entry/densify/missing")
+    return tuple(missing[()].tolist()) if isinstance(missing, h5py.Dataset) else ()

@@ -188,6 +188,11 @@ class SparseFile:
         return frozenset(self.missing)
 
     @property
+    def has_peaks(self) -> bool:
+        """Whether peaks were stored with the frames."""
+        return f"{ENTRY}/{PEAK_GROUP}/columns" in self._file
+
+    @property
     def peaks(self) -> PeakList:
         """The peaks of all frames; empty when none were stored."""
         columns = self._file.get(f"{ENTRY}/{PEAK_GROUP}/columns")

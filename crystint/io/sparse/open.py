@@ -8,14 +8,16 @@ from os import PathLike
 import h5py
 
 from crystint.errors import FileError, GeometryError
-from crystint.io.hdf5.files import create_hdf5, open_hdf5
+from crystint.io.hdf5.files import create_hdf5
+from crystint.io.kinds import unexpected
+from crystint.io.opened_file import OpenedFile
 from crystint.io.sparse.convert import copy_sparse, rewrite_sparse
 from crystint.io.sparse.file import SparseFile
 from crystint.io.sparse.layout import ENTRY, creator
 from crystint.io.sparse.pyfai import PyfaiSparseFile, is_pyfai
 from crystint.io.sparse.writer import SparseWriter
 
-__all__ = ["SparseFile", "SparseWriter", "convert_sparse", "open_sparse"]
+__all__ = ["SparseFile", "SparseWriter", "convert_sparse", "open_sparse", "sparse_in"]
 
 
 def open_sparse(path: str | PathLike[str]) -> SparseFile:
@@ -48,7 +50,19 @@ def open_sparse(path: str | PathLike[str]) -> SparseFile:
     ...     len(file), file[0].shape
     (1, (100, 110))
     """
-    file = open_hdf5(path)
+    opened = OpenedFile(path)
+    try:
+        return sparse_in(opened)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def sparse_in(opened: OpenedFile) -> SparseFile:
+    """As `open_sparse`, of a file that is open already, which it takes over."""
+    path, file = opened.path, opened.hdf5
+    if file is None:
+        raise unexpected(opened, "sparse file", f"{path} is not an HDF5 file, and no sparse file")
     try:
         own = file.get(f"{ENTRY}/crystint")
         if isinstance(own, h5py.Group) and "format" in own.attrs:
@@ -56,12 +70,10 @@ def open_sparse(path: str | PathLike[str]) -> SparseFile:
         if is_pyfai(file):
             return PyfaiSparseFile(path, file)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, GeometryError) as error:
-        file.close()
         if isinstance(error, FileError):
             raise
         raise FileError(f"{path} is a damaged sparse file: {error}") from error
-    file.close()
-    raise FileError(f"{path} is HDF5 but no sparse file of crystint or pyFAI")
+    raise unexpected(opened, "sparse file", f"{path} is HDF5 but no sparse file of crystint or pyFAI")
 
 
 def convert_sparse(

@@ -180,6 +180,11 @@ class PyfaiSparseFile(SparseFile):
         return right if explained else stored
 
     @property
+    def has_peaks(self) -> bool:
+        """Whether pyFAI stored peaks."""
+        return "nPeaks" in (self._own.get("peaks") or ())
+
+    @property
     def peaks(self) -> PeakList:
         """The peaks that pyFAI stored, positions in px from the outer corner; empty when there are none."""
         tables = self._own.get("peaks")

@@ -11,22 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from crystint.compare import Comparison, compare
+from crystint.compare.comparison import Comparison
+from crystint.compare.steps import COMPARE
+from crystint.demo.settings import DemoSettings
+from crystint.demo.steps import DEMO
 from crystint.engine import Engine
 from crystint.errors import FileError
-from crystint.io.hdf5.provenance import provenance
+from crystint.io.kinds import kind_of
 from crystint.io.peaks.files import read_peaks
 from crystint.io.sparse.dense_file import DenseWriter
 from crystint.io.sparse.open import convert_sparse
 from crystint.model.peaks import PeakList
-from crystint.ops.separator import Separator
+from crystint.plot.steps import PLOT
 from crystint.run.outcome import Outcome
-from crystint.run.step import Progress, silent
+from crystint.run.step import Job, Progress, silent
 from crystint.separation.files import densify_file, find_peaks, sparsify
-from crystint.separation.settings import Settings
 from crystint.simulate import Simulation, ice_rings, simulate
 
-__all__ = ["FILES", "Demo", "Recall", "recall", "report", "run"]
+__all__ = ["FILES", "Demo", "Recall", "demo", "recall", "report", "run"]
 
 FRAMES = "frames.h5"
 PEAKS = ("peaks.cxi", "peaks.refl", "peaks.h5", "peaks.jsonl", "SPOT.XDS")
@@ -74,8 +76,8 @@ class Demo:
 def run(
     folder: str | Path = "demo",
     *,
-    frames: int = 20,
-    shape: tuple[int, int] = (1024, 1062),
+    frames: int | None = None,
+    shape: tuple[int, int] | None = None,
     device: str | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
@@ -88,46 +90,63 @@ def run(
     ----------
     folder : path
         Made when it is not there. Files of an earlier demonstration are replaced.
+    frames, shape : optional
+        See `crystint.demo.settings.DemoSettings`.
     overwrite : bool
         Go on when the folder holds other files, too; they are left alone.
+    say : callable
+        Told what was done, line by line.
 
     Raises
     ------
     FileError
         When the folder holds other files, or cannot be written.
     """
-    place = _folder(Path(folder), overwrite)
-    engine = Engine(device)
-    say(f"OpenCL device: {engine.device.name} ({engine.device.platform})")
-    data = _scene(shape, frames)
-    raw = place / FRAMES
-    say(f"1. {frames} simulated frames of {shape[0]} x {shape[1]} px -> {raw}")
-    _write(data, raw, progress, command)
+    settings = {"frames": frames, "shape": shape}
+    outcome = DEMO(
+        outputs=folder, settings=settings, device=device, overwrite=overwrite, progress=progress, command=command
+    )
+    for line in outcome.text.splitlines():
+        say(line)
+    made: Demo = outcome.result
+    return made
+
+
+def demo(job: Job[DemoSettings]) -> Outcome:
+    """Simulate frames, run every step of separation on them, and compare with the truth."""
+    folder = _folder(job.outputs[0], job.overwrite)
+    frames, shape = job.settings.frames, job.settings.shape
+    engine = Engine(job.execution.device)
+    data, raw = _scene(shape, frames), folder / FRAMES
+    _write(data, raw, job)
 
     how: dict[str, Any] = {"device": engine.device.id, "overwrite": True}
-    how |= {"progress": progress, "command": command}
-    settings = Settings()
-    say(f"2. crystint peaks {raw} -> {', '.join(PEAKS)}")
-    peaks = find_peaks([raw], [place / name for name in PEAKS], settings, **how)
-    found = read_peaks(place / "peaks.h5")
-    score = recall(found, data.truth)
-    say(f"3. crystint sparsify {raw} -> {SPARSE}, {COMPACT}")
-    sparse = sparsify([raw], place / SPARSE, settings, peaks=True, **how)
-    convert_sparse(place / SPARSE, place / COMPACT, compact=True, overwrite=True)
-    say(f"4. crystint densify {place / SPARSE} -> {DENSE}")
-    dense = densify_file(place / SPARSE, place / DENSE, **how)
-    say(f"5. crystint compare {raw} {place / SPARSE} -> {COMPARE_PICTURE}")
-    comparison = compare(raw, place / SPARSE, engine=engine)
-    say(f"6. crystint plot {raw} -> {FRAME_PICTURE}")
-    _pictures(place, data, found, comparison, engine)
-    return Demo(place, peaks, sparse, dense, score, comparison)
+    how |= {"progress": job.progress, "command": job.command}
+    peaks = find_peaks([raw], [folder / name for name in PEAKS], **how)
+    listed = read_peaks(folder / "peaks.h5")
+    sparse = sparsify([raw], folder / SPARSE, peaks=True, **how)
+    convert_sparse(folder / SPARSE, folder / COMPACT, compact=True, overwrite=True)
+    dense = densify_file(folder / SPARSE, folder / DENSE, **how)
+    compared = COMPARE([raw], folder / SPARSE, outputs=folder / COMPARE_PICTURE, **how)
+    PLOT([raw], outputs=folder / FRAME_PICTURE, settings={"peaks": folder / PEAKS[0]}, **how)
+    made = Demo(folder, peaks, sparse, dense, recall(listed, data.truth), compared.result)
+    steps = [
+        f"OpenCL device: {engine.device.name} ({engine.device.platform})",
+        f"1. {frames} simulated frames of {shape[0]} x {shape[1]} px -> {raw}",
+        f"2. crystint peaks {raw} -> {', '.join(PEAKS)}",
+        f"3. crystint sparsify {raw} -> {SPARSE}, {COMPACT}",
+        f"4. crystint densify {folder / SPARSE} -> {DENSE}",
+        f"5. crystint compare {raw} {folder / SPARSE} -> {COMPARE_PICTURE}",
+        f"6. crystint plot {raw} -> {FRAME_PICTURE}",
+    ]
+    return Outcome("\n".join([*steps, report(made)]), made, outputs=tuple(folder / name for name in FILES))
 
 
 def _folder(folder: Path, overwrite: bool) -> Path:
     """The folder, empty or with the files of an earlier demonstration."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        other = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
+        other = sorted(path.name for path in folder.iterdir() if not _of_a_demo(path))
     except OSError as error:
         raise FileError(f"{folder} cannot be the folder of the demo: {error.strerror}") from None
     if other and not overwrite:
@@ -136,6 +155,16 @@ def _folder(folder: Path, overwrite: bool) -> Path:
             "choose another folder with -o, or --overwrite to work beside them"
         )
     return folder
+
+
+def _of_a_demo(path: Path) -> bool:
+    """Whether a file has the name of one that a demonstration writes, and is of a kind that crystint writes."""
+    if path.name not in FILES:
+        return False
+    try:
+        return bool(kind_of(path).kind.name)
+    except FileError:
+        return False
 
 
 def _scene(shape: tuple[int, int], frames: int) -> Simulation:
@@ -158,8 +187,7 @@ def _scene(shape: tuple[int, int], frames: int) -> Simulation:
     )
 
 
-def _write(data: Simulation, path: Path, progress: Progress, command: list[str] | None) -> None:
-    record = provenance({"simulated": True, "seed": data.scene.seed}, [], command)
+def _write(data: Simulation, path: Path, job: Job[DemoSettings]) -> None:
     writer = DenseWriter(
         path,
         data.shape,
@@ -167,20 +195,20 @@ def _write(data: Simulation, path: Path, progress: Progress, command: list[str] 
         geometry=data.geometry,
         mask=data.mask,
         saturation=data.saturation,
-        provenance=record,
+        provenance=job.provenance((), simulated=True, seed=data.scene.seed),
         overwrite=True,
     )
     with writer:
-        for frame in progress(data, len(data), "simulate"):
+        for frame in job.progress(data, len(data), "simulate"):
             writer.write(frame)
 
 
-def recall(found: PeakList, truth: NDArray[np.void], near: float = _NEAR, strong: float = _STRONG) -> Recall:
+def recall(peaks: PeakList, truth: NDArray[np.void], near: float = _NEAR, strong: float = _STRONG) -> Recall:
     """Compare found peaks with the simulator's truth.
 
     Parameters
     ----------
-    found : PeakList
+    peaks : PeakList
     truth : structured array of `crystint.simulate.TRUTH_DTYPE`
     near : float
         Largest distance of a match, px.
@@ -191,8 +219,8 @@ def recall(found: PeakList, truth: NDArray[np.void], near: float = _NEAR, strong
     expected = (truth["counts"] / noise >= strong) & (truth["counts"] > 0)
     recovered = right = 0
     offsets = [np.zeros((0, 2))]
-    for number in np.union1d(found["frame"], truth["frame"]):
-        here, there = found[found["frame"] == number], truth["frame"] == number
+    for number in np.union1d(peaks["frame"], truth["frame"]):
+        here, there = peaks[peaks["frame"] == number], truth["frame"] == number
         places = np.column_stack([here["slow"], here["fast"]])
         true = np.column_stack([truth["slow"], truth["fast"]])[there]
         if not len(places) or not len(true):
@@ -205,25 +233,7 @@ def recall(found: PeakList, truth: NDArray[np.void], near: float = _NEAR, strong
         right += int(np.count_nonzero(KDTree(true).query(places)[0] <= near))
     offset = np.concatenate(offsets)
     rms = float(np.sqrt(np.mean(offset**2))) if len(offset) else float("nan")
-    return Recall(int(expected.sum()), recovered, len(found), right, rms)
-
-
-def _pictures(place: Path, data: Simulation, found: PeakList, comparison: Comparison, engine: Engine) -> None:
-    """Frame 0 with its peaks, and the comparison."""
-    from crystint.plot import plot_comparison, plot_frame, save_figure
-
-    frame = data[0]
-    separator = Separator(data.geometry, data.mask, engine=engine, saturation=data.saturation)
-    figure = plot_frame(
-        frame,
-        background=separator.background(frame),
-        peaks=found[found["frame"] == 0],
-        geometry=data.geometry,
-        mask=data.mask,
-        title=f"Frame 0 of {FRAMES}",
-    )
-    save_figure(figure, place / FRAME_PICTURE, overwrite=True)
-    save_figure(plot_comparison(comparison), place / COMPARE_PICTURE, overwrite=True)
+    return Recall(int(expected.sum()), recovered, len(peaks), right, rms)
 
 
 def report(done: Demo) -> str:
@@ -250,7 +260,6 @@ def report(done: Demo) -> str:
             f"picked pixels {exact}; background {total.mean[0]:.3f}, off by {total.bias_noisy[0]:.4f}, "
             f"variance {total.variance_noisy[0]:.3f}, was {total.variance_raw[0]:.3f}",
         ],
-        "pictures": [f"{done.folder / FRAME_PICTURE}, {done.folder / COMPARE_PICTURE}"],
     }
     lines = [f"{name if not i else '':10s}{text}" for name, texts in sections.items() for i, text in enumerate(texts)]
     return "\n".join(["", *lines])

@@ -1,0 +1,1 @@
+"""What there is to work with: files and devices."""

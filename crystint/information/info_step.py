@@ -1,0 +1,48 @@
+"""``crystint info``: what each file is."""
+
+from __future__ import annotations
+
+from os import fspath
+from typing import Any
+
+from crystint.errors import CrystintError
+from crystint.information.settings import InfoSettings
+from crystint.io.describe import describe
+from crystint.run.outcome import Outcome, readable_size
+from crystint.run.step import Job
+
+__all__ = ["info"]
+
+_COLUMN = 13
+
+
+def info(job: Job[InfoSettings]) -> Outcome:
+    """Describe files. One that cannot be read does not keep the others from being described."""
+    files: list[dict[str, Any]] = []
+    errors: list[CrystintError] = []
+    for source in job.inputs["files"]:
+        try:
+            about = describe(source, job.settings.dataset)
+        except CrystintError as error:
+            errors.append(error)
+            about = {"kind": "unreadable"}
+        files.append({"file": fspath(source), **about})
+    more = f" ({len(errors) - 1} more unreadable)" if len(errors) > 1 else ""
+    failed = f"{errors[0]}{more}" if errors else ""
+    return Outcome("\n\n".join(map(_text, files)), files, data=files, failed=failed)
+
+
+def _text(about: dict[str, Any]) -> str:
+    """A file in lines."""
+    lines = [about["file"]]
+    lines += [f"  {name:<{_COLUMN}}{_shown(name, value)}" for name, value in about.items() if name != "file"]
+    return "\n".join(lines)
+
+
+def _shown(name: str, value: Any) -> str:
+    """A property in one line."""
+    if name == "size":
+        return readable_size(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {part}" for key, part in value.items())
+    return str(value)

@@ -1,0 +1,19 @@
+"""What ``crystint info`` and ``crystint devices`` can be told."""
+
+from __future__ import annotations
+
+from crystint.run.settings import StepSettings, setting
+
+__all__ = ["DevicesSettings", "InfoSettings"]
+
+
+class InfoSettings(StepSettings):
+    """Which part of a file is described."""
+
+    dataset: str | None = setting(None, "path of the frames inside an HDF5 file", metavar="PATH")
+
+
+class DevicesSettings(StepSettings):
+    """What is done before the devices are listed."""
+
+    add_intel: bool = setting(False, "first make Intel's CPU runtime known that pip installed")

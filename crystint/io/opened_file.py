@@ -1,0 +1,168 @@
+"""A file while it is being asked what it is: looked into once, and handed on open to whoever reads it."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import mmap
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Self, cast
+
+from crystint.errors import FileError
+
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = ["HDF5_SIGNATURE", "OpenedFile", "container_of", "open_packed"]
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_HEAD = 4096
+"""Bytes of the beginning, and of the end, that are looked at."""
+_USER_BLOCKS = (512, 1024, 2048)
+"""Where HDF5 may begin behind a block of the user's."""
+_PACKED = (".gz", ".bz2")
+
+
+def open_packed(path: Path) -> IO[bytes]:
+    """Open a file for reading, through gzip or bzip2 when its first bytes say so.
+
+    Raises
+    ------
+    FileError
+        When the file is missing, a folder or not readable.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(3)
+        if start[:2] == b"\x1f\x8b":
+            return cast(IO[bytes], gzip.open(path, "rb"))
+        if start == b"BZh":
+            return bz2.open(path, "rb")
+        return path.open("rb")
+    except FileNotFoundError:
+        raise FileError(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise FileError(f"{path} is a folder; name its files, for instance {path}/*.cbf") from None
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def container_of(start: bytes) -> str:
+    """ "hdf5", "npy", "cbf", "tiff" or "other", from the first bytes of a file."""
+    if start.startswith(HDF5_SIGNATURE) or any(start[at : at + 8] == HDF5_SIGNATURE for at in _USER_BLOCKS):
+        return "hdf5"
+    if start.startswith(b"\x93NUMPY"):
+        return "npy"
+    if start.startswith(b"###CBF") or b"_array_data.header_co" in start:
+        return "cbf"
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "tiff"
+    return "other"
+
+
+class OpenedFile:
+    """A file and what can be seen of it; each is read when it is first asked for, once. A context manager.
+
+    Parameters
+    ----------
+    path : path
+    dataset : str, optional
+        Path of the frames inside an HDF5 file, where the user named one.
+
+    Raises
+    ------
+    FileError
+        When the file is missing, a folder or not readable; `head` also when it is empty or its packing is damaged.
+    """
+
+    def __init__(self, path: str | PathLike[str], dataset: str | None = None) -> None:
+        self.path = Path(path)
+        self.dataset = dataset
+        with open_packed(self.path):
+            pass
+        self.size: int = self.path.stat().st_size
+        """bytes"""
+
+    @property
+    def suffix(self) -> str:
+        """Of the name, in small letters, without that of a packing."""
+        name = self.path.name.lower()
+        for ending in _PACKED:
+            name = name.removesuffix(ending)
+        return Path(name).suffix
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first 4096 bytes, unpacked."""
+        try:
+            with open_packed(self.path) as stream:
+                start = stream.read(_HEAD)
+        except (OSError, EOFError) as error:
+            if isinstance(error, FileError):
+                raise
+            raise FileError(f"{self.path} is damaged or truncated: {error}") from error
+        if not start:
+            raise FileError(f"{self.path} is empty")
+        return start
+
+    @cached_property
+    def tail(self) -> bytes:
+        """The last 4096 bytes, as they are in the file."""
+        with self.path.open("rb") as stream:
+            stream.seek(max(0, self.size - _HEAD))
+            return stream.read()
+
+    @cached_property
+    def container(self) -> str:
+        """As `container_of` says."""
+        return container_of(self.head)
+
+    @cached_property
+    def text(self) -> str:
+        """The first 4096 bytes as text; empty when they are none."""
+        if b"\0" in self.head:
+            return ""
+        try:
+            return self.head.decode("utf-8")
+        except UnicodeDecodeError as error:
+            whole = len(self.head) == _HEAD and error.start > _HEAD - 4  # cut within a letter
+            return self.head[: error.start].decode("utf-8") if whole else ""
+
+    @cached_property
+    def first_line(self) -> str:
+        """Of the text that is not blank."""
+        return next((line.strip() for line in self.text.splitlines() if line.strip()), "")
+
+    @cached_property
+    def hdf5(self) -> h5py.File | None:
+        """The open HDF5 file; None for files of other formats.
+
+        Raises
+        ------
+        FileError
+            When it is truncated or damaged.
+        """
+        if self.container != "hdf5":
+            return None
+        from crystint.io.hdf5.files import open_hdf5
+
+        return open_hdf5(self.path)
+
+    def contains(self, *words: bytes) -> bool:
+        """Whether all of the words stand somewhere in the file, which is not unpacked for it."""
+        with self.path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return all(content.find(word) >= 0 for word in words)
+
+    def close(self) -> None:
+        """Close the HDF5 file when it was opened."""
+        opened = self.__dict__.pop("hdf5", None)
+        if opened is not None:
+            opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

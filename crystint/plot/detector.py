@@ -1,0 +1,116 @@
+"""Detectors without frames: geometry, masks, and the crystals before them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.model.experiment import Experiment
+from crystint.model.geometry import Geometry
+from crystint.plot.frame import draw_rings
+from crystint.plot.style import ACCENT, BLUE, GREY, INK, MASKED, finish, style, titled_panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_experiment", "plot_geometry", "plot_mask"]
+
+_LARGEST = 1000
+"""Pixels of a picture of a mask along its longer side."""
+
+
+def plot_geometry(geometry: Geometry, *, title: str | None = None) -> Figure:
+    """The detector with its panels, the beam, and rings of equal resolution."""
+    about = [
+        f"{geometry.shape[0]} × {geometry.shape[1]} px",
+        f"distance {1e3 * geometry.distance:.5g} mm",
+        f"beam {geometry.direct_beam[0]:.2f}, {geometry.direct_beam[1]:.2f} px (slow, fast)",
+    ]
+    if geometry.wavelength is not None:
+        about.append(f"{geometry.wavelength:.5g} Å")
+    with style():
+        figure, (axes,) = titled_panels(title or "Geometry", about[:2], 1)
+        figure.set_size_inches(8.0, 8.0)
+        figure.texts[1].set_text("   ·   ".join(about))
+        _outline(axes, geometry)
+        draw_rings(axes, geometry)
+        axes.set_aspect("equal")
+        axes.set(xlim=(0, geometry.shape[1]), ylim=(geometry.shape[0], 0))
+        finish(axes, "", "fast (px)", "slow (px)", grid=False)
+    return figure
+
+
+def _outline(axes: Axes, geometry: Geometry) -> None:
+    from matplotlib.patches import Rectangle
+
+    for panel in geometry.panels or ():
+        (slow, slow_end), (fast, fast_end) = panel.slow, panel.fast
+        axes.add_patch(
+            Rectangle((fast, slow), fast_end - fast, slow_end - slow, fill=False, edgecolor=GREY, linewidth=0.6)
+        )
+
+
+def plot_mask(mask: NDArray[Any], *, title: str | None = None) -> Figure:
+    """Masked pixels in blue, and how many there are in each row and column.
+
+    Parameters
+    ----------
+    mask : [slow, fast]
+        Nonzero = masked.
+    """
+    from matplotlib.colors import ListedColormap
+
+    bad = np.asarray(mask) != 0
+    step = max(1, -(-max(bad.shape) // _LARGEST))
+    about = [f"{bad.shape[0]} × {bad.shape[1]} px", f"{int(bad.sum())} masked ({100 * bad.mean():.3g} %)"]
+    with style():
+        figure, (image, rows, columns) = titled_panels(title or "Mask", about, 3)
+        extent = (0, bad.shape[1], bad.shape[0], 0)
+        image.imshow(bad[::step, ::step], cmap=ListedColormap(["white", BLUE]), extent=extent, interpolation="nearest")
+        finish(image, "Masked pixels", "fast (px)", "slow (px)", grid=False)
+        for axes, axis, name in ((rows, 1, "row"), (columns, 0, "column")):
+            axes.plot(bad.sum(axis=axis), color=BLUE, linewidth=0.8)
+            finish(axes, f"Masked pixels of each {name}", f"{name} (px)", "pixels")
+    return figure
+
+
+def plot_experiment(experiment: Experiment, *, title: str | None = None) -> Figure:
+    """How the crystals of the images are turned, their cells and wavelengths.
+
+    The axes a*, b* and c* of each image stand in a stereographic projection along the beam; those that point away from
+    the source are hollow.
+    """
+    setting = experiment.setting
+    about = [f"{len(setting)} images", "cell " + " ".join(f"{value:.4g}" for value in experiment.cell)]
+    about.append(experiment.space_group.xhm())
+    with style():
+        figure, (axes, lengths, waves) = titled_panels(title or "Experiments", about, 3)
+        _draw_orientations(axes, setting)
+        names = ("a*", "b*", "c*")
+        for number, colour in enumerate((ACCENT, BLUE, GREY)):
+            length = np.linalg.norm(setting[:, :, number], axis=1)
+            lengths.plot(length, ".", color=colour, markersize=4, label=names[number])
+        lengths.legend(loc="upper right")
+        finish(lengths, "Lengths of the axes", "image", "1/Å")
+        waves.plot(np.atleast_1d(experiment.wavelength), ".", color=INK, markersize=4)
+        waves.ticklabel_format(useOffset=False)
+        finish(waves, "Wavelength", "image", "Å")
+    return figure
+
+
+def _draw_orientations(axes: Axes, setting: NDArray[np.float64]) -> None:
+    from matplotlib.patches import Circle
+
+    axes.add_patch(Circle((0, 0), 1.0, fill=False, edgecolor=MASKED))
+    for number, colour in enumerate((ACCENT, BLUE, GREY)):
+        direction = setting[:, :, number] / np.linalg.norm(setting[:, :, number], axis=1, keepdims=True)
+        ahead = direction[:, 2] >= 0
+        place = direction[:, :2] / (1.0 + np.abs(direction[:, 2:]))
+        for some, face in ((ahead, colour), (~ahead, "none")):
+            axes.plot(*place[some].T, "o", markersize=3.5, color=colour, markerfacecolor=face, markeredgewidth=0.7)
+    axes.set_aspect("equal")
+    axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), xticks=[], yticks=[])
+    finish(axes, "Directions of a* (red), b* (blue), c* (grey)", "", "", grid=False)

@@ -1,0 +1,95 @@
+"""Peaks and predicted spots without the frames that they are of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.model.peaks import PeakList
+from crystint.plot.style import ACCENT, BLUE, finish, style, titled_panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_places", "plot_peaks", "plot_spots"]
+
+_MOST = 20_000
+"""Spots that are drawn one by one; of more, a part evenly spread over the list."""
+
+
+def plot_peaks(peaks: PeakList, *, title: str | None = None) -> Figure:
+    """Where the peaks of all frames are, how many each frame has, how significant they are, and their resolution.
+
+    Parameters
+    ----------
+    peaks : PeakList
+    title : str, optional
+    """
+    frames = int(peaks["frame"].max()) + 1 if len(peaks) else 0
+    about = [f"{len(peaks)} peaks", f"{len(np.unique(peaks['frame']))} frames with peaks"]
+    with style():
+        figure, (places, counts, strength, spacing) = titled_panels(title or "Peaks", about, 4, columns=2)
+        draw_places(places, peaks["slow"], peaks["fast"], f"Places{_part(len(peaks))}")
+        number = np.bincount(peaks["frame"], minlength=max(frames, 1))
+        counts.plot(np.arange(len(number)), number, "o", color=BLUE, markersize=3, markeredgewidth=0)
+        finish(counts, "Peaks of each frame", "frame", "peaks")
+        snr = peaks["snr"][np.isfinite(peaks["snr"]) & (peaks["snr"] > 0)]
+        if len(snr):
+            _histogram(strength, np.log10(snr))
+            finish(strength, "Significance", "log₁₀ I / σ", "peaks")
+        else:
+            intensity = peaks["intensity"][peaks["intensity"] > 0]
+            _histogram(strength, np.log10(intensity))
+            finish(strength, "Intensity", "log₁₀ counts", "peaks")
+        known = peaks["d"][np.isfinite(peaks["d"]) & (peaks["d"] > 0)]
+        _histogram(spacing, 1.0 / known)
+        finish(spacing, "Resolution", "1 / d (1/Å)", "peaks")
+    return figure
+
+
+def plot_spots(
+    slow: NDArray[Any], fast: NDArray[Any], values: NDArray[Any], label: str, *, title: str | None = None,
+    about: tuple[str, ...] = (),
+) -> Figure:  # fmt: skip
+    """Where spots are, and the distribution of a property of theirs.
+
+    Parameters
+    ----------
+    slow, fast : real [n]
+        px from the outer corner.
+    values : real [n]
+    label : str
+        What `values` are, with the unit.
+    """
+    with style():
+        figure, (places, property_) = titled_panels(title or "Spots", (f"{len(slow)} spots", *about), 2)
+        draw_places(places, slow, fast, f"Places{_part(len(slow))}")
+        _histogram(property_, values[np.isfinite(values)])
+        finish(property_, "Distribution", label, "spots")
+    return figure
+
+
+def draw_places(axes: Axes, slow: NDArray[Any], fast: NDArray[Any], title: str) -> None:
+    """Points on the detector, slow downwards as in frames."""
+    step = max(1, -(-len(slow) // _MOST))
+    axes.plot(fast[::step], slow[::step], ".", color=ACCENT, markersize=2.5, markeredgewidth=0, alpha=0.6)
+    axes.set_aspect("equal")
+    if len(slow):
+        axes.set(ylim=(float(np.nanmax(slow)) + 5, min(0.0, float(np.nanmin(slow)))))
+    finish(axes, title, "fast (px)", "slow (px)")
+
+
+def _part(count: int) -> str:
+    return f", 1 of {-(-count // _MOST)}" if count > _MOST else ""
+
+
+def _histogram(axes: Axes, values: NDArray[Any]) -> None:
+    if not len(values):
+        axes.text(0.5, 0.5, "none known", transform=axes.transAxes, ha="center")
+        return
+    counts, edges = np.histogram(values, 60)
+    axes.stairs(counts, edges, fill=True, color=BLUE, alpha=0.25)
+    axes.stairs(counts, edges, color=BLUE, linewidth=1.0)
