@@ -23,7 +23,23 @@ _LARGEST = 1000
 
 
 def plot_geometry(geometry: Geometry, *, title: str | None = None) -> Figure:
-    """The detector with its panels, the beam, and rings of equal resolution."""
+    """The detector with its panels, the beam, and rings of equal resolution.
+
+    Parameters
+    ----------
+    geometry : Geometry
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import crystint
+    >>> geometry = crystint.Geometry((200, 210), (1e-4, 1e-4), 0.1, (100.0, 105.0), wavelength=1.0)
+    >>> figure = crystint.plot.plot_geometry(geometry)
+    """
     about = [
         f"{geometry.shape[0]} × {geometry.shape[1]} px",
         f"distance {1e3 * geometry.distance:.5g} mm",
@@ -60,6 +76,17 @@ def plot_mask(mask: NDArray[Any], *, title: str | None = None) -> Figure:
     ----------
     mask : [slow, fast]
         Nonzero = masked.
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import crystint
+    >>> import numpy as np
+    >>> figure = crystint.plot.plot_mask(np.eye(100, 110))
     """
     from matplotlib.colors import ListedColormap
 
@@ -82,6 +109,22 @@ def plot_experiment(experiment: Experiment, *, title: str | None = None) -> Figu
 
     The axes a*, b* and c* of each image stand in a stereographic projection along the beam; those that point away from
     the source are hollow.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import crystint
+    >>> from crystint import stills
+    >>> made = stills.simulate_stills(3, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
+    >>> figure = crystint.plot.plot_experiment(made.experiment)
     """
     setting = experiment.setting
     about = [f"{len(setting)} images", "cell " + " ".join(f"{value:.4g}" for value in experiment.cell)]

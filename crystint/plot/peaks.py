@@ -27,11 +27,23 @@ def plot_peaks(peaks: PeakList, *, title: str | None = None) -> Figure:
     ----------
     peaks : PeakList
     title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((200, 210), background=9.0, peaks=20, intensity=900.0, dtype="uint16")
+    >>> peaks = crystint.Separator(data.geometry, data.mask, rings=50).peaks(data[0])
+    >>> figure = crystint.plot.plot_peaks(peaks)
     """
     frames = int(peaks["frame"].max()) + 1 if len(peaks) else 0
     about = [f"{len(peaks)} peaks", f"{len(np.unique(peaks['frame']))} frames with peaks"]
     with style():
-        figure, (places, counts, strength, spacing) = titled_panels(title or "Peaks", about, 4, columns=2)
+        figure, panels = titled_panels(title or "Peaks", about, 4, columns=2)
+        places, counts, strength, spacing = panels
         draw_places(places, peaks["slow"], peaks["fast"], f"Places{_part(len(peaks))}")
         number = np.bincount(peaks["frame"], minlength=max(frames, 1))
         counts.plot(np.arange(len(number)), number, "o", color=BLUE, markersize=3, markeredgewidth=0)

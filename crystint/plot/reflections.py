@@ -42,6 +42,17 @@ def plot_reflections(
     title : str, optional
     about : tuple of str
         Facts for the line below the title.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import crystint
+    >>> import numpy as np
+    >>> hkl = np.stack(np.meshgrid(*3 * [np.arange(1, 6)]), axis=-1).reshape(-1, 3)
+    >>> figure = crystint.plot.plot_reflections(hkl, np.full(len(hkl), 100.0), d=20.0 / np.linalg.norm(hkl, axis=1))
     """
     intensity = np.asarray(intensity, dtype=np.float64)
     usable = np.isfinite(intensity)

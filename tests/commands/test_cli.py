@@ -482,7 +482,9 @@ def test_an_output_that_cannot_be_written_is_refused(made, tmp_path, what):
     (tmp_path / name).mkdir()
     assert name in refused(1, tmp_path, command, made / source, "-o", tmp_path / name, "--overwrite")
     source = made / source
-    assert "also an input" in refused(1, made, command, source, "-o", source, "--overwrite")
+    alias = tmp_path / f"alias{Path(name).suffix}"
+    alias.symlink_to(source)
+    assert "also an input" in refused(1, made, command, source, "-o", alias, "--overwrite")
 
 
 def test_a_folder_without_permission_is_refused(made, tmp_path):
