@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,6 @@ __all__ = ["resolve"]
 
 
 def resolve(reference: str) -> Callable[..., Any]:
-    """The function that "module:function" names; its module is imported now."""
-    module, _, name = reference.partition(":")
-    return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    """The function that "module:function" or "module:Class.method" names; its module is imported now."""
+    module, _, names = reference.partition(":")
+    return reduce(getattr, names.split("."), import_module(module))  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import h5py
@@ -162,7 +163,7 @@ def _close(
 
 def _packed(frame: NDArray[Any]) -> int:
     """Bytes of a frame under bitshuffle-LZ4, the usual compression of detector files."""
-    with h5py.File("frame", "w", driver="core", backing_store=False) as file:
+    with h5py.File(BytesIO(), "w") as file:
         filters = hdf5plugin.Bitshuffle(cname="lz4")
         data = file.create_dataset("data", data=frame, chunks=frame.shape, compression=filters)
         return int(data.id.get_storage_size())

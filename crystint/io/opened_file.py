@@ -103,7 +103,7 @@ class OpenedFile:
             if isinstance(error, FileError):
                 raise
             raise FileError(f"{self.path} is damaged or truncated: {error}") from error
-        if not start:
+        if not start and self.suffix != ".xds":  # a SPOT.XDS without spots is empty
             raise FileError(f"{self.path} is empty")
         return start
 
@@ -152,6 +152,8 @@ class OpenedFile:
 
     def contains(self, *words: bytes) -> bool:
         """Whether all of the words stand somewhere in the file, which is not unpacked for it."""
+        if not self.size:
+            return False
         with self.path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return all(content.find(word) >= 0 for word in words)
 

@@ -232,7 +232,8 @@ def peak_list(file: OpenedFile) -> str | None:
         return table if file.contains(b"xyzobs.px.value") and not reflections(file) else None
     if file.text.startswith('{"frame":') and '"n_peaks":' in file.text:
         return "JSON lines"
-    return "SPOT.XDS" if file.suffix == ".xds" and len(_numbers(file.first_line)) >= 4 else None
+    spots = not file.head or len(_numbers(file.first_line)) >= 4
+    return "SPOT.XDS" if file.suffix == ".xds" and spots else None
 
 
 def reflections(file: OpenedFile) -> str | None:

@@ -177,7 +177,7 @@ def draw_stills(file: OpenedFile, view: View) -> Drawing:
 
 def draw_cbc(file: OpenedFile, view: View) -> Drawing:
     """A scaling: maps, |q|^2, convergence."""
-    from crystint.cbc.merging.files import read_run
+    from crystint.cbc import read_run
     from crystint.plot.cbc import plot_cbc
 
     return Drawing(plot_cbc(read_run(file.path), title=view.title()))
@@ -185,7 +185,7 @@ def draw_cbc(file: OpenedFile, view: View) -> Drawing:
 
 def draw_table(file: OpenedFile, view: View) -> Drawing:
     """The streaks of one frame of a table."""
-    from crystint.cbc.table.table_files import read_table
+    from crystint.cbc import read_table
     from crystint.plot.streaks import plot_table
 
     table = read_table(file.path, arrange=True)
@@ -195,7 +195,7 @@ def draw_table(file: OpenedFile, view: View) -> Drawing:
 
 def draw_setup(file: OpenedFile, view: View) -> Drawing:
     """Lens and sample of a convergent-beam experiment."""
-    from crystint.cbc.table.setup import CBCSetup
+    from crystint.cbc import CBCSetup
     from crystint.plot.streaks import plot_setup
 
     return Drawing(plot_setup(CBCSetup.read(file.path), title=view.title()))
@@ -203,7 +203,7 @@ def draw_setup(file: OpenedFile, view: View) -> Drawing:
 
 def draw_polar(file: OpenedFile, view: View) -> Drawing:
     """A polar image with ring profiles."""
-    from crystint.correlate.sums.files import read_polar
+    from crystint.io.correlations.polar_file import read_polar
     from crystint.plot.correlate import plot_polar
 
     image, q, count = read_polar(file.path, view.settings.frame)
@@ -214,7 +214,7 @@ def draw_polar(file: OpenedFile, view: View) -> Drawing:
 
 def draw_correlations(file: OpenedFile, view: View) -> Drawing:
     """Correlations as a map, and of single rings."""
-    from crystint.correlate.sums.files import read_correlations
+    from crystint.correlate import read_correlations
     from crystint.plot.correlate import plot_correlations
 
     return Drawing(plot_correlations(read_correlations(file.path), rings=view.settings.ring, title=view.title()))

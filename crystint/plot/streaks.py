@@ -11,8 +11,7 @@ from crystint.plot.style import ACCENT, BLUE, finish, frame_colours, style, titl
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from crystint.cbc.table.setup import CBCSetup
-    from crystint.cbc.table.table import CBCTable
+    from crystint.cbc import CBCSetup, CBCTable
 
 __all__ = ["plot_setup", "plot_table"]
 
