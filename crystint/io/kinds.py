@@ -26,6 +26,7 @@ __all__ = [
     "NEVER_FRAMES",
     "Kind",
     "Recognised",
+    "kind_by_suffix",
     "kind_of",
     "kinds",
     "kinds_read",
@@ -364,6 +365,11 @@ def opened_kind(file: OpenedFile, among: Sequence[Kind] | None = None) -> Recogn
         if form is not None:
             return Recognised(kind, form)
     return None
+
+
+def kind_by_suffix(suffix: str, among: Sequence[str]) -> str:
+    """Which of some kinds, by name, files of this suffix are, where the content does not tell; empty = none."""
+    return next((kind.name for kind in kinds() if kind.name in among and suffix.lower() in kind.suffixes), "")
 
 
 def kind_of(path: str | PathLike[str]) -> Recognised:

@@ -246,7 +246,7 @@ def test_random_streaks(tmp_path: Path) -> None:
         (2, ("merge", "scaled.h5", "-o", "m.hkl", "--symmetry", "1"), "not equivalent"),
         (1, ("plot", "table.h5", "-o", "p.png"), "holds no scaling"),
         (2, ("plot", "scaled.h5", "-o", "p.bmp"), "suffix '.bmp'"),
-        (1, ("plot", "scaled.h5", "-o", "p.png", "-r", "table.h5"), "no merged intensities"),
+        (1, ("plot", "scaled.h5", "-o", "p.png", "-r", "table.h5"), "expected merged intensities"),
         (2, ("simulate", "-o", "t.csv"), "suffix '.csv'"),
         (2, ("simulate", "-o", "t.h5", "--symmetry", "nnn"), "unknown symmetry"),
         (2, ("simulate", "-o", "t.h5", "--overlap", "0.3"), "random streaks"),

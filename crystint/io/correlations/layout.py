@@ -16,8 +16,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
-from crystint.io.hdf5.files import group, open_hdf5, put
+from crystint.io.hdf5.files import group, put
+from crystint.io.kinds import unexpected
+from crystint.io.opened_file import OpenedFile
+from crystint.io.recognise import correlations, polar_images
 
 __all__ = ["CORRELATION", "POLAR", "check_kind", "kind_of", "new_entry", "put_axes"]
 
@@ -34,17 +36,19 @@ def kind_of(path: Source) -> Literal["polar", "correlation"]:
     FileError
         When the file is missing or something else.
     """
-    with open_hdf5(path) as file:
-        title = _title(file)
-    if title not in (POLAR, CORRELATION):
-        raise FileError(f"{path} holds neither polar images nor correlations; expected what `crystint correlate` wrote")
-    return "polar" if title == POLAR else "correlation"
+    with OpenedFile(path) as file:
+        if polar_images(file):
+            return "polar"
+        if correlations(file):
+            return "correlation"
+        wanted = "polar images or correlations, as `crystint correlate` writes them"
+        raise unexpected(file, wanted, f"{path} holds neither polar images nor correlations; expected {wanted}")
 
 
 def check_kind(path: Source, file: h5py.File, title: str, what: str) -> None:
     """Raise FileError unless the entry has this title."""
     if _title(file) != title:
-        raise FileError(f"{path} holds no {what}; expected what `crystint correlate` wrote")
+        raise unexpected(path, what, f"{path} holds no {what}; expected what `crystint correlate` wrote")
 
 
 def new_entry(file: h5py.File, title: str) -> h5py.Group:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, SettingError
+from crystint.io.kinds import kind_by_suffix, opened_kind, unexpected
+from crystint.io.opened_file import OpenedFile
 from crystint.io.reflections.mtz_in import is_unmerged, open_mtz
 from crystint.model.reference import Reference
 from crystint.model.symmetry import as_space_group
@@ -30,8 +32,8 @@ _CIF: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 _CALCULATED = ("FC", "FWT", "DELFWT", "2FOFC", "FOFC", "FDM", "ANOM", "F-MODEL_", "DANO")
 
 
-_FORMATS = {".mtz": "mtz", ".cif": "cif", ".mmcif": "cif", ".ent": "cif", ".hkl": "hkl"}
-_HEADS = ((b"MTZ ", "mtz"), (b"data_", "cif"), (b"CrystFEL reflection list", "hkl"))
+_KINDS = ("MTZ file", "structure factors", "list of reflections")
+"""of files, see `crystint.io.kinds`"""
 
 
 def read_reference(
@@ -41,7 +43,7 @@ def read_reference(
     cell: _Cell | None = None,
     space_group: gemmi.SpaceGroup | str | int | None = None,
 ) -> Reference:
-    """Merged intensities of another program: the first bytes of the file say the format, then its suffix.
+    """Merged intensities of another program: the content of the file says the format, then its suffix.
 
     Parameters
     ----------
@@ -59,22 +61,19 @@ def read_reference(
     SettingError
         When a .hkl comes without cell and space group.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
-    form = next((form for start, form in _HEADS if head.startswith(start)), _FORMATS.get(path.suffix.lower(), ""))
-    if form == "mtz":
+    with OpenedFile(path) as file:
+        recognised = opened_kind(file)
+        kind = kind_by_suffix(file.suffix, _KINDS) if recognised is None else recognised.name
+        if kind not in _KINDS:
+            wanted = "merged intensities: an .mtz, an mmCIF file of structure factors or a CrystFEL .hkl"
+            raise unexpected(file, wanted, f"{path} has no merged intensities; expected {wanted}")
+    if kind == "MTZ file":
         return read_reference_mtz(path, column=column)
-    if form == "cif":
+    if kind == "structure factors":
         return read_reference_cif(path)
-    if form == "hkl":
-        if cell is None or space_group is None:
-            raise SettingError(f"{path} has no cell and no space group: give those of the data, or an .mtz or .cif")
-        return read_reference_hkl(path, cell=cell, space_group=as_space_group(space_group), kind=column)
-    raise FileError(f"{path} has no merged intensities; expected a merged .mtz, an mmCIF file or a CrystFEL .hkl")
+    if cell is None or space_group is None:
+        raise SettingError(f"{path} has no cell and no space group: give those of the data, or an .mtz or .cif")
+    return read_reference_hkl(path, cell=cell, space_group=as_space_group(space_group), kind=column)
 
 
 def read_reference_mtz(path: str | Path, *, column: str | None = None) -> Reference:
