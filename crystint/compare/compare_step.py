@@ -17,7 +17,7 @@ from crystint.compare.settings import CompareSettings
 from crystint.compare.shells import SHELL_DTYPE, Shells
 from crystint.engine import Engine
 from crystint.errors import FileError, ShapeError
-from crystint.io.frame_record import Record
+from crystint.io.frame_record import FrameRecord
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.io.linked_files import files_read
 from crystint.io.sparse.file import SparseFile
@@ -53,17 +53,17 @@ class _Worker:
     def shells(self) -> Shells:
         return Shells.of_rings(self.sparse.rings, self.settings.shells)
 
-    def record(self, number: int, _first: Any) -> Record:
+    def record(self, number: int, _first: Any) -> FrameRecord:
         """The sums of a pair of frames."""
         try:
             one = self.sparse[number]
             if one.missing:
-                return Record(number, missing=f"frame {number} is missing in {self.sparse.path}")
+                return FrameRecord(number, missing=f"frame {number} is missing in {self.sparse.path}")
             frame = self.frames.read(number)
         except FileError as error:
-            return Record(number, missing=str(error))
+            return FrameRecord(number, missing=str(error))
         found = compare_frame(frame, one, self.densifier, self.shells, self.settings.seed)
-        return Record(
+        return FrameRecord(
             number,
             facts={name: getattr(found, name) for name in _COUNTS},
             arrays={"sums": found.sums.view(np.uint8)},
@@ -121,7 +121,7 @@ def compare(job: Job[CompareSettings]) -> Outcome:
         )
 
 
-def _comparison(record: Record, shells: Shells) -> Comparison:
+def _comparison(record: FrameRecord, shells: Shells) -> Comparison:
     """What a record tells of its frame."""
     sums = record.arrays["sums"].view(SHELL_DTYPE).copy()
     return Comparison(shells.edges, shells.unit, sums, frames=1, **{name: record.facts[name] for name in _COUNTS})

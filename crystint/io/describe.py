@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, GeometryError
-from crystint.io.frame_record import Record
+from crystint.io.frame_record import FrameRecord
 from crystint.io.frames.masks import mask_in, read_mask
 from crystint.io.frames.sequence import Frames
 from crystint.io.frames.sources import reader_of
@@ -114,7 +114,7 @@ def journal(file: OpenedFile) -> dict[str, Any]:
         at += 8 + length
     try:
         header = json.loads(records[0])
-        missing = [record.number for record in map(Record.unpack, records[1:]) if record.missing is not None]
+        missing = [record.number for record in map(FrameRecord.unpack, records[1:]) if record.missing is not None]
         command = " ".join(header["command"])
     except (IndexError, ValueError, KeyError, TypeError) as error:
         raise FileError(f"{file.path} is damaged: {error!r}") from error

@@ -118,13 +118,13 @@ def _write(folder: Path) -> None:
     run("correlate", "polar", "frames.h5", *rings, "-o", "polar.h5", "-q")
     run("correlate", "correlate", "frames.h5", *rings, "--outliers", 0, "-o", "correlations.h5", "-q")
     run("correlate", "plot", "polar.h5", "-o", "picture.pdf")
-    from crystint.io.frame_record import Record
+    from crystint.io.frame_record import FrameRecord
     from crystint.run.journal import Journal
 
     header = {"command": ["crystint", "peaks", "frames.h5"], "same": {"frames": 3}}
     journal = Journal.open(folder / "frames.h5", header, resume=False)
-    journal.append(Record(0).pack())
-    journal.append(Record(1, missing="frame 1 is damaged").pack())
+    journal.append(FrameRecord(0).pack())
+    journal.append(FrameRecord(1, missing="frame 1 is damaged").pack())
     journal.close(keep=True)
 
 
