@@ -18,7 +18,8 @@ Messages say which thing, what it is, what was expected and, where it can be see
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ __all__ = [
     "SettingError",
     "ShapeError",
     "check",
+    "recorded_warnings",
     "warn",
 ]
 
@@ -87,6 +89,27 @@ class CrystintWarning(UserWarning):
 def warn(text: str) -> None:
     """Say something that the user must know, as a `CrystintWarning`."""
     warnings.warn(CrystintWarning(text), stacklevel=3)
+
+
+@contextmanager
+def recorded_warnings() -> Iterator[list[str]]:
+    """The texts that are warned of in the block, each once, for an output that keeps them.
+
+    The list is complete when the block has ended; then they are warned of as they would have been without it.
+    """
+    texts: list[str] = []
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", CrystintWarning)
+            yield texts
+    finally:
+        texts += dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, CrystintWarning))
+        for text in texts:
+            warn(text)
+        for each in caught:
+            if not issubclass(each.category, CrystintWarning):
+                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def check(what: str, array: np.ndarray[Any, Any], shape: tuple[int, ...], dtypes: Iterable[np.dtype[Any]]) -> None:

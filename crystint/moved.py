@@ -35,6 +35,10 @@ MOVED = {
     "crystint.io.sparse_file": "crystint.io.sparse.open",
     "crystint.io.stills_file": "crystint.io.reflections.stills_file",
     "crystint.pipeline": "crystint.separation.files",
+    "crystint.stills.work": "crystint.stills.step_functions",
+    "crystint.stills.work_merge": "crystint.stills.step_functions",
+    "crystint.stills.work_scale": "crystint.stills.step_functions",
+    "crystint.stills.work_simulate": "crystint.stills.step_functions",
 }
 """old name to new name"""
 

@@ -7,6 +7,7 @@ suffix, all of them or none, and carry where they come from.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -254,6 +255,13 @@ class Job(Generic[S]):
             raise
 
 
+def _there(output: Path) -> bool:
+    """Whether something is there that an output would replace; else inputs need not be opened to see what they show."""
+    from crystint.io.outputs import files_of
+
+    return any(os.path.lexists(path) for path in files_of(output))
+
+
 def carry_out(job: Job[Any]) -> Outcome:
     """Run a step.
 
@@ -278,7 +286,8 @@ def carry_out(job: Job[Any]) -> Outcome:
             finished = is_finished(job.outputs, resume=how.resume, overwrite=job.overwrite)
             overwrite = overwrite or (how.resume and records_in(job.outputs[0]) > 0)
             job = replace(job, overwrite=overwrite, finished=finished)
-        check_outputs(job.outputs, files_read(job.sources), overwrite or job.finished, step.outputs.suffixes)
+        inputs = files_read(job.sources) if any(_there(path) for path in job.outputs) else job.sources
+        check_outputs(job.outputs, inputs, overwrite or job.finished, step.outputs.suffixes)
     if step.device == "" and how.device is not None:
         warn(f"{step.name} computes without an OpenCL device: --device {how.device} has no effect")
     start = time.monotonic()

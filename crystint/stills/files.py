@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from crystint.io.hdf5.provenance import read_provenance
 from crystint.io.reflections.stills_file import StillsFile, StillsWriter
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
@@ -54,6 +53,8 @@ _CLASSES = (
     Statistics,
     WavelengthCurve,
 )
+_NOTHING: dict[Any, Any] = {}
+"""Notes that nobody made: not written, unlike those of a step that has nothing to note."""
 _SHELL_UNITS = {"d_max": "angstrom", "d_min": "angstrom"}
 
 
@@ -88,45 +89,32 @@ class StillsRun:
     """rocking width R0"""
     reference: Reference | None = None
     """intensities that others were compared with"""
-    notes: Mapping[int, str] = field(default_factory=dict)
+    notes: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
     """image -> what went wrong with it"""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     """whatever else: numbers, texts and arrays by name"""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """settings, inputs and version"""
 
+    @property
+    def images(self) -> Experiment:
+        """The experiment of a run that has one."""
+        assert self.experiment is not None
+        return self.experiment
+
 
 def write_stills(
-    path: str | PathLike[str],
-    *,
-    experiment: Experiment | None = None,
-    observations: Observations | Iterable[Observations] | None = None,
-    scales: Scales | None = None,
-    error_model: ErrorModel | None = None,
-    merged: Merged | None = None,
-    profile: ProfileWidths | None = None,
-    moments: SpotMoments | None = None,
-    width: RockingWidth | None = None,
-    reference: Reference | None = None,
-    notes: Mapping[int, str] | None = None,
-    extra: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
+    path: str | PathLike[str], run: StillsRun | None = None, *, overwrite: bool = False, **parts: Any
 ) -> None:
     """Write what there is; `read_stills` gives it back exactly.
 
     Parameters
     ----------
     path : path
-        Ends with .h5.
-    observations : Observations or iterable of them
-        An iterable is written as it comes, so that memory need not hold all.
-    provenance : mapping
-        From `crystint.io.hdf5.provenance.provenance`.
-    others
-        See `StillsRun`.
-    experiment, scales, error_model, merged, profile, moments, width, reference, notes, extra : optional
-        As the parts of `StillsRun`.
+    run : StillsRun, optional
+    **parts
+        Fields of a `StillsRun`, in place of those of `run`. Observations may be an iterable of them as well, which is
+        written as it comes, so that memory need not hold all.
     overwrite : bool
         Replace an existing file.
 
@@ -145,13 +133,16 @@ def write_stills(
     >>> bool((stills.read_stills("run.h5").observations.hkl == data.observations().hkl).all())
     True
     """
-    given = locals()
-    with StillsWriter(path, provenance=provenance, overwrite=overwrite) as writer:
+    run = replace(run or StillsRun(), **parts)
+    observations: Any = run.observations
+    with StillsWriter(path, provenance=run.provenance, overwrite=overwrite) as writer:
         for part in (observations,) if isinstance(observations, Observations) else observations or ():
             writer.append(part)
         for name in _PARTS:
-            if given[name] is not None:
-                writer.put(name, given[name])
+            part = getattr(run, name)
+            if part is not None and part is not _NOTHING:
+                writer.put(name, part)
+        merged = run.merged
         if merged is not None and merged.statistics.shells:
             names = Shell.__dataclass_fields__
             columns = {name: merged.statistics.column(name) for name in names}
@@ -228,4 +219,4 @@ def read_stills(path: str | PathLike[str]) -> StillsRun:
         parts = {name: file.get(name) for name in _PARTS if name in file}
         if "observations" in file:
             parts["observations"] = file.observations()
-    return StillsRun(**parts, provenance=read_provenance(path))
+        return StillsRun(**parts, provenance=file.provenance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,25 @@ from crystint.io.reflections.crystfel_stream import read_stream
 from crystint.io.reflections.dials_experiments import is_experiment_list, read_expt
 from crystint.io.reflections.dials_observations import read_refl_observations
 from crystint.io.reflections.mtz_in import read_mtz_observations
+from crystint.io.reflections.stills_file import StillsFile
 from crystint.model.batches import batches
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.model.symmetry import as_space_group
+from crystint.run.step import HDF5
+from crystint.stills.files import StillsRun, open_stills, read_stills
 from crystint.stills.prediction.factors import factors_of
 
-__all__ = ["StillsInput", "kind_of", "read_data", "read_experiment", "read_observations", "read_reference"]
+__all__ = [
+    "StillsInput",
+    "kind_of",
+    "read_data",
+    "read_experiment",
+    "read_indexed",
+    "read_observations",
+    "read_reference",
+]
 
 _SUFFIXES = {
     ".expt": "expt",
@@ -37,8 +49,7 @@ _SUFFIXES = {
     ".mmcif": "cif",
     ".ent": "cif",
     ".hkl": "hkl",
-    ".h5": "h5",
-    ".hdf5": "h5",
+    **dict.fromkeys(HDF5, "h5"),
 }
 _HEADS = (
     (b"CrystFEL stream format", "stream"),
@@ -64,8 +75,10 @@ class StillsInput:
     """without orientations, where the file has none (MTZ): enough to scale and merge"""
     profile_radius: NDArray[np.float64] | None = None
     """float64 [images], 1/angstrom: of CrystFEL's crystals"""
-    notes: list[str] = field(default_factory=list)
-    """what was chosen, left out or assumed"""
+    run: StillsRun = field(default_factory=StillsRun)
+    """what else an .h5 of an earlier step holds"""
+    files: tuple[Path, ...] = ()
+    """that were read"""
 
 
 def kind_of(path: str | Path) -> str:
@@ -93,14 +106,34 @@ def kind_of(path: str | Path) -> str:
     raise FileError(f"{path} is of no kind that is known; expected {_EXPERIMENTS}, or {_OBSERVATIONS}")
 
 
+def read_indexed(
+    path: str | Path,
+    *,
+    geometry: str | Path | None = None,
+    space_group: gemmi.SpaceGroup | str | int | None = None,
+) -> StillsRun:
+    """As `read_experiment`: a run with its `experiment`, and the `width` that an .h5 of an earlier step has."""
+    kind = kind_of(path)
+    group = None if space_group is None else as_space_group(space_group)
+    if kind == "stream":
+        return StillsRun(experiment=read_stream(path, geometry=geometry, space_group=group).experiment)
+    if kind == "expt":
+        run = StillsRun(experiment=read_expt(path))
+    elif kind == "h5":
+        with open_stills(path) as file:
+            run = StillsRun(experiment=_part(file, "experiment"), width=file.get("width"))
+    else:
+        raise FileError(f"{path} has no orientations; expected {_EXPERIMENTS}")
+    return run if group is None else replace(run, experiment=replace(run.images, space_group=group))
+
+
 def read_experiment(
     path: str | Path,
     *,
     geometry: str | Path | None = None,
     space_group: gemmi.SpaceGroup | str | int | None = None,
-    notes: list[str] | None = None,
 ) -> Experiment:
-    """Images with their orientations.
+    """Images with their orientations. Warns of what is left out or assumed.
 
     Parameters
     ----------
@@ -110,8 +143,6 @@ def read_experiment(
         .geom of a stream.
     space_group : optional
         In place of the file's.
-    notes : list, optional
-        What was left out or assumed is appended.
 
     Returns
     -------
@@ -130,19 +161,7 @@ def read_experiment(
     >>> len(stills.read_experiment("run.h5"))
     6
     """
-    kind, said = kind_of(path), notes if notes is not None else []
-    group = None if space_group is None else as_space_group(space_group)
-    if kind == "stream":
-        found = read_stream(path, geometry=geometry, space_group=group)
-        said.extend(found.notes)
-        return found.experiment
-    if kind == "expt":
-        experiment = read_expt(path, notes=said)
-    elif kind == "h5":
-        experiment = _of_run(path, "experiment")
-    else:
-        raise FileError(f"{path} has no orientations; expected {_EXPERIMENTS}")
-    return experiment if group is None else replace(experiment, space_group=group)
+    return read_indexed(path, geometry=geometry, space_group=space_group).images
 
 
 def read_data(
@@ -155,7 +174,7 @@ def read_data(
     batch_images: int | None = None,
     batch_degrees: float | None = None,
 ) -> StillsInput:
-    """Integrated reflections and their experiment.
+    """Integrated reflections and their experiment. Warns of what is chosen, left out or assumed.
 
     Parameters
     ----------
@@ -190,36 +209,41 @@ def read_data(
     >>> len(input.observations) == len(observations), len(input.experiment)
     (True, 20)
     """
-    kind, notes = kind_of(path), list[str]()
+    kind, path = kind_of(path), Path(path)
     group = None if space_group is None else as_space_group(space_group)
     batched = batch_images is not None or batch_degrees is not None
     if batched and kind != "refl":
         raise SettingError(f"{path}: images are taken together in batches for DIALS .refl files only")
-    radius = None
+    radius, run = None, StillsRun()
+    files: tuple[Path, ...] = (path,)
     if kind == "stream":
         stream = read_stream(path, geometry=geometry, space_group=group)
         observations, images, radius = stream.observations, stream.experiment, stream.profile_radius
-        notes.extend(stream.notes)
     elif kind == "mtz":
-        observations, images = read_mtz_observations(path, intensity=intensity, notes=notes)
+        observations, images = read_mtz_observations(path, intensity=intensity)
     elif kind == "h5":
-        observations, images = _of_run(path, "observations"), _of_run(path, "experiment")
+        run = read_stills(path)
+        observations, images = _present(path, run, "observations"), _present(path, run, "experiment")
     elif kind == "refl":
-        images = _of_refl(path, experiment, geometry, notes)
+        if isinstance(experiment, Experiment):
+            images = experiment
+        else:
+            beside = _experiment_of(path, experiment)
+            images, files = read_experiment(beside, geometry=geometry), (path, beside)
         number, runs = (None, images) if not batched else batches(images, images=batch_images, degrees=batch_degrees)
         observations = read_refl_observations(
-            path, images, intensity=intensity or "auto", batch=number, factors=partial(factors_of, images), notes=notes
+            path, images, intensity=intensity or "auto", batch=number, factors=partial(factors_of, images)
         )
         images = runs
     else:
         raise FileError(f"{path} has no observations; expected {_OBSERVATIONS}")
     if group is not None:
         images = replace(images, space_group=group)
-    return StillsInput(observations, images, radius, notes)
+    return StillsInput(observations, images, radius, run, files)
 
 
 def read_observations(
-    path: str | Path, experiment: str | Path | Experiment | None = None, **given: Any
+    path: str | Path, experiment: str | Path | Experiment | None = None, **options: Any
 ) -> Observations:
     """The observations of `read_data`, which has the same arguments.
 
@@ -227,7 +251,7 @@ def read_observations(
     ----------
     path : path
     experiment : path or Experiment, optional
-    **given
+    **options
         As `read_data`.
 
     Returns
@@ -247,7 +271,7 @@ def read_observations(
     >>> len(stills.read_observations("run.h5")) == len(data.observations())
     True
     """
-    return read_data(path, experiment, **given).observations
+    return read_data(path, experiment, **options).observations
 
 
 def read_reference(
@@ -290,32 +314,42 @@ def read_reference(
     """
     kind = kind_of(path)
     if kind == "h5":
-        merged = _of_run(path, "merged")
+        with open_stills(path) as file:
+            merged = _part(file, "merged")
         return Reference(merged.hkl, merged.intensity, merged.sigma, _cell(merged.cell), merged.space_group)
     if kind in ("mtz", "cif", "hkl"):
         return reference_in.read_reference(path, column=column, cell=cell, space_group=space_group)
     raise FileError(f"{path} has no merged intensities; expected {_REFERENCES}")
 
 
-def _of_refl(
-    path: str | Path, given: str | Path | Experiment | None, geometry: str | Path | None, notes: list[str]
-) -> Experiment:
-    if isinstance(given, Experiment):
-        return given
-    beside = Path(path).with_suffix(".expt") if given is None else Path(given)
-    if given is None and not beside.exists():
+def _experiment_of(path: Path, experiment: str | Path | None) -> Path:
+    """The file with the experiments of a .refl."""
+    if experiment is not None:
+        return Path(experiment)
+    beside = path.with_suffix(".expt")
+    if not beside.exists():
         raise FileError(f"{path} needs the experiments it belongs to: {beside} is not there; give the .expt file")
-    return read_experiment(beside, geometry=geometry, notes=notes)
+    return beside
 
 
-def _of_run(path: str | Path, part: str) -> Any:
-    from crystint.stills.files import open_stills
+def _present(path: str | Path, run: StillsRun, name: str) -> Any:
+    """A part of a run that must be there."""
+    part = getattr(run, name)
+    if part is None:
+        raise _lacking(path, name)
+    return part
 
-    with open_stills(path) as file:
-        if part not in file:
-            name = {"merged": "merged intensities", "experiment": "images"}.get(part, part)
-            raise FileError(f"{path} holds no {name}; was it written by another step?")
-        return file.observations() if part == "observations" else file.get(part)
+
+def _part(file: StillsFile, name: str) -> Any:
+    """A part of an open file that must be there."""
+    if name not in file:
+        raise _lacking(file.path, name)
+    return file.get(name)
+
+
+def _lacking(path: str | PathLike[str], name: str) -> FileError:
+    what = {"merged": "merged intensities", "experiment": "images"}.get(name, name)
+    return FileError(f"{path} holds no {what}; was it written by another step?")
 
 
 def _cell(cell: Any) -> Any:

@@ -68,21 +68,21 @@ def _line(label: str, value: Any) -> str:
     return f"{label:<{_LABEL}s}{value}"
 
 
-def _warnings(run: StillsRun, given: Iterable[str]) -> list[str]:
-    found = [str(text) for text in given]
+def _warnings(run: StillsRun, warnings: Iterable[str]) -> list[str]:
+    messages = [str(text) for text in warnings]
     if run.scales is not None:
         scales = run.scales
         if not scales.converged:
-            found.append(f"scaling did not converge in {scales.iterations} iterations")
+            messages.append(f"scaling did not converge in {scales.iterations} iterations")
         if scales.note:
-            found.append(f"scaling: {scales.note}")
+            messages.append(f"scaling: {scales.note}")
         if not scales.error_model.converged:
-            found.append(f"error model of scaling: {scales.error_model.note or 'not converged'}")
+            messages.append(f"error model of scaling: {scales.error_model.note or 'not converged'}")
     if run.error_model is not None and run.error_model.doubtful:
-        found.append(f"error model: {run.error_model.note or 'not converged: do not trust a, b and ISa'}")
+        messages.append(f"error model: {run.error_model.note or 'not converged: do not trust a, b and ISa'}")
     if run.merged is not None:
-        found += run.merged.notes
-    once = list(dict.fromkeys(found))
+        messages += run.merged.notes
+    once = list(dict.fromkeys(messages))
     return ["WARNINGS", *(f"- {text}" for text in once)] if once else []
 
 

@@ -101,7 +101,7 @@ def test_merged_data_have_the_symmetric_cell_and_say_so() -> None:
 
 
 def test_commands_refuse_it_before_they_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crystint.stills.work_scale.find_ambiguity", None)  # the cell is looked at first
+    monkeypatch.setattr("crystint.stills.scale_step.find_ambiguity", None)  # the cell is looked at first
     run = CliRunner()
     where = str(tmp_path)
     made_now = run.invoke(

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from crystint.errors import CrystintWarning, recorded_warnings
 from crystint.io.reflections.dials_observations import read_refl_observations
 from crystint.io.reflections.dials_table_out import write_table
 from crystint.io.reflections.mtz_out import write_merged_mtz
@@ -14,10 +15,12 @@ from crystint.stills.inputs import read_data, read_experiment
 from crystint.stills.prediction.factors import factors_of
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.prediction.predict import predict
+from crystint.stills.simulate_step import _merged
 from crystint.stills.simulation.files import write_frames
 from crystint.stills.simulation.simulate import simulate_stills
-from crystint.stills.work import integrate_files
-from crystint.stills.work_simulate import _merged
+from crystint.stills.step_functions import integrate_files
+
+pytestmark = pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")  # not what is tested
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +57,20 @@ def test_polarization_and_efficiency_are_computed(made, tmp_path):
     np.testing.assert_allclose(both[1], found.efficiency)
     path = tmp_path / "frames.refl"
     table(path, found)
-    data = read_data(path, experiment)
+    text = "has no lp and no qe: polarization and efficiency of the sensor computed from the experiment"
+    with pytest.warns(CrystintWarning, match=text):
+        data = read_data(path, experiment)
     np.testing.assert_allclose(data.observations.correction, found.polarization * found.efficiency)
-    assert data.notes[-1].endswith(
-        "has no lp and no qe: polarization and efficiency of the sensor computed from the experiment"
-    )
     table(path, found, lp=np.full(len(found), 2.0))
     np.testing.assert_allclose(read_data(path, experiment).observations.correction, 0.5 * found.efficiency)
     table(path, found, qe=np.full(len(found), 0.5), lp=np.full(len(found), 2.0))
-    data = read_data(path, experiment)
+    with recorded_warnings() as messages:
+        data = read_data(path, experiment)
     np.testing.assert_allclose(data.observations.correction, 0.25)
-    assert not any("computed" in note for note in data.notes)
+    assert not any("computed" in text for text in messages)
     table(path, found)
-    notes = []
-    assert np.all(read_refl_observations(path, experiment, notes=notes).correction == 1.0)
-    assert "not corrected for that" in notes[-1]
+    with pytest.warns(CrystintWarning, match="not corrected for that"):
+        assert np.all(read_refl_observations(path, experiment).correction == 1.0)
 
 
 def test_a_reference_of_other_reflections_is_told(made, tmp_path):
@@ -78,14 +80,12 @@ def test_a_reference_of_other_reflections_is_told(made, tmp_path):
     known.hkl = known.hkl + np.array([40, 40, 40], dtype=np.int32)
     write_merged_mtz(tmp_path / "other.mtz", known)
     run = {"d_min": 3.0, "domain": 1e-3}
-    warnings = {
-        name: integrate_files(
-            experiment, [frames], [tmp_path / f"{name}.h5"], reference=tmp_path / f"{name}.mtz", **run
-        )
-        for name in ("own", "other")
-    }
-    assert not any("the reference" in text for text in warnings["own"].warnings)
-    assert any("other.mtz holds none of the" in text for text in warnings["other"].warnings)
+    messages = {}
+    for name in ("own", "other"):
+        with recorded_warnings() as messages[name]:
+            integrate_files(experiment, [frames], [tmp_path / f"{name}.h5"], reference=tmp_path / f"{name}.mtz", **run)
+    assert not any("the reference" in text for text in messages["own"])
+    assert any("other.mtz holds none of the" in text for text in messages["other"])
 
 
 def test_a_reference_of_another_cell_is_told(made, tmp_path):
@@ -96,5 +96,5 @@ def test_a_reference_of_another_cell_is_told(made, tmp_path):
     for crystal in content["crystal"]:
         crystal["real_space_a"] = [1.1 * value for value in crystal["real_space_a"]]
     other.write_text(json.dumps(content))
-    done = integrate_files(other, [frames], [tmp_path / "o.h5"], reference=tmp_path / "own.mtz", d_min=3.0, domain=1e-3)
-    assert any("the cell of the reference" in text for text in done.warnings)
+    with pytest.warns(CrystintWarning, match="the cell of the reference"):
+        integrate_files(other, [frames], [tmp_path / "o.h5"], reference=tmp_path / "own.mtz", d_min=3.0, domain=1e-3)

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from crystint.errors import SettingError
+from crystint.errors import SettingError, recorded_warnings
 from crystint.model.observations import Observations
 from crystint.stills.integration.first_width import NoWidthError, first_width, width_of
 from crystint.stills.simulation.simulate import Crystal, simulate_stills
+
+pytestmark = pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")  # not what is tested
 
 CROWD = Crystal(cell=(150.0, 165.0, 180.0, 90.0, 90.0, 90.0), intensity=20000.0)
 SMALL = {"shape": (401, 387), "distance": 0.12, "d_min": 4.5, "spot": 1.2e-3, "seed": 2}
@@ -56,8 +58,8 @@ def test_orientations_that_do_not_fit_give_the_width_that_holds_the_spots(error:
     data = simulate_stills(
         20, d_min=3.21, shape=(400, 420), distance=0.06, spot=2.2e-3, seed=5, orientation_error=error
     )
-    notes: list[str] = []
-    found = first_width(data.images(), data.experiment, d_min=3.21, notes=notes)
+    with recorded_warnings() as notes:
+        found = first_width(data.images(), data.experiment, d_min=3.21)
     d = np.array([4.0, 6.0])
     assert found.at(d, 1.0) == pytest.approx(np.hypot(1e-3, angle / d), rel=0.3)
     assert [("orientations do not fit" in note) for note in notes] == [True] * (error > 5e-3)

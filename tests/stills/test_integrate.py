@@ -24,6 +24,8 @@ from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.simulation.simulate import Crystal, SimulatedStills, StillsSettings
 from tests.conftest import shared_data
 
+pytestmark = pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")  # not what is tested
+
 WIDTH = RockingWidth(1.33e-3)
 SPOT = 1.67e-3
 D_MIN = 4.5

@@ -5,13 +5,14 @@ from __future__ import annotations
 import bz2
 import os
 import random
+import re
 
 import fabio
 import h5py
 import numpy as np
 import pytest
 
-from crystint.errors import FileError
+from crystint.errors import CrystintWarning, FileError
 from crystint.io.frames.image_files import source_of
 from crystint.io.frames.sequence import open_frames
 from crystint.io.reflections.dials_experiments import read_expt
@@ -22,7 +23,9 @@ from crystint.stills.integration.integrate import integrate
 from crystint.stills.integration.pair_frames import pair_frames
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.simulation.simulate import simulate_stills
-from crystint.stills.work import integrate_files
+from crystint.stills.step_functions import integrate_files
+
+pytestmark = pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")  # not what is tested
 
 TWO = np.arange(12, dtype=np.int32).reshape(3, 4)
 
@@ -63,10 +66,10 @@ def files(tmp_path):
 def test_frames_are_found_by_name_in_any_order(data, files):
     random.Random(0).shuffle(files)
     frames = open_frames(files)
-    found = pair_frames(images(data, [f"/far/raw/a_{number:04d}.cbf" for number in (6, 7, 8)]), frames)
+    with pytest.warns(CrystintWarning, match="^6 of the 9 frames given belong to no image .* and are left out$"):
+        found = pair_frames(images(data, [f"/far/raw/a_{number:04d}.cbf" for number in (6, 7, 8)]), frames)
     assert [frames[number][0, 0] for number in found.frame] == [6, 7, 8]
     assert found.missing == {}
-    assert found.said == ("6 of the 9 frames given belong to no image of the experiment and are left out",)
 
 
 def test_two_lattices_of_one_frame_are_on_it_both(data, files):
@@ -121,12 +124,13 @@ def test_folders_decide_between_images_of_one_name(data, tmp_path):
 
 def test_without_names_the_order_counts_if_the_numbers_agree(data, files):
     frames = open_frames(files[:3])
-    found = pair_frames(images(data, ["c_07.cbf", "c_06.cbf", "c_05.cbf"], frame=[7, 6, 5], sweep=True), frames)
-    assert found.frame.tolist() == [2, 1, 0]
-    assert found.said == (
+    text = (
         "no image has the name of a frame (the experiment names c_05.cbf .. c_07.cbf, the frames are in a_0001.cbf .. "
-        "a_0003.cbf): both are taken in their order, 3 of each",
+        "a_0003.cbf): both are taken in their order, 3 of each"
     )
+    with pytest.warns(CrystintWarning, match=re.escape(text)):
+        found = pair_frames(images(data, ["c_07.cbf", "c_06.cbf", "c_05.cbf"], frame=[7, 6, 5], sweep=True), frames)
+    assert found.frame.tolist() == [2, 1, 0]
     assert pair_frames(images(data, ["", "", "", ""], frame=[4, 4, 9, 20]), frames).frame.tolist() == [0, 0, 1, 2]
     with pytest.raises(FileError, match=r"no image has the name .* 2 frames were indexed, but 3 are given"):
         pair_frames(images(data, ["c_1.cbf", "c_2.cbf"]), frames)
@@ -198,10 +202,10 @@ def test_integration_follows_the_names(data, tmp_path):
         tmp_path / "a.expt", [str(name) for name in (names[5], names[1], names[3])], [tmp_path / "o.h5"],
         domain=2e-3, d_min=6.0,
     )  # fmt: skip
-    assert np.unique(done.run.observations.image).tolist() == [1, 3, 5]
+    assert np.unique(done.result.observations.image).tolist() == [1, 3, 5]
     assert sorted(done.notes) == [0, 2, 4]
     assert done.notes[2] == "s_2.cbf: its frame is not among the 3 given"
-    assert done.run.experiment.frame.tolist() == list(range(6))
+    assert done.result.experiment.frame.tolist() == list(range(6))
     others = [str(cbf(tmp_path / f"o_{number}.cbf", 0)) for number in range(2)]
     with pytest.raises(FileError, match="6 frames were indexed, but 2 are given"):
         integrate_files(tmp_path / "a.expt", others, [tmp_path / "p.h5"], domain=2e-3)

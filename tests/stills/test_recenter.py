@@ -17,6 +17,8 @@ from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.report import stills_report
 from crystint.stills.simulation.simulate import simulate_stills
 
+pytestmark = pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")  # not what is tested
+
 RUN = {"width": RockingWidth(1e-3), "d_min": 3.21}
 SET = {
     "d_min": 3.21,

@@ -13,9 +13,10 @@ from crystint.stills.scaling.error_model import fit_error_model
 from crystint.stills.scaling.scale import scale
 from crystint.stills.scaling.signal import SIGNIFICANT, levels, significance
 from crystint.stills.simulation.simulate import Crystal, simulate_stills
-from crystint.stills.work_merge import merge_files
-from crystint.stills.work_scale import scale_files
+from crystint.stills.step_functions import merge_files, scale_files
 from tests.oracles import stills_scaling as oracle
+
+pytestmark = pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")  # not what is tested
 
 GROUP, CELL = "P 2 2 2", (60.0, 70.0, 80.0, 90.0, 90.0, 90.0)
 NAMES = 40
@@ -236,7 +237,7 @@ def test_commands_name_the_image_and_go_on(one_blank):
     assert scaled.notes[2].startswith(f"{name}: no usable signal")
     merged = merge_files(one_blank / "s.h5", [one_blank / "m.h5"])
     assert merged.notes == scaled.notes  # and not that nothing of it was merged
-    assert merged.run.merged.statistics.overall.cc_half > 0.98
+    assert merged.result.merged.statistics.overall.cc_half > 0.98
     report = one_blank / "m.txt"
     merge_files(one_blank / "s.h5", [report])
     assert f"{name}: no usable signal" in report.read_text(encoding="utf-8")

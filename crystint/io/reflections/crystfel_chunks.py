@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
+from crystint.errors import FileError, warn
 from crystint.io.reflections.crystfel_geometry import StreamGeometry
 
 __all__ = ["StreamReader"]
@@ -26,9 +26,8 @@ class StreamReader:
     A table is numbers [n, 9], h k l I sigma peak background fs ss, and panels [n]: -1 = unknown, -2 = not named.
     """
 
-    def __init__(self, path: Path, given: Path | None) -> None:
-        self.path, self.given = path, given
-        self.notes: list[str] = []
+    def __init__(self, path: Path, geometry_file: Path | None) -> None:
+        self.path, self.geometry_file = path, geometry_file
         self.geometry: StreamGeometry | None = None
         self.crystals: list[dict[str, Any]] = []
         self.tables: list[tuple[NDArray[np.float64], NDArray[np.intp]]] = []
@@ -47,12 +46,12 @@ class StreamReader:
         first = next(file, "")
         if not first.startswith("CrystFEL stream format"):
             raise FileError(f"{self.path} is no CrystFEL stream: it begins {first[:40]!r}")
-        if self.given is not None:
+        if self.geometry_file is not None:
             try:
-                text = self.given.read_text(encoding="utf-8", errors="replace")
+                text = self.geometry_file.read_text(encoding="utf-8", errors="replace")
             except OSError as error:
-                raise FileError(f"{self.given} cannot be read: {error.strerror or error}") from error
-            self.geometry = StreamGeometry.parse(text, self.given)
+                raise FileError(f"{self.geometry_file} cannot be read: {error.strerror or error}") from error
+            self.geometry = StreamGeometry.parse(text, self.geometry_file)
         cut = 0
         for line in file:
             if line.startswith("----- Begin geometry file"):
@@ -68,13 +67,13 @@ class StreamReader:
                     self._again = False
                     cut += not self._chunk(file)
         if cut:
-            self.notes.append(f"{self.path}: {cut} chunks are cut off; what they had in full is kept")
+            warn(f"{self.path}: {cut} chunks are cut off; what they had in full is kept")
         if not self.crystals:
             raise FileError(f"{self.path} has no crystals in its {self.blank} chunks; index the images first")
 
     def _embed(self, text: str) -> None:
         """The geometry of the stream; several streams in one file have it several times."""
-        if self.given is not None or text == self._embedded:
+        if self.geometry_file is not None or text == self._embedded:
             return
         if self._embedded:
             raise FileError(f"{self.path} holds several geometries; split it, or give one .geom for all of it")
@@ -83,15 +82,15 @@ class StreamReader:
     def _chunk(self, file: Iterator[str]) -> bool:
         """One chunk with its crystals; False where the file ends in it."""
         chunk: dict[str, Any] = {"serial": len(self.crystals) + 1, "event": "", "length": np.nan, "bandwidth": 0.0}
-        found = False
+        has_crystal = False
         for line in file:
             if line.startswith("----- End chunk"):
-                self.blank += not found
+                self.blank += not has_crystal
                 return True
             if line.startswith("--- Begin crystal"):
                 if not self._crystal(file, chunk):
                     return False
-                found = True
+                has_crystal = True
             elif line.startswith(_NEXT):
                 self._again = True
                 return False
@@ -117,9 +116,7 @@ class StreamReader:
             if line.startswith("--- End crystal"):
                 missing = [name for name in ("astar", "bstar", "cstar", "energy") if name not in crystal]
                 if missing:
-                    self.notes.append(
-                        f"{crystal.get('file', 'a chunk')}: a crystal without {', '.join(missing)} is left out"
-                    )
+                    warn(f"{crystal.get('file', 'a chunk')}: a crystal without {', '.join(missing)} is left out")
                     return True
                 self.crystals.append(crystal)
                 self.tables.append(table)
@@ -173,6 +170,6 @@ class StreamReader:
             raise FileError(f"{self.path} is damaged: {error} among its reflections") from None
         if "panel" not in names or self.geometry is None:
             return table, np.full(len(table), -2, dtype=np.intp)
-        known, row = np.unique(text[:, names.index("panel")], return_inverse=True)
-        numbers = np.array([self.geometry.names.get(str(name), -1) for name in known], dtype=np.intp)
+        named, row = np.unique(text[:, names.index("panel")], return_inverse=True)
+        numbers = np.array([self.geometry.names.get(str(name), -1) for name in named], dtype=np.intp)
         return table, numbers[row.reshape(-1)]

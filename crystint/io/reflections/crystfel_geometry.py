@@ -104,12 +104,12 @@ class StreamGeometry:
 
     def panel_at(self, slow: NDArray[np.float64], fast: NDArray[np.float64]) -> NDArray[np.intp]:
         """Numbers of the panels at places of the data file, where no name is given; -1 = none."""
-        found = np.full(len(slow), -1, dtype=np.intp)
+        panel_of = np.full(len(slow), -1, dtype=np.intp)
         for number, (low, (rows, columns)) in enumerate(zip(self.origin, self.ranges, strict=True)):
             inside = (slow >= low[0]) & (slow < low[0] + rows[1] - rows[0])
             inside &= (fast >= low[1]) & (fast < low[1] + columns[1] - columns[0])
-            found[inside] = number
-        return found
+            panel_of[inside] = number
+        return panel_of
 
 
 def _range(panel: Any) -> tuple[tuple[int, int], tuple[int, int]]:

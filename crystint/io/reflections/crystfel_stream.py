@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
+from crystint.errors import FileError, warn
 from crystint.io.frames.image_files import source_of
 from crystint.io.reflections.crystfel_chunks import StreamReader
 from crystint.model.cells import common_cell
@@ -41,10 +41,9 @@ class StreamData:
     experiment: Experiment
     observations: Observations
     profile_radius: NDArray[np.float64]
-    """float64 [n], 1/angstrom, of each image; NaN = not said"""
+    """float64 [n], 1/angstrom, of each image; NaN = unknown"""
     blank: int = 0
     """frames without a crystal"""
-    notes: list[str] = field(default_factory=list)
 
 
 def read_stream(
@@ -67,7 +66,7 @@ def read_stream(
     Raises
     ------
     FileError
-        When it is missing, no stream, or holds no crystal; a chunk that is cut off is left out, and said.
+        When it is missing, no stream, or holds no crystal; a chunk that is cut off is left out with a warning.
     GeometryError
         When there is no geometry, or it is not complete.
     """
@@ -82,7 +81,7 @@ def read_stream(
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
     experiment = _experiment(reader, space_group)
     radius = np.array([crystal.get("radius", np.nan) for crystal in reader.crystals])
-    return StreamData(experiment, _observations(reader, experiment), radius, reader.blank, reader.notes)
+    return StreamData(experiment, _observations(reader, experiment), radius, reader.blank)
 
 
 def _experiment(reader: StreamReader, space_group: gemmi.SpaceGroup | None) -> Experiment:
@@ -136,15 +135,11 @@ def _lattice(reader: StreamReader) -> gemmi.SpaceGroup:
     lattices = [(crystal["lattice"], crystal["centering"]) for crystal in reader.crystals]
     lattice, centering = max(set(lattices), key=lattices.count)
     if len(set(lattices)) > 1:
-        reader.notes.append(
-            f"{reader.path}: crystals have {len(set(lattices))} kinds of lattices; {lattice} {centering} is most"
-        )
+        warn(f"{reader.path}: crystals have {len(set(lattices))} kinds of lattices; {lattice} {centering} is most")
     name = {"R": "R 3:R", "H": "R 3:H"}.get(centering, f"{centering} {_LOWEST.get(lattice, '1')}")
-    found = gemmi.find_spacegroup_by_name(name) or gemmi.SpaceGroup("P 1")
-    reader.notes.append(
-        f"{reader.path} names no space group: {found.xhm()}, the lowest with its lattice, until one is given"
-    )
-    return found
+    group = gemmi.find_spacegroup_by_name(name) or gemmi.SpaceGroup("P 1")
+    warn(f"{reader.path} names no space group: {group.xhm()}, the lowest with its lattice, until one is given")
+    return group
 
 
 def _observations(reader: StreamReader, experiment: Experiment) -> Observations:

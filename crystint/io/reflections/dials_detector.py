@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import GeometryError
+from crystint.errors import GeometryError, warn
 from crystint.model.experiment import Detector
 from crystint.model.panels import Panel
 
@@ -16,7 +16,7 @@ __all__ = ["detector_of"]
 _MM = 1e-3
 
 
-def detector_of(model: dict[str, Any], notes: list[str]) -> Detector:
+def detector_of(model: dict[str, Any]) -> Detector:
     """Panels in the frame of the experiment.
 
     A panel's axes are those of its parent in the hierarchy. The frame is made of the panels' ``raw_image_offset``
@@ -51,9 +51,9 @@ def detector_of(model: dict[str, Any], notes: list[str]) -> Detector:
     sensors = {_sensor(panel) for panel in panels}
     thickness, attenuation = _sensor(panels[0])
     if len(sensors) > 1:
-        notes.append(f"the panels of a detector have different sensors; that of the first is used ({thickness} mm)")
+        warn(f"the panels of a detector have different sensors; that of the first is used ({thickness} mm)")
     if any(panel.get("gain", 1.0) != 1.0 or panel.get("pedestal", 0.0) for panel in panels):
-        notes.append("a detector has a gain or a pedestal; frames are taken to be photons, corrected already")
+        warn("a detector has a gain or a pedestal; frames are taken to be photons, corrected already")
     highest = min(float(panel["trusted_range"][1]) for panel in panels)
     return Detector(
         shape=(max(slow[1] for slow, _ in ranges), max(fast[1] for _, fast in ranges)),

@@ -16,7 +16,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, GeometryError, ShapeError
+from crystint.errors import FileError, GeometryError, ShapeError, warn
 from crystint.io.frames.image_files import ImageFiles
 from crystint.io.reflections.dials_detector import detector_of
 from crystint.io.reflections.dials_rotation import Rotation, rotation_of
@@ -24,6 +24,8 @@ from crystint.model.cells import common_cell
 from crystint.model.experiment import Detector, Experiment
 
 __all__ = ["is_experiment_list", "read_expt"]
+
+_POLARIZED = 0.999
 
 
 def is_experiment_list(path: str | Path) -> bool:
@@ -38,7 +40,7 @@ def is_experiment_list(path: str | Path) -> bool:
     return head.lstrip()[:1] == b"{" and b'"ExperimentList"' in head + tail
 
 
-def read_expt(path: str | Path, *, notes: list[str] | None = None) -> Experiment:
+def read_expt(path: str | Path) -> Experiment:
     """Every image of every experiment that has a crystal, in the order of the file.
 
     `group` is the number of the experiment, ``id`` in reflection tables. `frame` is the array index of DIALS on
@@ -46,18 +48,12 @@ def read_expt(path: str | Path, *, notes: list[str] | None = None) -> Experiment
     file, or of the file among those of the list. Panels become parts of one frame: by their ``raw_image_offset``
     where those differ, else one below the other.
 
-    Parameters
-    ----------
-    notes : list, optional
-        What was left out or assumed is appended.
-
     Raises
     ------
     FileError
         When it is missing, damaged, or lacks a model that is needed.
     """
     path = Path(path)
-    said: list[str] = []
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -67,24 +63,22 @@ def read_expt(path: str | Path, *, notes: list[str] | None = None) -> Experiment
     if not isinstance(content, dict) or content.get("__id__") != "ExperimentList":
         raise FileError(f"{path} is no experiment list of DIALS (an .expt file)")
     try:
-        found = _read(path, content, said)
+        return _experiment(path, content)
     except (KeyError, IndexError, TypeError, ValueError, np.linalg.LinAlgError) as error:
         if isinstance(error, GeometryError | ShapeError):
             raise FileError(f"{path}: {error}") from error
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise FileError(f"{path} is damaged: {what}") from error
-    if notes is not None:
-        notes.extend(dict.fromkeys(said))
-    return found
 
 
-def _read(path: Path, content: dict[str, Any], notes: list[str]) -> Experiment:
+def _experiment(path: Path, content: dict[str, Any]) -> Experiment:
     files = ImageFiles(content)
     detectors: dict[str, int] = {}
     models: list[Detector] = []
     parts: list[dict[str, Any]] = []
     groups: set[str] = set()
     without: list[int] = []
+    unpolarized = 0
     for number, entry in enumerate(content["experiment"]):
         crystal = _model(content, entry, "crystal")
         if crystal is None:
@@ -97,13 +91,15 @@ def _read(path: Path, content: dict[str, Any], notes: list[str]) -> Experiment:
         key = json.dumps(detector, sort_keys=True)
         if key not in detectors:
             detectors[key] = len(models)
-            models.append(detector_of(detector, notes))
+            models.append(detector_of(detector))
         scan = _model(content, entry, "scan")
         rotation = rotation_of(scan, _model(content, entry, "goniometer"))
         images = range(*_image_range(scan)) if scan is not None else range(1, 2)
         setting, sweep = _settings(number, crystal, rotation, len(images))
         frame, name, source = files.of(entry, number, images if scan is not None else None)
         groups.add(crystal["space_group_hall_symbol"])
+        unpolarized += "polarization_fraction" not in beam
+        fraction = float(beam.get("polarization_fraction", _POLARIZED))
         parts.append(
             {
                 "setting": setting,
@@ -115,15 +111,17 @@ def _read(path: Path, content: dict[str, Any], notes: list[str]) -> Experiment:
                 "name": name,
                 "source": source,
                 "turns": rotation is not None,
-                "polarization": (tuple(beam.get("polarization_normal", (0.0, 1.0, 0.0))), _fraction(beam, notes)),
+                "polarization": (tuple(beam.get("polarization_normal", (0.0, 1.0, 0.0))), fraction),
             }
         )
+    if unpolarized:
+        warn(f"a beam says nothing of polarization; {_POLARIZED} is taken, as DIALS does")
     if not parts:
         raise FileError(f"{path} has no crystal in any of its {len(without)} experiments; index the images first")
     if without:
-        notes.append(f"{path}: {len(without)} experiments without a crystal are left out, the first is {without[0]}")
+        warn(f"{path}: {len(without)} experiments without a crystal are left out, the first is {without[0]}")
     if len({part["polarization"] for part in parts}) > 1:
-        notes.append(f"{path}: the beams differ in polarization; that of the first is used")
+        warn(f"{path}: the beams differ in polarization; that of the first is used")
     if len(groups) > 1:
         raise FileError(
             f"{path}: its crystals have the space groups {' and '.join(sorted(groups))}; reindex them to one"
@@ -151,12 +149,6 @@ def _read(path: Path, content: dict[str, Any], notes: list[str]) -> Experiment:
 def _model(content: dict[str, Any], entry: dict[str, Any], kind: str) -> Any:
     number = entry.get(kind)
     return None if number is None else content[kind][number]
-
-
-def _fraction(beam: dict[str, Any], notes: list[str]) -> float:
-    if "polarization_fraction" not in beam:
-        notes.append("a beam says nothing of polarization; 0.999 is taken, as DIALS does")
-    return float(beam.get("polarization_fraction", 0.999))
 
 
 def _image_range(scan: dict[str, Any]) -> tuple[int, int]:
@@ -205,9 +197,9 @@ def _settings(
 def _space_group(path: Path, hall: str) -> gemmi.SpaceGroup:
     for symbol in (hall.strip(), re.sub(r"\(.*\)", "", hall).strip()):
         try:
-            found = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbol))
+            group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbol))
         except (RuntimeError, ValueError):
             continue
-        if found is not None:
-            return found
+        if group is not None:
+            return group
     raise FileError(f"{path}: the space group {hall!r} is in no setting that gemmi knows; reindex to a standard one")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, SettingError
+from crystint.errors import FileError, SettingError, warn
 from crystint.io.reflections.dials_table import ReflectionTable, read_table
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag, Observations
@@ -40,7 +40,6 @@ def read_refl_observations(
     intensity: str = "auto",
     batch: NDArray[np.int32] | None = None,
     factors: Factors | None = None,
-    notes: list[str] | None = None,
 ) -> Observations:
     """The integrated reflections of a .refl file, as recorded.
 
@@ -61,8 +60,6 @@ def read_refl_observations(
     factors : callable, optional
         Of image [n], hkl [n, 3] and panel [n] it makes polarization and efficiency [n] each, for stills whose table
         lacks them (dials.stills_process writes no lp and no qe).
-    notes : list, optional
-        What was chosen, left out or assumed is appended.
 
     Raises
     ------
@@ -73,7 +70,6 @@ def read_refl_observations(
     """
     if intensity not in _INTENSITIES:
         raise SettingError(f"intensity is {intensity!r}, expected one of {', '.join(_INTENSITIES)}")
-    said = notes if notes is not None else []
     table = read_table(path)
     flags = table["flags"].astype(np.int64)
     profile = _by_profile(table, flags, intensity)
@@ -82,14 +78,14 @@ def read_refl_observations(
     rows &= (table["id"] >= 0) & (table["miller_index"] != 0).any(axis=1)
     if not rows.any():
         raise FileError(f"{table.path} has no reflections integrated by {_name(profile)}; run dials.integrate")
-    image, known = _images(table, experiment, rows)
-    if not known.all():
-        said.append(f"{table.path}: {(~known).sum()} reflections of images that the experiment does not have")
-        if not known.any():
+    image, listed = _images(table, experiment, rows)
+    if not listed.all():
+        warn(f"{table.path}: {(~listed).sum()} reflections of images that the experiment does not have")
+        if not listed.any():
             raise FileError(f"{table.path}: none of its reflections is of an image of the experiment; is it its own?")
-    rows[rows] = known
-    image = image[known]
-    said.append(f"{table.path}: {rows.sum()} intensities by {_name(profile)} of {len(table)} reflections")
+    rows[rows] = listed
+    image = image[listed]
+    warn(f"{table.path}: {rows.sum()} intensities by {_name(profile)} of {len(table)} reflections")
 
     def column(name: str, default: float = np.nan) -> NDArray[np.float64]:
         if name in table:
@@ -103,7 +99,7 @@ def read_refl_observations(
     if factors is not None and experiment is not None and experiment.sweep is None:
         panel = table["panel"][rows].astype(np.intp)
         own = partial(factors, image, hkl, panel)
-    correction, factor = _correction(table, rows, said, own), column("partiality", 1.0)
+    correction, factor = _correction(table, rows, own), column("partiality", 1.0)
     marks = np.zeros(len(hkl), dtype=np.uint32)
     for bit, flag in _FLAGS.items():
         marks |= np.where(flags[rows] & bit, np.uint32(flag), np.uint32(0)).astype(np.uint32)
@@ -182,29 +178,28 @@ def _images(
 def _correction(
     table: ReflectionTable,
     rows: NDArray[np.bool_],
-    notes: list[str],
     own: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]] | None,
 ) -> NDArray[np.float64]:
-    """Efficiency / lp; what is not there from `own`, else 1, either of which is said."""
-    found = np.ones(int(rows.sum()))
+    """Efficiency / lp; what is not there from `own`, else 1; warns of either."""
+    correction = np.ones(int(rows.sum()))
     efficiency = next((name for name in ("dqe", "qe") if name in table), None)
     if efficiency is not None:
-        found *= table[efficiency][rows]
+        correction *= table[efficiency][rows]
     if "lp" in table:
         with np.errstate(divide="ignore"):
-            found /= table["lp"][rows]
+            correction /= table["lp"][rows]
     missing = [name for name, there in (("lp", "lp" in table), ("qe", efficiency is not None)) if not there]
     if not missing:
-        return found
+        return correction
     if own is None:
-        notes.append(f"{table.path} has no {' and no '.join(missing)}: intensities are not corrected for that")
-        return found
+        warn(f"{table.path} has no {' and no '.join(missing)}: intensities are not corrected for that")
+        return correction
     for name, values in zip(("lp", "qe"), own(), strict=True):
         if name in missing:
-            found *= values
+            correction *= values
     what = " and ".join({"lp": "polarization", "qe": "efficiency of the sensor"}[name] for name in missing)
-    notes.append(f"{table.path} has no {' and no '.join(missing)}: {what} computed from the experiment")
-    return found
+    warn(f"{table.path} has no {' and no '.join(missing)}: {what} computed from the experiment")
+    return correction
 
 
 def _to_frame(

@@ -31,7 +31,7 @@ def read_mosaicity(path: str | PathLike[str]) -> float | None:
     except (OSError, ValueError, AttributeError) as error:
         raise FileError(f"{path} cannot be read: {error}") from error
     # one number, or one for each image of a scan
-    found = [np.ravel(profile["sigma_m"]) for profile in profiles if profile.get("sigma_m") is not None]
-    values = np.concatenate([np.zeros(0), *found])
+    spreads = [np.ravel(profile["sigma_m"]) for profile in profiles if profile.get("sigma_m") is not None]
+    values = np.concatenate([np.zeros(0), *spreads])
     values = values[np.isfinite(values) & (values > 0.0)]
     return float(np.radians(np.median(values))) if values.size else None

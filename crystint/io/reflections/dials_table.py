@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.io.reflections.dials_pickle import columns_of_pickle
 
-__all__ = ["COLUMN_TYPES", "TABLE_NAME", "ReflectionTable", "Unpacker", "read_table"]
+__all__ = ["COLUMN_TYPES", "TABLE_NAME", "ReflectionTable", "read_table"]
 
 TABLE_NAME = "dials::af::reflection_table"
 COLUMN_TYPES: dict[str, tuple[str, int]] = {
@@ -107,10 +108,11 @@ def read_table(path: str | Path) -> ReflectionTable:
 
 
 def _columns(content: bytes) -> tuple[int, dict[int, str], dict[str, NDArray[Any]], dict[str, str]]:
-    found = Unpacker(content).next()
-    if not isinstance(found, list) or len(found) != 3 or found[0] != TABLE_NAME:
+    # experiments are numbered, so keys are no text; a size that is larger than the content is an error of msgpack
+    parts = msgpack.unpackb(content, strict_map_key=False)
+    if not isinstance(parts, list) or len(parts) != 3 or parts[0] != TABLE_NAME:
         raise ValueError("another kind of file")
-    _, version, table = found
+    _, version, table = parts
     if version not in (1, 2):
         raise ValueError(f"its version is {version!r}; 1 and 2 are known")
     rows, columns, skipped = int(table["nrows"]), {}, {}
@@ -126,57 +128,3 @@ def _columns(content: bytes) -> tuple[int, dict[int, str], dict[str, NDArray[Any
             raise ValueError(f"column {name} has {len(payload[1])} bytes, expected {rows} rows of {kind}") from None
     identifiers = {int(key): str(value) for key, value in table.get("identifiers", {}).items()}
     return rows, identifiers, columns, skipped
-
-
-_NUMBERS = dict(zip(range(0xCA, 0xD4), "fdBHIQbhiq", strict=True))
-_SIZES = dict(zip((*range(0xC4, 0xC7), *range(0xD9, 0xE0)), "BHIBHIHIHI", strict=True))
-_SIMPLE = {0xC0: None, 0xC2: False, 0xC3: True}
-
-
-class Unpacker:
-    """Reads MessagePack; enough of it for what DIALS writes."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content, self.at = content, 0
-
-    def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
-        if self.at + count > len(self.content):
-            raise ValueError("it ends too early")
-        self.at += count
-        return self.content[self.at - count : self.at]
-
-    def next(self) -> Any:
-        """The next value; ValueError where the bytes are none that are known."""
-        head = self.take(1)[0]
-        if head < 0x80:
-            return head
-        if head >= 0xE0:
-            return head - 256
-        if head < 0x90:
-            return self._map(head & 15)
-        if head < 0xA0:
-            return self._array(head & 15)
-        if head < 0xC0:
-            return self.take(head & 31).decode()
-        if head in _SIMPLE:
-            return _SIMPLE[head]
-        if head in _NUMBERS:
-            return self._number(_NUMBERS[head])
-        if head not in _SIZES:
-            raise ValueError(f"unexpected byte 0x{head:02x}")
-        size = self._number(_SIZES[head])
-        if head <= 0xC6:
-            return self.take(size)
-        if head <= 0xDB:
-            return self.take(size).decode()
-        return self._array(size) if head <= 0xDD else self._map(size)
-
-    def _number(self, form: str) -> Any:
-        return struct.unpack(">" + form, self.take(struct.calcsize(form)))[0]
-
-    def _array(self, count: int) -> list[Any]:
-        return [self.next() for _ in range(count)]
-
-    def _map(self, count: int) -> dict[Any, Any]:
-        return {self.next(): self.next() for _ in range(count)}

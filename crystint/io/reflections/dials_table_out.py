@@ -1,4 +1,4 @@
-"""DIALS reflection tables (.refl), written: MessagePack by hand, in the layout that `dials_table` reads.
+"""DIALS reflection tables (.refl), written: MessagePack in the layout that `dials_table` reads.
 
 The version written is 1, which old and new DIALS read.
 """
@@ -51,7 +51,11 @@ def write_table(
 
 
 def _pack(value: Any) -> bytes:
-    """MessagePack of the few types that a reflection table holds."""
+    """MessagePack of the few types that a reflection table holds.
+
+    Heads of numbers, bytes and maps have a fixed size here. `msgpack` writes the shortest that does: equal to every
+    reader, but other bytes than crystint has always written.
+    """
     if isinstance(value, bytes):
         return b"\xc6" + struct.pack(">I", len(value)) + value
     if isinstance(value, str):

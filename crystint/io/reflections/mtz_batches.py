@@ -38,7 +38,7 @@ def batch_headers(experiment: Experiment, images: NDArray[np.int32]) -> list[gem
     pairs = ((1, 2), (0, 2), (0, 1))
     angle = np.degrees(np.arccos([np.clip(np.einsum("ni,ni->n", unit[:, i], unit[:, j]), -1, 1) for i, j in pairs])).T
     turn = batch_orientation(chosen)
-    found = []
+    headers = []
     for row, image in enumerate(good):
         detector = chosen.detectors[chosen.detector[row]]
         panel = detector.panels[0]
@@ -61,5 +61,5 @@ def batch_headers(experiment: Experiment, images: NDArray[np.int32]) -> list[gem
             batch.ints[at] = -1
         for at, number in ((12, 1), (14, 2), (15, 1), (17, 1), (19, 1)):
             batch.ints[at] = number
-        found.append(batch)
-    return found
+        headers.append(batch)
+    return headers

@@ -9,7 +9,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
+from crystint.errors import FileError, warn
 from crystint.model.experiment import Detector, Experiment
 from crystint.model.observations import Flag, Observations
 from crystint.model.panels import Panel
@@ -51,9 +51,7 @@ def is_unmerged(mtz: gemmi.Mtz) -> bool:
     return _column(mtz, "BATCH") is not None or bool(mtz.batches)
 
 
-def read_mtz_observations(
-    path: str | Path, *, intensity: str | None = None, notes: list[str] | None = None
-) -> tuple[Observations, Experiment]:
+def read_mtz_observations(path: str | Path, *, intensity: str | None = None) -> tuple[Observations, Experiment]:
     """Every row of an unmerged MTZ file, indices as they were measured.
 
     Read are I and SIGI (or those named by `intensity`), BATCH, M/ISYM; and where they are there XDET, YDET,
@@ -66,8 +64,6 @@ def read_mtz_observations(
     ----------
     intensity : str, optional
         Label of the intensities; the default is I, or else the first column of type J.
-    notes : list, optional
-        What was chosen or assumed is appended.
 
     Returns
     -------
@@ -80,7 +76,7 @@ def read_mtz_observations(
     FileError
         When it is missing, damaged, merged, or lacks a column.
     """
-    path, said = Path(path), notes if notes is not None else []
+    path = Path(path)
     mtz = open_mtz(path)
     if not is_unmerged(mtz):
         raise FileError(f"{path} is merged (it has no BATCH column); scaling needs unmerged data, a reference takes it")
@@ -89,14 +85,15 @@ def read_mtz_observations(
         mtz.switch_to_original_hkl()
     else:
         isym = np.ones(mtz.nreflections, dtype=np.int64)
-        said.append(f"{path} has no M/ISYM: its indices are taken as measured")
+        warn(f"{path} has no M/ISYM: its indices are taken as measured")
     label, error = _intensity(path, mtz, intensity)
     value, sigma = _array(mtz, label), _array(mtz, error)
     batch = _array(mtz, "BATCH").astype(np.int64)
     numbers, image = np.unique(batch, return_inverse=True)
     hkl = mtz.make_miller_array().astype(np.int32)
     flags = np.where(np.isfinite(value) & (sigma > 0.0), 0, Flag.BAD_VALUE).astype(np.uint32)
-    said.append(f"{path}: {len(value)} intensities {label} of {len(numbers)} batches, corrected by who wrote them")
+    if intensity is None:
+        warn(f"{path}: {len(value)} intensities {label} of {len(numbers)} batches, corrected by who wrote them")
     background = _optional(mtz, "SIGBG") if _own(mtz) else None
     table = Observations(
         image=image.reshape(-1).astype(np.int32),
@@ -104,7 +101,7 @@ def read_mtz_observations(
         intensity=value,
         sigma=np.where(sigma > 0.0, sigma, np.nan),
         d=np.asarray(mtz.make_d_array(), dtype=np.float64),
-        partiality=_partiality(mtz, isym, said, path),
+        partiality=_partiality(mtz, isym, path),
         excitation=_optional(mtz, "ewald_offset", "EWALD_OFFSET", "ewald offset", "EwaldOffset"),  # type: ignore[arg-type]
         slow=_optional(mtz, "YDET"),  # type: ignore[arg-type]
         fast=_optional(mtz, "XDET"),  # type: ignore[arg-type]
@@ -133,13 +130,15 @@ def _own(mtz: gemmi.Mtz) -> bool:
     return any(line.startswith("crystint ") for line in mtz.history)
 
 
-def _intensity(path: Path, mtz: gemmi.Mtz, given: str | None) -> tuple[str, str]:
+def _intensity(path: Path, mtz: gemmi.Mtz, wanted: str | None) -> tuple[str, str]:
     """Labels of intensities and of their sigmas."""
     labels = [column.label for column in mtz.columns]
-    found = [column.label for column in mtz.columns if column.type == "J"]
-    label = given or next((name for name in found if name.upper() == "I"), found[0] if found else None)
+    intensities = [column.label for column in mtz.columns if column.type == "J"]
+    label = wanted or next(
+        (name for name in intensities if name.upper() == "I"), intensities[0] if intensities else None
+    )
     if label is None or label not in labels:
-        what = f"no column {given}" if given else "no intensities (a column of type J)"
+        what = f"no column {wanted}" if wanted else "no intensities (a column of type J)"
         raise FileError(f"{path} has {what}; its columns are {', '.join(labels)}")
     error = _column(mtz, f"SIG{label}", f"SIG_{label}", f"{label}_SIGMA")
     following = mtz.columns[min(labels.index(label) + 1, len(labels) - 1)]
@@ -150,10 +149,10 @@ def _intensity(path: Path, mtz: gemmi.Mtz, given: str | None) -> tuple[str, str]
     return label, error.label
 
 
-def _partiality(mtz: gemmi.Mtz, isym: NDArray[np.int64], notes: list[str], path: Path) -> NDArray[np.float64] | Any:
-    given = _optional(mtz, "partiality")
-    if given is not None:
-        return given
+def _partiality(mtz: gemmi.Mtz, isym: NDArray[np.int64], path: Path) -> NDArray[np.float64] | Any:
+    partiality = _optional(mtz, "partiality")
+    if partiality is not None:
+        return partiality
     fraction = _optional(mtz, "FRACTIONCALC")
     if fraction is None:
         return None
@@ -161,7 +160,7 @@ def _partiality(mtz: gemmi.Mtz, isym: NDArray[np.int64], notes: list[str], path:
         return fraction
     partial = isym >= _PARTIAL
     if partial.any():
-        notes.append(f"{path}: {partial.sum()} partial reflections, their fractions from FRACTIONCALC")
+        warn(f"{path}: {partial.sum()} partial reflections, their fractions from FRACTIONCALC")
     return np.where(partial & np.isfinite(fraction) & (fraction > 0.0), fraction, 1.0)
 
 

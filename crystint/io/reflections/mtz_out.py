@@ -94,22 +94,22 @@ def write_merged_mtz(
     >>> bool((stills.read_reference("merged.mtz").hkl == merged.hkl).all())
     True
     """
-    found: _Merged = merged
-    n = len(found.hkl)
+    table: _Merged = merged
+    n = len(table.hkl)
     columns: list[tuple[str, str, NDArray[Any]]] = [
-        ("IMEAN", "J", found.intensity),
-        ("SIGIMEAN", "Q", found.sigma),
-        ("N", "I", found.multiplicity),
+        ("IMEAN", "J", table.intensity),
+        ("SIGIMEAN", "Q", table.sigma),
+        ("N", "I", table.multiplicity),
     ]
-    if found.plus is not None and found.minus is not None:
+    if table.plus is not None and table.minus is not None:
         columns += [
-            ("I(+)", "K", found.plus[:, 0]),
-            ("SIGI(+)", "M", found.plus[:, 1]),
-            ("I(-)", "K", found.minus[:, 0]),
-            ("SIGI(-)", "M", found.minus[:, 1]),
+            ("I(+)", "K", table.plus[:, 0]),
+            ("SIGI(+)", "M", table.plus[:, 1]),
+            ("I(-)", "K", table.minus[:, 0]),
+            ("SIGI(-)", "M", table.minus[:, 1]),
         ]
-        if found.multiplicity_plus is not None and found.multiplicity_minus is not None:
-            columns += [("N(+)", "I", found.multiplicity_plus), ("N(-)", "I", found.multiplicity_minus)]
+        if table.multiplicity_plus is not None and table.multiplicity_minus is not None:
+            columns += [("N(+)", "I", table.multiplicity_plus), ("N(-)", "I", table.multiplicity_minus)]
     if amplitudes is not None:
         columns += [("F", "F", amplitudes[0]), ("SIGF", "Q", amplitudes[1])]
     if free is not None:
@@ -117,8 +117,8 @@ def write_merged_mtz(
             raise SettingError(f"free is {free}, expected a share above 0, at most 0.5")
         flags = np.random.default_rng(seed).permutation(n) % round(1.0 / free)
         columns.append(("FreeR_flag", "I", flags))
-    mtz = _start("merged", found.cell, found.space_group, wavelength, history)
-    _fill(mtz, found.hkl, columns)
+    mtz = _start("merged", table.cell, table.space_group, wavelength, history)
+    _fill(mtz, table.hkl, columns)
     mtz.sort()
     with atomic_path(path, overwrite) as temporary:
         mtz.write_to_file(str(temporary))
@@ -171,17 +171,19 @@ def write_unmerged_mtz(
     >>> data = stills.simulate_stills(20, d_min=4.0, shape=(300, 320), distance=0.05, seed=1)
     >>> observations, group = data.observations(), data.experiment.space_group
     >>> stills.write_unmerged_mtz("observations.mtz", observations, data.experiment)
-    >>> len(stills.read_observations("observations.mtz")) == len(observations)
+    >>> len(stills.read_observations("observations.mtz", intensity="I")) == len(observations)
     True
     """
     n = len(observations)
     scaled = factor is not None
     divide = np.asarray(observations.correction if factor is None else factor, dtype=np.float64)
-    given = {"factor": divide} if sigma is None else {"factor": divide, "sigma": np.asarray(sigma, dtype=np.float64)}
-    for name, values in given.items():
+    columns_of = (
+        {"factor": divide} if sigma is None else {"factor": divide, "sigma": np.asarray(sigma, dtype=np.float64)}
+    )
+    for name, values in columns_of.items():
         if values.shape != (n,):
             raise ShapeError(f"{name} is {values.shape}, expected {(n,)}")
-    error = given.get("sigma", observations.sigma / divide)
+    error = columns_of.get("sigma", observations.sigma / divide)
     if n and not 0 <= observations.image.min() <= observations.image.max() < len(experiment):
         raise ShapeError(f"observations of images up to {observations.image.max()}, experiment of {len(experiment)}")
     keep = observations.usable & np.isfinite(divide) & (divide > 0.0) & np.isfinite(error) & (error > 0.0)
@@ -224,9 +226,9 @@ def _reduced(hkl: NDArray[np.int32], space_group: gemmi.SpaceGroup) -> tuple[NDA
     key = ((hkl[:, 0].astype(np.int64) + _HALF << 42) | (hkl[:, 1].astype(np.int64) + _HALF << 21)) + hkl[:, 2]
     _, first, row = np.unique(key, return_index=True, return_inverse=True)
     asu, operations = gemmi.ReciprocalAsu(space_group), space_group.operations()
-    found = [asu.to_asu(form, operations) for form in hkl[first].tolist()]
-    reduced = np.array([entry[0] for entry in found], dtype=np.int32).reshape(-1, 3)
-    number = np.array([entry[1] for entry in found], dtype=np.int32)
+    in_asu = [asu.to_asu(form, operations) for form in hkl[first].tolist()]
+    reduced = np.array([entry[0] for entry in in_asu], dtype=np.int32).reshape(-1, 3)
+    number = np.array([entry[1] for entry in in_asu], dtype=np.int32)
     return reduced[row], number[row]
 
 

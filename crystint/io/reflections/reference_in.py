@@ -103,15 +103,15 @@ def read_reference_mtz(path: str | Path, *, column: str | None = None) -> Refere
     return _reference(hkl, kind, pairs, tuple(mtz.cell.parameters), mtz.spacegroup)
 
 
-def _choose(path: Path, mtz: gemmi.Mtz, given: str | None) -> tuple[str, list[str]]:
+def _choose(path: Path, mtz: gemmi.Mtz, wanted: str | None) -> tuple[str, list[str]]:
     """I or F, and the labels of one or two columns."""
     of = {kind: [column.label for column in mtz.columns if column.type == kind] for kind in "JKFG"}
-    if given is not None:
-        kind = next((kind for kind, labels in of.items() if given in labels), None)
+    if wanted is not None:
+        kind = next((kind for kind, labels in of.items() if wanted in labels), None)
         if kind is None:
-            known = ", ".join(label for labels in of.values() for label in labels)
-            raise FileError(f"{path} has no intensities or amplitudes {given}; it has {known or 'none'}")
-        return ("I" if kind in "JK" else "F"), [given]
+            choices = ", ".join(label for labels in of.values() for label in labels)
+            raise FileError(f"{path} has no intensities or amplitudes {wanted}; it has {choices or 'none'}")
+        return ("I" if kind in "JK" else "F"), [wanted]
     if of["J"]:
         return "I", of["J"][:1]
     if of["K"]:
@@ -140,11 +140,11 @@ def _reference(
         error = np.full(len(value), np.nan) if sigma is None else sigma
         values.append(value * np.abs(value) if kind == "F" else value)
         sigmas.append(2.0 * np.abs(value) * error if kind == "F" else error)
-    known = np.isfinite(values)
-    count = known.sum(axis=0)
+    finite = np.isfinite(values)
+    count = finite.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(known, values, 0.0).sum(axis=0) / count
-        error = np.sqrt(np.where(known, np.square(sigmas), 0.0).sum(axis=0)) / count
+        mean = np.where(finite, values, 0.0).sum(axis=0) / count
+        error = np.sqrt(np.where(finite, np.square(sigmas), 0.0).sum(axis=0)) / count
     return Reference.averaged(hkl, mean, error, cell, space_group)
 
 
@@ -180,8 +180,10 @@ def read_reference_cif(path: str | Path) -> Reference:
             ]
             hkl = np.asarray(block.make_miller_array(), dtype=np.int32)
             return _reference(hkl, kind, columns, tuple(block.cell.parameters), block.spacegroup)
-    found = sorted({label for block in blocks for label in block.column_labels()})
-    raise FileError(f"{path} has no measured intensities or amplitudes; it has {', '.join(found) or 'no reflections'}")
+    available = sorted({label for block in blocks for label in block.column_labels()})
+    raise FileError(
+        f"{path} has no measured intensities or amplitudes; it has {', '.join(available) or 'no reflections'}"
+    )
 
 
 def read_reference_hkl(

@@ -22,6 +22,7 @@ from crystint import __version__
 from crystint.errors import FileError, SettingError
 from crystint.io.hdf5.dataclass_tree import read_tree, write_tree
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, packed, process, put
+from crystint.io.hdf5.provenance import provenance_in
 from crystint.model.experiment import Detector, Experiment
 from crystint.model.observations import Flag, Observations
 from crystint.model.panels import Panel
@@ -216,6 +217,11 @@ class StillsFile:
             raise
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise FileError(f"{self.path}: the part {name!r} is damaged ({error})") from error
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the file was made with; empty when it does not say so."""
+        return provenance_in(self._file)
 
     @property
     def rows(self) -> int:

@@ -88,14 +88,14 @@ class _Given:
         if counts.ndim != 2 or profile.shape != counts.shape:
             raise ShapeError(f"profile is {profile.shape}, expected {counts.shape}, reflections and pixels")
         n = len(counts)
-        given = {
+        arrays = {
             "background": background,
             "ring_pixels": ring_pixels,
             "model": np.full(n, np.nan) if model is None else model,
             "expected_background": background if expected_background is None else expected_background,
         }
         columns: dict[str, NDArray[np.float64]] = {}
-        for name, any_values in given.items():
+        for name, any_values in arrays.items():
             columns[name] = values = np.asarray(any_values, dtype=np.float64)
             if values.shape != (n,):
                 raise ShapeError(f"{name} is {values.shape}, expected {(n,)}, one per reflection")
@@ -150,25 +150,25 @@ def amplitudes(
     """
     if iterations < 0:
         raise SettingError(f"iterations is {iterations}, expected 0 or more")
-    given = _Given.of(counts, profile, background, ring_pixels, model, expected_background, background_floor, noise)
+    table = _Given.of(counts, profile, background, ring_pixels, model, expected_background, background_floor, noise)
     result = np.full((3, len(counts)), np.nan)
     for start in range(0, len(counts), _ROWS):
         rows = slice(start, start + _ROWS)
-        _one_block(given, rows, iterations, result[:, rows])
+        _one_block(table, rows, iterations, result[:, rows])
     return Amplitudes(*result)
 
 
-def _one_block(given: _Given, rows: slice, iterations: int, out: NDArray[np.float64]) -> None:
-    profile, floor, model = given.profile[rows], given.floor[rows], given.model[rows]
-    above = given.counts[rows] - given.background[rows, None]
+def _one_block(table: _Given, rows: slice, iterations: int, out: NDArray[np.float64]) -> None:
+    profile, floor, model = table.profile[rows], table.floor[rows], table.model[rows]
+    above = table.counts[rows] - table.background[rows, None]
     total, square = profile.sum(axis=1), np.einsum("ij,ij->i", profile, profile)
     weight = np.empty_like(profile)
-    known = ~np.isnan(model)
+    has_model = ~np.isnan(model)
     with np.errstate(divide="ignore", invalid="ignore"):
         even = np.einsum("ij,ij->i", profile, above) / square
         intensity, den, cross = even, square / floor, total / floor
-        for _ in range(1 if known.all() else max(iterations, 1)):
-            expected = np.maximum(np.where(known, model, intensity if iterations else 0.0), 0.0)
+        for _ in range(1 if has_model.all() else max(iterations, 1)):
+            expected = np.maximum(np.where(has_model, model, intensity if iterations else 0.0), 0.0)
             np.multiply(profile, expected[:, None], out=weight)
             weight += floor[:, None]
             np.divide(profile, weight, out=weight)
@@ -176,7 +176,7 @@ def _one_block(given: _Given, rows: slice, iterations: int, out: NDArray[np.floa
             cross = weight.sum(axis=1)
             intensity = np.einsum("ij,ij->i", weight, above) / den
         out[0] = intensity
-        ring = floor / given.ring[rows]
+        ring = floor / table.ring[rows]
         out[1] = 1.0 / den + (cross / den) ** 2 * ring
         out[2] = floor / square + (total / square) ** 2 * ring
     out[:, ~(square > 0.0) | np.isnan(ring)] = np.nan
@@ -201,16 +201,16 @@ def box_sums(
 
     Parameters and errors as `amplitudes`; without a model, J itself is used.
     """
-    given = _Given.of(counts, profile, background, ring_pixels, model, expected_background, background_floor, noise)
-    core = given.profile > 0.0
-    pixels, share = core.sum(axis=1), given.profile.sum(axis=1)
+    table = _Given.of(counts, profile, background, ring_pixels, model, expected_background, background_floor, noise)
+    core = table.profile > 0.0
+    pixels, share = core.sum(axis=1), table.profile.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        above = np.einsum("ij,ij->i", given.counts, core, dtype=np.float64) - pixels * given.background
+        above = np.einsum("ij,ij->i", table.counts, core, dtype=np.float64) - pixels * table.background
         intensity = above / share
-        expected = np.maximum(np.where(np.isnan(given.model), intensity, given.model), 0.0)
-        dark = given.floor * pixels * (1.0 + pixels / given.ring) / share**2
+        expected = np.maximum(np.where(np.isnan(table.model), intensity, table.model), 0.0)
+        dark = table.floor * pixels * (1.0 + pixels / table.ring) / share**2
         result = Amplitudes(intensity, dark + expected / share, dark)
-    empty = ~(share > 0.0) | np.isnan(given.ring)
+    empty = ~(share > 0.0) | np.isnan(table.ring)
     for column in (result.intensity, result.variance, result.background_variance):
         column[empty] = np.nan
     return result

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from scipy.special import erf
 
-from crystint.errors import SettingError
+from crystint.errors import SettingError, warn
 from crystint.io.frames.sequence import Frames
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag, Observations
-from crystint.stills.integration.integrate import integrate
+from crystint.stills.integration.integrate import integrate_sample
 from crystint.stills.prediction.partiality import RockingWidth
 
 __all__ = ["NoWidthError", "first_width", "width_of"]
@@ -60,12 +60,12 @@ def first_width(
     *,
     bandwidth: float = 0.0,
     sample: int = _SAMPLE,
-    notes: list[str] | None = None,
     **options: Any,
 ) -> RockingWidth:
     """Width of the rocking curve, from sums over the cores of reflections in a band about the sphere.
 
-    The band is made wider where intensities hardly fall off within it, and narrower where most of it is dark.
+    The band is made wider where intensities hardly fall off within it, and narrower where most of it is dark. Warns
+    of a curve that is wider than crystals make it.
 
     Parameters
     ----------
@@ -75,8 +75,6 @@ def first_width(
         Relative bandwidth of the beam, RMS; that of the result. What it adds to the width is not the crystals'.
     sample : int
         Frames to look at, evenly over all.
-    notes : list, optional
-        A doubt about the result is appended.
 
     Returns
     -------
@@ -106,48 +104,46 @@ def first_width(
     def measured(scale: float) -> tuple[RockingWidth, float]:
         """The width within a band, and the half band over it."""
         wide = RockingWidth(_WIDE.domain * scale, _WIDE.mosaicity * scale)
-        seen = integrate(
-            frames, part, width=wide, band=_BAND, sample=sample, method="profile", recenter=False, **options
-        ).observations
+        seen = integrate_sample(
+            frames, part, sample, width=wide, band=_BAND, method="profile", recenter=False, **options
+        )
         limit = _BAND * wide.at(seen.d, 1.0)
-        found = width_of(seen, part, limit, bandwidth)
-        return found, float(np.median(limit / found.at(seen.d, float(np.mean(part.wavelength)))))
+        width = width_of(seen, part, limit, bandwidth)
+        return width, float(np.median(limit / width.at(seen.d, float(np.mean(part.wavelength)))))
 
     try:
-        found, ratio = measured(1.0)
+        width, ratio = measured(1.0)
     except _FlatError as error:
-        return _wider(measured, None, error, notes)
+        return _wider(measured, None, error)
     except NoWidthError as error:
         return _narrower(measured, None, error)
     if ratio < _TOO_NARROW:
-        return _wider(measured, found, None, notes)
-    return _narrower(measured, found, None) if ratio > _TOO_WIDE else found
+        return _wider(measured, width, None)
+    return _narrower(measured, width, None) if ratio > _TOO_WIDE else width
 
 
 _Measured = Callable[[float], tuple[RockingWidth, float]]
 
 
-def _narrower(measured: _Measured, found: RockingWidth | None, why: NoWidthError | None) -> RockingWidth:
+def _narrower(measured: _Measured, width: RockingWidth | None, why: NoWidthError | None) -> RockingWidth:
     """From narrower bands, while they are dark, or while too little stands apart in them."""
     for scale in _NARROWER:
         try:
-            found, ratio = measured(scale)
+            width, ratio = measured(scale)
         except NoWidthError as error:
-            if found is not None:
-                return found
+            if width is not None:
+                return width
             why = error
         else:
             if ratio < _TOO_WIDE:
-                return found
-    if found is None:
+                return width
+    if width is None:
         assert why is not None
         raise why
-    return found
+    return width
 
 
-def _wider(
-    measured: _Measured, found: RockingWidth | None, why: NoWidthError | None, notes: list[str] | None
-) -> RockingWidth:
+def _wider(measured: _Measured, width: RockingWidth | None, why: NoWidthError | None) -> RockingWidth:
     """From wider bands, until intensities fall off within them."""
     for scale in _WIDER:
         try:
@@ -155,17 +151,16 @@ def _wider(
         except NoWidthError:
             continue
         if ratio >= _TOO_NARROW:
-            found = wider
+            width = wider
             break
-    if found is None:
+    if width is None:
         assert why is not None
         raise why
-    if notes is not None:
-        notes.append(
-            f"the rocking curve is wide, {found.at(2.0, 1.0):.2g} 1/angstrom at 2 angstrom: where the crystals are not "
-            "as mosaic as that, the orientations do not fit the frames and should be refined"
-        )
-    return found
+    warn(
+        f"the rocking curve is wide, {width.at(2.0, 1.0):.2g} 1/angstrom at 2 angstrom: where the crystals are not "
+        "as mosaic as that, the orientations do not fit the frames and should be refined"
+    )
+    return width
 
 
 def width_of(

@@ -84,7 +84,7 @@ def _shell(profile: ProfileWidths, number: int) -> str:
 
 def typical_offset(profile: ProfileWidths) -> NDArray[np.float64]:
     """float64 [2], px: median distance of strong spots from predicted and from moved places, all shells; or NaN."""
-    known = np.isfinite(profile.offset).all(axis=1)
-    if not known.any():
+    measured = np.isfinite(profile.offset).all(axis=1)
+    if not measured.any():
         return np.full(2, np.nan)
-    return np.asarray(np.average(profile.offset[known], axis=0, weights=np.maximum(profile.spots[known], 1)))
+    return np.asarray(np.average(profile.offset[measured], axis=0, weights=np.maximum(profile.spots[measured], 1)))

@@ -1,9 +1,9 @@
-"""One frame after the other through an integrator, on one thread or several; what is wrong with one stops no other."""
+"""One frame after the other through an integrator; what is wrong with one stops no other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,22 @@ from numpy.typing import NDArray
 from crystint.errors import CrystintError, SettingError
 from crystint.io.frames.sequence import Frames
 from crystint.model.experiment import Experiment
+from crystint.run.ordered import in_order, thread_pool
 from crystint.stills.integration.one_frame import FrameIntegrator, FramePart
 from crystint.stills.integration.profile import ProfileWidths
 
-__all__ = ["by_frame", "stream_parts"]
+__all__ = ["FrameResult", "by_frame", "frame_result", "stream_parts"]
+
+
+class FrameResult(NamedTuple):
+    """What became of a frame."""
+
+    part: FramePart | None
+    """None where it gave nothing"""
+    notes: dict[int, str]
+    """images that gave nothing, and why"""
+    missing: str | None = None
+    """why the frame could not be read"""
 
 
 def by_frame(experiment: Experiment) -> list[tuple[int, NDArray[np.intp]]]:
@@ -25,31 +37,41 @@ def by_frame(experiment: Experiment) -> list[tuple[int, NDArray[np.intp]]]:
     return list(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True)) if len(numbers) else []
 
 
+def frame_result(
+    frames: Frames,
+    integrator: FrameIntegrator,
+    profile: ProfileWidths | None,
+    number: int,
+    images: NDArray[np.intp],
+) -> FrameResult:
+    """All images of a frame, integrated; an error is in the result."""
+    missing = None
+    try:
+        if not 0 <= number < len(frames):
+            raise SettingError(f"it is on frame {number}, but there are {len(frames)} frames, counted from 0")
+        try:
+            frame = frames[number]
+        except OSError as error:
+            missing = f"frame {number}: {error}"
+            raise
+        return FrameResult(*integrator.run(frame, images, profile))
+    except (CrystintError, OSError, np.linalg.LinAlgError) as error:
+        names = integrator.experiment.name
+        return FrameResult(None, {int(image): f"{names[image]}: {error}" for image in images}, missing)
+
+
 def stream_parts(
     frames: Frames,
-    work: FrameIntegrator,
+    integrator: FrameIntegrator,
     profile: ProfileWidths | None,
-    wanted: list[tuple[int, NDArray[np.intp]]],
+    units: list[tuple[int, NDArray[np.intp]]],
     threads: int,
-) -> Iterator[tuple[FramePart | None, dict[int, str]]]:
-    """The parts of frames in order, and what is to be said of their images."""
-
-    def one(number: int, images: NDArray[np.intp]) -> tuple[FramePart | None, dict[int, str]]:
-        names = work.experiment.name
-        try:
-            if not 0 <= number < len(frames):
-                raise SettingError(f"it is on frame {number}, but there are {len(frames)} frames, counted from 0")
-            return work.run(frames[number], images, profile)
-        except (CrystintError, OSError, np.linalg.LinAlgError) as error:
-            return None, {int(image): f"{names[image]}: {error}" for image in images}
-
+) -> Iterator[FrameResult]:
+    """The results of frames with their images, as `by_frame` gives them, in order."""
     if threads == 1:
-        yield from (one(number, images) for number, images in wanted)
+        yield from (frame_result(frames, integrator, profile, *unit) for unit in units)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = [pool.submit(one, *each) for each in wanted[: 2 * threads]]
-        for place in range(len(wanted)):
-            result = waiting.pop(0).result()
-            if place + 2 * threads < len(wanted):
-                waiting.append(pool.submit(one, *wanted[place + 2 * threads]))
-            yield result
+    with thread_pool(threads) as pool:
+        yield from in_order(
+            lambda unit: pool.submit(frame_result, frames, integrator, profile, *unit), units, lambda: threads
+        )

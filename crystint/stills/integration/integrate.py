@@ -5,20 +5,20 @@ Frames are worked on one at a time, so memory holds one frame per thread and the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import SettingError, ShapeError
+from crystint.errors import SettingError, ShapeError, warn
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.stills.integration.fit_check import check_fit
-from crystint.stills.integration.frame_stream import by_frame, stream_parts
+from crystint.stills.integration.frame_stream import FrameResult, by_frame, stream_parts
 from crystint.stills.integration.one_frame import FrameIntegrator
 from crystint.stills.integration.pair_frames import Pairing, pair_frames
 from crystint.stills.integration.profile import ProfileWidths
@@ -27,11 +27,18 @@ from crystint.stills.integration.shoeboxes import BoxRules
 from crystint.stills.integration.spot_moments import SpotMoments
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.prediction.predict import rays
+from crystint.stills.settings import IntegrateSettings
 
-__all__ = ["Integrated", "edge_resolution", "integrate"]
+__all__ = ["SAMPLE", "Integrated", "IntegrationPlan", "edge_resolution", "integrate", "integrate_sample"]
 
-_SAMPLE = 40
+_DEFAULTS = IntegrateSettings()
+
+SAMPLE = 40
 """frames that widths are measured on, unless told otherwise"""
+_FLOOR = 0.02
+"""counts per pixel expected at least, unless told otherwise"""
+_STRONG = 5.0
+"""intensity over sigma of the spots whose moments are kept, unless told otherwise"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +81,107 @@ def edge_resolution(experiment: Experiment) -> float:
         shortest = images[np.argmin(experiment.wavelength[images])]
         corners = [(s, f, p) for p, panel in enumerate(detector.panels) for s in panel.slow for f in panel.fast]
         slow, fast, panel = (np.array(column) for column in zip(*corners, strict=True))
-        found = rays(experiment, np.full(len(slow), shortest), slow.astype(float), fast.astype(float), panel)
+        corner_rays = rays(experiment, np.full(len(slow), shortest), slow.astype(float), fast.astype(float), panel)
         incident = experiment.incident[shortest]
-        q = np.linalg.norm(found * np.linalg.norm(incident) - incident, axis=1)
+        q = np.linalg.norm(corner_rays * np.linalg.norm(incident) - incident, axis=1)
         largest = max(largest, float(np.nanmax(q, initial=0.0)))
     if not largest > 0.0:
         raise SettingError("no panel meets a scattered ray, so there is no resolution at its edge; give d_min")
     return 1.0 / largest
+
+
+@dataclass(frozen=True, eq=False)
+class IntegrationPlan:
+    """Frames, and what is done with each."""
+
+    frames: Frames
+    integrator: FrameIntegrator
+    units: list[tuple[int, NDArray[np.intp]]]
+    """number of each frame that has images, and those"""
+    notes: dict[int, str]
+    """images that cannot be used, and why"""
+
+    @classmethod
+    def of(
+        cls,
+        frames: Frames | NDArray[Any],
+        experiment: Experiment,
+        *,
+        width: RockingWidth,
+        d_min: float | None = None,
+        reference: Reference | None = None,
+        method: str = _DEFAULTS.method,
+        mask: NDArray[Any] | None = None,
+        saturation: float | None = None,
+        rules: BoxRules | None = None,
+        band: float = _DEFAULTS.band,
+        noise: float = _DEFAULTS.noise,
+        background_floor: float = _FLOOR,
+        strong: float = _STRONG,
+        recenter: bool = _DEFAULTS.recenter,
+        pairing: Pairing | None = None,
+    ) -> IntegrationPlan:
+        """For the arguments of `integrate`.
+
+        Raises
+        ------
+        ShapeError, SettingError
+            When they do not belong together.
+        """
+        opened = frames if isinstance(frames, Frames) else open_frames(np.asarray(frames))
+        for detector in experiment.detectors:
+            if detector.shape != opened.shape:
+                raise ShapeError(f"frames are {opened.shape}, the detector is {detector.shape} (slow, fast)")
+        if pairing is None and isinstance(frames, Frames) and any(experiment.source):
+            pairing = pair_frames(experiment, opened)
+        notes = dict(experiment.unusable())
+        if pairing is not None:
+            experiment = replace(experiment, frame=pairing.frame)
+            notes = pairing.missing | notes
+        unusable = opened.mask if mask is None else mask
+        integrator = FrameIntegrator(
+            experiment=experiment,
+            width=width,
+            d_min=edge_resolution(experiment) if d_min is None else d_min,
+            band=band,
+            rules=rules or BoxRules(),
+            method=method,
+            mask=None if unusable is None else np.asarray(unusable) != 0,
+            saturation=opened.saturation if saturation is None else saturation,
+            noise=noise,
+            background_floor=background_floor,
+            strong=strong,
+            reference=reference,
+            recenter=recenter,
+        )
+        return cls(opened, integrator, by_frame(experiment), notes)
+
+    def widths(
+        self, sample: int = SAMPLE, threads: int = 1, round_profile: bool = False
+    ) -> tuple[ProfileWidths, list[str]]:
+        """Widths of the profiles, measured on some of the frames; doubts about them."""
+        profile, doubt = settle_widths(self.frames, self.integrator, self.units, sample, threads, round_profile)
+        return profile, [doubt] if doubt else []
+
+    def collect(self, results: Iterable[FrameResult], profile: ProfileWidths) -> tuple[Integrated, list[str]]:
+        """What the results of all frames give together; doubts about the fit."""
+        parts, notes = [], dict(self.notes)
+        for part, why, _ in results:
+            parts += [part] if part is not None else []
+            notes.update({image: text for image, text in why.items() if image not in notes})
+        profile, doubts = check_fit(profile, parts, fitted=self.integrator.method != "sum")
+        joined = Observations.join([part.observations for part in parts])
+        order = np.argsort(joined.image, kind="stable")
+        empty = [np.zeros(0)]
+        integrated = Integrated(
+            observations=joined.select(order),
+            profile=profile,
+            moments=SpotMoments.join([part.moments for part in parts]),
+            ring_pixels=np.concatenate([part.ring_pixels for part in parts] or empty).astype(np.int32)[order],
+            captured=np.concatenate([part.captured for part in parts] or empty).astype(np.float32)[order],
+            notes=dict(sorted(notes.items())),
+        )
+        return integrated, doubts
 
 
 def integrate(
@@ -91,22 +192,22 @@ def integrate(
     d_min: float | None = None,
     reference: Reference | None = None,
     profile: ProfileWidths | None = None,
-    method: str = "combined",
+    method: str = _DEFAULTS.method,
     mask: NDArray[Any] | None = None,
     saturation: float | None = None,
     rules: BoxRules | None = None,
-    band: float = 1.7,
-    noise: float = 0.0,
-    background_floor: float = 0.02,
-    strong: float = 5.0,
+    band: float = _DEFAULTS.band,
+    noise: float = _DEFAULTS.noise,
+    background_floor: float = _FLOOR,
+    strong: float = _STRONG,
     round_profile: bool = False,
-    recenter: bool = True,
-    sample: int = _SAMPLE,
+    recenter: bool = _DEFAULTS.recenter,
+    sample: int = SAMPLE,
     pairing: Pairing | None = None,
     threads: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Integrated:
-    """Integrate all reflections that an experiment predicts on its frames.
+    """Integrate all reflections that an experiment predicts on its frames. Warns of what concerns all images.
 
     Parameters
     ----------
@@ -174,55 +275,42 @@ def integrate(
     >>> integrated.observations.intensity.shape == integrated.observations.sigma.shape
     True
     """
+    plan = IntegrationPlan.of(
+        frames, experiment, width=width, d_min=d_min, reference=reference, method=method, mask=mask,
+        saturation=saturation, rules=rules, band=band, noise=noise, background_floor=background_floor, strong=strong,
+        recenter=recenter, pairing=pairing,
+    )  # fmt: skip
+    integrated, doubts = _carried_out(plan, profile, sample, threads, round_profile, progress)
+    for doubt in doubts:
+        warn(doubt)
+    return replace(integrated, warnings=tuple(doubts))
+
+
+def integrate_sample(
+    frames: Frames | NDArray[Any], experiment: Experiment, sample: int, threads: int = 1, **options: Any
+) -> Observations:
+    """The observations of `integrate`, without a word: an attempt, of which others judge the outcome."""
+    return _carried_out(IntegrationPlan.of(frames, experiment, **options), None, sample, threads)[0].observations
+
+
+def _carried_out(
+    plan: IntegrationPlan,
+    profile: ProfileWidths | None,
+    sample: int,
+    threads: int,
+    round_profile: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Integrated, list[str]]:
+    """What a plan gives, and doubts about all of it."""
     if threads < 1 or sample < 1:
         raise SettingError(f"threads is {threads} and sample {sample}, expected 1 or more")
-    opened = frames if isinstance(frames, Frames) else open_frames(np.asarray(frames))
-    for detector in experiment.detectors:
-        if detector.shape != opened.shape:
-            raise ShapeError(f"frames are {opened.shape}, the detector is {detector.shape} (slow, fast)")
-    if pairing is None and isinstance(frames, Frames) and any(experiment.source):
-        pairing = pair_frames(experiment, opened)
-    notes = dict(experiment.unusable())
-    warnings: list[str] = []
-    if pairing is not None:
-        experiment = replace(experiment, frame=pairing.frame)
-        notes = pairing.missing | notes
-        warnings += pairing.said
-    found = opened.mask if mask is None else mask
-    work = FrameIntegrator(
-        experiment=experiment,
-        width=width,
-        d_min=edge_resolution(experiment) if d_min is None else d_min,
-        band=band,
-        rules=rules or BoxRules(),
-        method=method,
-        mask=None if found is None else np.asarray(found) != 0,
-        saturation=opened.saturation if saturation is None else saturation,
-        noise=noise,
-        background_floor=background_floor,
-        strong=strong,
-        reference=reference,
-        recenter=recenter,
-    )
+    doubts: list[str] = []
     if profile is None:
-        profile, warning = settle_widths(opened, work, sample, threads, round_profile)
-        warnings += [warning] if warning else []
-    parts = []
-    for done, (part, why) in enumerate(stream_parts(opened, work, profile, by_frame(experiment), threads), start=1):
-        parts += [part] if part is not None else []
-        notes.update({image: text for image, text in why.items() if image not in notes})
+        profile, doubts = plan.widths(sample, threads, round_profile)
+    results = []
+    for done, result in enumerate(stream_parts(plan.frames, plan.integrator, profile, plan.units, threads), start=1):
+        results.append(result)
         if progress is not None:
             progress(done)
-    profile, doubts = check_fit(profile, parts, fitted=method != "sum")
-    joined = Observations.join([part.observations for part in parts])
-    order = np.argsort(joined.image, kind="stable")
-    empty = [np.zeros(0)]
-    return Integrated(
-        observations=joined.select(order),
-        profile=profile,
-        moments=SpotMoments.join([part.moments for part in parts]),
-        ring_pixels=np.concatenate([part.ring_pixels for part in parts] or empty).astype(np.int32)[order],
-        captured=np.concatenate([part.captured for part in parts] or empty).astype(np.float32)[order],
-        notes=dict(sorted(notes.items())),
-        warnings=(*warnings, *doubts),
-    )
+    integrated, more = plan.collect(results, profile)
+    return integrated, [*doubts, *more]

@@ -207,9 +207,11 @@ class FrameIntegrator:
             counted, modelled = ring_shares(box, places, mean, some)
             seen.append(counted)
             expected.append(modelled)
-            given = box.counts[some], box.profile[some], mean[some], ring[some]
+            counted_in = box.counts[some], box.profile[some], mean[some], ring[some]
             both.append(
-                np.stack([estimate(*given, noise=self.noise).intensity for estimate in (amplitudes, box_sums)], axis=1)
+                np.stack(
+                    [estimate(*counted_in, noise=self.noise).intensity for estimate in (amplitudes, box_sums)], axis=1
+                )
             )
         return Seen(
             columns, SpotMoments.join(moments), np.concatenate(rows), np.concatenate(both),
@@ -230,11 +232,11 @@ class FrameIntegrator:
             rows = np.flatnonzero(predicted.image == image)
             here = np.flatnonzero(predicted.image[spots] == image)
             at = coordinates(predicted.ray[rows], self.experiment.incident[image])
-            found, count = smooth_offsets(
+            offsets, count = smooth_offsets(
                 at, np.searchsorted(rows, spots[here]), offset[here], error[here], moments.significance[here]
             )
             if count:
-                moved[rows] = np.linalg.solve(places.axes[rows], found[:, :, None])[:, :, 0]
+                moved[rows] = np.linalg.solve(places.axes[rows], offsets[:, :, None])[:, :, 0]
                 terms[int(image)] = count
         return moved, terms
 
@@ -275,28 +277,28 @@ class FrameIntegrator:
         model: NDArray[np.float64] | None,
     ) -> None:
         for box in boxes:
-            given = box.counts, box.profile, columns["background"][box.row], columns["ring_pixels"][box.row]
+            pixels = box.counts, box.profile, columns["background"][box.row], columns["ring_pixels"][box.row]
             options: dict[str, Any] = {
                 "model": None if model is None else model[box.row],
                 "expected_background": expected[box.row],
                 "background_floor": self.background_floor,
                 "noise": self.noise,
             }
-            found: dict[str, Amplitudes] = {}
+            estimates: dict[str, Amplitudes] = {}
             if self.method != "sum":
-                found["profile"] = amplitudes(*given, **options)
+                estimates["profile"] = amplitudes(*pixels, **options)
             if self.method != "profile":
-                found["sum"] = box_sums(*given, **options)
+                estimates["sum"] = box_sums(*pixels, **options)
             if self.method == "combined":
-                found["combined"] = combined(found["profile"], found["sum"], options["model"])
+                estimates["combined"] = combined(estimates["profile"], estimates["sum"], options["model"])
             for name in ("intensity", "variance", "background_variance"):
-                columns[name][box.row] = getattr(found[self.method], name)
+                columns[name][box.row] = getattr(estimates[self.method], name)
 
     def _model(self, columns: dict[str, NDArray[Any]], predicted: Prediction) -> NDArray[np.float64]:
         """What the reference makes of each reflection, image by image."""
         assert self.reference is not None
-        known = self.reference.match(predicted.hkl, self.experiment.space_group)
-        full = predicted.partiality * predicted.polarization * predicted.efficiency * known
+        reference = self.reference.match(predicted.hkl, self.experiment.space_group)
+        full = predicted.partiality * predicted.polarization * predicted.efficiency * reference
         use = (columns["flags"] & Flag.excluding()) == 0
         model = np.full(len(predicted), np.nan)
         for image in np.unique(predicted.image):

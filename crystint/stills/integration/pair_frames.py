@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
+from crystint.errors import FileError, warn
 from crystint.io.frames.sequence import Frames
 from crystint.model.experiment import Experiment
 
@@ -30,14 +30,12 @@ class Pairing:
     """int64 [images]: number in the sequence of frames; -1 = it is not there"""
     missing: dict[int, str] = field(default_factory=dict)
     """images without a frame, and what was looked for"""
-    said: tuple[str, ...] = ()
-    """what was left out or assumed"""
 
     def select(self, images: NDArray[Any]) -> Self:
         """Of some images only (numbers or a mask), which are numbered anew."""
         numbers = np.arange(len(self.frame))[images].tolist()
         missing = {place: self.missing[image] for place, image in enumerate(numbers) if image in self.missing}
-        return type(self)(self.frame[numbers], missing, self.said)
+        return type(self)(self.frame[numbers], missing)
 
 
 def pair_frames(experiment: Experiment, frames: Frames) -> Pairing:
@@ -50,7 +48,7 @@ def pair_frames(experiment: Experiment, frames: Frames) -> Pairing:
     is on are left out; images whose frame is not there are `missing`.
 
     Where no name is the same, or none is known, images and frames belong together in their order if there are equally
-    many of both, which is said.
+    many of both; a warning says so. Frames that are left out are warned of as well.
 
     Raises
     ------
@@ -59,29 +57,30 @@ def pair_frames(experiment: Experiment, frames: Frames) -> Pairing:
     """
     sources = experiment.source
     wanted = list(dict.fromkeys(source for source in sources if source))
-    given = _Given.of(frames)
-    found = given.settle({source: given.find(source) for source in wanted})
-    if not any(place is not None for place in found.values()):
+    files = _FramesByFile.of(frames)
+    place_of = files.settle({source: files.find(source) for source in wanted})
+    if not any(place is not None for place in place_of.values()):
         return _in_order(experiment, frames)
-    number = np.array([-1 if (at := found.get(source)) is None else at for source in sources], dtype=np.int64)
+    number = np.array([-1 if (at := place_of.get(source)) is None else at for source in sources], dtype=np.int64)
     missing = {
         int(
             image
-        ): f"{experiment.name[image]}: its frame is not among the {len(frames)} given{given.near(sources[image])}"
+        ): f"{experiment.name[image]}: its frame is not among the {len(frames)} given{files.near(sources[image])}"
         for image in np.flatnonzero(number < 0)
     }
     spare = len(frames) - len(np.unique(number[number >= 0]))
-    said = [f"{spare} of the {len(frames)} frames given belong to no image of the experiment and are left out"]
-    return Pairing(number, missing, tuple(said) if spare else ())
+    if spare:
+        warn(f"{spare} of the {len(frames)} frames given belong to no image of the experiment and are left out")
+    return Pairing(number, missing)
 
 
 def _in_order(experiment: Experiment, frames: Frames) -> Pairing:
-    known = any(experiment.source)
+    named = any(experiment.source)
     turns = experiment.sweep is not None
     order = np.lexsort([experiment.frame, experiment.group if turns else np.zeros(len(experiment), dtype=np.int64)])
     keys = [
         experiment.source[image]
-        if known
+        if named
         else (int(experiment.group[image]) if turns else 0, int(experiment.frame[image]))
         for image in order
     ]
@@ -96,10 +95,8 @@ def _in_order(experiment: Experiment, frames: Frames) -> Pairing:
         )
     number = np.empty(len(experiment), dtype=np.int64)
     number[order] = [place[key] for key in keys]
-    return Pairing(
-        number,
-        said=(f"no image has the name of a frame ({names}): both are taken in their order, {len(frames)} of each",),
-    )
+    warn(f"no image has the name of a frame ({names}): both are taken in their order, {len(frames)} of each")
+    return Pairing(number)
 
 
 def _some(names: Iterable[str]) -> str:
@@ -137,7 +134,7 @@ def _split(source: str) -> tuple[str, list[str], int | None]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Given:
+class _FramesByFile:
     """The frames there are, by file."""
 
     frames: Frames
@@ -192,10 +189,10 @@ class _Given:
             )
         return best[0]
 
-    def settle(self, found: dict[str, int | None]) -> dict[str, int | None]:
+    def settle(self, place_of: dict[str, int | None]) -> dict[str, int | None]:
         """The same, where a frame that images of different files claim is that of the nearest path."""
         claims: dict[int, list[str]] = {}
-        for source, frame in found.items():
+        for source, frame in place_of.items():
             if frame is not None:
                 claims.setdefault(frame, []).append(source)
         for frame, sources in claims.items():
@@ -213,8 +210,8 @@ class _Given:
                         f"{self.frames.files[self.frames.place(frame)[0]]} can be {sources[int(np.argmax(tails))]} or "
                         f"{source}, images of both of which are in the experiment; give both, in folders of these names"
                     )
-                found[source] = None
-        return found
+                place_of[source] = None
+        return place_of
 
     def near(self, source: str) -> str:
         """A file of that name, in words."""

@@ -122,12 +122,12 @@ def smooth_offsets(
     for terms in _STEPS:
         if len(chosen) < _SPOTS_PER_TERM * terms:
             break
-        found, left_out = _fit(every[:, :terms], vector, error[chosen])
+        coefficients, left_out = _fit(every[:, :terms], vector, error[chosen])
         loss = np.minimum(left_out, most)
         gain = best - loss
         sure = gain.mean() > _CERTAIN * gain.std() / np.sqrt(len(gain))
         if sure and gain.mean() > _GAIN * best.mean():
-            count, best, solution = terms, loss, found
+            count, best, solution = terms, loss, coefficients
     if not count:
         return nothing, 0
     largest = float(np.linalg.norm(every[:, :count] @ solution, axis=1).max())

@@ -107,8 +107,8 @@ def expected_background(
     sizes = np.diff(starts, append=len(order))
     counts = np.add.reduceat(mean[order] * pixels[order], starts)
     pooled = np.repeat(counts / np.add.reduceat(pixels[order], starts), sizes)
-    known = pooled > 0.0
-    order, pooled = order[known], pooled[known]
+    pooled_any = pooled > 0.0
+    order, pooled = order[pooled_any], pooled[pooled_any]
     result[order] = (mean[order] * pixels[order] + _SHRINK) / (pixels[order] + _SHRINK / pooled)
     return result
 
@@ -143,9 +143,9 @@ def ring_shares(
     place = (FORM_RINGS * np.arange(len(rows))[:, None] + ring).ravel()
     profile = boxes.profile[rows]
     above = np.where(profile > 0.0, boxes.counts[rows] - background[rows, None], 0.0)
-    found = []
+    rings_of = []
     for values in (above, profile):
         shares = np.bincount(place, values.ravel(), FORM_RINGS * len(rows)).reshape(-1, FORM_RINGS)
         with np.errstate(divide="ignore", invalid="ignore"):
-            found.append(shares / shares.sum(axis=1, keepdims=True))
-    return found[0], found[1]
+            rings_of.append(shares / shares.sum(axis=1, keepdims=True))
+    return rings_of[0], rings_of[1]

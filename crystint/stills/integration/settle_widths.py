@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystint.errors import SettingError
 from crystint.io.frames.sequence import Frames
-from crystint.stills.integration.frame_stream import by_frame, stream_parts
+from crystint.stills.integration.frame_stream import stream_parts
 from crystint.stills.integration.one_frame import FrameIntegrator, FramePart
 from crystint.stills.integration.profile import MOST_ERROR, ProfileWidths
 from crystint.stills.integration.spot_moments import SpotMoments
@@ -25,40 +26,44 @@ _SETTLED = 0.02
 
 
 def settle_widths(
-    frames: Frames, work: FrameIntegrator, sample: int, threads: int, round_profile: bool
+    frames: Frames,
+    integrator: FrameIntegrator,
+    units: list[tuple[int, NDArray[np.intp]]],
+    sample: int,
+    threads: int,
+    round_profile: bool,
 ) -> tuple[ProfileWidths, str]:
-    """Widths and, where they are only a guess, why."""
-    wanted = by_frame(work.experiment)
-    chosen = np.unique(np.linspace(0, len(wanted) - 1, min(sample, len(wanted))).round().astype(int))
-    some = [wanted[number] for number in np.random.default_rng(0).permutation(chosen)] if wanted else []
+    """Widths and, where they are only a guess, why. `units` are frames with their images."""
+    chosen = np.unique(np.linspace(0, len(units) - 1, min(sample, len(units))).round().astype(int))
+    some = [units[number] for number in np.random.default_rng(0).permutation(chosen)] if units else []
     guess = 1e-3
     for first in _FIRST_WIDTHS:
         parts: list[FramePart] = []
-        start = replace(work, reference=None, first_width=first)
-        for part, _ in stream_parts(frames, start, None, some, threads):
+        start = replace(integrator, reference=None, first_width=first)
+        for part, *_ in stream_parts(frames, start, None, some, threads):
             parts += [part] if part is not None else []
             if sum(len(part.moments) for part in parts) >= _SPOTS:
                 break
         guess = float(np.median([part.guess for part in parts])) if parts else guess
-        profile = _measured(parts, work, round_profile)
+        profile = _measured(parts, integrator, round_profile)
         if profile is not None:
             break
     else:
-        why = f"no spot of {len(some)} frames is above {work.strong:g} sigma; profiles are a guess"
+        why = f"no spot of {len(some)} frames is above {integrator.strong:g} sigma; profiles are a guess"
         return ProfileWidths.constant(guess), f"{why}, R = {guess:.2g} 1/angstrom"
     used = {int(image) for part in parts for image in np.unique(part.observations.image)}
     some = [(number, images) for number, images in some if used.intersection(images.tolist())]
     for _ in range(_ROUNDS):
-        found = stream_parts(frames, replace(work, reference=None), profile, some, threads)
-        after = _measured([part for part, _ in found if part is not None], work, round_profile)
+        results = stream_parts(frames, replace(integrator, reference=None), profile, some, threads)
+        after = _measured([part for part, *_ in results if part is not None], integrator, round_profile)
         if after is None:
             break
         profile, change = after, _change(profile, after)
         if change < _SETTLED:
             break
-    if work.recenter:
-        found = stream_parts(frames, replace(work, reference=None), profile, some, threads)
-        profile = _formed([part for part, _ in found if part is not None], profile)
+    if integrator.recenter:
+        results = stream_parts(frames, replace(integrator, reference=None), profile, some, threads)
+        profile = _formed([part for part, *_ in results if part is not None], profile)
     return profile, ""
 
 
@@ -72,11 +77,11 @@ def _formed(parts: list[FramePart], profile: ProfileWidths) -> ProfileWidths:
     return profile.with_form(moments.d[clear], seen[clear], expected[clear])
 
 
-def _measured(parts: list[FramePart], work: FrameIntegrator, round_profile: bool) -> ProfileWidths | None:
+def _measured(parts: list[FramePart], integrator: FrameIntegrator, round_profile: bool) -> ProfileWidths | None:
     """Widths of the strong spots of all parts; None without any."""
     moments = SpotMoments.join([part.moments for part in parts])
     try:
-        return ProfileWidths.measure(moments, reach=work.rules.reach, round_profile=round_profile)
+        return ProfileWidths.measure(moments, reach=integrator.rules.reach, round_profile=round_profile)
     except SettingError:
         return None
 

@@ -168,8 +168,8 @@ def find_ambiguity(
     mode, cc, spread = best_assignment(table, enough, level, seed=seed)
     clear = enough & (spread > _CLEAR)
     mode = np.where(clear, mode, 0)
-    found = Ambiguity(listed, rotations, mode, cc, clear)
-    message = _message(found, enough, images, level is not None, names)
+    ambiguity = Ambiguity(listed, rotations, mode, cc, clear)
+    message = _message(ambiguity, enough, images, level is not None, names)
     return Ambiguity(listed, rotations, mode, cc, clear, message)
 
 
@@ -209,20 +209,20 @@ def other_indexing(
 
 def _relative(image: NDArray[np.int32], intensity: Floats, d: Floats, images: int) -> Floats:
     """Intensities over the mean of their resolution shell and of their image; NaN where there is none."""
-    known = np.isfinite(intensity) & np.isfinite(d)
-    if not known.any():
+    usable = np.isfinite(intensity) & np.isfinite(d)
+    if not usable.any():
         return np.full(len(intensity), np.nan)
-    shells = ResolutionShells.of(d[known], max(1, min(50, int(known.sum()) // 200)), by="number")
+    shells = ResolutionShells.of(d[usable], max(1, min(50, int(usable.sum()) // 200)), by="number")
     shell = np.maximum(shells.number(d), 0)
-    value = np.where(known, intensity, 0.0)
+    value = np.where(usable, intensity, 0.0)
     for _ in range(2):
         for at, count in ((shell, len(shells)), (image, images)):
-            mean = np.bincount(at, value, count) / np.maximum(np.bincount(at, known, count), 1.0)
+            mean = np.bincount(at, value, count) / np.maximum(np.bincount(at, usable, count), 1.0)
             with np.errstate(invalid="ignore", divide="ignore"):
                 value = value / np.where(mean > 0.0, mean, np.nan)[at]
-            known &= np.isfinite(value)
-            value = np.where(known, value, 0.0)
-    return np.where(known, np.clip(value, _LOWEST, _HIGHEST), np.nan)
+            usable &= np.isfinite(value)
+            value = np.where(usable, value, 0.0)
+    return np.where(usable, np.clip(value, _LOWEST, _HIGHEST), np.nan)
 
 
 def _relative_reference(intensity: Floats, d: Floats) -> Floats:
@@ -241,21 +241,21 @@ def _joined(listed: Sequence[str]) -> str:
 
 
 def _message(
-    found: Ambiguity, enough: NDArray[np.bool_], images: int, has_reference: bool, names: Sequence[str]
+    ambiguity: Ambiguity, enough: NDArray[np.bool_], images: int, has_reference: bool, names: Sequence[str]
 ) -> str:
-    told, other = int(np.count_nonzero(found.clear)), int(np.count_nonzero(enough & ~found.clear))
+    told, other = int(np.count_nonzero(ambiguity.clear)), int(np.count_nonzero(enough & ~ambiguity.clear))
     if told < max(2, 0.02 * np.count_nonzero(enough)):
-        return _untold(found.operators)
-    if not found.found:
+        return _untold(ambiguity.operators)
+    if not ambiguity.found:
         return ""
-    counts = np.bincount(found.mode[found.clear], minlength=len(found.operators))
-    each = ", ".join(f"({name}) {count}" for name, count in zip(found.operators[1:], counts[1:]) if count)
+    counts = np.bincount(ambiguity.mode[ambiguity.clear], minlength=len(ambiguity.operators))
+    each = ", ".join(f"({name}) {count}" for name, count in zip(ambiguity.operators[1:], counts[1:]) if count)
     whom = "the reference" if has_reference else "the others"
-    first = np.flatnonzero(found.mode > 0)[:3]
+    first = np.flatnonzero(ambiguity.mode > 0)[:3]
     named = ", ".join(names[int(i)] if i < len(names) else f"image {i}" for i in first)
     more = ", ..." if counts[1:].sum() > len(first) else ""
     moved = int(counts[1:].sum())
     return (
-        f"indexing ambiguity: operators {_joined(found.operators[1:])}; {moved} of {images} images agree better "
+        f"indexing ambiguity: operators {_joined(ambiguity.operators[1:])}; {moved} of {images} images agree better "
         f"with {whom} when they are reindexed: {each} ({named}{more}); {other} cannot be told"
     )

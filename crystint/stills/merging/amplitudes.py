@@ -64,15 +64,15 @@ def posterior(intensity: Floats, sigma: Floats, expected: Floats, centric: NDArr
     if not len(intensity) == len(sigma) == len(expected) == len(centric):
         raise ShapeError("intensity, sigma, expected and centric differ in length")
     n = len(intensity)
-    found = np.full((4, n), np.nan)
+    moments = np.full((4, n), np.nan)
     good = np.isfinite(intensity) & np.isfinite(sigma) & (sigma > 0.0) & np.isfinite(expected) & (expected > 0.0)
     rows = np.flatnonzero(good)
     for first in range(0, len(rows), _BLOCK):
         at = rows[first : first + _BLOCK]
         unit = sigma[at]
         h = intensity[at] / unit - unit / (expected[at] * np.where(centric[at], 2.0, 1.0))
-        found[:, at] = _moments(h, centric[at]) * np.stack([np.sqrt(unit), np.sqrt(unit), unit, unit])
-    return Amplitudes(found[0], found[1], found[2], found[3], expected)
+        moments[:, at] = _moments(h, centric[at]) * np.stack([np.sqrt(unit), np.sqrt(unit), unit, unit])
+    return Amplitudes(moments[0], moments[1], moments[2], moments[3], expected)
 
 
 def _moments(h: Floats, centric: NDArray[np.bool_]) -> Floats:
@@ -101,12 +101,12 @@ def shell_means(intensity: Floats, sigma: Floats, d: Floats, epsilon: NDArray[An
     Means over shells of about `per_shell` reflections, interpolated linearly in their logarithm over 1 / d^2; a
     shell without signal gets its mean's standard error, since the prior needs a number above 0.
     """
-    known = np.isfinite(intensity) & np.isfinite(sigma) & (sigma > 0.0) & (d > 0.0)
-    if not known.any():
+    usable = np.isfinite(intensity) & np.isfinite(sigma) & (sigma > 0.0) & (d > 0.0)
+    if not usable.any():
         return np.full(len(intensity), np.nan)
     with np.errstate(divide="ignore"):
         x = 1.0 / np.square(d)
-    order = np.flatnonzero(known)[np.argsort(x[known], kind="stable")]
+    order = np.flatnonzero(usable)[np.argsort(x[usable], kind="stable")]
     parts = np.array_split(order, max(1, min(60, len(order) // per_shell)))
     value = intensity / epsilon
     middle = np.array([x[part].mean() for part in parts])

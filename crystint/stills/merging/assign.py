@@ -52,8 +52,8 @@ class Indexings:
         cc = np.full((self.images, len(self.number)), np.nan)
         for mode, number in enumerate(self.number):
             other = level[number[rows]]
-            known = np.isfinite(other)
-            at, x, y = image[known], value[known], other[known]
+            comparable = np.isfinite(other)
+            at, x, y = image[comparable], value[comparable], other[comparable]
             whole = np.maximum(np.bincount(at, minlength=self.images), 1)
             x = x - (np.bincount(at, x, self.images) / whole)[at]
             y = y - (np.bincount(at, y, self.images) / whole)[at]
@@ -134,10 +134,10 @@ def reproducible(table: Indexings, enough: NDArray[np.bool_], *, seed: int = 0, 
     orbit = table.number.min(axis=0)  # reflections that an indexing exchanges stay together
     half = np.random.default_rng(seed).integers(0, 2, table.unique)[orbit]
     parts = [table.select(half == number) for number in (0, 1)]
-    found = [best_assignment(part, enough, seed=seed)[0][enough] for part in parts]
+    assignments = [best_assignment(part, enough, seed=seed)[0][enough] for part in parts]
     modes, n = len(table.number), int(np.count_nonzero(enough))
     common = np.zeros((modes, modes))
-    np.add.at(common, (found[0], found[1]), 1)
+    np.add.at(common, (assignments[0], assignments[1]), 1)
     agreeing = float(common[linear_sum_assignment(-common)].sum())  # indexings are named anew in each half
     luck = modes * (float(bdtrc(agreeing - 1, n, 1.0 / modes)) if agreeing > 0 else 1.0)
     return luck < chance

@@ -89,9 +89,11 @@ def collect(
             draws = [observation_halves(number, seed + repeat)]
             if image is not None:
                 draws.append(image_halves(int(image.max(initial=-1)) + 1, seed + repeat)[image])
-            found = [PairMoments.of(*_halved(number, draw, intensity, weight, len(count)), shell, k) for draw in draws]
-            by_observation = by_observation + found[0]
-            by_image = by_image + found[1] if image is not None else by_image
+            pair_moments = [
+                PairMoments.of(*_halved(number, draw, intensity, weight, len(count)), shell, k) for draw in draws
+            ]
+            by_observation = by_observation + pair_moments[0]
+            by_image = by_image + pair_moments[1] if image is not None else by_image
     split = halves[0]
     anomalous = sums.anomalous_halves
 
@@ -156,15 +158,15 @@ def wilson_b(intensity: Floats, d: Floats, epsilon: NDArray[Any], *, d_max: floa
 
     Source: Wilson (1942), Nature 150, 152.
     """
-    known = np.isfinite(intensity) & np.isfinite(d) & (d > 0.0)
-    if np.count_nonzero(known & (d < d_max)) >= 100:
-        known &= d < d_max
-    if np.count_nonzero(known) < 60:
+    usable = np.isfinite(intensity) & np.isfinite(d) & (d > 0.0)
+    if np.count_nonzero(usable & (d < d_max)) >= 100:
+        usable &= d < d_max
+    if np.count_nonzero(usable) < 60:
         return float("nan")
-    x = 0.25 / d[known] ** 2
+    x = 0.25 / d[usable] ** 2
     order = np.argsort(x, kind="stable")
     parts = np.array_split(order, min(bins, len(order) // 20))
-    value = intensity[known] / epsilon[known]
+    value = intensity[usable] / epsilon[usable]
     level = np.array([value[part].mean() for part in parts])
     middle = np.array([x[part].mean() for part in parts])
     atoms = [(share, gemmi.Element(name).it92) for name, share in _PROTEIN]

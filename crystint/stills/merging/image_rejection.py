@@ -31,10 +31,10 @@ class DeltaCCHalf:
 
     def threshold(self, deviations: float = 4.0) -> float:
         """Mean - `deviations` standard deviations of `delta`, and not above 0."""
-        known = self.delta[np.isfinite(self.delta)]
-        if len(known) < 3:
+        finite = self.delta[np.isfinite(self.delta)]
+        if len(finite) < 3:
             return -np.inf
-        return min(float(known.mean() - deviations * known.std()), 0.0)
+        return min(float(finite.mean() - deviations * finite.std()), 0.0)
 
 
 def _add(at: NDArray[Any], values: Floats | None, count: int) -> Floats:

@@ -10,32 +10,32 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import SettingError, ShapeError
+from crystint.errors import SettingError
 from crystint.model import symmetry
-from crystint.model.cells import symmetric_cell
 from crystint.model.observations import Flag, Observations
-from crystint.stills.merging.ambiguity import other_indexing
-from crystint.stills.merging.collect import collect
+from crystint.stills.merging.merge_stages import (
+    MergeOptions,
+    against_reference,
+    check_halves,
+    disagreeing_pairs,
+    merged_cell,
+    statistics_of,
+    sums_of,
+    symmetry_doubts,
+    weights_of,
+    without_outliers,
+)
 from crystint.stills.merging.merge_table import HasIntensities, MergeTable, flagged, unused_images, why
 from crystint.stills.merging.merged import Merged
-from crystint.stills.merging.outliers import find_outliers, leave_one_out, left_out_said, without_weight
 from crystint.stills.merging.shells import ResolutionShells
-from crystint.stills.merging.statistics import Statistics
-from crystint.stills.merging.sums import MergeSums, image_halves, observation_halves
-from crystint.stills.merging.symmetry_check import absences, check_symmetry
-from crystint.stills.scaling.error_model import ErrorModel, fit_error_model
+from crystint.stills.merging.symmetry_check import absences
+from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.scales import Scales
+from crystint.stills.settings import MergeSettings
 
 __all__ = ["merge"]
 
-Floats = NDArray[np.float64]
-
-_SAME_CELL = 1e-3
-"""relative, and per 100 degrees: no more is said of a change"""
-_FIT_ROWS = 250_000
-"""observations, of random unique reflections, that are enough to fit an error model"""
-_CHECK_ROWS = 500_000
-"""the same, to judge the symmetry"""
+_DEFAULTS = MergeSettings()
 
 
 def merge(
@@ -44,18 +44,18 @@ def merge(
     *,
     space_group: gemmi.SpaceGroup | str | int,
     cell: tuple[float, ...] | gemmi.UnitCell,
-    anomalous: bool = False,
+    anomalous: bool = _DEFAULTS.anomalous,
     error_model: ErrorModel | Literal["fit"] | None = "fit",
-    outliers: float | None = 6.0,
+    outliers: float | None = _DEFAULTS.outliers,
     outlier_pairs: Literal["keep", "both"] = "keep",
-    min_partiality: float = 0.3,
+    min_partiality: float = _DEFAULTS.min_partiality,
     d_min: float | None = None,
     d_max: float | None = None,
     rejected_images: Iterable[int] = (),
-    sigma: Literal["internal", "external", "larger"] = "internal",
+    sigma: Literal["internal", "external", "larger"] = _DEFAULTS.sigma,
     reference: HasIntensities | None = None,
     expected_from: HasIntensities | None = None,
-    shells: ResolutionShells | int = 10,
+    shells: ResolutionShells | int = _DEFAULTS.shells,
     shells_by: Literal["volume", "number"] = "volume",
     repeats: int = 1,
     halves: NDArray[np.int8] | None = None,
@@ -137,141 +137,41 @@ def merge(
     >>> bool(merged.statistics.overall.cc_half > 0.98)
     True
     """
-    group = symmetry.as_space_group(space_group)
-    unit, changed = _cell(cell, group)
-    model = ErrorModel() if error_model is None or error_model == "fit" else error_model
     if sigma not in ("internal", "external", "larger"):
         raise SettingError(f"sigma is {sigma!r}, expected 'internal', 'external' or 'larger'")
+    group = symmetry.as_space_group(space_group)
+    unit, notes = merged_cell(cell, group)
+    options = MergeOptions(
+        group, unit, anomalous, error_model, outliers, outlier_pairs, sigma, reference, expected_from, shells,
+        shells_by, (d_min, d_max), repeats, cycles, seed,
+    )  # fmt: skip
+
     indices = symmetry.distinct(observations.hkl)
     flags, factor = flagged(observations, indices, scales, group, unit, min_partiality, (d_min, d_max), rejected_images)
-    notes = [*changed, *absences(observations, factor, flags, group)]
+    notes += absences(observations, factor, flags, group)
     table = MergeTable.of(observations, indices, flags, factor, group, None if scales is None else scales.gain)
     if not len(table.row):
         notes.insert(0, "no observation can be merged: " + why(flags))
-    mean = _known(table.mean(1.0 / table.factor**2), table, expected_from, group)
-    expected = np.zeros(0)
-    for _ in range(max(cycles, 1)):
-        if error_model == "fit" and len(table.row):
-            model = _fit(table, mean, seed)
-        expected = table.variance(model, mean)
-        mean = _known(table.mean(expected), table, expected_from, group)
-    mean_of_all, kept, left_out = mean, table, np.zeros(len(observations), bool)
-    if outliers is not None and len(table.row):
-        apart = 2 * table.number + (table.minus if anomalous else 0)
-        faint = without_weight(apart, expected)
-        rest = np.where(faint, np.inf, expected)
-        bad = faint | find_outliers(apart, table.intensity, rest, limit=outliers, pairs=outlier_pairs)
-        left_out[table.row[bad]] = True
-        notes += left_out_said(int(faint.sum()), int((bad & ~faint).sum()), len(bad))
-        kept = table.select(~bad)
-        expected = expected[~bad]
-        for _ in range(max(cycles, 1) if bad.any() else 0):
-            mean = _known(kept.mean(expected), kept, expected_from, group)
-            expected = kept.variance(model, mean)
-    flags[left_out] |= np.uint32(Flag.OUTLIER)
-    notes += _contradicted(observations, table, mean_of_all, group, unit, seed)
-    if error_model == "fit" and model.doubtful:
-        notes.append(f"error model: {model.note or 'not converged'}")
-    if outliers is not None and outlier_pairs == "keep" and len(kept.row):
-        notes += _disagreeing(kept, expected, outliers, anomalous)
 
-    images = int(observations.image.max(initial=-1)) + 1
-    half = image_halves(images, seed) if halves is None else np.asarray(halves, dtype=np.int8)
-    if len(half) < images:
-        raise ShapeError(f"halves are given for {len(half)} images, the observations have {images}")
-    by_observation = observation_halves(kept.number, seed)
-    sums = MergeSums.of(kept.hkl, kept.number, kept.minus, kept.intensity, expected, half[kept.image], by_observation)
+    of_all = weights_of(table, options)
+    used, weights, rejected, doubts = without_outliers(table, of_all, options)
+    notes += doubts
+    flags[table.row[rejected]] |= np.uint32(Flag.OUTLIER)
+    notes += symmetry_doubts(observations, table, of_all.mean, options)
+    if error_model == "fit" and of_all.model.doubtful:
+        notes.append(f"error model: {of_all.model.note or 'not converged'}")
+    notes += disagreeing_pairs(used, weights, options)
+
+    sums = sums_of(used, weights, check_halves(halves, observations, seed), options)
     result = Merged.of(sums, group, unit, sigma=sigma, anomalous=anomalous)
-    against = None
-    if reference is not None and len(result):
-        against = reference.match(result.hkl, group)
-        common = int(np.count_nonzero(np.isfinite(against)))
-        if common < max(3, 0.01 * len(result)):
-            notes.append(
-                f"the reference has {common} of the {len(result)} merged reflections: "
-                "is it of the same cell, space group and resolution?"
-            )
-        said = other_indexing(result.hkl, result.intensity, cell=unit, space_group=group, reference=reference)
-        notes += [said] if said else []
-    statistics = Statistics()
-    if len(result):
-        if not isinstance(shells, ResolutionShells):
-            shells = ResolutionShells.of(result.d, shells, by=shells_by, d_min=d_min, d_max=d_max)
-        statistics = collect(
-            sums, kept.number, kept.intensity, cell=unit, space_group=group, shells=shells, sigma=result.sigma,
-            reference=against, weight=1.0 / expected, image=kept.image, repeats=repeats, seed=seed,
-        )  # fmt: skip
+    target, doubts = against_reference(result, options)
+    notes += doubts
     return replace(
         result,
-        error_model=model,
+        error_model=of_all.model,
         flags=flags,
-        rejected=np.flatnonzero(left_out),
-        statistics=statistics,
-        failed=unused_images(observations.image, flags, kept.image, names),
+        rejected=table.row[rejected],
+        statistics=statistics_of(result, used, weights, target, options),
+        failed=unused_images(observations.image, flags, used.image, names),
         notes=tuple(notes),
     )
-
-
-def _known(mean: Floats, table: MergeTable, given: HasIntensities | None, group: gemmi.SpaceGroup) -> Floats:
-    """What is given, and means where nothing is."""
-    if given is None:
-        return mean
-    found = given.match(table.hkl, group)
-    return np.where(np.isfinite(found), found, mean)
-
-
-def _cell(cell: tuple[float, ...] | gemmi.UnitCell, group: gemmi.SpaceGroup) -> tuple[gemmi.UnitCell, list[str]]:
-    """The cell of the merged data, and what is said when it is not the one that was given."""
-    given = cell if isinstance(cell, gemmi.UnitCell) else gemmi.UnitCell(*cell)
-    unit = symmetric_cell(given, group)
-    away = np.abs(np.array(unit.parameters) - given.parameters) / np.repeat([given.a, 100.0], 3)
-    if away.max() < _SAME_CELL:
-        return unit, []
-    before, after = (" ".join(f"{value:.3f}" for value in each.parameters) for each in (given, unit))
-    return unit, [f"the cell {before} became {after}, the shape that {group.xhm()} needs"]
-
-
-def _sample(table: MergeTable, rows: int, seed: int) -> NDArray[np.intp]:
-    """All observations, or those of enough random unique reflections to have about `rows`."""
-    if len(table.row) <= rows:
-        return np.arange(len(table.row))
-    drawn = np.random.default_rng(seed).random(len(table.hkl)) < rows / len(table.row)
-    return np.flatnonzero(drawn[table.number])
-
-
-def _contradicted(
-    observations: Observations,
-    table: MergeTable,
-    mean: Floats,
-    group: gemmi.SpaceGroup,
-    cell: gemmi.UnitCell,
-    seed: int,
-) -> tuple[str, ...]:
-    """Messages of `check_symmetry`, outliers among the observations: wrong symmetry makes outliers of the truth."""
-    rows = _sample(table, _CHECK_ROWS, seed)
-    weight = (table.factor[rows] ** 2) / table.recorded.select(rows).expected(
-        table.factor[rows] * mean[table.number[rows]]
-    )
-    return check_symmetry(
-        observations.hkl[table.row[rows]], table.intensity[rows], weight, group, cell, seed=seed
-    ).messages
-
-
-def _fit(table: MergeTable, mean: Floats, seed: int) -> ErrorModel:
-    rows = _sample(table, _FIT_ROWS, seed)
-    some = replace(
-        table,
-        number=table.number[rows],
-        intensity=table.intensity[rows],
-        factor=table.factor[rows],
-        recorded=table.recorded.select(rows),
-    )
-    return fit_error_model(some.number, some.intensity, some.sigma(mean))
-
-
-def _disagreeing(table: MergeTable, variance: Floats, limit: float, anomalous: bool) -> list[str]:
-    apart = 2 * table.number + (table.minus if anomalous else 0)
-    twice = np.flatnonzero(np.bincount(apart)[apart] == 2)
-    deviate, _ = leave_one_out(apart[twice], table.intensity[twice], variance[twice])
-    count = int(np.count_nonzero(np.abs(deviate) > limit)) // 2
-    return [f"{count} reflections observed twice disagree by more than {limit:g} sigma: both kept"] if count else []

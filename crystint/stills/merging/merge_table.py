@@ -170,9 +170,9 @@ def unused_images(
     if not len(bad):
         return {}
     counts = [np.bincount(image[(flags & np.uint32(flag)) != 0], minlength=len(total)) for flag in Flag]
-    found = {}
+    reasons = {}
     for number in bad.tolist():
         name = names[number] if number < len(names) else f"image {number}"
         reason = _listed([int(count[number]) for count in counts], int(total[number]))
-        found[number] = f"{name}: no observation was merged ({reason})"
-    return found
+        reasons[number] = f"{name}: no observation was merged ({reason})"
+    return reasons

@@ -151,5 +151,5 @@ def _sigmas(count: Floats, weight: Floats, spread: Floats) -> tuple[Floats, Floa
 def _chosen(kind: str, internal: Floats, external: Floats) -> Floats:
     if kind == "internal":
         return internal
-    known = np.where(np.isfinite(external) & (external > 0.0), external, internal)
-    return known if kind == "external" else np.maximum(known, internal)
+    usable = np.where(np.isfinite(external) & (external > 0.0), external, internal)
+    return usable if kind == "external" else np.maximum(usable, internal)

@@ -96,5 +96,5 @@ class PairMoments:
     def cc(self) -> NDArray[np.float64]:
         """float64 [shells]: Pearson's correlation; NaN below three pairs or without spread."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = self.xy / np.sqrt(self.xx * self.yy)
-        return np.where((self.n > 2) & (self.xx > 0.0) & (self.yy > 0.0), found, np.nan)
+            correlation = self.xy / np.sqrt(self.xx * self.yy)
+        return np.where((self.n > 2) & (self.xx > 0.0) & (self.yy > 0.0), correlation, np.nan)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError
 
-__all__ = ["find_outliers", "leave_one_out", "left_out_said", "without_weight"]
+__all__ = ["find_outliers", "leave_one_out", "many_left_out", "without_weight"]
 
 Floats = NDArray[np.float64]
 
@@ -139,8 +139,8 @@ def find_outliers(
     return rejected
 
 
-def left_out_said(faint: int, wild: int, count: int) -> list[str]:
-    """What is said of observations left out, where they are many."""
+def many_left_out(faint: int, wild: int, count: int) -> list[str]:
+    """Doubts about observations left out, where they are many."""
     notes = []
     if faint > _MANY_FAINT * count:
         notes.append(

@@ -106,11 +106,11 @@ class ShellSums:
     def _each(self, part_of: Any) -> Self:
         parts: list[Any] = []
         for part in fields(self):
-            found = part_of(getattr(self, part.name))
-            if isinstance(found, PairMoments):
-                parts.append(PairMoments(*(np.atleast_1d(getattr(found, name.name)) for name in fields(found))))
+            values = part_of(getattr(self, part.name))
+            if isinstance(values, PairMoments):
+                parts.append(PairMoments(*(np.atleast_1d(getattr(values, name.name)) for name in fields(values))))
             else:
-                parts.append(np.atleast_1d(np.asarray(found, dtype=np.float64)))
+                parts.append(np.atleast_1d(np.asarray(values, dtype=np.float64)))
         return type(self)(*parts)
 
     @property
@@ -179,8 +179,8 @@ class ShellSums:
         parts = self.by_variance
         with np.errstate(invalid="ignore", divide="ignore"):
             of_means = parts.xx / (parts.n - 1.0)
-            found = (of_means - parts.y) / (of_means + parts.y)
-        return np.where((parts.n > 2) & (of_means + parts.y > 0.0), found, np.nan)
+            correlation = (of_means - parts.y) / (of_means + parts.y)
+        return np.where((parts.n > 2) & (of_means + parts.y > 0.0), correlation, np.nan)
 
     @property
     def cc_star(self) -> Floats:

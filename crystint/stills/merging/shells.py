@@ -86,6 +86,6 @@ class ResolutionShells:
     def number(self, d: NDArray[Any]) -> NDArray[np.intp]:
         """intp [n]: shell of each spacing; -1 = in none. A spacing on an inner edge belongs to the lower resolution."""
         spacing = np.asarray(d, dtype=np.float64)
-        found = np.searchsorted(-self.edges, -spacing, side="left") - 1
-        found[spacing == self.edges[0]] = 0
-        return np.where((found >= 0) & (found < len(self)) & np.isfinite(spacing), found, -1)
+        shell = np.searchsorted(-self.edges, -spacing, side="left") - 1
+        shell[spacing == self.edges[0]] = 0
+        return np.where((shell >= 0) & (shell < len(self)) & np.isfinite(spacing), shell, -1)

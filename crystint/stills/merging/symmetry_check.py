@@ -85,10 +85,10 @@ def check_symmetry(
     names, cc, pairs = [], [], []
     for name, mate in _mates(identity, space_group):
         one = np.flatnonzero(mate > np.arange(m))  # found, not itself, each pair once
-        found = PairMoments.of(relative[one], relative[mate[one]], np.zeros(len(one), np.intp), 1)
+        pair_moments = PairMoments.of(relative[one], relative[mate[one]], np.zeros(len(one), np.intp), 1)
         names.append(name)
-        pairs.append(int(found.n[0]))
-        cc.append(float(found.cc[0]) if found.n[0] >= _ENOUGH else float("nan"))
+        pairs.append(int(pair_moments.n[0]))
+        cc.append(float(pair_moments.cc[0]) if pair_moments.n[0] >= _ENOUGH else float("nan"))
     messages = _judged(names, np.array(cc), np.array(pairs, dtype=np.int64), cc_same, space_group)
     return SymmetryCheck(tuple(names), np.array(cc), np.array(pairs, dtype=np.int64), cc_same, messages)
 

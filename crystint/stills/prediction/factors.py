@@ -31,6 +31,6 @@ def factors_of(
     which = images.detector[image]
     for number in np.unique(which):
         here, detector = which == number, images.detectors[number]
-        known = np.minimum(panel[here], len(detector.panels) - 1)
-        efficiency[here] = sensor_efficiency(detector, known, ray[here])
+        own_panel = np.minimum(panel[here], len(detector.panels) - 1)
+        efficiency[here] = sensor_efficiency(detector, own_panel, ray[here])
     return polarization(images, image, ray), efficiency

@@ -18,10 +18,10 @@ __all__ = ["Offsets", "excitation_of", "panels_at", "polarization", "ray_table",
 def panels_at(detector: Detector, slow: ArrayLike, fast: ArrayLike) -> NDArray[np.intp]:
     """Number of the panel that owns each place of the frame, px; -1 = none."""
     slow, fast = np.broadcast_arrays(np.asarray(slow, dtype=np.float64), np.asarray(fast, dtype=np.float64))
-    found = np.full(slow.shape, -1, dtype=np.intp)
+    panel_of = np.full(slow.shape, -1, dtype=np.intp)
     for number, panel in enumerate(detector.panels):
-        found[panel.holds(slow, fast)] = number
-    return found
+        panel_of[panel.holds(slow, fast)] = number
+    return panel_of
 
 
 def rays(
@@ -141,10 +141,10 @@ def polarization(experiment: Experiment, image: ArrayLike, ray: NDArray[np.float
     """
     image = np.asarray(image)
     beam = experiment.incident / np.linalg.norm(experiment.incident, axis=1)[:, None]
-    given = np.array(experiment.polarization_normal, dtype=np.float64)
-    normal = given - beam * (beam @ given)[:, None]
+    direction = np.array(experiment.polarization_normal, dtype=np.float64)
+    normal = direction - beam * (beam @ direction)[:, None]
     length = np.linalg.norm(normal, axis=1)
-    if (length[image] < 1e-6 * np.linalg.norm(given)).any():
+    if (length[image] < 1e-6 * np.linalg.norm(direction)).any():
         raise GeometryError(f"the polarization normal {experiment.polarization_normal} is along the beam")
     with np.errstate(divide="ignore", invalid="ignore"):
         normal /= length[:, None]

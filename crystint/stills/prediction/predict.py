@@ -18,6 +18,7 @@ from crystint.stills.prediction.candidates import candidates, index_bounds
 from crystint.stills.prediction.offsets import Offsets, excitation_of, panels_at, polarization, ray_table, rays
 from crystint.stills.prediction.partiality import RockingWidth, partiality
 from crystint.stills.prediction.rays import project, sensor_efficiency
+from crystint.stills.settings import PredictSettings
 
 __all__ = ["Offsets", "Prediction", "excitation_of", "panels_at", "polarization", "predict", "ray_table", "rays"]
 
@@ -88,7 +89,7 @@ def predict(
     width: RockingWidth,
     *,
     d_max: float = np.inf,
-    band: float = 1.7,
+    band: float = PredictSettings().band,
     images: NDArray[Any] | None = None,
 ) -> Prediction:
     """Reflections on the panels with |excitation| <= band * width (+ half of the change over the exposure).
@@ -238,20 +239,20 @@ def _near(
         panel[here], slow[here], fast[here] = project(detector, ray[here])
         efficiency[here] = sensor_efficiency(detector, panel[here], ray[here])
     hit = panel >= 0
-    found = rows[hit]
-    partial = partiality(excitation[found], spread[found], None if experiment.sweep is None else sweep[found])
+    near = rows[hit]
+    partial = partiality(excitation[near], spread[near], None if experiment.sweep is None else sweep[near])
     part: dict[str, NDArray[Any]] = {
-        "image": image[found].astype(np.int32),
-        "hkl": hkl[found],
-        "d": d[found],
-        "excitation": excitation[found],
-        "excitation_sweep": sweep[found],
+        "image": image[near].astype(np.int32),
+        "hkl": hkl[near],
+        "d": d[near],
+        "excitation": excitation[near],
+        "excitation_sweep": sweep[near],
         "partiality": partial,
-        "polarization": polarization(experiment, image[found], ray[hit]),
+        "polarization": polarization(experiment, image[near], ray[hit]),
         "efficiency": efficiency[hit],
         "panel": panel[hit].astype(np.int32),
         "slow": slow[hit],
         "fast": fast[hit],
         "ray": ray[hit],
     }
-    return part, len(rows) - len(found)
+    return part, len(rows) - len(near)

@@ -76,7 +76,7 @@ def project(
         px of the frame from the outer corner, parallax in; NaN where there is no panel.
     """
     n = len(ray)
-    found, nearest = np.full(n, -1, dtype=np.intp), np.full(n, np.inf)
+    panel_of, nearest = np.full(n, -1, dtype=np.intp), np.full(n, np.inf)
     slow, fast = np.full(n, np.nan), np.full(n, np.nan)
     for number, panel in enumerate(detector.panels):
         plane = _Plane.of(panel)
@@ -100,8 +100,8 @@ def project(
         x, y = x + panel.fast[0], y + panel.slow[0]
         inside = panel.holds(y, x)
         rows = rows[inside]
-        found[rows], nearest[rows], slow[rows], fast[rows] = number, distance[rows], y[inside], x[inside]
-    return found, slow, fast
+        panel_of[rows], nearest[rows], slow[rows], fast[rows] = number, distance[rows], y[inside], x[inside]
+    return panel_of, slow, fast
 
 
 def pixel_rays(

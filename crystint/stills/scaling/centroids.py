@@ -49,7 +49,7 @@ class ImageResiduals:
 
     def off(self, limit: float = 5.0, least: float = 0.3) -> dict[int, str]:
         """Images whose mean residual is above `limit` sigma and above `least` px, and which part it is."""
-        found = {}
+        components = {}
         for number in np.flatnonzero(self.spots > 0):
             parts = []
             for name in ("radial", "tangential"):
@@ -57,8 +57,8 @@ class ImageResiduals:
                 if abs(value) > least and abs(value) > limit * sigma:
                     parts.append(f"{name} {value:+.2f} px")
             if parts:
-                found[int(number)] = f"spots are seen off their prediction: {', '.join(parts)}"
-        return found
+                components[int(number)] = f"spots are seen off their prediction: {', '.join(parts)}"
+        return components
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +91,13 @@ class CentroidResiduals:
 
         0.1 to 0.9 px on real data, against 0.01 to 0.1 px from counts: it limits what centroids say.
         """
-        found = []
+        floors = []
         for part in ("radial", "tangential"):
             pixel = getattr(self, f"{part}_pixel")[self.used]
             spread = median_spread(getattr(self, part)[self.used] / pixel)[1]
             counted = np.median(getattr(self, f"{part}_sigma")[self.used] / pixel) if pixel.size else np.nan
-            found.append(float(np.sqrt(max(spread**2 - counted**2, 0.0))) if pixel.size else float("nan"))
-        return found[0], found[1]
+            floors.append(float(np.sqrt(max(spread**2 - counted**2, 0.0))) if pixel.size else float("nan"))
+        return floors[0], floors[1]
 
     def per_image(self, n_images: int) -> ImageResiduals:
         """Robust means and spreads of each image."""

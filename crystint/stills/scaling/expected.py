@@ -71,16 +71,16 @@ class SignalVariance:
         """
         if gain is not None and not (np.isfinite(gain) and gain >= 0.0):
             raise SettingError(f"gain is {gain!r}, expected a number, 0 or more (1 for counted photons)")
-        intensity, known = observations.intensity, observations.background_variance
+        intensity, background_variance = observations.intensity, observations.background_variance
         recorded = observations.sigma**2
         measured = observations.usable
         if gain is None:
-            gain = _gain(intensity[measured], recorded[measured], known[measured])
+            gain = _gain(intensity[measured], recorded[measured], background_variance[measured])
         with np.errstate(invalid="ignore"):
             rest = recorded - gain * np.maximum(intensity, 0.0)
             least = float(np.quantile(recorded[measured], _FLOOR)) if measured.any() else 0.0
             rest = np.maximum(rest, least)
-            return cls(np.where(known > 0.0, known, rest), gain)
+            return cls(np.where(background_variance > 0.0, background_variance, rest), gain)
 
     def select(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> SignalVariance:
         """Those of some rows."""
@@ -93,12 +93,12 @@ class SignalVariance:
         return np.asarray(variance + (b * signal) ** 2) if b else np.asarray(variance)
 
 
-def _gain(intensity: _Floats, recorded: _Floats, known: _Floats) -> float:
+def _gain(intensity: _Floats, recorded: _Floats, background_variance: _Floats) -> float:
     strong = intensity > _STRONG * np.sqrt(recorded)
     with np.errstate(invalid="ignore"):
-        split = strong & (known > 0.0) & (recorded > known)
+        split = strong & (background_variance > 0.0) & (recorded > background_variance)
     if np.count_nonzero(split) >= _ENOUGH:
-        return float(np.median((recorded[split] - known[split]) / intensity[split]))
+        return float(np.median((recorded[split] - background_variance[split]) / intensity[split]))
     if np.count_nonzero(strong) >= _ENOUGH:
         return float(np.quantile(recorded[strong] / intensity[strong], _EDGE))
     return 1.0

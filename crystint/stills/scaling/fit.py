@@ -126,8 +126,8 @@ class ScalingFit:
         first = table.first[:-1]
         with np.errstate(divide="ignore", invalid="ignore"):
             ln_g = np.log(np.add.reduceat(table.intensity, first) / np.add.reduceat(model, first))
-        known = np.isfinite(ln_g)
-        self.ln_g = np.where(known, ln_g, np.median(ln_g[known]) if known.any() else 0.0)
+        scaled = np.isfinite(ln_g)
+        self.ln_g = np.where(scaled, ln_g, np.median(ln_g[scaled]) if scaled.any() else 0.0)
         self.centre[0] = np.median(self.ln_g)
         if self.free:
             self._gauge()
@@ -233,14 +233,14 @@ class ScalingFit:
     def _judge(self) -> bool:
         """Drop images that say nothing, or nonsense; True when that changes the others."""
         information = self._shared().information() if self.free else self.normal
-        found = without_scale(
+        reasons = without_scale(
             self.table, self.options, self.good, information, self.b - self.centre[1], self._factor, self._compared
         )
-        for number, why in found.items():
+        for number, why in reasons.items():
             self._drop(number, why)
-        if found:  # what they made of the error model is to be forgotten
+        if reasons:  # what they made of the error model is to be forgotten
             self._errors_at |= {self.iterations + 3, self.iterations + 6}
-        return self.free and bool(found)
+        return self.free and bool(reasons)
 
     def _compared(self, rows: NDArray[np.intp]) -> tuple[_Floats, _Floats]:
         """Intensity that rows are compared with when they have no part in it, and its variance."""
@@ -276,6 +276,6 @@ class ScalingFit:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     follow = 1.0 - weight * factor**2 / self._total[self.group[some]]
             residual = self.table.intensity[some] - model
-            found = errors_of_residuals(residual, model, follow, weight, self.table.variance.select(some))
-            self.error_model = found or self.error_model
+            error_model = errors_of_residuals(residual, model, follow, weight, self.table.variance.select(some))
+            self.error_model = error_model or self.error_model
         return busy or (self.options.fit_errors and self.iterations < max(self._errors_at))

@@ -183,12 +183,12 @@ def _refine(
     distances = bool(priors[3] > _HELD)
     now = experiment
     for _ in range(_CYCLES if len(rows) else 0):
-        found = spots.residuals(now)
+        residuals = spots.residuals(now)
         ray = rays(now, image, spots.slow[rows], spots.fast[rows])
         slopes = slopes_of_offsets(now, image, hkl, ray, reach_of(now, image, spots.slow[rows], spots.fast[rows]))
-        radial = np.hypot(found.radial_sigma, floors[0] * found.radial_pixel)[rows]
-        tangential = np.hypot(found.tangential_sigma, floors[1] * found.tangential_pixel)[rows]
-        parts = [(found.radial[rows], radial, slopes[0]), (found.tangential[rows], tangential, slopes[1])]
+        radial = np.hypot(residuals.radial_sigma, floors[0] * residuals.radial_pixel)[rows]
+        tangential = np.hypot(residuals.tangential_sigma, floors[1] * residuals.tangential_pixel)[rows]
+        parts = [(residuals.radial[rows], radial, slopes[0]), (residuals.tangential[rows], tangential, slopes[1])]
         if width is not None:
             spacing = 1.0 / np.linalg.norm(np.einsum("nij,nj->ni", now.setting[image], hkl.astype(np.float64)), axis=1)
             sigma = width.at(spacing, now.wavelength[image]) / np.sqrt(2.0)

@@ -70,11 +70,13 @@ class Information:
     def covariance(self) -> _Floats:
         """float64 [p, p]; NaN for parameters that nothing is known about."""
         matrix = self.matrix
-        known = np.flatnonzero(np.diag(matrix) > 0.0)
-        scale = np.sqrt(np.diag(matrix)[known])
-        inverse = np.linalg.pinv(matrix[np.ix_(known, known)] / np.outer(scale, scale), rcond=1e-12, hermitian=True)
+        determined = np.flatnonzero(np.diag(matrix) > 0.0)
+        scale = np.sqrt(np.diag(matrix)[determined])
+        inverse = np.linalg.pinv(
+            matrix[np.ix_(determined, determined)] / np.outer(scale, scale), rcond=1e-12, hermitian=True
+        )
         result = np.full(matrix.shape, np.nan)
-        result[np.ix_(known, known)] = inverse / np.outer(scale, scale)
+        result[np.ix_(determined, determined)] = inverse / np.outer(scale, scale)
         return result
 
     @property

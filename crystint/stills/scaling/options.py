@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from crystint.errors import SettingError
 from crystint.stills.scaling.signal import SIGNIFICANT
+from crystint.stills.settings import ScaleSettings
 
 __all__ = ["ScalingOptions", "prior_centre"]
+
+_DEFAULTS = ScaleSettings()
 
 _Floats = NDArray[np.float64]
 
@@ -19,14 +22,14 @@ _Floats = NDArray[np.float64]
 class ScalingOptions:
     """See `scale`."""
 
-    refine_b: bool = True
+    refine_b: bool = _DEFAULTS.refine_b
     prior_ln_g: float = 1.5
     prior_b: float = 20.0
     limit: float = 3.0
     max_b: float = 100.0
     fit_errors: bool = True
     max_iterations: int = 200
-    wavelength_nodes: int = 0
+    wavelength_nodes: int = _DEFAULTS.wavelength_nodes
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -58,9 +61,9 @@ def prior_centre(value: _Floats, gradient: _Floats, information: _Floats, invers
     information, inverse : float64 [n, p, p]
         H and (H + P)^-1.
     """
-    kept = (inverse @ information).sum(axis=0)
+    shrinkage = (inverse @ information).sum(axis=0)
     wanted = (inverse @ (information @ value[:, :, None] + gradient[:, :, None])).sum(axis=0)
     try:
-        return np.asarray(np.linalg.solve(kept, wanted)[:, 0])
+        return np.asarray(np.linalg.solve(shrinkage, wanted)[:, 0])
     except np.linalg.LinAlgError:
         return np.full(value.shape[1], np.nan)

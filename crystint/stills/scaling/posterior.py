@@ -84,15 +84,15 @@ def posterior_with_reference(
         When a sigma is 0 or negative.
     """
     columns = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (intensity, sigma, prior, prior_sigma)))
-    value, error, known, spread = columns
+    value, error, reference, spread = columns
     if (error <= 0.0).any() or (spread <= 0.0).any():
         raise SettingError("a sigma is 0 or negative: such an intensity would be known without error")
-    measured, before = np.isfinite(value) & np.isfinite(error), np.isfinite(known) & np.isfinite(spread)
+    measured, before = np.isfinite(value) & np.isfinite(error), np.isfinite(reference) & np.isfinite(spread)
     data = np.where(measured, error, np.inf) ** -2.0
     guess = np.where(before, spread, np.inf) ** -2.0
     total = data + guess
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (data * np.where(measured, value, 0.0) + guess * np.where(before, known, 0.0)) / total
+        mean = (data * np.where(measured, value, 0.0) + guess * np.where(before, reference, 0.0)) / total
         width = np.sqrt(1.0 / total)
         share = guess / total
         mean, width = (np.where(total > 0.0, part, np.nan) for part in (mean, width))

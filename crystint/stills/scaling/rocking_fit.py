@@ -116,8 +116,8 @@ class RockingProblem:
         model, _, _ = self._model()
         with np.errstate(divide="ignore", invalid="ignore"):
             ln_g = np.log(np.add.reduceat(self.table.intensity, first) / np.add.reduceat(model, first))
-        known = np.isfinite(ln_g)
-        self._scale[:, 0] = np.where(known, ln_g, np.median(ln_g[known]) if known.any() else 0.0)
+        scaled = np.isfinite(ln_g)
+        self._scale[:, 0] = np.where(scaled, ln_g, np.median(ln_g[scaled]) if scaled.any() else 0.0)
         self._centre = np.array([np.median(self._scale[:, 0]), 0.0])
 
     def _step(self, free: NDArray[np.bool_]) -> float:

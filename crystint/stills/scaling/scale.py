@@ -34,6 +34,7 @@ from crystint.stills.scaling.scales import Scales
 from crystint.stills.scaling.signal import SIGNIFICANT, levels, no_signal, significance
 from crystint.stills.scaling.table import ScalingTable, components, misoriented
 from crystint.stills.scaling.wavelength_curve import WavelengthCurve
+from crystint.stills.settings import ScaleSettings
 
 __all__ = ["Scales", "scale"]
 
@@ -50,17 +51,17 @@ def scale(
     *,
     space_group: gemmi.SpaceGroup | str,
     reference: _Reference | None = None,
-    refine_b: bool = True,
-    prior_ln_g: float = 1.5,
-    prior_b: float = 20.0,
-    limit: float = 3.0,
-    min_partiality: float = 0.1,
+    refine_b: bool = ScalingOptions.refine_b,
+    prior_ln_g: float = ScalingOptions.prior_ln_g,
+    prior_b: float = ScalingOptions.prior_b,
+    limit: float = ScalingOptions.limit,
+    min_partiality: float = ScaleSettings().min_partiality,
     min_observations: int = 5,
-    max_b: float = 100.0,
+    max_b: float = ScalingOptions.max_b,
     gain: float | None = None,
-    fit_errors: bool = True,
-    wavelength_nodes: int = 0,
-    max_iterations: int = 200,
+    fit_errors: bool = ScalingOptions.fit_errors,
+    wavelength_nodes: int = ScalingOptions.wavelength_nodes,
+    max_iterations: int = ScalingOptions.max_iterations,
 ) -> Scales:
     """Scale all images, against a reference or against one another.
 
@@ -197,9 +198,9 @@ def _with_signal(
     rows = slice(None) if use.all() else np.flatnonzero(use)  # of all of them no copies are made
     image, intensity = observations.image[rows], observations.intensity[rows]
     factor = observations.partiality[rows] * observations.correction[rows]
-    known = levels(0.25 / observations.d[rows] ** 2, intensity, factor) if target is None else target[rows]
+    expected = levels(0.25 / observations.d[rows] ** 2, intensity, factor) if target is None else target[rows]
     sigma = np.sqrt(variance.without_signal[rows])
-    z = significance(image, len(names), intensity, sigma, factor * known / sigma)
+    z = significance(image, len(names), intensity, sigma, factor * expected / sigma)
     count = np.bincount(image, minlength=len(names))
     blank = (count > 0) & (z < SIGNIFICANT)
     for number in np.flatnonzero(blank):

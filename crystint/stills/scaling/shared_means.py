@@ -45,8 +45,8 @@ def projections(
     total : float64 [groups]
         W; reflections where it is 0 count for nothing.
     """
-    known = np.where(total > 0.0, total, np.inf)
-    entries = values / np.sqrt(known)[group]
+    safe_total = np.where(total > 0.0, total, np.inf)
+    entries = values / np.sqrt(safe_total)[group]
     matrix = coo_matrix((entries, (group, column)), shape=(groups, columns)).tocsr()
     return np.asarray((matrix.T @ matrix).toarray())
 
@@ -69,15 +69,15 @@ class SharedMeans:
 
     def information(self) -> _Floats:
         """float64 [k, 3] about (ln G, ln G), (ln G, B) and (B, B) of each image, the scales of the others known."""
-        table, found = self.table, np.zeros((len(self.table.images), 3))
+        table, total = self.table, np.zeros((len(self.table.images), 3))
         for rows, images in table.blocks():
             own, s2 = self.weight[rows] * self.factor[rows] ** 2, table.s2[rows]
             with np.errstate(divide="ignore", invalid="ignore"):
                 left = np.maximum(1.0 - own / self.total[self.group[rows]], 0.0)
             hold = np.where(own > 0.0, left * own, 0.0) * self.mean[rows] ** 2
             for part, values in enumerate((hold, -hold * s2, hold * s2 * s2)):
-                found[images, part] = table.sums(values, rows, images)
-        return found
+                total[images, part] = table.sums(values, rows, images)
+        return total
 
     def covariance(self, priors: tuple[float, float], good: NDArray[np.bool_], both: bool) -> _Floats:
         """float64 [k, 2, 2] of (ln G, B) about the means of the good images.
@@ -107,12 +107,12 @@ class SharedMeans:
             for other in range(parts):
                 matrix[at + one, at + other] += np.bincount(image, pull * slopes[one] * slopes[other], n)
         try:
-            found = np.linalg.inv(matrix + np.diag(np.tile(priors[:parts], n))).reshape(n, parts, n, parts)
+            covariance = np.linalg.inv(matrix + np.diag(np.tile(priors[:parts], n))).reshape(n, parts, n, parts)
         except np.linalg.LinAlgError:
             return result
         for axis in (0, 2):  # the gauge: the means are 0
-            found = found - found.mean(axis=axis, keepdims=True)
-        result[good, :parts, :parts] = found[np.arange(n), :, np.arange(n), :]
+            covariance = covariance - covariance.mean(axis=axis, keepdims=True)
+        result[good, :parts, :parts] = covariance[np.arange(n), :, np.arange(n), :]
         return result
 
     def others(self, rows: _Numbers) -> tuple[_Floats, _Floats]:

@@ -48,11 +48,13 @@ def without_scale(
     prior = options.prior_ln_g**-2.0
     with np.errstate(divide="ignore", invalid="ignore"):
         of_b = gb * gb / (bb + options.prior_b**-2.0) if options.refine_b else 0.0
-        known = gg + (prior if prior >= 1.0 else 0.0) - of_b
-    found = {}
-    for number in np.flatnonzero(good & ~(known > _LEAST_INFORMATION)).tolist():
-        found[number] = "its intensities do not determine a scale (too weak, or without likeness to the others)"
-    unsure = np.flatnonzero(good & (known > _LEAST_INFORMATION) & ~(known > _CLEAR_SIGNAL) & options.needs_signal)
+        own_information = gg + (prior if prior >= 1.0 else 0.0) - of_b
+    reasons: dict[int, str] = {}
+    for number in np.flatnonzero(good & ~(own_information > _LEAST_INFORMATION)).tolist():
+        reasons[number] = "its intensities do not determine a scale (too weak, or without likeness to the others)"
+    unsure = np.flatnonzero(
+        good & (own_information > _LEAST_INFORMATION) & ~(own_information > _CLEAR_SIGNAL) & options.needs_signal
+    )
     if len(unsure):
         size = table.used[unsure]
         rows = np.repeat(table.first[unsure] - np.cumsum(size) + size, size) + np.arange(size.sum())
@@ -63,9 +65,9 @@ def without_scale(
         z = significance(np.repeat(np.arange(len(unsure)), size), len(unsure), table.intensity[rows], sigma, weight)
         for number, value in zip(unsure.tolist(), z.tolist(), strict=True):
             if value < SIGNIFICANT:
-                found[number] = no_signal(value, int(table.used[number]))
+                reasons[number] = no_signal(value, int(table.used[number]))
     for number in np.flatnonzero(good & (np.abs(away) >= 0.999 * options.max_b)).tolist():
-        found.setdefault(
+        reasons.setdefault(
             number, f"its temperature factor differs from the other images' by {away[number]:+.0f} A^2 or more"
         )
-    return found
+    return reasons

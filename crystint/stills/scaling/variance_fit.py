@@ -96,7 +96,7 @@ def _solve(square: _Floats, variance: _Floats, level: _Floats, size: _Floats) ->
     if not square.any():
         return _LEAST_A, 0.0
     expected = np.maximum(square, 1e-3 * variance)
-    found = now = (1.0, 0.0)
+    best = now = (1.0, 0.0)
     for _ in range(50):
         root = np.sqrt(size) / expected
         x, y, z = variance * root, level * root, square * root
@@ -110,7 +110,7 @@ def _solve(square: _Floats, variance: _Floats, level: _Floats, size: _Floats) ->
         tests = [test for test in tests if test[0] >= _LEAST_A and test[1] >= 0.0]
         now = tests[int(np.argmin([np.sum((z - first * x - second * y) ** 2) for first, second in tests]))]
         expected = np.maximum(now[0] * variance + now[1] * level, 1e-6 * variance)
-        if np.allclose(now, found, rtol=1e-6, atol=0.0):
+        if np.allclose(now, best, rtol=1e-6, atol=0.0):
             break
-        found = now
+        best = now
     return now[0], sqrt(now[1])

@@ -44,10 +44,10 @@ class WavelengthCurve:
         """
         if nodes < 2:
             raise SettingError(f"a wavelength curve of {nodes} nodes; expected 2 or more")
-        known = wavelength[np.isfinite(wavelength)]
-        if not known.size:
+        finite = wavelength[np.isfinite(wavelength)]
+        if not finite.size:
             raise SettingError("a wavelength curve needs the wavelength of each observation; the column is empty")
-        place = np.unique(np.quantile(known, np.linspace(0.0, 1.0, nodes)))
+        place = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, nodes)))
         if len(place) < 2:
             raise SettingError(f"all observations have the wavelength {place[0]:.5g} A: there is no curve to fit")
         return cls(place, np.zeros(len(place)))

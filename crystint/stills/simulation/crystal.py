@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
+from crystint.stills.settings import SimulateSettings
 
 __all__ = ["Crystal", "Lattice", "random_rotations", "small_rotations"]
 
+_DEFAULTS = SimulateSettings()
 _DENOMINATOR = gemmi.Op.DEN
 _ACENTRIC, _CENTRIC, _ANOMALOUS = 1, 2, 3
 """Streams of random numbers."""
@@ -62,11 +64,11 @@ class Crystal:
     'P 43 21 2'
     """
 
-    cell: tuple[float, float, float, float, float, float] = (60.0, 70.0, 80.0, 90.0, 90.0, 90.0)
+    cell: tuple[float, float, float, float, float, float] = _DEFAULTS.cell
     """angstrom, degrees"""
-    space_group: str = "P 21 21 21"
+    space_group: str = _DEFAULTS.space_group
     """by any name that gemmi knows"""
-    intensity: float = 2000.0
+    intensity: float = _DEFAULTS.intensity
     """I0"""
     b_factor: float = 25.0
     """B, angstrom^2, of the intensities themselves (Wilson's)"""
@@ -74,7 +76,7 @@ class Crystal:
     """d, angstrom, below which every intensity is 0: shells without a signal"""
     anomalous: float = 0.0
     """standard deviation of (I+ - I-) / (mean of I+ and I-) of acentric pairs"""
-    seed: int = 0
+    seed: int = _DEFAULTS.seed
     """of the intensities"""
 
     def __post_init__(self) -> None:
@@ -94,9 +96,9 @@ class Crystal:
     @property
     def group(self) -> gemmi.SpaceGroup:
         """The space group."""
-        found = gemmi.find_spacegroup_by_name(self.space_group)
-        assert found is not None
-        return found
+        group = gemmi.find_spacegroup_by_name(self.space_group)
+        assert group is not None
+        return group
 
     @property
     def reciprocal(self) -> NDArray[np.float64]:
@@ -105,8 +107,8 @@ class Crystal:
 
     def other_indexing(self) -> gemmi.Op | None:
         """An operator of the lattice's symmetry that is not one of the crystal's: the other way to index; or None."""
-        found = gemmi.find_twin_laws(gemmi.UnitCell(*self.cell), self.group, 0.1, False)
-        return found[0] if found else None
+        laws = gemmi.find_twin_laws(gemmi.UnitCell(*self.cell), self.group, 0.1, False)
+        return laws[0] if laws else None
 
     def lattice(self, d_min: float) -> Lattice:
         """All reflections to `d_min` angstrom, their intensities from the seed; another `d_min` draws others.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,9 @@ from crystint.io.hdf5.provenance import provenance
 from crystint.io.reflections.dials_experiments_out import write_dials_experiments
 from crystint.io.sparse.dense_file import DenseWriter
 from crystint.model.geometry import Geometry
+from crystint.stills.simulation.simulate import SimulatedStills
 
-if TYPE_CHECKING:
-    from crystint.stills.simulation.simulate import SimulatedStills
-
-__all__ = ["geometry_of", "write_frames"]
+__all__ = ["geometry_of", "write_frames", "write_numbered_frames"]
 
 
 def geometry_of(data: SimulatedStills) -> Geometry:
@@ -71,6 +69,28 @@ def write_frames(
     >>> experiment.name, len(stills.read_experiment(experiment))
     ('stills.expt', 6)
     """
+    total = data.settings.frames
+
+    def numbers() -> Iterator[int]:
+        for number in range(total):
+            yield number
+            if progress is not None:
+                progress(number + 1, total)
+
+    record = provenance({"simulated": data.settings}, [])
+    return write_numbered_frames(data, path, numbers(), record, dtype=dtype, overwrite=overwrite)
+
+
+def write_numbered_frames(
+    data: SimulatedStills,
+    path: str | PathLike[str],
+    numbers: Iterable[int],
+    record: Mapping[str, Any],
+    *,
+    dtype: Any = np.int32,
+    overwrite: bool = False,
+) -> tuple[Path, Path]:
+    """As `write_frames`: the frames of these numbers, which someone may watch as they are taken, with a provenance."""
     path = Path(path)
     s = data.settings
     beside = path.with_suffix(".expt")
@@ -81,14 +101,12 @@ def write_frames(
         geometry=geometry_of(data),
         mask=s.mask,
         saturation=s.saturation,
-        provenance=provenance({"simulated": s}, []),
+        provenance=record,
         overwrite=overwrite,
         compression="gzip",
         sensor_thickness=s.thickness or None,
     ) as writer:
-        for number in range(s.frames):
+        for number in numbers:
             writer.write(data.image(number, dtype))
-            if progress is not None:
-                progress(number + 1, s.frames)
     write_dials_experiments(beside, data.experiment, path, overwrite=overwrite)
     return path, beside

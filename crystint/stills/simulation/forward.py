@@ -2,24 +2,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from crystint.model.experiment import Detector
-    from crystint.stills.simulation.simulate import SimulatedStills, Truth
+from crystint.model.experiment import Detector
+from crystint.stills.simulation.scene import Scene
 
-__all__ = ["attenuated_depth", "forward", "meeting", "polarization_of"]
+__all__ = ["Truth", "attenuated_depth", "forward", "meeting", "polarization_of"]
 
 Floats = NDArray[np.float64]
 
 
-def forward(data: SimulatedStills, image: NDArray[np.intp], point: NDArray[np.intp], excitation: Floats) -> Truth:
-    """The truth of reflections of `Lattice.hkl[point]` in `image`; those that miss the detector are left out."""
-    from crystint.stills.simulation.simulate import Truth
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is so, one row per reflection that is excited and meets the detector; sorted by image, then index."""
 
+    image: NDArray[np.int32]
+    """int32 [n]"""
+    hkl: NDArray[np.int32]
+    """int32 [n, 3]: as indexed"""
+    unique: NDArray[np.int32]
+    """int32 [n]: row of `Lattice.unique_hkl`"""
+    d: Floats
+    """float64 [n], angstrom"""
+    excitation: Floats
+    """float64 [n], 1/angstrom, positive outside the sphere"""
+    partiality: Floats
+    polarization: Floats
+    efficiency: Floats
+    true_intensity: Floats
+    """float64 [n]: I(hkl)"""
+    signal: Floats
+    """float64 [n]: J, counts expected"""
+    background: Floats
+    """float64 [n], counts per pixel expected at the spot"""
+    slow: Floats
+    """float64 [n], px from the outer corner"""
+    fast: Floats
+    ray: Floats
+    """float64 [n, 3]: unit vector"""
+    spot_pixels: Floats
+    """float64 [n]: 1 / sum of the profile's square, px"""
+    listed: NDArray[np.bool_]
+    """bool [n]: |excitation| is at most `band` R0; the others only spill into the frames"""
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def select(self, rows: NDArray[Any]) -> Truth:
+        """Some of the rows."""
+        return Truth(**{entry.name: getattr(self, entry.name)[rows] for entry in fields(self)})
+
+
+def forward(data: Scene, image: NDArray[np.intp], point: NDArray[np.intp], excitation: Floats) -> Truth:
+    """The truth of reflections of `Lattice.hkl[point]` in `image`; those that miss the detector are left out."""
     s, lattice = data.settings, data.lattice
     hkl = lattice.hkl[point].astype(np.float64)
     s1 = data.incident[image] + np.einsum("nij,nj->ni", data.setting[image], hkl)
@@ -28,9 +67,9 @@ def forward(data: SimulatedStills, image: NDArray[np.intp], point: NDArray[np.in
     other = data.other_indexing[image]
     if other.any():
         hkl[other] = hkl[other] @ data.reindex
-    said = np.rint(hkl).astype(np.int32)
+    indexed = np.rint(hkl).astype(np.int32)
     on = np.flatnonzero((slow >= 0) & (slow < s.shape[0]) & (fast >= 0) & (fast < s.shape[1]))
-    on = on[np.lexsort((said[on, 2], said[on, 1], said[on, 0], image[on]))]
+    on = on[np.lexsort((indexed[on, 2], indexed[on, 1], indexed[on, 0], image[on]))]
     image, point, excitation, ray = image[on], point[on], excitation[on], ray[on]
     d, intensity = lattice.d[point], lattice.intensity[point]
     wavelength = data.wavelengths[image]
@@ -45,7 +84,7 @@ def forward(data: SimulatedStills, image: NDArray[np.intp], point: NDArray[np.in
     seen = (s.pixel_size / s.distance) ** 2 * normal**3 / wavelength**2
     return Truth(
         image=image.astype(np.int32),
-        hkl=said[on],
+        hkl=indexed[on],
         unique=lattice.unique[point],
         d=d,
         excitation=excitation,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
 from crystint.model.observations import Observations
-
-if TYPE_CHECKING:
-    from crystint.model.reference import Reference
-    from crystint.stills.simulation.simulate import SimulatedStills, Truth
+from crystint.model.reference import Reference
+from crystint.stills.simulation.forward import Truth, meeting
+from crystint.stills.simulation.scene import Scene
 
 __all__ = ["empty_variance", "fitted_variance", "observe", "reference_of"]
 
@@ -22,7 +19,8 @@ _SHELLS = 20
 
 
 def observe(
-    data: SimulatedStills,
+    data: Scene,
+    truth: Truth,
     noise: str = "gaussian",
     *,
     error_a: float = 1.0,
@@ -33,7 +31,9 @@ def observe(
 
     Parameters
     ----------
-    data : SimulatedStills
+    data : Scene
+    truth : Truth
+        The listed reflections.
     noise : "gaussian", "poisson" or "none"
         gaussian: J plus normal noise of the variance of the best profile fit (`fitted_variance`), which is `sigma`^2.
         poisson: counts in `spot_pixels` pixels minus their background, as measured in `ring_pixels`.
@@ -55,7 +55,7 @@ def observe(
         raise SettingError(
             f"error_a, error_b, outliers are {error_a}, {error_b}, {outliers}: expected > 0, >= 0, 0 to 1"
         )
-    truth, s = data.listed, data.settings
+    s = data.settings
     rng = np.random.default_rng([s.seed, _NOISE])
     signal, pixels, ring = truth.signal, truth.spot_pixels, s.ring_pixels
     background = rng.poisson(ring * truth.background) / ring
@@ -72,7 +72,11 @@ def observe(
     if outliers:
         wild = rng.random(len(truth)) < outliers
         intensity = np.where(wild, intensity * np.exp(1.5 * rng.normal(size=len(truth))), intensity)
-    place = _said(data, truth) if s.orientation_error else (truth.excitation, truth.partiality, truth.slow, truth.fast)
+    place = (
+        _expected_places(data, truth)
+        if s.orientation_error
+        else (truth.excitation, truth.partiality, truth.slow, truth.fast)
+    )
     return Observations(
         image=truth.image,
         hkl=truth.hkl,
@@ -115,10 +119,8 @@ def empty_variance(background: Floats, pixels: Floats, ring: float) -> Floats:
     return np.asarray(background * pixels * (1.0 + pixels / ring))
 
 
-def _said(data: SimulatedStills, truth: Truth) -> tuple[Floats, Floats, Floats, Floats]:
+def _expected_places(data: Scene, truth: Truth) -> tuple[Floats, Floats, Floats, Floats]:
     """Excitation, partiality, slow and fast as the experiment's settings have them."""
-    from crystint.stills.simulation.forward import meeting
-
     experiment = data.experiment
     s1 = experiment.incident[truth.image] + np.einsum("nij,nj->ni", experiment.setting[truth.image], truth.hkl)
     length = np.linalg.norm(s1, axis=1)
@@ -128,19 +130,17 @@ def _said(data: SimulatedStills, truth: Truth) -> tuple[Floats, Floats, Floats, 
     return excitation, np.exp(-((excitation / data.settings.rocking(truth.d, 1.0 / beam)) ** 2)), slow, fast
 
 
-def reference_of(data: SimulatedStills, error: float = 0.0, permuted: bool = False) -> Reference:
+def reference_of(data: Scene, error: float = 0.0, permuted: bool = False) -> Reference:
     """The unique intensities, one row each.
 
     Parameters
     ----------
-    data : SimulatedStills
+    data : Scene
     error : float
         Standard deviation of the logarithm of a factor on every intensity; also its sigma, relative.
     permuted : bool
         Exchange intensities at random within 20 resolution shells: right in every distribution, wrong in every value.
     """
-    from crystint.model.reference import Reference
-
     lattice, s = data.lattice, data.settings
     rng = np.random.default_rng([s.seed, _REFERENCE])
     intensity = lattice.unique_intensity * np.exp(error * rng.normal(size=len(lattice.unique_hkl)))

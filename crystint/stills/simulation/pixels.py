@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,8 @@ from scipy.spatial import KDTree
 
 from crystint.errors import DTypeError
 from crystint.model.mask import marker
-from crystint.stills.simulation.forward import attenuated_depth
-
-if TYPE_CHECKING:
-    from crystint.stills.simulation.simulate import SimulatedStills, Truth
+from crystint.stills.simulation.forward import Truth, attenuated_depth
+from crystint.stills.simulation.scene import Scene
 
 __all__ = ["SIDE", "Shoeboxes", "make_frame", "make_shoeboxes", "profiles"]
 
@@ -46,7 +44,7 @@ class Shoeboxes:
     """bool [n]: a neighbour is so near that its spot may reach in"""
 
 
-def profiles(data: SimulatedStills, truth: Truth, slow: NDArray[Any], fast: NDArray[Any], side: int) -> Floats:
+def profiles(data: Scene, truth: Truth, slow: NDArray[Any], fast: NDArray[Any], side: int) -> Floats:
     """The profiles of reflections, unnormalised, in boxes of `side` pixels that begin at (slow, fast); [n, side, side].
 
     With the place x of a pixel and orthonormal e, e' across the ray, the tangential offset is
@@ -63,7 +61,7 @@ def profiles(data: SimulatedStills, truth: Truth, slow: NDArray[Any], fast: NDAr
     length = 1.0 / data.wavelengths[truth.image] + truth.excitation
     width = s.spot_width(truth.d)
     depth = attenuated_depth(s.thickness, s.attenuation, np.abs(ray[:, 2]))
-    found: Floats = np.zeros((len(truth), side, side))
+    heights: Floats = np.zeros((len(truth), side, side))
     steps = (np.arange(s.oversampling) + 0.5) / s.oversampling
     for down in steps:
         for right in steps:
@@ -81,14 +79,14 @@ def profiles(data: SimulatedStills, truth: Truth, slow: NDArray[Any], fast: NDAr
                 part_r = factor * (start[:, None] + rows * (direction @ along_slow)[:, None])
                 part_c = factor * (columns * (direction @ along_fast)[:, None])
                 exponent = exponent + (part_r[:, :, None] + part_c[:, None, :]) ** 2
-            found += np.exp(-exponent / square)
-    return found / s.oversampling**2
+            heights += np.exp(-exponent / square)
+    return heights / s.oversampling**2
 
 
-def make_shoeboxes(data: SimulatedStills, dtype: Any = np.uint16, neighbours: bool = True) -> Shoeboxes:
+def make_shoeboxes(data: Scene, everything: Truth, dtype: Any = np.uint16, neighbours: bool = True) -> Shoeboxes:
     """Boxes of the listed reflections: Poisson numbers of background + J P, P summing to 1 in the box."""
     dtype = _dtype(dtype)
-    s, everything = data.settings, data.truth
+    s = data.settings
     rows = np.flatnonzero(everything.listed)
     corner = [np.floor(values).astype(np.int32) - _HALF for values in (everything.slow, everything.fast)]
     counts = np.empty((len(rows), SIDE, SIDE), dtype)
@@ -96,7 +94,7 @@ def make_shoeboxes(data: SimulatedStills, dtype: Any = np.uint16, neighbours: bo
     ring = np.empty((len(rows), s.ring_pixels), dtype)
     crowded = np.zeros(len(rows), bool)
     good = np.pad(s.mask == 0, SIDE + 1)
-    strangers, owner = _neighbours(data, rows) if neighbours else (np.zeros(0, int), np.zeros(0, int))
+    strangers, owner = _neighbours(data, everything, rows) if neighbours else (np.zeros(0, int), np.zeros(0, int))
     crowded[owner] = True
     scale = np.empty(len(everything))
     for start in range(0, len(everything), _CHUNK):
@@ -129,14 +127,13 @@ def make_shoeboxes(data: SimulatedStills, dtype: Any = np.uint16, neighbours: bo
     return Shoeboxes(counts, usable, corner[0][rows], corner[1][rows], ring, crowded)
 
 
-def make_frame(data: SimulatedStills, number: int, dtype: Any = np.int32) -> NDArray[Any]:
+def make_frame(data: Scene, truth: Truth, number: int, dtype: Any = np.int32) -> NDArray[Any]:
     """See `SimulatedStills.image`."""
     dtype = _dtype(dtype)
     s = data.settings
     if not 0 <= number < s.frames:
         raise IndexError(f"frame {number} of a simulation of {s.frames} frames")
     mean = data.background.copy()
-    truth = data.truth
     images = np.flatnonzero(data.frame == number)
     low, high = np.searchsorted(truth.image, [images[0], images[-1] + 1])
     here = truth.select(slice(low, high))  # type: ignore[arg-type]
@@ -167,16 +164,15 @@ def _ceiling(dtype: np.dtype[Any], saturation: float | None) -> float:
     return highest if saturation is None else min(highest, saturation)
 
 
-def _dtype(given: Any) -> np.dtype[Any]:
-    dtype: np.dtype[Any] = np.dtype(given)
+def _dtype(wanted: Any) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = np.dtype(wanted)
     if dtype.kind not in "iuf" or dtype.itemsize < 2:
         raise DTypeError(f"the pixels are to be {dtype}, expected an integer of 2 bytes or more, or a float")
     return dtype
 
 
-def _neighbours(data: SimulatedStills, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _neighbours(data: Scene, truth: Truth, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Pairs of (row of `truth`, position in `rows`) on one frame whose spots may share pixels; by position."""
-    truth = data.truth
     frame = data.frame[truth.image].astype(np.float64)
     place = np.stack([truth.slow, truth.fast, 1e6 * frame], axis=1)
     pairs = KDTree(place).query_pairs(_HALF + _REACH - 3.0, p=np.inf, output_type="ndarray")

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from crystint.errors import SettingError
 from crystint.model.experiment import Detector
 from crystint.model.panels import Panel
+from crystint.stills.settings import PredictSettings, SimulateSettings
 from crystint.stills.simulation.crystal import Crystal
 
 __all__ = ["StillsSettings"]
+
+_DEFAULTS = SimulateSettings()
 
 
 @dataclass(frozen=True)
@@ -31,20 +34,20 @@ class StillsSettings:
     0.15
     """
 
-    frames: int = 20
+    frames: int = _DEFAULTS.frames
     """how many"""
     crystal: Crystal = field(default_factory=Crystal)
     """cell, symmetry, intensities"""
-    seed: int = 0
+    seed: int = _DEFAULTS.seed
     """equal seeds give equal stills"""
 
-    shape: tuple[int, int] = (2527, 2463)
+    shape: tuple[int, int] = _DEFAULTS.shape
     """(slow, fast) pixels"""
-    pixel_size: float = 172e-6
+    pixel_size: float = _DEFAULTS.pixel_size
     """m"""
-    distance: float = 0.150
+    distance: float = _DEFAULTS.distance
     """m"""
-    wavelength: float = 1.0
+    wavelength: float = _DEFAULTS.wavelength
     """angstrom"""
     wavelength_spread: float = 0.0
     """relative standard deviation of the wavelength from image to image"""
@@ -61,25 +64,25 @@ class StillsSettings:
     saturation: float | None = None
     """highest value that a pixel can hold"""
 
-    d_min: float = 1.7
+    d_min: float = _DEFAULTS.d_min
     """angstrom"""
-    band: float = 1.7
+    band: float = PredictSettings().band
     """observations are listed to this |excitation| / R0"""
     reach: float = 3.0
     """and make spots on the detector to this"""
-    domain: float = 1e-3
+    domain: float = _DEFAULTS.domain
     """R0, 1/angstrom: partiality = exp(-excitation^2 / R0^2), R0^2 = domain^2 + (mosaicity / d)^2
     + (bandwidth wavelength)^2 / (2 d^4)"""
-    mosaicity: float = 0.0
+    mosaicity: float = _DEFAULTS.mosaicity
     """rad"""
-    bandwidth: float = 0.0
+    bandwidth: float = _DEFAULTS.bandwidth
     """relative, RMS"""
-    spread_ln_g: float = 0.5
+    spread_ln_g: float = _DEFAULTS.spread_ln_g
     """standard deviation of ln G; its mean is 0"""
-    spread_b: float = 2.0
+    spread_b: float = _DEFAULTS.spread_b
     """standard deviation of B, angstrom^2; its mean is 0"""
 
-    spot: float = 1.2e-3
+    spot: float = _DEFAULTS.spot
     """R1, 1/angstrom: the spot is exp(-e_t^2 / R1^2), R1^2 = spot^2 + (spot_growth / d)^2"""
     spot_growth: float = 0.0
     """rad"""
@@ -87,18 +90,18 @@ class StillsSettings:
     """radial over tangential width of the spot; their product is R1^2"""
     oversampling: int = 1
     """1: the spot's height at the centre of a pixel (what a template has); k: the mean of k x k points in it"""
-    background: float = 1.0
+    background: float = _DEFAULTS.background
     """counts per pixel: times 0.2 + solvent ring exp(-((1/d - 0.3) / 0.12)^2) + 0.3 exp(-(1/(0.1 d))^2)"""
     ring_pixels: int = 100
     """pixels of a shoebox's background"""
 
     zingers: float = 0.0
     """share of pixels that get further counts, exponential with a mean of 500"""
-    orientation_error: float = 0.0
+    orientation_error: float = _DEFAULTS.orientation_error
     """rad: standard deviation, about each axis, of what the experiment says from what is so"""
-    second_lattice: float = 0.0
+    second_lattice: float = _DEFAULTS.second_lattice
     """share of frames with two crystals, each an image of its own"""
-    free_indexing: bool = False
+    free_indexing: bool = _DEFAULTS.free_indexing
     """each image is indexed in one of the two ways that an indexing ambiguity allows"""
 
     def __post_init__(self) -> None:
@@ -106,8 +109,8 @@ class StillsSettings:
         for name in (*above, "ring_pixels"):
             if not (np.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise SettingError(f"{name} is {getattr(self, name)!r}, expected a number above 0")
-        known = {entry.name for entry in fields(self) if entry.type == "float"} | {"frames", "seed"}
-        for name in sorted(known.difference(above)):
+        numbers = {entry.name for entry in fields(self) if entry.type == "float"} | {"frames", "seed"}
+        for name in sorted(numbers.difference(above)):
             if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise SettingError(f"{name} is {getattr(self, name)!r}, expected a number, 0 or more")
         for name in ("polarization_fraction", "zingers", "second_lattice"):

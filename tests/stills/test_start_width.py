@@ -7,13 +7,15 @@ import json
 import numpy as np
 import pytest
 
-from crystint.errors import FileError
+from crystint.errors import CrystintWarning, FileError
 from crystint.io.reflections.dials_profiles import read_mosaicity
-from crystint.stills import work_width
+from crystint.stills import start_width
 from crystint.stills.integration.first_width import NoWidthError
 from crystint.stills.simulation.files import write_frames
 from crystint.stills.simulation.simulate import simulate_stills
-from crystint.stills.work import integrate_files
+from crystint.stills.step_functions import integrate_files
+
+pytestmark = pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")  # not what is tested
 
 
 @pytest.fixture
@@ -35,17 +37,17 @@ def nothing(*_, **__):
 def test_the_profile_model_stands_in_with_a_warning(made, tmp_path, monkeypatch):
     frames, experiment = made
     changed(experiment, lambda content: content.update(profile=[{"sigma_m": 0.5}, {"sigma_m": [0.5, 0.5]}]))
-    monkeypatch.setattr(work_width, "first_width", nothing)
-    done = integrate_files(experiment, [frames], [tmp_path / "o.h5"], d_min=6.0)
-    assert done.run.width.mosaicity == pytest.approx(np.sqrt(2.0) * np.radians(0.5))
-    assert done.run.width.domain == 0.0
-    assert "so it is. It is that of the profile model" in done.warnings[0]
+    monkeypatch.setattr(start_width, "first_width", nothing)
+    with pytest.warns(CrystintWarning, match="so it is. It is that of the profile model"):
+        done = integrate_files(experiment, [frames], [tmp_path / "o.h5"], d_min=6.0)
+    assert done.result.width.mosaicity == pytest.approx(np.sqrt(2.0) * np.radians(0.5))
+    assert done.result.width.domain == 0.0
     assert "(of the profile model)" in done.text
 
 
 def test_without_a_profile_model_nothing_is_integrated(made, tmp_path, monkeypatch):
     frames, experiment = made
-    monkeypatch.setattr(work_width, "first_width", nothing)
+    monkeypatch.setattr(start_width, "first_width", nothing)
     with pytest.raises(NoWidthError, match="so it is"):
         integrate_files(experiment, [frames], [tmp_path / "o.h5"], d_min=6.0)
     assert not (tmp_path / "o.h5").exists()

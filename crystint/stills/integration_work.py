@@ -1,0 +1,117 @@
+"""What integration does with each frame of a run, wherever it is done: from its number to the record of its result."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.errors import CrystintWarning
+from crystint.io.frame_record import FrameRecord
+from crystint.io.frames.masks import read_mask
+from crystint.io.frames.sequence import Frames, open_frames
+from crystint.model.experiment import Experiment
+from crystint.model.mask import combine_masks
+from crystint.model.reference import Reference
+from crystint.stills.inputs import read_indexed
+from crystint.stills.integration.frame_record import record_of
+from crystint.stills.integration.frame_stream import frame_result
+from crystint.stills.integration.integrate import IntegrationPlan
+from crystint.stills.integration.pair_frames import Pairing
+from crystint.stills.integration.profile import ProfileWidths
+from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.settings import IntegrateSettings
+from crystint.stills.step_inputs import read_known
+
+__all__ = ["IntegrationWork", "IntegrationWorker", "mask_of", "plan_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class IntegrationWorker:
+    """As `crystint.run.frame_work.FrameWorker`: frames that are open, and profiles to fit."""
+
+    plan: IntegrationPlan
+    profile: ProfileWidths
+    device = ""
+
+    @property
+    def total(self) -> int:
+        """Number of frames that have images."""
+        return len(self.plan.units)
+
+    def record(self, number: int, _first: Any) -> FrameRecord:
+        """What the images of a frame give; `number` counts those that have images, that of the record all frames."""
+        frame, images = self.plan.units[number]
+        result = frame_result(self.plan.frames, self.plan.integrator, self.profile, frame, images)
+        return record_of(frame, result)
+
+
+@dataclass(frozen=True, eq=False)
+class IntegrationWork:
+    """As `crystint.run.frame_work.FrameWork`: which images on which frames, and what is known of them all."""
+
+    experiment: str
+    files: tuple[str, ...]
+    settings: IntegrateSettings
+    pairing: Pairing
+    d_min: float
+    width: RockingWidth
+    profile: ProfileWidths
+
+    @classmethod
+    def of(
+        cls, experiment: str | os.PathLike[str], plan: IntegrationPlan, settings: IntegrateSettings, pairing: Pairing,
+        profile: ProfileWidths,
+    ) -> Self:  # fmt: skip
+        """For a plan that was made here."""
+        return cls(
+            os.path.abspath(experiment),
+            tuple(map(os.path.abspath, plan.frames.files)),
+            settings.absolute(),
+            pairing,
+            plan.integrator.d_min,
+            plan.integrator.width,
+            profile,
+        )
+
+    @contextmanager
+    def open(self, device: str | None) -> Iterator[IntegrationWorker]:
+        """On the machine that works on them. What there is to warn of was said where the run began."""
+        settings = self.settings
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CrystintWarning)
+            images = read_indexed(self.experiment, geometry=settings.geometry).images
+            reference = read_known(settings.reference, images)
+        with open_frames(*self.files, dataset=settings.dataset) as frames:
+            plan = plan_of(
+                frames, images, settings, mask_of(frames, settings), self.pairing, self.d_min, self.width, reference
+            )
+            yield IntegrationWorker(plan, self.profile)
+
+
+def mask_of(frames: Frames, settings: IntegrateSettings) -> NDArray[np.uint32]:
+    """uint32 [slow, fast]: the mask of the frames and those of the settings together."""
+    return combine_masks(frames.mask, *map(read_mask, settings.mask), shape=frames.shape)
+
+
+def plan_of(
+    frames: Frames,
+    images: Experiment,
+    settings: IntegrateSettings,
+    mask: NDArray[np.uint32],
+    pairing: Pairing,
+    d_min: float,
+    width: RockingWidth,
+    reference: Reference | None,
+) -> IntegrationPlan:
+    """The plan of a run with these settings."""
+    return IntegrationPlan.of(
+        frames, images, width=width, d_min=d_min, reference=reference, method=settings.method, mask=mask,
+        band=settings.band, noise=settings.noise, recenter=settings.recenter, pairing=pairing,
+    )  # fmt: skip

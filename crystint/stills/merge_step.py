@@ -1,0 +1,149 @@
+"""``crystint stills merge``: one intensity per unique reflection, with statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crystint.errors import FileError, SettingError, recorded_warnings, warn
+from crystint.io.outputs import atomic_path
+from crystint.io.reflections.mtz_out import write_merged_mtz
+from crystint.model.cells import symmetric_cell
+from crystint.model.experiment import Experiment
+from crystint.model.observations import Observations
+from crystint.model.reference import Reference
+from crystint.model.symmetry import as_space_group, groups, spacing
+from crystint.run.outcome import Outcome
+from crystint.run.step import HDF5, Job
+from crystint.stills.files import StillsRun, write_stills
+from crystint.stills.merging.amplitudes import french_wilson
+from crystint.stills.merging.image_rejection import delta_cc_half, image_cc, reject_images
+from crystint.stills.merging.merge import merge
+from crystint.stills.merging.merged import Merged
+from crystint.stills.merging.shells import ResolutionShells
+from crystint.stills.report import stills_report
+from crystint.stills.scaling.error_model import ErrorModel
+from crystint.stills.scaling.scales import Scales
+from crystint.stills.settings import MergeSettings
+from crystint.stills.step_inputs import read_known, read_together
+
+__all__ = ["merge_observations"]
+
+
+def merge_observations(job: Job[MergeSettings]) -> Outcome:
+    """Merge one scaled file and write .mtz (merged), .h5 with everything, .txt, the report, or plots.
+
+    The result is a `StillsRun`.
+    """
+    source, settings = job.input("source"), job.settings
+    model = settings.error_model
+    error_model: Any = ErrorModel(*model) if isinstance(model, tuple) else None if model == "none" else model
+    with recorded_warnings() as messages:
+        inputs = read_together([source], settings.experiment, space_group=settings.space_group)
+        job.reads(inputs.files)
+        images, scales = inputs.experiment, inputs.run.scales
+        symmetric_cell(images.cell, images.space_group)
+        if scales is None:
+            warn(f"{source} is not scaled: its intensities are merged as they are")
+        for text in inputs.run.extra.get("warnings", ()):
+            warn(text)
+        reference = inputs.run.reference if settings.reference is None else read_known(settings.reference, images)
+    rejected = _rejected(inputs.observations, images, scales, reference, settings)
+    options: dict[str, Any] = {
+        "cell": images.cell, "anomalous": settings.anomalous, "error_model": error_model,
+        "outliers": settings.outliers, "min_partiality": settings.min_partiality, "d_min": settings.d_min,
+        "d_max": settings.d_max, "sigma": settings.sigma, "shells": settings.shells,
+    }  # fmt: skip
+    merged = merge(
+        inputs.observations, scales, rejected_images=rejected, space_group=images.space_group, reference=reference,
+        names=images.name, **options,
+    )  # fmt: skip
+    if not len(merged):
+        raise FileError(f"{source}: nothing can be merged: {'; '.join(merged.notes) or 'it has no observations'}")
+    for text in merged.notes:
+        warn(text)
+    unscaled = {} if scales is None else scales.failed  # says more than that nothing of them was merged
+    files = dict.fromkeys(map(str, (*job.sources, *inputs.files)))
+    run = replace(
+        inputs.run,
+        experiment=images,
+        observations=inputs.observations.replace(flags=merged.flags),
+        merged=merged,
+        error_model=merged.error_model,
+        moments=None,
+        reference=reference,
+        notes={**inputs.notes, **merged.failed, **unscaled, **rejected},
+        extra={"warnings": messages},
+        provenance=job.provenance(files, cell=images.cell, space_group=images.space_group.xhm()),
+    )
+    _write(job, run, merged, messages)
+    text = f"{int(merged.multiplicity.sum())} observations merged into {len(merged)} reflections"
+    text += f"\n\n{merged.statistics.table()}"
+    return Outcome(text, run, notes=run.notes)
+
+
+def _write(job: Job[MergeSettings], run: StillsRun, merged: Merged, messages: Sequence[str]) -> None:
+    """All of the outputs, or none."""
+    writers: dict[str, Callable[[Path], None]] = {
+        ".mtz": partial(_write_mtz, run=run, merged=merged, free=job.settings.free, overwrite=job.overwrite),
+        ".txt": partial(_write_report, run=run, job=job, messages=messages),
+        **dict.fromkeys(HDF5, partial(write_stills, run=run, overwrite=job.overwrite)),
+    }
+    job.write(run, writers)
+
+
+def _write_mtz(path: Path, *, run: StillsRun, merged: Merged, free: float | None, overwrite: bool) -> None:
+    f = french_wilson(merged.hkl, merged.intensity, merged.sigma, cell=merged.cell, space_group=merged.space_group)
+    write_merged_mtz(
+        path,
+        merged,
+        amplitudes=(f.amplitude, f.sigma_amplitude),
+        free=free,
+        wavelength=float(np.nanmean(run.images.wavelength)),
+        overwrite=overwrite,
+    )
+
+
+def _write_report(path: Path, *, run: StillsRun, job: Job[MergeSettings], messages: Sequence[str]) -> None:
+    with atomic_path(path, job.overwrite) as temporary:
+        report = stills_report(run, inputs=job.inputs["source"], warnings=messages)
+        temporary.write_text(report, encoding="utf-8")
+
+
+def _rejected(
+    table: Observations,
+    images: Experiment,
+    scales: Scales | None,
+    reference: Reference | None,
+    settings: MergeSettings,
+) -> dict[int, str]:
+    """Images to leave out, and why."""
+    deviations, min_cc = settings.reject, settings.min_cc
+    if deviations is None and min_cc is None:
+        return {}
+    if min_cc is not None and reference is None:
+        raise SettingError("--min-cc needs a reference to correlate with: --reference FILE")
+    use = table.select(table.usable)
+    factor = use.correction * use.partiality if scales is None else scales.factor(use)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        intensity = use.intensity / factor
+    good = np.isfinite(intensity)
+    use, intensity, factor = use.select(good), intensity[good], factor[good]
+    delta = cc = None
+    if deviations is not None:
+        hkl, number = groups(use.hkl, images.space_group)
+        d = spacing(hkl, images.cell)
+        shell = ResolutionShells.of(d, 10).number(d)
+        weight = factor**2 / np.median(use.sigma**2)
+        delta = delta_cc_half(use.image, number, intensity, shell, weight=weight, images=len(images))
+    if min_cc is not None and reference is not None:
+        target = reference.match(use.hkl, as_space_group(images.space_group))
+        cc = image_cc(use.image, intensity, target, len(images))
+    return reject_images(
+        delta=delta, deviations=deviations or 4.0, scales=scales, cc=cc, min_cc=min_cc, names=images.name
+    )

@@ -1,0 +1,179 @@
+"""What the steps of stills can be told: a model per step. Library functions take their defaults from these."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from crystint.run.settings import (
+    Finite,
+    Length,
+    NotNegative,
+    Positive,
+    StepSettings,
+    Whole,
+    number,
+    numbers,
+    setting,
+)
+
+__all__ = ["IntegrateSettings", "MergeSettings", "PredictSettings", "ScaleSettings", "SimulateSettings"]
+
+_SPACE_GROUP = "instead of that of the input, such as P43212"
+_EXPERIMENT = "of a .refl file: its .expt, where that is not beside it"
+_GEOMETRY = "CrystFEL geometry of a stream that holds none"
+_REFERENCE = "known intensities: merged MTZ, mmCIF, CrystFEL .hkl"
+
+_Share = Annotated[float, BeforeValidator(number), Field(ge=0.0, le=1.0)]
+_Correlation = Annotated[float, BeforeValidator(number), Field(ge=-1.0, le=1.0)]
+_Cell = Annotated[tuple[Finite, Finite, Finite, Finite, Finite, Finite], numbers(6)]
+_Shape = Annotated[tuple[int, int], numbers(2)]
+
+
+def _error_model(value: Any) -> Any:
+    """Text "A,B" to two numbers; the words stay."""
+    if not isinstance(value, str) or value in ("fit", "none"):
+        return value
+    try:
+        a, b = (float(part) for part in value.split(","))
+    except ValueError:
+        raise ValueError(f"is {value!r}, expected fit, none, or two numbers A,B") from None
+    return a, b
+
+
+_ErrorModel = Annotated[Literal["fit", "none"] | tuple[float, float], BeforeValidator(_error_model)]
+
+
+class _Limited(StepSettings):
+    """Limits of resolution that belong together."""
+
+    d_min: Positive | None = setting(None, "highest resolution, angstrom", metavar="A")
+    d_max: Positive | None = setting(None, "lowest resolution, angstrom", metavar="A")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.d_min is not None and self.d_max is not None and self.d_min >= self.d_max:
+            raise ValueError(f"d_min is {self.d_min} and d_max {self.d_max} angstrom, expected d_min below d_max")
+        return self
+
+
+class _RockingCurve(StepSettings):
+    """The rocking curve, and how far from the Ewald sphere reflections are looked for."""
+
+    domain: Positive | None = setting(
+        None,
+        "width R0 of the rocking curve exp(-e^2 / R0^2), 1/angstrom; of EXPERIMENT, or measured, where none is given",
+        metavar="WIDTH",
+    )
+    mosaicity: NotNegative | None = setting(None, "its part that grows as 1/d, rad", metavar="RAD")
+    bandwidth: NotNegative | None = setting(None, "of the beam, relative, RMS", metavar="B")
+    band: Positive = setting(1.7, "reflections within this many R0 of the sphere")
+
+
+class PredictSettings(_Limited, _RockingCurve):
+    """What ``crystint stills predict`` can be told."""
+
+    geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")
+
+
+class IntegrateSettings(_RockingCurve):
+    """What ``crystint stills integrate`` can be told."""
+
+    d_min: Positive | None = setting(None, "highest resolution, angstrom", metavar="A")
+    method: Literal["combined", "profile", "sum"] = setting(
+        "combined",
+        "profile: fitted amplitudes; sum: counts of the core less background; combined: profile for faint reflections, "
+        "sum for strong ones",
+    )
+    recenter: bool = setting(
+        True,
+        "put profiles where the strong spots of an image are seen, by a linear function of the place, and give them "
+        "the mean form of those",
+    )
+    reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
+    mask: tuple[Path, ...] = setting((), "pixels other than 0 are not used", flag="-m", metavar="FILE")
+    dataset: str | None = setting(None, "path of the frames inside an HDF5 file", metavar="PATH")
+    noise: NotNegative = setting(0.0, "RMS noise of the detector, counts")
+    geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")
+
+
+class ScaleSettings(StepSettings):
+    """What ``crystint stills scale`` can be told."""
+
+    experiment: Path | None = setting(None, _EXPERIMENT, metavar="FILE")
+    geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")
+    space_group: str | None = setting(None, _SPACE_GROUP, metavar="NAME")
+    reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
+    intensity: str | None = setting(None, ".refl: profile or sum; .mtz: label of the intensities", metavar="NAME")
+    batch: Positive | None = setting(None, "scale so many degrees of rotation data as one image", metavar="DEG")
+    refine_b: bool = setting(True, "a temperature factor per image", option="--b", negative="--no-b")
+    fit_width: bool | None = setting(
+        None,
+        "fit the rocking width of the data set; where not told, that of stills that crystint integrated",
+        negative="--keep-width",
+    )
+    wavelength_nodes: Whole = setting(0, "of a curve over the wavelength, for Laue data", metavar="N", ge=0)
+    reindex: bool = setting(False, "resolve an indexing ambiguity that is found")
+    min_partiality: _Share = setting(0.1, "to be used")
+
+    @model_validator(mode="after")
+    def _widths_of_stills(self) -> Self:
+        if self.batch is not None and self.fit_width:
+            raise ValueError("the rocking width cannot be fitted to images that are taken together in batches")
+        return self
+
+
+class MergeSettings(_Limited):
+    """What ``crystint stills merge`` can be told."""
+
+    experiment: Path | None = setting(None, _EXPERIMENT, metavar="FILE")
+    space_group: str | None = setting(None, _SPACE_GROUP, metavar="NAME")
+    reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
+    anomalous: bool = setting(False, "keep Friedel mates apart")
+    min_partiality: _Share = setting(0.3, "to be merged")
+    outliers: Positive | None = setting(6.0, "reject beyond", metavar="SIGMA")
+    error_model: _ErrorModel = setting("fit", "sigma'^2 = A sigma^2 + (B <I>)^2", metavar="fit|none|A,B")
+    sigma: Literal["internal", "external", "larger"] = setting(
+        "internal", "of merged intensities: from variances, from their scatter, or the larger"
+    )
+    shells: Whole = setting(10, "of the statistics", ge=1, le=1000)
+    reject: Positive | None = setting(None, "leave out images with a delta-CC1/2 so far below the mean", metavar="SD")
+    min_cc: _Correlation | None = setting(None, "leave out images that fit a reference worse", metavar="CC")
+    free: Annotated[float, BeforeValidator(number), Field(gt=0.0, le=0.5)] | None = setting(
+        None, "of FreeR flags in an .mtz", metavar="SHARE"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if isinstance(self.error_model, tuple) and not all(map(math.isfinite, self.error_model)):
+            raise ValueError(f"error_model is {self.error_model}, expected two finite numbers")
+        return self
+
+
+class SimulateSettings(StepSettings):
+    """What ``crystint stills simulate`` can be told."""
+
+    frames: Whole = setting(20, "how many", ge=1)
+    images: bool = setting(True, "draw frames, not only a table")
+    cell: _Cell = setting((60.0, 70.0, 80.0, 90.0, 90.0, 90.0), "angstrom, degrees", metavar="A,B,C,AL,BE,GA")
+    space_group: str = setting("P 21 21 21", "with or without spaces", metavar="NAME")
+    d_min: Positive = setting(1.7, "highest resolution", metavar="A")
+    shape: _Shape = setting((2527, 2463), "pixels", metavar="SLOW,FAST")
+    pixel_size: Length = setting(172e-6, "m", metavar="LENGTH")
+    distance: Length = setting(0.15, "m", metavar="LENGTH")
+    wavelength: Positive = setting(1.0, "angstrom", metavar="A")
+    background: NotNegative = setting(1.0, "per pixel, about", metavar="COUNTS")
+    intensity: Positive = setting(2000.0, "of a mean reflection at low resolution", metavar="COUNTS")
+    domain: Positive = setting(1e-3, "R0, 1/angstrom", metavar="WIDTH")
+    mosaicity: NotNegative = setting(0.0, "rad", metavar="RAD")
+    bandwidth: NotNegative = setting(0.0, "relative, RMS", metavar="B")
+    spot: Positive = setting(1.2e-3, "radius R1 of the spots, 1/angstrom", metavar="WIDTH")
+    spread_ln_g: NotNegative = setting(0.5, "of scales", metavar="SD")
+    spread_b: NotNegative = setting(2.0, "of temperature factors", metavar="A2")
+    orientation_error: NotNegative = setting(0.0, "of the experiment", metavar="RAD")
+    second_lattice: _Share = setting(0.0, "of frames with two crystals", metavar="SHARE")
+    free_indexing: bool = setting(False, "index each image in one of the ways an ambiguity allows")
+    seed: Whole = setting(0, "of the random numbers", ge=0, le=2**63 - 1)

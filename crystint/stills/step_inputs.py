@@ -1,0 +1,105 @@
+"""What scaling and merging begin with: observations of several files, counted through, and known intensities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from crystint.errors import warn
+from crystint.model.batches import batches
+from crystint.model.experiment import Experiment, join_experiments
+from crystint.model.observations import Observations
+from crystint.model.reference import Reference
+from crystint.stills.files import StillsRun
+from crystint.stills.inputs import kind_of, read_data, read_reference
+from crystint.stills.prediction.partiality import RockingWidth
+
+__all__ = ["StepInputs", "read_known", "read_together"]
+
+_LENGTHS, _ANGLES = 0.03, 2.0
+"""by which the cell of a reference may differ: relative, and degrees"""
+
+
+@dataclass(frozen=True, eq=False)
+class StepInputs:
+    """Observations of all sources, and what came with them."""
+
+    observations: Observations
+    """images counted through all sources"""
+    experiment: Experiment
+    width: RockingWidth | None
+    """rocking width, of the first source that has one"""
+    notes: dict[int, str]
+    """image -> what went wrong with it in an earlier step"""
+    run: StillsRun
+    """everything that a single .h5 holds; nothing for other sources"""
+    files: tuple[Path, ...]
+    """that were read"""
+
+
+def read_together(
+    sources: Sequence[str | PathLike[str]],
+    experiment: Path | None = None,
+    *,
+    geometry: Path | None = None,
+    space_group: str | None = None,
+    intensity: str | None = None,
+    batch: float | None = None,
+) -> StepInputs:
+    """Read each of the sources once. The arguments are those of `read_data`; `batch` in degrees."""
+    tables, parts, widths = [], [], []
+    files: list[Path] = []
+    notes: dict[int, str] = {}
+    run = StillsRun()
+    first = 0
+    for source in map(Path, sources):
+        direct = batch if kind_of(source) == "refl" else None
+        data = read_data(
+            source, experiment, geometry=geometry, space_group=space_group, intensity=intensity, batch_degrees=direct
+        )
+        table, images = data.observations, data.experiment
+        run = data.run
+        widths += [run.width] if run.width is not None else []
+        notes |= {first + image: text for image, text in run.notes.items()}
+        if batch is not None and direct is None:
+            number, images = batches(images, degrees=batch)
+            table = table.replace(image=number[table.image])
+            notes = {}
+        files += data.files
+        tables.append(table.replace(image=table.image + np.int32(first)))
+        parts.append(images)
+        first += len(images)
+    return StepInputs(
+        observations=Observations.join(tables),
+        experiment=parts[0] if len(parts) == 1 else join_experiments(parts),
+        width=widths[0] if widths else None,
+        notes=notes,
+        run=run if len(parts) == 1 else StillsRun(),
+        files=tuple(files),
+    )
+
+
+def read_known(path: Path | None, images: Experiment) -> Reference | None:
+    """Known intensities, and a warning where they are of another crystal."""
+    if path is None:
+        return None
+    reference = read_reference(path, cell=images.cell, space_group=images.space_group)
+    ratio = np.divide(reference.cell[:3], images.cell[:3])
+    turn = np.subtract(reference.cell[3:], images.cell[3:])
+    if np.abs(ratio - 1.0).max() > _LENGTHS or np.abs(turn).max() > _ANGLES:
+        warn(
+            f"the cell of the reference {path} is {_numbers(reference.cell)}, that of the data {_numbers(images.cell)}:"
+            " is it the same crystal?"
+        )
+    laue = reference.space_group.laue_str(), images.space_group.laue_str()
+    if laue[0] != laue[1]:
+        warn(f"the Laue class of the reference {path} is {laue[0]}, that of the data {laue[1]}")
+    return reference
+
+
+def _numbers(cell: Sequence[float]) -> str:
+    return " ".join(f"{value:.2f}" for value in cell)

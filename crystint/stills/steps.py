@@ -1,0 +1,53 @@
+"""The steps of stills: predict, integrate, scale, merge, simulate."""
+
+from __future__ import annotations
+
+from crystint.run.step import HDF5, PICTURES, Argument, Outputs, Step
+from crystint.stills.settings import IntegrateSettings, MergeSettings, PredictSettings, ScaleSettings, SimulateSettings
+
+__all__ = ["INTEGRATE", "MERGE", "PREDICT", "SCALE", "SIMULATE"]
+
+_EXPERIMENT = Argument("experiment", "EXPERIMENT")
+
+PREDICT = Step(
+    "stills predict",
+    PredictSettings,
+    "crystint.stills.predict_step:predict_reflections",
+    (_EXPERIMENT,),
+    Outputs("file to write", (".refl", ".csv", *HDF5), many=True),
+    device="",
+)
+INTEGRATE = Step(
+    "stills integrate",
+    IntegrateSettings,
+    "crystint.stills.integrate_step:integrate_frames",
+    (_EXPERIMENT, Argument("frames", "FRAMES", many=True)),
+    Outputs("file to write", (*HDF5, ".mtz"), many=True),
+    by_frame=True,
+    device="",
+)
+SCALE = Step(
+    "stills scale",
+    ScaleSettings,
+    "crystint.stills.scale_step:scale_images",
+    (Argument("sources", "FILE", many=True),),
+    Outputs("file to write", (*HDF5, ".mtz"), many=True),
+    device="",
+)
+MERGE = Step(
+    "stills merge",
+    MergeSettings,
+    "crystint.stills.merge_step:merge_observations",
+    (Argument("source", "FILE"),),
+    Outputs("file to write", (".mtz", *HDF5, ".txt", *PICTURES), many=True),
+    device="",
+    picture="crystint.plot.stills:plot_stills",
+)
+SIMULATE = Step(
+    "stills simulate",
+    SimulateSettings,
+    "crystint.stills.simulate_step:simulate_folder",
+    (),
+    Outputs("folder to write into, made if need be", folder="simulated"),
+    device="",
+)
