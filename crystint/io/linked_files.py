@@ -1,7 +1,7 @@
-"""Which files are read when a file is read: those that a pattern means, and those that a file shows of others.
+"""Dependencies of input files: the files that a pattern matches, and those that HDF5 files link to.
 
 A master shows the frames of its data files by external links, virtual data sets or external storage; a mask may lie
-behind a link as well. Whoever is about to write asks here what must not be written over.
+behind a link as well. Steps use this list to refuse outputs that would overwrite an input.
 """
 
 from __future__ import annotations

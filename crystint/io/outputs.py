@@ -129,7 +129,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
 
 def remove_leftovers(path: str | PathLike[str]) -> None:
-    """Remove temporary files of `path` that a killed process left. Only for those who know that nobody writes one."""
+    """Remove temporary files of `path` that a killed process left; only where a lock says that none is in use."""
     target = Path(os.path.realpath(path))
     pattern = f".{glob.escape(target.stem[:80])}.{'[0-9a-f]' * 2 * _BYTES}{glob.escape(target.suffix)}"
     for left in target.parent.glob(pattern):

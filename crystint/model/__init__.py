@@ -1,1 +1,1 @@
-"""What things are: frozen dataclasses over NumPy arrays. No OpenCL, no files."""
+"""The data model: frozen dataclasses over NumPy arrays. No OpenCL, no files."""

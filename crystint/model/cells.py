@@ -1,4 +1,4 @@
-"""Whether a unit cell has the shape that its space group asks for, and that cell without its small errors."""
+"""Whether a unit cell has the shape that its space group requires, and that cell without its small errors."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 __all__ = ["PackedArray", "RingRecipe", "pack_rings", "unpack_rings"]
 
 _MOST = 4
-"""maps that are kept alive although no frame is, for frames that are still to come"""
+"""cache: maps that stay in memory although no frame uses them, for frames that are still to come"""
 
 
 class RingRecipe(Protocol):
@@ -32,7 +32,7 @@ class RingRecipe(Protocol):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Arrays of the map that must travel along."""
+        """Arrays of the map that must be pickled with it."""
 
     def __call__(self, parts: Mapping[str, NDArray[Any]]) -> Any:
         """The map."""

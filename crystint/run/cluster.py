@@ -1,6 +1,6 @@
 """The steps of a run on a dask.distributed cluster: a range of frames per task, the records of its frames as result.
 
-Each worker process opens the sources itself and keeps them, and its separator, for the next task. What comes back are
+Each worker process opens the sources itself and caches them, and its separator, for the next task. What comes back are
 the same bytes that a thread gives and a journal keeps, so that nothing depends on where a frame was worked on.
 """
 
@@ -29,11 +29,11 @@ from crystint.run.ordered import in_order
 __all__ = ["cluster", "dask_setup"]
 
 _MOST_OPEN = 2
-"""Runs that a worker keeps open."""
-_TIMES = 4
-"""A range of frames is given out so often when the workers that have it die."""
+"""Cache size: runs that a worker process keeps open."""
+_ATTEMPTS = 4
+"""How often a range of frames is submitted when the workers that have it die."""
 _ANSWER_S = 30
-"""How long a scheduler may take to answer."""
+"""Timeout, s, for the scheduler to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _records(order: Order, numbers: range, first: Any) -> tuple[str, list[bytes]
 
 
 def _same(value: Any) -> Any:
-    """Task: what it was given. Unlike scattered data, the result of a task is made anew when the worker dies."""
+    """Task: the identity. Unlike scattered data, the result of a task is computed again when the worker dies."""
     return value
 
 
@@ -137,7 +137,7 @@ class Cluster:
 
 
 class _Task:
-    """A task that is given out again when the workers that have it die, so that one bad machine ends no run."""
+    """A task that is retried when the workers that have it die, so that one bad machine ends no run."""
 
     def __init__(self, client: Any, what: str, work: Callable[..., Any], *arguments: Any, priority: int = 0) -> None:
         self._what = what
@@ -153,7 +153,7 @@ class _Task:
             What the worker raised; ClusterError for everything that dask did.
         """
         killed = import_module("distributed").KilledWorker
-        for _ in range(_TIMES):
+        for _ in range(_ATTEMPTS):
             try:
                 return self._future.result()
             except CrystintError:
@@ -207,7 +207,7 @@ def cluster(
     Raises
     ------
     ClusterError
-        When dask is not installed, nobody answers, or a worker lacks crystint or has another version of it.
+        When dask is not installed, no scheduler answers, or a worker lacks crystint or has another version of it.
     """
     try:
         dask = import_module("distributed")
@@ -258,7 +258,7 @@ def _client(dask: Any, address: str, workers: int, stack: ExitStack) -> Any:
 
 def _check_versions(client: Any) -> None:
     """Raise ClusterError unless all workers that are there have this version of crystint."""
-    look = lambda: __import__("crystint").__version__  # noqa: E731  (a lambda travels as a whole, and needs no crystint)
+    look = lambda: __import__("crystint").__version__  # noqa: E731  (a lambda is pickled whole, and needs no crystint)
     for worker, version in client.run(look, on_error="return").items():
         if isinstance(version, ImportError):
             raise ClusterError(f"the worker {worker} has no crystint: install version {__version__} there")

@@ -36,13 +36,13 @@ class Execution:
     strict: bool = False
     """a frame that cannot be read is an error"""
     resume: bool = False
-    """go on where a run was interrupted that had the same inputs, settings and output"""
+    """resume an interrupted run that had the same inputs, settings and output"""
     dask: str | None = None
     """address or scheduler file of a dask cluster that does the work; "local" = processes on this machine"""
     dask_frames: int = 32
     """frames given to a worker of it at a time"""
     until: Callable[[], AbstractContextManager[Stop]] = _to_the_end
-    """entered around the frames; what it gives is asked whether to stop"""
+    """entered around the frames; it gives a function that says whether to stop"""
 
     @property
     def workers(self) -> int:

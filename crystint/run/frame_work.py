@@ -34,7 +34,7 @@ class FrameWorker(Protocol):
 
 
 class FrameWork(Protocol):
-    """The work described, so that it can travel: a frozen dataclass of plain values, with absolute paths."""
+    """A picklable description of the work: a frozen dataclass of plain values, with absolute paths."""
 
     def open(self, device: str | None) -> AbstractContextManager[FrameWorker]:
         """A worker, on this machine.

@@ -1,4 +1,4 @@
-"""Frames worked on side by side, results in order, a journal, a way to stop."""
+"""Frames processed in parallel, results in order, a journal, a way to stop."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from crystint.run.step import Job
 __all__ = ["RunInProgress", "in_progress"]
 
 _WORTH_S = 60.0
-"""After an error the journal is kept when this much work is in it; below, doing it again is the lesser nuisance."""
+"""After an error the journal is kept when this much work is in it; below, it is simply done again."""
 
 
 class Crew(Protocol):
-    """Those who do the work."""
+    """The workers: threads or a cluster."""
 
     @property
     def device(self) -> str:

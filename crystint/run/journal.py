@@ -1,8 +1,8 @@
-"""A journal beside an output: what is done already, so that a run that was killed can go on.
+"""A journal beside an output: what is done already, so that a run that was killed can be resumed.
 
 The file begins with a line that names it; then come records: length (uint32), CRC-32 (uint32), bytes. The first record
-is a header in JSON. Records are only ever appended, with plain writes, which outlive a process that is killed; one that
-was torn is known by its length or its CRC and cut off.
+is a header in JSON. Records are only ever appended, with plain writes, which survive a process that is killed; one that
+is incomplete or corrupt fails its length or its CRC and is cut off.
 """
 
 from __future__ import annotations
@@ -93,9 +93,9 @@ class Journal:
 
     @classmethod
     def open(cls, output: Path, header: Mapping[str, Any], *, resume: bool) -> Self:
-        """Begin a journal, or go on with the one that is there.
+        """Begin a journal, or resume the one that is there.
 
-        Temporary files that a killed run left beside the output are removed: the lock says that nobody writes them.
+        Temporary files that a killed run left beside the output are removed: the lock says that no process writes them.
 
         Parameters
         ----------
@@ -181,7 +181,7 @@ class Journal:
         self._end += len(whole)
 
     def close(self, *, keep: bool) -> None:
-        """Let go of the file, and remove it unless it is to be kept."""
+        """Close the file, and remove it unless it is to be kept."""
         if not keep:
             journal_of(self._output).unlink(missing_ok=True)
         self._file.close()

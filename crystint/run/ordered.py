@@ -1,4 +1,4 @@
-"""Jobs done side by side, their results taken in order."""
+"""Jobs done in parallel, their results taken in order."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def in_order(
 ) -> Generator[_Result_co]:
     """Results of `jobs` in their order, at most two for each worker begun and not yet taken.
 
-    Whoever takes the results slowly slows the work down: memory holds so many results, never more. Once `stop` says
-    so, no job is begun any more; those that a worker has already are finished and their results given.
+    Back-pressure: a slow consumer slows the work down, since memory never holds more results than that. Once `stop`
+    says so, no job is begun any more; those that a worker has already are finished and their results yielded.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def in_order(
     at_a_time : callable
         How many workers there are; it may change.
     stop : callable
-        Asked before each job.
+        Called before each job; True = stop.
     """
     waiting: deque[Promise[_Result_co]] = deque()
     coming = iter(jobs)

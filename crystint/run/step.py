@@ -34,7 +34,7 @@ S = TypeVar("S", bound=StepSettings)
 
 
 def silent(items: Iterable[Any], _total: int, _what: str) -> Iterable[Any]:
-    """The items: progress that nobody watches."""
+    """The items: progress that is not shown."""
     return items
 
 
@@ -65,7 +65,7 @@ class Outputs:
 
 @dataclass(frozen=True, eq=False)
 class Step(Generic[S]):
-    """One thing that crystint does from files to files."""
+    """One operation of crystint from files to files."""
 
     name: str
     """as on the command line, such as "stills merge" """
@@ -75,7 +75,7 @@ class Step(Generic[S]):
     arguments: tuple[Argument, ...] = ()
     outputs: Outputs | None = None
     by_frame: bool = False
-    """frames are worked on side by side, those that cannot be read are left out, and runs can be resumed"""
+    """frames are processed in parallel, those that cannot be read are left out, and runs can be resumed"""
     device: str | None = None
     """why the OpenCL device matters in other words than usual; "" = it does not; None = it does"""
     hidden: tuple[str, ...] = ()
@@ -178,7 +178,7 @@ class Job(Generic[S]):
         return (*named, *self.settings.files(), *([] if self.config is None else [self.config]))
 
     def reads(self, *files: Source | Iterable[Source]) -> None:
-        """Refuse to write over `files`, which the step is about to read though nobody named them.
+        """Refuse to write over `files`, which the step is about to read although no argument names them.
 
         Raises
         ------

@@ -111,7 +111,7 @@ def densify(job: Job[DensifySettings]) -> Outcome:
 
 
 def _saturation(made: Mapping[str, Any]) -> float | None:
-    """The saturation value that a sparse file was made with, as its provenance tells; None = not told."""
+    """The saturation value that a sparse file was made with, from its provenance; None = not recorded."""
     settings = made.get("settings", {})
     value = settings.get("saturation_used") if isinstance(settings, Mapping) else None
     return float(value) if isinstance(value, int | float) else None

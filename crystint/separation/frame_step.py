@@ -19,11 +19,11 @@ from crystint.model.peaks import PEAK_DTYPE, PeakList
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.settings import Settings
 
-__all__ = ["PeakSearch", "SeparationWork", "SeparationWorker", "Sparsification", "peaks_of", "rehearse"]
+__all__ = ["PeakSearch", "SeparationWork", "SeparationWorker", "Sparsification", "peaks_of", "warm_up"]
 
 
 class Treatment(Protocol):
-    """What is done with a frame that could be read. Plain values only: it travels."""
+    """What is done with a frame that could be read. Plain values only: it is pickled for the workers of a cluster."""
 
     def record(self, run: PreparedRun, number: int, frame: NDArray[Any], first: FirstMask | None) -> FrameRecord:
         """The result."""
@@ -75,9 +75,9 @@ class SeparationWork:
             yield SeparationWorker(run, self.treatment)
 
 
-def rehearse(run: PreparedRun, treatment: Treatment) -> None:
-    """Do it with a frame of few pixels, so that kernels are built and modules loaded when the first frame comes."""
-    small, frame = run.in_small()
+def warm_up(run: PreparedRun, treatment: Treatment) -> None:
+    """Warm up with a frame of few pixels: kernels are built and modules loaded when the first frame comes."""
+    small, frame = run.small_run()
     treatment.record(small, 0, frame, None)
 
 

@@ -1,4 +1,4 @@
-"""``crystint peaks``: the peaks of all frames, in every format that was asked for."""
+"""``crystint peaks``: the peaks of all frames, in every requested format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crystint.model.peaks import PeakList, empty_peaks
 from crystint.run.in_progress import RunInProgress, in_progress
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
-from crystint.separation.frame_step import PeakSearch, SeparationWork, SeparationWorker, peaks_of, rehearse
+from crystint.separation.frame_step import PeakSearch, SeparationWork, SeparationWorker, peaks_of, warm_up
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.results import Separated, outcome_of
 from crystint.separation.settings import Settings
@@ -29,8 +29,8 @@ def find(job: Job[Settings]) -> Outcome:
     remote = how.dask is not None or job.finished
     start = time.monotonic()
     lists: list[PeakList] = []
-    ahead = partial(rehearse, treatment=search)
-    with opened(job.inputs["frames"], settings, how.device, remote=remote, rehearse=ahead) as run:
+    ahead = partial(warm_up, treatment=search)
+    with opened(job.inputs["frames"], settings, how.device, remote=remote, warm_up=ahead) as run:
         files = tuple(run.frames.all_files())
         job.reads(files)
         if job.finished:

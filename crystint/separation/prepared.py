@@ -30,7 +30,7 @@ __all__ = ["PreparedRun", "opened"]
 
 @dataclass(frozen=True, eq=False)
 class PreparedRun:
-    """Opened frames, everything that fits them, and the separator made of it when it is first asked for."""
+    """Opened frames, everything that fits them, and the separator made of it lazily, when it is first used."""
 
     frames: Frames
     settings: Settings
@@ -40,7 +40,7 @@ class PreparedRun:
     """dark, flat, normalization, float32 [slow, fast]"""
     saturation: float | None
     engine: Engine | None
-    """None = this process has no device to work with: other machines do the work"""
+    """None = this process has no device to work with: the workers of a cluster do"""
     _own: threading.local = field(default_factory=threading.local, init=False)
     _made: list[Separator] = field(default_factory=list, init=False)
     _making: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -66,7 +66,7 @@ class PreparedRun:
                 self._made.append(made)
             return self._made[0]
 
-    def in_small(self) -> tuple[PreparedRun, NDArray[Any]]:
+    def small_run(self) -> tuple[PreparedRun, NDArray[Any]]:
         """A run with few pixels, and a frame with one spot, that need nothing of the device that this run does not."""
         side, rings = 128, min(self.settings.rings, 256)
         geometry = replace(
@@ -157,7 +157,7 @@ def opened(
     device: str | None = None,
     *,
     remote: bool = False,
-    rehearse: Callable[[PreparedRun], object] | None = None,
+    warm_up: Callable[[PreparedRun], object] | None = None,
 ) -> Iterator[PreparedRun]:
     """Open frames and make the separator for them.
 
@@ -169,8 +169,8 @@ def opened(
     device : str, optional
         As `Engine` takes it.
     remote : bool
-        Others do the work: no device is needed here, and no separator is made.
-    rehearse : callable, optional
+        Workers of a cluster do the work: no device is needed here, and no separator is made.
+    warm_up : callable, optional
         Called with the run in a thread of its own, while the separator is made. An error in it is no error.
 
     Raises
@@ -196,15 +196,15 @@ def opened(
         limit = None if saturation is None or saturation == "none" else float(saturation)
         run = PreparedRun(frames, settings, geometry, mask, images, limit, engine)
         if engine is not None:
-            rehearsal = threading.Thread(target=_attempt, args=(rehearse, run))
-            rehearsal.start()
+            warming = threading.Thread(target=_warm_up_quietly, args=(warm_up, run))
+            warming.start()
             run.separator  # noqa: B018  (now, not in the first frame)
-            rehearsal.join()
+            warming.join()
         yield run
 
 
-def _attempt(rehearse: Callable[[PreparedRun], object] | None, run: PreparedRun) -> None:
-    """Rehearse; what is wrong will show in earnest."""
+def _warm_up_quietly(warm_up: Callable[[PreparedRun], object] | None, run: PreparedRun) -> None:
+    """Warm up; what is wrong will show with the first frame."""
     with suppress(Exception):
-        if rehearse is not None:
-            rehearse(run)
+        if warm_up is not None:
+            warm_up(run)

@@ -1,4 +1,4 @@
-"""What peaks and sparsify can be told."""
+"""Settings of the steps of signal separation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FrameSettings(DetectorSettings):
 
 
 class Settings(FrameSettings):
-    """Everything that ``crystint peaks`` and ``crystint sparsify`` can be told, with the units of each.
+    """Settings of ``crystint peaks`` and ``crystint sparsify``, with the units of each.
 
     The names are those of the command line options, in TOML with ``-`` or ``_``.
 
@@ -78,7 +78,7 @@ class SparsifySettings(Settings):
 
 
 class DensifySettings(StepSettings):
-    """What ``crystint densify`` can be told."""
+    """Settings of ``crystint densify``."""
 
     noise: bool = setting(True, "draw the background from its distribution")
     seed: Whole = setting(0, "of the noise", ge=0, le=2**63 - 1)
@@ -88,6 +88,6 @@ class DensifySettings(StepSettings):
 
 
 class ConvertSettings(StepSettings):
-    """What ``crystint convert`` can be told."""
+    """Settings of ``crystint convert``."""
 
     compact: bool | None = setting(None, "form to write (default: the other one)", negative="--plain")

@@ -13,7 +13,7 @@ from crystint.io.sparse.writer import SparseWriter
 from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
-from crystint.separation.frame_step import SeparationWork, SeparationWorker, Sparsification, peaks_of, rehearse
+from crystint.separation.frame_step import SeparationWork, SeparationWorker, Sparsification, peaks_of, warm_up
 from crystint.separation.prepared import opened
 from crystint.separation.results import Separated, outcome_of
 from crystint.separation.settings import SparsifySettings
@@ -31,8 +31,8 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
     remote = how.dask is not None or job.finished
     start = time.monotonic()
     counts, pixels = [], 0
-    ahead = partial(rehearse, treatment=work)
-    with opened(job.inputs["frames"], settings, how.device, remote=remote, rehearse=ahead) as run:
+    ahead = partial(warm_up, treatment=work)
+    with opened(job.inputs["frames"], settings, how.device, remote=remote, warm_up=ahead) as run:
         files = tuple(run.frames.all_files())
         job.reads(files)
         if job.finished:

@@ -15,7 +15,7 @@ from crystint.io.frames.sequence import open_frames
 from crystint.io.outputs import check_outputs
 from crystint.run.frames import geometry_of
 from crystint.separation.files import densify_file, find_peaks, sparsify
-from crystint.separation.frame_step import PeakSearch, Sparsification, rehearse
+from crystint.separation.frame_step import PeakSearch, Sparsification, warm_up
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.settings import Settings
 from crystint.simulate import Simulation, simulate
@@ -291,28 +291,28 @@ def test_corrections_reach_the_separator(data, stack, tmp_path):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32])
 @pytest.mark.parametrize("rings", [60, 300])
 @pytest.mark.parametrize("work", [PeakSearch(5.0), Sparsification(3.0, False), Sparsification(3.0, True)])
-def test_what_a_run_needs_is_there_after_its_rehearsal(data, tmp_path, work, rings, dtype):
+def test_what_a_run_needs_is_there_after_warming_up(data, tmp_path, work, rings, dtype):
     frames = np.minimum(data.frames, 200).astype(dtype)
     np.save(tmp_path / "stack.npy", frames)
     np.save(tmp_path / "dark.npy", np.full(data.shape, 1, np.float32))
     settings = explicit(data, rings=rings, error_model="poisson", dark=tmp_path / "dark.npy", saturation=150)
     with opened([tmp_path / "stack.npy"], settings) as run:
-        rehearse(run, work)
+        warm_up(run, work)
         assert run.engine is not None
-        rehearsed = set(run.engine._programs)
+        warmed = set(run.engine._programs)
         record = work.record(run, 0, run.read(0), None)
-        played = set(run.engine._programs)
-        assert {name for name, *_ in played - rehearsed} <= {"list_unusable.cl", "gather_blocks.cl"}
+        used = set(run.engine._programs)
+        assert {name for name, *_ in used - warmed} <= {"list_unusable.cl", "gather_blocks.cl"}
     assert len(record.arrays.get("peaks", "none")) > 0
 
 
-def test_an_error_in_a_rehearsal_is_none(data, stack):
+def test_an_error_while_warming_up_is_none(data, stack):
     def fail(_run: PreparedRun) -> None:
         called.append(True)
         raise ValueError("out of tune")
 
     called: list[bool] = []
-    with opened([stack], explicit(data), rehearse=fail) as run:
+    with opened([stack], explicit(data), warm_up=fail) as run:
         assert run.separator.rings.shape == data.shape
     assert called
 

@@ -115,7 +115,7 @@ class CbfReader:
 
     @cached_property
     def header(self) -> CbfHeader:
-        """The header; read when it is first wanted."""
+        """The header; read lazily."""
         return read_cbf_header(self._path)
 
     @property

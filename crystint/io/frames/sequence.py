@@ -28,7 +28,7 @@ __all__ = ["FrameSource", "Frames", "open_frames"]
 def open_frames(source: Source | NDArray[Any], *more: Source, dataset: str | None = None) -> Frames:
     """Open files, or an array, as one sequence of frames.
 
-    Only headers are read; nothing is decoded before a frame is asked for.
+    Only headers are read; frames are decoded lazily, when they are indexed.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Frames:
         return self._opened.use(number, lambda: reader.open() if isinstance(reader, LazyFile) else reader)
 
     def _count(self, number: int) -> int:
-        """How many frames a file holds; it is opened where that cannot be told otherwise."""
+        """How many frames a file holds; it is opened where its name does not tell."""
         reader = self._readers[number]
         if isinstance(reader, LazyFile) and reader.frames is not None:
             return reader.frames
@@ -233,7 +233,7 @@ class Frames:
         return self.read_geometry()
 
     def read_geometry(self, *, beam_outside: bool = False) -> Geometry | None:
-        """As `geometry`, and allows a direct beam that misses the frame when told so."""
+        """As `geometry`; `beam_outside` allows a direct beam that misses the frame."""
         with self._use(0) as reader:
             return reader.geometry(beam_outside=beam_outside)
 
@@ -246,7 +246,7 @@ class Frames:
 
     @cached_property
     def saturation(self) -> int | float | None:
-        """The largest value that is a valid measurement, as the first file tells; None = not told."""
+        """The largest value that is a valid measurement, from the first file; None = not recorded."""
         with self._use(0) as reader:
             value = reader.saturation()
         return int(value) if value is not None and value == int(value) else value

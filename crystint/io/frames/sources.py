@@ -1,4 +1,4 @@
-"""Which files are meant by what a user names, and which reader each of them has."""
+"""Paths and glob patterns expanded to files, and the reader of each file."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def reader_of(file: OpenedFile) -> Reader:
 
 
 class LazyFile:
-    """A file that is opened when it is wanted."""
+    """A file that is opened lazily, when a frame of it is read."""
 
     def __init__(self, path: Path, dataset: str | None) -> None:
         self.path, self.dataset = path, dataset
@@ -89,7 +89,7 @@ class LazyFile:
 
     @cached_property
     def frames(self) -> int | None:
-        """Number of frames where it can be told without decoding one; None elsewhere."""
+        """Number of frames where it is known without decoding one; None elsewhere."""
         if re.search(r"\.cbf(\.gz|\.bz2)?$", self.path.name, re.IGNORECASE):
             return 1
         if re.search(r"\.tiff?$", self.path.name, re.IGNORECASE):

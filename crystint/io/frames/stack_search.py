@@ -36,7 +36,7 @@ class NoFramesError(FileError):
 def find_datasets(file: h5py.File, name: str, wanted: str | None) -> list[str]:
     """Paths of the data sets that hold the frames, in order.
 
-    In this order: the one asked for; what the NeXus attributes ``default`` and ``signal`` lead to; the
+    In this order: `wanted`; what the NeXus attributes ``default`` and ``signal`` lead to; the
     usual places (NXmx, ``data_000001``... of DECTRIS masters, CXI, LImA); the only stack of frames in the
     file.
 
@@ -47,7 +47,7 @@ def find_datasets(file: h5py.File, name: str, wanted: str | None) -> list[str]:
         and tells how to name one.
     """
     if wanted is not None:
-        return _asked(file, name, wanted)
+        return _named(file, name, wanted)
     for path in _defaults(file):
         if re.search(r"/data_\d+$", path):
             return _numbered(file, path.rpartition("/")[0], name)
@@ -72,7 +72,7 @@ def _choice(file: h5py.File, name: str, stacks: list[str]) -> str:
     return f"{name} holds several stacks of frames ({listed}); name one with dataset= or --dataset"
 
 
-def _asked(file: h5py.File, name: str, wanted: str) -> list[str]:
+def _named(file: h5py.File, name: str, wanted: str) -> list[str]:
     item = _get(file, wanted, name)
     if isinstance(item, h5py.Group):
         numbered = _numbered(file, wanted, name)

@@ -109,7 +109,7 @@ class StackReader:
             return None if direct is None else direct.chunk(within)
 
     def _reader(self, number: int) -> DirectReader | None:
-        """What reads a data set without HDF5, made when it is first wanted; None where nothing does."""
+        """The direct reader of a data set, without HDF5, made lazily and cached; None where there is none."""
         with self._lock:
             if number not in self._direct:
                 stack = self._sets[number]

@@ -21,7 +21,7 @@ _EMPTY = -1
 
 
 class _Source:
-    """A data set in another file, as long as it is wanted."""
+    """A data set in another file, open while it is in the pool."""
 
     def __init__(self, path: Path, name: str, like: h5py.Dataset, layers: Layers) -> None:
         try:

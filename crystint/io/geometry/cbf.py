@@ -63,7 +63,7 @@ def cbf_geometry(text: str, shape: tuple[int, int], name: str, *, beam_outside: 
 
 def cbf_saturation(text: str) -> float | None:
     """Largest valid count: Count_cutoff of the mini header, or the overload of a full header; None = not
-    told."""
+    recorded."""
     mini = _mini_header(text)
     if mini.get("Count_cutoff", 0.0) > 0.0:
         return mini["Count_cutoff"]

@@ -1,4 +1,4 @@
-"""Geometry files of every kind that crystint reads; which one it is, is told by content and name."""
+"""Geometry files of every kind that crystint reads; recognised by content and name."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def nexus_geometry(
     Returns
     -------
     Geometry | None
-        None when beam centre, distance or pixel size are missing (DECTRIS writes 0 there when nobody set
+        None when beam centre, distance or pixel size are missing (DECTRIS writes 0 there when they were not set
         them).
 
     Raises

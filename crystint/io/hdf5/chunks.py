@@ -1,6 +1,6 @@
 """The frames of one HDF5 data set, read and unpacked without HDF5, by any number of threads at once.
 
-HDF5 is asked once where the chunks are. From then on a frame is a `preadv` of its bytes and a call of the functions in
+The chunk index is read from HDF5 once. From then on a frame is a `preadv` of its bytes and a call of the functions in
 `crystint.io.hdf5.filters`; neither waits for other threads.
 """
 
@@ -57,7 +57,7 @@ class DirectReader(Protocol):
         """The packed frame; None where it is not one chunk of bitshuffle and LZ4."""
 
     def close(self) -> None:
-        """Let go of files."""
+        """Close files."""
 
 
 Layers: TypeAlias = ResourcePool[tuple[object, int], NDArray[Any]]

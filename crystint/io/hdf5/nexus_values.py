@@ -31,7 +31,7 @@ class Quantity:
 
     value: float
     unit: str
-    """lower case; "" = not told"""
+    """lower case; "" = not recorded"""
 
     @property
     def metres(self) -> float | None:

@@ -19,7 +19,7 @@ _INDEX = ("index", "index_delta", "index_escape", "escape_ptr")
 
 
 def copy_sparse(file: SparseFile, made: h5py.File, compact: bool) -> None:
-    """Copy everything as it is stored but the pixel numbers, which are written in the form asked for."""
+    """Copy everything as it is stored but the pixel numbers, which are written in the requested form."""
     source = file._file
     made.attrs["default"] = ENTRY
     entry = made.create_group(ENTRY)

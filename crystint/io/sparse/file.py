@@ -69,7 +69,7 @@ class RingsInFile:
 
 
 class SparseFile:
-    """An open sparse file: a sequence of `SparseFrame`, each read when it is asked for.
+    """An open sparse file: a sequence of `SparseFrame`, each read lazily, when it is indexed.
 
     ``len(file)``, ``file[i]``, iteration; a context manager. Made by `open_sparse`.
 

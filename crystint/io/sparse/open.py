@@ -1,4 +1,4 @@
-"""Sparse files opened, whoever wrote them, and converted between the plain and the compact form."""
+"""Sparse files of crystint and pyFAI opened, and converted between the plain and the compact form."""
 
 from __future__ import annotations
 
