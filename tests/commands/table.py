@@ -48,6 +48,8 @@ class Row:
         The output is a folder of files.
     inside : tuple of str
         Files that it writes there.
+    own_record : bool
+        The output tells of this run; otherwise it keeps what its input tells.
     """
 
     path: str
@@ -64,6 +66,7 @@ class Row:
     device: bool = True
     folder: bool = False
     inside: tuple[str, ...] = ()
+    own_record: bool = True
 
     @property
     def words(self) -> list[str]:
@@ -123,7 +126,7 @@ ROWS = (
         key="seed",
         value=7,
     ),
-    Row("convert", "sparse.h5", output="o.h5", reads=("sparse.h5",), key="compact", value=True),
+    Row("convert", "sparse.h5", output="o.h5", reads=("sparse.h5",), key="compact", value=False, own_record=False),
     Row(
         "compare",
         "frames.h5 sparse.h5",
