@@ -274,7 +274,6 @@ def carry_out(job: Job[Any]) -> Outcome:
     CrystintError
         As the step does. No output is left then.
     """
-    from crystint.engine import find_device
     from crystint.io.linked_files import files_read
     from crystint.io.outputs import check_outputs
     from crystint.run.journal import records_in
@@ -290,6 +289,8 @@ def carry_out(job: Job[Any]) -> Outcome:
         inputs = files_read(job.sources) if any(_there(path) for path in job.outputs) else job.sources
         check_outputs(job.outputs, inputs, overwrite or job.finished, step.outputs.suffixes)
     if step.device == "" and how.device is not None:
+        from crystint.engine import find_device
+
         find_device(how.device)  # one that is not there is an error for all steps alike
         warn(f"{step.name} computes without an OpenCL device: --device {how.device} has no effect")
     start = time.monotonic()
