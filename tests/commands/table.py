@@ -236,7 +236,7 @@ ROWS = (
     ),
     Row(
         "correlate center",
-        "frames.h5 -g geometry.json -m mask.npy --radius 60",
+        "frames.h5 -g geometry.json -m mask.npy",
         output="o.json",
         formats=(".poni", ".json", *_PICTURES),
         reads=("frames.h5", "geometry.json", "mask.npy"),
@@ -267,8 +267,8 @@ ROWS = (
         frames=True,
         missing=f"damaged.h5 --beam 100,105 {_RINGS} --outliers 0",
         long=f"{_LONG} --beam 100,105 --outliers 0",
-        key="subtract",
-        value="mean",
+        key="curve",
+        value="chebyshev",
     ),
     Row(
         "correlate plot",
