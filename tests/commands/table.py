@@ -160,7 +160,7 @@ ROWS = (
     Row("bench", "frames.h5 --rounds 1 --only copy", reads=("frames.h5",), key="rounds", value=2),
     Row(
         "stills predict",
-        "frames.expt --d-min 4",
+        "frames.expt --d-min 4 --domain 1e-3",
         output="o.h5",
         formats=(".refl", ".csv", ".h5"),
         reads=("frames.expt",),
