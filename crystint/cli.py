@@ -1,44 +1,7 @@
-"""The command ``crystint``: gathers the commands."""
+"""The command ``crystint``, for the entry point of the package and ``python -m crystint``."""
 
 from __future__ import annotations
 
-import click
-
-from crystint import __version__
-from crystint.commands import bench, cbc, compare, correlate, demo, devices, info, plot, separate, stills
-from crystint.commands.program import Program
+from crystint.commands.main import main
 
 __all__ = ["main"]
-
-
-_HELP = {"help_option_names": ["-h", "--help"]}
-
-
-@click.group(cls=Program, invoke_without_command=True, context_settings=_HELP)
-@click.version_option(__version__, prog_name="crystint")
-@click.pass_context
-def main(context: click.Context) -> None:
-    """Separate signal from background in X-ray diffraction frames.
-
-    Start with `crystint demo`, or with `crystint info FILE` and `crystint peaks FILE -o peaks.cxi`.
-    """
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
-
-
-for command in (
-    devices.devices,
-    info.info,
-    separate.peaks,
-    separate.sparsify,
-    separate.densify,
-    separate.convert,
-    compare.compare,
-    plot.plot,
-    demo.demo,
-    bench.bench,
-    stills.stills,
-    cbc.cbc,
-    correlate.correlate,
-):
-    main.add_command(command)

@@ -7,13 +7,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-import h5py
-
 from crystint.bench.frames import Sample
 from crystint.bench.operations import CYCLES, RINGS, Wanted, everything
 from crystint.bench.timing import Operation
 from crystint.engine import Engine
 from crystint.io.frames.sequence import open_frames
+from crystint.io.hdf5.files import open_hdf5
 from crystint.io.sparse.dense_file import DenseWriter
 from crystint.io.sparse.writer import SparseWriter
 from crystint.ops.separator import Separator
@@ -57,7 +56,7 @@ def files(
     """
     one, many = _stack(folder, sample, 1), _stack(folder, sample, _FRAMES)
     if wanted("read"):
-        raw = stack.enter_context(h5py.File(one))[_DATA]
+        raw = stack.enter_context(open_hdf5(one))[_DATA]
         yield Operation("read", partial(raw.id.read_direct_chunk, (0, 0, 0)))
     if wanted("decode"):
         yield Operation("decode", partial(stack.enter_context(open_frames(one)).__getitem__, 0))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Any
 
-import h5py
-import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainc, ndtri
@@ -14,6 +11,7 @@ from scipy.special import gammainc, ndtri
 from crystint.compare.comparison import Comparison
 from crystint.compare.shells import SHELL_DTYPE, Shells
 from crystint.errors import check
+from crystint.io.hdf5.packing import packed_size
 from crystint.model.mask import unusable
 from crystint.model.rings import interpolate
 from crystint.model.sparse import SparseFrame
@@ -107,7 +105,7 @@ def measure(
         wrong_picked=int(np.sum((raw[index] != sparse.value) | (raw[index] != again[index]))),
         wrong_unusable=int(changed.sum()),
         dense_bytes=frame.nbytes,
-        packed_bytes=_packed(frame),
+        packed_bytes=packed_size(frame),
         payload_bytes=sparse.index.nbytes + sparse.value.nbytes,
     )
 
@@ -159,11 +157,3 @@ def _close(
         with np.errstate(divide="ignore"):
             sigma = np.minimum(sigma, -ndtri(gammainc((level + counted) / excess, level / excess)))
     return at, np.nan_to_num(sigma, nan=0.0, posinf=1e3, neginf=0.0)
-
-
-def _packed(frame: NDArray[Any]) -> int:
-    """Bytes of a frame under bitshuffle-LZ4, the usual compression of detector files."""
-    with h5py.File(BytesIO(), "w") as file:
-        filters = hdf5plugin.Bitshuffle(cname="lz4")
-        data = file.create_dataset("data", data=frame, chunks=frame.shape, compression=filters)
-        return int(data.id.get_storage_size())

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from io import BytesIO
 from struct import pack
 from typing import Any, TypeAlias
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from crystint.io.hdf5.files import LEVEL, PACKED
 from crystint.io.hdf5.filters import library
 
-__all__ = ["BSLZ4", "GZIP", "PLAIN", "ZSTD", "Bytes", "ChunkWriter", "Packing"]
+__all__ = ["BSLZ4", "GZIP", "PLAIN", "ZSTD", "Bytes", "ChunkWriter", "Packing", "packed_size"]
 
 Bytes: TypeAlias = NDArray[np.uint8]
 
@@ -84,6 +85,15 @@ GZIP: Packing = Packing({"compression": "gzip", "compression_opts": 1, "shuffle"
 """Byte shuffle and zlib's fastest level."""
 PLAIN: Packing = Packing({}, lambda values: values.reshape(-1).view(np.uint8), native=False)
 """As it is."""
+
+
+def packed_size(frame: NDArray[Any]) -> int:
+    """Bytes of a frame under bitshuffle-LZ4, the usual compression of detector files."""
+    if BSLZ4.direct:
+        return len(BSLZ4.pack(np.ascontiguousarray(frame)))
+    with h5py.File(BytesIO(), "w") as file:
+        data = file.create_dataset("data", data=frame, chunks=frame.shape, **BSLZ4.options)
+        return int(data.id.get_storage_size())
 
 
 class ChunkWriter:
