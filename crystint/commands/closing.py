@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,18 +13,10 @@ from crystint.commands.program import EndedError
 from crystint.errors import warn
 from crystint.run.outcome import NAMED, Outcome, readable_size
 
-__all__ = ["PICTURES", "command_line", "conclude", "size", "warn", "wrote"]
-
-PICTURES = (".png", ".pdf", ".svg")
-size = readable_size
+__all__ = ["conclude"]
 
 
-def command_line() -> list[str]:
-    """The command of this process, as it would be typed."""
-    return ["crystint", *sys.argv[1:]]
-
-
-def wrote(paths: Iterable[Path], *, err: bool = False) -> None:
+def _wrote(paths: Iterable[Path], *, err: bool = False) -> None:
     """Name the files that were written, and their sizes."""
     for path in paths:
         click.echo(f"wrote {shlex.quote(str(path))} ({readable_size(path.stat().st_size)})", err=err)
@@ -54,7 +45,7 @@ def conclude(outcome: Outcome, signal: int = 0, *, as_json: bool = False) -> Non
     if as_json or outcome.text:
         click.echo(json.dumps(outcome.data, indent=2) if as_json else outcome.text)
     if not outcome.unchanged:
-        wrote(outcome.outputs, err=as_json)
+        _wrote(outcome.outputs, err=as_json)
     code = outcome.exit_code(signal)
     if outcome.stopped and outcome.lacking:
         warn(outcome.lacking)

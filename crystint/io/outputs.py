@@ -14,7 +14,7 @@ from pathlib import Path
 
 from crystint.errors import CrystintError, FileError, SettingError
 
-__all__ = ["atomic_path", "check_output", "check_outputs", "files_of", "refused", "remove_leftovers"]
+__all__ = ["atomic_path", "check_outputs", "files_of", "refused", "remove_leftovers"]
 
 _FULL = {
     errno.ENOSPC: "the disk is full",
@@ -115,11 +115,6 @@ def check_outputs(
     if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise SettingError(f"the same output twice: {', '.join(map(str, paths))}")
     return paths
-
-
-def check_output(path: str | PathLike[str], suffixes: Collection[str], overwrite: bool) -> None:
-    """`check_outputs` of steps that are not in the corridor yet."""
-    check_outputs([path], (), overwrite, suffixes)
 
 
 def files_of(path: Path) -> tuple[Path, ...]:

@@ -185,8 +185,8 @@ class Background:
 
     @property
     def _levels(self) -> str:
-        known = self.mean[np.isfinite(self.mean)]
-        return f"mean {known.min():.4g} to {known.max():.4g}" if known.size else "nothing known"
+        usable = self.mean[np.isfinite(self.mean)]
+        return f"mean {usable.min():.4g} to {usable.max():.4g}" if usable.size else "nothing known"
 
     def to_xarray(self) -> Dataset:
         """The columns over the rings, an `xarray.Dataset` with the coordinates ``radius`` (m) and ``q`` (1/angstrom).

@@ -53,8 +53,8 @@ class SparseFrame:
 
     def __repr__(self) -> str:
         slow, fast = self.shape
-        kept = "missing" if self.missing else f"{len(self.index)} pixels kept"
-        return f"<SparseFrame {self.frame}: {kept} of {slow} x {fast} px, {self.dtype}, snr {self.snr:g}>"
+        pixels = "missing" if self.missing else f"{len(self.index)} pixels kept"
+        return f"<SparseFrame {self.frame}: {pixels} of {slow} x {fast} px, {self.dtype}, snr {self.snr:g}>"
 
     def _repr_html_(self) -> str:
         facts = {
