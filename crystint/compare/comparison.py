@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from crystint.compare.shells import SHELL_DTYPE
 from crystint.errors import ShapeError
+from crystint.html import html_table
 
 __all__ = [
     "Comparison",
@@ -61,6 +62,22 @@ class Comparison:
     """files of the raw frames; None = not from files"""
     sparse_bytes: int | None = None
     """the sparse file; None = not from a file"""
+
+    def __repr__(self) -> str:
+        frames = f"{self.frames} frame{'' if self.frames == 1 else 's'}"
+        return f"<Comparison: {frames}, {len(self.sums)} shells, {'exact' if self.exact else 'NOT EXACT'}>"
+
+    def _repr_html_(self) -> str:
+        total = self.total
+        facts: dict[str, Any] = {"frames": self.frames, "shells": len(self.sums), "exact": self.exact}
+        if len(total.sums):
+            facts |= {
+                "background, counts": float(total.mean[0]),
+                "bias of the background, counts": float(total.bias_noisy[0]),
+                "signal kept": f"{total.signal_kept[0]:.2%}",
+                "pixels missed": int(total.sums["missed"][0]),
+            }
+        return html_table("Comparison", facts)
 
     def __add__(self, other: Self) -> Self:
         if not other.frames and not len(other.sums):

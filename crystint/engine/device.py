@@ -60,6 +60,9 @@ class Device:
     handle: Any = field(repr=False, compare=False)
     """the pyopencl.Device"""
 
+    def __repr__(self) -> str:
+        return f"<Device {self.id}: {self.kind}, {self.name} ({self.platform}), {self.memory / 2**30:.1f} GiB>"
+
 
 def _kind(handle: Any) -> str:
     import pyopencl as cl

@@ -63,6 +63,9 @@ class Engine:
         self._kernels: dict[tuple[Any, ...], Kernel] = {}
         self._launching = threading.Lock()
 
+    def __repr__(self) -> str:
+        return f"<Engine: {self.device!r}>"
+
     def sibling(self) -> Engine:
         """An engine for another thread: same device, buffers and programs, its own queue and kernel arguments."""
         twin = object.__new__(Engine)

@@ -368,8 +368,9 @@ def opened_kind(file: OpenedFile, among: Sequence[Kind] | None = None) -> Recogn
 
 
 def kind_by_suffix(suffix: str, among: Sequence[str]) -> str:
-    """Which of some kinds, by name, files of this suffix are, where the content does not tell; empty = none."""
-    return next((kind.name for kind in kinds() if kind.name in among and suffix.lower() in kind.suffixes), "")
+    """Which of some kinds, by name, a file of this suffix is read as where its content does not tell; empty = none."""
+    usual = (kind for kind in kinds() if kind.reader and suffix.lower() in kind.suffixes)
+    return next((kind.name for kind in usual if kind.name in among), "")
 
 
 def kind_of(path: str | PathLike[str]) -> Recognised:

@@ -27,6 +27,7 @@ __all__ = [
     "frames",
     "geometry",
     "hdf5_frames",
+    "is_reflection_table",
     "journal",
     "mask",
     "model",
@@ -244,6 +245,11 @@ def reflections(file: OpenedFile) -> str | None:
     if any(file.contains(name) for name in _INTEGRATED):
         return f"integrated, {table}"
     return f"indexed, {table}" if file.contains(b"xyzobs.px.value") else f"predicted, {table}"
+
+
+def is_reflection_table(file: OpenedFile) -> bool:
+    """Whether a file is a reflection table of DIALS, whatever its columns."""
+    return bool(_reflection_table(file))
 
 
 def _reflection_table(file: OpenedFile) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystint.errors import GeometryError
+from crystint.html import html_table
 from crystint.model.panels import Panel, check_geometry, rotation_matrix
 from crystint.model.pixel_maps import Array, Formula, Place, fill, two_theta
 from crystint.units import d_of, q_of
@@ -117,6 +118,31 @@ class Geometry:
         from crystint.io.geometry.files import write_geometry
 
         write_geometry(path, self, overwrite=overwrite)
+
+    def __repr__(self) -> str:
+        slow_um, fast_um = (1e6 * size for size in self.pixel_size)
+        parts = [
+            f"{self.shape[0]} x {self.shape[1]} px of {slow_um:g} x {fast_um:g} um",
+            f"distance {1e3 * self.distance:.6g} mm",
+            f"beam {self.beam_center[0]:.2f}, {self.beam_center[1]:.2f} px",
+            *([f"{self.wavelength:.6g} angstrom"] if self.wavelength is not None else []),
+            *(["tilted"] if any(self.rotation) else []),
+            *([f"{len(self.panels)} panels"] if self.panels is not None else []),
+        ]
+        return f"<Geometry: {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "shape (slow, fast)": f"{self.shape[0]} x {self.shape[1]} px",
+            "pixel size": "{:g} x {:g} um".format(*(1e6 * size for size in self.pixel_size)),
+            "distance": f"{1e3 * self.distance:.6g} mm",
+            "beam centre (slow, fast)": "{:.3f}, {:.3f} px".format(*self.beam_center),
+            "wavelength": None if self.wavelength is None else f"{self.wavelength:.6g} angstrom",
+            "rotation": "{:g}, {:g}, {:g} rad".format(*self.rotation),
+            "polarization": self.polarization,
+            "panels": 1 if self.panels is None else len(self.panels),
+        }
+        return html_table("Geometry", facts)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON-able values; `from_dict` is the inverse."""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.html import html_table
+from crystint.model.labelled_arrays import imported_xarray
 from crystint.model.ring_pickle import RingRecipe, pack_rings, unpack_rings
+
+if TYPE_CHECKING:
+    from xarray import Dataset
 
 __all__ = ["ERROR_MODELS", "Background", "RingMap"]
 
@@ -49,6 +54,29 @@ class RingMap:
     """how another process makes this map (crystint.model.ring_pickle); None = from the arrays themselves"""
     packed: list[tuple[bytes, bytes]] = field(default_factory=list, init=False, repr=False)
     """what it is pickled as, once it was"""
+
+    def __repr__(self) -> str:
+        slow, fast = self.position.shape
+        return f"<RingMap: {len(self.radius)} rings {self._span}, on {slow} x {fast} px>"
+
+    def _repr_html_(self) -> str:
+        masked = int(np.count_nonzero(self.mask))
+        facts = {
+            "shape (slow, fast)": "{} x {} px".format(*self.position.shape),
+            "rings": len(self.radius),
+            "from, to": self._span,
+            "masked": f"{masked} px ({100 * masked / max(self.mask.size, 1):.3g} %)",
+            "dark frame": self.dark is not None,
+        }
+        return html_table("RingMap", facts)
+
+    @property
+    def _span(self) -> str:
+        if not len(self.radius):
+            return "-"
+        if np.isfinite(self.q).all():
+            return f"{self.q[0]:.4g} to {self.q[-1]:.4g} 1/angstrom"
+        return f"{1e3 * self.radius[0]:.4g} to {1e3 * self.radius[-1]:.4g} mm"
 
     def __reduce__(self) -> tuple[Callable[..., RingMap], tuple[Any, ...]]:
         if self.recipe is None:
@@ -137,6 +165,43 @@ class Background:
     """most cycles of clipping"""
     saturation: float | None = None
     """largest valid value of a pixel; None = not known"""
+
+    def __repr__(self) -> str:
+        return f"<Background: {len(self.mean)} rings, {self._levels}, {self.error_model}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "rings": len(self.mean),
+            "without a background": int(np.isnan(self.mean).sum()),
+            "mean": self._levels,
+            "spread of a pixel": f"{self.std[np.isfinite(self.std)].mean():.4g}"
+            if np.isfinite(self.std).any()
+            else None,
+            "error model": self.error_model,
+            "SNR_clip": "Chauvenet" if self.snr_clip is None else self.snr_clip,
+            "cycles": self.cycles,
+        }
+        return html_table("Background", facts)
+
+    @property
+    def _levels(self) -> str:
+        usable = self.mean[np.isfinite(self.mean)]
+        return f"mean {usable.min():.4g} to {usable.max():.4g}" if usable.size else "nothing known"
+
+    def to_xarray(self) -> Dataset:
+        """The columns over the rings, an `xarray.Dataset` with the coordinates ``radius`` (m) and ``q`` (1/angstrom).
+
+        Raises
+        ------
+        ImportError
+            Without the package xarray.
+        """
+        names = ("mean", "std", "count", "sem", "excess", "additive")
+        return imported_xarray().Dataset(  # type: ignore[no-any-return]
+            {name: ("ring", getattr(self, name)) for name in names},
+            coords={"radius": ("ring", self.radius, {"units": "m"}), "q": ("ring", self.q, {"units": "1/angstrom"})},
+            attrs={"error_model": self.error_model},
+        )
 
     @property
     def radius(self) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.html import html_table
 from crystint.model.rings import Background
 
 __all__ = ["SparseFrame"]
@@ -49,6 +50,24 @@ class SparseFrame:
     """number of the frame in its sequence"""
     missing: bool = False
     """whether the frame could not be read when the file was made: then it has no pixel and no background"""
+
+    def __repr__(self) -> str:
+        slow, fast = self.shape
+        pixels = "missing" if self.missing else f"{len(self.index)} pixels kept"
+        return f"<SparseFrame {self.frame}: {pixels} of {slow} x {fast} px, {self.dtype}, snr {self.snr:g}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "frame": self.frame,
+            "shape (slow, fast)": "{} x {} px".format(*self.shape),
+            "dtype": str(self.dtype),
+            "pixels kept": "missing" if self.missing else len(self.index),
+            "SNR_pick": self.snr,
+            "noise": self.noise,
+            "error model": self.error_model,
+            "background": repr(self.background),
+        }
+        return html_table("SparseFrame", facts)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -162,6 +162,12 @@ class Separator:
         self._lock = threading.Lock()
         self._room = threading.Semaphore(max(2, self.engine.device.compute_units) if self.engine.on_cpu else 4)
 
+    def __repr__(self) -> str:
+        slow, fast = self.rings.shape
+        return (
+            f"<Separator: {self.rings.rings} rings, {slow} x {fast} px, {self.error_model}, {self.engine.device.name}>"
+        )
+
     def _fits(self) -> None:
         """Refuse a detector that the device cannot hold, before anything is allocated."""
         needed = 40 * self.rings.position.size

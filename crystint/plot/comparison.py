@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crystint.compare.comparison import Comparison, readable_size, sizes
 from crystint.errors import ShapeError
-from crystint.plot.style import ACCENT, BLUE, GREY, RING, TITLE, new_figure, style
+from crystint.plot.style import ACCENT, BLUE, GREY, RING, TITLE, figure_of, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["plot_comparison"]
 
 
-def plot_comparison(comparison: Comparison, *, title: str | None = None) -> Figure:
+def plot_comparison(comparison: Comparison, *, title: str | None = None, axes: Sequence[Axes] | None = None) -> Figure:
     """Draw what the compression lost, shell by shell, and what it saved.
 
     Parameters
     ----------
     comparison : Comparison
     title : str or None
+    axes : sequence of 6 matplotlib.axes.Axes, optional
+        Draw bias, variance, zeros, signal, the strongest pixel left, and sizes there, and nothing else.
 
     Returns
     -------
@@ -32,7 +35,7 @@ def plot_comparison(comparison: Comparison, *, title: str | None = None) -> Figu
     Raises
     ------
     ShapeError
-        When the comparison holds no frame.
+        When the comparison holds no frame, or axes are not 6.
 
     Examples
     --------
@@ -45,18 +48,16 @@ def plot_comparison(comparison: Comparison, *, title: str | None = None) -> Figu
     """
     if not len(comparison.sums):
         raise ShapeError("the comparison holds no frame, expected one or more")
+    if axes is not None:
+        if len(axes) != 6:
+            raise ShapeError(f"axes are {len(axes)}, expected 6")
+        _draw_panels(axes, comparison)
+        return figure_of(axes[0])
     with style():
         figure = new_figure(13.2, 7.4)
         grid = figure.add_gridspec(2, 3, left=0.06, right=0.98, top=0.84, bottom=0.08, hspace=0.42, wspace=0.26)
         panels = [figure.add_subplot(grid[i, j]) for i in range(2) for j in range(3)]
-        _draw_bias(panels[0], comparison)
-        _draw_variance(panels[1], comparison)
-        _draw_zeros(panels[2], comparison)
-        _draw_signal(panels[3], comparison)
-        _draw_strongest(panels[4], comparison)
-        for panel in panels[:5]:
-            _finish(panel, comparison)
-        _draw_sizes(panels[5], comparison)
+        _draw_panels(panels, comparison)
         total = comparison.total.sums[0]
         kept = comparison.total.signal_kept[0]
         parts = [
@@ -69,6 +70,14 @@ def plot_comparison(comparison: Comparison, *, title: str | None = None) -> Figu
         figure.text(0.06, 0.945, title or "What the compression lost", **TITLE)
         figure.text(0.06, 0.91, "   ·   ".join(parts), fontsize=9, color=GREY if comparison.exact else ACCENT)
     return figure
+
+
+def _draw_panels(panels: Sequence[Axes], comparison: Comparison) -> None:
+    draws = (_draw_bias, _draw_variance, _draw_zeros, _draw_signal, _draw_strongest)
+    for panel, draw in zip(panels, draws):
+        draw(panel, comparison)
+        _finish(panel, comparison)
+    _draw_sizes(panels[5], comparison)
 
 
 def _verdict(wrong: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from crystint.errors import SettingError
 from crystint.model.correlation_run import CorrelationRun
 from crystint.model.polar_image import PolarImage
 from crystint.plot import correlate_panels as panels
-from crystint.plot.style import GREY, TITLE, new_figure, style
+from crystint.plot.style import GREY, TITLE, figure_of, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None, a
     values = np.asarray(image, dtype=np.float64)
     if ax is not None:
         panels.draw_frame(ax, values, rings)
-        return _titled(ax, title)
+        return figure_of(ax, title)
     with style():
         figure = new_figure(_WIDTH, 5.9)
         grid = figure.add_gridspec(1, 2, left=0.055, right=0.985, bottom=0.095, top=0.83, width_ratios=(1.0, 1.1))
@@ -131,7 +131,7 @@ def plot_polar(
     values = image.values.astype(np.float64)
     if ax is not None:
         panels.draw_polar(ax, values, np.degrees(image.grid.angles), places, label)
-        return _titled(ax, title)
+        return figure_of(ax, title)
     middle = panels.median_of(values)
     share = np.isfinite(values).mean(axis=1)
     full = share >= min(_SHARE, 0.5 * float(share.max()))
@@ -213,7 +213,7 @@ def plot_correlations(
             panels.draw_lags(ax, values[chosen[0]], error[chosen[0]], names[chosen[0]], last=True)
         else:
             panels.draw_map(ax, values, rows, label)
-        return _titled(ax, title)
+        return figure_of(ax, title)
     lines = len(chosen)
     with style():
         figure = new_figure(_WIDTH, (5.15 if mapped else 1.65) + 2.1 * lines)
@@ -249,13 +249,6 @@ def _about(run: CorrelationRun) -> list[str]:
     parts = [f"{number} {what}{'' if number == 1 else 's'}", f"{rows} row{'' if rows == 1 else 's'}", run.kind]
     norm = {"mask": "per pair of valid samples", "mean": "per sample", "sum": "sums over the ring"}[run.norm]
     return [*parts, norm + (", over ⟨I₁⟩⟨I₂⟩" if run.by_intensity else "")]
-
-
-def _titled(ax: Axes, title: str | None) -> Figure:
-    """The figure of axes that were drawn in."""
-    if title is not None:
-        ax.set_title(title)
-    return cast("Figure", ax.figure)
 
 
 def _head(figure: Figure, title: str, about: Sequence[str]) -> None:

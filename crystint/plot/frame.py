@@ -14,7 +14,7 @@ from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
 from crystint.model.rings import Background
 from crystint.plot.levels import label_place, ring_levels
 from crystint.plot.panels import draw_closeup, draw_histogram, draw_profile
-from crystint.plot.style import ACCENT, BLUE, GREY, RING, RING_TEXT, TITLE, frame_colours, new_figure, style
+from crystint.plot.style import ACCENT, BLUE, GREY, RING, RING_TEXT, TITLE, figure_of, frame_colours, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +41,7 @@ def plot_frame(
     geometry: Geometry | None = None,
     mask: NDArray[Any] | None = None,
     title: str | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """Draw a frame; the more is given, the more is shown.
 
@@ -57,6 +58,8 @@ def plot_frame(
     mask : [slow, fast] or None
         Nonzero = masked, shown in pale blue, as are pixels that the frame marks as unusable.
     title : str or None
+    ax : matplotlib.axes.Axes, optional
+        Draw the frame with its rings and peaks there, and nothing else.
 
     Returns
     -------
@@ -82,6 +85,11 @@ def plot_frame(
     if geometry is not None and geometry.shape != frame.shape:
         raise ShapeError(f"geometry is {geometry.shape}, expected {frame.shape} (slow, fast)")
     bad = unusable(frame) | (combine_masks(mask, shape=frame.shape) != 0)
+    if ax is not None:
+        _draw_frame(ax, frame, bad, geometry)
+        if peaks is not None:
+            _draw_peaks(ax, peaks, frame.shape)
+        return figure_of(ax, title)
     with style():
         figure = new_figure(13.2, 8.2)
         side = figure.add_gridspec(

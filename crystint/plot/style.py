@@ -25,6 +25,7 @@ __all__ = [
     "RING",
     "RING_TEXT",
     "TITLE",
+    "figure_of",
     "finish",
     "frame_colours",
     "new_figure",
@@ -120,6 +121,14 @@ def finish(axes: Axes, title: str, x: str, y: str, *, grid: bool = True) -> None
     axes.grid(visible=grid)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def figure_of(axes: Axes, title: str | None = None) -> Figure:
+    """The figure that given axes belong to, and a title above them."""
+    if title:
+        axes.set_title(title)
+    figure: Any = axes.get_figure()
+    return figure  # type: ignore[no-any-return]
 
 
 def frame_colours() -> Colormap:

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, SettingError
+from crystint.io.kinds import kind_by_suffix, opened_kind, unexpected
+from crystint.io.opened_file import OpenedFile
+from crystint.io.recognise import is_reflection_table
 from crystint.io.reflections import reference_in
 from crystint.io.reflections.crystfel_stream import read_stream
-from crystint.io.reflections.dials_experiments import is_experiment_list, read_expt
+from crystint.io.reflections.dials_experiments import read_expt
 from crystint.io.reflections.dials_observations import read_refl_observations
 from crystint.io.reflections.mtz_in import read_mtz_observations
 from crystint.io.reflections.stills_file import StillsFile
@@ -24,7 +27,6 @@ from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.model.symmetry import as_space_group
-from crystint.run.step import HDF5
 from crystint.stills.files import StillsRun, open_stills, read_stills
 from crystint.stills.prediction.factors import factors_of
 
@@ -38,28 +40,17 @@ __all__ = [
     "read_reference",
 ]
 
-_SUFFIXES = {
-    ".expt": "expt",
-    ".json": "expt",
-    ".refl": "refl",
-    ".pickle": "refl",
-    ".stream": "stream",
-    ".mtz": "mtz",
-    ".cif": "cif",
-    ".mmcif": "cif",
-    ".ent": "cif",
-    ".hkl": "hkl",
-    **dict.fromkeys(HDF5, "h5"),
+_KINDS = {
+    "experiments": "expt",
+    "reflections": "refl",
+    "peak list": "refl",
+    "stream of indexed images": "stream",
+    "MTZ file": "mtz",
+    "structure factors": "cif",
+    "list of reflections": "hkl",
+    "stills file": "h5",
 }
-_HEADS = (
-    (b"CrystFEL stream format", "stream"),
-    (b"CrystFEL reflection list", "hkl"),
-    (b"MTZ ", "mtz"),
-    (b"\x89HDF\r\n\x1a\n", "h5"),
-    (b"\x93\xbbdials::af::reflection_table", "refl"),
-    (b"\x80\x02cdials_array_family_flex_ext", "refl"),
-    (b"data_", "cif"),
-)
+"""Kinds of `crystint.io.kinds`, by name, and what they are called here."""
 _EXPERIMENTS = "a DIALS .expt, a CrystFEL .stream or an .h5 of crystint stills"
 _OBSERVATIONS = "a DIALS .refl, a CrystFEL .stream, an unmerged .mtz or an .h5 of crystint stills"
 _REFERENCES = "a merged .mtz, an mmCIF file, a CrystFEL .hkl or an .h5 of crystint stills"
@@ -82,28 +73,20 @@ class StillsInput:
 
 
 def kind_of(path: str | Path) -> str:
-    """What a file is: expt, refl, stream, mtz, cif, hkl or h5. Its first bytes count, then its suffix.
+    """What a file is: expt, refl, stream, mtz, cif, hkl or h5. Its content counts, then its suffix.
 
     Raises
     ------
     FileError
-        When it is missing, or of no kind that is known.
+        When it is missing, or of no such kind; the message says what it is instead.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
-    for start, kind in _HEADS:
-        if head.startswith(start):
-            return kind
-    if is_experiment_list(path):
-        return "expt"
-    kind = _SUFFIXES.get(path.suffix.lower(), "")
-    if kind:
-        return kind
-    raise FileError(f"{path} is of no kind that is known; expected {_EXPERIMENTS}, or {_OBSERVATIONS}")
+    with OpenedFile(path) as file:
+        recognised = opened_kind(file)
+        name = kind_by_suffix(file.suffix, tuple(_KINDS)) if recognised is None else recognised.name
+        if name not in _KINDS or (name == "peak list" and not is_reflection_table(file)):
+            wanted = f"{_EXPERIMENTS}, or {_OBSERVATIONS}"
+            raise unexpected(file, wanted, f"{path} is of no kind that is known; expected {wanted}")
+    return _KINDS[name]
 
 
 def read_indexed(

@@ -14,7 +14,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crystint.compare import Comparison, Shells, measure
+from crystint.compare import Comparison, Shells, compare, measure
 from crystint.errors import FileError, SettingError, ShapeError
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
@@ -221,3 +221,18 @@ def test_the_users_settings_and_pyplot_are_left_alone(tmp_path: Path) -> None:
     )
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", script], check=True, cwd=root)
+
+
+def test_plots_go_into_given_axes():
+    data = scene()
+    axes = Figure().add_subplot()
+    assert plot_frame(data[0], geometry=data.geometry, title="here", ax=axes) is axes.figure
+    assert axes.get_title() == "here"
+    assert len(axes.images) == 1
+    frame = np.random.default_rng(0).poisson(5.0, (60, 70)).astype(np.uint16)
+    given = Figure().subplots(2, 3).ravel()
+    comparison = compare(frame, sparse_of(frame, [9, 10], 5.0))
+    assert plot_comparison(comparison, axes=given) is given[0].figure
+    assert all(one.get_title(loc="left") or one.get_title() for one in given)
+    with pytest.raises(ShapeError, match="axes are 2, expected 6"):
+        plot_comparison(comparison, axes=given[:2])

@@ -210,7 +210,7 @@ def test_values_that_are_none_leave_their_images_out(made: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("predict", "missing.expt", "-o", "p.refl"), 1, "missing.expt cannot be read"),
+        (("predict", "missing.expt", "-o", "p.refl"), 1, "missing.expt does not exist"),
         (("predict", "{made}/frames.expt", "-o", "p.xyz"), 2, "expected .refl, .csv, .h5"),
         (("scale", "{made}/frames.expt", "-o", "s.h5"), 1, "has no observations"),
         (("scale", "{made}/integrated.h5", "-o", "{made}/scaled.h5"), 1, "exists"),

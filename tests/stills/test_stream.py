@@ -275,7 +275,7 @@ def test_files_are_known_by_their_content(tmp_path):
     (tmp_path / "x.txt").write_text("hello")
     with pytest.raises(FileError, match="no kind that is known"):
         kind_of(tmp_path / "x.txt")
-    with pytest.raises(FileError, match="cannot be read"):
+    with pytest.raises(FileError, match="does not exist"):
         read_experiment(tmp_path / "none.expt")
     assert len(read_experiment(stream, space_group="P 21 21 2")) == 1
     assert read_experiment(stream, space_group="P 21 21 2").space_group.hm == "P 21 21 2"

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import DTypeError, FileError, ShapeError
+from crystint.html import html_table
 from crystint.io.frames.images import ArrayReader
 from crystint.io.frames.readers import FrameSource, Reader
 from crystint.io.frames.sources import LazyFile, Source, expand
@@ -117,6 +118,21 @@ class Frames:
 
     def __len__(self) -> int:
         return self._ends[-1]
+
+    def __repr__(self) -> str:
+        more = f" and {len(self.files) - 1} more files" if len(self.files) > 1 else ""
+        slow, fast = self.shape
+        return f"<Frames: {len(self)} of {slow} x {fast} px, {self.dtype}, {self.files[0]}{more}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "frames": len(self),
+            "shape (slow, fast)": "{} x {} px".format(*self.shape),
+            "dtype": str(self.dtype),
+            "files": len(self.files),
+            "first file": self.files[0],
+        }
+        return html_table("Frames", facts)
 
     def _find(self, index: int) -> tuple[int, int]:
         """(number of the file, number of the frame in it)."""
