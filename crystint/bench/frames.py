@@ -49,9 +49,9 @@ def as_dtype(frame: NDArray[Any], dtype: str) -> NDArray[Any]:
     if new == frame.dtype:
         return frame
     if new.kind == "f":
-        found = frame.astype(new)
+        converted = frame.astype(new)
     else:
         largest = np.iinfo(new).max - (new.kind == "u")  # the all-ones value is no count
-        found = np.clip(np.nan_to_num(frame), 0, largest).astype(new)
-    found[unusable(frame)] = marker(new)
-    return found
+        converted = np.clip(np.nan_to_num(frame), 0, largest).astype(new)
+    converted[unusable(frame)] = marker(new)
+    return converted

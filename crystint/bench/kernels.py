@@ -85,29 +85,29 @@ def kernel_times(
             times = profiled.milliseconds()
             if number >= 0:
                 measured[name].append(times)
-    found = []
+    of_kernels: list[KernelTime] = []
     for name, rows in measured.items():
         for kernel in rows[0]:
             ms = float(np.median([row.get(kernel, 0.0) for row in rows]))
             traffic = TRAFFIC.get(kernel)
             if traffic is None:
-                found.append(KernelTime(name, kernel, ms))
+                of_kernels.append(KernelTime(name, kernel, ms))
                 continue
             floor, moved = (frame.nbytes + each * frame.size for each in (traffic.floor, traffic.moved))
-            found.append(KernelTime(name, kernel, ms, 1e-6 * floor, 1e-6 * moved, moved / ms / bandwidth))
-        found.append(KernelTime(name, "all", float(np.median([sum(row.values()) for row in rows]))))
-    return found
+            of_kernels.append(KernelTime(name, kernel, ms, 1e-6 * floor, 1e-6 * moved, moved / ms / bandwidth))
+        of_kernels.append(KernelTime(name, "all", float(np.median([sum(row.values()) for row in rows]))))
+    return of_kernels
 
 
 def _runs(sample: Sample, engine: Engine, models: Sequence[str]) -> dict[str, Callable[[], Any]]:
     """The operations by name."""
-    found: dict[str, Callable[[], Any]] = {}
+    operations: dict[str, Callable[[], Any]] = {}
     for model in models:
         separator = Separator(sample.geometry, sample.mask, RINGS, model, None, CYCLES, engine)
         for verb in ("background", "sparsify", "peaks"):
-            found[f"{verb} {model}"] = partial(getattr(separator, verb), sample.frame)
+            operations[f"{verb} {model}"] = partial(getattr(separator, verb), sample.frame)
     sparse, densifier = separator.sparsify(sample.frame), Densifier(engine, separator.rings)
-    found["densify clean"] = partial(densifier.run, sparse, False)
-    found["densify noise"] = partial(densifier.run, sparse, True)
+    operations["densify clean"] = partial(densifier.run, sparse, False)
+    operations["densify noise"] = partial(densifier.run, sparse, True)
     engine.milliseconds()  # what it took to get here is forgotten
-    return found
+    return operations

@@ -23,7 +23,7 @@ def operations(sample: Sample, engine: Engine, _warn: Callable[[str], None], _wa
     rings, sparse = separator.rings, separator.sparsify(sample.frame)
     radius = sample.geometry.ring_radius().astype(np.float32)
     radius[~np.isfinite(rings.position)] = np.nan
-    given = (
+    parts = (
         radius,
         rings.radius.astype(np.float32),
         sparse.index.astype(np.uint32),
@@ -34,4 +34,4 @@ def operations(sample: Sample, engine: Engine, _warn: Callable[[str], None], _wa
     )
     spread = np.nan_to_num(sparse.background.std).astype(np.float32)
     for name, std in (("clean", None), ("noise", spread)):
-        yield Operation(f"FabIO densify {name}", partial(densify, *given, std, rings.weight))
+        yield Operation(f"FabIO densify {name}", partial(densify, *parts, std, rings.weight))

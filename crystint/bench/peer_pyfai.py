@@ -139,9 +139,9 @@ def _finder(integrator: Any, sample: Sample, bad: Any, engine: Engine) -> Any:
 @contextmanager
 def _one_platform(number: int) -> Iterator[None]:
     """silx looks devices up by the name of their platform, and finds the wrong one of two with one name."""
-    known = ocl.platforms
-    ocl.platforms = [known[number]]
+    platforms = ocl.platforms
+    ocl.platforms = [platforms[number]]
     try:
         yield
     finally:
-        ocl.platforms = known
+        ocl.platforms = platforms

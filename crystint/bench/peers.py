@@ -27,13 +27,13 @@ _HOW = {
 
 def peer_versions(peers: Iterable[str]) -> dict[str, str]:
     """Package and version of each peer that is installed."""
-    found = {}
+    versions = {}
     for peer in peers:
         try:
-            found[PEERS[peer]] = version(PEERS[peer])
+            versions[PEERS[peer]] = version(PEERS[peer])
         except (KeyError, PackageNotFoundError):
             continue
-    return found
+    return versions
 
 
 def peer_operations(

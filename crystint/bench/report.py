@@ -55,12 +55,12 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
-        found = {**self.about, "shape": list(self.shape), "dtype": self.dtype, "rings": RINGS, "cycles": CYCLES}
-        found["times"] = [row.to_dict() for row in self.times]
-        found["kernels"] = [row.to_dict() for row in self.kernels]
+        values = {**self.about, "shape": list(self.shape), "dtype": self.dtype, "rings": RINGS, "cycles": CYCLES}
+        values["times"] = [row.to_dict() for row in self.times]
+        values["kernels"] = [row.to_dict() for row in self.kernels]
         if self.axis is not None:
-            found["scale"] = {"over": self.axis, "points": [point.to_dict() for point in self.points]}
-        return found
+            values["scale"] = {"over": self.axis, "points": [point.to_dict() for point in self.points]}
+        return values
 
     def text(self) -> str:
         """Tables."""

@@ -63,8 +63,8 @@ class Timing:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """What `to_dict` gave."""
         times = ("wall_ms", "cpu_ms", "copies", "frames_per_s")
-        known = {name: np.nan if values[name] is None else float(values[name]) for name in times}
-        return cls(str(values["name"]), **known, target=values["target"])
+        measured = {name: np.nan if values[name] is None else float(values[name]) for name in times}
+        return cls(str(values["name"]), **measured, target=values["target"])
 
 
 def time_operations(operations: Sequence[Operation], rounds: int, watch: Watch) -> list[Timing]:
@@ -85,11 +85,11 @@ def time_operations(operations: Sequence[Operation], rounds: int, watch: Watch) 
             took[operation.name].append((time.perf_counter() - at, time.process_time() - used))
     frames = {operation.name: operation.frames for operation in operations}
     unit = float(np.median(took[operations[0].name], axis=0)[0])
-    found = []
+    timings = []
     for operation in operations:
         spent, count = np.array(took[operation.name]), operation.frames
         if operation.beyond is not None:
             spent, count = spent - took[operation.beyond], (count - frames[operation.beyond]) or count
         wall, cpu = (float(seconds) / count if seconds > 0 else np.nan for seconds in np.median(spent, axis=0))
-        found.append(Timing(operation.name, 1e3 * wall, 1e3 * cpu, wall / unit, 1 / wall, operation.target))
-    return found
+        timings.append(Timing(operation.name, 1e3 * wall, 1e3 * cpu, wall / unit, 1 / wall, operation.target))
+    return timings

@@ -62,11 +62,11 @@ class _Worker:
             frame = self.frames.read(number)
         except FileError as error:
             return FrameRecord(number, missing=str(error))
-        found = compare_frame(frame, one, self.densifier, self.shells, self.settings.seed)
+        comparison = compare_frame(frame, one, self.densifier, self.shells, self.settings.seed)
         return FrameRecord(
             number,
-            facts={name: getattr(found, name) for name in _COUNTS},
-            arrays={"sums": found.sums.view(np.uint8)},
+            facts={name: getattr(comparison, name) for name in _COUNTS},
+            arrays={"sums": comparison.sums.view(np.uint8)},
         )
 
 

@@ -232,74 +232,74 @@ def comparison_table(comparison: Comparison) -> str:
     """See `Comparison.table`."""
     if not len(comparison.sums):
         return "no frames were compared"
-    found, total = comparison, comparison.total
-    by_d = found.unit == "q"
-    edges, total_edges = (found.d, total.d) if by_d else (1e3 * found.edges, 1e3 * total.edges)
+    total = comparison.total
+    by_d = comparison.unit == "q"
+    edges, total_edges = (comparison.d, total.d) if by_d else (1e3 * comparison.edges, 1e3 * total.edges)
     titles = ("d", "angstrom") if by_d else ("radius", "mm")
     lines = [
         _joined(f"{titles[0]:>18s}", [top for top, _, _ in _TABLE]),
         _joined(f"{titles[1]:>18s}", [name for _, name, _ in _TABLE]),
     ]
-    lines += [_line(edges[i : i + 2], found, i) for i in range(len(found.sums))]
+    lines += [_line(edges[i : i + 2], comparison, i) for i in range(len(comparison.sums))]
     lines += [_line(total_edges, total, 0), "", _LEGEND, ""]
-    return "\n".join(lines + [f"{label:<34s}{value}" for label, value in _summary(found)])
+    return "\n".join(lines + [f"{label:<34s}{value}" for label, value in _summary(comparison)])
 
 
 def _joined(label: str, cells: Sequence[str]) -> str:
     return "  ".join([label, *(f"{cell:>{row[2]}s}" for cell, row in zip(cells, _TABLE))])
 
 
-def _line(edges: NDArray[np.float64], found: Comparison, i: int) -> str:
-    sums = found.sums[i]
+def _line(edges: NDArray[np.float64], comparison: Comparison, i: int) -> str:
+    sums = comparison.sums[i]
     cells = (
         f"{sums['pixels']}",
-        f"{found.mean[i]:.4g}",
-        f"{found.bias_clean[i]:.2g}",
-        f"{found.bias_noisy[i]:.2g}",
-        f"({found.bias_error[i]:.1g})",
-        f"{found.variance_raw[i]:.4g}",
-        f"{found.variance_noisy[i]:.4g}",
-        f"{100 * found.zeros_raw[i]:.2f}",
-        f"{100 * found.zeros_noisy[i]:.2f}",
-        f"{100 * found.picked_share[i]:.3f}",
-        f"{100 * found.signal_kept[i]:.2f}",
+        f"{comparison.mean[i]:.4g}",
+        f"{comparison.bias_clean[i]:.2g}",
+        f"{comparison.bias_noisy[i]:.2g}",
+        f"({comparison.bias_error[i]:.1g})",
+        f"{comparison.variance_raw[i]:.4g}",
+        f"{comparison.variance_noisy[i]:.4g}",
+        f"{100 * comparison.zeros_raw[i]:.2f}",
+        f"{100 * comparison.zeros_noisy[i]:.2f}",
+        f"{100 * comparison.picked_share[i]:.3f}",
+        f"{100 * comparison.signal_kept[i]:.2f}",
         f"{sums['missed']}",
         f"{sums['strongest']:.2f}",
     )
     return _joined(f"{edges[0]:8.2f} -{edges[1]:8.2f}", cells)
 
 
-def _summary(found: Comparison) -> list[tuple[str, str]]:
+def _summary(comparison: Comparison) -> list[tuple[str, str]]:
     def verdict(wrong: int) -> str:
         return "exact" if wrong == 0 else f"{wrong} WRONG"
 
-    total = found.total.sums[0]
+    total = comparison.total.sums[0]
     lines = [
-        ("frames", str(found.frames)),
-        ("picked pixels", f"{total['picked']}, {verdict(found.wrong_picked)}"),
-        ("unusable pixels", verdict(found.wrong_unusable)),
+        ("frames", str(comparison.frames)),
+        ("picked pixels", f"{total['picked']}, {verdict(comparison.wrong_picked)}"),
+        ("unusable pixels", verdict(comparison.wrong_unusable)),
         ("missed pixels", f"{total['missed']}, together {total['missed_signal']:.6g} counts"),
     ]
-    for label, (size, ratio) in sizes(found).items():
+    for label, (size, ratio) in sizes(comparison).items():
         share = "" if ratio is None else f" = {ratio:.3g} x the sparse form"
         lines.append((label, f"{readable_size(size)}{share}"))
     return lines
 
 
-def sizes(found: Comparison) -> dict[str, tuple[int, float | None]]:
+def sizes(comparison: Comparison) -> dict[str, tuple[int, float | None]]:
     """Size in bytes of each form the frames have, and how many times the sparse form it is.
 
     The sparse form is the file, or without one the picked pixels as plain arrays.
     """
     forms: dict[str, int | None] = {
-        "plain frames": found.dense_bytes,
-        "frames under bitshuffle-LZ4": found.packed_bytes,
-        "raw files": found.raw_bytes,
-        "picked pixels (index and value)": found.payload_bytes,
-        "sparse file": found.sparse_bytes,
+        "plain frames": comparison.dense_bytes,
+        "frames under bitshuffle-LZ4": comparison.packed_bytes,
+        "raw files": comparison.raw_bytes,
+        "picked pixels (index and value)": comparison.payload_bytes,
+        "sparse file": comparison.sparse_bytes,
     }
-    base = found.sparse_bytes or found.payload_bytes
-    own = "sparse file" if found.sparse_bytes else "picked pixels (index and value)"
+    base = comparison.sparse_bytes or comparison.payload_bytes
+    own = "sparse file" if comparison.sparse_bytes else "picked pixels (index and value)"
     return {
         label: (size, None if label == own or not base else size / base)
         for label, size in forms.items()
@@ -330,9 +330,9 @@ def comparison_dict(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _row(found: Comparison, i: int) -> dict[str, Any]:
-    ratios = {name: _plain(getattr(found, name)[i]) for name in _COLUMNS}
-    sums = {name: _plain(found.sums[name][i]) for name in found.sums.dtype.names or ()}
+def _row(comparison: Comparison, i: int) -> dict[str, Any]:
+    ratios = {name: _plain(getattr(comparison, name)[i]) for name in _COLUMNS}
+    sums = {name: _plain(comparison.sums[name][i]) for name in comparison.sums.dtype.names or ()}
     return ratios | {"sums": sums}
 
 

@@ -58,8 +58,8 @@ def measure(
         check(what, image, sparse.shape, [np.dtype(sparse.dtype)])
     raw, again, index = frame.ravel(), noisy.ravel(), sparse.index.astype(np.intp)
     stored = sparse.background.image().ravel()
-    known = np.isfinite(stored) & (sparse.background.rings.mask.ravel() == 0)
-    free = known & ~unusable(raw)
+    in_ring = np.isfinite(stored) & (sparse.background.rings.mask.ravel() == 0)
+    free = in_ring & ~unusable(raw)
     if sparse.unusable_index is not None:
         free[sparse.unusable_index] = False
     free[index] = False
@@ -79,7 +79,7 @@ def measure(
     sums["clean"] = add(of_pixel, clean.ravel()[at] - level)
     sums["noisy"], sums["noisy_square"] = add(of_pixel, over_noisy), add(of_pixel, over_noisy**2)
     sums["raw_zeros"], sums["noisy_zeros"] = add(of_pixel[raw[at] == 0]), add(of_pixel[again[at] == 0])
-    signal = index[known[index]]
+    signal = index[in_ring[index]]
     sums["signal"] = add(shell[signal], raw[signal] - stored[signal])
     tail = _neighbours(index, sparse.shape)
     tail = tail[free[tail]]
@@ -94,7 +94,7 @@ def measure(
         add(shell[missed], raw[missed] - stored[missed]),
     )
 
-    changed = known & (unusable(raw) != unusable(again))
+    changed = in_ring & (unusable(raw) != unusable(again))
     if sparse.unusable_index is not None:
         changed[sparse.unusable_index] = _differ(raw, again)[sparse.unusable_index]
     return Comparison(

@@ -75,8 +75,8 @@ class Shells:
         if geometry is not None and geometry.wavelength is not None:
             unit, value = "q", geometry.q()
         else:
-            known = bool(np.isfinite(rings.q).all())
-            unit, scale = ("q", rings.q) if known else ("radius", rings.radius)
+            by_q = bool(np.isfinite(rings.q).all())
+            unit, scale = ("q", rings.q) if by_q else ("radius", rings.radius)
             value = np.interp(rings.position, np.arange(rings.rings), scale)
         inside &= np.isfinite(value)
         low, high = (value[inside].min(), value[inside].max()) if inside.any() else (0.0, 1.0)

@@ -54,7 +54,7 @@ class Recall:
     """true peaks of at least 7 sigma"""
     recovered: int
     """of these, found within 2 px"""
-    found: int
+    peaks: int
     right: int
     """found peaks within 2 px of any true one"""
     rms: float
@@ -244,10 +244,10 @@ def report(done: Demo) -> str:
     exact = "exact" if done.comparison.exact else "NOT EXACT"
     sections = {
         "peaks": [
-            f"{score.found} in {done.peaks.frames} frames, {_speed(done.peaks)}",
+            f"{score.peaks} in {done.peaks.frames} frames, {_speed(done.peaks)}",
             f"{score.recovered} of {score.strong} true spots above {_STRONG:g} sigma were found "
             f"({_percent(score.recovered, score.strong)}), position error {score.rms:.3f} px rms",
-            f"{score.right} of {score.found} peaks are true spots ({_percent(score.right, score.found)})",
+            f"{score.right} of {score.peaks} peaks are true spots ({_percent(score.right, score.peaks)})",
         ],
         "sparsify": [
             f"{done.sparse.result.pixels / done.sparse.frames:.0f} pixels per frame, {_speed(done.sparse)}",

@@ -59,12 +59,12 @@ def plot_comparison(comparison: Comparison, *, title: str | None = None, axes: S
         panels = [figure.add_subplot(grid[i, j]) for i in range(2) for j in range(3)]
         _draw_panels(panels, comparison)
         total = comparison.total.sums[0]
-        kept = comparison.total.signal_kept[0]
+        share = comparison.total.signal_kept[0]
         parts = [
             f"{comparison.frames} frame{'' if comparison.frames == 1 else 's'}",
             f"{total['picked']} pixels picked, {_verdict(comparison.wrong_picked)}",
             f"unusable pixels {_verdict(comparison.wrong_unusable)}",
-            f"{100 * kept:.2f} % of the signal kept",
+            f"{100 * share:.2f} % of the signal kept",
             f"{total['missed']} pixels missed",
         ]
         figure.text(0.06, 0.945, title or "What the compression lost", **TITLE)
@@ -157,9 +157,9 @@ def _draw_zeros(axes: Axes, comparison: Comparison) -> None:
 
 
 def _draw_signal(axes: Axes, comparison: Comparison) -> None:
-    kept = 100 * comparison.signal_kept
+    share = 100 * comparison.signal_kept
     x = _x(comparison)
-    axes.plot(x, kept, "o-", color=BLUE, markersize=3.5, linewidth=1.2, label="signal kept")
+    axes.plot(x, share, "o-", color=BLUE, markersize=3.5, linewidth=1.2, label="signal kept")
     axes.plot(
         x,
         100 * comparison.picked_share,
@@ -187,17 +187,17 @@ def _draw_strongest(axes: Axes, comparison: Comparison) -> None:
 
 
 def _draw_sizes(axes: Axes, comparison: Comparison) -> None:
-    found = list(sizes(comparison).items())
-    values = [size for _, (size, _) in found]
-    colours = [ACCENT if ratio is None else BLUE for _, (_, ratio) in found]
-    axes.barh(range(len(found)), values, color=colours, height=0.32, alpha=0.85)
-    for i, (label, (size, ratio)) in enumerate(found):
+    forms = list(sizes(comparison).items())
+    values = [size for _, (size, _) in forms]
+    colours = [ACCENT if ratio is None else BLUE for _, (_, ratio) in forms]
+    axes.barh(range(len(forms)), values, color=colours, height=0.32, alpha=0.85)
+    for i, (label, (size, ratio)) in enumerate(forms):
         text = f"{label}: {readable_size(size)}" + ("" if ratio is None else f"  (× {ratio:.3g})")
         axes.text(0.0, i - 0.22, text, transform=axes.get_yaxis_transform(), fontsize=8.5, va="bottom")
     axes.set(
         xscale="log",
         yticks=[],
-        ylim=(len(found) - 0.6, -0.75),
+        ylim=(len(forms) - 0.6, -0.75),
         xlim=(0.3 * min(values) or 1, 2 * max(values) + 2),
     )
     axes.set_xlabel("bytes")

@@ -51,19 +51,19 @@ def draw_profile(axes: Axes, background: Background, levels: tuple[NDArray[np.fl
     by_q = bool(np.isfinite(background.q).all())
     x = background.q if by_q else 1e3 * background.radius
     mean, std = background.mean, background.std
-    known = np.isfinite(mean)
+    finite = np.isfinite(mean)
     axes.plot(x, mean, color=BLUE, linewidth=1.2)
     axes.plot([], [], color=BLUE, linewidth=1.2, label="mean")
     axes.fill_between([], [], color=BLUE, alpha=0.18, linewidth=0, label="± spread of one pixel")
     axes.set(xlabel="q (1/Å)" if by_q else "radius (mm)", ylabel="counts per pixel (normalised)", xlim=(0, x.max()))
-    top = float(np.nanmax(mean + std)) if known.any() else 1.0
-    positive, floor = mean[known & (mean > 0)], 0.0
+    top = float(np.nanmax(mean + std)) if finite.any() else 1.0
+    positive, floor = mean[finite & (mean > 0)], 0.0
     if positive.size and top > 60 * np.percentile(positive, 2):
         axes.set_yscale("log")
         floor = max(0.4 * float(np.percentile(positive, 1)), 1e-4 * top)
     axes.set_ylim(floor, 1.6 * top if floor else 1.08 * top or 1.0)
     low = np.maximum(mean - std, floor)
-    axes.fill_between(x, low, mean + std, where=known, color=BLUE, alpha=0.18, linewidth=0)
+    axes.fill_between(x, low, mean + std, where=finite, color=BLUE, alpha=0.18, linewidth=0)
     axes.grid(visible=True)
     axes.set_axisbelow(True)
     if by_q:
@@ -89,11 +89,11 @@ def draw_histogram(axes: Axes, counts: NDArray[Any]) -> None:
     edges = np.concatenate([np.arange(10), np.geomspace(10, max(high, 11.0) * 1.02, 60)]) - 0.5
     if counts.dtype.kind != "f":
         edges = np.unique(np.ceil(edges)) - 0.5
-    found, _ = np.histogram(counts, edges)
-    axes.stairs(found, edges, fill=True, color=BLUE, alpha=0.25)
-    axes.stairs(found, edges, color=BLUE, linewidth=1.0)
+    pixels, _ = np.histogram(counts, edges)
+    axes.stairs(pixels, edges, fill=True, color=BLUE, alpha=0.25)
+    axes.stairs(pixels, edges, color=BLUE, linewidth=1.0)
     axes.set_xscale("symlog", linthresh=10)
     axes.set_yscale("log")
-    axes.set(xlim=(-0.5, edges[-1]), ylim=(0.7, 2.0 * found.max() + 1))
+    axes.set(xlim=(-0.5, edges[-1]), ylim=(0.7, 2.0 * pixels.max() + 1))
     axes.grid(visible=True, color="#e3e7ec")
     axes.set_axisbelow(True)

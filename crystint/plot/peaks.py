@@ -56,8 +56,8 @@ def plot_peaks(peaks: PeakList, *, title: str | None = None) -> Figure:
             intensity = peaks["intensity"][peaks["intensity"] > 0]
             _histogram(strength, np.log10(intensity))
             finish(strength, "Intensity", "log₁₀ counts", "peaks")
-        known = peaks["d"][np.isfinite(peaks["d"]) & (peaks["d"] > 0)]
-        _histogram(spacing, 1.0 / known)
+        spacings = peaks["d"][np.isfinite(peaks["d"]) & (peaks["d"] > 0)]
+        _histogram(spacing, 1.0 / spacings)
         finish(spacing, "Resolution", "1 / d (1/Å)", "peaks")
     return figure
 

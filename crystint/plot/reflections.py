@@ -97,15 +97,15 @@ def _draw_shells(
     *, logarithm: bool = False,
 ) -> None:  # fmt: skip
     finish(axes, title, "1 / d² (1/Å²)", label)
-    known = usable if d is None else usable & np.isfinite(d) & (np.asarray(d) > 0)
-    if d is None or not known.any():
+    shown = usable if d is None else usable & np.isfinite(d) & (np.asarray(d) > 0)
+    if d is None or not shown.any():
         axes.text(0.5, 0.5, "no cell" if d is None else "none known", transform=axes.transAxes, ha="center")
         return
-    place = 1.0 / np.asarray(d, dtype=np.float64)[known] ** 2
+    place = 1.0 / np.asarray(d, dtype=np.float64)[shown] ** 2
     order = np.argsort(place, kind="stable")
     shells = np.array_split(order, min(_SHELLS, len(order)))  # of equal numbers
     x = np.array([place[shell].mean() for shell in shells])
-    y = np.array([values[known][shell].mean() for shell in shells])
+    y = np.array([values[shown][shell].mean() for shell in shells])
     if logarithm:
         y = np.log(np.where(y > 0, y, np.nan))
     axes.plot(x, y, "o-", color=BLUE, markersize=3.5, linewidth=1.2)

@@ -76,10 +76,10 @@ def plot_stills(run: StillsRun, *, title: str | None = None) -> Figure:
 
 
 def _panels(run: StillsRun) -> list[Callable[[Axes], None]]:
-    found: list[Callable[[Axes], None]] = []
+    draws: list[Callable[[Axes], None]] = []
     merged, scales, table, profile = run.merged, run.scales, run.observations, run.profile
     if scales is not None and len(scales):
-        found += [lambda axes: panels.draw_scales(axes, scales), lambda axes: panels.draw_b(axes, scales)]
+        draws += [lambda axes: panels.draw_scales(axes, scales), lambda axes: panels.draw_b(axes, scales)]
     if merged is not None and merged.statistics.shells:
         statistics = merged.statistics
         for draw in (
@@ -88,17 +88,17 @@ def _panels(run: StillsRun) -> list[Callable[[Axes], None]]:
             panels.draw_completeness,
             panels.draw_r_factors,
         ):
-            found.append(lambda axes, draw=draw: draw(axes, statistics))  # type: ignore[misc]
+            draws.append(lambda axes, draw=draw: draw(axes, statistics))  # type: ignore[misc]
         if table is not None and len(merged.flags) == len(table):
             deviates = binned_deviates(table, merged, scales)
             model = merged.error_model
             if len(deviates.intensity):
-                found.append(lambda axes: panels.draw_deviates(axes, deviates, model.a, model.b))
+                draws.append(lambda axes: panels.draw_deviates(axes, deviates, model.a, model.b))
     if profile is not None:
-        found.append(lambda axes: panels.draw_widths(axes, profile))
+        draws.append(lambda axes: panels.draw_widths(axes, profile))
     if table is not None and np.isfinite(table.excitation).any():
-        found.append(lambda axes: panels.draw_excitation(axes, table, run.width))
-    return found
+        draws.append(lambda axes: panels.draw_excitation(axes, table, run.width))
+    return draws
 
 
 def _summary(run: StillsRun) -> list[str]:

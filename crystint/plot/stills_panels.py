@@ -231,8 +231,8 @@ def draw_widths(axes: Axes, profile: ProfileWidths) -> None:
 
 def draw_excitation(axes: Axes, observations: Observations, width: RockingWidth | None) -> None:
     """How many observations there are at which excitation error, and how partial they are there."""
-    known = np.isfinite(observations.excitation)
-    e, p = 1e3 * observations.excitation[known], observations.partiality[known]
+    finite = np.isfinite(observations.excitation)
+    e, p = 1e3 * observations.excitation[finite], observations.partiality[finite]
     reach = float(np.percentile(np.abs(e), 99.5)) if e.size else 1.0
     edges = np.linspace(-reach, reach, 61)
     place = np.searchsorted(edges, e, side="right") - 1
@@ -248,9 +248,9 @@ def draw_excitation(axes: Axes, observations: Observations, width: RockingWidth 
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.bincount(place, p, 60) / count
     other.plot(middle, mean, color=ACCENT, markersize=3, label="mean partiality", **_DOTS)
-    if width is not None and known.any():
-        d = float(np.median(observations.d[known]))
-        wavelength = observations.wavelength[known].astype(np.float64)
+    if width is not None and finite.any():
+        d = float(np.median(observations.d[finite]))
+        wavelength = observations.wavelength[finite].astype(np.float64)
         wave = float(np.nanmedian(wavelength)) if np.isfinite(wavelength).any() else 1.0
         curve = partiality(1e-3 * middle, width.at(np.full(60, d), wave))
         other.plot(middle, curve, color=RING, linewidth=1.3, label=f"model at {d:.3g} Å")

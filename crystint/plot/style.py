@@ -168,7 +168,7 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = 
     """
     kind = Path(path).suffix.lower().removeprefix(".")
     if kind not in _METADATA:
-        known = ", ".join(f".{name}" for name in _METADATA)
-        raise SettingError(f"figure {Path(path).name!r} has the suffix {kind!r}, expected one of {known}")
+        suffixes = ", ".join(f".{name}" for name in _METADATA)
+        raise SettingError(f"figure {Path(path).name!r} has the suffix {kind!r}, expected one of {suffixes}")
     with style(), atomic_path(Path(path), overwrite=overwrite) as temporary:
         figure.savefig(temporary, format=kind, dpi=dpi, metadata=_METADATA[kind])

@@ -604,7 +604,7 @@ def test_demo_makes_everything_and_can_be_run_again(tmp_path):
         assert sorted(os.listdir(folder)) == sorted(FILES)
     assert done.recall.strong > 20
     assert done.recall.recovered / done.recall.strong > 0.9
-    assert done.recall.right / done.recall.found > 0.8
+    assert done.recall.right / done.recall.peaks > 0.8
     assert done.comparison.exact
     (folder / "mine.txt").write_text("precious")
     assert "mine.txt" in refused(1, folder, "demo", "-o", folder)
