@@ -196,3 +196,45 @@ def test_the_geometry_needs_neither_device_nor_files():
 def test_help_of_the_commands_needs_neither_device_nor_files():
     heavy = {"pyopencl", "h5py", "fabio", "scipy", "matplotlib", "rich"}
     assert not _loaded_by("import crystint.cli") & heavy
+
+
+ALLOWED_CIRCLE = ("crystint.model.geometry", "crystint.io.geometry.files")
+"""`Geometry.read` and `Geometry.write`: the public door to the file formats, which are looked up when it is opened."""
+
+
+def _circles(imports: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import one another, round about or directly (Tarjan 1972)."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    groups: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        number[module] = lowest[module] = len(number)
+        stack.append(module)
+        for other in imports[module]:
+            if other not in number:
+                visit(other)
+            if other in stack:
+                lowest[module] = min(lowest[module], lowest[other])
+        if lowest[module] == number[module]:
+            group = stack[stack.index(module) :]
+            del stack[stack.index(module) :]
+            if len(group) > 1:
+                groups.append(sorted(group))
+
+    for module in imports:
+        if module not in number:
+            visit(module)
+    return groups
+
+
+def test_no_modules_import_one_another_in_a_circle():
+    """Imports inside functions and for type checkers count as well: a circle is a naming of layers not finished."""
+    grimp = pytest.importorskip("grimp")
+    graph = grimp.build_graph("crystint", exclude_type_checking_imports=False, cache_dir=None)
+    imports = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
+    importer, imported = ALLOWED_CIRCLE
+    imports[importer].discard(imported)
+    assert _circles(imports) == []
+    assert _circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]

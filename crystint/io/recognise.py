@@ -89,7 +89,7 @@ def sparse(file: OpenedFile) -> str | None:
         return "compact" if data is not None and "index_delta" in data else "plain"
     if file.hdf5 is None:
         return None
-    from crystint.io.sparse.pyfai import is_pyfai
+    from crystint.io.sparse.pyfai_layout import is_pyfai
 
     return "of pyFAI" if is_pyfai(file.hdf5) else None
 
@@ -279,7 +279,7 @@ def geometry(file: OpenedFile) -> str | None:
 def mask(file: OpenedFile) -> str | None:
     """A pixel mask in HDF5 without frames, or of Fit2D."""
     if file.hdf5 is not None:
-        from crystint.io.frames.masks import planes
+        from crystint.io.hdf5.files import planes
 
         return "HDF5" if any("mask" in name.rpartition("/")[2].lower() for name in planes(file.hdf5)) else None
     return "Fit2D" if file.suffix == ".msk" and file.head.startswith(b"M\0\0\0A\0\0\0") else None

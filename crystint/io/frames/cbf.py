@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
+from crystint.io.containers import open_packed
 from crystint.io.frames.readers import FrameSource
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
-from crystint.io.opened_file import open_packed
 from crystint.model.geometry import Geometry
 
 __all__ = ["CbfReader", "read_cbf_header"]

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
+from crystint.io.containers import open_packed
 from crystint.io.frames.readers import READABLE, FrameSource, native
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
-from crystint.io.opened_file import OpenedFile, open_packed
+from crystint.io.opened_file import OpenedFile
 from crystint.model.geometry import Geometry
 
 __all__ = ["ArrayReader", "ImageReader", "NumpyReader", "count_pages"]

@@ -6,7 +6,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,11 +13,12 @@ from crystint.errors import FileError
 from crystint.io.frames.sequence import open_frames
 from crystint.io.geometry.crystfel import geom_mask
 from crystint.io.geometry.nexus import nexus_mask
+from crystint.io.hdf5.files import planes
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.model.mask import combine_masks
 
-__all__ = ["mask_in", "planes", "read_mask"]
+__all__ = ["mask_in", "read_mask"]
 
 
 def read_mask(
@@ -95,13 +95,6 @@ def mask_in(file: OpenedFile, shape: tuple[int, int] | None = None) -> NDArray[n
     except (OSError, RuntimeError, TypeError) as error:
         raise FileError(f"{path}: {dataset} cannot be read: {error}") from error
     return _two_dimensional(values, f"{path}: {dataset}")
-
-
-def planes(file: h5py.File) -> list[str]:
-    """Every 2-D data set of numbers in the file."""
-    names: list[str] = []
-    file.visititems(lambda name, item: names.append("/" + name) if getattr(item, "ndim", 0) == 2 else None)
-    return [name for name in names if file[name].dtype.kind in "biuf"]
 
 
 def _two_dimensional(values: NDArray[Any], name: str) -> NDArray[np.uint32]:

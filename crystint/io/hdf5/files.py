@@ -17,10 +17,10 @@ import numpy as np
 
 from crystint import __version__
 from crystint.errors import CrystintError, FileError
-from crystint.io.opened_file import container_of
+from crystint.io.containers import container_of
 from crystint.io.outputs import atomic_path
 
-__all__ = ["LEVEL", "PACKED", "create_hdf5", "group", "open_hdf5", "packed", "process", "put"]
+__all__ = ["LEVEL", "PACKED", "create_hdf5", "group", "open_hdf5", "packed", "planes", "process", "put"]
 
 
 LEVEL = 7
@@ -113,3 +113,10 @@ def process(parent: h5py.Group, name: str, configuration: Mapping[str, Any], mad
     note = group(step, "configuration", "NXnote")
     put(note, "type", "text/json")
     put(note, "data", json.dumps(configuration, indent=2))
+
+
+def planes(file: h5py.File) -> list[str]:
+    """Every 2-D data set of numbers in the file."""
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append("/" + name) if getattr(item, "ndim", 0) == 2 else None)
+    return [name for name in names if file[name].dtype.kind in "biuf"]

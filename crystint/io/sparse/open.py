@@ -14,7 +14,8 @@ from crystint.io.opened_file import OpenedFile
 from crystint.io.sparse.convert import copy_sparse, rewrite_sparse
 from crystint.io.sparse.file import SparseFile
 from crystint.io.sparse.layout import ENTRY, creator
-from crystint.io.sparse.pyfai import PyfaiSparseFile, is_pyfai
+from crystint.io.sparse.pyfai import PyfaiSparseFile
+from crystint.io.sparse.pyfai_layout import is_pyfai
 from crystint.io.sparse.writer import SparseWriter
 
 __all__ = ["SparseFile", "SparseWriter", "convert_sparse", "open_sparse", "sparse_in"]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from crystint.errors import FileError, GeometryError
 from crystint.io.sparse.codec import to_position
 from crystint.io.sparse.file import RingsInFile, SparseFile
+from crystint.io.sparse.pyfai_layout import default_entry, sparse_frames
 from crystint.model.geometry import Geometry
 from crystint.model.mask import USER_MASK
 from crystint.model.peaks import PeakList, empty_peaks
@@ -25,29 +26,9 @@ from crystint.units import q_of
 if TYPE_CHECKING:
     from crystint.io.frames.sequence import FrameSource
 
-__all__ = ["PyfaiSparseFile", "is_pyfai"]
+__all__ = ["PyfaiSparseFile"]
 
-_NEEDED = ("mask", "radius", "background_avg", "background_std", "frame_ptr", "index", "intensity")
 _TOLERANCE = 1e-3
-
-
-def _entry(file: h5py.File) -> h5py.Group | None:
-    entry = file.get(str(file.attrs.get("default", "")) or "entry_0000")
-    return entry if isinstance(entry, h5py.Group) else None
-
-
-def _frames(file: h5py.File) -> h5py.Group | None:
-    entry = _entry(file)
-    if entry is None:
-        return None
-    group = entry.get(str(entry.attrs.get("pyFAI_sparse_frames") or entry.attrs.get("default") or "-"))
-    return group if isinstance(group, h5py.Group) else None
-
-
-def is_pyfai(file: h5py.File) -> bool:
-    """Whether an HDF5 file holds sparse frames as pyFAI writes them."""
-    frames = _frames(file)
-    return frames is not None and all(isinstance(frames.get(name), h5py.Dataset) for name in _NEEDED)
 
 
 class PyfaiSparseFile(SparseFile):
@@ -59,7 +40,7 @@ class PyfaiSparseFile(SparseFile):
     """
 
     def _groups(self) -> tuple[h5py.Group, h5py.Group]:
-        frames, entry = _frames(self._file), _entry(self._file)
+        frames, entry = sparse_frames(self._file), default_entry(self._file)
         if frames is None or entry is None:
             raise FileError(f"{self.path} holds no sparse frames")
         if frames["mask"].ndim != 2 or len(frames["radius"]) < 2:
