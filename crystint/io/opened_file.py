@@ -5,7 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import mmap
+import os
 from functools import cached_property
+from io import BufferedReader
 from os import PathLike
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, cast
@@ -33,13 +35,24 @@ def open_packed(path: Path) -> IO[bytes]:
     FileError
         When the file is missing, a folder or not readable.
     """
+    stream = _open(path)
+    packed = _packed(stream.peek(3))
+    if not packed:
+        return stream
+    stream.close()
+    return cast(IO[bytes], gzip.open(path, "rb")) if packed == "gzip" else bz2.open(path, "rb")
+
+
+def _packed(start: bytes) -> str:
+    """ "gzip", "bzip2" or empty, from the first bytes of a file."""
+    if start[:2] == b"\x1f\x8b":
+        return "gzip"
+    return "bzip2" if start[:3] == b"BZh" else ""
+
+
+def _open(path: Path) -> BufferedReader:
+    """Open a file as it is; FileError as `open_packed`."""
     try:
-        with path.open("rb") as stream:
-            start = stream.read(3)
-        if start[:2] == b"\x1f\x8b":
-            return cast(IO[bytes], gzip.open(path, "rb"))
-        if start == b"BZh":
-            return bz2.open(path, "rb")
         return path.open("rb")
     except FileNotFoundError:
         raise FileError(f"{path} does not exist") from None
@@ -80,10 +93,10 @@ class OpenedFile:
     def __init__(self, path: str | PathLike[str], dataset: str | None = None) -> None:
         self.path = Path(path)
         self.dataset = dataset
-        with open_packed(self.path):
-            pass
-        self.size: int = self.path.stat().st_size
-        """bytes"""
+        with _open(self.path) as stream:
+            self._start = stream.read(_HEAD)
+            self.size: int = os.fstat(stream.fileno()).st_size
+            """bytes"""
 
     @property
     def suffix(self) -> str:
@@ -96,9 +109,11 @@ class OpenedFile:
     @cached_property
     def head(self) -> bytes:
         """The first 4096 bytes, unpacked."""
+        start = self._start
         try:
-            with open_packed(self.path) as stream:
-                start = stream.read(_HEAD)
+            if _packed(start):
+                with open_packed(self.path) as stream:
+                    start = stream.read(_HEAD)
         except (OSError, EOFError) as error:
             if isinstance(error, FileError):
                 raise
