@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, cast
 
 from crystint.errors import FileError
 
-__all__ = ["HDF5_SIGNATURE", "container_of", "open_packed"]
+__all__ = ["HDF5_SIGNATURE", "container_of", "open_as_it_is", "open_packed", "packing_of"]
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCKS = (512, 1024, 2048)
@@ -24,13 +25,24 @@ def open_packed(path: Path) -> IO[bytes]:
     FileError
         When the file is missing, a folder or not readable.
     """
+    stream = open_as_it_is(path)
+    packed = packing_of(stream.peek(3))
+    if not packed:
+        return stream
+    stream.close()
+    return cast(IO[bytes], gzip.open(path, "rb")) if packed == "gzip" else bz2.open(path, "rb")
+
+
+def packing_of(start: bytes) -> str:
+    """ "gzip", "bzip2" or empty, from the first bytes of a file."""
+    if start[:2] == b"\x1f\x8b":
+        return "gzip"
+    return "bzip2" if start[:3] == b"BZh" else ""
+
+
+def open_as_it_is(path: Path) -> BufferedReader:
+    """Open a file as it is; FileError as `open_packed`."""
     try:
-        with path.open("rb") as stream:
-            start = stream.read(3)
-        if start[:2] == b"\x1f\x8b":
-            return cast(IO[bytes], gzip.open(path, "rb"))
-        if start == b"BZh":
-            return bz2.open(path, "rb")
         return path.open("rb")
     except FileNotFoundError:
         raise FileError(f"{path} does not exist") from None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import mmap
+import os
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from crystint.errors import FileError
-from crystint.io.containers import container_of, open_packed
+from crystint.io.containers import container_of, open_as_it_is, open_packed, packing_of
 
 if TYPE_CHECKING:
     import h5py
@@ -39,10 +40,10 @@ class OpenedFile:
     def __init__(self, path: str | PathLike[str], dataset: str | None = None) -> None:
         self.path = Path(path)
         self.dataset = dataset
-        with open_packed(self.path):
-            pass
-        self.size: int = self.path.stat().st_size
-        """bytes"""
+        with open_as_it_is(self.path) as stream:
+            self._start = stream.read(_HEAD)
+            self.size: int = os.fstat(stream.fileno()).st_size
+            """bytes"""
 
     @property
     def suffix(self) -> str:
@@ -55,9 +56,11 @@ class OpenedFile:
     @cached_property
     def head(self) -> bytes:
         """The first 4096 bytes, unpacked."""
+        start = self._start
         try:
-            with open_packed(self.path) as stream:
-                start = stream.read(_HEAD)
+            if packing_of(start):
+                with open_packed(self.path) as stream:
+                    start = stream.read(_HEAD)
         except (OSError, EOFError) as error:
             if isinstance(error, FileError):
                 raise

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import GeometryError, ShapeError
+from crystint.html import html_table
+from crystint.model.facts import cell_text, counted, range_text
 from crystint.model.panels import Panel
 
 __all__ = ["Detector", "Experiment", "join_experiments"]
@@ -50,6 +52,19 @@ class Detector:
         for panel in self.panels:
             if panel.slow[1] > self.shape[0] or panel.fast[1] > self.shape[1]:
                 raise GeometryError(f"panel slow {panel.slow}, fast {panel.fast} leaves the frame of {self.shape}")
+
+    def __repr__(self) -> str:
+        return f"<Detector: {self.shape[0]} x {self.shape[1]} px, {counted(len(self.panels), 'panel')}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "shape (slow, fast)": "{} x {} px".format(*self.shape),
+            "panels": len(self.panels),
+            "thickness (m)": self.thickness,
+            "attenuation (1/m)": self.attenuation,
+            "saturation": self.saturation,
+        }
+        return html_table("Detector", facts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +148,25 @@ class Experiment:
         object.__setattr__(self, "source", sources)
         if n and not (self.detector.min() >= 0 and self.detector.max() < len(self.detectors)):
             raise GeometryError(f"detector counts to {self.detector.max()}, but there are {len(self.detectors)}")
+
+    def __repr__(self) -> str:
+        crystal = f"{self.space_group.xhm()}, cell {cell_text(self.cell)}"
+        return f"<Experiment: {counted(len(self), 'image')}, {crystal}>"
+
+    def _repr_html_(self) -> str:
+        with np.errstate(divide="ignore"):
+            wavelength = range_text(self.wavelength, form=".6g")
+        facts = {
+            "images": len(self),
+            "frames": len(np.unique(self.frame)),
+            "cell (angstrom, degrees)": cell_text(self.cell),
+            "space group": self.space_group.xhm(),
+            "wavelength (angstrom)": wavelength or None,
+            "bandwidth": self.bandwidth,
+            "detectors": len(self.detectors),
+            "turned during the exposure": self.sweep is not None,
+        }
+        return html_table("Experiment", facts)
 
     def __len__(self) -> int:
         return len(self.setting)

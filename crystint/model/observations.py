@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntFlag
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import ShapeError
+from crystint.html import html_table
+from crystint.model.facts import counted, resolution_text
+from crystint.model.labelled_arrays import data_frame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["Flag", "Observations"]
 
@@ -133,6 +139,23 @@ class Observations:
                 raise ShapeError(f"column {name} is {values.shape}, expected {shape}")
             object.__setattr__(self, name, values)
 
+    def __repr__(self) -> str:
+        resolution = resolution_text(self.d)
+        images = counted(len(np.unique(self.image)), "image")
+        return f"<Observations: {len(self)} of {images}{resolution and ', '}{resolution}>"
+
+    def _repr_html_(self) -> str:
+        flags = {flag: int(np.count_nonzero(self.flags & np.uint32(flag))) for flag in Flag}
+        facts = {
+            "observations": len(self),
+            "that can be used": int(np.count_nonzero(self.usable)),
+            "images": len(np.unique(self.image)),
+            "resolution": resolution_text(self.d) or None,
+            "flags": [f"{count} {str(flag.name).lower().replace('_', ' ')}" for flag, count in flags.items() if count]
+            or None,
+        }
+        return html_table("Observations", facts)
+
     def __len__(self) -> int:
         return len(self.image)
 
@@ -148,6 +171,16 @@ class Observations:
         for name in ("sigma", "partiality", "correction", "d"):
             good &= getattr(self, name) > 0.0
         return np.asarray(good & np.isfinite(self.intensity) & np.isfinite(self.sigma))
+
+    def to_pandas(self) -> DataFrame:
+        """The columns as a pandas data frame, a row per observation; hkl as h, k, l.
+
+        Raises
+        ------
+        ImportError
+            When pandas is not installed.
+        """
+        return data_frame({name: getattr(self, name) for name in self.columns()})
 
     def select(self, rows: NDArray[Any]) -> Self:
         """Some of the rows (numbers or a mask)."""

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import GeometryError, ShapeError
+from crystint.html import html_table
+from crystint.model.facts import cell_text, counted, resolution_text
 from crystint.model.indices import checked
 from crystint.model.symmetry import groups, spacing
 
@@ -64,6 +66,20 @@ class Reference:
             object.__setattr__(self, name, values)
         if len(self.cell) != 6 or not (np.isfinite(self.cell).all() and gemmi.UnitCell(*self.cell).volume > 0.0):
             raise GeometryError(f"the cell of the reference is {self.cell}, expected three lengths and three angles")
+
+    def __repr__(self) -> str:
+        crystal = f"{self.space_group.xhm()}, cell {cell_text(self.cell)}"
+        return f"<Reference: {counted(len(self), 'reflection')}, {crystal}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "reflections": len(self),
+            "with an intensity": int(np.count_nonzero(np.isfinite(self.intensity))),
+            "resolution": resolution_text(self.d) or None,
+            "cell (angstrom, degrees)": cell_text(self.cell),
+            "space group": self.space_group.xhm(),
+        }
+        return html_table("Reference", facts)
 
     def __len__(self) -> int:
         return len(self.hkl)

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from crystint.html import html_table
 from crystint.io.reflections.stills_file import StillsFile, StillsWriter
 from crystint.model.experiment import Experiment
+from crystint.model.facts import counted
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.stills.integration.profile import ProfileWidths
@@ -95,6 +97,24 @@ class StillsRun:
     """whatever else: numbers, texts and arrays by name"""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """settings, inputs and version"""
+
+    def __repr__(self) -> str:
+        return f"<StillsRun: {', '.join(self._parts) or 'nothing'}>"
+
+    def _repr_html_(self) -> str:
+        facts = {name: part if isinstance(part, str) else repr(part) for name, part in self._parts.items()}
+        return html_table("StillsRun", facts)
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """What there is, by name; of notes and the rest the number or the names."""
+        names = ("experiment", "observations", *_PARTS[1:-2])
+        parts = {name: part for name in names if (part := getattr(self, name)) is not None}
+        if self.notes:
+            parts["notes"] = f"of {counted(len(self.notes), 'image')}"
+        if self.extra:
+            parts["extra"] = ", ".join(self.extra)
+        return parts
 
     @property
     def images(self) -> Experiment:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, SettingError
+from crystint.html import html_table
 from crystint.io.kinds import kind_by_suffix, opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.io.recognise import is_reflection_table
@@ -24,6 +25,7 @@ from crystint.io.reflections.mtz_in import read_mtz_observations
 from crystint.io.reflections.stills_file import StillsFile
 from crystint.model.batches import batches
 from crystint.model.experiment import Experiment
+from crystint.model.facts import counted
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.model.symmetry import as_space_group
@@ -70,6 +72,21 @@ class StillsInput:
     """what else an .h5 of an earlier step holds"""
     files: tuple[Path, ...] = ()
     """that were read"""
+
+    def __repr__(self) -> str:
+        images = counted(len(self.experiment), "image")
+        more = f", {counted(len(self.files), 'file')}" if self.files else ""
+        return f"<StillsInput: {counted(len(self.observations), 'observation')}, {images}{more}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "observations": repr(self.observations),
+            "experiment": repr(self.experiment),
+            "earlier steps": repr(self.run),
+            "profile radii": self.profile_radius is not None,
+            "files": len(self.files),
+        }
+        return html_table("StillsInput", facts)
 
 
 def kind_of(path: str | Path) -> str:

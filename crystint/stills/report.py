@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.model.facts import cell_text, resolution_text
 from crystint.model.observations import Flag
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _input(run: StillsRun, inputs: Sequence[Any]) -> list[str]:
         spread = "" if np.ptp(wave) < 1e-6 else f", {wave.min():.5f} to {wave.max():.5f}"
         lines += [
             _line("images", f"{len(experiment)} on {len(np.unique(experiment.frame))} frames"),
-            _line("cell", " ".join(f"{value:.2f}" for value in experiment.cell) + " (angstrom, degrees)"),
+            _line("cell", f"{cell_text(experiment.cell)} (angstrom, degrees)"),
             _line("space group", experiment.space_group.xhm()),
             _line("wavelength", f"{wave.mean():.5f}{spread} angstrom"),
         ]
@@ -115,8 +116,9 @@ def _observations(table: Observations) -> list[str]:
     n, usable = len(table), int(table.usable.sum())
     share = f" = {100 * usable / n:.1f} %" if n else ""
     lines = [_line("observations", f"{n}, of which {usable}{share} can be used")]
-    if n and np.isfinite(table.d).any():
-        lines.append(_line("resolution", f"{np.nanmax(table.d):.2f} to {np.nanmin(table.d):.2f} angstrom"))
+    resolution = resolution_text(table.d)
+    if resolution:
+        lines.append(_line("resolution", resolution))
     counts = {flag: int(np.count_nonzero(table.flags & np.uint32(flag))) for flag in Flag}
     told = [f"{count} {str(flag.name).lower().replace('_', ' ')}" for flag, count in counts.items() if count]
     if told:

@@ -12,6 +12,7 @@ import numpy as np
 from crystint.errors import warn
 from crystint.model.batches import batches
 from crystint.model.experiment import Experiment, join_experiments
+from crystint.model.facts import cell_text
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.stills.files import StillsRun
@@ -92,14 +93,10 @@ def read_known(path: Path | None, images: Experiment) -> Reference | None:
     turn = np.subtract(reference.cell[3:], images.cell[3:])
     if np.abs(ratio - 1.0).max() > _LENGTHS or np.abs(turn).max() > _ANGLES:
         warn(
-            f"the cell of the reference {path} is {_numbers(reference.cell)}, that of the data {_numbers(images.cell)}:"
-            " is it the same crystal?"
+            f"the cell of the reference {path} is {cell_text(reference.cell)}, that of the data "
+            f"{cell_text(images.cell)}: is it the same crystal?"
         )
     laue = reference.space_group.laue_str(), images.space_group.laue_str()
     if laue[0] != laue[1]:
         warn(f"the Laue class of the reference {path} is {laue[0]}, that of the data {laue[1]}")
     return reference
-
-
-def _numbers(cell: Sequence[float]) -> str:
-    return " ".join(f"{value:.2f}" for value in cell)

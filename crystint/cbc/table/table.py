@@ -19,6 +19,7 @@ from crystint.cbc.table.table_rows import arranged, chosen, joined, stacked, sta
 from crystint.errors import SettingError, ShapeError
 from crystint.html import html_table
 from crystint.io.cbc.columns import CBCLIB, OPTIONAL, REQUIRED
+from crystint.model.labelled_arrays import data_frame
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -209,18 +210,7 @@ class CBCTable:
         SettingError
             For other `names`.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("to_pandas needs pandas, which is not installed: pip install pandas") from error
-        flat: dict[str, NDArray[Any]] = {}
-        for name, values in self.to_columns(names).items():
-            if values.ndim == 1:
-                flat[name] = values
-            else:
-                wide = values.reshape(len(values), -1)
-                flat |= {f"{name}[{number}]": wide[:, number] for number in range(wide.shape[1])}
-        return pandas.DataFrame(flat)
+        return data_frame(self.to_columns(names))
 
     def select(self, frames: ArrayLike | None = None, rows: NDArray[Any] | None = None) -> Self:
         """Some of the rows: those of `frames` (numbers), or `rows` (a mask, or ascending numbers), or of both.

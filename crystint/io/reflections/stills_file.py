@@ -20,10 +20,12 @@ import numpy as np
 
 from crystint import __version__
 from crystint.errors import FileError, SettingError
+from crystint.html import html_table
 from crystint.io.hdf5.dataclass_tree import read_tree, write_tree
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, packed, process, put
 from crystint.io.hdf5.provenance import provenance_in
 from crystint.model.experiment import Detector, Experiment
+from crystint.model.facts import counted
 from crystint.model.observations import Flag, Observations
 from crystint.model.panels import Panel
 
@@ -171,6 +173,19 @@ class StillsFile:
         except BaseException:
             self._file.close()
             raise
+
+    def __repr__(self) -> str:
+        return f"<StillsFile {self.path}: {', '.join(self._contents) or 'nothing'}>"
+
+    def _repr_html_(self) -> str:
+        facts = {"file": str(self.path), "parts": ", ".join(self._contents) or None}
+        return html_table("StillsFile", facts)
+
+    @property
+    def _contents(self) -> tuple[str, ...]:
+        if not self._file:
+            return ("closed",)
+        return (*([counted(self.rows, "observation")] if "observations" in self else ()), *self.parts)
 
     def _checked(self) -> h5py.Group:
         entry = self._file.get("entry")

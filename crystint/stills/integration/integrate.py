@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError, warn
+from crystint.html import html_table
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.model.experiment import Experiment
+from crystint.model.facts import counted, resolution_text
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.stills.integration.fit_check import check_fit
@@ -69,6 +71,24 @@ class Integrated:
     """images that gave nothing, and why; row of the experiment -> message with its name"""
     warnings: tuple[str, ...] = ()
     """what concerns all images"""
+
+    def __repr__(self) -> str:
+        images = counted(len(np.unique(self.observations.image)), "image")
+        notes = f", {len(self.notes)} without any" if self.notes else ""
+        return f"<Integrated: {counted(len(self.observations), 'observation')} of {images}{notes}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "observations": len(self.observations),
+            "that can be used": int(np.count_nonzero(self.observations.usable)),
+            "images": len(np.unique(self.observations.image)),
+            "images without any": len(self.notes),
+            "resolution": resolution_text(self.observations.d) or None,
+            "strong spots": len(self.moments),
+            "shells of profile widths": len(self.profile.radial),
+            "warnings": self.warnings or None,
+        }
+        return html_table("Integrated", facts)
 
 
 def edge_resolution(experiment: Experiment) -> float:

@@ -28,6 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
+from crystint.html import html_table
+from crystint.model.facts import counted, range_text
 from crystint.stills.integration.shoeboxes import FORM_RINGS
 from crystint.stills.integration.spot_moments import SpotMoments
 
@@ -105,6 +107,20 @@ class ProfileWidths:
                 raise SettingError(f"{name} of the profile widths is {values.shape}, expected {(shells,)}")
             if name in ("radial", "tangential") and not np.all(values > 0.0):
                 raise SettingError(f"{name} is {values.tolist()}, expected widths above 0, in 1/angstrom")
+
+    def __repr__(self) -> str:
+        widths = f"radial {range_text(self.radial)}, tangential {range_text(self.tangential, '1/angstrom')}"
+        return f"<ProfileWidths: {counted(len(self.radial), 'shell')}, {widths}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "shells": len(self.radial),
+            "radial (1/angstrom)": range_text(self.radial),
+            "tangential (1/angstrom)": range_text(self.tangential),
+            "spots": int(self.spots.sum()),
+            "distance from predictions (px)": range_text(self.offset[:, 0]) or None,
+        }
+        return html_table("ProfileWidths", facts)
 
     @classmethod
     def constant(cls, radial: float, tangential: float | None = None) -> Self:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError
+from crystint.html import html_table
 from crystint.model.experiment import Detector, Experiment
 from crystint.model.mask import unusable
 from crystint.model.observations import Flag
@@ -75,6 +76,16 @@ class BoxRules:
         for name, fine in good.items():
             if not fine:
                 raise SettingError(f"{name} is {getattr(self, name)!r}; see BoxRules for what it can be")
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "reach of the core (widths)": self.reach,
+            "start of the ring (cores)": self.guard,
+            "pixels of the ring": self.ring_pixels,
+            "least pixels of the ring": self.min_ring,
+            "least share of the reflection": self.min_captured,
+        }
+        return html_table("BoxRules", facts)
 
 
 @dataclass(frozen=True, eq=False)

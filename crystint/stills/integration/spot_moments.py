@@ -9,6 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.html import html_table
+from crystint.model.facts import counted, range_text, resolution_text
 from crystint.stills.integration.shoeboxes import Places, Shoeboxes
 
 __all__ = ["SpotMoments"]
@@ -46,6 +48,18 @@ class SpotMoments:
     """float64 [n], 1/angstrom^2"""
     moment_error: NDArray[np.float64]
     """float64 [n]: standard error of `radial` + `tangential` from the counts, in units of what the profile expects"""
+
+    def __repr__(self) -> str:
+        return f"<SpotMoments: {counted(len(self), 'spot')} of {counted(len(np.unique(self.image)), 'image')}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "spots": len(self),
+            "images": len(np.unique(self.image)),
+            "resolution": resolution_text(self.d) or None,
+            "significance": range_text(self.significance) or None,
+        }
+        return html_table("SpotMoments", facts)
 
     def __len__(self) -> int:
         return len(self.image)

@@ -9,7 +9,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.html import html_table
 from crystint.model import symmetry
+from crystint.model.facts import counted
 from crystint.model.observations import Observations
 from crystint.stills.merging.assign import Indexings, best_assignment, reproducible
 from crystint.stills.merging.merge_table import HasIntensities
@@ -44,6 +46,19 @@ class Ambiguity:
     """bool [images]: one indexing is better than all others beyond doubt"""
     message: str = ""
     """empty when there is nothing to say"""
+
+    def __repr__(self) -> str:
+        images = f"{np.count_nonzero(self.mode)} of {counted(len(self.mode), 'image')} to be reindexed"
+        return f"<Ambiguity: {counted(len(self.operators), 'indexing')}, {images}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "indexings": "; ".join(self.operators),
+            "images of each": np.bincount(self.mode, minlength=len(self.operators)).tolist(),
+            "clear": f"{np.count_nonzero(self.clear)} of {len(self.clear)}",
+            "message": self.message or None,
+        }
+        return html_table("Ambiguity", facts)
 
     @property
     def found(self) -> bool:

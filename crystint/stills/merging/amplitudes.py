@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import ShapeError
+from crystint.html import html_table
 from crystint.model import symmetry
+from crystint.model.facts import counted, range_text
 
 __all__ = ["Amplitudes", "french_wilson", "posterior", "shell_means"]
 
@@ -37,6 +39,19 @@ class Amplitudes:
     """float64 [n]: of the intensity"""
     expected: Floats
     """float64 [n]: mean intensity of the prior, epsilon included"""
+
+    def __repr__(self) -> str:
+        values = np.count_nonzero(np.isfinite(self.amplitude))
+        return f"<Amplitudes: {values} of {counted(len(self.amplitude), 'reflection')}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "reflections": len(self.amplitude),
+            "with an amplitude": int(np.count_nonzero(np.isfinite(self.amplitude))),
+            "amplitudes": range_text(self.amplitude) or None,
+            "their errors": range_text(self.sigma_amplitude) or None,
+        }
+        return html_table("Amplitudes", facts)
 
 
 def posterior(intensity: Floats, sigma: Floats, expected: Floats, centric: NDArray[np.bool_]) -> Amplitudes:

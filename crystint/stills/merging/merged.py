@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.html import html_table
 from crystint.model import symmetry
+from crystint.model.facts import cell_text, counted, resolution_text
+from crystint.model.labelled_arrays import data_frame
 from crystint.model.reference import Reference
 from crystint.stills.merging.statistics import Statistics
 from crystint.stills.merging.sums import MergeSums
 from crystint.stills.scaling.error_model import ErrorModel
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["Merged"]
 
@@ -81,8 +87,66 @@ class Merged:
     notes: tuple[str, ...] = ()
     """what a reader should know, a sentence each"""
 
+    def __repr__(self) -> str:
+        resolution = resolution_text(self.d)
+        observations = counted(int(self.multiplicity.sum()), "observation")
+        return (
+            f"<Merged: {counted(len(self), 'reflection')} from {observations}, {self.space_group.xhm()}"
+            f"{resolution and ', '}{resolution}>"
+        )
+
+    def _repr_html_(self) -> str:
+        facts: dict[str, Any] = {
+            "reflections": len(self),
+            "observations": int(self.multiplicity.sum()),
+            "rejected": len(self.rejected),
+            "resolution": resolution_text(self.d) or None,
+            "cell (angstrom, degrees)": cell_text(self.cell),
+            "space group": self.space_group.xhm(),
+            "Friedel mates apart": self.plus is not None,
+        }
+        if len(self.statistics.edges) > 1:
+            overall = self.statistics.overall
+            facts |= {"CC1/2": overall.cc_half, "R_meas": overall.r_meas, "completeness": overall.completeness}
+        facts |= {"images that failed": len(self.failed), "notes": self.notes or None}
+        return html_table("Merged", facts)
+
     def __len__(self) -> int:
         return len(self.hkl)
+
+    def to_pandas(self) -> DataFrame:
+        """The columns as a pandas data frame, a row per reflection, those that are None left out.
+
+        hkl is h, k, l; half_images is half_images[0] and half_images[1], half_observations likewise; plus is
+        intensity_plus and sigma_plus, minus likewise.
+
+        Raises
+        ------
+        ImportError
+            When pandas is not installed.
+        """
+        names = (
+            "hkl",
+            "intensity",
+            "sigma",
+            "multiplicity",
+            "sigma_internal",
+            "sigma_external",
+            "half_images",
+            "half_observations",
+            "d",
+            "centric",
+        )
+        columns: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in names}
+        for side, values, count in (
+            ("plus", self.plus, self.multiplicity_plus),
+            ("minus", self.minus, self.multiplicity_minus),
+        ):
+            if values is not None:
+                columns |= {f"intensity_{side}": values[:, 0], f"sigma_{side}": values[:, 1]}
+            if count is not None:
+                columns[f"multiplicity_{side}"] = count
+        return data_frame(columns)
 
     def reference(self) -> Reference:
         """These intensities as something to scale against or to compare with."""

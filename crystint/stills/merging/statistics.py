@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import ShapeError
+from crystint.html import html_table
+from crystint.model.facts import counted, resolution_text
 from crystint.stills.merging.shell_sums import ShellSums
 
 __all__ = ["Shell", "Statistics"]
@@ -95,6 +97,31 @@ class Statistics:
     """of which all is made; those of parts add"""
     wilson_b: float = float("nan")
     """angstrom^2: fall-off of the merged intensities beyond that of average protein atoms; NaN = too few shells"""
+
+    def __repr__(self) -> str:
+        shells = len(self.edges) - 1
+        if shells < 1:
+            return "<Statistics: no shells>"
+        overall = self.overall
+        return (
+            f"<Statistics: {counted(shells, 'shell')}, {resolution_text(self.edges)}, {overall.unique} unique, "
+            f"CC1/2 {overall.cc_half:.4f}, R_meas {overall.r_meas:.4f}>"
+        )
+
+    def _repr_html_(self) -> str:
+        if len(self.edges) < 2:
+            return html_table("Statistics", {"shells": 0})
+        overall = self.overall
+        facts = {
+            "shells": len(self.edges) - 1,
+            "resolution": resolution_text(self.edges),
+            "Wilson B (angstrom^2)": self.wilson_b if np.isfinite(self.wilson_b) else None,
+        }
+        for name, title, form, _, factor in _TABLE:
+            value = factor * getattr(overall, name)
+            if np.isfinite(value):
+                facts[title] = f"{value:{form}}"
+        return html_table("Statistics", facts)
 
     def __add__(self, other: Self) -> Self:
         if not len(other.edges):

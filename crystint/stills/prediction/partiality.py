@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfc
 
 from crystint.errors import SettingError
+from crystint.html import html_table
 
 __all__ = ["RockingWidth", "partiality"]
 
@@ -56,6 +57,18 @@ class RockingWidth:
                 raise SettingError(f"{field.name} is {value!r}, expected a number, 0 or more")
         if not (self.domain or self.mosaicity or self.bandwidth):
             raise SettingError("domain, mosaicity and bandwidth are all 0; a rocking curve needs a width")
+
+    def __repr__(self) -> str:
+        terms = f"domain {self.domain:.4g} 1/angstrom, mosaicity {self.mosaicity:.4g} rad"
+        return f"<RockingWidth: {terms}, bandwidth {self.bandwidth:.4g}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "domain (1/angstrom)": self.domain,
+            "mosaicity (rad)": self.mosaicity,
+            "bandwidth": self.bandwidth,
+        }
+        return html_table("RockingWidth", facts)
 
     def at(self, d: ArrayLike, wavelength: ArrayLike) -> NDArray[np.float64]:
         """Width in 1/angstrom for spacings `d` and `wavelength`, both in angstrom, broadcast together."""

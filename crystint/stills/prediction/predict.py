@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
+from crystint.html import html_table
 from crystint.model.experiment import Experiment
+from crystint.model.facts import counted, range_text, resolution_text
 from crystint.stills.prediction.candidates import candidates, index_bounds
 from crystint.stills.prediction.offsets import Offsets, excitation_of, panels_at, polarization, ray_table, rays
 from crystint.stills.prediction.partiality import RockingWidth, partiality
@@ -68,6 +70,22 @@ class Prediction:
     """reflections near the sphere whose ray meets no panel; they are in no column"""
     notes: dict[int, str] = field(default_factory=dict)
     """images that nothing could be predicted for, and why"""
+
+    def __repr__(self) -> str:
+        resolution = resolution_text(self.d)
+        images = counted(len(np.unique(self.image)), "image")
+        return f"<Prediction: {counted(len(self), 'reflection')} of {images}{resolution and ', '}{resolution}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "reflections": len(self),
+            "images": len(np.unique(self.image)),
+            "resolution": resolution_text(self.d) or None,
+            "partiality": range_text(self.partiality) or None,
+            "outside of all panels": self.outside,
+            "images without a prediction": len(self.notes),
+        }
+        return html_table("Prediction", facts)
 
     def __len__(self) -> int:
         return len(self.image)

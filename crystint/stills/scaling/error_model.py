@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError, ShapeError
+from crystint.html import html_table
 from crystint.stills.scaling.variance_fit import BINS, LIMIT, fit_variance
 
 __all__ = ["DialsModel", "ErrorModel", "EvansModel", "XdsModel", "fit_error_model"]
@@ -104,6 +105,23 @@ class ErrorModel:
     def __post_init__(self) -> None:
         if not (0.0 < self.a < inf and 0.0 <= self.b < inf):
             raise SettingError(f"error model a = {self.a!r}, b = {self.b!r}: expected a above 0, b 0 or more")
+
+    def __repr__(self) -> str:
+        state = "" if self.converged else ", not converged"
+        return f"<ErrorModel: a = {self.a:.4g}, b = {self.b:.4g}, ISa {self.isa:.4g}{state}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "variance": "a sigma^2 + (b <I>)^2",
+            "a": self.a,
+            "b": self.b,
+            "ISa": self.isa,
+            "deviates used": self.used,
+            "rejected": self.rejected,
+            "converged": self.converged,
+            "note": self.note or None,
+        }
+        return html_table("ErrorModel", facts)
 
     @property
     def isa(self) -> float:

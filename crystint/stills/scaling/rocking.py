@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
+from crystint.html import html_table
 from crystint.model.experiment import Experiment
+from crystint.model.facts import counted
 from crystint.model.observations import Observations
 from crystint.model.symmetry import as_space_group, groups
 from crystint.stills.prediction.partiality import RockingWidth
@@ -62,6 +64,27 @@ class RockingFit:
     """whether it stood still"""
     note: str = ""
     """what a reader should know; empty = nothing"""
+
+    def __repr__(self) -> str:
+        width, state = self.width, "converged" if self.converged else "not converged"
+        return (
+            f"<RockingFit: domain {width.domain:.4g} ± {self.sigma_domain:.2g} 1/angstrom, mosaicity "
+            f"{width.mosaicity:.4g} rad, {counted(self.images, 'image')}, {state}>"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "domain (1/angstrom)": f"{self.width.domain:.4g} ± {self.sigma_domain:.2g}",
+            "mosaicity (rad)": f"{self.width.mosaicity:.4g} + {self.sigma_mosaicity:.2g}",
+            "bandwidth": self.width.bandwidth,
+            "images": self.images,
+            "observations": self.used,
+            "chi^2": self.chi2,
+            "iterations": self.iterations,
+            "converged": self.converged,
+            "note": self.note or None,
+        }
+        return html_table("RockingFit", facts)
 
     @property
     def sigma_domain(self) -> float:

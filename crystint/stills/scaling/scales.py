@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import ShapeError
+from crystint.html import html_table
+from crystint.model.facts import counted, range_text
 from crystint.model.observations import Observations
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.expected import SignalVariance
@@ -60,6 +62,31 @@ class Scales:
     """over the wavelength; None = 1"""
     note: str = ""
     """what a reader should know; empty = nothing"""
+
+    def __repr__(self) -> str:
+        scaled = np.count_nonzero(np.isfinite(self.ln_g))
+        state = "converged" if self.converged else "not converged"
+        return (
+            f"<Scales: {scaled} of {counted(len(self), 'image')} scaled, "
+            f"{state} after {counted(self.iterations, 'iteration')}>"
+        )
+
+    def _repr_html_(self) -> str:
+        chi2 = self.chi2[np.isfinite(self.chi2)]
+        facts = {
+            "images": len(self),
+            "scaled": int(np.count_nonzero(np.isfinite(self.ln_g))),
+            "G": range_text(np.exp(self.ln_g)) or None,
+            "B (angstrom^2)": range_text(self.b) or None,
+            "observations used": int(self.used.sum()),
+            "chi^2, median": float(np.median(chi2)) if chi2.size else None,
+            "iterations": self.iterations,
+            "converged": self.converged,
+            "error model": f"a = {self.error_model.a:.4g}, b = {self.error_model.b:.4g}",
+            "curve over the wavelength": self.curve is not None,
+            "note": self.note or None,
+        }
+        return html_table("Scales", facts)
 
     def __len__(self) -> int:
         return len(self.ln_g)

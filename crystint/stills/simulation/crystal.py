@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
+from crystint.html import html_table
+from crystint.model.facts import cell_text
 from crystint.stills.settings import SimulateSettings
 
 __all__ = ["Crystal", "Lattice", "random_rotations", "small_rotations"]
@@ -92,6 +94,22 @@ class Crystal:
             raise SettingError(f"intensity is {self.intensity}, expected a number above 0")
         if not 0.0 <= self.anomalous < 0.5:
             raise SettingError(f"anomalous is {self.anomalous}, expected 0 or more, below 0.5")
+
+    def __repr__(self) -> str:
+        law = f"I0 {self.intensity:.4g}, B {self.b_factor:.4g} angstrom^2, seed {self.seed}"
+        return f"<Crystal: {self.group.xhm()}, cell {cell_text(self.cell)}, {law}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "cell (angstrom, degrees)": cell_text(self.cell),
+            "space group": self.group.xhm(),
+            "I0": self.intensity,
+            "B (angstrom^2)": self.b_factor,
+            "no signal below (angstrom)": self.dead_below or None,
+            "anomalous": self.anomalous,
+            "seed": self.seed,
+        }
+        return html_table("Crystal", facts)
 
     @property
     def group(self) -> gemmi.SpaceGroup:

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
+from crystint.html import html_table
 from crystint.model.experiment import Detector
+from crystint.model.facts import counted
 from crystint.model.panels import Panel
 from crystint.stills.settings import PredictSettings, SimulateSettings
 from crystint.stills.simulation.crystal import Crystal
@@ -129,6 +131,16 @@ class StillsSettings:
             raise SettingError(
                 f"free_indexing: {self.crystal.space_group} with its cell can be indexed in one way only"
             )
+
+    def __repr__(self) -> str:
+        slow, fast = self.shape
+        return (
+            f"<StillsSettings: {counted(self.frames, 'frame')} of {slow} x {fast} px, {self.crystal.group.xhm()}, "
+            f"to {self.d_min:g} angstrom, seed {self.seed}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_table("StillsSettings", {entry.name: getattr(self, entry.name) for entry in fields(self)})
 
     @property
     def detector(self) -> Detector:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import SettingError
+from crystint.html import html_table
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.stills.simulation.crystal import Crystal
@@ -34,6 +35,21 @@ class SimulatedStills(Scene):
 
     Made by `simulate_stills`.
     """
+
+    def __repr__(self) -> str:
+        return f"<SimulatedStills: {repr(self.settings).removeprefix('<StillsSettings: ')}"
+
+    def _repr_html_(self) -> str:
+        settings = self.settings
+        facts = {
+            "frames": settings.frames,
+            "images": len(self.frame),
+            "shape (slow, fast)": "{} x {} px".format(*settings.shape),
+            "crystal": repr(settings.crystal),
+            "resolution": f"to {settings.d_min:g} angstrom",
+            "seed": settings.seed,
+        }
+        return html_table("SimulatedStills", facts)
 
     @cached_property
     def truth(self) -> Truth:
