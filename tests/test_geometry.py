@@ -48,20 +48,20 @@ def test_maps_equal_pyfai(rotation):
     geometry = make(rotation)
     peer = pyfai(geometry)
     shape = geometry.shape
-    for unit, found in (
+    for unit, actual in (
         ("r_m", geometry.radius()),
         ("2th_rad", geometry.two_theta()),
         ("q_A^-1", geometry.q()),
     ):
         expected = peer.array_from_unit(shape, unit=unit)
-        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
-        assert found.dtype == np.float64
+        np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-15)
+        assert actual.dtype == np.float64
     np.testing.assert_allclose(geometry.solid_angle(), peer.solidAngleArray(shape), rtol=1e-7)  # float32 there
     np.testing.assert_allclose(geometry.polarization_factor(), peer.polarization(shape, 0.9), rtol=1e-6)
     np.testing.assert_allclose(geometry.d(), 2 * np.pi / geometry.q(), rtol=1e-14)
     z, y, x = peer.calc_pos_zyx(corners=False)
-    for found, expected in zip(geometry.positions(), (x, y, z), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)  # float32 there
+    for actual, expected in zip(geometry.positions(), (x, y, z), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-8)  # float32 there
 
 
 @pytest.mark.parametrize("rotation", ROTATIONS[:4])
@@ -91,14 +91,14 @@ def test_maps_by_hand():
 @pytest.mark.parametrize("rotation", [*ROTATIONS[:2], (0.0, 0.9, 0.0)])
 def test_ring_radius_and_its_inverse(rotation):
     geometry = make(rotation)
-    found = geometry.ring_radius()
+    radius = geometry.ring_radius()
     flat = geometry.two_theta().max() < math.radians(80)
     along = geometry.distance / math.cos(rotation[0]) / math.cos(rotation[1])
     expected = along * (np.tan(geometry.two_theta()) if flat else geometry.two_theta())
-    np.testing.assert_allclose(found, expected, rtol=1e-13)
-    np.testing.assert_allclose(geometry.ring_two_theta(found), geometry.two_theta(), rtol=1e-13)
+    np.testing.assert_allclose(radius, expected, rtol=1e-13)
+    np.testing.assert_allclose(geometry.ring_two_theta(radius), geometry.two_theta(), rtol=1e-13)
     if rotation == (0.0, 0.0, 0.0):
-        np.testing.assert_allclose(found, geometry.radius(), rtol=1e-13)
+        np.testing.assert_allclose(radius, geometry.radius(), rtol=1e-13)
 
 
 def test_rings_beyond_80_degrees_are_equal_in_angle():
@@ -213,9 +213,9 @@ def test_panels_of_one_plane_equal_the_plane(name):
 
 def test_panels_at_positions_and_in_dicts():
     parts = two_panels()
-    found = parts.d_at([3.5, 3.5], [10.5, 21.0])
-    assert found[0] == pytest.approx(make().d()[3, 10])
-    assert np.isnan(found[1])
+    d = parts.d_at([3.5, 3.5], [10.5, 21.0])
+    assert d[0] == pytest.approx(make().d()[3, 10])
+    assert np.isnan(d[1])
     assert Geometry.from_dict(parts.to_dict()) == parts
 
 

@@ -123,10 +123,10 @@ def test_another_process_densifies_and_draws(rng, tmp_path):
     (tmp_path / "sparse").write_bytes(pickle.dumps(sparse))
     command = [sys.executable, "-c", ELSEWHERE, str(tmp_path / "sparse"), str(tmp_path / "out.npz")]
     subprocess.run(command, check=True, cwd=ROOT)
-    with np.load(tmp_path / "out.npz") as found:
-        assert found["dense"].tobytes() == crystint.densify(sparse, seed=5).tobytes()
-        assert found["image"].tobytes() == sparse.background.image().tobytes()
-        assert np.array_equal(found["mask"], sparse.background.rings.mask)
+    with np.load(tmp_path / "out.npz") as arrays:
+        assert arrays["dense"].tobytes() == crystint.densify(sparse, seed=5).tobytes()
+        assert arrays["image"].tobytes() == sparse.background.image().tobytes()
+        assert np.array_equal(arrays["mask"], sparse.background.rings.mask)
 
 
 def test_a_map_of_a_file_is_read_from_there(rng, tmp_path, forget):

@@ -40,8 +40,8 @@ def command_of(step: Step[Any], help: str, example: str) -> Command:
     parameters += options_of(step.settings, step.hidden)
     parameters += execution_options(step)
 
-    def run(**given: Any) -> None:
-        _run(step, given)
+    def run(**values: Any) -> None:
+        _run(step, values)
 
     return Command(step.name.split()[-1], params=parameters, callback=run, help=help, example=example)
 
@@ -65,22 +65,22 @@ def _output(outputs: Outputs) -> click.Option:
     )
 
 
-def _run(step: Step[Any], given: dict[str, Any]) -> None:
+def _run(step: Step[Any], values: dict[str, Any]) -> None:
     """Run the step as the command line says, and say how it ended."""
     inputs = {}
     for argument in step.arguments:
-        value = given[argument.name]
+        value = values[argument.name]
         inputs[argument.name] = value if argument.many else () if value is None else (value,)
-    output = given.get("output") or ()
-    settings = step.settings.of({name: given.get(name) for name in step.settings.model_fields}, given["config"])
+    output = values.get("output") or ()
+    settings = step.settings.of({name: values.get(name) for name in step.settings.model_fields}, values["config"])
     interruption = Interruption()
     execution = Execution(
-        device=given["device"],
-        threads=given.get("threads"),
-        strict=given.get("strict", False),
-        resume=given.get("resume", False),
-        dask=given.get("dask"),
-        dask_frames=given.get("dask_frames", 1),
+        device=values["device"],
+        threads=values.get("threads"),
+        strict=values.get("strict", False),
+        resume=values.get("resume", False),
+        dask=values.get("dask"),
+        dask_frames=values.get("dask_frames", 1),
         until=interruption.watched,
     )
     outcome = carry_out(
@@ -90,10 +90,10 @@ def _run(step: Step[Any], given: dict[str, Any]) -> None:
             inputs,
             (output,) if isinstance(output, Path) else output,
             execution,
-            overwrite=given.get("overwrite", False),
-            progress=silent if given["quiet"] else progress,
+            overwrite=values.get("overwrite", False),
+            progress=silent if values["quiet"] else progress,
             command=("crystint", *sys.argv[1:]),
-            config=given["config"],
+            config=values["config"],
         )
     )
-    conclude(outcome, interruption.number, as_json=given.get("as_json", False))
+    conclude(outcome, interruption.number, as_json=values.get("as_json", False))

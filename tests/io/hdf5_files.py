@@ -18,7 +18,7 @@ def stack(n=5, shape=SHAPE, dtype=np.uint16, seed=0):
 
 def detector(file, *, bits=True, **values):
     """An NXdetector with DECTRIS's names; `values` replace or, when None, remove."""
-    found = {
+    fields = {
         "beam_center_x": (20.25, "pixel"),
         "beam_center_y": (11.5, "pixel"),
         "detector_distance": (0.1, "m"),
@@ -30,7 +30,7 @@ def detector(file, *, bits=True, **values):
     entry.require_group("instrument").attrs["NX_class"] = "NXinstrument"
     group = entry.require_group("instrument/detector")
     group.attrs["NX_class"] = "NXdetector"
-    for key, value in found.items():
+    for key, value in fields.items():
         if value is not None:
             group[key] = value[0]
             if value[1]:

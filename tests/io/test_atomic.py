@@ -163,9 +163,9 @@ def test_provenance_survives_json() -> None:
         "more": _Setting(np.inf),
         "flag": np.True_,
     }
-    found = provenance(settings, ["in.cbf", Path("b.h5")], ["crystint", "peaks"])
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["settings"] == {
+    record = provenance(settings, ["in.cbf", Path("b.h5")], ["crystint", "peaks"])
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert record["settings"] == {
         "snr": 3.0,
         "rings": 7,
         "clip": None,
@@ -175,7 +175,7 @@ def test_provenance_survives_json() -> None:
         "more": {"limit": "inf"},
         "flag": True,
     }
-    assert found["inputs"] == ["in.cbf", "b.h5"]
-    assert found["program"] == "crystint"
-    assert "date" not in found
-    assert "cwd" not in found
+    assert record["inputs"] == ["in.cbf", "b.h5"]
+    assert record["program"] == "crystint"
+    assert "date" not in record
+    assert "cwd" not in record

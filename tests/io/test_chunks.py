@@ -49,9 +49,9 @@ def save(path, frames=FRAMES, chunks=(1, *SHAPE), codec="bslz4", **more):
     return path
 
 
-def same(found, expected):
-    assert found.dtype == expected.dtype.newbyteorder("=")
-    assert np.array_equal(found, expected)
+def same(actual, expected):
+    assert actual.dtype == expected.dtype.newbyteorder("=")
+    assert np.array_equal(actual, expected)
 
 
 @pytest.fixture
@@ -293,9 +293,9 @@ def pipeline(codec, frame):
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
         made = file.create_dataset("data", data=frame[None], chunks=(1, *frame.shape), **CODECS[codec])
         plist = made.id.get_create_plist()
-        found = [plist.get_filter(place) for place in range(plist.get_nfilters())]
+        filters = [plist.get_filter(place) for place in range(plist.get_nfilters())]
         packed = made.id.read_direct_chunk((0, 0, 0))[1]
-    return [Filter(number, tuple(values)) for number, _, values, _ in found], np.frombuffer(packed, np.uint8)
+    return [Filter(number, tuple(values)) for number, _, values, _ in filters], np.frombuffer(packed, np.uint8)
 
 
 def harmed(packed, rng):
@@ -517,14 +517,14 @@ def test_closing_while_a_thread_reads(tmp_path, monkeypatch):
         decode(*arguments)
 
     monkeypatch.setattr("crystint.io.hdf5.chunks.decode", slow)
-    frames, found = open_frames(save(tmp_path / "s.h5")), []
-    thread = Thread(target=lambda: found.append(frames[3]))
+    frames, results = open_frames(save(tmp_path / "s.h5")), []
+    thread = Thread(target=lambda: results.append(frames[3]))
     thread.start()
     assert inside.wait(20)
     frames.close()
     go.set()
     thread.join()
-    same(found[0], FRAMES[3])
+    same(results[0], FRAMES[3])
 
 
 # memory of the caller, and packed frames

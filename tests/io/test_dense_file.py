@@ -52,9 +52,9 @@ def test_fabio_and_crystint_read_the_frames(
     assert type(image).__name__ == "EigerImage"
     assert image.nframes == 3
     for number, frame in enumerate(frames):
-        found = image.getframe(number).data
-        assert found.dtype == frame.dtype
-        np.testing.assert_array_equal(found, frame)
+        by_fabio = image.getframe(number).data
+        assert by_fabio.dtype == frame.dtype
+        np.testing.assert_array_equal(by_fabio, frame)
     image.close()
     with open_frames(path) as ours:
         assert (len(ours), ours.shape, ours.dtype) == (3, SHAPE, np.dtype(dtype))
@@ -66,11 +66,11 @@ def test_fabio_and_crystint_read_the_frames(
 
 @pytest.mark.parametrize("geometry", [GEOMETRY, TILTED])
 def test_geometry_is_read_again(tmp_path: Path, geometry: Geometry) -> None:
-    found = read_geometry(save(tmp_path / "d.h5", np.zeros((1, *SHAPE), np.int32), geometry=geometry))
-    for one, other in zip(found.positions(), geometry.positions(), strict=True):
+    again = read_geometry(save(tmp_path / "d.h5", np.zeros((1, *SHAPE), np.int32), geometry=geometry))
+    for one, other in zip(again.positions(), geometry.positions(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-12)
-    assert found.wavelength == pytest.approx(geometry.wavelength, rel=1e-12)
-    assert found.direct_beam == pytest.approx(geometry.direct_beam, abs=1e-9)
+    assert again.wavelength == pytest.approx(geometry.wavelength, rel=1e-12)
+    assert again.direct_beam == pytest.approx(geometry.direct_beam, abs=1e-9)
 
 
 def test_plain_values_of_nxmx(tmp_path: Path) -> None:
@@ -115,18 +115,18 @@ print(json.dumps({{
     "good": images.get_mask(0)[0].count(True), "number": len(experiments),
 }}))
 """
-    found = json.loads(run_dials_python(code, tmp_path))
-    assert found["beam"][::-1] == pytest.approx(geometry.direct_beam, abs=1e-6)
-    assert found["distance"] == pytest.approx(1e3 * geometry.distance, abs=1e-6)
-    assert found["wavelength"] == pytest.approx(geometry.wavelength, abs=1e-9)
-    assert found["pixel"][::-1] == pytest.approx([1e3 * size for size in geometry.pixel_size])
+    by_dials = json.loads(run_dials_python(code, tmp_path))
+    assert by_dials["beam"][::-1] == pytest.approx(geometry.direct_beam, abs=1e-6)
+    assert by_dials["distance"] == pytest.approx(1e3 * geometry.distance, abs=1e-6)
+    assert by_dials["wavelength"] == pytest.approx(geometry.wavelength, abs=1e-9)
+    assert by_dials["pixel"][::-1] == pytest.approx([1e3 * size for size in geometry.pixel_size])
     x, y, z = (1e3 * axis for axis in geometry.positions())
     ours = [(x[at], -y[at], -z[at]) for at in pixels]
-    np.testing.assert_allclose(found["lab"], ours, atol=1e-6)
-    assert found["goniometer"] == "None"
-    assert found["sum"] == frames[0].sum()
-    assert found["good"] == 100 * SHAPE[1] - np.count_nonzero(frames[0, :100] > 70)
-    assert found["number"] == 2
+    np.testing.assert_allclose(by_dials["lab"], ours, atol=1e-6)
+    assert by_dials["goniometer"] == "None"
+    assert by_dials["sum"] == frames[0].sum()
+    assert by_dials["good"] == 100 * SHAPE[1] - np.count_nonzero(frames[0, :100] > 70)
+    assert by_dials["number"] == 2
     run_dials("dials.find_spots", "imported.expt", "nproc=1", folder=tmp_path)
     code = """
 import json
@@ -137,7 +137,7 @@ print(json.dumps([list(table["id"]), list(table["xyzobs.px.value"])]))
     numbers, places = json.loads(run_dials_python(code, tmp_path))
     assert sorted(numbers) == [0, 1, 1]
     for place in ((31.5, 61.5, 0.5), (31.5, 61.5, 1.5), (51.5, 21.5, 1.5)):
-        assert min(np.abs(np.subtract(place, found)).max() for found in places) < 0.5
+        assert min(np.abs(np.subtract(place, by_dials)).max() for by_dials in places) < 0.5
 
 
 def test_without_geometry_or_frames(tmp_path: Path, rng: np.random.Generator) -> None:

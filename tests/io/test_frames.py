@@ -40,10 +40,10 @@ def cbf(path, frame, header=""):
     return path
 
 
-def same(found, expected):
-    assert found.dtype == expected.dtype
-    assert found.dtype.isnative
-    assert np.array_equal(found, expected)
+def same(actual, expected):
+    assert actual.dtype == expected.dtype
+    assert actual.dtype.isnative
+    assert np.array_equal(actual, expected)
 
 
 # one file of each kind
@@ -242,7 +242,12 @@ def test_a_file_is_opened_once_for_all_its_frames(tmp_path, monkeypatch):
     path = eiger_master(tmp_path, FRAMES)
     opened = []
     plain = h5py.File
-    monkeypatch.setattr("crystint.io.frames.stacks.h5py.File", lambda *given: opened.append(given) or plain(*given))
+
+    def counted(*arguments):
+        opened.append(arguments)
+        return plain(*arguments)
+
+    monkeypatch.setattr("crystint.io.frames.stacks.h5py.File", counted)
     frames = open_frames(path)
     same(frames[:], FRAMES)
     _ = frames.geometry, frames.mask, frames.source(4)
@@ -253,8 +258,8 @@ def test_two_threads_read_one_sequence(tmp_path):
     np.save(tmp_path / "a.npy", FRAMES)
     frames = open_frames(eiger_master(tmp_path, FRAMES), tmp_path / "a.npy")
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda index: int(frames[index][0, 0]), list(range(10)) * 5))
-    assert found == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4] * 5
+        corners = list(pool.map(lambda index: int(frames[index][0, 0]), list(range(10)) * 5))
+    assert corners == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4] * 5
 
 
 # HDF5
@@ -380,13 +385,13 @@ def test_sparse_files_are_no_frames():
         open_frames(shared_data("pyfai-sparse/crop_03_hybrid_sparse.h5"))
 
 
-@pytest.mark.parametrize("kept", [0.5, 0.9, 0.02])
-def test_truncated_hdf5(tmp_path, kept):
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.02])
+def test_truncated_hdf5(tmp_path, share):
     path = tmp_path / "s.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("data", data=stack(40), chunks=(1, *SHAPE), compression="gzip")
     content = path.read_bytes()
-    path.write_bytes(content[: int(kept * len(content))])
+    path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(FileError, match=r"s\.h5 is truncated, damaged"):
         open_frames(path)
 
@@ -460,15 +465,15 @@ def test_empty_files(tmp_path):
             open_frames(tmp_path / name)
 
 
-@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9, 0.99])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
 @pytest.mark.parametrize("packing", ["", ".gz", ".bz2"])
-def test_truncated_cbf(tmp_path, kept, packing, capfd):
+def test_truncated_cbf(tmp_path, share, packing, capfd):
     content = cbf(tmp_path / "whole.cbf", stack(1, (90, 110))[0]).read_bytes()
     path = tmp_path / f"cut.cbf{packing}"
-    cut = content[: int(kept * len(content))]
+    cut = content[: int(share * len(content))]
     if packing:
         whole = {".gz": gzip, ".bz2": bz2}[packing].compress(content)
-        cut = whole[: int(kept * len(whole))]
+        cut = whole[: int(share * len(whole))]
     path.write_bytes(cut)
     with pytest.raises(FileError, match=rf"cut\.cbf{packing} is .*truncated"):
         open_frames(path)[0]
@@ -493,12 +498,12 @@ def test_damaged_cbf_is_seen_by_its_checksum(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["edf", "tif"])
-@pytest.mark.parametrize("kept", [0.9, 0.5])
-def test_truncated_images(tmp_path, kind, kept, capfd):
+@pytest.mark.parametrize("share", [0.9, 0.5])
+def test_truncated_images(tmp_path, kind, share, capfd):
     path = tmp_path / f"cut.{kind}"
     {"tif": TifImage, "edf": EdfImage}[kind](data=stack(1, (90, 110))[0]).write(str(path))
     content = path.read_bytes()
-    path.write_bytes(content[: int(kept * len(content))])
+    path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(FileError, match=rf"cut\.{kind}.*(damaged|truncated)"):
         open_frames(path)[0]
     assert capfd.readouterr() == ("", "")

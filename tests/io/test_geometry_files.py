@@ -149,14 +149,14 @@ def test_writing_and_reading_back(tmp_path, suffix):
     geometry = Geometry((37, 53), (1e-4, 2e-4), 0.02, (13.7, 26.1), 0.97, (0.01, -0.02, 0.3))
     path = tmp_path / f"d.{suffix}"
     geometry.write(path)
-    found = Geometry.read(path)
-    np.testing.assert_allclose(found.two_theta(), geometry.two_theta(), rtol=1e-13)
-    assert found.wavelength == pytest.approx(0.97, rel=1e-14)
+    again = Geometry.read(path)
+    np.testing.assert_allclose(again.two_theta(), geometry.two_theta(), rtol=1e-13)
+    assert again.wavelength == pytest.approx(0.97, rel=1e-14)
     with pytest.raises(FileError, match="--overwrite"):
         geometry.write(path)
     geometry.write(path, overwrite=True)
     if suffix == "poni":
-        equal_maps(found, path)
+        equal_maps(again, path)
     with pytest.raises(FileError, match=r"\.poni or \.json"):
         geometry.write(tmp_path / "d.txt")
 
@@ -373,10 +373,10 @@ def test_full_header_with_a_two_theta_arm_equals_dials():
     assert geometry.distance == pytest.approx(0.160, rel=1e-9)
     assert geometry.wavelength == 0.6889
     assert frames.saturation == 388705
-    found, x, y = geometry.two_theta(), *np.meshgrid([0, 700, 1474], [0, 800, 1678])
+    two_theta, x, y = geometry.two_theta(), *np.meshgrid([0, 700, 1474], [0, 800, 1678])
     at = origin + 0.172 * ((x[..., None] + 0.5) * fast + (y[..., None] + 0.5) * slow)
     expected = np.arccos(-at[..., 2] / np.linalg.norm(at, axis=-1))
-    np.testing.assert_allclose(found[y, x], expected, atol=2e-6)  # the numbers above have six digits
+    np.testing.assert_allclose(two_theta[y, x], expected, atol=2e-6)  # the numbers above have six digits
     # polarized along the laboratory's x, which here is the slow axis
     share = (1 + (at[..., 2] ** 2 - 0.99 * (at[..., 0] ** 2 - at[..., 1] ** 2)) / (at**2).sum(axis=-1)) / 2
     np.testing.assert_allclose(geometry.polarization_factor()[y, x], share, atol=1e-5)
@@ -443,8 +443,8 @@ def test_wavelength_from_wherever_it_is(tmp_path, values, expected):
         detector(file)
         beam(file, **values)
         file["entry/data/data"] = stack(1)
-    found = open_frames(tmp_path / "m.h5").geometry.wavelength
-    assert found is None if expected is None else found == pytest.approx(expected, rel=1e-9)
+    wavelength = open_frames(tmp_path / "m.h5").geometry.wavelength
+    assert wavelength is None if expected is None else wavelength == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,9 @@ def test_combine_keeps_bits():
     bits = np.array([[0, 1, 2]], dtype=np.uint32)
     user = np.array([[True, False, True]])
     weights = np.array([[0.0, np.nan, 0.0]])
-    found = combine_masks(bits, None, user, weights, shape=(1, 3))
-    assert found.dtype == np.uint32
-    assert found.tolist() == [[USER_MASK, 1 | USER_MASK, 2 | USER_MASK]]
+    combined = combine_masks(bits, None, user, weights, shape=(1, 3))
+    assert combined.dtype == np.uint32
+    assert combined.tolist() == [[USER_MASK, 1 | USER_MASK, 2 | USER_MASK]]
     assert not combine_masks(shape=(2, 3)).any()
 
 
@@ -79,9 +79,9 @@ def test_image_files(tmp_path, kind, dtype):
         np.save(path, values)
     else:
         {"tif": TifImage, "edf": EdfImage}[kind](data=values).write(str(path))
-    found = read_mask(path)
-    assert found.dtype == np.uint32
-    assert (found == MASK).all()
+    mask = read_mask(path)
+    assert mask.dtype == np.uint32
+    assert (mask == MASK).all()
 
 
 def test_high_bit_survives_tiff(tmp_path):
@@ -137,9 +137,9 @@ def test_what_is_no_mask(tmp_path):
 
 
 def test_real_edf_mask():
-    found = read_mask(shared_data("pyfai-sparse/mask.edf"))
-    assert found.shape == (400, 600)
-    assert 0 < np.count_nonzero(found) < found.size / 2
+    mask = read_mask(shared_data("pyfai-sparse/mask.edf"))
+    assert mask.shape == (400, 600)
+    assert 0 < np.count_nonzero(mask) < mask.size / 2
 
 
 GEOM = """
@@ -165,11 +165,11 @@ badspot/panel = p0
 
 def test_bad_regions_of_a_crystfel_geometry(tmp_path):
     (tmp_path / "d.geom").write_text(GEOM)
-    found = read_mask(tmp_path / "d.geom", shape=(21, 33))
+    mask = read_mask(tmp_path / "d.geom", shape=(21, 33))
     expected = np.zeros((21, 33), dtype=np.uint32)
     expected[2, 4:7] = USER_MASK
     expected[18:] = 1
-    assert (found == expected).all()
+    assert (mask == expected).all()
 
 
 def test_bad_regions_in_the_laboratory(tmp_path):
@@ -197,7 +197,7 @@ badstop/min_y = -1
 badstop/max_y = 30
 """
     (tmp_path / "d.geom").write_text(text)
-    found = read_mask(tmp_path / "d.geom")
+    mask = read_mask(tmp_path / "d.geom")
     x, y = np.arange(21) + 0.5 - 10.5, np.arange(14) + 0.5 - 7
-    assert ((found != 0) == ((np.abs(x) <= 2) & (y[:, None] >= -1))).all()
-    assert found.any()
+    assert ((mask != 0) == ((np.abs(x) <= 2) & (y[:, None] >= -1))).all()
+    assert mask.any()

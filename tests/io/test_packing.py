@@ -24,9 +24,9 @@ def pooled(workers):
 
 def chunks_of(data):
     """Place, filter mask and bytes of every chunk."""
-    found = []
-    data.id.chunk_iter(lambda chunk: found.append(chunk.chunk_offset))
-    return {place: data.id.read_direct_chunk(place) for place in found}
+    offsets = []
+    data.id.chunk_iter(lambda chunk: offsets.append(chunk.chunk_offset))
+    return {place: data.id.read_direct_chunk(place) for place in offsets}
 
 
 @pytest.mark.parametrize("workers", [0, 3])
@@ -37,14 +37,14 @@ def test_chunks_are_those_of_hdf5(tmp_path, rng, name, dtype, workers):
     options = {"chunks": (1, 37, 41), "maxshape": (None, 37, 41), **PACKINGS[name].options}
     with h5py.File(tmp_path / "s.h5", "w") as file, pooled(workers) as pool:
         expected = file.create_dataset("expected", data=frames, **options)
-        found = file.create_dataset("found", (0, 37, 41), dtype, **options)
-        writer = ChunkWriter(found, PACKINGS[name], pool)
+        data = file.create_dataset("found", (0, 37, 41), dtype, **options)
+        writer = ChunkWriter(data, PACKINGS[name], pool)
         for number, frame in enumerate(frames):
             writer.put(number, 1, frame[None])
         writer.flush()
-        assert found.shape == frames.shape
-        assert np.array_equal(found[:], frames)
-        assert chunks_of(found) == chunks_of(expected)
+        assert data.shape == frames.shape
+        assert np.array_equal(data[:], frames)
+        assert chunks_of(data) == chunks_of(expected)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -78,8 +78,8 @@ def test_the_file_does_not_depend_on_the_pool(tmp_path, rng):
                     column.add(part)
             for column in columns:
                 column.flush()
-    found = {(tmp_path / f"{workers}.h5").read_bytes() for workers in (0, 1, 4)}
-    assert len(found) == 1
+    contents = {(tmp_path / f"{workers}.h5").read_bytes() for workers in (0, 1, 4)}
+    assert len(contents) == 1
 
 
 def test_rows_belong_to_the_caller_again_after_add(tmp_path, rng):

@@ -50,36 +50,36 @@ def peaks(rng: np.random.Generator) -> PeakList:
 def test_exact_formats_return_every_column(tmp_path: Path, peaks: PeakList, name: str) -> None:
     peaks["d"][1] = np.nan
     write(tmp_path / name, peaks)
-    found = read_peaks(tmp_path / name)
-    assert found.dtype == PEAK_DTYPE
+    again = read_peaks(tmp_path / name)
+    assert again.dtype == PEAK_DTYPE
     for column in PEAK_DTYPE.names or ():
         if column == "sigma" and name == "p.refl":  # stored as a variance
-            np.testing.assert_allclose(found[column], peaks[column], rtol=1e-15)
+            np.testing.assert_allclose(again[column], peaks[column], rtol=1e-15)
         else:
-            np.testing.assert_array_equal(found[column], peaks[column], err_msg=column)
+            np.testing.assert_array_equal(again[column], peaks[column], err_msg=column)
 
 
 def test_cxi_returns_every_column_in_single_precision(tmp_path: Path, peaks: PeakList) -> None:
     write(tmp_path / "p.cxi", peaks)
-    found = read_peaks(tmp_path / "p.cxi")
+    again = read_peaks(tmp_path / "p.cxi")
     for column in PEAK_DTYPE.names or ():
-        np.testing.assert_allclose(found[column], peaks[column], rtol=1e-6, atol=1e-4, err_msg=column)
+        np.testing.assert_allclose(again[column], peaks[column], rtol=1e-6, atol=1e-4, err_msg=column)
 
 
 def test_spot_xds_returns_position_and_intensity(tmp_path: Path, peaks: PeakList) -> None:
     write(tmp_path / "SPOT.XDS", peaks)
-    found = read_peaks(tmp_path / "SPOT.XDS")
+    again = read_peaks(tmp_path / "SPOT.XDS")
     order = np.lexsort((peaks["fast"], np.floor(peaks["slow"]), peaks["frame"]))
     for column, error in (("frame", 0), ("slow", 6e-4), ("fast", 6e-4), ("intensity", 6e-3)):
-        np.testing.assert_allclose(found[column], peaks[column][order], atol=error)
+        np.testing.assert_allclose(again[column], peaks[column][order], atol=error)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_peaks_at_all(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, empty_peaks(), n_frames=3)
-    found = read_peaks(tmp_path / name)
-    assert found.shape == (0,)
-    assert found.dtype == PEAK_DTYPE
+    again = read_peaks(tmp_path / name)
+    assert again.shape == (0,)
+    assert again.dtype == PEAK_DTYPE
 
 
 def one_peak() -> PeakList:
@@ -185,17 +185,17 @@ print(json.dumps({
     "strong": strong.count(True), "empty": len(empty), "keys": sorted(empty.keys()),
 }))
 """
-    found = json.loads(run_dials_python(code, tmp_path))
+    by_dials = json.loads(run_dials_python(code, tmp_path))
     np.testing.assert_array_equal(
-        found["position"], np.stack([peaks["fast"], peaks["slow"], peaks["frame"] + 0.5], axis=1)
+        by_dials["position"], np.stack([peaks["fast"], peaks["slow"], peaks["frame"] + 0.5], axis=1)
     )
-    assert found["id"] == peaks["frame"].tolist()
-    assert found["n"] == peaks["npix"].tolist()
-    assert found["strong"] == len(peaks)
-    assert found["empty"] == 0
-    assert "bbox" in found["keys"]
-    np.testing.assert_allclose(found["variance"], peaks["sigma"] ** 2)
-    assert found["own"] == peaks["snr"].tolist()
+    assert by_dials["id"] == peaks["frame"].tolist()
+    assert by_dials["n"] == peaks["npix"].tolist()
+    assert by_dials["strong"] == len(peaks)
+    assert by_dials["empty"] == 0
+    assert "bbox" in by_dials["keys"]
+    np.testing.assert_allclose(by_dials["variance"], peaks["sigma"] ** 2)
+    assert by_dials["own"] == peaks["snr"].tolist()
     assert "xyzobs.px.value" in run_dials("dials.show", "p.refl", folder=tmp_path)
 
 
@@ -205,19 +205,19 @@ def test_carries_its_provenance(tmp_path: Path, peaks: PeakList, name: str) -> N
     if name.endswith((".cxi", ".h5", ".nxs")):
         with h5py.File(tmp_path / name) as file:
             where = "entry_1/process_1" if name == "p.cxi" else "entry/process"
-            found = json.loads(file[f"{where}/configuration/data"].asstr()[()])
+            record = json.loads(file[f"{where}/configuration/data"].asstr()[()])
             assert file[f"{where}/version"].asstr()[()] == RECORD["version"]
     elif name.startswith("p.json"):
         lines = (tmp_path / name).read_text().splitlines()
-        found = json.loads(lines[0])["provenance"]
+        record = json.loads(lines[0])["provenance"]
         assert json.loads(lines[3])["file"] == "in.cbf"
         assert json.loads(lines[3])["index"] == 3
     else:
         beside = json.loads((tmp_path / f"{name}.json").read_text())
-        found = beside["provenance"]
+        record = beside["provenance"]
         assert beside["frames"][3] == ["in.cbf", 3]
         assert Geometry.from_dict(beside["geometry"]) == GEOMETRY
-    assert found == RECORD
+    assert record == RECORD
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -292,9 +292,9 @@ def test_cxi_of_many_frames_in_blocks(tmp_path: Path, rng: np.random.Generator) 
     frames = np.sort(rng.integers(0, 1000, 3000)).tolist()
     peaks = some_peaks(rng, frames)
     write(tmp_path / "p.cxi", peaks, n_frames=1000)
-    found = read_peaks(tmp_path / "p.cxi")
-    np.testing.assert_array_equal(found["frame"], peaks["frame"])
-    np.testing.assert_allclose(found["slow"], peaks["slow"], atol=1e-4)
+    again = read_peaks(tmp_path / "p.cxi")
+    np.testing.assert_array_equal(again["frame"], peaks["frame"])
+    np.testing.assert_allclose(again["slow"], peaks["slow"], atol=1e-4)
     with h5py.File(tmp_path / "p.cxi") as file:
         counts = file["entry_1/result_1/nPeaks"][()]
         np.testing.assert_array_equal(counts, np.bincount(frames, minlength=1000))

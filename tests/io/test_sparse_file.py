@@ -115,14 +115,14 @@ def save(path: Path, frames: list[SparseFrame], raw: list[Any] | None = None, **
     return path
 
 
-def assert_same(found: SparseFrame, expected: SparseFrame) -> None:
+def assert_same(actual: SparseFrame, expected: SparseFrame) -> None:
     """Pixels exactly, the background as the file rounds it."""
-    np.testing.assert_array_equal(found.index, expected.index)
-    assert found.index.dtype == np.uint32
-    assert found.value.dtype == expected.value.dtype
-    assert found.value.tobytes() == expected.value.tobytes()
+    np.testing.assert_array_equal(actual.index, expected.index)
+    assert actual.index.dtype == np.uint32
+    assert actual.value.dtype == expected.value.dtype
+    assert actual.value.tobytes() == expected.value.tobytes()
     for name in ("unusable_index", "unusable_value"):
-        one, other = getattr(found, name), getattr(expected, name)
+        one, other = getattr(actual, name), getattr(expected, name)
         assert (one is None) == (other is None)
         if other is not None:
             assert one.tobytes() == other.tobytes()
@@ -133,17 +133,17 @@ def assert_same(found: SparseFrame, expected: SparseFrame) -> None:
         ("sem", 3.1e-5),
         ("additive", 3.1e-5),
     ):
-        one, other = getattr(found.background, name), getattr(expected.background, name)
+        one, other = getattr(actual.background, name), getattr(expected.background, name)
         np.testing.assert_allclose(one, np.nan_to_num(other) if name == "count" else other, rtol=relative)
-    more = found.background.excess - expected.background.excess
+    more = actual.background.excess - expected.background.excess
     assert ((more >= 0) & (more < 1 / 64) | np.isnan(expected.background.mean)).all()
-    assert (found.snr, found.noise, found.frame, found.dtype) == (
+    assert (actual.snr, actual.noise, actual.frame, actual.dtype) == (
         expected.snr,
         expected.noise,
         expected.frame,
         expected.dtype,
     )
-    assert found.error_model == expected.error_model
+    assert actual.error_model == expected.error_model
 
 
 @pytest.mark.parametrize("compact", [False, True])
@@ -158,8 +158,8 @@ def test_comes_back_exactly(tmp_path: Path, rng: np.random.Generator, dtype: Any
         assert file.provenance == RECORD
         for number in (2, 0, 3, 1, -1):
             assert_same(file[number], frames[number])
-        for found, expected in zip(file, frames, strict=True):
-            assert_same(found, expected)
+        for again, expected in zip(file, frames, strict=True):
+            assert_same(again, expected)
         with pytest.raises(IndexError):
             file[4]
 
@@ -177,19 +177,19 @@ def test_fabio_returns_every_picked_pixel(tmp_path: Path, rng: np.random.Generat
     assert type(image).__name__ == "SparseImage"
     assert image.nframes == 3
     for number, sparse in enumerate(frames):
-        found = image.getframe(number).data
-        assert found.dtype == np.dtype(dtype)
-        assert found.ravel()[sparse.index].tobytes() == sparse.value.tobytes()
+        by_fabio = image.getframe(number).data
+        assert by_fabio.dtype == np.dtype(dtype)
+        assert by_fabio.ravel()[sparse.index].tobytes() == sparse.value.tobytes()
         bad = (mask != 0) | unusable(raw[number])
-        np.testing.assert_array_equal(unusable(found), bad)
+        np.testing.assert_array_equal(unusable(by_fabio), bad)
         plain = ~bad
         plain.ravel()[sparse.index] = False
         expected = sparse.background.image()
         # To half a count of rounding, and what a 1/128 ring of position is worth. Pixels that only the first
         # frame lost hold their counts.
         first_lost = unusable(raw[0])
-        assert np.abs(found - expected)[plain & ~first_lost].max() < 0.5 + 0.1
-        np.testing.assert_array_equal(found[plain & first_lost], raw[number][plain & first_lost])
+        assert np.abs(by_fabio - expected)[plain & ~first_lost].max() < 0.5 + 0.1
+        np.testing.assert_array_equal(by_fabio[plain & first_lost], raw[number][plain & first_lost])
     image.close()
 
 
@@ -199,10 +199,10 @@ def test_fabio_at_the_inner_and_outer_half_ring(tmp_path: Path) -> None:
     rings = ring_map(geometry, 7)
     frame = np.full(SHAPE, 9, dtype=np.int32)
     path = save(tmp_path / "s.h5", [sparse_frame(frame, rings)], geometry=geometry)
-    found = fabio.open(path).data
-    assert found.min() >= 4
-    assert found[30, 41] > 0
-    assert found[0, 0] > 0
+    by_fabio = fabio.open(path).data
+    assert by_fabio.min() >= 4
+    assert by_fabio[30, 41] > 0
+    assert by_fabio[0, 0] > 0
 
 
 @pytest.mark.parametrize("rings", [1, 2, 3, 500])
@@ -213,13 +213,13 @@ def test_any_number_of_rings(tmp_path: Path, rng: np.random.Generator, rings: in
     with open_sparse(path) as file:
         assert file.rings.rings == rings
         assert_same(file[0], sparse)
-    found = fabio.open(path).data
-    np.testing.assert_array_equal(found.ravel()[sparse.index], sparse.value)
+    by_fabio = fabio.open(path).data
+    np.testing.assert_array_equal(by_fabio.ravel()[sparse.index], sparse.value)
     expected = sparse.background.image()
-    known = np.isfinite(expected)
-    known.ravel()[sparse.index] = False
+    unpicked = np.isfinite(expected)
+    unpicked.ravel()[sparse.index] = False
     # FabIO lets an empty ring (NaN) leak into its neighbours; with 500 rings on this frame there are some.
-    assert np.quantile(np.abs(found - expected)[known], 0.9 if rings == 500 else 1.0) < 1.0
+    assert np.quantile(np.abs(by_fabio - expected)[unpicked], 0.9 if rings == 500 else 1.0) < 1.0
 
 
 def test_ring_map_is_kept_closely(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -228,17 +228,17 @@ def test_ring_map_is_kept_closely(tmp_path: Path, rng: np.random.Generator) -> N
     rings = ring_map(GEOMETRY, 40, mask, dark=dark)
     frame = some_frame(rng, np.int32)
     with open_sparse(save(tmp_path / "s.h5", [sparse_frame(frame, rings)])) as file:
-        found = file.rings
-    np.testing.assert_array_equal(found.mask, mask)
-    np.testing.assert_array_equal(np.isnan(found.position), np.isnan(rings.position))
+        stored = file.rings
+    np.testing.assert_array_equal(stored.mask, mask)
+    np.testing.assert_array_equal(np.isnan(stored.position), np.isnan(rings.position))
     # Flat beyond the first and the last centre, so the places there are not kept.
-    error = found.position - np.clip(rings.position, 0, 39)
+    error = stored.position - np.clip(rings.position, 0, 39)
     assert np.nanmax(np.abs(error)) <= 1 / 128 + 1e-5
-    np.testing.assert_allclose(found.weight, rings.weight, rtol=1.3e-4)
-    np.testing.assert_array_equal(found.radius, rings.radius)
-    np.testing.assert_array_equal(found.q, rings.q)
-    assert found.dark is not None
-    np.testing.assert_array_equal(found.dark, dark)
+    np.testing.assert_allclose(stored.weight, rings.weight, rtol=1.3e-4)
+    np.testing.assert_array_equal(stored.radius, rings.radius)
+    np.testing.assert_array_equal(stored.q, rings.q)
+    assert stored.dark is not None
+    np.testing.assert_array_equal(stored.dark, dark)
 
 
 @pytest.mark.parametrize("compact", [False, True])
@@ -255,14 +255,14 @@ def test_pixels_that_come_and_go(tmp_path: Path, rng: np.random.Generator, compa
     frames = [sparse_frame(frame, rings, number) for number, frame in enumerate(raw)]
     path = save(tmp_path / "s.h5", frames, raw if give_raw else None, compact=compact)
     with open_sparse(path) as file:
-        for found, expected in zip(file, frames, strict=True):
-            assert_same(found, expected)
+        for again, expected in zip(file, frames, strict=True):
+            assert_same(again, expected)
     if not compact:
         image = fabio.open(path)
         for number, frame in enumerate(raw):
-            found = image.getframe(number).data
-            np.testing.assert_array_equal(found < 0, frame < 0)
-            assert give_raw is False or found[5, 5] == frame[5, 5]
+            again = image.getframe(number).data
+            np.testing.assert_array_equal(again < 0, frame < 0)
+            assert give_raw is False or again[5, 5] == frame[5, 5]
         assert image.getframe(2).data[5, 6] == (3 if give_raw else pytest.approx(6, abs=2))
 
 
@@ -273,8 +273,8 @@ def test_a_lost_first_frame_does_not_mask_the_others(tmp_path: Path, rng: np.ran
     frames = [sparse_frame(frame, rings) for frame in raw]
     path = save(tmp_path / "s.h5", frames, raw)
     with open_sparse(path) as file:
-        for found, expected in zip(file, frames, strict=True):
-            assert_same(found, expected)
+        for again, expected in zip(file, frames, strict=True):
+            assert_same(again, expected)
         assert file.stored_index(1).size < SHAPE[0] * SHAPE[1] / 2
     image = fabio.open(path)
     assert unusable(image.getframe(0).data).all()
@@ -349,8 +349,8 @@ def test_conversion_there_and_back_changes_no_bit(tmp_path: Path, rng: np.random
         assert one.attrs["creator"] == other.attrs["creator"]
     with open_sparse(tmp_path / "b.h5") as file:
         assert file.compact == to_compact
-        for found, expected in zip(file, frames, strict=True):
-            assert_same(found, expected)
+        for again, expected in zip(file, frames, strict=True):
+            assert_same(again, expected)
         assert len(file.peaks) == 40
     with pytest.raises(FileError, match="exists"):
         convert_sparse(tmp_path / "a.h5", tmp_path / "b.h5", compact=False)
@@ -475,8 +475,8 @@ def test_damaged_and_foreign_files(tmp_path: Path, rng: np.random.Generator) -> 
         shutil.copy(path, other)
         with h5py.File(other, "a") as file:
             what(file["entry_0000"])
-        with pytest.raises(FileError, match=name), open_sparse(other) as found:
-            found[0]
+        with pytest.raises(FileError, match=name), open_sparse(other) as sparse:
+            sparse[0]
 
     harm(
         "frame_ptr",
@@ -547,14 +547,14 @@ def test_reads_files_of_pyfai(model: str) -> None:
 def test_geometry_of_a_file_of_pyfai() -> None:
     path, poni = shared_data("pyfai-sparse/crop_03_hybrid_sparse.h5"), shared_data("pyfai-sparse/crop.poni")
     with open_sparse(path) as file:
-        found, rings = file.geometry, file.rings
-    assert found is not None
-    assert f"Poni1: {found.beam_center[0] * found.pixel_size[0]:.8f}" in poni.read_text()
-    assert found.wavelength == pytest.approx(0.96859)
+        geometry, rings = file.geometry, file.rings
+    assert geometry is not None
+    assert f"Poni1: {geometry.beam_center[0] * geometry.pixel_size[0]:.8f}" in poni.read_text()
+    assert geometry.wavelength == pytest.approx(0.96859)
     radius = rings.radius[0] + rings.position * rings.step
     good = rings.mask == 0
-    np.testing.assert_allclose(radius[good], found.ring_radius()[good], atol=2e-6)
-    weight = found.solid_angle() * found.polarization_factor()
+    np.testing.assert_allclose(radius[good], geometry.ring_radius()[good], atol=2e-6)
+    weight = geometry.solid_angle() * geometry.polarization_factor()
     np.testing.assert_allclose(rings.weight[good], weight[good], rtol=1e-5)
     np.testing.assert_allclose(rings.q, 4 * np.pi * np.sin(np.arctan(rings.radius / 0.351) / 2) / 0.96859, rtol=1e-6)
 
@@ -628,23 +628,23 @@ def test_size_on_a_real_frame(tmp_path: Path) -> None:
             error = np.abs(file.rings.position - np.clip(sparse.background.rings.position, 0, 999))
             assert np.nanmax(error) <= 1 / 64
             np.testing.assert_allclose(file.rings.weight, sparse.background.rings.weight, rtol=2e-4)
-    found = fabio.open(tmp_path / "False.h5").data
-    np.testing.assert_array_equal(found.ravel()[sparse.index], sparse.value)
-    np.testing.assert_array_equal(found < 0, frame < 0)
+    by_fabio = fabio.open(tmp_path / "False.h5").data
+    np.testing.assert_array_equal(by_fabio.ravel()[sparse.index], sparse.value)
+    np.testing.assert_array_equal(by_fabio < 0, frame < 0)
 
 
 def test_the_file_does_not_depend_on_the_pool(tmp_path: Path, rng: np.random.Generator) -> None:
     rings = ring_map(GEOMETRY, 20)
     frames = [sparse_frame(some_frame(rng, np.int32), rings, number) for number in range(40)]
-    found = []
+    contents = []
     with ThreadPoolExecutor(3) as pool:
         for more in ({}, {"pool": pool}):
-            path = tmp_path / str(len(found)) / "s.h5"
+            path = tmp_path / str(len(contents)) / "s.h5"
             path.parent.mkdir()
             with SparseWriter(
                 path, rings, np.int32, geometry=GEOMETRY, provenance=RECORD, peaks=True, **more
             ) as writer:
                 for frame in frames:
                     writer.write(frame, empty_peaks(3))
-            found.append(path.read_bytes())
-    assert found[0] == found[1]
+            contents.append(path.read_bytes())
+    assert contents[0] == contents[1]

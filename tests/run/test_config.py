@@ -18,7 +18,7 @@ def test_defaults_are_those_of_the_documentation():
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("text", "expected"),
     [
         ("0.351", 0.351),
         (0.351, 0.351),
@@ -29,8 +29,8 @@ def test_defaults_are_those_of_the_documentation():
         ("0.351m", 0.351),
     ],
 )
-def test_lengths_may_have_a_unit(given, expected):
-    assert Settings.of({"distance": given}).distance == pytest.approx(expected, rel=1e-15)
+def test_lengths_may_have_a_unit(text, expected):
+    assert Settings.of({"distance": text}).distance == pytest.approx(expected, rel=1e-15)
 
 
 def test_pixel_size_is_one_length_or_two():
@@ -60,7 +60,7 @@ def test_text_of_the_command_line_becomes_numbers():
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("values", "words"),
     [
         ({"error_model": "gauss"}, ("error_model", "'gauss'", "poisson", "azimuthal", "hybrid")),
         ({"patch": 4}, ("patch", "4", "3 or 5")),
@@ -86,9 +86,9 @@ def test_text_of_the_command_line_becomes_numbers():
         ({"cuont": 3}, ("cuont", "no such setting", "connected")),
     ],
 )
-def test_what_is_impossible_is_refused_in_one_line(given, words):
+def test_what_is_impossible_is_refused_in_one_line(values, words):
     with pytest.raises(SettingError) as caught:
-        Settings.of(given)
+        Settings.of(values)
     message = str(caught.value)
     assert "\n" not in message
     for word in words:

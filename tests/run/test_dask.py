@@ -146,7 +146,7 @@ class Mortal:
     def __init__(self, deaths: int, end: Exception | str) -> None:
         self.left, self.end = deaths, end
 
-    def submit(self, *_given: Any, **_more: Any) -> Any:
+    def submit(self, *_arguments: Any, **_more: Any) -> Any:
         return self
 
     def result(self) -> Any:

@@ -38,13 +38,13 @@ def test_a_record_comes_back_exactly():
         "none": np.zeros((0, 3), np.int8),
     }
     facts = {"snr": 0.1 + 0.2, "model": "hybrid", "limit": None, "big": 2**53 + 1}
-    found = FrameRecord.unpack(FrameRecord(12, None, facts, arrays).pack())
-    assert (found.number, found.missing, found.facts) == (12, None, facts)
-    assert list(found.arrays) == list(arrays)
+    again = FrameRecord.unpack(FrameRecord(12, None, facts, arrays).pack())
+    assert (again.number, again.missing, again.facts) == (12, None, facts)
+    assert list(again.arrays) == list(arrays)
     for name, values in arrays.items():
-        assert found.arrays[name].dtype == values.dtype
-        assert found.arrays[name].shape == values.shape
-        assert found.arrays[name].tobytes() == values.tobytes()
+        assert again.arrays[name].dtype == values.dtype
+        assert again.arrays[name].shape == values.shape
+        assert again.arrays[name].tobytes() == values.tobytes()
     assert FrameRecord.unpack(FrameRecord(3, "it is “damaged”").pack()).missing == "it is “damaged”"
 
 
@@ -53,14 +53,14 @@ def test_the_layout_is_the_one_described(tmp_path):
     content = filled(tmp_path / "out.h5").read_bytes()
     line, rest = content.split(b"\n", 1)
     assert line == b"crystint journal 1"
-    found = []
+    records = []
     while rest:
         length, checksum = struct.unpack("<II", rest[:8])
         record, rest = rest[8 : 8 + length], rest[8 + length :]
         assert zlib.crc32(record) == checksum
-        found.append(record)
-    assert json.loads(found[0]) == HEADER
-    assert found[1:] == RECORDS
+        records.append(record)
+    assert json.loads(records[0]) == HEADER
+    assert records[1:] == RECORDS
 
 
 def test_records_are_replayed_and_more_may_follow(tmp_path):

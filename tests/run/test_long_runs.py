@@ -84,7 +84,7 @@ def many(data: Simulation, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def contents(path: Path) -> dict[str, Any]:
     """Every data set and attribute of an HDF5 file, as bytes."""
-    found: dict[str, Any] = {}
+    items: dict[str, Any] = {}
 
     def plain(values: Any) -> Any:
         values = np.asarray(values)
@@ -92,17 +92,17 @@ def contents(path: Path) -> dict[str, Any]:
 
     def look(name: str, thing: Any) -> None:
         for key, value in thing.attrs.items():
-            found[f"{name}@{key}"] = plain(value)
+            items[f"{name}@{key}"] = plain(value)
         if isinstance(thing, h5py.Dataset):
             if thing.is_virtual:
-                found[name] = [(source.file_name, source.dset_name) for source in thing.virtual_sources()]
+                items[name] = [(source.file_name, source.dset_name) for source in thing.virtual_sources()]
             else:
-                found[name] = plain(thing[()]), thing.chunks
+                items[name] = plain(thing[()]), thing.chunks
 
     with h5py.File(path) as file:
         look("/", file)
         file.visititems(look)
-    return found
+    return items
 
 
 def equal(one: Path, other: Path) -> None:
@@ -122,11 +122,11 @@ def test_the_number_of_threads_changes_nothing(data, good, tmp_path, threads, mo
     sparsify([good], tmp_path / "many" / "s.h5", settings, peaks=True, command=command, execution=how)
     separator = crystint.Separator(open_frames(good).geometry, data.mask, 60)
     with crystint.open_sparse(tmp_path / "many" / "s.h5") as file, open_frames(good) as frames:
-        for number, found in enumerate(file):
+        for number, sparse in enumerate(file):
             expected = separator.sparsify(frames[number], number=number)
-            assert np.array_equal(found.index, expected.index)
-            assert np.array_equal(found.value, expected.value)
-            assert found.frame == number
+            assert np.array_equal(sparse.index, expected.index)
+            assert np.array_equal(sparse.value, expected.value)
+            assert sparse.frame == number
     sparsify([good], tmp_path / "one" / "s.h5", settings, peaks=True, command=command, execution=Execution(threads=1))
     equal(tmp_path / "one" / "s.h5", tmp_path / "many" / "s.h5")
     densify_file(tmp_path / "one" / "s.h5", tmp_path / "one" / "d.h5", command=command, execution=Execution(threads=1))
@@ -160,16 +160,16 @@ def test_a_frame_that_cannot_be_read_is_recorded_as_missing(data, damaged, good,
     with crystint.open_sparse(tmp_path / "s.h5") as file:
         assert file.missing == (0, 3)
         assert len(file) == 7
-        for number, found in enumerate(file):
-            assert found.missing is (number in (0, 3))
-            assert found.frame == number
-            if found.missing:
-                assert len(found.index) == len(found.value) == 0
-                assert np.isnan(found.background.mean).all()
+        for number, sparse in enumerate(file):
+            assert sparse.missing is (number in (0, 3))
+            assert sparse.frame == number
+            if sparse.missing:
+                assert len(sparse.index) == len(sparse.value) == 0
+                assert np.isnan(sparse.background.mean).all()
                 continue
             expected = separator.sparsify(data[number], number=number)
-            assert np.array_equal(found.index, expected.index)
-            assert np.array_equal(found.value, expected.value)
+            assert np.array_equal(sparse.index, expected.index)
+            assert np.array_equal(sparse.value, expected.value)
         assert sorted(set(file.peaks["frame"])) == [1, 2, 4, 5, 6]
     crystint.io.sparse.open.convert_sparse(tmp_path / "s.h5", tmp_path / "c.h5", compact=not compact)
     with crystint.open_sparse(tmp_path / "c.h5") as file:
@@ -197,8 +197,8 @@ def test_fabio_opens_a_file_with_missing_frames(data, damaged, tmp_path):
     with crystint.open_sparse(tmp_path / "s.h5") as file, fabio.open(str(tmp_path / "s.h5")) as image:
         assert image.nframes == 7
         for number in (1, 6):
-            kept = file[number].index
-            assert np.array_equal(image.getframe(number).data.ravel()[kept], data[number].ravel()[kept])
+            picked = file[number].index
+            assert np.array_equal(image.getframe(number).data.ravel()[picked], data[number].ravel()[picked])
 
 
 def test_densify_makes_a_frame_of_masked_pixels_from_a_missing_one(data, damaged, tmp_path):
@@ -421,8 +421,8 @@ def test_a_resumed_run_must_find_the_files_behind_a_master_as_they_were(data, tm
         layout[:] = h5py.VirtualSource("data_2.h5", "entry/data/data", (7, *data.shape))
         file.create_virtual_dataset("entry/data/data_000002", layout)
     with open_frames(master) as frames:
-        found = {os.path.realpath(name) for name in frames.all_files()}
-    assert found == {os.path.realpath(tmp_path / name) for name in ("master.h5", "data_1.h5", "data_2.h5")}
+        files = {os.path.realpath(name) for name in frames.all_files()}
+    assert files == {os.path.realpath(tmp_path / name) for name in ("master.h5", "data_1.h5", "data_2.h5")}
     run("sparsify", master, tmp_path / "o.h5", stopping=Stopping(2))
     os.utime(tmp_path / "data_2.h5", (1e9, 1e9))
     with pytest.raises(FileError, match=r"data_2\.h5 was .*, is .* of 2001"):

@@ -20,8 +20,8 @@ def test_results_come_in_order_however_long_each_takes(threads):
         return number * number
 
     with ThreadPoolExecutor(threads) as pool:
-        found = list(in_order(partial(pool.submit, work), range(50), lambda: threads))
-    assert found == [number * number for number in range(50)]
+        results = list(in_order(partial(pool.submit, work), range(50), lambda: threads))
+    assert results == [number * number for number in range(50)]
 
 
 def test_no_more_are_begun_than_the_window_allows():
@@ -41,16 +41,16 @@ def test_jobs_run_side_by_side():
 def test_stop_begins_no_more_and_gives_what_was_begun():
     begun, stopped = [], threading.Event()
     with ThreadPoolExecutor(2) as pool:
-        found = []
+        results = []
         for number in in_order(
             lambda number: pool.submit(lambda: (begun.append(number), number)[1]), range(100), lambda: 2, stopped.is_set
         ):
-            found.append(number)
+            results.append(number)
             if number == 10:
                 stopped.set()
-    assert found == list(range(len(found)))
-    assert 11 <= len(found) <= 13
-    assert len(begun) <= len(found) + 2
+    assert results == list(range(len(results)))
+    assert 11 <= len(results) <= 13
+    assert len(begun) <= len(results) + 2
 
 
 def test_an_error_comes_at_its_place_and_the_rest_is_cancelled():
@@ -62,8 +62,8 @@ def test_an_error_comes_at_its_place_and_the_rest_is_cancelled():
             raise ValueError("three")
         return number
 
-    found = []
+    results = []
     with ThreadPoolExecutor(1) as pool:
         with pytest.raises(ValueError, match="three"):
-            found.extend(in_order(partial(pool.submit, work), range(100), lambda: 2))
+            results.extend(in_order(partial(pool.submit, work), range(100), lambda: 2))
         assert len(begun) <= 8

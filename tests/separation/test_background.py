@@ -41,8 +41,8 @@ def compare(background, wanted, tolerance=1e-4):
     assert np.array_equal(np.isnan(background.mean), empty)
     scale = np.abs(mean[~empty])
     np.testing.assert_allclose(background.mean[~empty], mean[~empty], rtol=tolerance, atol=1e-30)
-    for found, want in ((background.std, std), (background.sem, sem)):
-        assert np.all(np.abs(found - want)[~empty] <= tolerance * want[~empty] + 2e-7 * scale)
+    for actual, want in ((background.std, std), (background.sem, sem)):
+        assert np.all(np.abs(actual - want)[~empty] <= tolerance * want[~empty] + 2e-7 * scale)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -67,8 +67,8 @@ def test_threshold_and_cycles(engine, rng, model, snr_clip, cycles, mean):
     )
     frame = rng.poisson(mean, (131, 173)).astype(np.int32)
     frame[::7, ::11] += 300
-    found = separator.background(frame)
-    compare(found, expected(separator, frame, model, snr_clip, cycles))
+    background = separator.background(frame)
+    compare(background, expected(separator, frame, model, snr_clip, cycles))
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -105,19 +105,19 @@ def test_a_narrow_spread_at_a_level_that_float32_cannot_hold(engine, rng, level,
     )
     mean = np.rint((level - 400) * factor.astype(np.float64))
     frame = (mean + rng.integers(0, 300, (64, 75))).astype(np.uint32)
-    found, wanted = separator.background(frame), expected(separator, frame, "azimuthal", None, cycles)
-    assert np.array_equal(found.count, wanted[:, 0])
-    np.testing.assert_allclose(found.mean, wanted[:, 1], rtol=1e-9)
-    np.testing.assert_allclose(found.std, wanted[:, 2], rtol=1e-4)
+    background, wanted = separator.background(frame), expected(separator, frame, "azimuthal", None, cycles)
+    assert np.array_equal(background.count, wanted[:, 0])
+    np.testing.assert_allclose(background.mean, wanted[:, 1], rtol=1e-9)
+    np.testing.assert_allclose(background.std, wanted[:, 2], rtol=1e-4)
 
 
 def test_a_frame_of_zeros_has_a_background_of_zero(engine):
     for model in MODELS:
         for cycles in (0, 5):
             separator = Separator(flat_geometry((64, 75)), rings=9, error_model=model, cycles=cycles, engine=engine)
-            found = separator.background(np.zeros((64, 75), np.uint16))
-            assert np.all(found.mean == 0)
-            assert np.all(found.std == 0)
+            background = separator.background(np.zeros((64, 75), np.uint16))
+            assert np.all(background.mean == 0)
+            assert np.all(background.std == 0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
@@ -127,8 +127,8 @@ def test_a_dark_frame_under_very_few_counts(engine, rng, level, dtype):
     shape = (300, 310)
     separator = Separator(flat_geometry(shape), rings=20, dark=np.full(shape, level), engine=engine)
     frame = rng.poisson(level + 0.01, shape).astype(dtype)
-    found = separator.background(frame)
-    mean = np.sum(found.mean * found.count) / found.count.sum()
+    background = separator.background(frame)
+    mean = np.sum(background.mean * background.count) / background.count.sum()
     assert abs(mean - (frame.mean() - level)) < 0.02 * np.sqrt(level) + 0.005
     assert len(separator.sparsify(frame).index) < 0.012 * frame.size
     assert len(separator.peaks(frame)) <= 2
@@ -159,10 +159,10 @@ def test_one_pixel_of_a_million_counts_does_not_empty_its_ring(engine, rng, mode
     frame = rng.poisson(5, (90, 110)).astype(np.int32)
     clean = separator.background(frame)
     frame[40, 70] = 1_000_000
-    found = separator.background(frame)
-    compare(found, expected(separator, frame, model))
-    np.testing.assert_allclose(found.mean, clean.mean, rtol=0.02)
-    assert np.all(found.count >= 0.99 * clean.count - 1)
+    background = separator.background(frame)
+    compare(background, expected(separator, frame, model))
+    np.testing.assert_allclose(background.mean, clean.mean, rtol=0.02)
+    assert np.all(background.count >= 0.99 * clean.count - 1)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -174,9 +174,9 @@ def test_rings_with_more_signal_than_there_is_room_for_tails(engine, rng, model,
     separator = Separator(geometry, small, rings=rings, error_model=model, engine=engine)
     frame = rng.poisson(20, shape).astype(np.int32)
     frame[rng.random(frame.shape) < 0.4] += 300
-    found = separator.background(frame)
-    compare(found, expected(separator, frame, model))
-    clear = found.image() < 100  # in the corners, rings of two or three pixels may all be high
+    background = separator.background(frame)
+    compare(background, expected(separator, frame, model))
+    clear = background.image() < 100  # in the corners, rings of two or three pixels may all be high
     picked = np.zeros(frame.size, bool)
     picked[separator.sparsify(frame, snr=5.0).index] = True
     assert np.mean(picked.reshape(shape)[clear] != (frame[clear] > 200)) < 2e-3  # the neighbours of such rings
@@ -212,8 +212,8 @@ def test_the_mean_is_not_biased(engine, rng, mean, bragg):
         here = rng.random(shape) < 0.01
         drawn = frame[~here].mean()
         frame[here] += (20 + 10 * np.sqrt(mean) + rng.exponential(100 + 10 * mean, here.sum())).astype(np.int32)
-    found = separator.background(frame)
-    bias = np.sum(found.mean * found.count) / np.sum(found.count) / drawn - 1
+    background = separator.background(frame)
+    bias = np.sum(background.mean * background.count) / np.sum(background.count) / drawn - 1
     assert abs(bias) < 0.02
 
 
@@ -234,9 +234,9 @@ def test_a_ring_that_is_nearly_all_unusable_is_found_robust_too(engine, model):
     free = np.setdiff1d(np.arange(1000), np.arange(128) * 1000 // 128)[::90][:10]
     frame = np.full((1, 1000), -1, np.int32)
     frame[0, free] = [5, 4, 6, 5, 1_000_000, 5, 7, 3, 5, 5]
-    found = separator.background(frame)
-    assert found.mean[0] == pytest.approx(5, abs=0.5)
-    assert found.count[0] >= 5
+    background = separator.background(frame)
+    assert background.mean[0] == pytest.approx(5, abs=0.5)
+    assert background.count[0] >= 5
 
 
 def test_saturated_and_unusable_pixels_never_enter(engine, rng):
@@ -258,16 +258,16 @@ def test_an_empty_ring_is_nan_and_stays_alone(engine, rng):
     ring = np.floor(free.rings.position + 0.5)
     frame = rng.poisson(9, (120, 130)).astype(np.int32)
     frame[ring == 4] = -1
-    found = free.background(frame)
-    assert np.flatnonzero(np.isnan(found.mean)).tolist() == [4]
-    alone = free.sparsify(frame, snr=2.0, background=found).index  # the table of rings comes from the host
+    background = free.background(frame)
+    assert np.flatnonzero(np.isnan(background.mean)).tolist() == [4]
+    alone = free.sparsify(frame, snr=2.0, background=background).index  # the table of rings comes from the host
     assert np.array_equal(free.sparsify(frame, snr=2.0).index, alone)
-    image = found.image() / free.rings.weight
+    image = background.image() / free.rings.weight
     assert np.isnan(image[ring == 4]).all()
     for neighbour in (3, 5):
         own = image[ring == neighbour]
         assert np.isfinite(own).all()
-        assert np.abs(own - found.mean[neighbour]).max() < 0.5  # nothing of 0, nothing of NaN
+        assert np.abs(own - background.mean[neighbour]).max() < 0.5  # nothing of 0, nothing of NaN
 
 
 def test_dark_flat_and_normalization_are_applied(engine, rng):
@@ -281,10 +281,10 @@ def test_dark_flat_and_normalization_are_applied(engine, rng):
     dead = Separator(geometry, rings=15, dark=dark, flat=flat, normalization=factor, engine=engine).rings
     assert np.flatnonzero(dead.mask).tolist() == np.flatnonzero(np.isnan(dead.position)).tolist() == [522, 833]
     frame = rng.poisson(dark + 30 * weight).astype(np.uint16)
-    found = separator.background(frame)
-    compare(found, expected(separator, frame, "hybrid"))
-    np.testing.assert_allclose(np.average(found.mean, weights=found.count), 30, rtol=0.01)
-    np.testing.assert_allclose(found.image().mean(), (dark + 30 * weight).mean(), rtol=0.01)
+    background = separator.background(frame)
+    compare(background, expected(separator, frame, "hybrid"))
+    np.testing.assert_allclose(np.average(background.mean, weights=background.count), 30, rtol=0.01)
+    np.testing.assert_allclose(background.image().mean(), (dark + 30 * weight).mean(), rtol=0.01)
 
 
 def test_rings_are_equally_wide_from_the_smallest_to_the_largest_radius(engine):
@@ -328,6 +328,6 @@ def test_read_out_noise_of_float_frames_adds(engine, rng):
     shape = (300, 310)
     separator = Separator(flat_geometry(shape), rings=5, solid_angle=False, engine=engine)
     frame = (rng.poisson(0.2, shape) + 0.3 * rng.standard_normal(shape)).astype(np.float32)
-    found = separator.background(frame)
-    assert np.all(found.excess == 1)
-    np.testing.assert_allclose(found.additive, 0.09, rtol=0.25)
+    background = separator.background(frame)
+    assert np.all(background.excess == 1)
+    np.testing.assert_allclose(background.additive, 0.09, rtol=0.25)

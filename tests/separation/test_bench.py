@@ -149,12 +149,12 @@ def test_unknown_and_missing_peers(engine, sample, monkeypatch):
 
 def test_fabio_densifies_the_frame(engine, sample):
     pytest.importorskip("fabio.ext.dense")
-    found = {one.name: one.run() for one in bench.peer_operations("fabio", sample, engine)}
+    frames = {one.name: one.run() for one in bench.peer_operations("fabio", sample, engine)}
     good = sample.mask == 0
-    for dense in found.values():
+    for dense in frames.values():
         assert dense.dtype == sample.frame.dtype
         assert dense[good].mean() == pytest.approx(sample.frame[good].mean(), rel=0.03)
-    clean, noisy = (found[f"FabIO densify {name}"][good].astype(float) for name in ("clean", "noise"))
+    clean, noisy = (frames[f"FabIO densify {name}"][good].astype(float) for name in ("clean", "noise"))
     assert np.abs(noisy - clean).mean() > 0.3
 
 
@@ -171,11 +171,11 @@ def test_peakfinder8_finds_the_spots(engine, sample):
 def test_pyfai_finds_the_same_peaks_with_its_grid_corrected(engine, sample):
     pytest.importorskip("pyFAI")
     warned: list[str] = []
-    found = {one.name: one.run for one in bench.peer_operations("pyfai", sample, engine, warned.append)}
-    assert sum("Cython" in name for name in found) == 3
+    operations = {one.name: one.run for one in bench.peer_operations("pyfai", sample, engine, warned.append)}
+    assert sum("Cython" in name for name in operations) == 3
     if warned:
         pytest.skip(warned[0])
-    shipped = found["pyFAI peakfinder OpenCL hybrid (as shipped)"]()
-    corrected = found["pyFAI peakfinder OpenCL hybrid (grid corrected)"]()
+    shipped = operations["pyFAI peakfinder OpenCL hybrid (as shipped)"]()
+    corrected = operations["pyFAI peakfinder OpenCL hybrid (grid corrected)"]()
     assert len(shipped) > 3
     np.testing.assert_array_equal(np.sort(shipped["index"]), np.sort(corrected["index"]))

@@ -46,8 +46,8 @@ def sparse_of(frame: np.ndarray[Any, Any], index: list[int], mean: float, **chan
         "rings": ring_map,
         "error_model": "hybrid",
     }
-    known = Background.__dataclass_fields__
-    background = Background(**{k: v for k, v in (values | changes).items() if k in known})
+    names = Background.__dataclass_fields__
+    background = Background(**{k: v for k, v in (values | changes).items() if k in names})
     at = np.array(sorted(index), np.uint32)
     return SparseFrame(at, frame.ravel()[at], background, frame.dtype, snr=3.0)
 
@@ -64,28 +64,28 @@ def test_sums_equal_plain_averages_over_the_background() -> None:
     for image in (clean, noisy):
         image.flat[picked] = raw.flat[picked]
     sparse = sparse_of(raw, picked, 3.9)
-    found = measure(raw, sparse, clean, noisy, Shells.of(sparse, 7)).total
+    total = measure(raw, sparse, clean, noisy, Shells.of(sparse, 7)).total
     free = np.ones(SHAPE, bool)
     free.flat[picked] = False
-    assert found.exact
-    assert found.sums["pixels"][0] == free.sum()
-    assert found.sums["picked"][0] == 3
-    assert found.mean[0] == pytest.approx(raw[free].mean())
-    assert found.bias_clean[0] == pytest.approx((clean - raw)[free].mean())
-    assert found.bias_noisy[0] == pytest.approx((noisy - raw)[free].mean())
-    assert found.variance_raw[0] == pytest.approx(raw[free].var())
-    assert found.variance_noisy[0] == pytest.approx(noisy[free].var())
-    assert found.bias_error[0] == pytest.approx(np.sqrt((raw[free].var() + noisy[free].var()) / free.sum()))
-    assert found.zeros_raw[0] == pytest.approx((raw == 0)[free].mean())
-    assert found.zeros_noisy[0] == pytest.approx((noisy == 0)[free].mean())
-    assert found.sums["signal"][0] == pytest.approx(1700 - 3 * 3.9)
+    assert total.exact
+    assert total.sums["pixels"][0] == free.sum()
+    assert total.sums["picked"][0] == 3
+    assert total.mean[0] == pytest.approx(raw[free].mean())
+    assert total.bias_clean[0] == pytest.approx((clean - raw)[free].mean())
+    assert total.bias_noisy[0] == pytest.approx((noisy - raw)[free].mean())
+    assert total.variance_raw[0] == pytest.approx(raw[free].var())
+    assert total.variance_noisy[0] == pytest.approx(noisy[free].var())
+    assert total.bias_error[0] == pytest.approx(np.sqrt((raw[free].var() + noisy[free].var()) / free.sum()))
+    assert total.zeros_raw[0] == pytest.approx((raw == 0)[free].mean())
+    assert total.zeros_noisy[0] == pytest.approx((noisy == 0)[free].mean())
+    assert total.sums["signal"][0] == pytest.approx(1700 - 3 * 3.9)
     around = raw[9:12, 9:14][free[9:12, 9:14]] - 3.9
-    assert found.sums["tail"][0] == pytest.approx(around.sum())
-    kept = 1700 - 3 * 3.9
-    assert found.signal_kept[0] == pytest.approx(kept / (kept + max(around.sum(), 0)))
-    assert found.dense_bytes == raw.nbytes
-    assert found.payload_bytes == 3 * 8
-    assert 0 < found.packed_bytes < raw.nbytes
+    assert total.sums["tail"][0] == pytest.approx(around.sum())
+    signal = 1700 - 3 * 3.9
+    assert total.signal_kept[0] == pytest.approx(signal / (signal + max(around.sum(), 0)))
+    assert total.dense_bytes == raw.nbytes
+    assert total.payload_bytes == 3 * 8
+    assert 0 < total.packed_bytes < raw.nbytes
 
 
 def test_shells_divide_the_pixels_by_q() -> None:
@@ -107,9 +107,9 @@ def test_shells_divide_the_pixels_by_q() -> None:
         sparse.background.rings, q=np.full(40, np.nan))))  # fmt: skip
     by_radius = Shells.of(blind, 4, Geometry(SHAPE, (1e-4, 1e-4), 0.01, (30.0, 40.0)))
     assert by_radius.unit == "radius"
-    found = measure(raw, blind, raw, raw, by_radius)
-    assert np.isnan(found.d).all()
-    assert "mm" in found.table()
+    comparison = measure(raw, blind, raw, raw, by_radius)
+    assert np.isnan(comparison.d).all()
+    assert "mm" in comparison.table()
 
 
 @pytest.mark.parametrize("mean", [0.02, 1.0, 80.0])
@@ -118,13 +118,13 @@ def test_missed_pixels_are_found(mean: float) -> None:
     limit = stats.poisson.isf(stats.norm.sf(3.1), mean) + 1  # P(N >= limit) < Q(3.1) <= P(N >= limit - 1)
     raw[5, 7], raw[40, 60] = limit, limit - 1
     sparse = sparse_of(raw, [], mean)
-    found = measure(raw, sparse, raw, raw, Shells.of(sparse, 5))
-    assert found.sums["missed"].sum() == 1
-    assert found.sums["missed_signal"].sum() == pytest.approx(limit - mean)
+    comparison = measure(raw, sparse, raw, raw, Shells.of(sparse, 5))
+    assert comparison.sums["missed"].sum() == 1
+    assert comparison.sums["missed_signal"].sum() == pytest.approx(limit - mean)
     expected = stats.norm.isf(stats.poisson.sf(limit - 1, mean))
-    assert found.sums["strongest"].max() == pytest.approx(expected, rel=1e-6)
-    kept = sparse_of(raw, [5 * 83 + 7], mean)
-    assert measure(raw, kept, raw, raw, Shells.of(kept, 5)).sums["missed"].sum() == 0
+    assert comparison.sums["strongest"].max() == pytest.approx(expected, rel=1e-6)
+    picked = sparse_of(raw, [5 * 83 + 7], mean)
+    assert measure(raw, picked, raw, raw, Shells.of(picked, 5)).sums["missed"].sum() == 0
 
 
 def test_other_spreads_raise_the_limit() -> None:
@@ -138,8 +138,8 @@ def test_other_spreads_raise_the_limit() -> None:
         ({"error_model": "azimuthal", "std": np.full(40, 6.0)}, 1),
     ):
         sparse = sparse_of(raw, [], 10.0, **changes)
-        found = measure(raw, sparse, raw, raw, Shells.of(sparse, 3))
-        assert found.sums["missed"].sum() == seen, changes
+        comparison = measure(raw, sparse, raw, raw, Shells.of(sparse, 3))
+        assert comparison.sums["missed"].sum() == seen, changes
 
 
 def test_wrong_pixels_are_counted() -> None:
@@ -153,8 +153,8 @@ def test_wrong_pixels_are_counted() -> None:
     changed.flat[100] += 1
     changed[0, 0] = 3
     changed[50, 50] = -1
-    found = measure(raw, sparse, changed, changed, shells)
-    assert (found.wrong_picked, found.wrong_unusable, found.exact) == (1, 2, False)
+    comparison = measure(raw, sparse, changed, changed, shells)
+    assert (comparison.wrong_picked, comparison.wrong_unusable, comparison.exact) == (1, 2, False)
     other = replace(sparse, value=sparse.value + np.array([0, 1, 1], np.int32))
     assert measure(raw, other, raw, raw, shells).wrong_picked == 2
     saturated = replace(sparse, unusable_index=np.array([500], np.uint32), unusable_value=raw.ravel()[[500]])
@@ -183,14 +183,14 @@ def test_parts_add_to_the_whole() -> None:
 def test_report_is_text_and_json() -> None:
     raw = poisson(3.0, 1)
     sparse = sparse_of(raw, [7], 3.0)
-    found = replace(measure(raw, sparse, raw, raw, Shells.of(sparse, 5)), sparse_bytes=1000, raw_bytes=5000)
-    text = found.table()
+    comparison = replace(measure(raw, sparse, raw, raw, Shells.of(sparse, 5)), sparse_bytes=1000, raw_bytes=5000)
+    text = comparison.table()
     assert "exact" in text
     assert "= 5 x the sparse form" in text
     assert max(len(line) for line in text.splitlines()) < 160
-    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    values = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
     assert len(values["shells"]) == 5
-    assert values["total"]["mean"] == pytest.approx(found.total.mean[0])
+    assert values["total"]["mean"] == pytest.approx(comparison.total.mean[0])
     assert values["exact"] is True
     empty = Comparison()
     assert empty.table() == "no frames were compared"
@@ -226,12 +226,12 @@ def test_a_simulated_run_end_to_end(engine: Engine, dtype: str) -> None:
     separator = Separator(data.geometry, rings=100, engine=engine, saturation=data.saturation)
     calls: list[int] = []
     sparse = (separator.sparsify(frame, number=i) for i, frame in enumerate(data))
-    found = compare(data, sparse, shells=4, engine=engine, progress=lambda: calls.append(1))
-    assert len(calls) == found.frames == 3
-    assert found.exact
-    assert found.sums["missed"].sum() == 0
-    assert found.sums["strongest"].max() < 3.1
-    total = found.total
+    comparison = compare(data, sparse, shells=4, engine=engine, progress=lambda: calls.append(1))
+    assert len(calls) == comparison.frames == 3
+    assert comparison.exact
+    assert comparison.sums["missed"].sum() == 0
+    assert comparison.sums["strongest"].max() < 3.1
+    total = comparison.total
     assert abs(total.bias_noisy[0]) < 4 * total.bias_error[0] + 0.02 * total.mean[0]
     assert total.variance_noisy[0] == pytest.approx(total.variance_raw[0], rel=0.05)
     assert total.zeros_noisy[0] == pytest.approx(total.zeros_raw[0], rel=0.05)
@@ -252,11 +252,11 @@ def test_files_are_opened_and_sized(engine: Engine, tmp_path: Path) -> None:
     with SparseWriter(path, separator.rings, np.dtype("uint16"), **settings) as writer:
         for i, frame in enumerate(data):
             writer.write(separator.sparsify(frame, number=i))
-    found = compare(tmp_path / "raw.npy", path, shells=3, engine=engine)
-    assert found.frames == 2
-    assert found.exact
-    assert found.raw_bytes == (tmp_path / "raw.npy").stat().st_size
-    assert found.sparse_bytes == path.stat().st_size
+    comparison = compare(tmp_path / "raw.npy", path, shells=3, engine=engine)
+    assert comparison.frames == 2
+    assert comparison.exact
+    assert comparison.raw_bytes == (tmp_path / "raw.npy").stat().st_size
+    assert comparison.sparse_bytes == path.stat().st_size
 
 
 @pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")
@@ -277,8 +277,8 @@ def test_missing_frames_are_left_out(tmp_path):
     sparsify([tmp_path / "good.h5"], tmp_path / "good_sparse.h5", FEW)
     with pytest.warns(CrystintWarning, match="recorded as missing"):
         sparsify([tmp_path / "damaged.h5"], tmp_path / "damaged_sparse.h5", FEW)
-    found = [compare(tmp_path / f"{name}.h5", tmp_path / f"{name}_sparse.h5") for name in ("good", "damaged")]
-    assert found[0].frames == found[1].frames == 3
-    assert found[0].exact
-    assert found[1].exact
-    assert found[0].total.signal_kept == found[1].total.signal_kept
+    comparisons = [compare(tmp_path / f"{name}.h5", tmp_path / f"{name}_sparse.h5") for name in ("good", "damaged")]
+    assert comparisons[0].frames == comparisons[1].frames == 3
+    assert comparisons[0].exact
+    assert comparisons[1].exact
+    assert comparisons[0].total.signal_kept == comparisons[1].total.signal_kept

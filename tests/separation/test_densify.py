@@ -60,10 +60,10 @@ def test_the_bits_of_a_pixel(engine):
         const uint i = get_global_id(0);
         out[i] = pixel_bits(i < 200 ? i : 7919 * i, 3 * i, i & 3, 0xFEDCBA9876543210ul ^ i);
     }"""
-    found = on_device(engine, text, np.empty(400, np.uint32))
+    bits = on_device(engine, text, np.empty(400, np.uint32))
     for i in range(400):
         pixel = i if i < 200 else 7919 * i
-        assert found[i] == pixel_bits(pixel, 3 * i, i & 3, 0xFEDCBA9876543210 ^ i)
+        assert bits[i] == pixel_bits(pixel, 3 * i, i & 3, 0xFEDCBA9876543210 ^ i)
 
 
 def law(row):
@@ -92,13 +92,13 @@ def test_poisson_numbers_are_poisson(engine, mean):
                                                      : poisson_of_many(mean, bits, knots);
     }"""
     tables = engine.send(poisson_laws()), engine.send(normal_knots())
-    found = on_device(engine, text, np.empty(400_000, np.float32), np.float32(mean), *tables)
-    counts = np.bincount(found.astype(int))
+    drawn = on_device(engine, text, np.empty(400_000, np.float32), np.float32(mean), *tables)
+    counts = np.bincount(drawn.astype(int))
     k = np.arange(len(counts))
-    wanted = poisson.pmf(k, mean) * found.size
+    wanted = poisson.pmf(k, mean) * drawn.size
     some = wanted > 20
-    observed = np.append(counts[some], found.size - counts[some].sum())
-    wanted = np.append(wanted[some], found.size - wanted[some].sum())
+    observed = np.append(counts[some], drawn.size - counts[some].sum())
+    wanted = np.append(wanted[some], drawn.size - wanted[some].sum())
     if wanted[-1] < 5:
         observed, wanted = observed[:-1], wanted[:-1] * observed[:-1].sum() / wanted[:-1].sum()
     assert chisquare(observed, wanted).pvalue > 1e-5
@@ -109,12 +109,12 @@ def test_normal_numbers_are_normal(engine):
     __kernel void test(__global const float *knots, __global float *out) {
         out[get_global_id(0)] = normal_number(pixel_bits(get_global_id(0), 0, 0, 12345), knots);
     }"""
-    found = on_device(engine, text, np.empty(1_000_000, np.float32), engine.send(normal_knots()))
-    assert kstest(found, "norm").pvalue > 1e-4
-    assert found.var() == pytest.approx(1.0, abs=0.006)
+    drawn = on_device(engine, text, np.empty(1_000_000, np.float32), engine.send(normal_knots()))
+    assert kstest(drawn, "norm").pvalue > 1e-4
+    assert drawn.var() == pytest.approx(1.0, abs=0.006)
     for limit in (3.0, 3.7, 4.2):
-        for tail in (found > limit, found < -limit):
-            wanted = norm.sf(limit) * found.size
+        for tail in (drawn > limit, drawn < -limit):
+            wanted = norm.sf(limit) * drawn.size
             assert tail.sum() == pytest.approx(wanted, abs=5 * np.sqrt(wanted) + 0.1 * wanted)
 
 
@@ -124,13 +124,13 @@ def test_modulated_means_have_their_mean_and_variance(engine, expected, excess):
     __kernel void test(const float expected, const float excess, __global float *out) {
         out[get_global_id(0)] = modulated(expected, excess, more_bits(pixel_bits(get_global_id(0), 0, 0, 12345)));
     }"""
-    found = on_device(engine, text, np.empty(1_000_000, np.float32), np.float32(expected), np.float32(excess))
-    assert found.min() >= 0
-    assert found.mean() == pytest.approx(expected, abs=5e-3 * np.sqrt(excess))
-    assert found.var() == pytest.approx(excess, rel=0.02)
+    means = on_device(engine, text, np.empty(1_000_000, np.float32), np.float32(expected), np.float32(excess))
+    assert means.min() >= 0
+    assert means.mean() == pytest.approx(expected, abs=5e-3 * np.sqrt(excess))
+    assert means.var() == pytest.approx(excess, rel=0.02)
     for i in range(0, 1000, 13):
         wanted = modulated(expected, excess, mixed(pixel_bits(i, 0, 0, 12345)))
-        assert found[i] == pytest.approx(wanted, abs=3e-3 * (expected + np.sqrt(3 * excess)))
+        assert means[i] == pytest.approx(wanted, abs=3e-3 * (expected + np.sqrt(3 * excess)))
 
 
 @pytest.mark.parametrize("on_cpu", [True, False])

@@ -70,20 +70,20 @@ def test_several_frames_at_once_are_the_frames_one_by_one(engine, rng, monkeypat
     assert len(pairs) == len(backgrounds) == len(alone) == len(peaks) == 10
     for i, (sparse, spots) in enumerate(pairs):
         one, background = separator.sparsify(frames[i], number=7 + i), separator.background(frames[i])
-        for found in (sparse, alone[i]):
-            assert np.array_equal(found.index, one.index)
-            assert np.array_equal(found.value, one.value)
-            assert (found.unusable_index is None) == (one.unusable_index is None)
+        for other in (sparse, alone[i]):
+            assert np.array_equal(other.index, one.index)
+            assert np.array_equal(other.value, one.value)
+            assert (other.unusable_index is None) == (one.unusable_index is None)
             if one.unusable_index is not None:
-                assert np.array_equal(found.unusable_index, one.unusable_index)
-                assert np.array_equal(found.unusable_value, one.unusable_value)
+                assert np.array_equal(other.unusable_index, one.unusable_index)
+                assert np.array_equal(other.unusable_value, one.unusable_value)
         assert sparse.frame == 7 + i
         assert spots.tobytes() == separator.peaks(frames[i], number=7 + i).tobytes()
         for name in ("slow", "fast", "intensity", "flags"):
             assert np.array_equal(peaks[i][name], spots[name])
         for name in ("mean", "std", "count", "sem", "excess"):
-            for found in (sparse.background, backgrounds[i]):
-                assert np.array_equal(getattr(found, name), getattr(background, name), equal_nan=True)
+            for other in (sparse.background, backgrounds[i]):
+                assert np.array_equal(getattr(other, name), getattr(background, name), equal_nan=True)
 
 
 @pytest.mark.parametrize("shares_memory", [True, False])

@@ -58,7 +58,7 @@ def test_peaks_equal_plain_loops(engine, rng, mean, patch):
     frame[30:60, 50] = -1
     frame[mask] = rng.integers(0, 500, mask.sum())
     background = separator.background(frame)
-    found = separator.peaks(frame, patch=patch, background=background)
+    peaks = separator.peaks(frame, patch=patch, background=background)
 
     def above(k):
         place, weight = separator.rings.position.ravel(), separator.rings.weight.ravel()
@@ -67,7 +67,7 @@ def test_peaks_equal_plain_loops(engine, rng, mean, patch):
     valid = (frame >= 0) & ~mask
     reach = patch // 2
     maxima = oracle.maxima(frame, valid, frame >= above(5.0), frame > above(2.0), 3, reach)
-    assert len(found) > 15
+    assert len(peaks) > 15
     tops = set(maxima)
     image = background.image() / separator.rings.weight
     phi, sem = (
@@ -78,8 +78,8 @@ def test_peaks_equal_plain_loops(engine, rng, mean, patch):
     lonely = [p for p in tops if all(max(abs(p[0] - q[0]), abs(p[1] - q[1])) > 11 for q in tops if q != p)]
     assert len(lonely) > 10
     for top in lonely:  # nothing to merge with: each is a peak, and measured as the definition says
-        near = np.hypot(found["slow"] - top[0] - 0.5, found["fast"] - top[1] - 0.5) < 3
-        (peak,) = found[near]
+        near = np.hypot(peaks["slow"] - top[0] - 0.5, peaks["fast"] - top[1] - 0.5) < 3
+        (peak,) = peaks[near]
         wanted = oracle.measure(
             top,
             frame,
@@ -96,7 +96,7 @@ def test_peaks_equal_plain_loops(engine, rng, mean, patch):
         assert peak["sigma"] == pytest.approx(wanted[1], rel=1e-5)
         assert (peak["slow"], peak["fast"]) == pytest.approx(wanted[2:], abs=1e-4)
         assert peak["maximum"] == frame[top]
-    for peak in found:  # and no peak is without a maximum
+    for peak in peaks:  # and no peak is without a maximum
         assert any(max(abs(p[0] + 0.5 - peak["slow"]), abs(p[1] + 0.5 - peak["fast"])) < 5 for p in tops)
 
 
@@ -108,19 +108,19 @@ def test_position_and_intensity_of_isolated_peaks(engine, rng, mean):
     slow, fast = grid(shape, 24, rng)
     photons = 250 + 60 * np.sqrt(mean)
     frame = rng.poisson(mean * separator.rings.weight + spots(shape, slow, fast, 0.45, photons)).astype(np.int32)
-    found = separator.peaks(frame, patch=5)
+    peaks = separator.peaks(frame, patch=5)
     truth = np.stack([slow, fast], axis=1)
-    distance = np.hypot(found["slow"][:, None] - truth[:, 0], found["fast"][:, None] - truth[:, 1])
+    distance = np.hypot(peaks["slow"][:, None] - truth[:, 0], peaks["fast"][:, None] - truth[:, 1])
     match = distance.argmin(axis=1)
     good = distance.min(axis=1) < 2
     assert good.all()
     assert len(np.unique(match)) == len(slow)
-    assert np.median(found["snr"]) > 10
-    offset = np.stack([found["slow"], found["fast"]], axis=1) - truth[match]
+    assert np.median(peaks["snr"]) > 10
+    offset = np.stack([peaks["slow"], peaks["fast"]], axis=1) - truth[match]
     assert np.sqrt(np.mean(offset**2)) < 0.15
-    assert np.all(np.abs(offset.mean(axis=0)) < 4 * offset.std(axis=0) / np.sqrt(len(found)))
+    assert np.all(np.abs(offset.mean(axis=0)) < 4 * offset.std(axis=0) / np.sqrt(len(peaks)))
     weight = separator.rings.weight[truth[match, 0].astype(int), truth[match, 1].astype(int)]
-    pull = (found["intensity"] - photons / weight) / found["sigma"]
+    pull = (peaks["intensity"] - photons / weight) / peaks["sigma"]
     assert abs(pull.mean()) < 0.1
     assert 0.9 < pull.std() < 1.15
 
@@ -134,13 +134,13 @@ def test_the_intensity_of_a_spot_of_any_width_is_not_biased(engine, rng, mean, w
     slow, fast = grid(shape, 40, rng)
     photons = 400 + 80 * np.sqrt(mean)
     frame = rng.poisson(mean * separator.rings.weight + spots(shape, slow, fast, width, photons)).astype(np.int32)
-    found = separator.peaks(frame)
-    distance = np.hypot(found["slow"][:, None] - slow, found["fast"][:, None] - fast)
+    peaks = separator.peaks(frame)
+    distance = np.hypot(peaks["slow"][:, None] - slow, peaks["fast"][:, None] - fast)
     match = distance.argmin(axis=1)
-    assert len(found) == len(np.unique(match)) == len(slow)
+    assert len(peaks) == len(np.unique(match)) == len(slow)
     weight = separator.rings.weight[slow[match].astype(int), fast[match].astype(int)]
-    pull = (found["intensity"] - photons / weight) / found["sigma"]
-    assert abs(pull.mean()) < 0.1 + 2 / np.sqrt(len(found))
+    pull = (peaks["intensity"] - photons / weight) / peaks["sigma"]
+    assert abs(pull.mean()) < 0.1 + 2 / np.sqrt(len(peaks))
     assert 0.9 < pull.std() < 1.15
 
 
@@ -151,9 +151,9 @@ def test_the_position_of_a_wide_spot_is_not_pulled_to_the_middle_of_a_pixel(engi
     separator = Separator(flat_geometry(shape), rings=50, engine=engine)
     slow, fast = grid(shape, 24, rng)
     frame = rng.poisson(1 + spots(shape, slow, fast, width, 1500)).astype(np.int32)
-    found = separator.peaks(frame)
-    assert len(found) == len(slow)
-    distance = np.hypot(found["slow"][:, None] - slow, found["fast"][:, None] - fast)
+    peaks = separator.peaks(frame)
+    assert len(peaks) == len(slow)
+    distance = np.hypot(peaks["slow"][:, None] - slow, peaks["fast"][:, None] - fast)
     assert np.sqrt(np.mean(distance.min(axis=1) ** 2) / 2) < 0.06
 
 
@@ -165,8 +165,8 @@ def test_weak_spots_on_a_nearly_empty_frame(engine, rng):
     signal = np.zeros(shape)
     for i, j in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
         signal[slow + i, fast + j] = 4
-    found = separator.peaks(rng.poisson(0.01 + signal).astype(np.uint16))
-    near = np.hypot(found["slow"][:, None] - slow - 0.5, found["fast"][:, None] - fast - 0.5) < 2
+    peaks = separator.peaks(rng.poisson(0.01 + signal).astype(np.uint16))
+    near = np.hypot(peaks["slow"][:, None] - slow - 0.5, peaks["fast"][:, None] - fast - 0.5) < 2
     assert near.any(axis=0).mean() >= 0.9
     assert (~near.any(axis=1)).sum() <= 2
 

@@ -70,13 +70,13 @@ def single(data: Simulation, tmp_path: Path) -> list[Path]:
 
 def test_peaks_are_those_of_the_separator(data, stack, tmp_path):
     summary = find_peaks([stack], [tmp_path / "peaks.h5"], explicit(data))
-    found = crystint.read_peaks(tmp_path / "peaks.h5")
+    peaks = crystint.read_peaks(tmp_path / "peaks.h5")
     separator = crystint.Separator(data.geometry, rings=60)
     expected = [separator.peaks(frame, number=i) for i, frame in enumerate(data)]
-    assert summary.result.peaks.tolist() == [len(peaks) for peaks in expected]
+    assert summary.result.peaks.tolist() == [len(each) for each in expected]
     assert min(summary.result.peaks) > 5
-    assert np.array_equal(found["frame"], np.concatenate(expected)["frame"])
-    np.testing.assert_allclose(found["slow"], np.concatenate(expected)["slow"], rtol=1e-6)
+    assert np.array_equal(peaks["frame"], np.concatenate(expected)["frame"])
+    np.testing.assert_allclose(peaks["slow"], np.concatenate(expected)["slow"], rtol=1e-6)
     assert summary.frames == 4
     assert summary.size == (tmp_path / "peaks.h5").stat().st_size
 
@@ -121,9 +121,9 @@ def test_sparse_file_holds_what_the_separator_picked_and_densify_rebuilds_it(dat
         assert dense.geometry.distance == pytest.approx(data.geometry.distance)
         assert dense.geometry.beam_center == pytest.approx(data.geometry.beam_center, abs=1e-4)
         for i, frame in enumerate(data):
-            kept = separator.sparsify(frame).index
+            picked = separator.sparsify(frame).index
             for rebuilt in (dense[i], clean[i]):
-                assert np.array_equal(rebuilt.ravel()[kept], frame.ravel()[kept])
+                assert np.array_equal(rebuilt.ravel()[picked], frame.ravel()[picked])
                 assert np.array_equal(rebuilt < 0, frame < 0)
             assert dense[i][frame >= 0].mean() == pytest.approx(frame[frame >= 0].mean(), rel=0.05)
 

@@ -168,13 +168,14 @@ def test_wrong_shapes_are_refused() -> None:
 def test_a_comparison_is_drawn() -> None:
     raw = poisson(3.0, 1)
     sparse = sparse_of(raw, [9, 10], 3.0)
-    found = measure(raw, sparse, raw, poisson(3.0, 2), Shells.of(sparse, 8))
-    for one in (found, replace(found, raw_bytes=10**6, sparse_bytes=10**4), replace(found, unit="radius")):
+    comparison = measure(raw, sparse, raw, poisson(3.0, 2), Shells.of(sparse, 8))
+    with_sizes = replace(comparison, raw_bytes=10**6, sparse_bytes=10**4)
+    for one in (comparison, with_sizes, replace(comparison, unit="radius")):
         figure = plot_comparison(one, title="$x_1")
         draw(figure)
         assert len(figure.axes) == 6
     bias = figure.axes[0].lines[1].get_ydata()
-    assert np.array_equal(bias, found.bias_noisy)
+    assert np.array_equal(bias, comparison.bias_noisy)
     masked = np.full(raw.shape, -1, np.int32)
     nothing = sparse_of(masked, [], 3.0)
     draw(plot_comparison(measure(masked, nothing, masked, masked, Shells.of(nothing, 3))))

@@ -59,15 +59,15 @@ def test_every_ring_equals_the_oracle(separate, number, model):
     lost = (frame < 0) | (frame > saturation)
     engine = separate(model).engine
     separator = Separator(geometry, lost, error_model=model, saturation=saturation, engine=engine)
-    found = separator.background(frame)
+    background = separator.background(frame)
     ring = ring_of(separator, frame)
     n, mean, std, sem = oracle.frame_background(frame, separator.rings.weight, ring, 1000, model).T
-    assert np.array_equal(found.count, n)
+    assert np.array_equal(background.count, n)
     filled = n > 0
-    np.testing.assert_allclose(found.mean[filled], mean[filled], rtol=1e-4)
+    np.testing.assert_allclose(background.mean[filled], mean[filled], rtol=1e-4)
     scale = 2e-7 * mean[filled]
-    assert np.all(np.abs(found.std - std)[filled] <= 1e-4 * std[filled] + scale)
-    assert np.all(np.abs(found.sem - sem)[filled] <= 1e-4 * sem[filled] + scale)
+    assert np.all(np.abs(background.std - std)[filled] <= 1e-4 * std[filled] + scale)
+    assert np.all(np.abs(background.sem - sem)[filled] <= 1e-4 * sem[filled] + scale)
 
 
 @pytest.mark.parametrize("model", MODELS)

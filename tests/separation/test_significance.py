@@ -41,9 +41,9 @@ def background_images(background):
 def test_the_curve_is_poissons_law(k, mu):
     place = (np.log2(mu) - CURVE_FIRST) * CURVE_PER_OCTAVE
     height = np.interp(place, np.arange(CURVE_POINTS), excess_curve(k))
-    found = mu + height * (1 + np.sqrt(mu))
+    curve = mu + height * (1 + np.sqrt(mu))
     wanted = oracle.threshold(mu, 1.0, k)
-    assert found == pytest.approx(wanted, rel=2e-4, abs=2e-4)
+    assert curve == pytest.approx(wanted, rel=2e-4, abs=2e-4)
 
 
 @pytest.mark.parametrize("k", [1.0, 3.0, 5.0])
@@ -165,9 +165,9 @@ def test_the_azimuthal_model_picks_by_the_spread_of_the_ring(engine, rng, noise)
     background = separator.background(frame)
     expected, _, _, std = background_images(background)
     wanted = frame.ravel() - expected > 2.5 * np.sqrt(std**2 + noise**2)
-    found = separator.sparsify(frame, snr=2.5, noise=noise)
-    assert np.array_equal(found.index, np.flatnonzero(wanted))
-    assert len(found.index) > 10
+    sparse = separator.sparsify(frame, snr=2.5, noise=noise)
+    assert np.array_equal(sparse.index, np.flatnonzero(wanted))
+    assert len(sparse.index) > 10
 
 
 def test_noise_is_added_in_quadrature_to_the_poisson_excess(engine, rng):
@@ -186,10 +186,10 @@ def test_float_frames_take_their_read_out_noise_from_the_ring(engine, rng):
     separator = Separator(flat_geometry(shape), rings=6, engine=engine)
     frame = (rng.poisson(0.05, shape) + 0.2 * rng.standard_normal(shape)).astype(np.float32)
     frame[50, 60] = 4.0
-    found = separator.sparsify(frame, snr=4.0)
-    assert 50 * 210 + 60 in found.index
-    assert len(found.index) < 250  # the photons of the background, some, and no noise
-    assert found.value.min() > 0.8
+    sparse = separator.sparsify(frame, snr=4.0)
+    assert 50 * 210 + 60 in sparse.index
+    assert len(sparse.index) < 250  # the photons of the background, some, and no noise
+    assert sparse.value.min() > 0.8
     assert len(separator.sparsify(frame, snr=4.0, noise=5.0).index) == 0
 
 
@@ -200,11 +200,11 @@ def test_false_picks_of_blank_frames(engine, rng, mean):
     separator = Separator(flat_geometry(shape), rings=100, engine=engine)
     truth = mean * separator.rings.weight.astype(float)
     frame = rng.poisson(truth).astype(np.uint16)
-    found = len(separator.sparsify(frame, snr=3.0).index)
-    assert found <= 1.5 * norm.sf(3.0) * frame.size
+    picked = len(separator.sparsify(frame, snr=3.0).index)
+    assert picked <= 1.5 * norm.sf(3.0) * frame.size
     allowed = poisson.sf(poisson.isf(norm.sf(3.0), truth), truth).sum()
     if mean >= 2:
-        assert allowed / 1.5 < found < allowed * 1.5
+        assert allowed / 1.5 < picked < allowed * 1.5
 
 
 def test_picking_does_not_depend_on_the_normalization_inside_a_ring(engine, rng):
@@ -226,9 +226,9 @@ def test_values_are_exact_beyond_float32(engine, rng):
         frame = rng.poisson(3, shape).astype(dtype)
         frame[10, 20], frame[70, 30] = values
         sparse = separator.sparsify(frame)
-        kept = dict(zip(sparse.index.tolist(), sparse.value.tolist()))
-        assert kept[10 * 97 + 20] == values[0]
-        assert kept[70 * 97 + 30] == values[1]
+        picked = dict(zip(sparse.index.tolist(), sparse.value.tolist()))
+        assert picked[10 * 97 + 20] == values[0]
+        assert picked[70 * 97 + 30] == values[1]
         assert sparse.value.dtype == dtype
 
 
@@ -257,8 +257,8 @@ def test_saturated_pixels_are_kept_whatever_the_threshold(engine, rng):
 def test_an_unknown_ring_gives_nothing_to_its_neighbours():
     values = np.array([1.0, np.nan, 3.0, 5.0])
     place = np.array([-0.4, 0.0, 0.4, 0.6, 1.4, 1.6, 2.0, 2.5, 3.4, np.nan])
-    found = interpolate(values, place)
-    np.testing.assert_array_equal(found, [1, 1, 1, np.nan, np.nan, 3, 3, 4, 5, np.nan])
+    interpolated = interpolate(values, place)
+    np.testing.assert_array_equal(interpolated, [1, 1, 1, np.nan, np.nan, 3, 3, 4, 5, np.nan])
 
 
 def test_one_ring_is_flat():

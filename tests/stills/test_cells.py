@@ -92,12 +92,12 @@ def test_merged_data_have_the_symmetric_cell_and_say_so() -> None:
         image=[0, 1, 0], hkl=[[1, 2, 3], [2, 1, 3], [3, 3, 1]], intensity=[9.0, 11.0, 5.0], sigma=[1.0, 1.0, 1.0],
         d=[9.0, 9.0, 9.0],
     )  # fmt: skip
-    found = merge(table, space_group="P 4", cell=(79.3, 78.9, 38.0, 90.2, 90.0, 90.0))
-    assert found.cell.a == found.cell.b == pytest.approx(79.1, abs=1e-3)
-    assert "the cell 79.300 78.900 38.000 90.200 90.000 90.000 became 79.10" in found.notes[0] + found.notes[-1]
-    found = merge(table, space_group="P 4", cell=(79.3, 79.3001, 38.0, 90.0, 90.0, 90.0))
-    assert found.cell.a == found.cell.b
-    assert not any("became" in note for note in found.notes)
+    merged = merge(table, space_group="P 4", cell=(79.3, 78.9, 38.0, 90.2, 90.0, 90.0))
+    assert merged.cell.a == merged.cell.b == pytest.approx(79.1, abs=1e-3)
+    assert "the cell 79.300 78.900 38.000 90.200 90.000 90.000 became 79.10" in merged.notes[0] + merged.notes[-1]
+    merged = merge(table, space_group="P 4", cell=(79.3, 79.3001, 38.0, 90.0, 90.0, 90.0))
+    assert merged.cell.a == merged.cell.b
+    assert not any("became" in note for note in merged.notes)
 
 
 def test_commands_refuse_it_before_they_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

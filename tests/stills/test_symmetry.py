@@ -25,9 +25,9 @@ def test_every_setting_of_every_space_group_equals_gemmi() -> None:
     plain = hkl.tolist()
     for group in gemmi.spacegroup_table():
         unit, operations = gemmi.ReciprocalAsu(group), group.operations()
-        found, isym = symmetry.reduce(hkl, group)
+        reduced, isym = symmetry.reduce(hkl, group)
         expected = [unit.to_asu(row, operations) for row in plain]
-        assert found.tolist() == [row for row, _ in expected], group.xhm()
+        assert reduced.tolist() == [row for row, _ in expected], group.xhm()
         assert isym.tolist() == [number for _, number in expected], group.xhm()
         assert np.array_equal(symmetry.absent(hkl, group), operations.systematic_absences(hkl)), group.xhm()
         assert np.array_equal(symmetry.centric(hkl, group), operations.centric_flag_array(hkl)), group.xhm()
@@ -82,11 +82,11 @@ def test_possible_reflections_are_those_a_loop_finds(name: str, cell: tuple[floa
         if any(hkl) and 6.0 <= unit.calculate_d(hkl) <= 20.0 and asu.is_in(hkl)
         and not operations.is_systematically_absent(hkl)
     ]  # fmt: skip
-    found = symmetry.possible(cell, name, 6.0, 20.0)
-    assert found.tolist() == expected
+    reflections = symmetry.possible(cell, name, 6.0, 20.0)
+    assert reflections.tolist() == expected
     both = symmetry.possible(cell, name, 6.0, 20.0, anomalous=True)
-    assert len(both) == 2 * len(found) - np.count_nonzero(symmetry.centric(found, name))
-    assert symmetry.spacing(found, cell) == pytest.approx([unit.calculate_d(hkl) for hkl in expected])
+    assert len(both) == 2 * len(reflections) - np.count_nonzero(symmetry.centric(reflections, name))
+    assert symmetry.spacing(reflections, cell) == pytest.approx([unit.calculate_d(hkl) for hkl in expected])
 
 
 def test_names_of_operators() -> None:

@@ -60,7 +60,7 @@ class RockingProblem:
 
     def __post_init__(self) -> None:
         self._scale = np.zeros((len(self.table.images), 2))
-        self._known = self.target
+        self._first_target = self.target
         self._total = np.zeros(0)
 
     def likelihood(self, domain: float, mosaicity: float) -> float:
@@ -112,7 +112,7 @@ class RockingProblem:
     def _begin(self) -> None:
         """Scales from ratios of sums at the present width."""
         first = self.table.first[:-1]
-        self._scale[:], self.target = 0.0, self._known
+        self._scale[:], self.target = 0.0, self._first_target
         model, _, _ = self._model()
         with np.errstate(divide="ignore", invalid="ignore"):
             ln_g = np.log(np.add.reduceat(self.table.intensity, first) / np.add.reduceat(model, first))
