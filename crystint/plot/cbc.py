@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from crystint.cbc.merging.result import CBCRun, agreement
 from crystint.cbc.plot_step import Drawing
 from crystint.cbc.scaling.projection import ProjectionMap
-from crystint.errors import SettingError
 from crystint.plot import cbc_panels as panels
-from crystint.plot.style import GREY, INK, TITLE, frame_colours, new_figure, style
+from crystint.plot.style import GREY, INK, TITLE, frame_colours, new_figure, one_panel, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +72,7 @@ def plot_cbc(
     >>> save_figure(plot_cbc(cbc.read_run("scaled.h5")), "scaled.png")
     """
     if panel is not None or ax is not None:
-        return _alone(run, panel or "convergence", title, ax)
+        return one_panel(_panels(run), panel or "convergence", title=title, ax=ax)
     reference = run.reference
     shown = _chosen(run.maps, max(1, min(frames, _COLUMNS)))
     maps = None if reference is None else reference.maps
@@ -101,20 +100,6 @@ def plot_cbc(
 def draw(drawing: Drawing) -> Figure:
     """The picture of ``crystint cbc plot``."""
     return plot_cbc(drawing.run, frames=drawing.frames, title=drawing.title)
-
-
-def _alone(run: CBCRun, panel: str, title: str | None, ax: Axes | None) -> Figure:
-    """One panel, on axes of the user's or on a figure of its own."""
-    draws = _panels(run)
-    if panel not in draws:
-        raise SettingError(f"panel is {panel!r}, but this run has {', '.join(draws)}")
-    with style():
-        axes = new_figure(_PANEL + 0.8, _PANEL + 0.6).add_subplot() if ax is None else ax
-        draws[panel](axes)
-        if title is not None:
-            axes.set_title(title, pad=6)
-    figure: Any = axes.get_figure()
-    return figure  # type: ignore[no-any-return]
 
 
 def _chosen(maps: ProjectionMap, most: int) -> NDArray[np.intp]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from crystint.model.mask import combine_masks, unusable
 from crystint.plot import stills_panels as panels
 from crystint.plot.frame import _draw_frame
 from crystint.plot.panels import draw_closeup
-from crystint.plot.style import ACCENT, BLUE, GREY, TITLE, new_figure, style
+from crystint.plot.style import ACCENT, BLUE, GREY, TITLE, figure_of, new_figure, one_panel, style
 from crystint.stills.merging.deviates import binned_deviates
 
 if TYPE_CHECKING:
@@ -29,15 +29,25 @@ __all__ = ["plot_centroids", "plot_prediction", "plot_stills"]
 
 _COLUMNS = 3
 _CLOSEUPS = 12
+_PAD = 16.0
+"""Points between a panel and its title: spacings are written there."""
 
 
-def plot_stills(run: StillsRun, *, title: str | None = None) -> Figure:
-    """Everything about a run in one picture; a panel for each thing that the run has.
+def plot_stills(
+    run: StillsRun, *, title: str | None = None, panel: str | None = None, ax: Axes | None = None
+) -> Figure:
+    """Everything about a run in one picture, a panel for each thing that the run has; or one panel of it.
 
     Parameters
     ----------
     run : StillsRun
     title : str, optional
+    panel : str, optional
+        One panel alone: "scales" and "temperature factors" (with scales), "correlations", "significance",
+        "completeness" and "R factors" (with statistics), "error model" (with the observations that were merged),
+        "widths" (with a profile) or "excitation" (with excitation errors).
+    ax : matplotlib.axes.Axes, optional
+        Where to draw the panel, which is then the first that there is unless said otherwise; its figure is returned.
 
     Returns
     -------
@@ -47,6 +57,8 @@ def plot_stills(run: StillsRun, *, title: str | None = None) -> Figure:
     ------
     ShapeError
         When it has none of scales, merged intensities, profile widths and observations.
+    SettingError
+        For another panel, or one that the run has no data for.
 
     Examples
     --------
@@ -60,6 +72,8 @@ def plot_stills(run: StillsRun, *, title: str | None = None) -> Figure:
     chosen = _panels(run)
     if not chosen:
         raise ShapeError("the run has nothing to draw: neither scales, merged intensities, widths nor observations")
+    if panel is not None or ax is not None:
+        return one_panel(chosen, panel or next(iter(chosen)), title=title, ax=ax, pad=_PAD)
     rows = -(-len(chosen) // _COLUMNS)
     with style():
         height = 0.9 + 3.25 * rows
@@ -68,36 +82,34 @@ def plot_stills(run: StillsRun, *, title: str | None = None) -> Figure:
             rows, _COLUMNS, left=0.055, right=0.955, top=1.0 - 1.15 / height, bottom=0.5 / height,
             hspace=0.5, wspace=0.36,
         )  # fmt: skip
-        for number, draw in enumerate(chosen):
+        for number, draw in enumerate(chosen.values()):
             draw(figure.add_subplot(grid[number // _COLUMNS, number % _COLUMNS]))
         figure.text(0.055, 1.0 - 0.42 / height, title or "Still images", **TITLE)
         figure.text(0.055, 1.0 - 0.68 / height, "   ·   ".join(_summary(run)), fontsize=9, color=GREY)
     return figure
 
 
-def _panels(run: StillsRun) -> list[Callable[[Axes], None]]:
-    draws: list[Callable[[Axes], None]] = []
+def _panels(run: StillsRun) -> dict[str, Callable[[Axes], None]]:
+    draws: dict[str, Callable[[Axes], None]] = {}
     merged, scales, table, profile = run.merged, run.scales, run.observations, run.profile
     if scales is not None and len(scales):
-        draws += [lambda axes: panels.draw_scales(axes, scales), lambda axes: panels.draw_b(axes, scales)]
+        draws["scales"] = lambda axes: panels.draw_scales(axes, scales)
+        draws["temperature factors"] = lambda axes: panels.draw_b(axes, scales)
     if merged is not None and merged.statistics.shells:
         statistics = merged.statistics
-        for draw in (
-            panels.draw_correlations,
-            panels.draw_significance,
-            panels.draw_completeness,
-            panels.draw_r_factors,
-        ):
-            draws.append(lambda axes, draw=draw: draw(axes, statistics))  # type: ignore[misc]
+        draws["correlations"] = lambda axes: panels.draw_correlations(axes, statistics)
+        draws["significance"] = lambda axes: panels.draw_significance(axes, statistics)
+        draws["completeness"] = lambda axes: panels.draw_completeness(axes, statistics)
+        draws["R factors"] = lambda axes: panels.draw_r_factors(axes, statistics)
         if table is not None and len(merged.flags) == len(table):
             deviates = binned_deviates(table, merged, scales)
             model = merged.error_model
             if len(deviates.intensity):
-                draws.append(lambda axes: panels.draw_deviates(axes, deviates, model.a, model.b))
+                draws["error model"] = lambda axes: panels.draw_deviates(axes, deviates, model.a, model.b)
     if profile is not None:
-        draws.append(lambda axes: panels.draw_widths(axes, profile))
+        draws["widths"] = lambda axes: panels.draw_widths(axes, profile)
     if table is not None and np.isfinite(table.excitation).any():
-        draws.append(lambda axes: panels.draw_excitation(axes, table, run.width))
+        draws["excitation"] = lambda axes: panels.draw_excitation(axes, table, run.width)
     return draws
 
 
@@ -125,6 +137,7 @@ def plot_prediction(
     image: int | None = None,
     mask: NDArray[Any] | None = None,
     title: str | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """Predicted spots over a frame, and close-ups of those that are excited most.
 
@@ -137,6 +150,8 @@ def plot_prediction(
     mask : [slow, fast], optional
         Nonzero = masked.
     title : str, optional
+    ax : matplotlib.axes.Axes, optional
+        Draw the frame with its spots there, and nothing else.
 
     Returns
     -------
@@ -163,24 +178,18 @@ def plot_prediction(
     slow, fast = np.asarray(predicted.slow, float)[rows], np.asarray(predicted.fast, float)[rows]
     share, d = predicted.partiality[rows], predicted.d[rows]
     bad = unusable(frame) | (combine_masks(mask, shape=frame.shape) != 0)
+    if ax is not None:
+        _draw_spots(ax, frame, bad, slow, fast, share)
+        if len(share):
+            ax.legend(loc="lower left", fontsize="small")
+        return figure_of(ax, title)
     with style():
         figure = new_figure(13.2, 8.2)
         side = figure.add_gridspec(
             1, 2, width_ratios=(1.62, 1), left=0.05, right=0.985, top=0.9, bottom=0.07, wspace=0.27
         )
         main = figure.add_subplot(side[0])
-        _draw_frame(main, frame, bad, None)
-        for low, high, colour, label in (
-            (0.5, 1.1, ACCENT, "partiality 0.5 and more"),
-            (0.1, 0.5, BLUE, "0.1 to 0.5"),
-            (-0.1, 0.1, GREY, "below 0.1"),
-        ):
-            here = (share >= low) & (share < high)
-            if here.any():
-                main.plot(
-                    fast[here], slow[here], linestyle="none", marker="o", markersize=6, fillstyle="none",
-                    markeredgecolor=colour, markeredgewidth=0.8, label=f"{label}: {int(here.sum())}",
-                )  # fmt: skip
+        _draw_spots(main, frame, bad, slow, fast, share)
         if len(share):
             main.legend(
                 loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.1, handletextpad=0.2,
@@ -195,6 +204,29 @@ def plot_prediction(
         figure.text(side[1].get_position(figure).x0, 0.933, "Where the most excited are predicted", fontsize=9.5)
         figure.text(0.05, 0.962, title or "Predicted spots", **TITLE)
     return figure
+
+
+def _draw_spots(
+    axes: Axes,
+    frame: NDArray[Any],
+    bad: NDArray[np.bool_],
+    slow: NDArray[np.float64],
+    fast: NDArray[np.float64],
+    share: NDArray[np.float64],
+) -> None:
+    """The frame, and circles around spots coloured by their partiality."""
+    _draw_frame(axes, frame, bad, None)
+    for low, high, colour, label in (
+        (0.5, 1.1, ACCENT, "partiality 0.5 and more"),
+        (0.1, 0.5, BLUE, "0.1 to 0.5"),
+        (-0.1, 0.1, GREY, "below 0.1"),
+    ):
+        here = (share >= low) & (share < high)
+        if here.any():
+            axes.plot(
+                fast[here], slow[here], linestyle="none", marker="o", markersize=6, fillstyle="none",
+                markeredgecolor=colour, markeredgewidth=0.8, label=f"{label}: {int(here.sum())}",
+            )  # fmt: skip
 
 
 def _best(
@@ -215,8 +247,23 @@ def _best(
     return np.array([part[np.argmax(share[part])] for part in parts], dtype=np.intp)
 
 
-def plot_centroids(residuals: CentroidResiduals, n_images: int, *, title: str | None = None) -> Figure:
+def plot_centroids(
+    residuals: CentroidResiduals, n_images: int, *, title: str | None = None, ax: Axes | None = None
+) -> Figure:
     """Where spots are seen against where they are predicted: all of them, and the mean of each image.
+
+    Parameters
+    ----------
+    residuals : CentroidResiduals
+    n_images : int
+        Images of the experiment.
+    title : str, optional
+    ax : matplotlib.axes.Axes, optional
+        Draw the cloud of all spots there, and nothing else.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -229,22 +276,16 @@ def plot_centroids(residuals: CentroidResiduals, n_images: int, *, title: str | 
     parts = {
         name: (getattr(residuals, name) / getattr(residuals, f"{name}_pixel"))[use] for name in ("radial", "tangential")
     }
-    per_image = residuals.per_image(n_images)
     reach = float(np.percentile(np.abs(np.concatenate(list(parts.values()))), 99)) or 1.0
+    if ax is not None:
+        _draw_cloud(ax, parts, reach)
+        return figure_of(ax, title)
+    per_image = residuals.per_image(n_images)
     with style():
         figure = new_figure(13.2, 4.6)
         grid = figure.add_gridspec(1, 3, left=0.06, right=0.98, top=0.78, bottom=0.12, wspace=0.26)
         cloud, counts, images = (figure.add_subplot(grid[i]) for i in range(3))
-        alpha = float(np.clip(300 / len(parts["radial"]), 0.05, 0.6))
-        place = (parts["tangential"], parts["radial"])
-        cloud.plot(*place, "o", color=BLUE, markersize=2.5, alpha=alpha, markeredgewidth=0)
-        cloud.axhline(0, color=GREY, linewidth=0.8)
-        cloud.axvline(0, color=GREY, linewidth=0.8)
-        cloud.plot(np.median(place[0]), np.median(place[1]), "+", color=ACCENT, markersize=12, label="median")
-        cloud.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="tangential (px)", ylabel="radial, outwards (px)")
-        cloud.set_aspect("equal")
-        cloud.legend(loc="upper right")
-        panels.finish(cloud, "Seen minus predicted")
+        _draw_cloud(cloud, parts, reach)
         edges = np.linspace(-reach, reach, 61)
         for (name, values), colour in zip(parts.items(), (BLUE, ACCENT), strict=True):
             counts.stairs(np.histogram(values, edges)[0], edges, color=colour, linewidth=1.2, label=name)
@@ -269,3 +310,17 @@ def plot_centroids(residuals: CentroidResiduals, n_images: int, *, title: str | 
         figure.text(0.06, 0.91, title or "Centroids of strong spots", **TITLE)
         figure.text(0.06, 0.855, text, fontsize=9, color=GREY)
     return figure
+
+
+def _draw_cloud(axes: Axes, parts: Mapping[str, NDArray[np.float64]], reach: float) -> None:
+    """Radial over tangential residuals of all spots."""
+    alpha = float(np.clip(300 / len(parts["radial"]), 0.05, 0.6))
+    place = (parts["tangential"], parts["radial"])
+    axes.plot(*place, "o", color=BLUE, markersize=2.5, alpha=alpha, markeredgewidth=0)
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.plot(np.median(place[0]), np.median(place[1]), "+", color=ACCENT, markersize=12, label="median")
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="tangential (px)", ylabel="radial, outwards (px)")
+    axes.set_aspect("equal")
+    axes.legend(loc="upper right")
+    panels.finish(axes, "Seen minus predicted")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -29,6 +29,7 @@ __all__ = [
     "finish",
     "frame_colours",
     "new_figure",
+    "one_panel",
     "save_figure",
     "style",
     "titled_panels",
@@ -71,6 +72,8 @@ _STYLE = {
 
 TITLE: dict[str, Any] = {"fontsize": 13, "fontweight": "bold", "parse_math": False}
 
+_PANEL = (4.4, 3.6)
+"""Width and height of a picture of one panel, inches."""
 _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": "crystint"},
     "pdf": {"Creator": "crystint", "Producer": "crystint", "CreationDate": None},
@@ -123,12 +126,37 @@ def finish(axes: Axes, title: str, x: str, y: str, *, grid: bool = True) -> None
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def figure_of(axes: Axes, title: str | None = None) -> Figure:
-    """The figure that given axes belong to, and a title above them."""
+def figure_of(axes: Axes, title: str | None = None, pad: float | None = None) -> Figure:
+    """The figure that given axes belong to, and a title `pad` points above them."""
     if title:
-        axes.set_title(title)
+        axes.set_title(title, pad=pad)
     figure: Any = axes.get_figure()
     return figure  # type: ignore[no-any-return]
+
+
+def one_panel(
+    draws: Mapping[str, Callable[[Axes], None]],
+    panel: str,
+    *,
+    title: str | None = None,
+    ax: Axes | None = None,
+    pad: float | None = None,
+) -> Figure:
+    """One of the panels of a picture, by its name, in axes of the user's or on a figure of its own.
+
+    A title of the user's is `pad` points above the panel.
+
+    Raises
+    ------
+    SettingError
+        For a panel that is not there.
+    """
+    if panel not in draws:
+        raise SettingError(f"panel is {panel!r}, but this run has {', '.join(draws)}")
+    with style():
+        axes = new_figure(*_PANEL).add_subplot() if ax is None else ax
+        draws[panel](axes)
+        return figure_of(axes, title, pad)
 
 
 def frame_colours() -> Colormap:

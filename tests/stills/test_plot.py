@@ -176,3 +176,61 @@ def test_centroids_are_drawn_in_pixels(rng):
     assert np.allclose(mean, 0.5, atol=0.05)
     with pytest.raises(ShapeError, match="nothing to draw"):
         plot_centroids(replace(residuals, radial=np.nan * ones), 4)
+
+
+PANELS = {
+    "scales": "Scale of each image",
+    "temperature factors": "Temperature factor of each image",
+    "correlations": "Correlations",
+    "significance": "Mean I / σ of merged intensities",
+    "completeness": "Completeness and multiplicity",
+    "R factors": "R factors",
+    "error model": "Error model",
+    "widths": "Width of the profiles",
+    "excitation": "Excitation errors",
+}
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_a_panel_is_drawn_alone(run, name, tmp_path):
+    whole = titled(plot_stills(run))[PANELS[name]]
+    alone = plot_stills(run, panel=name)
+    axes = titled(alone)[PANELS[name]]
+    assert axes.get_ylabel() == whole.get_ylabel()
+    for one, other in zip(axes.get_lines(), whole.get_lines(), strict=True):
+        np.testing.assert_array_equal(one.get_ydata(), other.get_ydata())
+    save_figure(alone, tmp_path / "alone.png", dpi=40)
+
+
+def test_panels_are_drawn_in_axes_of_others(run, data):
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    first, second, third, fourth = figure.subplots(2, 2).ravel()
+    assert plot_stills(run, ax=first) is figure
+    assert plot_stills(run, panel="widths", ax=second, title="mine") is figure
+    frame, predicted = data.image(0), run.observations
+    assert plot_prediction(frame, predicted, image=0, ax=third, title="one frame") is figure
+    n = len(predicted)
+    residuals = CentroidResiduals(
+        image=predicted.image, radial=np.full(n, 0.5), tangential=np.full(n, -0.25), radial_pixel=np.ones(n),
+        tangential_pixel=np.ones(n), radial_sigma=np.ones(n), tangential_sigma=np.ones(n),
+    )  # fmt: skip
+    assert plot_centroids(residuals, len(data.experiment), ax=fourth) is figure
+    assert len(figure.axes) == 4
+    assert first.get_ylabel() == "G"
+    assert second.get_title(loc="left") == "mine"
+    assert [len(axes.images) for axes in (first, second, third, fourth)] == [0, 0, 1, 0]
+    spots = sum(len(entry.get_xdata()) for entry in third.get_lines())
+    assert spots == np.count_nonzero(predicted.image == 0)
+    assert "one frame" in (third.get_title(), third.get_title(loc="left"))
+    (cloud, *_) = [entry for entry in fourth.get_lines() if len(entry.get_xdata()) == n]
+    assert (cloud.get_xdata() == -0.25).all()
+    assert (cloud.get_ydata() == 0.5).all()
+
+
+def test_a_panel_that_is_not_there_is_an_error(run):
+    with pytest.raises(SettingError, match="panel is 'moon', but this run has scales, temperature factors, "):
+        plot_stills(run, panel="moon")
+    with pytest.raises(SettingError, match=r"panel is 'scales', but this run has widths$"):
+        plot_stills(StillsRun(profile=run.profile), panel="scales")
