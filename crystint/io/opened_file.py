@@ -112,6 +112,12 @@ class OpenedFile:
 
         return open_hdf5(self.path)
 
+    def hand_over(self) -> h5py.File | None:
+        """The HDF5 file, which whoever asks has to close from now on; None for files of other formats."""
+        handed = self.hdf5
+        self.__dict__.pop("hdf5", None)
+        return handed
+
     def contains(self, *words: bytes) -> bool:
         """Whether all of the words stand somewhere in the file, which is not unpacked for it."""
         if not self.size:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from crystint.html import html_table
+from crystint.io.opened_file import OpenedFile
 from crystint.io.reflections.stills_file import StillsFile, StillsWriter
 from crystint.model.experiment import Experiment
 from crystint.model.facts import counted
@@ -183,12 +184,13 @@ def write_stills(
             )
 
 
-def open_stills(path: str | PathLike[str]) -> StillsFile:
+def open_stills(path: str | PathLike[str] | OpenedFile) -> StillsFile:
     """The file, open, to read parts of it or its observations block by block; see `StillsFile`.
 
     Parameters
     ----------
-    path : path
+    path : path or OpenedFile
+        One that is open already is taken over.
 
     Returns
     -------
@@ -211,12 +213,13 @@ def open_stills(path: str | PathLike[str]) -> StillsFile:
     return StillsFile(path, {made.__name__: made for made in _CLASSES})
 
 
-def read_stills(path: str | PathLike[str]) -> StillsRun:
+def read_stills(path: str | PathLike[str] | OpenedFile) -> StillsRun:
     """All parts of a file that `write_stills` or `StillsWriter` made.
 
     Parameters
     ----------
-    path : path
+    path : path or OpenedFile
+        One that is open already is taken over.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from os import PathLike
@@ -39,6 +40,7 @@ __all__ = [
     "read_experiment",
     "read_indexed",
     "read_observations",
+    "read_opened",
     "read_reference",
 ]
 
@@ -72,6 +74,8 @@ class StillsInput:
     """what else an .h5 of an earlier step holds"""
     files: tuple[Path, ...] = ()
     """that were read"""
+    batched: bool = False
+    """runs of rotation images are taken together as one image each"""
 
     def __repr__(self) -> str:
         images = counted(len(self.experiment), "image")
@@ -89,7 +93,7 @@ class StillsInput:
         return html_table("StillsInput", facts)
 
 
-def kind_of(path: str | Path) -> str:
+def kind_of(source: str | Path | OpenedFile) -> str:
     """What a file is: expt, refl, stream, mtz, cif, hkl or h5. Its content counts, then its suffix.
 
     Raises
@@ -97,12 +101,12 @@ def kind_of(path: str | Path) -> str:
     FileError
         When it is missing, or of no such kind; the message says what it is instead.
     """
-    with OpenedFile(path) as file:
+    with nullcontext(source) if isinstance(source, OpenedFile) else OpenedFile(source) as file:
         recognised = opened_kind(file)
         name = kind_by_suffix(file.suffix, tuple(_KINDS)) if recognised is None else recognised.name
         if name not in _KINDS or (name == "peak list" and not is_reflection_table(file)):
             wanted = f"{_EXPERIMENTS}, or {_OBSERVATIONS}"
-            raise unexpected(file, wanted, f"{path} is of no kind that is known; expected {wanted}")
+            raise unexpected(file, wanted, f"{file.path} is of no kind that is known; expected {wanted}")
     return _KINDS[name]
 
 
@@ -113,17 +117,18 @@ def read_indexed(
     space_group: gemmi.SpaceGroup | str | int | None = None,
 ) -> StillsRun:
     """As `read_experiment`: a run with its `experiment`, and the `width` that an .h5 of an earlier step has."""
-    kind = kind_of(path)
     group = None if space_group is None else as_space_group(space_group)
-    if kind == "stream":
-        return StillsRun(experiment=read_stream(path, geometry=geometry, space_group=group).experiment)
-    if kind == "expt":
-        run = StillsRun(experiment=read_expt(path))
-    elif kind == "h5":
-        with open_stills(path) as file:
-            run = StillsRun(experiment=_part(file, "experiment"), width=file.get("width"))
-    else:
-        raise FileError(f"{path} has no orientations; expected {_EXPERIMENTS}")
+    with OpenedFile(path) as file:
+        kind = kind_of(file)
+        if kind == "stream":
+            return StillsRun(experiment=read_stream(path, geometry=geometry, space_group=group).experiment)
+        if kind == "expt":
+            run = StillsRun(experiment=read_expt(path))
+        elif kind == "h5":
+            with open_stills(file) as stored:
+                run = StillsRun(experiment=_part(stored, "experiment"), width=stored.get("width"))
+        else:
+            raise FileError(f"{path} has no orientations; expected {_EXPERIMENTS}")
     return run if group is None else replace(run, experiment=replace(run.images, space_group=group))
 
 
@@ -209,11 +214,29 @@ def read_data(
     >>> len(input.observations) == len(observations), len(input.experiment)
     (True, 20)
     """
-    kind, path = kind_of(path), Path(path)
+    with OpenedFile(path) as file:
+        if (batch_images is not None or batch_degrees is not None) and kind_of(file) != "refl":
+            raise SettingError(f"{path}: images are taken together in batches for DIALS .refl files only")
+        return read_opened(
+            file, experiment, geometry=geometry, space_group=space_group, intensity=intensity,
+            batch_images=batch_images, batch_degrees=batch_degrees,
+        )  # fmt: skip
+
+
+def read_opened(
+    file: OpenedFile,
+    experiment: str | Path | Experiment | None = None,
+    *,
+    geometry: str | Path | None = None,
+    space_group: gemmi.SpaceGroup | str | int | None = None,
+    intensity: str | None = None,
+    batch_images: int | None = None,
+    batch_degrees: float | None = None,
+) -> StillsInput:
+    """As `read_data`, of a file that is open already; batches are for .refl alone, and ignored elsewhere."""
+    kind, path = kind_of(file), file.path
     group = None if space_group is None else as_space_group(space_group)
-    batched = batch_images is not None or batch_degrees is not None
-    if batched and kind != "refl":
-        raise SettingError(f"{path}: images are taken together in batches for DIALS .refl files only")
+    batched = kind == "refl" and (batch_images is not None or batch_degrees is not None)
     radius, run = None, StillsRun()
     files: tuple[Path, ...] = (path,)
     if kind == "stream":
@@ -222,7 +245,7 @@ def read_data(
     elif kind == "mtz":
         observations, images = read_mtz_observations(path, intensity=intensity)
     elif kind == "h5":
-        run = read_stills(path)
+        run = read_stills(file)
         observations, images = _present(path, run, "observations"), _present(path, run, "experiment")
     elif kind == "refl":
         if isinstance(experiment, Experiment):
@@ -239,7 +262,7 @@ def read_data(
         raise FileError(f"{path} has no observations; expected {_OBSERVATIONS}")
     if group is not None:
         images = replace(images, space_group=group)
-    return StillsInput(observations, images, radius, run, files)
+    return StillsInput(observations, images, radius, run, files, batched)
 
 
 def read_observations(
@@ -312,10 +335,12 @@ def read_reference(
     >>> len(stills.read_reference("merged.h5").hkl) == len(merged)
     True
     """
-    kind = kind_of(path)
+    with OpenedFile(path) as opened:
+        kind = kind_of(opened)
+        if kind == "h5":
+            with open_stills(opened) as file:
+                merged = _part(file, "merged")
     if kind == "h5":
-        with open_stills(path) as file:
-            merged = _part(file, "merged")
         return Reference(merged.hkl, merged.intensity, merged.sigma, _cell(merged.cell), merged.space_group)
     if kind in ("mtz", "cif", "hkl"):
         return reference_in.read_reference(path, column=column, cell=cell, space_group=space_group)

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from crystint.errors import warn
+from crystint.io.opened_file import OpenedFile
 from crystint.model.batches import batches
 from crystint.model.experiment import Experiment, join_experiments
 from crystint.model.facts import cell_text
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.stills.files import StillsRun
-from crystint.stills.inputs import kind_of, read_data, read_reference
+from crystint.stills.inputs import read_opened, read_reference
 from crystint.stills.prediction.partiality import RockingWidth
 
 __all__ = ["StepInputs", "read_known", "read_together"]
@@ -58,15 +59,15 @@ def read_together(
     run = StillsRun()
     first = 0
     for source in map(Path, sources):
-        direct = batch if kind_of(source) == "refl" else None
-        data = read_data(
-            source, experiment, geometry=geometry, space_group=space_group, intensity=intensity, batch_degrees=direct
-        )
+        with OpenedFile(source) as file:
+            data = read_opened(
+                file, experiment, geometry=geometry, space_group=space_group, intensity=intensity, batch_degrees=batch
+            )
         table, images = data.observations, data.experiment
         run = data.run
         widths += [run.width] if run.width is not None else []
         notes |= {first + image: text for image, text in run.notes.items()}
-        if batch is not None and direct is None:
+        if batch is not None and not data.batched:
             number, images = batches(images, degrees=batch)
             table = table.replace(image=number[table.image])
             notes = {}

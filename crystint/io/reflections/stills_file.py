@@ -24,6 +24,7 @@ from crystint.html import html_table
 from crystint.io.hdf5.dataclass_tree import read_tree, write_tree
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, packed, process, put
 from crystint.io.hdf5.provenance import provenance_in
+from crystint.io.opened_file import OpenedFile
 from crystint.model.experiment import Detector, Experiment
 from crystint.model.facts import counted
 from crystint.model.observations import Flag, Observations
@@ -154,7 +155,8 @@ class StillsFile:
 
     Parameters
     ----------
-    path : path
+    path : path or OpenedFile
+        One that is open already is taken over.
     classes : mapping
         Dataclasses by name, beyond those of `crystint.model`, that parts may be made of.
 
@@ -164,10 +166,11 @@ class StillsFile:
         When the file is missing, damaged, something else, or of a newer version.
     """
 
-    def __init__(self, path: str | PathLike[str], classes: Mapping[str, type] | None = None) -> None:
-        self.path = path
+    def __init__(self, path: str | PathLike[str] | OpenedFile, classes: Mapping[str, type] | None = None) -> None:
+        self.path: str | PathLike[str] = path.path if isinstance(path, OpenedFile) else path
         self._classes = {**_MODEL, **(classes or {})}
-        self._file = open_hdf5(path)
+        handed = path.hand_over() if isinstance(path, OpenedFile) else None
+        self._file = open_hdf5(self.path) if handed is None else handed
         try:
             self._entry = self._checked()
         except BaseException:
