@@ -18,6 +18,7 @@ from crystint.demo.steps import DEMO
 from crystint.engine import Engine
 from crystint.errors import FileError
 from crystint.io.kinds import kind_of
+from crystint.io.outputs import check_outputs
 from crystint.io.peaks.files import read_peaks
 from crystint.io.sparse.dense_file import DenseWriter
 from crystint.io.sparse.open import convert_sparse
@@ -32,10 +33,11 @@ __all__ = ["FILES", "Demo", "Recall", "demo", "recall", "report", "run"]
 
 FRAMES = "frames.h5"
 PEAKS = ("peaks.cxi", "peaks.refl", "peaks.h5", "peaks.jsonl", "SPOT.XDS")
+NOTES = ("peaks.refl.json", "SPOT.XDS.json")
 SPARSE, COMPACT, DENSE = "sparse.h5", "compact.h5", "dense.h5"
 FRAME_PICTURE, COMPARE_PICTURE = "frame.png", "compare.png"
 FILES = (
-    *(FRAMES, *PEAKS, "peaks.refl.json", "SPOT.XDS.json"),
+    *(FRAMES, *PEAKS, *NOTES),
     *(SPARSE, COMPACT, DENSE, FRAME_PICTURE, COMPARE_PICTURE),
 )
 """Everything that the demonstration writes."""
@@ -115,6 +117,7 @@ def run(
 def demo(job: Job[DemoSettings]) -> Outcome:
     """Simulate frames, run every step of separation on them, and compare with the truth."""
     folder = _folder(job.outputs[0], job.overwrite)
+    check_outputs([folder / name for name in FILES if name not in NOTES], job.sources, overwrite=True)
     frames, shape = job.settings.frames, job.settings.shape
     engine = Engine(job.execution.device)
     data, raw = _scene(shape, frames), folder / FRAMES

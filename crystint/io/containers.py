@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import zlib
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, cast
 
 from crystint.errors import FileError
 
-__all__ = ["HDF5_SIGNATURE", "container_of", "open_as_it_is", "open_packed", "packing_of"]
+__all__ = ["DAMAGE", "HDF5_SIGNATURE", "container_of", "open_as_it_is", "open_packed", "packing_of"]
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCKS = (512, 1024, 2048)
 """Where HDF5 may begin behind a block of the user's."""
+DAMAGE = (OSError, EOFError, zlib.error)
+"""What reading a file that `open_packed` opened may raise."""
 
 
 def open_packed(path: Path) -> IO[bytes]:

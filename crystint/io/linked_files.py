@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from os import PathLike, fspath
@@ -15,10 +16,12 @@ from pathlib import Path
 
 import h5py
 
-__all__ = ["files_read", "linked_by"]
+__all__ = ["files_behind", "files_read", "linked_by", "missing_sources"]
 
 _BESIDE = {".refl": (".expt",)}
 """Suffix of a file, and of those beside it that are read with it where they are there."""
+_PREFIXES = ("HDF5_EXT_PREFIX", "HDF5_VDS_PREFIX", "HDF5_EXTFILE_PREFIX")
+"""Variables of the environment that name more folders in which HDF5 looks."""
 
 
 def files_read(sources: Iterable[str | PathLike[str]]) -> list[Path]:
@@ -58,14 +61,14 @@ def linked_by(path: Path) -> list[Path]:
 
 
 def _names(file: h5py.File) -> Iterator[str]:
-    """Names of the files that are shown, as they stand in the file."""
+    """Patterns of the names of the files that are shown."""
     groups, visited = [file["/"]], set()
     while groups:
         group = groups.pop()
         for name in group:
             link = group.get(name, getlink=True)
             if isinstance(link, h5py.ExternalLink):
-                yield link.filename
+                yield glob.escape(link.filename)
                 continue
             if isinstance(link, h5py.SoftLink):
                 continue
@@ -82,20 +85,50 @@ def _names(file: h5py.File) -> Iterator[str]:
 
 
 def _shown(dataset: h5py.Dataset) -> Iterator[str]:
+    """Patterns of the names of the files of which a data set is made."""
     if dataset.is_virtual:
-        yield from dict.fromkeys(source.file_name for source in dataset.virtual_sources() if source.file_name != ".")
-    if dataset.external:
-        yield from (name if isinstance(name, str) else os.fsdecode(name) for name, *_ in dataset.external)
+        for name in dict.fromkeys(source.file_name for source in dataset.virtual_sources()):
+            if name != ".":
+                yield _series(name)
+    for name, *_ in dataset.external or ():
+        yield glob.escape(os.fsdecode(name))
 
 
-def _places(master: Path, name: str) -> list[Path]:
-    """Where a file that a master names may be: beside it, as HDF5 looks for it. ``%b`` counts the files of a series."""
-    name = name.replace("%b", "*")
-    for place in (master.parent / name, master.parent / Path(name).name, Path(name)):
-        if "*" in name:
-            matches = [Path(path) for path in glob.glob(fspath(place))]
-            if matches:
-                return matches
-        elif place.exists():
-            return [place]
-    return []
+def _series(name: str) -> str:
+    """The pattern of a source of a virtual data set: ``%b`` counts the files of a series, ``%%`` is a per cent sign."""
+    parts = re.split("(%%|%b)", name)
+    return "".join({"%%": "%", "%b": "*"}.get(part, glob.escape(part)) for part in parts)
+
+
+def _places(master: Path, pattern: str) -> list[Path]:
+    """Every file that a master may mean by a name.
+
+    HDF5 looks beside the master, beside the file that the master is a symbolic link to, where the environment says, and
+    in the working folder, in an order that depends on the kind of link.
+    """
+    folders = [str(master.parent), str(Path(os.path.realpath(master)).parent)]
+    for variable in _PREFIXES:
+        folders += [part.replace("${ORIGIN}", folders[0]) for part in os.environ.get(variable, "").split(":") if part]
+    candidates = [os.path.join(glob.escape(folder), name) for folder in folders for name in (pattern, _last(pattern))]
+    matches = (Path(path) for candidate in (*candidates, pattern) for path in glob.glob(candidate))
+    return [path for path in dict.fromkeys(matches) if path.exists()]
+
+
+def _last(pattern: str) -> str:
+    return pattern.rpartition("/")[2]
+
+
+def files_behind(dataset: h5py.Dataset) -> list[Path]:
+    """The file that a data set lies in, behind an external link too, and those that it is made of, however deep."""
+    own = Path(dataset.file.filename)
+    shown = [place for pattern in _shown(dataset) for place in _places(own, pattern)]
+    return list(dict.fromkeys([own, *shown, *(path for place in shown for path in linked_by(place))]))
+
+
+def missing_sources(dataset: h5py.Dataset) -> list[str]:
+    """Names of files that a virtual data set shows and that are not there, series apart."""
+    if not dataset.is_virtual:
+        return []
+    own = Path(dataset.file.filename)
+    names = dict.fromkeys(source.file_name for source in dataset.virtual_sources())
+    return [name for name in names if name != "." and "%b" not in name and not _places(own, _series(name))]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from crystint.errors import FileError
-from crystint.io.containers import container_of, open_as_it_is, open_packed, packing_of
+from crystint.io.containers import DAMAGE, container_of, open_as_it_is, open_packed, packing_of
 
 if TYPE_CHECKING:
     import h5py
@@ -61,7 +61,7 @@ class OpenedFile:
             if packing_of(start):
                 with open_packed(self.path) as stream:
                     start = stream.read(_HEAD)
-        except (OSError, EOFError) as error:
+        except DAMAGE as error:
             if isinstance(error, FileError):
                 raise
             raise FileError(f"{self.path} is damaged or truncated: {error}") from error

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Collection, Iterable, Iterator
@@ -14,7 +16,7 @@ from pathlib import Path
 
 from crystint.errors import CrystintError, FileError, SettingError
 
-__all__ = ["atomic_path", "check_outputs", "files_of", "refused", "remove_leftovers"]
+__all__ = ["atomic_path", "check_outputs", "files_of", "journal_of", "refused", "remove_leftovers"]
 
 _FULL = {
     errno.ENOSPC: "the disk is full",
@@ -25,6 +27,8 @@ _WITH_NOTES = (".refl", ".xds")
 """Suffixes of peak lists that write a second file, <name>.json."""
 _BYTES = 4
 """Random ones in the name of a temporary file."""
+_LONGEST = 160
+"""bytes of a name that temporary files have as it is"""
 
 
 @contextmanager
@@ -42,7 +46,7 @@ def atomic_path(path: str | PathLike[str], overwrite: bool = False) -> Iterator[
     """
     target = Path(os.path.realpath(path))
     _check(target, path, overwrite)
-    temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(_BYTES)}{target.suffix}")
+    temporary = target.with_name(f"{_beginning(target)}{secrets.token_hex(_BYTES)}{target.suffix}")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
@@ -109,10 +113,16 @@ def check_outputs(
                 names.add(str(target))  # by another name: a hard link
         if str(target) in names:
             raise FileError(f"{path} is also an input; give the output another name")
+        passing = _passing(target)
+        for name in names:
+            folder, _, last = name.rpartition("/")
+            if passing.fullmatch(last) and folder == str(target.parent):
+                raise FileError(f"{name} is an input, and named like a temporary file of {path}; rename one of them")
         _check(target, path, overwrite)
         if not os.access(target.parent, os.W_OK | os.X_OK):
             raise FileError(f"{path} cannot be written: the folder {target.parent} is not writable")
-    if len({os.path.realpath(path) for path in paths}) < len(paths):
+    whole = [os.path.realpath(path) for output in paths for path in files_of(output)]
+    if len(set(whole)) < len(whole):
         raise SettingError(f"the same output twice: {', '.join(map(str, paths))}")
     return paths
 
@@ -126,10 +136,29 @@ def files_of(path: Path) -> tuple[Path, ...]:
 def remove_leftovers(path: str | PathLike[str]) -> None:
     """Remove temporary files of `path` that a killed process left; only where a lock says that none is in use."""
     target = Path(os.path.realpath(path))
-    pattern = f".{glob.escape(target.stem[:80])}.{'[0-9a-f]' * 2 * _BYTES}{glob.escape(target.suffix)}"
+    pattern = f"{glob.escape(_beginning(target))}{'[0-9a-f]' * 2 * _BYTES}{glob.escape(target.suffix)}"
     for left in target.parent.glob(pattern):
         with suppress(OSError):
             left.unlink()
+
+
+def _beginning(target: Path) -> str:
+    """What the names of the temporary files of an output begin with: of no other output, and not too long."""
+    stem, name = target.stem, os.fsencode(target.name)
+    if len(name) > _LONGEST:
+        stem = f"{stem[:40]}-{hashlib.sha256(name).hexdigest()[:12]}"
+    return f".{stem}."
+
+
+def journal_of(output: Path) -> Path:
+    """The name of the journal of an output."""
+    return output.with_name(output.name + ".partial")
+
+
+def _passing(target: Path) -> re.Pattern[str]:
+    """Names of the files that a run makes beside an output and removes: temporary ones, and the journal."""
+    temporary = f"{re.escape(_beginning(target))}[0-9a-f]{{{2 * _BYTES}}}{re.escape(target.suffix)}"
+    return re.compile(f"{temporary}|{re.escape(journal_of(target).name)}")
 
 
 def _check(target: Path, name: str | PathLike[str], overwrite: bool) -> None:

@@ -20,17 +20,12 @@ from typing import Any, Self
 
 from crystint.errors import FileError
 from crystint.io.hdf5.provenance import differences
-from crystint.io.outputs import refused, remove_leftovers
+from crystint.io.outputs import journal_of, refused, remove_leftovers
 
 __all__ = ["Journal", "check_free", "journal_of", "records_in"]
 
 _MAGIC = b"crystint journal 1\n"
 _FRAME = Struct("<II")
-
-
-def journal_of(output: Path) -> Path:
-    """The name of the journal of an output."""
-    return output.with_name(output.name + ".partial")
 
 
 def records_in(output: Path) -> int:

@@ -609,6 +609,9 @@ def test_demo_makes_everything_and_can_be_run_again(tmp_path):
     (folder / "mine.txt").write_text("precious")
     assert "mine.txt" in refused(1, folder, "demo", "-o", folder)
     assert (folder / "mine.txt").read_text() == "precious"
+    (folder / "frame.png").write_text("frames = 2\n")
+    assert "also an input" in refused(1, folder, "demo", "-o", folder, "--config", folder / "frame.png", "--overwrite")
+    assert (folder / "frame.png").read_text() == "frames = 2\n"
 
 
 def test_a_real_frame(tmp_path):

@@ -497,6 +497,19 @@ def test_damaged_cbf_is_seen_by_its_checksum(tmp_path):
         open_frames(tmp_path / "f.cbf")[0]
 
 
+@pytest.mark.parametrize("module", [gzip, bz2])
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
+def test_a_damaged_packing_is_told(tmp_path, module, at):
+    cbf(tmp_path / "f.cbf", np.random.default_rng(0).integers(0, 200, SHAPE))
+    content = bytearray(module.compress((tmp_path / "f.cbf").read_bytes()))
+    start = 20 + int(at * (len(content) - 60))
+    content[start : start + 30] = b"\xff" * 30
+    path = tmp_path / f"f.cbf.{'gz' if module is gzip else 'bz2'}"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="damaged or truncated"):
+        open_frames(path)[0]
+
+
 @pytest.mark.parametrize("kind", ["edf", "tif"])
 @pytest.mark.parametrize("share", [0.9, 0.5])
 def test_truncated_images(tmp_path, kind, share, capfd):

@@ -22,6 +22,7 @@ from crystint.commands import signals as interruption
 from crystint.commands.signals import Interruption
 from crystint.errors import CrystintWarning, FileError
 from crystint.io.frames.sequence import open_frames
+from crystint.io.hdf5.provenance import read_provenance
 from crystint.io.sparse.dense_file import DenseWriter
 from crystint.model.mask import marker
 from crystint.run.execution import Execution
@@ -439,6 +440,18 @@ def test_a_run_that_stops_before_its_first_frame_leaves_nothing(good, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         densify_file(tmp_path / "s.h5", tmp_path / "d.h5", execution=Execution(until=stop.until))
     assert os.listdir(tmp_path) == ["s.h5"]
+
+
+def test_densify_that_finished_has_nothing_left_to_do(good, tmp_path):
+    sparsify([good], tmp_path / "s.h5", FEW)
+    densify_file(tmp_path / "s.h5", tmp_path / "d.h5")
+    record = read_provenance(tmp_path / "d.h5")
+    assert record["inputs"] == [str(tmp_path / "s.h5")]
+    assert {"noise", "seed", "compression", "sparse"} <= set(record["settings"])
+    again = Execution(resume=True)
+    assert "nothing left to do" in densify_file(tmp_path / "s.h5", tmp_path / "d.h5", execution=again).text
+    with pytest.raises(FileError, match="seed was 0, is 3"):
+        densify_file(tmp_path / "s.h5", tmp_path / "d.h5", seed=3, execution=again)
 
 
 def test_densify_that_stops_leaves_a_valid_file(data, good, tmp_path):

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
-from crystint.io.containers import open_packed
+from crystint.io.containers import DAMAGE, open_packed
 from crystint.io.frames.readers import FrameSource
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
 from crystint.model.geometry import Geometry
@@ -69,7 +69,7 @@ def read_cbf_header(path: Path) -> CbfHeader:
                 if not more:
                     break
                 content += more
-        except (OSError, EOFError) as error:
+        except DAMAGE as error:
             raise FileError(f"{path} is damaged or truncated: {error}") from error
     return _parse(path, content)
 
@@ -142,7 +142,7 @@ class CbfReader:
                 content = stream.read()
         except FileError:
             raise
-        except (OSError, EOFError) as error:
+        except DAMAGE as error:
             raise FileError(f"{path} is damaged or truncated: {error}") from error
         header = self.header = _parse(path, content)
         packed = content[header.start :]

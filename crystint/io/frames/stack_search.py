@@ -10,8 +10,9 @@ from typing import Any
 import h5py
 
 from crystint.errors import FileError
+from crystint.io.linked_files import missing_sources
 
-__all__ = ["NoFramesError", "check_sources", "files_behind", "find_datasets"]
+__all__ = ["NoFramesError", "check_sources", "find_datasets"]
 
 _USUAL = (
     "entry/data/data",
@@ -177,14 +178,6 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def files_behind(dataset: h5py.Dataset) -> list[Path]:
-    """The file that a data set lies in, behind an external link too, and those that a virtual one shows."""
-    own = Path(dataset.file.filename)
-    shown = [source.file_name for source in dataset.virtual_sources()] if dataset.is_virtual else []
-    places = [(own.parent / name, own.parent / Path(name).name, Path(name)) for name in dict.fromkeys(shown)]
-    return [own, *(path for some in places for path in [next(filter(Path.exists, some), None)] if path is not None)]
-
-
 def check_sources(dataset: h5py.Dataset, name: str) -> None:
     """Raise unless every file behind a virtual data set is there; HDF5 would give zeros without a word.
 
@@ -193,11 +186,5 @@ def check_sources(dataset: h5py.Dataset, name: str) -> None:
     FileError
         Naming the file that is missing.
     """
-    if not dataset.is_virtual:
-        return
-    folder = Path(dataset.file.filename).parent
-    for file in dict.fromkeys(source.file_name for source in dataset.virtual_sources()):
-        if file == "." or "%b" in file:
-            continue
-        if not any(path.exists() for path in (folder / file, folder / Path(file).name, Path(file))):
-            raise FileError(f"{name}: {dataset.name} shows frames of {file}, which does not exist beside it")
+    for file in missing_sources(dataset):
+        raise FileError(f"{name}: {dataset.name} shows frames of {file}, which does not exist beside it")

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.io.frames.readers import FrameSource
-from crystint.io.frames.stack_search import NoFramesError, check_sources, files_behind, find_datasets
+from crystint.io.frames.stack_search import NoFramesError, check_sources, find_datasets
 from crystint.io.frames.virtual import VirtualReader
 from crystint.io.geometry.nexus import nexus_geometry, nexus_mask, nexus_saturation
 from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, layer_cache
 from crystint.io.hdf5.filters import DamagedChunk
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
+from crystint.io.linked_files import files_behind
 from crystint.io.opened_file import OpenedFile
 from crystint.model.geometry import Geometry
 

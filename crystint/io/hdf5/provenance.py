@@ -57,7 +57,12 @@ def provenance(
 
 _SHOWN = 5
 """Differences named in a message."""
-_PLACES = ("entry_0000/crystint/provenance", "entry/process/configuration/data", "entry_1/process_1/configuration/data")
+_PLACES = (
+    "entry_0000/crystint/provenance",
+    "entry/process/configuration/data",
+    "entry/densify/configuration/data",
+    "entry_1/process_1/configuration/data",
+)
 
 
 def read_provenance(path: str | PathLike[str]) -> dict[str, Any]:
