@@ -7,6 +7,7 @@ the signatures: the specifications of the formats, and what their programs write
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from contextlib import suppress
@@ -56,6 +57,8 @@ _FABIO_SUFFIXES = (
 )
 _INTEGRATED = (b"intensity.prf.value", b"partial_id", b"num_pixels.foreground")
 """Columns of reflection tables that integration leaves, and spot finding does not."""
+_GEOMETRY_KEYS = ("pixel_size", "beam_center")
+"""Of the JSON of `Geometry`, enough to tell it; what else is missing is said when it is read."""
 _STREAK_COLUMNS = ({"x", "y", "streak"}, {"x", "y", "index"}, {"x", "y", "frames"})
 """Of tables of streaks, of crystint and of cbclib."""
 
@@ -271,9 +274,18 @@ def geometry(file: OpenedFile) -> str | None:
         return "PONI"
     if "/min_fs" in text or "/corner_x" in text or file.suffix == ".geom":
         return "CrystFEL"
-    if text.lstrip()[:1] == "{" and '"pixel_size"' in text and '"beam_center"' in text:
-        return None if '"provenance"' in text else "JSON"
-    return None
+    return "JSON" if _has_keys(file, *_GEOMETRY_KEYS) else None
+
+
+def _has_keys(file: OpenedFile, *keys: str) -> bool:
+    """Whether a file is one JSON object with these keys, not in an object within it; a damaged one by its beginning."""
+    if file.text.lstrip()[:1] != "{" or not all(f'"{key}"' in file.text for key in keys):
+        return False
+    try:
+        values = json.loads(file.path.read_text(encoding="utf-8"))
+    except ValueError:
+        return '"provenance"' not in file.text and '"frame":' not in file.text
+    return set(keys) <= set(values)
 
 
 def mask(file: OpenedFile) -> str | None:
@@ -306,7 +318,7 @@ def notes(file: OpenedFile) -> str | None:
     """What `crystint peaks` leaves beside formats without room for it."""
     if file.suffix != ".json" or file.text.lstrip()[:1] != "{":
         return None
-    return "JSON" if '"provenance"' in file.text[:64] else None
+    return "JSON" if '"provenance"' in file.text[:64] and not _has_keys(file, *_GEOMETRY_KEYS) else None
 
 
 def crystfel_stream(file: OpenedFile) -> str | None:

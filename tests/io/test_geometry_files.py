@@ -9,11 +9,14 @@ import math
 import h5py
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from crystint.cli import main
 from crystint.errors import FileError, GeometryError
 from crystint.io.frames.sequence import open_frames
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
-from crystint.io.geometry.files import read_geometry
+from crystint.io.geometry.files import read_geometry, write_geometry
+from crystint.io.kinds import kind_of
 from crystint.model.geometry import Geometry
 from crystint.units import HC
 from tests.conftest import shared_data
@@ -159,6 +162,29 @@ def test_writing_and_reading_back(tmp_path, suffix):
         equal_maps(again, path)
     with pytest.raises(FileError, match=r"\.poni or \.json"):
         geometry.write(tmp_path / "d.txt")
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_json_with_a_provenance_is_a_geometry(tmp_path, first):
+    """As `crystint correlate center` writes it; what a peak list's notes hold is no geometry, though it is within."""
+    geometry = Geometry((37, 53), (1e-4, 2e-4), 0.02, (13.7, 26.1), 0.97, (0.01, -0.02, 0.3))
+    path = tmp_path / "x.json"
+    write_geometry(path, geometry, provenance={"program": "crystint", "settings": {"shape": "circle"}})
+    values = json.loads(path.read_text())
+    if first:
+        path.write_text(json.dumps({"provenance": values.pop("provenance")} | values))
+    assert read_geometry(path) == geometry
+    assert Geometry.read(path) == geometry
+    for name in ("x.json", "other.dat"):
+        path = path.rename(tmp_path / name)
+        assert (kind_of(path).name, kind_of(path).form) == ("geometry", "JSON")
+        assert read_geometry(path) == geometry
+    result = CliRunner().invoke(main, ["info", str(path)])
+    assert result.exit_code == 0
+    assert "37 x 53 px" in result.output
+    notes = tmp_path / "peaks.refl.json"
+    notes.write_text(json.dumps({"provenance": {}, "n_frames": 1, "geometry": values}))
+    assert kind_of(notes).name == "notes of a peak list"
 
 
 def test_json_with_the_beam_outside(tmp_path):
