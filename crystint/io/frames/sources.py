@@ -12,9 +12,10 @@ from typing import TypeAlias
 
 from crystint.errors import FileError
 from crystint.io.frames.cbf import CbfReader
-from crystint.io.frames.images import ImageReader, NumpyReader, count_pages
+from crystint.io.frames.images import ImageReader, NumpyReader
 from crystint.io.frames.readers import Reader
 from crystint.io.frames.stacks import StackReader
+from crystint.io.frames.tiff import TiffReader, count_frames
 from crystint.io.kinds import unexpected
 from crystint.io.opened_file import OpenedFile
 
@@ -64,7 +65,7 @@ def reader_of(file: OpenedFile) -> Reader:
     if file.container == "cbf":
         return CbfReader(file.path)
     try:
-        return ImageReader(file)
+        return TiffReader(file) if file.container == "tiff" else ImageReader(file)
     except FileError as error:
         raise unexpected(file, "frames", str(error)) from error
 
@@ -93,5 +94,5 @@ class LazyFile:
         if re.search(r"\.cbf(\.gz|\.bz2)?$", self.path.name, re.IGNORECASE):
             return 1
         if re.search(r"\.tiff?$", self.path.name, re.IGNORECASE):
-            return count_pages(self.path)
+            return count_frames(self.path)
         return None
