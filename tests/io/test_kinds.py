@@ -344,17 +344,42 @@ def its_drawing(_file: OpenedFile, view: object) -> object:
     return crystint.plot.plot_mask(np.eye(30), title=view.title())  # type: ignore[attr-defined]
 
 
+def _breaks(file):
+    if file.path.name == "f.h5":
+        raise ValueError("it broke")
+
+
+FRAGILE = kinds.Kind("fragile thing", _breaks)
+
+
 @pytest.fixture
 def registered(monkeypatch):
     """Entry points of another package: a kind, and one that cannot be loaded."""
     points = [
         EntryPoint("tomogram", f"{__name__}:TOMOGRAM", kinds.ENTRY_POINTS),
         EntryPoint("broken", "no.such.module:KIND", kinds.ENTRY_POINTS),
+        EntryPoint("fragile", f"{__name__}:FRAGILE", kinds.ENTRY_POINTS),
     ]
     monkeypatch.setattr(kinds, "entry_points", lambda group: points if group == kinds.ENTRY_POINTS else [])
     kinds._of_other_packages.cache_clear()
     yield
     kinds._of_other_packages.cache_clear()
+
+
+def test_a_kind_of_another_package_that_raises_is_left_out(registered, tmp_path):
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["entry/data/data"] = np.zeros((4, 30, 30), np.uint16)
+    fragile = pytest.warns(CrystintWarning, match="'fragile thing' is left out for .*f.h5: it broke")
+    with fragile, pytest.warns(CrystintWarning, match="'broken' .* is left out"):
+        assert kinds.kind_of(tmp_path / "f.h5").name == "frames"
+
+
+@pytest.mark.parametrize("loop", ["/entry/data/data", "/entry/data"])
+def test_links_that_lead_in_circles_are_a_file_error(tmp_path, loop):
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file[loop] = h5py.SoftLink(loop)
+    with pytest.raises(FileError, match="links lead nowhere"):
+        kinds.kind_of(tmp_path / "f.h5")
 
 
 def test_another_package_adds_a_kind(registered, tmp_path):
