@@ -37,6 +37,7 @@ __all__ = [
     "ShapeError",
     "check",
     "recorded_warnings",
+    "unreadable",
     "warn",
 ]
 
@@ -128,3 +129,12 @@ def check(what: str, array: np.ndarray[Any, Any], shape: tuple[int, ...], dtypes
         wanted = ", ".join(str(dtype) for dtype in allowed)
         hint = "; convert it where its values fit" if array.dtype.kind in "iuf" else ""
         raise DTypeError(f"{what} is {array.dtype}, expected one of {wanted}{hint}")
+
+
+def unreadable(path: Any, error: OSError) -> FileError:
+    """What is said of a file that cannot be opened, in one way everywhere."""
+    if isinstance(error, FileNotFoundError):
+        return FileError(f"{path} does not exist")
+    if isinstance(error, IsADirectoryError):
+        return FileError(f"{path} is a folder; name its files, for instance {path}/*.cbf")
+    return FileError(f"{path} cannot be read: {error.strerror or error}")

@@ -14,7 +14,7 @@ from crystint.bench.table import measure
 from crystint.engine import Engine
 from crystint.errors import SettingError, warn
 from crystint.io.frames.sequence import open_frames
-from crystint.run.frames import geometry_of, mask_of
+from crystint.run.frames import frame_number, geometry_of, mask_of
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
 
@@ -48,6 +48,8 @@ def bench(job: Job[BenchSettings]) -> Outcome:
             points = list(over_threads(sample, engine, **how))
         else:
             times = measure(sample, engine, **how, peers=settings.peer, wanted=wanted, warn=warn)
+            if settings.only and not any(wanted(time.name) for time in times):
+                raise SettingError(f"only is {', '.join(settings.only)}: nothing that is timed begins so")
             if settings.kernels:
                 per_kernel = kernel_times(sample, engine, times[0], **how, wanted=wanted)
     facts = about(engine, peer_versions(settings.peer))
@@ -61,8 +63,6 @@ def _sample(job: Job[BenchSettings]) -> Sample:
     if not files:
         return simulated(dtype=settings.dtype or "uint16")
     with open_frames(*files, dataset=settings.dataset) as frames:
-        if settings.frame >= len(frames):
-            raise SettingError(f"frame is {settings.frame}, but there are {len(frames)}, numbered from 0")
-        frame = frames[settings.frame]
+        frame = frames[frame_number(settings.frame, len(frames))]
         dtype = settings.dtype or str(frame.dtype)
         return Sample(as_dtype(frame, dtype), geometry_of(frames, settings), mask_of(frames, settings))

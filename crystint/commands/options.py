@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import click
 from pydantic.fields import FieldInfo
@@ -35,7 +35,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     cli: Any = extra.get("cli", {}) if isinstance(extra, dict) else {}
     names = [cli["flag"]] if cli.get("flag") else []
     long, text = option_name(name, field), str(field.description)
-    words = [word for word in get_args(field.annotation) if word is not type(None)]
+    words = _choices(field.annotation)
     how: dict[str, Any] = {"default": None}
     if field.annotation is bool or words == [bool]:
         names.append(f"{long}/{cli.get('negative') or '--no-' + long[2:]}")
@@ -53,6 +53,12 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         if field.default is not None and field.default != ():
             text += f" (default: {_shown(field.default)})"
     return click.Option([*names, name], help=text, **how)
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """What a field may be, one by one, besides None: words of a literal, or types."""
+    words = [word for word in get_args(annotation) if word is not type(None)]
+    return list(get_args(words[0])) if len(words) == 1 and get_origin(words[0]) is Literal else words
 
 
 def _shown(value: Any) -> str:
@@ -81,8 +87,8 @@ def execution_options(step: Step[Any]) -> list[click.Option]:
             click.Option(["--resume"], is_flag=True, help="go on with a run that was interrupted"),
             click.Option(["--dask"], metavar="SCHEDULER", help=_DASK),
             click.Option(
-                ["--dask-frames"], type=click.IntRange(min=1), default=32, show_default=True, metavar="N",
-                help="frames per task of it",
+                ["--dask-frames"], type=click.IntRange(min=1), default=32, metavar="N",
+                help="frames per task of the cluster (default: 32)",
             ),
         ]  # fmt: skip
     if step.outputs is not None:
@@ -93,7 +99,7 @@ def execution_options(step: Step[Any]) -> list[click.Option]:
     return options
 
 
-_CONFIG = "settings from a file; the command line goes before it"
+_CONFIG = "settings from a file; the command line overrides it"
 _STRICT = "stop at a frame that cannot be read, instead of recording it as missing (exit code 3)"
 _DASK = "address or scheduler file of a dask cluster that does the work, or: local"
 

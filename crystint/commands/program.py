@@ -42,7 +42,7 @@ class EndedError(Exception):
 
 
 def _debug_option() -> click.Option:
-    text = "Show the traceback of an error, and what the libraries below have to say."
+    text = "show the traceback of an error, and the warnings of libraries"
     return click.Option(["--debug"], is_flag=True, expose_value=False, help=text)
 
 

@@ -32,7 +32,7 @@ for command in (
         steps.PREDICT,
         """Where the reflections of EXPERIMENT are, and how much of each is excited.
 
-        The suffix is the format: .refl for DIALS, .csv for people, .h5 for the other steps.
+        The suffix is the format: .refl for DIALS, .csv for spreadsheets and scripts, .h5 for the other steps.
         """,
         "crystint stills predict indexed.expt -o predicted.refl --d-min 2",
     ),

@@ -25,7 +25,7 @@ def info(job: Job[InfoSettings]) -> Outcome:
             about = describe(source, job.settings.dataset)
         except CrystintError as error:
             errors.append(error)
-            about = {"kind": "unreadable"}
+            about = {"kind": "unreadable", "why": str(error)}
         files.append({"file": fspath(source), **about})
     more = f" ({len(errors) - 1} more unreadable)" if len(errors) > 1 else ""
     failed = f"{errors[0]}{more}" if errors else ""
@@ -35,7 +35,8 @@ def info(job: Job[InfoSettings]) -> Outcome:
 def _text(about: dict[str, Any]) -> str:
     """A file in lines."""
     lines = [about["file"]]
-    lines += [f"  {name:<{_COLUMN}}{_shown(name, value)}" for name, value in about.items() if name != "file"]
+    width = max(_COLUMN, *(len(name) + 1 for name in about))
+    lines += [f"  {name:<{width}}{_shown(name, value)}" for name, value in about.items() if name != "file"]
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, cast
 
-from crystint.errors import FileError
+from crystint.errors import unreadable
 
 __all__ = ["DAMAGE", "HDF5_SIGNATURE", "container_of", "open_as_it_is", "open_packed", "packing_of"]
 
@@ -47,12 +47,8 @@ def open_as_it_is(path: Path) -> BufferedReader:
     """Open a file as it is; FileError as `open_packed`."""
     try:
         return path.open("rb")
-    except FileNotFoundError:
-        raise FileError(f"{path} does not exist") from None
-    except IsADirectoryError:
-        raise FileError(f"{path} is a folder; name its files, for instance {path}/*.cbf") from None
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
 
 
 def container_of(start: bytes) -> str:

@@ -239,7 +239,7 @@ _SPECIFIC = (
     Kind(
         "report", by.report, (".txt",),
         describe="crystint.io.describe:text",
-        advice="it is for people",
+        advice="it is a text to be read; no command takes it",
     ),
     Kind(
         "picture", by.picture, (".png", ".pdf", ".svg"),
@@ -293,7 +293,7 @@ _GENERAL = (
         advice="give it with -g",
     ),
     Kind(
-        "mask", by.mask, (".h5", ".msk"),
+        "mask", by.mask, (".h5", ".msk", ".npy"),
         reader="crystint.io.frames.masks:read_mask",
         describe="crystint.io.describe:mask",
         draw="crystint.plot.files:draw_mask",

@@ -196,7 +196,7 @@ def frames(file: OpenedFile) -> str | None:
     if file.container in ("cbf", "tiff"):
         return file.container.upper()
     if file.container == "npy":
-        return "NumPy"
+        return None if mask(file) else "NumPy"
     if head[:1] == b"{" and (b"Dim_1" in head or b"EDF_" in head):
         return "EDF"
     if head.startswith((b"{\nHEADER_BYTES=", b"{\r\nHEADER_BYTES=")):
@@ -289,7 +289,9 @@ def _has_keys(file: OpenedFile, *keys: str) -> bool:
 
 
 def mask(file: OpenedFile) -> str | None:
-    """A pixel mask in HDF5 without frames, or of Fit2D."""
+    """A pixel mask in HDF5 without frames, of Fit2D, or of bool in NumPy's format."""
+    if file.container == "npy":
+        return "NumPy" if re.search(rb"'descr': '\|b1'", file.head[:128]) else None
     if file.hdf5 is not None:
         from crystint.io.hdf5.files import planes
 

@@ -147,7 +147,10 @@ class Experiment:
         object.__setattr__(self, "name", names)
         object.__setattr__(self, "source", sources)
         if n and not (self.detector.min() >= 0 and self.detector.max() < len(self.detectors)):
-            raise GeometryError(f"detector counts to {self.detector.max()}, but there are {len(self.detectors)}")
+            raise GeometryError(
+                f"detector, the number of each image's detector, is {self.detector.min()} to {self.detector.max()}, "
+                f"but detectors has {len(self.detectors)}, counted from 0"
+            )
 
     def __repr__(self) -> str:
         crystal = f"{self.space_group.xhm()}, cell {cell_text(self.cell)}"

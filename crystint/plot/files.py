@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from crystint.errors import FileError, GeometryError, SettingError, ShapeError, warn
+from crystint.errors import FileError, GeometryError, ShapeError, warn
 from crystint.io.describe_reflections import crystal, rows_of
 from crystint.io.frames.masks import mask_in, read_mask
 from crystint.io.frames.sequence import Frames, open_frames
@@ -15,6 +15,7 @@ from crystint.io.frames.sources import reader_of
 from crystint.io.geometry.files import geometry_in
 from crystint.io.opened_file import OpenedFile
 from crystint.io.peaks.files import peaks_in, read_peaks
+from crystint.io.recognise import notes
 from crystint.io.sparse.open import sparse_in
 from crystint.model.geometry import Geometry
 from crystint.plot.detector import plot_experiment, plot_geometry, plot_mask
@@ -22,6 +23,7 @@ from crystint.plot.frame import plot_frame
 from crystint.plot.peaks import plot_peaks, plot_spots
 from crystint.plot.reflections import plot_reflections
 from crystint.plot.view import Drawing, View
+from crystint.run.frames import frame_number
 
 __all__ = [
     "draw_cbc",
@@ -45,20 +47,6 @@ __all__ = [
 ]
 
 
-def _number(view: View, total: int) -> int:
-    """The number of the frame that was asked for, from 0.
-
-    Raises
-    ------
-    SettingError
-        When there is none of this number.
-    """
-    number = view.settings.frame
-    if not -total <= number < total:
-        raise SettingError(f"frame is {number}, but there are {total}, numbered from 0")
-    return number % total
-
-
 @contextmanager
 def _frames(file: OpenedFile, view: View) -> Iterator[Frames]:
     if len(view.files) == 1:
@@ -76,7 +64,7 @@ def draw_frames(file: OpenedFile, view: View) -> Drawing:
     settings = view.settings
     with _frames(file, view) as frames:
         total = len(frames)
-        number = _number(view, total)
+        number = frame_number(view.settings.frame, total)
         title = view.title(f"frame {number}" if total > 1 else "")
         peaks = None
         if settings.peaks is not None:
@@ -109,7 +97,7 @@ def draw_sparse(file: OpenedFile, view: View) -> Drawing:
     from crystint.ops.densify import densify
 
     with sparse_in(file) as sparse:
-        number = _number(view, len(sparse))
+        number = frame_number(view.settings.frame, len(sparse))
         frame = sparse[number]
         if frame.missing:
             raise FileError(f"{file.path}: frame {number} is missing in it")
@@ -139,7 +127,7 @@ def draw_geometry(file: OpenedFile, view: View) -> Drawing:
     """A detector; of the notes of a peak list, the one that its frames are of."""
     import json
 
-    if '"provenance"' in file.text:
+    if notes(file) is not None:
         values = json.loads(file.path.read_text(encoding="utf-8")).get("geometry")
         if values is None:
             raise FileError(f"{file.path} tells no geometry: there is nothing to draw")
@@ -189,7 +177,7 @@ def draw_table(file: OpenedFile, view: View) -> Drawing:
     from crystint.plot.streaks import plot_table
 
     table = read_table(file.path, arrange=True)
-    number = _number(view, len(np.unique(table.frame)))
+    number = frame_number(view.settings.frame, len(np.unique(table.frame)))
     return Drawing(plot_table(table, frame=number, title=view.title()), f"frame {number} of the table")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -10,16 +11,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, GeometryError, ShapeError
+from crystint.errors import FileError, GeometryError, SettingError, ShapeError, warn
 from crystint.io.frames.masks import read_mask
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks
 from crystint.run.settings import DetectorSettings
 
-__all__ = ["Source", "geometry_of", "image_of", "mask_of", "read_frame"]
+__all__ = ["Source", "frame_number", "geometry_of", "image_of", "mask_of", "masks_in", "read_frame"]
 
 Source = str | PathLike[str]
+
+
+def frame_number(number: int, total: int) -> int:
+    """The frame that was asked for, from 0; -1 is the last.
+
+    Raises
+    ------
+    SettingError
+        When there is none of this number.
+    """
+    if not -total <= number < total:
+        there = f"there are {total} frames, from 0 to {total - 1}" if total > 1 else f"there is {total or 'no'} frame"
+        raise SettingError(f"frame is {number}, but {there}{', number 0' if total == 1 else ''}")
+    return number % total
 
 
 def geometry_of(frames: Frames, settings: DetectorSettings) -> Geometry:
@@ -84,17 +99,33 @@ def mask_of(frames: Frames, settings: DetectorSettings) -> NDArray[np.uint32]:
     FileError
         When no pixel is left.
     """
-    paths = list(settings.mask)
-    masks = [read_mask(path) for path in paths]
+    masks = masks_in(settings.mask, frames.shape)
     if settings.geometry is not None and settings.geometry.suffix.lower() == ".geom":
-        paths.append(settings.geometry)  # its bad regions
-        masks.append(read_mask(settings.geometry, shape=frames.shape))
-    for path, mask in zip(paths, masks):
-        _check_shape(f"mask {path}", mask.shape, frames.shape)
+        masks.append(read_mask(settings.geometry, shape=frames.shape))  # its bad regions
+        _check_shape(f"mask {settings.geometry}", masks[-1].shape, frames.shape)
     together = combine_masks(frames.mask, *masks, shape=frames.shape)
     if together.all():
         raise FileError("no usable pixel: the mask covers the whole frame")
     return together
+
+
+def masks_in(paths: Sequence[Path], shape: tuple[int, int]) -> list[NDArray[np.uint32]]:
+    """uint32 [slow, fast] each: the masks of some files, with a warning where one looks upside down.
+
+    Raises
+    ------
+    ShapeError
+        When one has another shape than the frames.
+    """
+    masks = []
+    for path in paths:
+        mask = read_mask(path)
+        _check_shape(f"mask {path}", mask.shape, shape)
+        share = np.count_nonzero(mask) / mask.size
+        if share > 0.5:  # LOKI, DIALS and psana write maps of good pixels
+            warn(f"mask {path}: {share:.0%} of the pixels are masked; 0 is good, all else is masked: is it inverted?")
+        masks.append(mask)
+    return masks
 
 
 def _check_shape(what: str, shape: tuple[int, ...], expected: tuple[int, int]) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Any, Self
 
-from crystint.errors import FileError
+from crystint.errors import FileError, unreadable
 from crystint.io.hdf5.provenance import differences
 from crystint.io.outputs import journal_of, refused, remove_leftovers
 
@@ -49,7 +49,7 @@ def records_in(output: Path) -> int:
     except FileNotFoundError:
         return 0
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
 
 
 def _read(file: FileIO, at: int) -> bytes | None:

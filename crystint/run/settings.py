@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from crystint.errors import FileError, SettingError
+from crystint.errors import FileError, SettingError, unreadable
 
 __all__ = [
     "DetectorSettings",
@@ -228,7 +228,7 @@ class StepSettings(BaseModel):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise FileError(f"{path} is not TOML: {error}") from None
         except OSError as error:
-            raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
+            raise unreadable(path, error) from None
         fields = {option_name(name, field)[2:].replace("-", "_"): name for name, field in cls.model_fields.items()}
         values = {}
         for key, value in table.items():

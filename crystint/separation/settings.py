@@ -50,7 +50,9 @@ class Settings(FrameSettings):
     'auto'
     """
 
-    snr: Positive | None = setting(None, "significance of a peak (5), of a pixel to keep when sparsifying (3)")
+    snr: Positive | None = setting(
+        None, "significance of a peak (default: 5), or, in sparsify, of a pixel to keep (default: 3)"
+    )
     snr_peak: Positive = setting(5.0, "significance of a peak stored with a sparse file")
     snr_pick: Positive = setting(2.0, "significance of each pixel of a peak")
     noise: NotNegative = setting(0.0, "constant noise added in quadrature, counts")
@@ -63,7 +65,7 @@ class Settings(FrameSettings):
     @model_validator(mode="after")
     def _together(self) -> Self:
         if self.d_min is not None and self.d_max is not None and self.d_min >= self.d_max:
-            raise ValueError(f"d_min {self.d_min:g} is not below d_max {self.d_max:g} angstrom")
+            raise ValueError(f"d_min is {self.d_min:g} and d_max {self.d_max:g} angstrom, expected d_min below d_max")
         pixels = self.patch**2
         if self.connected > pixels:
             raise ValueError(f"connected is {self.connected}, but a patch of {self.patch} has {pixels} pixels")

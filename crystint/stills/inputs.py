@@ -106,7 +106,7 @@ def kind_of(source: str | Path | OpenedFile) -> str:
         name = kind_by_suffix(file.suffix, tuple(_KINDS)) if recognised is None else recognised.name
         if name not in _KINDS or (name == "peak list" and not is_reflection_table(file)):
             wanted = f"{_EXPERIMENTS}, or {_OBSERVATIONS}"
-            raise unexpected(file, wanted, f"{file.path} is of no kind that is known; expected {wanted}")
+            raise unexpected(file, wanted, f"{file.path} is of no kind that crystint knows; expected {wanted}")
     return _KINDS[name]
 
 

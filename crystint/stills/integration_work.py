@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from crystint.errors import CrystintWarning
 from crystint.io.frame_record import FrameRecord
-from crystint.io.frames.masks import read_mask
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.model.experiment import Experiment
 from crystint.model.mask import combine_masks
 from crystint.model.reference import Reference
+from crystint.run.frames import masks_in
 from crystint.stills.inputs import read_indexed
 from crystint.stills.integration.frame_record import record_of
 from crystint.stills.integration.frame_stream import frame_result
@@ -97,7 +97,7 @@ class IntegrationWork:
 
 def mask_of(frames: Frames, settings: IntegrateSettings) -> NDArray[np.uint32]:
     """uint32 [slow, fast]: the mask of the frames and those of the settings together."""
-    return combine_masks(frames.mask, *map(read_mask, settings.mask), shape=frames.shape)
+    return combine_masks(frames.mask, *masks_in(settings.mask, frames.shape), shape=frames.shape)
 
 
 def plan_of(

@@ -22,8 +22,8 @@ from crystint.run.settings import (
 
 __all__ = ["IntegrateSettings", "MergeSettings", "PredictSettings", "ScaleSettings", "SimulateSettings"]
 
-_SPACE_GROUP = "instead of that of the input, such as P43212"
-_EXPERIMENT = "of a .refl file: its .expt, where that is not beside it"
+_SPACE_GROUP = "space group to use instead of that of the input, such as P43212"
+_EXPERIMENT = "the .expt that belongs to a .refl file, where that is not beside it"
 _GEOMETRY = "CrystFEL geometry of a stream that holds none"
 _REFERENCE = "known intensities: merged MTZ, mmCIF, CrystFEL .hkl"
 
@@ -56,7 +56,7 @@ class _Limited(StepSettings):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.d_min is not None and self.d_max is not None and self.d_min >= self.d_max:
-            raise ValueError(f"d_min is {self.d_min} and d_max {self.d_max} angstrom, expected d_min below d_max")
+            raise ValueError(f"d_min is {self.d_min:g} and d_max {self.d_max:g} angstrom, expected d_min below d_max")
         return self
 
 
@@ -68,8 +68,10 @@ class _RockingCurve(StepSettings):
         "width R0 of the rocking curve exp(-e^2 / R0^2), 1/angstrom; of EXPERIMENT, or measured, where none is given",
         metavar="WIDTH",
     )
-    mosaicity: NotNegative | None = setting(None, "its part that grows as 1/d, rad", metavar="RAD")
-    bandwidth: NotNegative | None = setting(None, "of the beam, relative, RMS", metavar="B")
+    mosaicity: NotNegative | None = setting(
+        None, "mosaicity: the part of the width that grows as 1/d, rad", metavar="RAD"
+    )
+    bandwidth: NotNegative | None = setting(None, "bandwidth of the beam, relative, RMS", metavar="B")
     band: Positive = setting(1.7, "reflections within this many R0 of the sphere")
 
 
@@ -108,16 +110,19 @@ class ScaleSettings(StepSettings):
     space_group: str | None = setting(None, _SPACE_GROUP, metavar="NAME")
     reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
     intensity: str | None = setting(None, ".refl: profile or sum; .mtz: label of the intensities", metavar="NAME")
-    batch: Positive | None = setting(None, "scale so many degrees of rotation data as one image", metavar="DEG")
+    batch: Positive | None = setting(None, "scale this many degrees of rotation data as one image", metavar="DEG")
     refine_b: bool = setting(True, "a temperature factor per image", option="--b", negative="--no-b")
     fit_width: bool | None = setting(
         None,
-        "fit the rocking width of the data set; where not told, that of stills that crystint integrated",
+        "fit the rocking width of the data set, and so the partialities (default: for stills that crystint integrated; "
+        "the partialities of others, such as streams, are 1 unless it is given)",
         negative="--keep-width",
     )
-    wavelength_nodes: Whole = setting(0, "of a curve over the wavelength, for Laue data", metavar="N", ge=0)
+    wavelength_nodes: Whole = setting(
+        0, "nodes of a curve over the wavelength, for Laue data; 0 = no curve", metavar="N", ge=0
+    )
     reindex: bool = setting(False, "resolve an indexing ambiguity that is found")
-    min_partiality: _Share = setting(0.1, "to be used")
+    min_partiality: _Share = setting(0.1, "least partiality of an observation that is used")
 
     @model_validator(mode="after")
     def _widths_of_stills(self) -> Self:
@@ -133,17 +138,25 @@ class MergeSettings(_Limited):
     space_group: str | None = setting(None, _SPACE_GROUP, metavar="NAME")
     reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
     anomalous: bool = setting(False, "keep Friedel mates apart")
-    min_partiality: _Share = setting(0.3, "to be merged")
-    outliers: Positive | None = setting(6.0, "reject beyond", metavar="SIGMA")
+    min_partiality: _Share = setting(0.3, "least partiality of an observation that is merged")
+    outliers: Positive | None = setting(
+        6.0, "reject observations more than SIGMA standard deviations off", metavar="SIGMA"
+    )
     error_model: _ErrorModel = setting("fit", "sigma'^2 = A sigma^2 + (B <I>)^2", metavar="fit|none|A,B")
     sigma: Literal["internal", "external", "larger"] = setting(
-        "internal", "of merged intensities: from variances, from their scatter, or the larger"
+        "internal", "sigma of merged intensities: from the variances, from the scatter, or the larger of both"
     )
-    shells: Whole = setting(10, "of the statistics", ge=1, le=1000)
-    reject: Positive | None = setting(None, "leave out images with a delta-CC1/2 so far below the mean", metavar="SD")
-    min_cc: _Correlation | None = setting(None, "leave out images that fit a reference worse", metavar="CC")
+    shells: Whole = setting(10, "resolution shells of the statistics", ge=1, le=1000)
+    reject: Positive | None = setting(
+        None,
+        "leave out images whose delta-CC1/2 is more than SD standard deviations below the mean of all images",
+        metavar="SD",
+    )
+    min_cc: _Correlation | None = setting(
+        None, "leave out images whose correlation with the reference is below CC", metavar="CC"
+    )
     free: Annotated[float, BeforeValidator(number), Field(gt=0.0, le=0.5)] | None = setting(
-        None, "of FreeR flags in an .mtz", metavar="SHARE"
+        None, "share of the reflections that is flagged free in an .mtz (default: no flags)", metavar="SHARE"
     )
 
     @model_validator(mode="after")

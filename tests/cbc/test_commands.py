@@ -217,7 +217,7 @@ def test_random_streaks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "arguments", "said"),
     [
-        (1, ("scale", "none.h5", "-o", "s.h5"), "no such file"),
+        (1, ("scale", "none.h5", "-o", "s.h5"), "does not exist"),
         (2, ("scale", "table.h5", "-o", "s.csv"), "suffix '.csv'"),
         (1, ("scale", "table.h5", "-o", "scaled.h5"), "exists"),
         (
@@ -235,12 +235,12 @@ def test_random_streaks(tmp_path: Path) -> None:
         (2, ("scale", "table.h5", "-o", "s.h5", "--bandwidth", "1e-3", "--grid", "40"), "2 numbers"),
         (2, ("scale", "table.h5", "-o", "s.h5", "--bandwidth", "1e-3", "--symmetry", "nnn"), "unknown symmetry"),
         (1, ("scale", "table.h5", "-o", "s.h5", "--bandwidth", "1e-3", "--device", "none such"), "device"),
-        (1, ("scale", "table.h5", "-o", "s.h5", "--setup", "none.h5"), "no such file"),
+        (1, ("scale", "table.h5", "-o", "s.h5", "--setup", "none.h5"), "does not exist"),
         (1, ("scale", "table.h5", "-o", "s.h5", "--key", "entry/none"), "no table"),
         (2, ("scale", "bare.h5", "-o", "s.h5", "--bandwidth", "1e-3"), "neither a column u nor a geometry"),
         (2, ("scale", "unindexed.csv", "-o", "s.h5", "--bandwidth", "1e-3"), "not indexed|no h, k, l"),
         (1, ("merge", "table.h5", "-o", "m.mtz"), "holds no scaling"),
-        (1, ("merge", "none.h5", "-o", "m.mtz"), "no such file"),
+        (1, ("merge", "none.h5", "-o", "m.mtz"), "does not exist"),
         (2, ("merge", "scaled.h5", "-o", "m.pdf"), "suffix '.pdf'"),
         (2, ("merge", "scaled.h5", "-o", "m.hkl", "--cell", "1,2"), "6 numbers"),
         (2, ("merge", "scaled.h5", "-o", "m.hkl", "--symmetry", "1"), "not equivalent"),

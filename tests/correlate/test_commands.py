@@ -298,7 +298,7 @@ MANY = ("--radii", "1,20,0.1", "--azimuths", "20000")
         (2, ("correlate", "one.npy", *PLACE, "--difference", "next", "-o", "x.h5"), "two exposures, and there is 1"),
         (2, ("correlate", "--add", "c.h5", "--radii", "1,2", "-o", "x.h5"), "--radii is for FRAMES"),
         (2, ("correlate", "--add", "c.h5", "--outliers", "5", "-o", "x.h5"), "--outliers is for FRAMES"),
-        (1, ("correlate", "--add", "none.h5", "-o", "x.h5"), "no such file"),
+        (1, ("correlate", "--add", "none.h5", "-o", "x.h5"), "does not exist"),
         (1, ("correlate", "--add", "polar.h5", "-o", "x.h5"), r"holds polar images \(HDF5\); expected correlations"),
         (1, ("correlate", "--add", "cut.h5", "-o", "x.h5"), "cut short"),
         (1, ("correlate", "--add", "less.h5", "-o", "x.h5"), "less.h5: damaged"),

@@ -83,5 +83,5 @@ def test_mosaicity_of_profile_models(tmp_path):
         found = read_mosaicity(path)
         assert found == (wanted if wanted is None else pytest.approx(np.radians(wanted)))
     path.write_text("[]")
-    with pytest.raises(FileError, match="cannot be read"):
+    with pytest.raises(FileError, match="does not exist"):
         read_mosaicity(path)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
+from crystint.errors import FileError, unreadable
 from crystint.io.cbc.columns import CBCLIB, MEANING
 from crystint.io.outputs import atomic_path
 
@@ -76,7 +76,7 @@ def read_csv(path: str | PathLike[str]) -> dict[str, Array]:
     except OSError as error:
         if isinstance(error, FileError):
             raise
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
 
 
 class _Reader:

@@ -27,6 +27,7 @@ from crystint.io.cbc.setup_file import Setup, put_setup
 from crystint.io.cbc.table_csv import read_csv, write_csv
 from crystint.io.cbc.table_pandas import frame_columns, is_frame
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, packed, process
+from crystint.io.kinds import unexpected
 
 __all__ = ["CSV_ENDINGS", "HDF5_ENDINGS", "MARK", "VERSION", "Table", "put_entry", "read_columns", "write_table"]
 
@@ -124,7 +125,7 @@ def read_columns(path: str | PathLike[str], key: str | None = None) -> dict[str,
         When the file is missing, damaged, cut short, or something else.
     """
     if not Path(path).is_file():
-        raise FileError(f"{path}: there is no such file")
+        raise FileError(f"{path} does not exist")
     columns = _hdf5(path, key) if h5py.is_hdf5(path) or Path(path).suffix.lower() in HDF5_ENDINGS else read_csv(path)
     for values in columns.values():
         values.flags.writeable = False
@@ -167,7 +168,8 @@ def _hdf5(path: str | PathLike[str], key: str | None) -> dict[str, NDArray[Any]]
             raise FileError(f"{path}: the table is damaged ({error})") from error
     if columns is None:
         listed = ", ".join("/" + name.lstrip("/") for name in groups)
-        raise FileError(f"{path} has no table of streak pixels at {listed}; name its group with key")
+        reason = f"{path} has no table of streak pixels at {listed}; name its group with key"
+        raise unexpected(path, "convergent-beam table", reason)
     return columns
 
 

@@ -117,7 +117,7 @@ def read_polar(path: Source, number: int = 0) -> tuple[PolarImage, NDArray[np.fl
             data = file["entry/data"]
             count = len(data["values"])
             if not -count <= number < count:
-                raise FileError(f"{path} has frames 0 to {count - 1}, not {number}")
+                raise FileError(f"{path} has {count} frames, from 0 to {count - 1}; there is no frame {number}")
             values, weights = data["values"][number % count], data["weights"][number % count]
             angles, radii = data["azimuth"][()], data["radius"][()]
             q = data["q"][()] if "q" in data else None

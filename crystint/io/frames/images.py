@@ -99,7 +99,8 @@ class ArrayReader:
 
     def __init__(self, frames: NDArray[Any], name: str) -> None:
         if frames.dtype.kind not in "iuf":
-            raise FileError(f"{name} holds {frames.dtype}, expected integers or floats")
+            hint = "; a mask is given with -m" if frames.dtype.kind == "b" else ""
+            raise FileError(f"{name} holds {frames.dtype}, expected integers or floats{hint}")
         if frames.ndim == 4 and frames.shape[1] == 1:
             frames = frames[:, 0]
         if frames.ndim not in (2, 3) or 0 in frames.shape[-2:]:

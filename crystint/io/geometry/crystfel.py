@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, GeometryError
+from crystint.errors import GeometryError, unreadable
 from crystint.io.geometry.lab_frame import geometry_in_lab
 from crystint.io.hdf5.nexus_values import Quantity
 from crystint.model.geometry import Geometry, Panel
@@ -58,7 +58,7 @@ def _load(path: Path) -> tuple[str, Any]:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     return text, parse_geom(text, path)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from crystint.errors import FileError, GeometryError
+from crystint.errors import GeometryError, unreadable
 from crystint.io.geometry.lab_frame import geometry_in_lab
 from crystint.model.geometry import Geometry, Panel
 from crystint.model.panels import rotation_matrix
@@ -97,7 +97,7 @@ def _values(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     values = {}
     for line in lines:
         key, colon, value = line.partition(":")

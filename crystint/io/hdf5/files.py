@@ -76,13 +76,16 @@ def open_hdf5(path: str | PathLike[str]) -> h5py.File:
         When it is missing, damaged or no HDF5.
     """
     if not Path(path).is_file():
-        raise FileError(f"{path}: there is no such file")
+        raise FileError(f"{path} does not exist")
     try:
         return h5py.File(path, "r")
     except OSError as error:
         with Path(path).open("rb") as stream:
-            other = "" if container_of(stream.read(4096)) == "hdf5" else "not an HDF5 file, or "
-        raise FileError(f"{path} is {other}truncated, damaged or cut short ({error})") from error
+            start = stream.read(4096)
+        if not start:
+            raise FileError(f"{path} is empty") from error
+        other = "" if container_of(start) == "hdf5" else "not an HDF5 file, or "
+        raise FileError(f"{path} is {other}damaged or cut short ({error})") from error
 
 
 def group(parent: h5py.Group, name: str, nx_class: str, **attributes: Any) -> h5py.Group:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, warn
+from crystint.errors import FileError, unreadable, warn
 from crystint.io.reflections.crystfel_geometry import StreamGeometry
 
 __all__ = ["StreamReader"]
@@ -50,7 +50,7 @@ class StreamReader:
             try:
                 text = self.geometry_file.read_text(encoding="utf-8", errors="replace")
             except OSError as error:
-                raise FileError(f"{self.geometry_file} cannot be read: {error.strerror or error}") from error
+                raise unreadable(self.geometry_file, error) from error
             self.geometry = StreamGeometry.parse(text, self.geometry_file)
         cut = 0
         for line in file:

@@ -11,7 +11,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, warn
+from crystint.errors import FileError, unreadable, warn
 from crystint.io.frames.image_files import source_of
 from crystint.io.reflections.crystfel_chunks import StreamReader
 from crystint.model.cells import common_cell
@@ -78,7 +78,7 @@ def read_stream(
     except OSError as error:
         if isinstance(error, FileError):
             raise
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     experiment = _experiment(reader, space_group)
     radius = np.array([crystal.get("radius", np.nan) for crystal in reader.crystals])
     return StreamData(experiment, _observations(reader, experiment), radius, reader.blank)

@@ -16,7 +16,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, GeometryError, ShapeError, warn
+from crystint.errors import FileError, GeometryError, ShapeError, unreadable, warn
 from crystint.io.frames.image_files import ImageFiles
 from crystint.io.reflections.dials_detector import detector_of
 from crystint.io.reflections.dials_rotation import Rotation, rotation_of
@@ -57,7 +57,7 @@ def read_expt(path: str | Path) -> Experiment:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     except ValueError as error:
         raise FileError(f"{path} is damaged or not an experiment list: {error}") from error
     if not isinstance(content, dict) or content.get("__id__") != "ExperimentList":

@@ -17,7 +17,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
+from crystint.errors import FileError, unreadable
 from crystint.io.reflections.dials_pickle import columns_of_pickle
 
 __all__ = ["COLUMN_TYPES", "TABLE_NAME", "ReflectionTable", "read_table"]
@@ -96,7 +96,7 @@ def read_table(path: str | Path) -> ReflectionTable:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     try:
         if content[:1] == b"\x80":
             rows, identifiers, columns, skipped = columns_of_pickle(content)

@@ -34,7 +34,7 @@ def open_mtz(path: str | Path) -> gemmi.Mtz:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileError(f"{path} cannot be read: no such file")
+        raise FileError(f"{path} does not exist")
     try:
         mtz = gemmi.read_mtz_file(str(path))
     except (RuntimeError, ValueError, OSError, MemoryError) as error:
@@ -93,7 +93,7 @@ def read_mtz_observations(path: str | Path, *, intensity: str | None = None) -> 
     hkl = mtz.make_miller_array().astype(np.int32)
     flags = np.where(np.isfinite(value) & (sigma > 0.0), 0, Flag.BAD_VALUE).astype(np.uint32)
     if intensity is None:
-        warn(f"{path}: {len(value)} intensities {label} of {len(numbers)} batches, corrected by who wrote them")
+        warn(f"{path}: {len(value)} intensities {label} of {len(numbers)} batches, taken as corrected already")
     background = _optional(mtz, "SIGBG") if _own(mtz) else None
     table = Observations(
         image=image.reshape(-1).astype(np.int32),

@@ -10,7 +10,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, SettingError
+from crystint.errors import FileError, SettingError, unreadable
 from crystint.io.kinds import kind_by_suffix, opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.io.reflections.mtz_in import is_unmerged, open_mtz
@@ -158,7 +158,7 @@ def read_reference_cif(path: str | Path) -> Reference:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileError(f"{path} cannot be read: no such file")
+        raise FileError(f"{path} does not exist")
     try:
         blocks = gemmi.as_refln_blocks(gemmi.cif.read(str(path)))
     except (RuntimeError, ValueError, OSError, UnicodeDecodeError) as error:
@@ -209,7 +209,7 @@ def read_reference_hkl(
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     crystfel = bool(lines) and lines[0].startswith("CrystFEL reflection list")
     if kind not in (None, "I", "F"):
         raise SettingError(f"kind is {kind!r}, expected I or F")

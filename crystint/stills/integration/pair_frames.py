@@ -90,8 +90,8 @@ def _in_order(experiment: Experiment, frames: Frames) -> Pairing:
     )
     if len(place) != len(frames):
         raise FileError(
-            f"no image has the name of a frame ({names}), and {len(place)} frames were indexed, but {len(frames)} are "
-            f"given; give the files that were indexed, or exactly {len(place)} frames in their order"
+            f"no image has the name of a frame ({names}), and {len(place)} frames were indexed, but "
+            f"{len(frames)} given; give the files that were indexed, or exactly {len(place)} frames in their order"
         )
     number = np.empty(len(experiment), dtype=np.int64)
     number[order] = [place[key] for key in keys]

@@ -1,4 +1,4 @@
-"""Predicted reflections in files: for DIALS, and for people."""
+"""Predicted reflections in files: for DIALS, and as CSV."""
 
 from __future__ import annotations
 

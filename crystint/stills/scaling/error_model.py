@@ -258,5 +258,8 @@ def _with_doubt(model: ErrorModel, multiplicity: float) -> ErrorModel:
     """The model, with a note where the means that it was fitted with are themselves too uncertain."""
     if model.note or model.b <= _UNSURE * sqrt(multiplicity):
         return model
-    note = f"one observation is off by {model.b:.0%}; a mean of {multiplicity:.1f} of them does not determine a"
+    note = (
+        f"observations of a reflection differ by {model.b:.0%} (b), and {multiplicity:.1f} of them per reflection are "
+        "too few to determine a, the factor on sigma: sigma and ISa are rough"
+    )
     return replace(model, note=note)
