@@ -89,6 +89,11 @@ def test_every_command_has_help_with_an_example(command):
     assert "--debug" in text
 
 
+def test_options_with_a_choice_list_it_in_their_help():
+    assert "--difference [optimal|greedy|next]" in run(0, "correlate", "correlate", "--help").stdout
+    assert "--scale [pixels|rings|cores|threads]" in run(0, "bench", "--help").stdout
+
+
 def test_the_commands_are_those_of_the_contract():
     expected = "bench cbc compare convert correlate demo densify devices info peaks plot sparsify stills"
     assert expected.split() == COMMANDS

@@ -300,7 +300,7 @@ MANY = ("--radii", "1,20,0.1", "--azimuths", "20000")
         (2, ("correlate", "--add", "c.h5", "--outliers", "5", "-o", "x.h5"), "--outliers is for FRAMES"),
         (1, ("correlate", "--add", "none.h5", "-o", "x.h5"), "does not exist"),
         (1, ("correlate", "--add", "polar.h5", "-o", "x.h5"), r"holds polar images \(HDF5\); expected correlations"),
-        (1, ("correlate", "--add", "cut.h5", "-o", "x.h5"), "cut short"),
+        (1, ("correlate", "--add", "cut.h5", "-o", "x.h5"), "truncated or damaged"),
         (1, ("correlate", "--add", "less.h5", "-o", "x.h5"), "less.h5: damaged"),
         (2, ("correlate", "--add", "c.h5", "--add", "d.h5", "-o", "x.h5"), "c.h5 and d.h5 do not add.*kind"),
         (2, ("correlate", "f.npy", *PLACE, "--add", "c.h5", "-o", "x.h5"), "c.h5 and these frames do not add.*radii"),

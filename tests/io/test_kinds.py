@@ -19,7 +19,7 @@ from crystint.errors import CrystintError, CrystintWarning, FileError
 from crystint.io import kinds
 from crystint.io.describe import describe
 from crystint.io.frames.masks import read_mask
-from crystint.io.geometry.files import read_geometry
+from crystint.io.geometry.files import read_geometry, write_geometry
 from crystint.io.kinds import Kind, kind_of
 from crystint.io.opened_file import OpenedFile
 from crystint.references import resolve
@@ -104,8 +104,8 @@ def _write(folder: Path) -> None:
     run("convert", "sparse.h5", "-o", "compact.h5", "--compact")
     run("densify", "sparse.h5", "-o", "dense.h5", *device)
     geometry = crystint.Geometry((200, 210), (172e-6, 172e-6), 0.05, (100.0, 105.0), wavelength=1.0)
-    geometry.write("geometry.json")
-    geometry.write("geometry.poni")
+    for name in ("geometry.json", "geometry.poni"):  # as crystint correlate center writes them
+        write_geometry(name, geometry, provenance={"program": "crystint", "inputs": ["frames.h5"]})
     run("cbc", "simulate", "-o", "table.h5", "--frames", 2, "--d-min", 5)
     fit = ("--bandwidth", 2e-3, "--grid", "12,12", "--iterations", 2, "--no-errors", "-q")
     run("cbc", "scale", "table.h5", "-o", "cbc-scaled.h5", "--symmetry", "mmm", *fit)

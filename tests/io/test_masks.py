@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import h5py
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from fabio.cbfimage import CbfImage
 from fabio.edfimage import EdfImage
 from fabio.tifimage import TifImage
 
-from crystint.errors import DTypeError, FileError, ShapeError
+from crystint.errors import CrystintWarning, DTypeError, FileError, ShapeError
 from crystint.io.frames.masks import read_mask
+from crystint.io.kinds import kind_of
 from crystint.model.mask import USER_MASK, combine_masks, marker, unusable
+from crystint.run.frames import masks_in
 from tests.conftest import shared_data
 
 
@@ -201,3 +205,17 @@ badstop/max_y = 30
     x, y = np.arange(21) + 0.5 - 10.5, np.arange(14) + 0.5 - 7
     assert ((mask != 0) == ((np.abs(x) <= 2) & (y[:, None] >= -1))).all()
     assert mask.any()
+
+
+def test_an_inverted_mask_is_warned_about(tmp_path):
+    good = np.ones((20, 30), dtype=bool)
+    good[:, :3] = False
+    np.save(tmp_path / "good.npy", good)
+    with pytest.warns(CrystintWarning, match=r"good\.npy: 90% of the pixels are masked; .* is it inverted"):
+        masks_in([tmp_path / "good.npy"], (20, 30))
+    np.save(tmp_path / "bad.npy", ~good)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (mask,) = masks_in([tmp_path / "bad.npy"], (20, 30))
+    assert np.count_nonzero(mask) == 60
+    assert kind_of(tmp_path / "bad.npy").name == "mask"

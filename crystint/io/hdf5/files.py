@@ -85,7 +85,7 @@ def open_hdf5(path: str | PathLike[str]) -> h5py.File:
         if not start:
             raise FileError(f"{path} is empty") from error
         other = "" if container_of(start) == "hdf5" else "not an HDF5 file, or "
-        raise FileError(f"{path} is {other}damaged or cut short ({error})") from error
+        raise FileError(f"{path} is {other}truncated or damaged ({error})") from error
 
 
 def group(parent: h5py.Group, name: str, nx_class: str, **attributes: Any) -> h5py.Group:
