@@ -310,7 +310,7 @@ MANY = ("--radii", "1,20,0.1", "--azimuths", "20000")
         (1, ("plot", "none.h5", "-o", "x.png"), "does not exist"),
         (1, ("plot", "f.npy", "-o", "x.png"), r"f.npy holds frames \(NumPy\); expected polar images or correlations"),
         (1, ("plot", "other.h5", "-o", "x.png"), "neither polar images nor correlations"),
-        (1, ("plot", "polar.h5", "--frame", "5", "-o", "x.png"), "frames 0 to 4, not 5"),
+        (1, ("plot", "polar.h5", "--frame", "5", "-o", "x.png"), "there is no frame 5"),
         (2, ("plot", "polar.h5", "--ring", "99", "-o", "x.png"), "no ring at 99: rings are from 8 to 14"),
         (2, ("plot", "c.h5", "--ring", "99", "-o", "x.png"), "no ring at 99: rings are from 8 to 14"),
     ],

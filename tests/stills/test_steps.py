@@ -134,7 +134,7 @@ def test_damaged_frames_are_missing_and_the_exit_code_says_so(folder: Path, tmp_
 
 def test_strict_stops_at_a_damaged_frame(folder: Path, tmp_path: Path) -> None:
     files = folder / "bad.expt", folder / "bad.h5", "-o", tmp_path / "i.h5", "--strict", "-q"
-    assert "does not exist" in run(1, "integrate", *files, "--d-min", 3.5, "--domain", "1e-3")
+    assert "cannot be read" in run(1, "integrate", *files, "--d-min", 3.5, "--domain", "1e-3")
     assert not list(tmp_path.iterdir())
 
 
