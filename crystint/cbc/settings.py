@@ -57,7 +57,7 @@ class SimulationSettings(StepSettings):
         1.0, "about so many times more streaks, and more overlap: the volume of the cell is multiplied by it"
     )
     width: Positive = setting(4.0, "full width of streaks, px", metavar="PX")
-    profile: Literal["tophat", "linear", "quad", "gauss"] = setting("gauss", "across streaks")
+    profile: Literal["tophat", "linear", "quad", "gauss"] = setting("gauss", "profile across streaks")
     min_pixels: Whole = setting(9, "shorter streaks are left out", **_COUNT)
     intensity: Positive = setting(60.0, "mean |q|^2, counts on the middle of a streak where chi is 1", metavar="COUNTS")
     b_factor: NotNegative = setting(0.0, "B of |q|^2, angstrom^2: it falls as exp(-B / 2 d^2)")
@@ -69,7 +69,7 @@ class SimulationSettings(StepSettings):
     background: NotNegative = setting(10.0, "about; more in the middle than in corners", metavar="COUNTS")
     intercept: NotNegative = setting(0.0, "mean of the constant counts that streaks add", metavar="COUNTS")
     noise: bool = setting(True, "Poisson counts, otherwise what is expected")
-    seed: Whole = setting(0, "of all that is random", ge=0, le=_LARGEST)
+    seed: Whole = setting(0, "seed of all that is random", ge=0, le=_LARGEST)
 
 
 class SimulateSettings(SimulationSettings):
@@ -93,19 +93,23 @@ class ScaleSettings(StepSettings):
     setup: Path | None = setting(
         None, "HDF5 with the geometry (default: u_x, u_y of TABLE, else its geometry)", metavar="FILE"
     )
-    key: str | None = setting(None, "of the table in an HDF5 file", metavar="GROUP")
+    key: str | None = setting(None, "group of the table in an HDF5 file", metavar="GROUP")
     symmetry: str | None = setting(
         None, "space group or point group of equal |q|^2 (default: equal indices only)", metavar="NAME"
     )
     friedel: bool = setting(True, "merge hkl and -h-k-l")
     bandwidth: Literal["auto"] | Positive = setting(
-        "auto", "of chi, in units of u; auto = cross-validation, which takes some times longer", metavar="VALUE|auto"
+        "auto",
+        "bandwidth of chi, in units of u; auto = cross-validation, which takes some times longer",
+        metavar="VALUE|auto",
     )
     grid: Nodes = setting(GRID, "nodes of chi", metavar="Y,X")
-    iterations: Whole = setting(ITERATIONS, "of chi and |q|^2, at most", **_COUNT)
-    steps: Whole = setting(STEPS, "of |q|^2 in each", **_COUNT)
-    kind: Literal["poisson", "least_squares"] = setting(KIND, "criterion")
-    loss: Annotated[Literal["l2", "l1", "huber"], BeforeValidator(_lower)] = setting(LOSS, "of least squares")
+    iterations: Whole = setting(ITERATIONS, "most iterations, each of chi and |q|^2", **_COUNT)
+    steps: Whole = setting(STEPS, "steps of |q|^2 in each iteration", **_COUNT)
+    kind: Literal["poisson", "least_squares"] = setting(KIND, "criterion that is minimised")
+    loss: Annotated[Literal["l2", "l1", "huber"], BeforeValidator(_lower)] = setting(
+        LOSS, "loss function of least squares"
+    )
     intercept: bool = setting(False, "fit a constant to each streak")
     method: Literal["auto", "em", "l-bfgs-b"] = setting(METHOD, "optimiser")
     errors: bool = setting(True, "also sigma and half sets")
@@ -114,7 +118,9 @@ class ScaleSettings(StepSettings):
 class MergeSettings(StepSettings):
     """What ``crystint cbc merge`` can be told."""
 
-    symmetry: str | None = setting(None, "of the merging (default: that of the scaling)", metavar="NAME")
+    symmetry: str | None = setting(
+        None, "space group or point group to merge in (default: that of the scaling)", metavar="NAME"
+    )
     friedel: bool | None = setting(None, "merge hkl and -h-k-l (default: as in the scaling)")
     cell: Cell | None = setting(None, "angstrom, degrees (default: of the geometry in FILE)", **_CELL)
 
@@ -126,4 +132,4 @@ class PlotSettings(StepSettings):
         None, "intensities to compare with: merged MTZ or mmCIF (.cif, .ent, .mmcif)", flag="-r", metavar="FILE"
     )
     frames: Whole = setting(8, "maps that are shown, at most", ge=1, le=8, metavar="N")
-    title: str | None = setting(None, "of the picture", metavar="TEXT")
+    title: str | None = setting(None, "title of the picture", metavar="TEXT")

@@ -42,13 +42,15 @@ Rows = Annotated[tuple[Finite, ...], numbers(2, 3)]
 class CenterSettings(DetectorSettings):
     """What ``crystint correlate center`` can be told."""
 
-    shape: Literal["circle", "ellipse", "tilt"] = setting("circle", "of the rings")
+    shape: Literal["circle", "ellipse", "tilt"] = setting("circle", "shape of the rings")
     radius: tuple[Positive, ...] = setting((), "a ring to look for, within 10 px", metavar="PX")
     ring_q: Annotated[tuple[Finite, ...], numbers()] | None = setting(
         None, "rings of a calibrant, 1/angstrom: the distance is refined as well", metavar="Q,Q,..."
     )
     reach: Positive = setting(REACH, "how far the start may be off, px", metavar="PX")
-    width: Positive | None = setting(None, "of the broadest rings, at half height, px (default: about 8)", metavar="PX")
+    width: Positive | None = setting(
+        None, "width of the broadest rings, at half height, px (default: about 8)", metavar="PX"
+    )
 
 
 class GridSettings(DetectorSettings):
@@ -118,16 +120,24 @@ class CorrelateSettings(GridSettings):
         "rings to correlate with one another, px or 1/angstrom (default: each with itself)",
         metavar="R1,R2|all",
     )
-    outliers: NotNegative = setting(5.0, "leave out, about the median, standard deviations; 0 = none", metavar="SD")
-    peaks: NotNegative = setting(0.0, "leave out, about the curve, standard deviations; 0 = none", metavar="SD")
-    curve: Literal["fourier", "chebyshev"] = setting("fourier", "around a ring; chebyshev is LOKI's")
+    outliers: NotNegative = setting(
+        5.0, "leave out samples further from the median of their ring, standard deviations; 0 = none", metavar="SD"
+    )
+    peaks: NotNegative = setting(
+        0.0, "leave out samples further from the curve, standard deviations; 0 = none", metavar="SD"
+    )
+    curve: Literal["fourier", "chebyshev"] = setting(
+        "fourier", "curve that is fitted around a ring; chebyshev is LOKI's"
+    )
     order: Whole | None = setting(
         None,
         f"harmonics (default: {HARMONICS}) or degree (default: {DEGREE}) of the curve",
         metavar="N",
         ge=0,
     )
-    subtract: Literal["none", "mean", "curve"] = setting("none", "from each ring, without --difference")
+    subtract: Literal["none", "mean", "curve"] = setting(
+        "none", "what is subtracted from each ring, without --difference"
+    )
     scale: Literal["none", "frame", "ring"] | None = setting(
         None, "divide by the mean of the frame, or of each ring (default: frame with --difference, else none)"
     )
@@ -174,8 +184,8 @@ class CorrelateSettings(GridSettings):
 class PlotSettings(StepSettings):
     """What ``crystint correlate plot`` can be told."""
 
-    frame: Whole = setting(0, "of polar images; -1 = the last", metavar="N")
+    frame: Whole = setting(0, "number of the polar image, from 0; -1 = the last", metavar="N")
     ring: tuple[NotNegative, ...] = setting(
         (), "a ring to show as a curve, px or 1/angstrom (default: some strong ones)", metavar="R"
     )
-    title: str | None = setting(None, "of the picture", metavar="TEXT")
+    title: str | None = setting(None, "title of the picture", metavar="TEXT")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -251,7 +252,9 @@ class StepSettings(BaseModel):
         first = complaints[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         if first["type"] == "extra_forbidden":
-            return f"{name}: no such setting; there are {', '.join(sorted(cls.model_fields))}"
+            like = get_close_matches(name, cls.model_fields, 1)
+            hint = f" (did you mean {like[0]}?)" if like else ""
+            return f"{name}: no such setting{hint}; there are {', '.join(sorted(cls.model_fields))}"
         value = first["input"]
         words = [part["ctx"]["expected"] for part in complaints if part["type"] == "literal_error"]
         others = [_clause(part["msg"], bool(words)) for part in complaints if part["type"] != "literal_error"]

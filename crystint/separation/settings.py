@@ -83,7 +83,7 @@ class DensifySettings(StepSettings):
     """Settings of ``crystint densify``."""
 
     noise: bool = setting(True, "draw the background from its distribution")
-    seed: Whole = setting(0, "of the noise", ge=0, le=2**63 - 1)
+    seed: Whole = setting(0, "seed of the noise", ge=0, le=2**63 - 1)
     compression: Literal["gzip", "bslz4", "none"] = setting(
         "gzip", "gzip: any HDF5 program reads it; bslz4: fast and what Eiger files have, needs a plugin"
     )

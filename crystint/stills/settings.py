@@ -189,4 +189,4 @@ class SimulateSettings(StepSettings):
     orientation_error: NotNegative = setting(0.0, "of the experiment", metavar="RAD")
     second_lattice: _Share = setting(0.0, "of frames with two crystals", metavar="SHARE")
     free_indexing: bool = setting(False, "index each image in one of the ways an ambiguity allows")
-    seed: Whole = setting(0, "of the random numbers", ge=0, le=2**63 - 1)
+    seed: Whole = setting(0, "seed of the random numbers", ge=0, le=2**63 - 1)
