@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.defaults import GRID, ITERATIONS, KIND, LOSS, METHOD, STEPS
 from crystint.cbc.merging.export import write_sfac
 from crystint.cbc.merging.families import families
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["IntensityScaler", "Training"]
 
-Floats = NDArray[np.float64]
 
 _LARGEST = 300.0
 """of log |q|^2: sums of squares of larger ones are no numbers any more"""

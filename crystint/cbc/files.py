@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from crystint.arrays import FileName
 from crystint.cbc.merge_step import scaler_of
 from crystint.cbc.plot_step import run_with
 from crystint.cbc.simulate_step import truth_of
 from crystint.cbc.steps import MERGE, SCALE, SIMULATE
 from crystint.run.outcome import Outcome
-from crystint.run.step import Progress, Source, silent
+from crystint.run.step import Progress, silent
 
 __all__ = ["known_of", "merge_file", "run_with", "scale_file", "scaler_of", "simulate_file", "truth_of"]
 
@@ -19,7 +20,7 @@ known_of = truth_of
 
 
 def simulate_file(
-    output: Source,
+    output: FileName,
     *,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -53,8 +54,8 @@ def simulate_file(
 
 
 def scale_file(
-    source: Source,
-    output: Source,
+    source: FileName,
+    output: FileName,
     *,
     device: str | None = None,
     overwrite: bool = False,
@@ -96,8 +97,8 @@ def scale_file(
 
 
 def merge_file(
-    source: Source,
-    outputs: Sequence[Source],
+    source: FileName,
+    outputs: Sequence[FileName],
     *,
     overwrite: bool = False,
     progress: Progress = silent,

@@ -8,9 +8,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Columns", "ScalingTable"]
+from crystint.arrays import Floats
 
-Floats = NDArray[np.float64]
+__all__ = ["Columns", "ScalingTable"]
 
 
 class Columns(Protocol):

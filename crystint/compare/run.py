@@ -8,11 +8,12 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import FileName
 from crystint.compare.comparison import Comparison
 from crystint.compare.frame_sums import measure
 from crystint.compare.settings import SEED, SHELLS
@@ -28,13 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["bytes_of", "compare", "compare_frame"]
 
-_Path: TypeAlias = str | PathLike[str]
 _End = object()
 
 
 def compare(
-    frames: _Path | Sequence[_Path] | NDArray[Any] | Iterable[NDArray[Any]],
-    sparse: _Path | SparseFrame | Iterable[SparseFrame],
+    frames: FileName | Sequence[FileName] | NDArray[Any] | Iterable[NDArray[Any]],
+    sparse: FileName | SparseFrame | Iterable[SparseFrame],
     geometry: Geometry | None = None,
     shells: int = SHELLS,
     seed: int = SEED,
@@ -114,7 +114,7 @@ def compare_frame(
     return measure(frame, sparse, clean, noisy, shells)
 
 
-def bytes_of(files: Iterable[_Path]) -> int | None:
+def bytes_of(files: Iterable[FileName]) -> int | None:
     """Size of files, each once; None = there are none, or they are empty."""
     paths = [Path(file) for file in dict.fromkeys(map(str, files))]
     return sum(path.stat().st_size for path in paths if path.is_file()) or None

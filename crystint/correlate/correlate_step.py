@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import FileName
 from crystint.correlate.add_step import add_results
 from crystint.correlate.exposures import Exposures, grid_of, grid_used, missing_in, opened, q_of
 from crystint.correlate.files import read_correlations, write_correlations
@@ -25,7 +26,7 @@ from crystint.model.correlation_sums import CorrelationSums
 from crystint.model.polar_grid import PolarGrid
 from crystint.run.in_progress import RunInProgress, in_progress
 from crystint.run.outcome import Outcome, listed
-from crystint.run.step import Job, Source
+from crystint.run.step import Job
 
 __all__ = ["correlate", "row_pairs"]
 
@@ -51,7 +52,7 @@ def correlate(job: Job[CorrelateSettings]) -> Outcome:
             raise SettingError(f"differences need two exposures, and there is {total}")
         for path in settings.add:
             blank.check_adds(read_correlations(path), grid.azimuths, f"{path} and these frames")
-        inputs: list[Source] = [*exposures.frames.files, *settings.add]
+        inputs: list[FileName] = [*exposures.frames.files, *settings.add]
         facts: dict[str, Any] = {
             "grid_used": grid_used(grid),
             "difference": settings.difference,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import FileName
 from crystint.correlate.polar.polar import PolarTransform
 from crystint.correlate.settings import GridSettings
 from crystint.engine import Engine
@@ -20,7 +21,7 @@ from crystint.io.frames.sequence import Frames, open_frames
 from crystint.io.hdf5.provenance import read_provenance
 from crystint.model.geometry import Geometry
 from crystint.model.polar_grid import PolarGrid
-from crystint.run.frames import Source, geometry_of, mask_of, read_frame
+from crystint.run.frames import geometry_of, mask_of, read_frame
 from crystint.run.settings import DetectorSettings
 
 __all__ = ["Exposures", "grid_of", "grid_used", "missing_in", "opened", "q_of"]
@@ -81,7 +82,7 @@ class Exposures:
 
 @contextmanager
 def opened(
-    sources: Sequence[Source], settings: DetectorSettings, *, from_the_middle: bool = False
+    sources: Sequence[FileName], settings: DetectorSettings, *, from_the_middle: bool = False
 ) -> Iterator[Exposures]:
     """Open frames, and find mask, and geometry or centre where these are told.
 

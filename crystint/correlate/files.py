@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from os import PathLike
-
+from crystint.arrays import FileName
 from crystint.correlate.sums.harmonics import fourier_coefficients
 from crystint.io.correlations.correlation_file import read_correlation_file, write_correlation_file
 from crystint.model.correlation_run import CorrelationRun
 
 __all__ = ["CorrelationRun", "read_correlations", "write_correlations"]
 
-Source = str | PathLike[str]
-
 
 def write_correlations(
-    path: Source,
+    path: FileName,
     run: CorrelationRun,
     *,
     coefficients: int | None = None,
@@ -57,7 +54,7 @@ def write_correlations(
     write_correlation_file(path, run, spectrum, overwrite=overwrite)
 
 
-def read_correlations(path: Source) -> CorrelationRun:
+def read_correlations(path: FileName) -> CorrelationRun:
     """The run that `write_correlations` stored; it adds to others.
 
     Parameters

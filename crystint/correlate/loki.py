@@ -17,6 +17,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.correlate.center import profile
 from crystint.correlate.center.circles import place_on_ring
 from crystint.correlate.center.ring_fit import Rings, fit_rings
@@ -41,8 +42,6 @@ __all__ = [
     "remove_peaks",
     "remove_peaks_of_ring",
 ]
-
-Array = NDArray[np.float64]
 
 
 class RingFit:
@@ -77,7 +76,7 @@ class RingFit:
         num_fitting_pts: int = 5000,
         ring_width: float = 20,
         num_high_pix: int = 20,
-    ) -> tuple[Array, float, float]:
+    ) -> tuple[Floats, float, float]:
         """The ring nearest to a guess.
 
         Parameters
@@ -114,7 +113,7 @@ class RingFit:
         ring_scan_width: float,
         center_scan_width: float,
         resolution: float = 1,
-    ) -> Array:
+    ) -> Floats:
         """(x_center, y_center, radius) as `fit_circle`: no grid is searched, so it is not slow, nor rounded.
 
         The widths are how far radius and centre may be off; `resolution` is not used.
@@ -129,7 +128,7 @@ class RingFit:
         num_fitting_pts: int = 5000,
         ring_width: float = 40,
         num_high_pix: int = 20,
-    ) -> tuple[Array, float, float]:
+    ) -> tuple[Floats, float, float]:
         """As `fit_circle`, for an ellipse: (x_center, y_center, a, b), px, its half lengths along x and along y.
 
         The ellipse may be turned, LOKI's could not; a and b are distances from the centre along the axes of the frame.
@@ -256,7 +255,7 @@ class RadialProfile:
         x, y = float(new_center[0]), float(new_center[1])
         self._profile = profile.RadialProfile(self.img_shape, (y + 0.5, x + 0.5), self._masked)
 
-    def calculate(self, img: NDArray[Any]) -> Array:
+    def calculate(self, img: NDArray[Any]) -> Floats:
         """float64 [radii]: the profile of an image; pixels that are NaN, or negative integers, are left out, too."""
         mean = np.nan_to_num(self._profile.run(np.asarray(img)).mean)
         return np.pad(mean, (0, max(0, (self.minlength or 0) - len(mean))))
@@ -297,12 +296,12 @@ class DiffCorr:
         self.shotsAB: Any = values
 
     @property
-    def phi_values(self) -> Array:
+    def phi_values(self) -> Floats:
         """float64 [phi]: lags, rad: 2 pi k / phi. LOKI's had both 0 and 2 pi, which is the same lag twice."""
         n = self.shotsAB.shape[-1]
         return np.asarray(2.0 * np.pi * np.arange(n) / n)
 
-    def autocorr(self, norm: Norm = "sum") -> Array:
+    def autocorr(self, norm: Norm = "sum") -> Floats:
         """Every ring with itself, of the shape of the shots: sum over phi of I(phi) I(phi + D).
 
         With norm "mask" each lag is divided by its own number of pairs of valid samples, in NaN where there are none;
@@ -310,7 +309,7 @@ class DiffCorr:
         """
         return np.asarray(autocorrelation(self.shotsAB, norm=norm), dtype=np.float64)
 
-    def crosscorr(self, qindex: int, norm: Norm = "sum") -> Array:
+    def crosscorr(self, qindex: int, norm: Norm = "sum") -> Floats:
         """All rings with one of them, of the shape of the shots: of ring j, sum over phi of I_j(phi) I_q(phi + D)."""
         if self.shotsAB.ndim != 3:
             raise ShapeError("crosscorr needs shots of several rings, (shots, q, phi)")
@@ -321,7 +320,7 @@ class DiffCorr:
         return np.asarray(cross_correlation(self.shotsAB, one, norm=norm), dtype=np.float64)
 
 
-def fit_periodic(data: ArrayLike, mask: ArrayLike, deg: int, overlap: float = 0.2) -> tuple[Array, Array, Array]:
+def fit_periodic(data: ArrayLike, mask: ArrayLike, deg: int, overlap: float = 0.2) -> tuple[Floats, Floats, Floats]:
     """A polynomial along a ring, a part of which is repeated at either end. Fitted in a basis that keeps its digits.
 
     Parameters
@@ -364,7 +363,7 @@ def fit_periodic(data: ArrayLike, mask: ArrayLike, deg: int, overlap: float = 0.
     return curves.raw_chebyshev()[0], curves.raw_polynomial()[0][::-1], np.where(valid, curves.values[0], 0.0)
 
 
-def pair_fits(fits: ArrayLike) -> tuple[list[list[int]], Array]:
+def pair_fits(fits: ArrayLike) -> tuple[list[list[int]], Floats]:
     """Pairs of exposures with like curves, and their Euclidean distances: LOKI's pairs, nearest first come.
 
     Parameters

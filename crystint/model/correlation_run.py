@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 from crystint.html import html_table
 from crystint.model.correlation_sums import CorrelationSums, Norm
@@ -15,8 +16,6 @@ from crystint.model.labelled_arrays import imported_xarray
 from crystint.model.scattering_angle import cos_psi, half_scattering_angle
 
 __all__ = ["CorrelationRun"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +37,11 @@ class CorrelationRun:
 
     sums: CorrelationSums
     """over the exposures"""
-    radii: Array
+    radii: Floats
     """float64 [rings]: px"""
     pairs: NDArray[np.int64]
     """int64 [rows, 2]: the two rings that each row correlates"""
-    q: Array | None = None
+    q: Floats | None = None
     """float64 [rings]: 1/angstrom; None = not known"""
     wavelength: float | None = None
     """angstrom"""
@@ -148,12 +147,12 @@ class CorrelationRun:
         )
 
     @property
-    def correlation(self) -> Array:
+    def correlation(self) -> Floats:
         """float64 [rows, n], normalised as the file says."""
         return self.sums.mean(self.norm, by_intensity=self.by_intensity)
 
     @property
-    def error(self) -> Array:
+    def error(self) -> Floats:
         """float64 [rows, n]: standard errors."""
         return self.sums.error(self.norm, by_intensity=self.by_intensity)
 
@@ -163,13 +162,13 @@ class CorrelationRun:
         return not self.by_intensity and "scaled" not in self.kind
 
     @property
-    def intensity(self) -> Array:
+    def intensity(self) -> Floats:
         """float64 [rows]: root of the product of the mean intensities of the two rings; NaN without data."""
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = self.sums.intensity / self.sums.samples
             return np.asarray(np.sign(mean[:, 0]) * np.sqrt(np.abs(mean[:, 0] * mean[:, 1])))
 
-    def cos_psi(self) -> Array | None:
+    def cos_psi(self) -> Floats | None:
         """float64 [rows, n]: cosine of the angle between the scattering vectors; None without q and wavelength."""
         if self.q is None or self.wavelength is None:
             return None
@@ -177,7 +176,7 @@ class CorrelationRun:
         return cos_psi(self.sums.lags[None, :], theta[:, :1], theta[:, 1:])
 
     @property
-    def places(self) -> Array:
+    def places(self) -> Floats:
         """float64 [rings]: q of rings that were laid out by q, else radii."""
         return self.q if self.of_q and self.q is not None else self.radii
 

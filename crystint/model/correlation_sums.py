@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 from crystint.html import html_table
 
@@ -16,10 +16,9 @@ __all__ = ["NORMS", "CorrelationSums", "Norm"]
 Norm = Literal["mask", "mean", "sum"]
 NORMS: tuple[Norm, ...] = ("mask", "mean", "sum")
 """of all the normalisations, the default first; `CorrelationSums.mean` defines them"""
-Array = NDArray[np.float64]
 
 
-def _none() -> Array:
+def _none() -> Floats:
     return np.zeros((0, 0))
 
 
@@ -44,19 +43,19 @@ class CorrelationSums:
     (20, (1, 360), 20)
     """
 
-    total: Array = field(default_factory=_none)
+    total: Floats = field(default_factory=_none)
     """float64 [rows, n]: sum of s, at lags 2 pi k / n"""
-    square: Array = field(default_factory=_none)
+    square: Floats = field(default_factory=_none)
     """float64 [rows, n]: sum of s^2"""
-    pairs: Array = field(default_factory=_none)
+    pairs: Floats = field(default_factory=_none)
     """float64 [rows, n]: sum of p; one column when all lags have the same, as the next two"""
-    pairs_square: Array = field(default_factory=_none)
+    pairs_square: Floats = field(default_factory=_none)
     """float64 [rows, n] or [rows, 1]: sum of p^2"""
-    product: Array = field(default_factory=_none)
+    product: Floats = field(default_factory=_none)
     """float64 [rows, n]: sum of s p"""
-    intensity: Array = field(default_factory=_none)
+    intensity: Floats = field(default_factory=_none)
     """float64 [rows, 2]: sum of the values of the first and the second ring"""
-    samples: Array = field(default_factory=_none)
+    samples: Floats = field(default_factory=_none)
     """float64 [rows, 2]: number (sum of weights) of these values"""
     number: int = 0
     """exposures; of difference correlations, pairs of them"""
@@ -67,7 +66,7 @@ class CorrelationSums:
         return int(self.total.shape[1])
 
     @property
-    def lags(self) -> Array:
+    def lags(self) -> Floats:
         """float64 [n]: lags, rad: 2 pi k / n."""
         return 2.0 * np.pi * np.arange(self.n) / max(self.n, 1)
 
@@ -93,7 +92,7 @@ class CorrelationSums:
             return NotImplemented
         return self
 
-    def mean(self, norm: Norm = "mask", *, by_intensity: bool = False) -> Array:
+    def mean(self, norm: Norm = "mask", *, by_intensity: bool = False) -> Floats:
         """The correlation C(lag), averaged over exposures.
 
         Parameters
@@ -119,7 +118,7 @@ class CorrelationSums:
         correlation = _over(self.total, self._divisor(norm))
         return _over(correlation, self._intensity()) if by_intensity else correlation
 
-    def error(self, norm: Norm = "mask", *, by_intensity: bool = False) -> Array:
+    def error(self, norm: Norm = "mask", *, by_intensity: bool = False) -> Floats:
         """float64 [rows, n]: standard error of `mean`, from the spread between exposures; NaN for a single one.
 
         For "mask" that of a ratio of two sums, with residuals s - C p, which needs no model of how the noise of an
@@ -139,7 +138,7 @@ class CorrelationSums:
         error = _over(np.sqrt(np.maximum(left, 0.0) * many / (many - 1.0)), divisor)
         return _over(error, self._intensity()) if by_intensity else error
 
-    def variance(self, norm: Norm = "mask", *, by_intensity: bool = False) -> Array:
+    def variance(self, norm: Norm = "mask", *, by_intensity: bool = False) -> Floats:
         """float64 [rows, n]: variance of the correlation of a single exposure (with a mask: of the usual number of
         pairs); NaN for a single one."""
         count: Any = float(self.number)
@@ -147,20 +146,20 @@ class CorrelationSums:
             count = _over(self.pairs**2, self.pairs_square)
         return np.asarray(count * self.error(norm, by_intensity=by_intensity) ** 2)
 
-    def _divisor(self, norm: Norm) -> Array:
+    def _divisor(self, norm: Norm) -> Floats:
         if norm == "mask":
             return self.pairs
         if norm not in NORMS:
             raise SettingError(f"norm is {norm!r}, expected one of {', '.join(NORMS)}")
         return np.full((1, 1), float(self.number) * (self.n if norm == "mean" else 1))
 
-    def _intensity(self) -> Array:
+    def _intensity(self) -> Floats:
         """float64 [rows, 1]: <I1><I2>."""
         mean = _over(self.intensity, self.samples)
         return np.asarray(mean[:, :1] * mean[:, 1:])
 
 
-def _over(top: Array, bottom: Array) -> Array:
+def _over(top: Floats, bottom: Floats) -> Floats:
     """The quotient; NaN where the divisor is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(bottom != 0.0, top / bottom, np.nan))

@@ -12,10 +12,11 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import GeometryError
 from crystint.html import html_table
 from crystint.model.panels import Panel, check_geometry, rotation_matrix
-from crystint.model.pixel_maps import Array, Formula, Place, fill, two_theta
+from crystint.model.pixel_maps import Formula, Place, fill, two_theta
 from crystint.units import d_of, q_of
 
 __all__ = ["Geometry", "Panel"]
@@ -234,7 +235,7 @@ class Geometry:
             z[0] * p1 + (z[1] * p2 + z[2] * self.distance),
         )
 
-    def _map(self, formula: Formula) -> Array:
+    def _map(self, formula: Formula) -> Floats:
         """A formula of x, y, z over all pixel centres; float64 [slow, fast], NaN in no panel."""
         if self.panels is None:
             image = np.empty(self.shape)
@@ -287,7 +288,7 @@ class Geometry:
         if self.panels is None:
             cube = self.distance**3
 
-            def on_plane(x: Array, y: Array, z: Array) -> Array:
+            def on_plane(x: Floats, y: Floats, z: Floats) -> Floats:
                 squared = x * x + y * y + z * z
                 return np.asarray(cube / (squared * np.sqrt(squared)))
 
@@ -297,7 +298,7 @@ class Geometry:
         for panel in self.panels:
             area = scale * np.cross(panel.slow_vector, panel.fast_vector)
 
-            def on_panel(x: Array, y: Array, z: Array, area: Array = area) -> Array:
+            def on_panel(x: Floats, y: Floats, z: Floats, area: Floats = area) -> Floats:
                 squared = x * x + y * y + z * z
                 facing = np.abs(area[0] * x + area[1] * y + area[2] * z)
                 return np.asarray(facing / (squared * np.sqrt(squared)))
@@ -315,7 +316,7 @@ class Geometry:
             return np.ones(self.shape)
         fraction = self.polarization
 
-        def left(x: Array, y: Array, z: Array) -> Array:
+        def left(x: Floats, y: Floats, z: Floats) -> Floats:
             x, y, z = x * x, y * y, z * z
             return np.asarray(0.5 * (1.0 + (z - fraction * (x - y)) / (x + y + z)))
 

@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Indices, Ints32
 from crystint.errors import SettingError, ShapeError
 
-__all__ = ["Indices", "Numbers", "checked", "distinct", "pack", "unpack"]
+__all__ = ["checked", "distinct", "pack", "unpack"]
 
-Indices = NDArray[np.int32]
-Numbers = NDArray[np.intp]
 
 _BITS = 21
 _LIMIT = 1 << (_BITS - 1)
 
 
-def checked(hkl: NDArray[Any]) -> Indices:
+def checked(hkl: NDArray[Any]) -> Ints32:
     """int32 [n, 3]: the same, when they are index triples.
 
     Raises
@@ -42,13 +41,13 @@ def pack(hkl: NDArray[Any]) -> NDArray[np.int64]:
     return np.asarray((h << 2 * _BITS) | (k << _BITS) | l)
 
 
-def unpack(key: NDArray[np.int64]) -> Indices:
+def unpack(key: NDArray[np.int64]) -> Ints32:
     """int32 [n, 3]: the index triples of `pack`."""
     low = (1 << _BITS) - 1
     return np.stack([(key >> shift & low) - _LIMIT for shift in (2 * _BITS, _BITS, 0)], axis=1).astype(np.int32)
 
 
-def distinct(hkl: NDArray[Any]) -> tuple[Indices, Numbers]:
+def distinct(hkl: NDArray[Any]) -> tuple[Ints32, Indices]:
     """The different index triples, sorted by h, k, l, and for every row the number of its own.
 
     Indices that fill their box well are counted in a table instead of being sorted: 2.5 million take 0.1 s.

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["Array", "Formula", "Place", "fill", "two_theta"]
+from crystint.arrays import Floats
 
-Array: TypeAlias = NDArray[np.float64]
-Formula: TypeAlias = Callable[[Array, Array, Array], Any]
+__all__ = ["Formula", "Place", "fill", "two_theta"]
+
+Formula: TypeAlias = Callable[[Floats, Floats, Floats], Any]
 """x, y, z in m -> a value; elementwise"""
-Place: TypeAlias = Callable[[Array, Array], tuple[Array, Array, Array] | Array]
+Place: TypeAlias = Callable[[Floats, Floats], tuple[Floats, Floats, Floats] | Floats]
 """slow [m, 1], fast [1, n] in px -> x, y, z in m, each [m, n]"""
 
 _PIECE = 1 << 16
@@ -24,7 +24,7 @@ next (mallopt(3), M_MMAP_THRESHOLD); before, each is fresh memory of the system,
 
 
 def fill(
-    out: Array,
+    out: Floats,
     formula: Formula,
     place: Place,
     at: tuple[slice, slice] | None = None,
@@ -43,6 +43,6 @@ def fill(
         out[start:stop, columns] = formula(*place(slow, fast))
 
 
-def two_theta(x: Array, y: Array, z: Array) -> Array:
+def two_theta(x: Floats, y: Floats, z: Floats) -> Floats:
     """Scattering angle, rad."""
     return np.asarray(np.arctan2(np.sqrt(x * x + y * y), z))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 
 __all__ = ["cos_psi", "half_scattering_angle"]
 
-Array = NDArray[np.float64]
 
-
-def half_scattering_angle(q: ArrayLike, wavelength: float) -> Array:
+def half_scattering_angle(q: ArrayLike, wavelength: float) -> Floats:
     """Theta, rad, half the angle of scattering: asin(q wavelength / 4 pi); q in 1/angstrom, wavelength in angstrom.
 
     Parameters
@@ -46,7 +45,7 @@ def half_scattering_angle(q: ArrayLike, wavelength: float) -> Array:
     return np.asarray(np.arcsin(sine))
 
 
-def cos_psi(lag: ArrayLike, theta1: ArrayLike, theta2: ArrayLike | None = None) -> Array:
+def cos_psi(lag: ArrayLike, theta1: ArrayLike, theta2: ArrayLike | None = None) -> Floats:
     """Cosine of the angle psi between the scattering vectors of two points a lag apart on two rings.
 
     cos psi = cos(lag) cos(theta1) cos(theta2) + sin(theta1) sin(theta2). Scattering vectors lie theta off the plane

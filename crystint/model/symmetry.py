@@ -10,8 +10,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Indices, Ints32
 from crystint.errors import SettingError
-from crystint.model.indices import Indices, Numbers, checked, distinct, pack, unpack
+from crystint.model.indices import checked, distinct, pack, unpack
 
 __all__ = [
     "Inside",
@@ -31,7 +32,7 @@ __all__ = [
     "unpack",
 ]
 
-Inside = Callable[[Indices, Indices, Indices], NDArray[np.bool_]]
+Inside = Callable[[Ints32, Ints32, Ints32], NDArray[np.bool_]]
 
 _TRICLINIC: Inside = lambda h, k, l: (l > 0) | ((l == 0) & ((h > 0) | ((h == 0) & (k >= 0))))  # noqa: E731, E741
 _MONOCLINIC: Inside = lambda h, k, l: (k >= 0) & ((l > 0) | ((l == 0) & (h >= 0)))  # noqa: E731, E741
@@ -100,7 +101,7 @@ def _operators(hm: str) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray
     return rotation, translation, change, asymmetric_unit(group.number)
 
 
-def _turned(hkl: Indices, rotation: NDArray[np.int32]) -> Indices:
+def _turned(hkl: Ints32, rotation: NDArray[np.int32]) -> Ints32:
     """hkl R for rows hkl. (Integer matrix products of NumPy are slower: most entries are 0.)"""
     turned = np.zeros((3, len(hkl)), np.int32).T  # stored by column, as its parts are read
     for column, factors in enumerate(rotation.T):
@@ -127,7 +128,7 @@ def operator_name(rotation: NDArray[Any]) -> str:
 
 def reduce(
     hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int, *, repeated: bool = True
-) -> tuple[Indices, NDArray[np.uint8]]:
+) -> tuple[Ints32, NDArray[np.uint8]]:
     """The equivalent of each reflection in the asymmetric unit, and the operator that takes it there.
 
     Parameters
@@ -160,7 +161,7 @@ def reduce(
     return reduced[number], isym[number]
 
 
-def _reduced(hkl: Indices, group: gemmi.SpaceGroup) -> tuple[Indices, NDArray[np.uint8]]:
+def _reduced(hkl: Ints32, group: gemmi.SpaceGroup) -> tuple[Ints32, NDArray[np.uint8]]:
     rotation, _, change, inside = _operators(group.xhm())
     reduced, isym = np.zeros_like(hkl), np.zeros(len(hkl), np.uint8)
     left, rest = np.arange(len(hkl)), hkl
@@ -180,7 +181,7 @@ def _reduced(hkl: Indices, group: gemmi.SpaceGroup) -> tuple[Indices, NDArray[np
 
 
 def _per_distinct(
-    hkl: NDArray[Any], group: gemmi.SpaceGroup | str | int, what: Callable[[Indices, str], NDArray[Any]], repeated: bool
+    hkl: NDArray[Any], group: gemmi.SpaceGroup | str | int, what: Callable[[Ints32, str], NDArray[Any]], repeated: bool
 ) -> NDArray[Any]:
     if not repeated:
         return what(checked(hkl), as_space_group(group).xhm())
@@ -188,7 +189,7 @@ def _per_distinct(
     return what(unique, as_space_group(group).xhm())[number]
 
 
-def asu(hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int, *, anomalous: bool = False) -> Indices:
+def asu(hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int, *, anomalous: bool = False) -> Ints32:
     """int32 [n, 3]: `reduce` without the operators. `anomalous`: I(-) of acentric reflections as -hkl of the asu."""
     group = as_space_group(space_group)
     unique, number = distinct(hkl)
@@ -196,14 +197,14 @@ def asu(hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int, *, anomalo
     return (_friedel_mates_apart(*reduced, group) if anomalous else reduced[0])[number]
 
 
-def _friedel_mates_apart(hkl: Indices, isym: NDArray[np.uint8], group: gemmi.SpaceGroup) -> Indices:
+def _friedel_mates_apart(hkl: Ints32, isym: NDArray[np.uint8], group: gemmi.SpaceGroup) -> Ints32:
     minus = (isym % 2 == 0) & ~_centric(hkl, group.xhm())
     return np.where(minus[:, None], -hkl, hkl)
 
 
 def groups(
     hkl: NDArray[Any], space_group: gemmi.SpaceGroup | str | int, *, anomalous: bool = False
-) -> tuple[Indices, Numbers]:
+) -> tuple[Ints32, Indices]:
     """The unique reflections, and which of them each observation is of.
 
     Returns
@@ -220,7 +221,7 @@ def groups(
     return unique, second[first]
 
 
-def _absent(hkl: Indices, hm: str) -> NDArray[np.bool_]:
+def _absent(hkl: Ints32, hm: str) -> NDArray[np.bool_]:
     rotation, translation, _, _ = _operators(hm)
     bad = np.zeros(len(hkl), bool)
     for centring in gemmi.SpaceGroup(hm).operations().cen_ops:
@@ -231,14 +232,14 @@ def _absent(hkl: Indices, hm: str) -> NDArray[np.bool_]:
     return bad
 
 
-def _centric(hkl: Indices, hm: str) -> NDArray[np.bool_]:
+def _centric(hkl: Ints32, hm: str) -> NDArray[np.bool_]:
     centric = np.zeros(len(hkl), bool)
     for matrix in _operators(hm)[0]:
         centric |= (_turned(hkl, matrix) == -hkl).all(axis=1)
     return centric
 
 
-def _epsilon(hkl: Indices, hm: str) -> NDArray[np.int32]:
+def _epsilon(hkl: Ints32, hm: str) -> NDArray[np.int32]:
     total = np.zeros(len(hkl), np.int32)
     for matrix in _operators(hm)[0]:
         total += (_turned(hkl, matrix) == hkl).all(axis=1)
@@ -279,7 +280,7 @@ def possible(
     d_max: float = np.inf,
     *,
     anomalous: bool = False,
-) -> Indices:
+) -> Ints32:
     """int32 [m, 3]: all unique reflections with d_min <= d <= d_max that are not absent, as `groups` gives them.
 
     Raises

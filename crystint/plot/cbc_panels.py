@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.merging.result import Agreement, CBCRun
 from crystint.plot.style import ACCENT, BLUE, GREY, RING
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_agreement", "draw_convergence", "draw_deviates", "draw_errors", "draw_halves"]
 
-Floats = NDArray[np.float64]
 _DOTS: dict[str, Any] = {"marker": "o", "linestyle": "none", "markeredgewidth": 0, "color": BLUE}
 _REACH = 4.5
 """Deviates beyond are drawn in the outermost bins."""

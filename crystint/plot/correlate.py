@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.correlate.center.ring_fit import Rings
 from crystint.correlate.center_step import Centered
 from crystint.correlate.plot_step import Content
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_centered", "plot_content", "plot_correlations", "plot_polar", "plot_rings"]
 
-Array = NDArray[np.float64]
 _WIDTH = 12.0
 _CURVES = 3
 """rings shown as curves where none are named"""
@@ -91,7 +91,7 @@ def plot_rings(image: NDArray[Any], rings: Rings, *, title: str | None = None, a
 def plot_polar(
     image: PolarImage,
     *,
-    q: Array | None = None,
+    q: Floats | None = None,
     rings: Sequence[float] = (),
     title: str | None = None,
     ax: Axes | None = None,
@@ -257,13 +257,13 @@ def _head(figure: Figure, title: str, about: Sequence[str]) -> None:
     figure.text(0.065, 1.0 - 0.6 / tall, "   ·   ".join(about), fontsize=9, color=GREY)
 
 
-def _name(places: Array, label: str, row: int, q: Array | None) -> str:
+def _name(places: Floats, label: str, row: int, q: Floats | None) -> str:
     unit = label[label.index("(") + 1 : -1]
     text = f"{places[row]:.4g} {unit}"
     return text if q is None else f"{text}, q {q[row]:.3f} 1/Å"
 
 
-def _row(places: Array, value: float) -> int:
+def _row(places: Floats, value: float) -> int:
     row = int(np.argmin(np.abs(places - value)))
     step = float(np.diff(places).max()) if len(places) > 1 else max(1.0, places[0])
     if abs(places[row] - value) > 0.5 * step * (1.0 + 1e-9):
@@ -282,7 +282,7 @@ def _rows_with(run: CorrelationRun, rings: Sequence[float]) -> list[int]:
     return chosen[:8]
 
 
-def _strong(score: Array, most: int) -> list[int]:
+def _strong(score: Floats, most: int) -> list[int]:
     """Rows of local maxima of a score above the median about them, the strongest, in ascending order."""
     finite = np.where(np.isfinite(score), score, -np.inf)
     if not np.isfinite(finite).any():

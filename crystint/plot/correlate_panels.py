@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.correlate.center.ring_fit import Rings
 from crystint.correlate.sums.harmonics import fourier_coefficients
 from crystint.plot.style import ACCENT, BLUE, GREY, INK, RING, RING_TEXT, frame_colours
@@ -31,7 +32,6 @@ __all__ = [
     "significance",
 ]
 
-Array = NDArray[np.float64]
 _POINTS = 2500
 """of a line: more are not to be seen"""
 NO_DATA = "#f0d890"
@@ -40,21 +40,21 @@ _TRIMMED = 0.03
 """part of the circle about lag 0 whose values do not set a scale, on either side"""
 
 
-def mean_over(values: Array, axis: int) -> Array:
+def mean_over(values: Floats, axis: int) -> Floats:
     """Mean of finite values; NaN where there are none."""
     good = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(good, values, 0.0).sum(axis=axis) / good.sum(axis=axis))
 
 
-def median_of(values: Array) -> Array:
+def median_of(values: Floats) -> Floats:
     """float64 [rows]: median of the finite values of each row; NaN where there are none."""
     order = np.sort(values, axis=1)  # NaN come last
     count = np.isfinite(values).sum(axis=1)
     return np.where(count > 0, order[np.arange(len(values)), np.maximum(count - 1, 0) // 2], np.nan)
 
 
-def significance(values: Array) -> Array:
+def significance(values: Floats) -> Floats:
     """float64 [rows]: spread of the smooth part of a correlation over that of the rest; NaN with few lags."""
     middle = mean_over(values, 1)
     spectrum = np.abs(np.fft.rfft(np.where(np.isfinite(values), values, middle[:, None]) - middle[:, None], axis=1))
@@ -65,14 +65,14 @@ def significance(values: Array) -> Array:
     return np.where(complete & (rest > 0.0), smooth / np.where(rest > 0.0, rest, 1.0), np.nan)
 
 
-def power(values: Array) -> Array:
+def power(values: Floats) -> Floats:
     """float64 [rows]: spread of the correlation over the lags away from 0."""
     away = _away(values.shape[1])
     line = values[:, away] if away.any() else values
     return np.sqrt(mean_over((line - mean_over(line, 1)[:, None]) ** 2, 1))
 
 
-def draw_frame(axes: Axes, values: Array, rings: Rings) -> None:
+def draw_frame(axes: Axes, values: Floats, rings: Rings) -> None:
     """The frame with the fitted rings and their centre."""
     low, high = _limits(values, 1.0, 99.7)
     axes.imshow(
@@ -87,7 +87,7 @@ def draw_frame(axes: Axes, values: Array, rings: Rings) -> None:
     axes.set_title("Frame, fitted rings and centre", pad=6)
 
 
-def draw_radial(axes: Axes, values: Array, rings: Rings) -> None:
+def draw_radial(axes: Axes, values: Floats, rings: Rings) -> None:
     """Median counts over the radius, which hot pixels do not reach, and where rings were found."""
     slow, fast = np.indices(values.shape) + 0.5
     distance = np.asarray(rings.shape.radius(slow, fast))
@@ -112,7 +112,7 @@ def draw_radial(axes: Axes, values: Array, rings: Rings) -> None:
     _finish(axes, "Radial profile", pad=15)
 
 
-def draw_polar(axes: Axes, values: Array, angles: Array, places: Array, label: str) -> None:
+def draw_polar(axes: Axes, values: Floats, angles: Floats, places: Floats, label: str) -> None:
     """The polar image, rings as rows."""
     low, high = _limits(values, 1.0, 99.5)
     step = 360.0 / len(angles)
@@ -128,7 +128,7 @@ def draw_polar(axes: Axes, values: Array, angles: Array, places: Array, label: s
     axes.xaxis.set_major_locator(_degrees())
 
 
-def draw_ring_levels(axes: Axes, mean: Array, places: Array, chosen: list[int]) -> None:
+def draw_ring_levels(axes: Axes, mean: Floats, places: Floats, chosen: list[int]) -> None:
     """The median of each ring, beside the polar image; chosen rings are marked."""
     axes.plot(mean, places, color=BLUE, linewidth=1.1)
     for row in chosen:
@@ -140,7 +140,7 @@ def draw_ring_levels(axes: Axes, mean: Array, places: Array, chosen: list[int]) 
     _finish(axes, "", pad=6)
 
 
-def draw_ring(axes: Axes, values: Array, angles: Array, name: str, *, last: bool) -> None:
+def draw_ring(axes: Axes, values: Floats, angles: Floats, name: str, *, last: bool) -> None:
     """The values along a ring."""
     order = np.argsort(angles)
     axes.plot(*_thin(angles[order], values[order]), color=BLUE, linewidth=0.8)
@@ -163,7 +163,7 @@ def draw_ring(axes: Axes, values: Array, angles: Array, name: str, *, last: bool
     _finish(axes, f"Ring at {name}", pad=4)
 
 
-def draw_map(axes: Axes, values: Array, rows: Array, label: str) -> Any:
+def draw_map(axes: Axes, values: Floats, rows: Floats, label: str) -> Any:
     """All rows over the lag; each about its own mean, over its own spread. Rows without spread are white."""
     spread = power(values)
     away = values[:, _away(values.shape[1])]
@@ -186,7 +186,7 @@ def draw_map(axes: Axes, values: Array, rows: Array, label: str) -> Any:
     return picture
 
 
-def draw_lags(axes: Axes, values: Array, error: Array, name: str, *, last: bool) -> None:
+def draw_lags(axes: Axes, values: Floats, error: Floats, name: str, *, last: bool) -> None:
     """A correlation over the lag, with one standard error on either side."""
     lag = 360.0 * np.arange(len(values)) / len(values)
     factor, unit = _thousands(values)
@@ -200,7 +200,7 @@ def draw_lags(axes: Axes, values: Array, error: Array, name: str, *, last: bool)
     _finish(axes, name, pad=5)
 
 
-def draw_cosine(axes: Axes, values: Array, error: Array, cosine: Array | None, *, last: bool) -> None:
+def draw_cosine(axes: Axes, values: Floats, error: Floats, cosine: Floats | None, *, last: bool) -> None:
     """A correlation over the cosine of the angle between scattering vectors; over cos of the lag where q is unknown."""
     n = len(values)
     x = np.cos(2.0 * np.pi * np.arange(n) / n) if cosine is None else cosine
@@ -218,7 +218,7 @@ def draw_cosine(axes: Axes, values: Array, error: Array, cosine: Array | None, *
     _finish(axes, "over cos Δ" if cosine is None else "over cos ψ", pad=5)
 
 
-def draw_coefficients(axes: Axes, values: Array, *, last: bool, most: int = 16) -> None:
+def draw_coefficients(axes: Axes, values: Floats, *, last: bool, most: int = 16) -> None:
     """Fourier coefficients of a correlation, without the mean."""
     count = min(most, (len(values) - 1) // 2)
     coefficients = fourier_coefficients(values[None], count)[0].real[1:]
@@ -237,7 +237,7 @@ def say_no_data(axes: Axes, text: str = "no data") -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=INK)
 
 
-def _band(axes: Axes, x: Array, values: Array, error: Array) -> None:
+def _band(axes: Axes, x: Floats, values: Floats, error: Floats) -> None:
     if np.isfinite(error).any():
         at, low = _thin(x, values - error)
         _, high = _thin(x, values + error)
@@ -245,7 +245,7 @@ def _band(axes: Axes, x: Array, values: Array, error: Array) -> None:
     axes.plot(*_thin(x, values), color=BLUE, linewidth=1.0)
 
 
-def _thousands(values: Array) -> tuple[float, str]:
+def _thousands(values: Floats) -> tuple[float, str]:
     """A factor that brings values to between 1 and 1000, and what to call it; none for values that are readable."""
     away = values[_away(len(values))] if len(values) > 40 else values
     high = float(np.nanmax(np.abs(away))) if np.isfinite(away).any() else 1.0
@@ -255,7 +255,7 @@ def _thousands(values: Array) -> tuple[float, str]:
     return 10.0**-power, f" ($10^{{{power}}}$)"
 
 
-def _scale(axes: Axes, values: Array) -> None:
+def _scale(axes: Axes, values: Floats) -> None:
     """Limits of the lags away from 0, where the noise of a ring with itself stands like a needle."""
     away = values[_away(len(values))]
     line = away if np.isfinite(away).any() else values
@@ -297,13 +297,13 @@ def _two_colours() -> Any:
     return colours.with_extremes(bad=NO_DATA)
 
 
-def _ends(places: Array) -> tuple[float, float]:
+def _ends(places: Floats) -> tuple[float, float]:
     """Lower and upper end of an axis of rows; the first row lies on top."""
     step = float(np.median(np.diff(places))) if len(places) > 1 else 1.0
     return float(places[-1] + 0.5 * step), float(places[0] - 0.5 * step)
 
 
-def _limits(values: Array, low: float, high: float) -> tuple[float, float]:
+def _limits(values: Floats, low: float, high: float) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
@@ -311,7 +311,7 @@ def _limits(values: Array, low: float, high: float) -> tuple[float, float]:
     return float(first), float(last if last > first else first + 1.0)
 
 
-def _smaller(values: Array, most: int = 2400) -> Any:
+def _smaller(values: Floats, most: int = 2400) -> Any:
     """Means of neighbouring columns (and rows), no more of them than can be drawn; NaN are left out."""
     for axis in (0, 1):
         factor = -(-values.shape[axis] // most)
@@ -324,7 +324,7 @@ def _smaller(values: Array, most: int = 2400) -> Any:
     return np.ma.masked_invalid(values)
 
 
-def _thin(x: Array, y: Array) -> tuple[Array, Array]:
+def _thin(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Means of neighbours, no more of them than can be seen."""
     factor = -(-len(x) // _POINTS)
     if factor <= 1:

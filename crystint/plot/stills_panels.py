@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.model.observations import Observations
 from crystint.plot.style import ACCENT, BLUE, GREY, RING
 from crystint.stills.integration.profile import ProfileWidths
@@ -31,7 +31,6 @@ __all__ = [
     "finish",
 ]
 
-Floats = NDArray[np.float64]
 _DOTS: dict[str, Any] = {"marker": "o", "linestyle": "none", "markeredgewidth": 0}
 _LINE: dict[str, Any] = {"marker": "o", "markersize": 3.5, "linewidth": 1.2}
 _SPACINGS = (20, 10, 7, 5, 4, 3.5, 3, 2.7, 2.5, 2.3, 2.1, *(n / 10 for n in range(20, 5, -1)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks
 from crystint.run.settings import DetectorSettings
 
-__all__ = ["Source", "frame_number", "geometry_of", "image_of", "mask_of", "masks_in", "read_frame"]
-
-Source = str | PathLike[str]
+__all__ = ["frame_number", "geometry_of", "image_of", "mask_of", "masks_in", "read_frame"]
 
 
 def frame_number(number: int, total: int) -> int:

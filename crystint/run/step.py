@@ -17,15 +17,15 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from crystint.arrays import FileName
 from crystint.errors import warn
 from crystint.references import resolve
 from crystint.run.execution import PLAIN, Execution
 from crystint.run.outcome import Outcome
 from crystint.run.settings import StepSettings
 
-__all__ = ["HDF5", "PICTURES", "Argument", "Job", "Outputs", "Progress", "Source", "Step", "carry_out", "silent"]
+__all__ = ["HDF5", "PICTURES", "Argument", "Job", "Outputs", "Progress", "Step", "carry_out", "silent"]
 
-Source = str | PathLike[str]
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """(items, how many, what is being done) -> the items"""
 PICTURES = (".png", ".pdf", ".svg")
@@ -87,8 +87,8 @@ class Step(Generic[S]):
 
     def __call__(
         self,
-        *inputs: Source | Sequence[Source] | None,
-        outputs: Source | Sequence[Source] = (),
+        *inputs: FileName | Sequence[FileName] | None,
+        outputs: FileName | Sequence[FileName] = (),
         settings: S | Mapping[str, Any] | None = None,
         overwrite: bool = False,
         progress: Progress = silent,
@@ -121,7 +121,7 @@ class Step(Generic[S]):
         """
         if settings is None or isinstance(settings, Mapping):
             settings = self.settings.of(settings)
-        named: dict[str, tuple[Source, ...]] = {}
+        named: dict[str, tuple[FileName, ...]] = {}
         for argument, values in zip(self.arguments, inputs, strict=True):
             if values is None:
                 named[argument.name] = ()
@@ -149,7 +149,7 @@ class Job(Generic[S]):
 
     step: Step[S]
     settings: S
-    inputs: Mapping[str, tuple[Source, ...]]
+    inputs: Mapping[str, tuple[FileName, ...]]
     """files of each of ``step.arguments``, patterns among them"""
     outputs: tuple[Path, ...] = ()
     execution: Execution = PLAIN
@@ -172,12 +172,12 @@ class Job(Generic[S]):
         return Path(source)
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[FileName, ...]:
         """Everything that is read as far as it is named: arguments and settings that are files."""
         named = [source for argument in self.step.arguments if argument.files for source in self.inputs[argument.name]]
         return (*named, *self.settings.files(), *([] if self.config is None else [self.config]))
 
-    def reads(self, *files: Source | Iterable[Source]) -> None:
+    def reads(self, *files: FileName | Iterable[FileName]) -> None:
         """Refuse to write over `files`, which the step is about to read although no argument names them.
 
         Raises
@@ -192,7 +192,7 @@ class Job(Generic[S]):
             check_outputs(self.outputs, more, overwrite=True)
 
     def provenance(
-        self, inputs: Iterable[Source] | None = None, command: Sequence[str] | None = None, **used: Any
+        self, inputs: Iterable[FileName] | None = None, command: Sequence[str] | None = None, **used: Any
     ) -> dict[str, Any]:
         """The record that the outputs carry: every setting and every input.
 
@@ -211,7 +211,7 @@ class Job(Generic[S]):
         files = list(dict.fromkeys(fspath(name) for name in names))
         return provenance(self.settings.plain() | used, files, list(self.command if command is None else command))
 
-    def nothing_to_do(self, inputs: Iterable[Source] | None = None, **used: Any) -> Outcome:
+    def nothing_to_do(self, inputs: Iterable[FileName] | None = None, **used: Any) -> Outcome:
         """The outcome of a run that is to be resumed though it has finished, when its outputs are of this run.
 
         Raises

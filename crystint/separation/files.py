@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crystint.arrays import FileName
 from crystint.run.execution import PLAIN, Execution
 from crystint.run.outcome import Outcome
-from crystint.run.step import Progress, Source, silent
+from crystint.run.step import Progress, silent
 from crystint.separation.settings import Settings
 from crystint.separation.steps import DENSIFY, PEAKS, SPARSIFY
 
@@ -15,8 +16,8 @@ __all__ = ["Execution", "Outcome", "Settings", "densify_file", "find_peaks", "sp
 
 
 def find_peaks(
-    sources: Sequence[Source],
-    outputs: Sequence[Source],
+    sources: Sequence[FileName],
+    outputs: Sequence[FileName],
     settings: Settings | Mapping[str, Any] | None = None,
     *,
     device: str | None = None,
@@ -77,8 +78,8 @@ def find_peaks(
 
 
 def sparsify(
-    sources: Sequence[Source],
-    output: Source,
+    sources: Sequence[FileName],
+    output: FileName,
     settings: Settings | Mapping[str, Any] | None = None,
     *,
     compact: bool = False,
@@ -129,8 +130,8 @@ def sparsify(
 
 
 def densify_file(
-    source: Source,
-    output: Source,
+    source: FileName,
+    output: FileName,
     *,
     noise: bool = True,
     seed: int = 0,

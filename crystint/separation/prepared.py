@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import FileName
 from crystint.engine import Engine
 from crystint.errors import FileError
 from crystint.io.frames.sequence import Frames, open_frames
@@ -22,7 +23,7 @@ from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
-from crystint.run.frames import Source, geometry_of, image_of, mask_of, read_frame
+from crystint.run.frames import geometry_of, image_of, mask_of, read_frame
 from crystint.separation.settings import Settings
 
 __all__ = ["PreparedRun", "opened"]
@@ -152,7 +153,7 @@ class PreparedRun:
 
 @contextmanager
 def opened(
-    sources: Sequence[Source] | Frames,
+    sources: Sequence[FileName] | Frames,
     settings: Settings,
     device: str | None = None,
     *,

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import ICE_D
 
-__all__ = ["Image", "Lattice", "Plane", "PowderRing", "gaussian_shares", "ice_rings", "meet", "planes"]
-
-Image: TypeAlias = NDArray[np.float64]
+__all__ = ["Lattice", "Plane", "PowderRing", "gaussian_shares", "ice_rings", "meet", "planes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ class Lattice:
             if not all(np.isfinite(value) and value > 0 for value in values):
                 raise SettingError(f"Lattice: {name} is {getattr(self, name)}, expected positive numbers")
 
-    def excited(self, wavelength: float, frame: int, seed: int) -> tuple[Image, Image]:
+    def excited(self, wavelength: float, frame: int, seed: int) -> tuple[Floats, Floats]:
         """Directions [n, 3] (unit, lab frame, beam along z) and strengths [n] of the excited reflections."""
         limits = [int(edge / self.d_min) for edge in self.cell]
         grid = np.meshgrid(*(np.arange(-limit, limit + 1) for limit in limits), indexing="ij")
@@ -114,7 +113,7 @@ class Lattice:
         return outgoing[keep] / size[keep, None], strength[keep]
 
 
-Plane: TypeAlias = tuple[tuple[int, int], tuple[int, int], Image]
+Plane: TypeAlias = tuple[tuple[int, int], tuple[int, int], Floats]
 """(start, stop) pixels along slow and along fast; float64 [3, 3] with the columns: one step along slow, one
 along fast, the first pixel's centre, m"""
 
@@ -132,7 +131,7 @@ def planes(geometry: Geometry) -> list[Plane]:
     return pieces
 
 
-def meet(pieces: list[Plane], ray: Image) -> tuple[Image, Image, NDArray[np.intp]]:
+def meet(pieces: list[Plane], ray: Floats) -> tuple[Floats, Floats, NDArray[np.intp]]:
     """Where rays [n, 3] from the sample meet the detector: slow, fast in px and the number of the ray."""
     slow, fast, number = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, np.intp)]
     for rows, columns, frame in pieces:
@@ -147,14 +146,14 @@ def meet(pieces: list[Plane], ray: Image) -> tuple[Image, Image, NDArray[np.intp
     return np.concatenate(slow), np.concatenate(fast), np.concatenate(number)
 
 
-def gaussian_shares(center: Image, reach: int, width: float) -> tuple[NDArray[np.intp], Image]:
+def gaussian_shares(center: Floats, reach: int, width: float) -> tuple[NDArray[np.intp], Floats]:
     """Pixels [n, 2 reach + 1] about each centre, and the share of a Gaussian that falls into each."""
     pixel = np.floor(center).astype(np.intp)[:, None] + np.arange(-reach, reach + 1)
     scaled = (np.concatenate([pixel, pixel[:, -1:] + 1], axis=1) - center[:, None]) / (np.sqrt(2.0) * width)
     return pixel, 0.5 * np.diff(erf(scaled), axis=1)
 
 
-def _orientation(rotation: float | None, frame: int, seed: int) -> Image:
+def _orientation(rotation: float | None, frame: int, seed: int) -> Floats:
     """Rotation matrix of the crystal in a frame; the start is uniformly random, from a quaternion of normal
     numbers (K. Shoemake (1992), Graphics Gems III, 124)."""
     key = [seed, 5] if rotation is not None else [seed, 5, frame]

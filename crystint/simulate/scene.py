@@ -18,10 +18,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy.ndimage import maximum_filter
 from scipy.spatial import KDTree
 
+from crystint.arrays import Floats
 from crystint.errors import GeometryError, SettingError
 from crystint.model.geometry import Geometry
 from crystint.model.mask import marker
-from crystint.simulate.sample import Image, Lattice, Plane, PowderRing, gaussian_shares, meet, planes
+from crystint.simulate.sample import Lattice, Plane, PowderRing, gaussian_shares, meet, planes
 
 __all__ = [
     "TRUTH_DTYPE",
@@ -121,7 +122,7 @@ class Scene:
 
     geometry: Geometry
     """of the detector"""
-    background: float | Callable[[Image], ArrayLike] | Image = 10.0
+    background: float | Callable[[Floats], ArrayLike] | Floats = 10.0
     """normalised counts per pixel: a number, a function of q (float64 [slow, fast], 1/angstrom), an image"""
     falloff: float | None = None
     """q, 1/angstrom, at which a background given as a number has fallen to half of its value on the beam, as
@@ -163,7 +164,7 @@ class Scene:
         return self.geometry.shape
 
     @cached_property
-    def weight(self) -> Image:
+    def weight(self) -> Floats:
         """float64 [slow, fast]: w, solid angle times polarization factor."""
         weight = self.geometry.polarization_factor()
         return weight * self.geometry.solid_angle() if self.solid_angle else np.asarray(weight)
@@ -177,7 +178,7 @@ class Scene:
         return mask
 
     @cached_property
-    def background_mean(self) -> Image:
+    def background_mean(self) -> Floats:
         """float64 [slow, fast]: raw counts expected from background and rings; masked pixels have it too."""
         if callable(self.background):
             background = np.asarray(self.background(self.geometry.q()), dtype=np.float64)
@@ -201,7 +202,7 @@ class Scene:
         highest = int(np.iinfo(dtype).max) - (dtype.kind == "u")
         return highest if self.saturation is None else min(highest, int(self.saturation))
 
-    def mean(self, i: int = 0) -> Image:
+    def mean(self, i: int = 0) -> Floats:
         """float64 [slow, fast]: raw counts expected in frame `i`, with peaks, if the detector is perfect."""
         return self._expected(i)[0]
 
@@ -248,7 +249,7 @@ class Scene:
         return self._spoiled[: self.dead]
 
     @property
-    def _hot(self) -> tuple[NDArray[np.intp], Image]:
+    def _hot(self) -> tuple[NDArray[np.intp], Floats]:
         return self._spoiled[self.dead :], 10 ** np.random.default_rng([self.seed, 2]).uniform(1, 6, self.hot)
 
     @cached_property
@@ -259,7 +260,7 @@ class Scene:
     def _near_spoiled(self) -> NDArray[np.bool_]:
         return np.asarray(maximum_filter(self.mask != 0, size=2 * int(np.ceil(4 * self.width)) + 1))
 
-    def _places(self, i: int) -> Image:
+    def _places(self, i: int) -> Floats:
         """float64 [n, 3]: slow, fast, intensity of the peaks of frame `i`."""
         if isinstance(self.peaks, Lattice):
             ray, strength = self.peaks.excited(self.geometry.wavelength or np.nan, i, self.seed)
@@ -271,7 +272,7 @@ class Scene:
             return np.column_stack([places, rng.exponential(self.intensity, int(self.peaks))])
         return np.array(self.peaks, dtype=np.float64).reshape(-1, 3)
 
-    def _expected(self, i: int) -> tuple[Image, NDArray[np.void]]:
+    def _expected(self, i: int) -> tuple[Floats, NDArray[np.void]]:
         if i < 0:
             raise SettingError(f"frame number is {i}, expected 0 or more")
         places = self._places(i)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 from crystint.model.geometry import Geometry
-from crystint.simulate.sample import Image
 from crystint.simulate.scene import TRUTH_DTYPE, Scene
 
 __all__ = ["Simulation", "simulate"]
@@ -58,7 +58,7 @@ class Simulation:
         return np.concatenate([np.zeros(0, TRUTH_DTYPE), *(self.scene.truth(i) for i in range(self.n))])
 
     @property
-    def background(self) -> Image:
+    def background(self) -> Floats:
         """float64 [slow, fast]: raw counts expected without peaks."""
         return self.scene.background_mean
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from crystint.arrays import FileName
 from crystint.errors import FileError, warn
 from crystint.io.frames.sequence import open_frames
 from crystint.io.hdf5.provenance import read_provenance
@@ -19,7 +20,7 @@ from crystint.model.cells import symmetric_cell
 from crystint.model.reference import Reference
 from crystint.run.in_progress import RunInProgress, in_progress
 from crystint.run.outcome import Outcome
-from crystint.run.step import HDF5, Job, Source
+from crystint.run.step import HDF5, Job
 from crystint.stills.files import StillsRun, write_stills
 from crystint.stills.inputs import read_indexed
 from crystint.stills.integration.fit_check import typical_offset
@@ -55,7 +56,7 @@ def integrate_frames(job: Job[IntegrateSettings]) -> Outcome:
             raise FileError(f"{', '.join(map(str, job.inputs['frames']))}: no frames in it")
         files = tuple(frames.all_files())
         job.reads(files)
-        inputs: tuple[Source, ...] = (
+        inputs: tuple[FileName, ...] = (
             source,
             *frames.files,
             *settings.files(),
@@ -112,7 +113,7 @@ def integrate_frames(job: Job[IntegrateSettings]) -> Outcome:
     return _outcome(run, progress, results, origin)
 
 
-def _finished(job: Job[IntegrateSettings], inputs: tuple[Source, ...]) -> Outcome:
+def _finished(job: Job[IntegrateSettings], inputs: tuple[FileName, ...]) -> Outcome:
     """The outcome of a run that has nothing left to do.
 
     What was measured depends on the inputs and the settings, which are compared; an .mtz does not say what it is of.

@@ -7,9 +7,10 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
+from crystint.arrays import FileName
 from crystint.run.execution import PLAIN, Execution
 from crystint.run.outcome import Outcome
-from crystint.run.step import Progress, Source, silent
+from crystint.run.step import Progress, silent
 from crystint.stills.settings import MergeSettings
 from crystint.stills.steps import INTEGRATE, MERGE, PREDICT, SCALE, SIMULATE
 
@@ -17,8 +18,8 @@ __all__ = ["integrate_files", "merge_files", "predict_files", "scale_files", "si
 
 
 def predict_files(
-    experiment: Source,
-    outputs: Sequence[Source],
+    experiment: FileName,
+    outputs: Sequence[FileName],
     *,
     overwrite: bool = False,
     command: Sequence[str] | None = None,
@@ -52,16 +53,16 @@ def predict_files(
 
 
 def integrate_files(
-    experiment: Source,
-    frames: Sequence[Source],
-    outputs: Sequence[Source],
+    experiment: FileName,
+    frames: Sequence[FileName],
+    outputs: Sequence[FileName],
     *,
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
     command: Sequence[str] | None = None,
     execution: Execution = PLAIN,
-    mask: Source | Sequence[Source] | None = None,
+    mask: FileName | Sequence[FileName] | None = None,
     **settings: Any,
 ) -> Outcome:
     """Integrate frames and write the observations: .h5 with everything, or .mtz, not scaled.
@@ -89,8 +90,8 @@ def integrate_files(
 
 
 def scale_files(
-    sources: Sequence[Source],
-    outputs: Sequence[Source],
+    sources: Sequence[FileName],
+    outputs: Sequence[FileName],
     *,
     overwrite: bool = False,
     command: Sequence[str] | None = None,
@@ -104,8 +105,8 @@ def scale_files(
 
 
 def merge_files(
-    source: Source,
-    outputs: Sequence[Source],
+    source: FileName,
+    outputs: Sequence[FileName],
     *,
     overwrite: bool = False,
     command: Sequence[str] | None = None,
@@ -122,7 +123,7 @@ def merge_files(
 
 
 def simulate_files(
-    folder: Source,
+    folder: FileName,
     *,
     overwrite: bool = False,
     progress: Progress = silent,

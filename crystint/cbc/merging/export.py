@@ -7,15 +7,15 @@ in MTZ and text, and are left out of HKLF 4.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import gemmi
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from crystint import __version__
+from crystint.arrays import FileName
 from crystint.cbc.merging.export_mtz import checked_columns, write_mtz
 from crystint.cbc.merging.families import symmetry_group
 from crystint.errors import SettingError
@@ -23,14 +23,12 @@ from crystint.io.outputs import atomic_path
 
 __all__ = ["write_hklf4", "write_mtz", "write_sfac", "write_text"]
 
-Target = str | PathLike[str]
-Floats = NDArray[np.float64]
 _LARGEST = 99999.99
 """in a field F8.2; with a minus sign a tenth of it"""
 _BATCH_LARGEST = 9999
 
 
-def write_sfac(path: Target, merged: Mapping[str, ArrayLike], **options: Any) -> None:
+def write_sfac(path: FileName, merged: Mapping[str, ArrayLike], **options: Any) -> None:
     """Write merged or unmerged |q|^2 to .mtz, .hkl (SHELX HKLF 4) or .txt (also .dat, .asc).
 
     Parameters
@@ -72,7 +70,7 @@ def write_sfac(path: Target, merged: Mapping[str, ArrayLike], **options: Any) ->
 
 
 def write_hklf4(
-    path: Target,
+    path: FileName,
     hkl: ArrayLike,
     intensity: ArrayLike,
     sigma: ArrayLike,
@@ -138,7 +136,7 @@ def write_hklf4(
 
 
 def write_text(
-    path: Target,
+    path: FileName,
     hkl: ArrayLike,
     intensity: ArrayLike,
     sigma: ArrayLike,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystint import __version__
+from crystint.arrays import Floats
 from crystint.cbc.merging.families import families, symmetry_group
 from crystint.errors import SettingError, ShapeError
 from crystint.io.outputs import atomic_path
@@ -18,7 +19,6 @@ from crystint.model.indices import checked
 
 __all__ = ["checked_columns", "write_mtz"]
 
-Floats = NDArray[np.float64]
 _HISTORY = (80, 30)
 """Characters of a line and lines of history that an MTZ file may have."""
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from crystint.arrays import Floats
 from crystint.cbc.merging.families import Families, families
 from crystint.cbc.merging.uncertainty import uncertainty
 from crystint.cbc.scaling.layout import Layout
@@ -25,8 +26,6 @@ from crystint.cbc.scaling.sums import expected_counts, row_sums
 from crystint.errors import SettingError, warn
 
 __all__ = ["merged_intensities"]
-
-Floats = NDArray[np.float64]
 
 
 def merged_intensities(

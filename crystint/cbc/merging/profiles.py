@@ -20,11 +20,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 
 __all__ = ["PROFILES", "StreakPixels", "standard_profile", "streak_pixels"]
 
-Floats = NDArray[np.float64]
 _EDGE = float(np.exp(-4.0))
 
 PROFILES: dict[str, Callable[[Floats, Floats], Floats]] = {

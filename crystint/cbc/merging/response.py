@@ -29,10 +29,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from crystint.arrays import Floats, Indices
 from crystint.cbc.scaling.objective import FLOOR
 from crystint.cbc.scaling.products import inner
 from crystint.cbc.scaling.regression import REACH
@@ -40,8 +40,6 @@ from crystint.errors import SettingError
 
 __all__ = ["Frame", "Response", "respond"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
 _BLOCK = 1 << 22
 """values made together"""
 _DENSE, _FILLED = 4096, 0.02
@@ -53,11 +51,11 @@ join nodes that are far apart, and what a sparse solver fills in is soon most of
 class Frame:
     """The n rows, P pixels and the map of one frame, with A parameters."""
 
-    pixel: Ints
+    pixel: Indices
     """intp [n], ascending: 0..P-1"""
-    reflection: Ints
+    reflection: Indices
     """intp [n]: the parameter that is log |q|^2 of the row's reflection, 0..A-1"""
-    offset: Ints
+    offset: Indices
     """intp [n]: the parameter that is the intercept of the row's streak, -1 where it is not free"""
     level: Floats
     """float64 [n]: that intercept, counts"""
@@ -206,7 +204,7 @@ def _interpolation(frame: Frame) -> sparse.csr_matrix:
     return _matrix(weight.ravel(), np.repeat(np.arange(n), 4), node.ravel(), (n, frame.chi.size))
 
 
-def _cell(axis: Floats, at: Floats) -> tuple[Ints, Floats]:
+def _cell(axis: Floats, at: Floats) -> tuple[Indices, Floats]:
     below = np.clip(np.searchsorted(axis, at, side="right") - 1, 0, len(axis) - 2)
     return below, np.clip((at - axis[below]) / (axis[below + 1] - axis[below]), 0.0, 1.0)
 
@@ -227,7 +225,7 @@ def _kernel(frame: Frame, part: slice, bandwidth: float) -> sparse.csr_matrix:
     return made
 
 
-def _window(axis: Floats, at: Floats, bandwidth: float) -> tuple[Ints, Floats]:
+def _window(axis: Floats, at: Floats, bandwidth: float) -> tuple[Indices, Floats]:
     """The first of equally many nodes for each row, and the kernel at these along one axis [n, nodes]."""
     low = np.searchsorted(axis, at - REACH * bandwidth, side="left")
     high = np.searchsorted(axis, at + REACH * bandwidth, side="right")
@@ -252,5 +250,5 @@ def _blocks(frame: Frame, bandwidth: float) -> Iterator[slice]:
         first = last
 
 
-def _matrix(values: Floats, row: Ints, column: Ints, shape: tuple[int, int]) -> sparse.csr_matrix:
+def _matrix(values: Floats, row: Indices, column: Indices, shape: tuple[int, int]) -> sparse.csr_matrix:
     return sparse.csr_matrix((values, (row, column)), shape=shape)

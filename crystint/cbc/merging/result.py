@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats, Ints32
 from crystint.cbc.merging.families import families
 from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.cbc.table.table import CBCTable
@@ -16,9 +17,6 @@ from crystint.errors import SettingError, ShapeError
 from crystint.html import html_table
 
 __all__ = ["Agreement", "CBCRun", "ReferenceIntensities", "agreement"]
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,7 +26,7 @@ class ReferenceIntensities:
     stored_name: ClassVar[str] = "Known"
     """what files call the class"""
 
-    hkl: Indices
+    hkl: Ints32
     """int32 [m, 3]: one reflection of each family"""
     q2: Floats
     """float64 [m], on any scale"""
@@ -55,7 +53,7 @@ class CBCRun:
     """with |q|^2 and chi of each row"""
     maps: ProjectionMap
     """chi of each frame"""
-    hkl: Indices
+    hkl: Ints32
     """int32 [H, 3]: one reflection of each family that was refined"""
     q2: Floats
     """float64 [H], counts; NaN where the family is seen nowhere"""
@@ -128,7 +126,7 @@ class Agreement:
     """sum |scaled - reference| / sum reference"""
 
 
-def agreement(hkl: Indices, q2: Floats, reference: ReferenceIntensities, sigma: Floats | None = None) -> Agreement:
+def agreement(hkl: Ints32, q2: Floats, reference: ReferenceIntensities, sigma: Floats | None = None) -> Agreement:
     """Compare intensities with those of a reference, reflection by reflection.
 
     Reflections correspond when the symmetry of `reference` makes them one family; those without a partner, and NaN, are

@@ -24,6 +24,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats, Indices
 from crystint.cbc.merging.response import Frame, respond
 from crystint.cbc.scaling.layout import Layout
 from crystint.cbc.scaling.projection import ProjectionMap
@@ -32,9 +33,6 @@ from crystint.cbc.scaling.scales import scale_groups
 from crystint.errors import SettingError, ShapeError
 
 __all__ = ["Uncertainty", "uncertainty"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class Uncertainty:
     """float64 [H]: estimated bias of log |q|^2, of which the smoothing of chi is the cause; not in sigma"""
     weight: Floats
     """float64 [H]: of the mean that is taken out; sums to 1 over each component"""
-    component: Ints
+    component: Indices
     """intp [H]: reflections of one number have a common scale"""
     reduced_chi_square: float
     """sum of (I - lambda)^2 / variance over pixels less parameters; about 1, if the noise is what was assumed. The
@@ -154,7 +152,7 @@ def uncertainty(
 
 
 def _inverse(
-    matrix: Floats, scale: Floats, seen: NDArray[np.bool_], component: Ints, weight: Floats, maps_known: bool
+    matrix: Floats, scale: Floats, seen: NDArray[np.bool_], component: Indices, weight: Floats, maps_known: bool
 ) -> Floats:
     """float64 [A, A]: what turns right-hand sides into changes of the parameters, no component's mean moving.
 
@@ -191,11 +189,11 @@ def _frame(
     chi: ProjectionMap,
     q2: Floats,
     level: Floats,
-    offset: Ints,
+    offset: Indices,
     variance: Floats | None,
     number: int,
     rows: slice,
-) -> tuple[Frame, Ints]:
+) -> tuple[Frame, Indices]:
     """One frame with its parameters numbered 0, 1, ..., and their numbers in the whole."""
     order = np.argsort(layout.pixel[rows], kind="stable")
     pixel = layout.pixel[rows][order]

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.scaling.objective import pixel_terms
 from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.cbc.scaling.regression import checked_bandwidth
@@ -31,7 +32,6 @@ from crystint.errors import SettingError
 
 __all__ = ["UNDERSMOOTHING", "BandwidthChoice", "bandwidth_from_pixels", "choose_bandwidth"]
 
-Floats = NDArray[np.float64]
 _STEPS = (0.35, 5.0, 8)
 """Bandwidths tried: from and to so many distances between nodes, how many"""
 UNDERSMOOTHING = 0.6

@@ -14,13 +14,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats, Ints32
 from crystint.cbc.scaling.layout import Layout
 from crystint.cbc.scaling.regression import REACH
 
 __all__ = ["BUCKETS", "SPARE", "Axis", "Cells"]
 
-Floats = NDArray[np.float64]
-Int32 = NDArray[np.int32]
 
 _WIDTH = 1 << 30
 SPARE = 16
@@ -36,7 +35,7 @@ class Axis:
     low: float
     unit: float
     """whole numbers per unit of u"""
-    nodes: Int32
+    nodes: Ints32
     """int32 [m], ascending"""
 
     @classmethod
@@ -47,16 +46,16 @@ class Axis:
         axis = cls(low, unit, np.zeros(0, np.int32))
         return cls(low, unit, axis.numbers(nodes))
 
-    def numbers(self, at: Floats) -> Int32:
+    def numbers(self, at: Floats) -> Ints32:
         """Coordinates as whole numbers, int32 [n], 0 .. 2^30."""
         return np.rint((at - self.low) * self.unit).astype(np.int32)
 
-    def cell(self, number: Int32) -> NDArray[np.intp]:
+    def cell(self, number: Ints32) -> NDArray[np.intp]:
         """intp [n]: node below, 0 .. m - 2."""
         return np.clip(np.searchsorted(self.nodes, number, side="right") - 1, 0, len(self.nodes) - 2)
 
     @property
-    def first(self) -> Int32:
+    def first(self) -> Ints32:
         """int32 [BUCKETS + 1]: node below the beginning of each part of the axis."""
         return self.cell(np.arange(BUCKETS + 1, dtype=np.int32) * np.int32(_WIDTH // BUCKETS)).astype(np.int32)
 
@@ -64,7 +63,7 @@ class Axis:
         """How far the kernel reaches, as a whole number; one more, for rows that rounding took out of reach."""
         return int(min(REACH * bandwidth * self.unit + 1.0, _WIDTH))
 
-    def within(self, reach: int) -> Int32:
+    def within(self, reach: int) -> Ints32:
         """First and last cell within reach of each node, int32 [m, 2]."""
         nodes = self.nodes.astype(np.int64)
         first = np.searchsorted(nodes[1:-1], nodes - reach, side="left")
@@ -78,13 +77,13 @@ class Cells:
 
     x: Axis
     y: Axis
-    at_x: Int32
+    at_x: Ints32
     """int32 [n + 16]: coordinates, in the order of cells; the last ones are 0"""
-    at_y: Int32
+    at_y: Ints32
     """int32 [n + 16]"""
-    rank: Int32
+    rank: Ints32
     """int32 [n]: where each row of the layout is in that order"""
-    start: Int32
+    start: Ints32
     """int32 [F (ny - 1) (nx - 1) + 1]: cell c has start[c] .. start[c + 1] - 1; frames, then y, then x"""
 
     @classmethod

@@ -13,8 +13,8 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.scaling.device_rows import CellBuffers, DeviceRows, blocks
 from crystint.cbc.scaling.objective import FLOOR, HUBER, Kind, Loss
 from crystint.cbc.scaling.projection import ProjectionMap
@@ -24,7 +24,6 @@ from crystint.engine import Buffer
 
 __all__ = ["DeviceBackend", "DeviceModel"]
 
-Floats = NDArray[np.float64]
 
 _CRITERIA = {"l2": 2, "l1": 3, "huber": 4}
 """numbers of the losses in kernels/cbc_streak_sums.cl"""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.scaling.cells import SPARE, Cells
 from crystint.cbc.scaling.layout import Layout
 from crystint.engine import Buffer, Engine, Kernel
@@ -21,7 +22,6 @@ from crystint.errors import SettingError, ShapeError
 
 __all__ = ["CellBuffers", "DeviceRows", "blocks"]
 
-Floats = NDArray[np.float64]
 
 _LANES = 16
 """rows that a CPU works on side by side"""

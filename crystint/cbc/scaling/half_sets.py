@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.scaling.subsets import Trainable, subset
 from crystint.errors import SettingError
 
 __all__ = ["HalfSets", "half_sets"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

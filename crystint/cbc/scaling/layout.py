@@ -15,20 +15,18 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats, Indices
 from crystint.cbc.protocols import Columns
 from crystint.errors import SettingError, ShapeError
 
 __all__ = ["Layout"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
     """Rows n, pixels P, streaks S, reflections H and frames F of a table, and which belongs to which."""
 
-    pixel: Ints
+    pixel: Indices
     """intp [n]: number of the detector pixel of each row, 0..P-1; pixels are sorted by frame, y, x"""
     counts: Floats
     """float64 [P]: each pixel once"""
@@ -38,11 +36,11 @@ class Layout:
     """float64 [n]: f^2"""
     u: Floats
     """float64 [n, 2]: x and y of the incident unit vector"""
-    streak_start: Ints
+    streak_start: Indices
     """intp [S + 1]: streak s has the rows streak_start[s] .. streak_start[s + 1] - 1"""
-    streak_frame: Ints
+    streak_frame: Indices
     """intp [S]: 0..F-1"""
-    streak_reflection: Ints
+    streak_reflection: Indices
     """intp [S]: 0..H-1, by the present merging"""
     streak_hkl: NDArray[np.int32]
     """int32 [S, 3]"""
@@ -50,7 +48,7 @@ class Layout:
     """int32 [H, 3]: the indices a merged reflection goes by"""
     frames: NDArray[np.int64]
     """int64 [F]: numbers of the frames in the table"""
-    frame_start: Ints
+    frame_start: Indices
     """intp [F + 1]: frame n has the rows frame_start[n] .. frame_start[n + 1] - 1"""
 
     def __len__(self) -> int:
@@ -78,22 +76,22 @@ class Layout:
         return len(self.frames)
 
     @property
-    def streak(self) -> Ints:
+    def streak(self) -> Indices:
         """intp [n], made when asked for: streak of each row, 0..S-1."""
         return np.repeat(np.arange(self.n_streaks), np.diff(self.streak_start))
 
     @property
-    def reflection(self) -> Ints:
+    def reflection(self) -> Indices:
         """intp [n], made when asked for: reflection of each row, 0..H-1."""
         return np.repeat(self.streak_reflection, np.diff(self.streak_start))
 
     @property
-    def frame(self) -> Ints:
+    def frame(self) -> Indices:
         """intp [n], made when asked for: frame of each row, 0..F-1."""
         return np.repeat(np.arange(self.n_frames), np.diff(self.frame_start))
 
     @property
-    def multiplicity(self) -> Ints:
+    def multiplicity(self) -> Indices:
         """intp [P], made when asked for: rows of each pixel, above 1 where streaks overlap."""
         return np.bincount(self.pixel, minlength=self.n_pixels)
 
@@ -197,7 +195,7 @@ def _refuse(bad: NDArray[np.bool_], what: str, advice: str) -> None:
         raise SettingError(f"row {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows); {advice}")
 
 
-def _segments(table: Columns) -> tuple[Ints, Ints]:
+def _segments(table: Columns) -> tuple[Indices, Indices]:
     """First rows of streaks and of frames, and n."""
     frame, streak, n = np.asarray(table.frame), np.asarray(table.streak), len(table.frame)
     new_frame = np.concatenate([[True], frame[1:] != frame[:-1]])
@@ -226,7 +224,7 @@ def _same_frames(wanted: NDArray[np.integer], present: NDArray[np.int64]) -> Non
         raise SettingError(f"the table has rows of frame {unknown[0]}, which is not among the {len(wanted)} given")
 
 
-def _pixels(table: Columns, frame_starts: Ints) -> tuple[Ints, Floats, Floats]:
+def _pixels(table: Columns, frame_starts: Indices) -> tuple[Indices, Floats, Floats]:
     """Number of the pixel of each row, and counts and background of each pixel; one frame after another."""
     pixel = np.empty(len(table.frame), dtype=np.intp)
     columns: tuple[list[Floats], list[Floats]] = ([], [])

@@ -21,13 +21,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 
 __all__ = ["FLOOR", "HUBER", "Kind", "Loss", "criterion", "pixel_terms"]
 
-Floats = NDArray[np.float64]
 Kind = Literal["poisson", "least_squares"]
 Loss = Literal["l2", "l1", "huber"]
 

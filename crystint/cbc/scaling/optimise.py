@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize
 
+from crystint.arrays import Floats
 from crystint.cbc.scaling.layout import Layout
 from crystint.cbc.scaling.objective import FLOOR, Kind, Loss
 from crystint.cbc.scaling.sums import FAINTEST, Model, expected_counts, row_sums
@@ -22,7 +22,6 @@ from crystint.errors import SettingError
 
 __all__ = ["Method", "choose_method", "first_estimate", "lbfgsb", "lifted"]
 
-Floats = NDArray[np.float64]
 Method = Literal["em", "l-bfgs-b"]
 
 

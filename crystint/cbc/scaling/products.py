@@ -8,11 +8,11 @@ are below the size at which they do.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from crystint.arrays import Floats
 
 __all__ = ["inner"]
 
-Floats = NDArray[np.float64]
 _TILE = 64
 
 

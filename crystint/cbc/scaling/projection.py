@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 from crystint.html import html_table
 
 __all__ = ["ProjectionMap", "bilinear"]
 
-Floats = NDArray[np.float64]
 _BLOCK = 1 << 16
 """rows interpolated together, so that what is in between stays in the cache"""
 

@@ -19,11 +19,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 
 __all__ = ["REACH", "checked_bandwidth", "kernel_regression"]
 
-Floats = NDArray[np.float64]
 
 REACH = 4.0
 """bandwidths beyond which the kernel is 0"""

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.protocols import ScalingTable
 from crystint.cbc.scaling.backends import backend_of
 from crystint.cbc.scaling.layout import Layout
@@ -24,8 +25,6 @@ from crystint.cbc.scaling.sums import Backend, Model, expected_counts, row_sums
 from crystint.cbc.scaling.training import Alternation, Pair, Recipe, new_map
 
 __all__ = ["Scaler"]
-
-Floats = NDArray[np.float64]
 
 
 T = TypeVar("T", bound=ScalingTable)

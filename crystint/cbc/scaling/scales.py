@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from crystint.arrays import Floats, Indices
 from crystint.cbc.scaling.layout import Layout
 from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.cbc.scaling.regression import REACH
 
 __all__ = ["mixed_families", "scale_groups", "scales_text"]
 
-Ints = NDArray[np.intp]
 
-
-def scale_groups(layout: Layout, chi: ProjectionMap, q2: NDArray[np.float64], bandwidth: float | None) -> Ints:
+def scale_groups(layout: Layout, chi: ProjectionMap, q2: NDArray[np.float64], bandwidth: float | None) -> Indices:
     """intp [H]: reflections of one number have a common scale.
 
     Parameters
@@ -56,7 +55,7 @@ def scale_groups(layout: Layout, chi: ProjectionMap, q2: NDArray[np.float64], ba
     return np.asarray(connected_components(linked, directed=False)[1], dtype=np.intp)
 
 
-def _reached(u: NDArray[np.float64], member: Ints, members: int, chi: ProjectionMap, reach: float) -> NDArray[np.bool_]:
+def _reached(u: Floats, member: Indices, members: int, chi: ProjectionMap, reach: float) -> NDArray[np.bool_]:
     """bool [nodes, members]: nodes in reach of the rows of each; how many rows, by sums of their corners."""
     ends = []
     for axis, at in ((chi.y, u[:, 1]), (chi.x, u[:, 0])):
@@ -70,7 +69,7 @@ def _reached(u: NDArray[np.float64], member: Ints, members: int, chi: Projection
     return np.asarray((rows > 0).reshape(members, -1).T)
 
 
-def scales_text(group: Ints, seen: NDArray[np.bool_], family: Ints | None = None) -> str | None:
+def scales_text(group: Indices, seen: NDArray[np.bool_], family: Indices | None = None) -> str | None:
     """What to say of reflections that have no common scale; None where all have one.
 
     group intp [H], as `scale_groups` has them; seen bool [H], those that have |q|^2; family intp [H], of what is
@@ -89,7 +88,7 @@ def scales_text(group: Ints, seen: NDArray[np.bool_], family: Ints | None = None
     return f"{text}: |q|^2 of different groups cannot be compared; merge in a higher symmetry, or add frames"
 
 
-def mixed_families(group: Ints, seen: NDArray[np.bool_], family: Ints) -> NDArray[np.bool_]:
+def mixed_families(group: Indices, seen: NDArray[np.bool_], family: Indices) -> NDArray[np.bool_]:
     """bool [families]: those with reflections of several groups."""
     pairs = np.unique(np.stack([family[seen], group[seen]]), axis=1)
     return np.asarray(np.bincount(pairs[0], minlength=int(family.max(initial=-1)) + 1) > 1)

@@ -31,6 +31,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.scaling.layout import Layout
 from crystint.cbc.scaling.objective import FLOOR, Kind, Loss, pixel_terms
 from crystint.cbc.scaling.projection import ProjectionMap
@@ -38,7 +39,6 @@ from crystint.cbc.scaling.regression import kernel_regression
 
 __all__ = ["FAINTEST", "Backend", "Model", "NumpyBackend", "em_step", "expected_counts", "row_sums", "shares"]
 
-Floats = NDArray[np.float64]
 
 FAINTEST = 1e-12
 """of the largest |q|^2: no reflection is made fainter by a step"""

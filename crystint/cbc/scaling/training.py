@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.scaling.layout import Layout
 from crystint.cbc.scaling.objective import Kind, Loss
 from crystint.cbc.scaling.optimise import Method, lbfgsb, lifted
@@ -25,7 +25,6 @@ from crystint.errors import SettingError
 
 __all__ = ["Alternation", "Pair", "Recipe", "alternate", "new_map"]
 
-Floats = NDArray[np.float64]
 _DEPTH = 3
 """pairs before the last that an extrapolation knows of"""
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.defaults import FRAMES, LENGTH, OVERLAP, REFLECTIONS
 from crystint.cbc.simulation.simulated_geometry import Rows, basis, rotations, streaks
 from crystint.cbc.simulation.simulated_settings import CBCSettings
@@ -34,7 +35,6 @@ from crystint.errors import SettingError
 
 __all__ = ["CBCSettings", "CBCSimulation", "CBCTruth", "simulate_cbc", "simulate_streaks"]
 
-Floats = NDArray[np.float64]
 _Q2, _MAPS, _INTERCEPT, _COUNTS, _STREAKS = range(1, 6)
 
 

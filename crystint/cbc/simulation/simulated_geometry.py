@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.simulation.simulated_settings import CBCSettings
 from crystint.cbc.simulation.simulated_truth import standard_profile
 
 __all__ = ["Rows", "basis", "lattice", "rotations", "streaks"]
 
-Floats = NDArray[np.float64]
 _ROUNDS = 6
 """Of the repetition; each is nearer by defocus / distance."""
 _SIDE = 16

@@ -14,11 +14,11 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.simulation.simulated_settings import CBCSettings
 
 __all__ = ["Maps", "background_at", "families", "intensities", "make_maps", "standard_profile"]
 
-Floats = NDArray[np.float64]
 _WAVES = 24
 _BLOCK = 1 << 18
 

@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.cbc.protocols import Columns, ScalingTable
 from crystint.errors import GeometryError, SettingError, ShapeError
 from crystint.html import html_table
@@ -27,7 +28,6 @@ from crystint.io.cbc.setup_file import read_setup, write_setup
 
 __all__ = ["CBCSetup"]
 
-Floats = NDArray[np.float64]
 T = TypeVar("T", bound=ScalingTable)
 _ROWS = 1 << 16
 """Rows of a table that are worked on at a time, so that memory stays small."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Bools
 from crystint.cbc.protocols import Columns
 from crystint.errors import SettingError
 
 __all__ = ["check_rows"]
-
-Bools = NDArray[np.bool_]
 
 
 def check_rows(table: Columns) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.correlate.center.circles import Tilt, tilted
 from crystint.correlate.center.contrast import good_pixels
 from crystint.correlate.center.ring_fit import Rings, check_guesses, find_rings, rings_of
@@ -21,7 +22,6 @@ from crystint.model.geometry import Geometry
 
 __all__ = ["Calibrated", "fit_calibrant"]
 
-Array = NDArray[np.float64]
 
 _NEAR = 0.004
 """relative distance within which a ring is one of the calibrant's, besides its width"""
@@ -41,13 +41,13 @@ class Calibrated:
     """standard errors of rot1 and rot2, rad; 0 where not refined"""
     distance_error: float
     """standard error of the distance along the beam, m; 0 where not refined"""
-    q: Array
+    q: Floats
     """float64 [rings]: those of the calibrant's rings that were used, 1/angstrom"""
-    residual: Array
+    residual: Floats
     """float64 [rings]: mean radius of the ring on a plane across the beam, minus the calibrant's, px"""
-    missing: Array
+    missing: Floats
     """float64 [m]: q that were asked for and not found, 1/angstrom"""
-    missing_radius: Array
+    missing_radius: Floats
     """float64 [m]: where these should be, px on a plane across the beam; NaN where no good pixels are"""
     disagreement: float
     """by how much the errors were enlarged because rings, or arcs of a ring, disagree; at least 1"""
@@ -136,7 +136,7 @@ def fit_calibrant(
     allowed = scale if distance else 0.01
     plane = tangent / geometry.pixel_size[0]
 
-    def told_apart(rings: Rings) -> tuple[Tilt, Array, float, NDArray[np.intp]]:
+    def told_apart(rings: Rings) -> tuple[Tilt, Floats, float, NDArray[np.intp]]:
         shape = rings.shape
         assert isinstance(shape, Tilt)
         places = _on_plane(shape, rings.points)
@@ -174,7 +174,7 @@ def fit_calibrant(
     weak = np.isin(far * plane, _seen(trial, far * plane, good)) & ~np.isin(np.arange(len(momenta)), owner[used])
     lines += [RingLine(float(far * plane[i]), typical, 0.0, 0.0, index=int(i)) for i in np.flatnonzero(weak)]
 
-    def expected(at: Tilt, among: Sequence[RingLine]) -> Array:
+    def expected(at: Tilt, among: Sequence[RingLine]) -> Floats:
         return np.asarray(at.geometry.distance_along_beam * plane[[line.index for line in among]])
 
     while True:
@@ -213,7 +213,7 @@ def fit_calibrant(
     )
 
 
-def _seen(shape: Tilt, radius: Array, good: NDArray[np.bool_]) -> Array:
+def _seen(shape: Tilt, radius: Floats, good: NDArray[np.bool_]) -> Floats:
     """Those of some radii (px) on which there are good pixels."""
     rows, columns = np.nonzero(good)
     pixel_radius = shape.radius(rows + 0.5, columns + 0.5)
@@ -222,7 +222,7 @@ def _seen(shape: Tilt, radius: Array, good: NDArray[np.bool_]) -> Array:
     return radius[number[np.minimum(radius, len(number) - 1).astype(np.intp)] >= _LEAST]
 
 
-def _on_plane(shape: Tilt, points: Sequence[RingPoints]) -> Array:
+def _on_plane(shape: Tilt, points: Sequence[RingPoints]) -> Floats:
     """Weighted mean of the ring coordinate of the points of each ring, px; outliers weigh little."""
     means = []
     for on_ring in points:
@@ -237,7 +237,7 @@ def _allowed(radius: Any, width: Any) -> Any:
     return np.maximum(_NEAR * radius, np.minimum(width, 0.02 * radius))
 
 
-def _tell_apart(radius: Array, width: Array, expected: Array, scale: float) -> tuple[float, NDArray[np.intp]]:
+def _tell_apart(radius: Floats, width: Floats, expected: Floats, scale: float) -> tuple[float, NDArray[np.intp]]:
     """The factor on the distance that explains most rings, nearest to 1 among equals, and each ring's number or -1."""
     allowed = _allowed(radius, width)
     best: tuple[float, float, NDArray[np.intp]] = (-1.0, 1.0, np.full(len(radius), -1))

@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from crystint.arrays import Floats
 from crystint.errors import GeometryError
 from crystint.model.geometry import Geometry
 from crystint.model.panels import rotation_matrix
 
 __all__ = ["Ellipse", "RingShape", "Tilt", "place_on_ring", "tilted"]
-
-Array = NDArray[np.float64]
 
 
 class RingShape(Protocol):
@@ -35,11 +34,11 @@ class RingShape(Protocol):
     def to_geometry(self, template: Geometry) -> Geometry:
         """The template with this centre (and tilt); GeometryError when this shape does not say enough for it."""
 
-    def radius(self, slow: ArrayLike, fast: ArrayLike) -> Array:
+    def radius(self, slow: ArrayLike, fast: ArrayLike) -> Floats:
         """Ring coordinate, px, of places in px from the outer corner; the arrays broadcast."""
 
     @property
-    def projection(self) -> Array:
+    def projection(self) -> Floats:
         """float64 [3, 3]: (x, y, z) = projection @ (slow, fast, 1), radius = hypot(x, y) / z, z > 0 before the sample.
 
         With another centre and all else kept, slow and fast are those less the shift of the centre.
@@ -69,7 +68,7 @@ class Ellipse:
         slow, fast, *strain = (float(value) for value in np.asarray(values))
         return Ellipse((slow, fast), None if self.strain is None else (strain[0], strain[1]))
 
-    def radius(self, slow: ArrayLike, fast: ArrayLike) -> Array:
+    def radius(self, slow: ArrayLike, fast: ArrayLike) -> Floats:
         """As `RingShape.radius`."""
         ds = np.asarray(slow, dtype=np.float64) - self.center[0]
         df = np.asarray(fast, dtype=np.float64) - self.center[1]
@@ -82,7 +81,7 @@ class Ellipse:
         return np.asarray(np.sqrt(ds * ds + df * df))
 
     @property
-    def projection(self) -> Array:
+    def projection(self) -> Floats:
         """As `RingShape.projection`."""
         plus, cross = self.strain or (0.0, 0.0)
         size = min(math.hypot(plus, cross), 50.0)
@@ -103,7 +102,7 @@ class Ellipse:
             return math.nan
         return 0.5 * math.atan2(cross, -plus)
 
-    def half_axes(self, radius: ArrayLike) -> tuple[Array, Array]:
+    def half_axes(self, radius: ArrayLike) -> tuple[Floats, Floats]:
         """Long and short half axis, px, of rings of these radii (geometric means of the axes)."""
         ratio = math.sqrt(self.axis_ratio)
         return np.asarray(radius, dtype=np.float64) * ratio, np.asarray(radius, dtype=np.float64) / ratio
@@ -159,7 +158,7 @@ class Tilt:
         rot1, rot2 = rest if self.fit_tilt else self.geometry.rotation[:2]
         return replace(self, geometry=tilted(self.geometry, (slow, fast), rot1, rot2, along))
 
-    def radius(self, slow: ArrayLike, fast: ArrayLike) -> Array:
+    def radius(self, slow: ArrayLike, fast: ArrayLike) -> Floats:
         """As `RingShape.radius`."""
         slow, fast = np.asarray(slow, np.float64), np.asarray(fast, np.float64)
         x, y, z = (row[0] * slow + (row[1] * fast + row[2]) for row in self.projection)
@@ -167,7 +166,7 @@ class Tilt:
             return np.asarray(np.sqrt(x * x + y * y) / z)
 
     @property
-    def projection(self) -> Array:
+    def projection(self) -> Floats:
         """As `RingShape.projection`."""
         size = np.array(self.geometry.pixel_size)
         y, x, z = np.asarray(rotation_matrix(self.geometry.rotation), np.float64)
@@ -203,7 +202,7 @@ def _one_square_plane(geometry: Geometry) -> None:
         raise GeometryError(f"pixel_size is {geometry.pixel_size} m; circles need square pixels: fit shape='tilt'")
 
 
-def place_on_ring(shape: RingShape, radius: ArrayLike, azimuth: ArrayLike) -> tuple[Array, Array]:
+def place_on_ring(shape: RingShape, radius: ArrayLike, azimuth: ArrayLike) -> tuple[Floats, Floats]:
     """Where rays from the centre meet rings: (slow, fast), px; NaN where they do not.
 
     Parameters

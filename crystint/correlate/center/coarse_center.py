@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from crystint.arrays import Floats
 from crystint.correlate.center.circles import RingShape
 from crystint.correlate.center.contrast import binned
 
 __all__ = ["RingProfileScan", "scan_center"]
 
-Array = NDArray[np.float64]
 
 _PIXELS = (60_000, 300_000)
 """samples of the first grid and of the finer ones, about; a larger frame is summed in blocks"""
@@ -28,19 +28,19 @@ class RingProfileScan:
 
     shape: RingShape
     """circles, or the cones of a tilted detector: along its rings counts are averaged"""
-    projected: tuple[Array, Array, Array]
+    projected: tuple[Floats, Floats, Floats]
     """float64 [n] each: samples by `shape.projection`; z is float64 [1], 1, on a plane across the beam"""
-    total: Array
+    total: Floats
     """float64 [n]: sum of the contrast of the pixels of a sample"""
-    number: Array
+    number: Floats
     """float64 [n]: pixels of a sample"""
-    area: Array
+    area: Floats
     """float64 [n]: area of these pixels in the plane across the beam, px^2"""
     factor: int
     """side of a sample, px"""
 
     @classmethod
-    def of(cls, contrast: Array, good: NDArray[np.bool_], pixels: int, shape: RingShape) -> RingProfileScan:
+    def of(cls, contrast: Floats, good: NDArray[np.bool_], pixels: int, shape: RingShape) -> RingProfileScan:
         """Sum a contrast image in blocks so that about `pixels` samples are left."""
         factor = max(1, int(np.ceil(np.sqrt(good.sum() / pixels))))
         total, number = binned(contrast, good, factor)
@@ -55,7 +55,7 @@ class RingProfileScan:
         x, y, z, total, number = (part[before] for part in (x, y, z, total, number))
         return cls(shape, (x, y, z), total, number, number * abs(np.linalg.det(matrix)) / z**3, factor)
 
-    def radius(self, center: tuple[float, float]) -> Array:
+    def radius(self, center: tuple[float, float]) -> Floats:
         """Ring coordinate of the samples with the centre elsewhere, px; float64 [n]."""
         matrix = self.shape.projection[:, :2]
         x, y, z = (
@@ -65,13 +65,13 @@ class RingProfileScan:
         length = np.sqrt(x * x + y * y)
         return np.asarray(length if len(z) == 1 else length / np.maximum(z, 0.5 * _NEAREST))
 
-    def profile(self, center: tuple[float, float], step: float) -> tuple[Array, Array]:
+    def profile(self, center: tuple[float, float], step: float) -> tuple[Floats, Floats]:
         """Sum of contrast and number of pixels per radius bin of `step` px; float64 [bins] each."""
         bin_of = (self.radius(center) * (1.0 / step)).astype(np.intp)
         total, number = np.bincount(bin_of, self.total), np.bincount(bin_of, self.number)
         return np.asarray(total, np.float64), np.asarray(number, np.float64)
 
-    def coverage(self, center: tuple[float, float], step: float) -> Array:
+    def coverage(self, center: tuple[float, float], step: float) -> Floats:
         """Share of each radius bin that good pixels cover; float64 [bins]."""
         bin_of = (self.radius(center) * (1.0 / step)).astype(np.intp)
         area = np.bincount(bin_of, self.area)
@@ -90,7 +90,7 @@ class RingProfileScan:
 
 
 def scan_center(
-    contrast: Array, good: NDArray[np.bool_], start: RingShape, reach: float, *, smooth: float
+    contrast: Floats, good: NDArray[np.bool_], start: RingShape, reach: float, *, smooth: float
 ) -> tuple[float, float]:
     """The sharpest centre within `reach` px of the start, to about 0.25 px: a grid of 2 px, then finer about the best.
 

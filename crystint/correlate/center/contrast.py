@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 from crystint.model.mask import combine_masks, unusable
 
 __all__ = ["binned", "good_pixels", "local_contrast", "local_level"]
 
-Array = NDArray[np.float64]
 
 _LEAST = 0.1
 """share of a tile that must be good for its median to count"""
@@ -37,12 +37,12 @@ def good_pixels(frame: NDArray[Any], mask: ArrayLike | None = None) -> NDArray[n
     return np.asarray(good)
 
 
-def local_level(values: Array, good: NDArray[np.bool_], tile: int) -> Array:
+def local_level(values: Floats, good: NDArray[np.bool_], tile: int) -> Floats:
     """Medians of square tiles of `tile` px, between the tiles' centres interpolated; float64 [slow, fast]."""
     return _between(_tile_medians(values, good, tile), values.shape, tile)
 
 
-def local_contrast(rest: Array, good: NDArray[np.bool_], tile: int, limit: float = 4.0) -> Array:
+def local_contrast(rest: Floats, good: NDArray[np.bool_], tile: int, limit: float = 4.0) -> Floats:
     """What stands out of the local level, in local scatters (1.4826 MAD); clipped; float64 [slow, fast].
 
     The clip keeps a hot pixel from outweighing a ring.
@@ -64,7 +64,7 @@ def local_contrast(rest: Array, good: NDArray[np.bool_], tile: int, limit: float
     return np.where(good, np.clip(rest / width, -limit, limit), 0.0)
 
 
-def _tile_medians(values: Array, good: NDArray[np.bool_], tile: int) -> Array:
+def _tile_medians(values: Floats, good: NDArray[np.bool_], tile: int) -> Floats:
     """Median of the good pixels of each tile; NaN where too few are good, unless all are."""
     rows, columns = (_edges(side, tile) for side in values.shape)
     medians = np.full((len(rows) - 1, len(columns) - 1), np.nan)
@@ -85,7 +85,7 @@ def _edges(side: int, tile: int) -> NDArray[np.intp]:
     return np.linspace(0, side, max(1, round(side / tile)) + 1).astype(np.intp)
 
 
-def _between(tiles: Array, shape: tuple[int, ...], tile: int) -> Array:
+def _between(tiles: Floats, shape: tuple[int, ...], tile: int) -> Floats:
     """Tile values at every pixel: linear between the centres, and on beyond the last.
 
     Tiles without a value take their neighbour's.
@@ -105,7 +105,7 @@ def _between(tiles: Array, shape: tuple[int, ...], tile: int) -> Array:
     return tiles
 
 
-def binned(values: Array, good: NDArray[np.bool_], factor: int) -> tuple[Array, Array]:
+def binned(values: Floats, good: NDArray[np.bool_], factor: int) -> tuple[Floats, Floats]:
     """Sum over the good pixels, and their number, of `factor` x `factor` blocks; an incomplete last block is kept."""
     total, number = np.where(good, values, 0.0), good.astype(np.float64)
     for axis in (0, 1):

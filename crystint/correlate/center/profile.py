@@ -8,22 +8,21 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 from crystint.html import html_table
 from crystint.model.mask import combine_masks, unusable
 
 __all__ = ["Profile", "RadialProfile"]
 
-Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     """Sums per radius bin. ``a + b`` is what one pass over both frames would have given."""
 
-    total: Array
+    total: Floats
     """float64 [bins]: sum of the counts"""
-    squares: Array
+    squares: Floats
     """float64 [bins]: sum of the squared counts"""
     count: NDArray[np.int64]
     """int64 [bins]: good pixels"""
@@ -39,25 +38,25 @@ class Profile:
         return type(self)(self.total + other.total, self.squares + other.squares, self.count + other.count, self.step)
 
     @property
-    def radius(self) -> Array:
+    def radius(self) -> Floats:
         """Middle of each bin, px; float64 [bins]."""
         return np.asarray((np.arange(len(self.count)) + 0.5) * self.step, np.float64)
 
     @property
-    def mean(self) -> Array:
+    def mean(self) -> Floats:
         """Mean counts per pixel; float64 [bins], NaN without a good pixel."""
         with np.errstate(invalid="ignore"):
             return np.asarray(self.total / self.count)
 
     @property
-    def std(self) -> Array:
+    def std(self) -> Floats:
         """Standard deviation of a pixel about its bin's mean; float64 [bins], NaN below two good pixels."""
         with np.errstate(invalid="ignore", divide="ignore"):
             variance = (self.squares - self.total * self.total / self.count) / (self.count - 1)
         return np.sqrt(np.where(self.count > 1, np.maximum(variance, 0.0), np.nan))
 
     @property
-    def sem(self) -> Array:
+    def sem(self) -> Floats:
         """Standard error of the mean; float64 [bins], NaN below two good pixels."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(self.std / np.sqrt(self.count))
@@ -139,7 +138,7 @@ class RadialProfile:
         self._set(np.asarray(radius, dtype=np.float64), mask, step, bins)
         return self
 
-    def _set(self, radius: Array, mask: ArrayLike | None, step: float, bins: int | None) -> None:
+    def _set(self, radius: Floats, mask: ArrayLike | None, step: float, bins: int | None) -> None:
         if not (np.isfinite(step) and step > 0):
             raise SettingError(f"step is {step!r}, expected a number above 0")
         if bins is not None and bins < 1:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.correlate.center.circles import Ellipse, RingShape, Tilt, place_on_ring
 from crystint.correlate.center.contrast import good_pixels
 from crystint.correlate.center.ring_points import RingLine, RingPoints
@@ -21,7 +22,6 @@ from crystint.model.geometry import Geometry
 
 __all__ = ["Rings", "check_guesses", "find_rings", "fit_rings", "rings_of"]
 
-Array = NDArray[np.float64]
 
 _SLACK = 2.0
 """px by which a centre may lie farther away than was asked for: the step of the search"""
@@ -43,17 +43,17 @@ class Rings:
 
     shape: RingShape
     """`Ellipse` (a circle without strain) or `Tilt`"""
-    radius: Array
+    radius: Floats
     """float64 [rings]: px, ascending"""
-    radius_error: Array
+    radius_error: Floats
     """float64 [rings]: standard error, px"""
-    width: Array
+    width: Floats
     """float64 [rings]: standard deviation across the ring, px"""
-    contrast: Array
+    contrast: Floats
     """float64 [rings]: height of the ring over the background below it"""
-    covariance: Array
+    covariance: Floats
     """float64 [p, p]: of `shape.values` (centre slow, centre fast, ...)"""
-    scatter: Array
+    scatter: Floats
     """float64 [rings]: how much farther points lie from the ring than their errors say, at least 1"""
     disagreement: float
     """by how much the errors were enlarged because rings, or arcs of a ring, disagree; at least 1"""
@@ -93,7 +93,7 @@ class Rings:
         """Number of the ring nearest to a radius in px."""
         return int(np.argmin(np.abs(self.radius - radius)))
 
-    def outline(self, ring: int, points: int = 361) -> tuple[Array, Array]:
+    def outline(self, ring: int, points: int = 361) -> tuple[Floats, Floats]:
         """A closed line along a ring: slow, fast, px; float64 [points] each."""
         return place_on_ring(self.shape, self.radius[ring], np.linspace(0.0, 2 * np.pi, points))
 
@@ -186,7 +186,7 @@ def fit_rings(
     return find_rings(values, good, begin, shape != "circle", reach=reach, width=width, guesses=guesses, most=most)
 
 
-def check_guesses(guesses: Array, good: NDArray[np.bool_], begin: Ellipse | Tilt, reach: float) -> None:
+def check_guesses(guesses: Floats, good: NDArray[np.bool_], begin: Ellipse | Tilt, reach: float) -> None:
     """SettingError where a ring is to be looked for that no good pixel can be on."""
     if not np.all((guesses > 0) & (guesses < np.inf)):
         raise SettingError(f"radius is {guesses.tolist()}, expected px above 0")
@@ -200,14 +200,14 @@ def check_guesses(guesses: Array, good: NDArray[np.bool_], begin: Ellipse | Tilt
 
 
 def find_rings(
-    values: Array,
+    values: Floats,
     good: NDArray[np.bool_],
     begin: Ellipse | Tilt,
     bend: bool,
     *,
     reach: float,
     width: float | None,
-    guesses: Array,
+    guesses: Floats,
     most: int,
 ) -> Rings:
     """As `fit_rings`: about circles, or the cones of a tilt that is kept, and with `bend` a strain or tilt is fitted.
@@ -235,7 +235,7 @@ def find_rings(
 
 
 def _refine(
-    values: Array, good: NDArray[np.bool_], candidates: RingCandidates, lines: Sequence[RingLine], bend: bool
+    values: Floats, good: NDArray[np.bool_], candidates: RingCandidates, lines: Sequence[RingLine], bend: bool
 ) -> Refined[Any]:
     refined: Refined[Any] = refine_rings(values - candidates.level, candidates.level, good, candidates.shape, lines)
     if bend:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from crystint.arrays import Floats
 from crystint.correlate.center.circles import RingShape, place_on_ring
 
 __all__ = ["RingLine", "RingPoints", "measure_line", "ring_points"]
 
-Array = NDArray[np.float64]
 
 _NARROWEST = 0.3
 """standard deviation of the narrowest line, px"""
@@ -59,14 +59,14 @@ class RingLine:
 class RingPoints:
     """Points on one ring."""
 
-    slow: Array
+    slow: Floats
     """float64 [points]: px from the outer corner"""
-    fast: Array
-    sigma: Array
+    fast: Floats
+    sigma: Floats
     """float64 [points]: standard error along the radius, px"""
 
 
-def measure_line(radius: Array, values: Array, line: RingLine) -> RingLine | None:
+def measure_line(radius: Floats, values: Floats, line: RingLine) -> RingLine | None:
     """Fit the Gaussian of a ring to the clipped radial profile; None when there is no line that rises.
 
     Parameters
@@ -88,7 +88,7 @@ def measure_line(radius: Array, values: Array, line: RingLine) -> RingLine | Non
     straight = np.stack([np.ones_like(u), u / half, (u / half) ** 2], axis=1) / error[:, None]
     target = (middle - middle.mean()) / error
 
-    def solved(place_width: Array) -> tuple[Array, Array, Array]:
+    def solved(place_width: Floats) -> tuple[Floats, Floats, Floats]:
         bell = np.exp(-0.5 * ((u - place_width[0]) / place_width[1]) ** 2)
         columns = np.column_stack([bell / error, straight])
         linear = np.linalg.lstsq(columns, target, rcond=None)[0]
@@ -124,7 +124,7 @@ def measure_line(radius: Array, values: Array, line: RingLine) -> RingLine | Non
     )
 
 
-def _clipped_means(bin_of: NDArray[np.intp], radius: Array, values: Array) -> tuple[Array, Array, Array]:
+def _clipped_means(bin_of: NDArray[np.intp], radius: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
     """Per bin: mean within 4 scatters of the median, its error, and the mean radius; empty bins left out."""
     bins, owner = np.unique(bin_of, return_inverse=True)
     groups = _groups(owner, len(bins))
@@ -141,8 +141,8 @@ def _clipped_means(bin_of: NDArray[np.intp], radius: Array, values: Array) -> tu
 
 
 def ring_points(
-    shape: RingShape, line: RingLine, radius: Array, azimuth: Array, values: Array, sectors: int
-) -> tuple[RingPoints, Array]:
+    shape: RingShape, line: RingLine, radius: Floats, azimuth: Floats, values: Floats, sectors: int
+) -> tuple[RingPoints, Floats]:
     """Shift of the ring against its mean radius in each sector, by robust linear least squares.
 
     In each sector the counts are level + slope u + curve u^2 + slope t + a g(u) + c u g(u) / s^2 with u = radius - R, t
@@ -191,8 +191,8 @@ def ring_points(
 
 
 def _robust_sectors(
-    columns: Array, values: Array, u: Array, owner: NDArray[np.intp], sectors: int
-) -> tuple[Array, Array, Array]:
+    columns: Floats, values: Floats, u: Floats, owner: NDArray[np.intp], sectors: int
+) -> tuple[Floats, Floats, Floats]:
     """Coefficients and variances float64 [columns, sectors] (NaN where not determined), and weights of the pixels."""
     count = len(columns)
     bin_of = (u - u.min()).astype(np.intp)
@@ -239,7 +239,7 @@ def _groups(owner: NDArray[np.intp], groups: int) -> list[NDArray[np.intp]]:
     return np.split(order, np.cumsum(np.bincount(owner, minlength=groups))[:-1])
 
 
-def _medians(values: Array, groups: list[NDArray[np.intp]]) -> Array:
+def _medians(values: Floats, groups: list[NDArray[np.intp]]) -> Floats:
     """Upper median of each group, NaN of an empty one; float64 [groups]."""
     medians = np.full(len(groups), np.nan)
     for number, group in enumerate(groups):
@@ -248,14 +248,14 @@ def _medians(values: Array, groups: list[NDArray[np.intp]]) -> Array:
     return medians
 
 
-def _scatter(away: Array, groups: list[NDArray[np.intp]]) -> Array:
+def _scatter(away: Floats, groups: list[NDArray[np.intp]]) -> Floats:
     """1.4826 median of |residual| per group, with a floor; float64 [groups]."""
     scatter = 1.4826 * _medians(away, groups)
     floor = max(1e-2 * float(np.nanmedian(scatter)), 1e-12 * float(away.max()), 1e-300)
     return np.asarray(np.fmax(scatter, floor))
 
 
-def _smooth_height(phi: Array, height: Array, variance: Array) -> Array:
+def _smooth_height(phi: Floats, height: Floats, variance: Floats) -> Floats:
     """Heights drawn towards their constant, first and second harmonic by as much as noise makes them differ."""
     measured = np.isfinite(height) & (variance > 0)
     if measured.sum() < 8:

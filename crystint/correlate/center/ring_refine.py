@@ -9,6 +9,7 @@ from typing import Generic
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.correlate.center.ring_points import RingLine, RingPoints, measure_line, ring_points
 from crystint.correlate.center.ring_search import annuli
 from crystint.correlate.center.shape_fit import FittedShape, Shape, fit_shape
@@ -16,7 +17,6 @@ from crystint.errors import SettingError
 
 __all__ = ["NO_RING", "Refined", "refine_rings"]
 
-Array = NDArray[np.float64]
 
 NO_RING = (
     "no ring stands out of the frame; give start= or radius= nearer to one, width= for a broad ring, or check the mask "
@@ -45,13 +45,13 @@ class Refined(Generic[Shape]):
 
 
 def refine_rings(
-    rest: Array,
-    level: Array,
+    rest: Floats,
+    level: Floats,
     good: NDArray[np.bool_],
     shape: Shape,
     lines: Sequence[RingLine],
     *,
-    expected: Callable[[Shape, Sequence[RingLine]], Array] | None = None,
+    expected: Callable[[Shape, Sequence[RingLine]], Floats] | None = None,
     cycles: int = 15,
 ) -> Refined[Shape]:
     """Measure points on the rings and fit the shape to them until the centre stays within 3 % of its error.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks, peak_widths
 
+from crystint.arrays import Floats
 from crystint.correlate.center.circles import Ellipse, Tilt
 from crystint.correlate.center.coarse_center import RingProfileScan, scan_center
 from crystint.correlate.center.contrast import local_contrast, local_level
@@ -17,7 +18,6 @@ from crystint.correlate.center.ring_points import RingLine
 
 __all__ = ["GUESSED", "RingCandidates", "annuli", "find_lines", "line_at", "local_rest", "search_rings"]
 
-Array = NDArray[np.float64]
 
 _SIGNIFICANT = 5.0
 """height of a ring over the scatter of the profile"""
@@ -34,7 +34,7 @@ _HALF = 2.354820045
 """full width at half height over standard deviation of a Gaussian"""
 
 
-def _rise(scan: RingProfileScan, center: tuple[float, float], step: float, smooth: float) -> tuple[Array, Array]:
+def _rise(scan: RingProfileScan, center: tuple[float, float], step: float, smooth: float) -> tuple[Floats, Floats]:
     """Radius (px) of each bin of the profile, and its height above the running mean in scatters; float64 [bins]."""
     total, number = scan.profile(center, step)
     window = 2 * round(smooth / step) + 1
@@ -116,11 +116,11 @@ class RingCandidates:
     """rings that stand out, the most significant first"""
     asked: list[RingLine]
     """rings at guessed radii that are not among them"""
-    level: Array
+    level: Floats
 
 
 def search_rings(
-    values: Array, good: NDArray[np.bool_], start: Ellipse | Tilt, reach: float, width: float | None, guesses: Array
+    values: Floats, good: NDArray[np.bool_], start: Ellipse | Tilt, reach: float, width: float | None, guesses: Floats
 ) -> Iterator[RingCandidates]:
     """Coarse centre, and the rings about it: first narrow rings, then broader ones, as long as more are asked for.
 
@@ -143,7 +143,7 @@ def search_rings(
             yield RingCandidates(start.having([*center, *start.values[2:]]), lines, asked, level)
 
 
-def local_rest(values: Array, good: NDArray[np.bool_], width: float | None) -> tuple[Array, Array]:
+def local_rest(values: Floats, good: NDArray[np.bool_], width: float | None) -> tuple[Floats, Floats]:
     """Counts minus the local level, and that level, as `search_rings` takes it first; float64 [slow, fast] each."""
     level = local_level(values, good, _tile(3.0 * width if width else _SMOOTH))
     return values - level, level

@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.correlate.center.circles import RingShape
 from crystint.correlate.center.ring_points import RingPoints
 from crystint.errors import SettingError
 
 __all__ = ["FittedShape", "fit_shape"]
 
-Array = NDArray[np.float64]
 Shape = TypeVar("Shape", bound=RingShape)
 
 _TUKEY = 4.685
@@ -32,24 +32,24 @@ class FittedShape(Generic[Shape]):
     """A family of rings, its radii, and how well they are known."""
 
     shape: Shape
-    radius: Array
+    radius: Floats
     """float64 [rings]: px"""
-    covariance: Array
+    covariance: Floats
     """float64 [p, p]: of the shape's values, then of the radii, where those were fitted"""
-    scatter: Array
+    scatter: Floats
     """float64 [rings]: how much farther points lie from the fit than their errors say, at least 1"""
     disagreement: float
     """by how much the covariance was enlarged, as a factor on errors, since rings or arcs disagree; at least 1"""
-    weights: tuple[Array, ...]
+    weights: tuple[Floats, ...]
     """float64 [points] per ring: 0 = rejected, 1 = as good as its error says"""
 
 
 def fit_shape(
     shape: Shape,
     points: Sequence[RingPoints],
-    radius: Array,
+    radius: Floats,
     *,
-    expected: Callable[[Shape], Array] | None = None,
+    expected: Callable[[Shape], Floats] | None = None,
     cycles: int = 60,
 ) -> FittedShape[Shape]:
     """Minimise the squared distances, along the radius, of points from rings; outliers by Tukey's biweight.
@@ -85,7 +85,7 @@ def fit_shape(
             "is most of the ring masked, or is it too weak?"
         )
 
-    def rest(at: Array) -> Array:
+    def rest(at: Floats) -> Floats:
         moved = shape.having(at[:count])
         radii = at[count:] if expected is None else expected(moved)
         return np.asarray(moved.radius(slow, fast) - radii[owner])
@@ -125,7 +125,7 @@ def fit_shape(
     return FittedShape(fitted, radii, covariance, scatter, math.sqrt(spread), parts)
 
 
-def _alike(azimuth: Array, residual: Array, weight: Array, owner: NDArray[np.intp], waves: int) -> tuple[float, int]:
+def _alike(azimuth: Floats, residual: Floats, weight: Floats, owner: NDArray[np.intp], waves: int) -> tuple[float, int]:
     """Chi squared that waves of its own would take off each ring, and how many these are, with that of its radius.
 
     One wave is a centre of its own; two are an ellipse, too; three see more of what bends a ring. Where points err
@@ -143,6 +143,6 @@ def _alike(azimuth: Array, residual: Array, weight: Array, owner: NDArray[np.int
     return total, number
 
 
-def _scatter(pull: Array, owner: NDArray[np.intp], rings: int) -> Array:
+def _scatter(pull: Floats, owner: NDArray[np.intp], rings: int) -> Floats:
     """1.4826 median |pull| per ring, at least 1."""
     return np.array([max(1.0, 1.4826 * float(np.median(np.abs(pull[owner == i])))) for i in range(rings)])

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Ints
+
 __all__ = [
     "FAR",
     "Blossoms",
-    "Ints",
     "Link",
     "NearestEdges",
 ]
 
-Ints = NDArray[np.int64]
 Link = tuple[int, int]
 """two vertices that an edge joins"""
 

@@ -10,13 +10,13 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.correlate.defaults import HARMONICS
 from crystint.correlate.polar.curves import harmonic_design
 from crystint.errors import SettingError, ShapeError
 
 __all__ = ["Likeness", "likeness"]
 
-Array = NDArray[np.float64]
 
 _RIDGE = 1e-4
 """of a coefficient against a sample: holds curves down where a gap leaves them undetermined"""
@@ -28,10 +28,10 @@ _ERRORS = 4.0
 class Likeness:
     """Exposures as points whose distances are those of their curves. Made by `likeness`."""
 
-    points: Array
+    points: Floats
     """float64 [exposures, terms]: mean, and cosine and sine of each harmonic, by which two curves differ along n
     samples; NaN without enough data"""
-    errors: Array
+    errors: Floats
     """float64 [exposures]: standard error of the distance of each from its true curve"""
 
     @property
@@ -108,7 +108,7 @@ def likeness(
     return Likeness(points, errors)
 
 
-def _compare(ring: Array, there: NDArray[np.bool_], waves: Array, size: Array) -> tuple[Array, float]:
+def _compare(ring: Floats, there: NDArray[np.bool_], waves: Floats, size: Floats) -> tuple[Floats, float]:
     # einsum does not share such small products out to threads, which on busy processors wait for one another
     n, count, terms = len(ring), int(there.sum()), len(waves)
     rows = np.where(there, waves, 0.0)

@@ -8,19 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from crystint.correlate.pairs.blossom import FAR, Blossoms, Ints
+from crystint.arrays import Floats, Indices, Ints
+from crystint.correlate.pairs.blossom import FAR, Blossoms
 from crystint.errors import CrystintError, SettingError, ShapeError
 
 __all__ = ["minimum_matching"]
 
-Array = NDArray[np.float64]
-Edges = NDArray[np.intp]
 
 _LARGEST = 1 << 44
 """the largest weight becomes this whole number"""
 
 
-def minimum_matching(weight: NDArray[Any]) -> Edges:
+def minimum_matching(weight: NDArray[Any]) -> Indices:
     """Pair the rows of a symmetric table so that the sum of the weights is least; of an odd number, one stays over.
 
     The relaxed problem, in which half edges may go round odd cycles, is an assignment of rows to columns, and its
@@ -60,7 +59,7 @@ def minimum_matching(weight: NDArray[Any]) -> Edges:
     return pairs[(pairs[:, 0] < pairs[:, 1]) & (pairs[:, 1] < count)]
 
 
-def _solve(weight: Array) -> NDArray[np.intp]:
+def _solve(weight: Floats) -> NDArray[np.intp]:
     """Partner of each vertex; intp [n]. The weights are whole numbers from 0 to `_LARGEST`, n is even."""
     np.fill_diagonal(weight, np.inf)
     columns = linear_sum_assignment(weight)[1] if len(weight) > 2 else np.array([1, 0])

@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.correlate.pairs.matching import minimum_matching
 from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.html import html_table
 
 __all__ = ["Pairing", "distances", "pair_exposures"]
 
-Array = NDArray[np.float64]
 
 _BLOCK = 512
 """rows of distances that are held at a time by the greedy pairing"""
@@ -35,7 +35,7 @@ class Pairing:
 
     pairs: NDArray[np.int64]
     """int64 [pairs, 2]: exposure numbers, the smaller first, sorted by it"""
-    distance: Array
+    distance: Floats
     """float64 [pairs]: Euclidean distance of the two fits"""
     left_over: NDArray[np.int64]
     """int64 [n]: exposures without a partner: the odd one, and those whose fit is not finite"""
@@ -126,7 +126,7 @@ def pair_exposures(
     return Pairing(pairs, np.array(exact), alone.astype(np.int64))
 
 
-def distances(first: Array, second: Array, *, same: bool = False) -> Array:
+def distances(first: Floats, second: Floats, *, same: bool = False) -> Floats:
     """Euclidean distances of all rows of one array from all of another; float64 [n, m].
 
     From a matrix product of the rows about their common mean, so that nearly equal rows of far values stay apart: the
@@ -152,7 +152,7 @@ def distances(first: Array, second: Array, *, same: bool = False) -> Array:
     return table
 
 
-def _greedy(curves: Array, alike: float) -> NDArray[np.intp]:
+def _greedy(curves: Floats, alike: float) -> NDArray[np.intp]:
     """Each free row in turn takes the nearest free row; intp [pairs, 2]."""
     free = np.ones(len(curves), bool)
     pairs = []

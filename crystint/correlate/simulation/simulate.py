@@ -12,13 +12,13 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.correlate.simulation.simulated_frame import SimulatedFrame, simulate_frame
 from crystint.correlate.sums.harmonics import cos_psi
 from crystint.errors import SettingError, ShapeError
 
 __all__ = ["SimulatedFrame", "SimulatedRings", "simulate_frame", "simulate_particles", "simulate_rings"]
 
-Array = NDArray[np.float64]
 _FLUCTUATION, _SHAPE, _SCATTER, _GAPS, _MASK, _SPIKES, _NOISE = range(7)
 
 
@@ -28,11 +28,11 @@ class SimulatedRings:
 
     values: NDArray[np.float32]
     """float32 [exposures, rings, n]: NaN where masked"""
-    truth: Array
+    truth: Floats
     """float64 [rings, rings, n]: expected C of the fluctuations of rings i and j, about the mean and the anisotropy"""
-    mean: Array
+    mean: Floats
     """float64 [rings]"""
-    anisotropy: Array
+    anisotropy: Floats
     """float64 [exposures, rings, n]: what is no fluctuation and no mean"""
     kind: NDArray[np.int64]
     """int64 [exposures]: exposures of one kind have the same anisotropy, but for its scatter"""
@@ -148,7 +148,7 @@ def simulate_particles(
     *,
     particles: int = 1,
     seed: int = 0,
-) -> tuple[Array, Array]:
+) -> tuple[Floats, Floats]:
     """Exposures of particles turned at random, with I(q) = sum over l of A_l(|q|) P_l(cosine to the particle's axis).
 
     Parameters
@@ -192,7 +192,7 @@ def simulate_particles(
     return values, particles * both + particles * (particles - 1) * terms[0][:, :, None]
 
 
-def _matrices(coefficients: ArrayLike, rings: int, n: int) -> Array:
+def _matrices(coefficients: ArrayLike, rings: int, n: int) -> Floats:
     """float64 [harmonics, rings, rings]."""
     matrices = np.asarray(coefficients, dtype=np.float64)
     if matrices.ndim == 1:

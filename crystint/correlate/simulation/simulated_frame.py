@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 
 __all__ = ["SimulatedFrame", "simulate_frame"]
 
-Array = NDArray[np.float64]
 _NOISE, _HOT = 6, 7
 
 
@@ -23,7 +23,7 @@ class SimulatedFrame:
     """int32 [slow, fast]: counts; 0 in gaps"""
     mask: NDArray[np.uint32]
     """uint32 [slow, fast]: 0 = good; hot pixels are not in it"""
-    expected: Array
+    expected: Floats
     """float64 [slow, fast]: counts expected, without hot pixels"""
     hot: NDArray[np.bool_]
     """bool [slow, fast]"""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Real
 from crystint.correlate.sums.correlator import Correlator, correlate_rings, difference
 from crystint.correlate.sums.lag_sums import rings_of
 from crystint.errors import SettingError, ShapeError
@@ -22,8 +23,6 @@ __all__ = [
     "difference",
     "paired_differences",
 ]
-
-Real = NDArray[np.floating[Any]]
 
 
 def autocorrelation(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.correlate.sums.lag_sums import RingSpectra, lag_sums, ring_spectra, rings_of
 from crystint.errors import SettingError, ShapeError
 from crystint.model.correlation_sums import CorrelationSums, Norm
@@ -18,7 +19,6 @@ __all__ = ["Correlator", "correlate_rings", "difference", "joined_spectra", "thr
 
 _BLOCK = 16
 """rings that a thread takes at a time: they stay in its cache"""
-Array = NDArray[np.float64]
 
 
 class Correlator:
@@ -71,7 +71,7 @@ class Correlator:
             self.pairs = rings.astype(np.int64)
         self.centered, self._workers = centered, threads_of(workers)
         self._shape: tuple[int, ...] | None = None
-        self._parts: dict[str, Array] = {}
+        self._parts: dict[str, Floats] = {}
         self._number = 0
 
     def add(
@@ -228,7 +228,7 @@ def difference(first: ArrayLike, second: ArrayLike) -> NDArray[np.floating[Any]]
     return np.where(np.isfinite(values), values, kind.type(np.nan))
 
 
-def _about(spectra: RingSpectra) -> Array:
+def _about(spectra: RingSpectra) -> Floats:
     """float64 [rings, 2]: sum of the values, and of the weights."""
     return np.stack([spectra.mean * spectra.samples, spectra.samples], axis=1)
 

@@ -10,12 +10,11 @@ import scipy.fft
 from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 from crystint.model.scattering_angle import cos_psi, half_scattering_angle
 
 __all__ = ["LegendreFit", "cos_psi", "fourier_coefficients", "half_scattering_angle", "legendre_coefficients"]
-
-Array = NDArray[np.float64]
 
 
 def fourier_coefficients(
@@ -89,13 +88,13 @@ class LegendreFit:
 
     orders: NDArray[np.int64]
     """int64 [terms]: l, ascending"""
-    coefficients: Array
+    coefficients: Floats
     """float64 [..., terms]: B_l; NaN in rows with too few lags"""
-    error: Array
+    error: Floats
     """float64 [..., terms]: standard errors, from the scatter between parts of the exposures; NaN without parts.
     Scatter about the fit would not do: an exposure changes C at all lags together, along the fit"""
 
-    def at(self, cosine: ArrayLike) -> Array:
+    def at(self, cosine: ArrayLike) -> Floats:
         """float64 [..., m]: the fitted C at m values of cos psi."""
         top = int(self.orders[-1])
         table = legendre.legvander(np.asarray(cosine, dtype=np.float64), top)[..., self.orders] / (4.0 * np.pi)
@@ -177,7 +176,7 @@ def legendre_coefficients(
     return LegendreFit(orders, coefficients.reshape(shape), error.reshape(shape))
 
 
-def _least_squares(rows: Array, places: Array, orders: NDArray[np.int64], weight: Any) -> Array:
+def _least_squares(rows: Floats, places: Floats, orders: NDArray[np.int64], weight: Any) -> Floats:
     """float64 [rows, terms]: B_l of each row over its known lags; NaN with too few of them."""
     coefficients = np.full((len(rows), len(orders)), np.nan)
     for i, row in enumerate(rows):

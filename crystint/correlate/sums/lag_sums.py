@@ -10,13 +10,13 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from crystint.arrays import Real
 from crystint.errors import DTypeError, ShapeError
 
 __all__ = ["RingSpectra", "lag_sums", "ring_spectra", "rings_of"]
 
 _NO_WEIGHT = 1e-9
 """a sum of products of weights below this part of a ring is taken for 0"""
-Real = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

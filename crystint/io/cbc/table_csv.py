@@ -15,15 +15,14 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crystint.arrays import AnyArray
 from crystint.errors import FileError, unreadable
 from crystint.io.cbc.columns import CBCLIB, MEANING
 from crystint.io.outputs import atomic_path
 
 __all__ = ["read_csv", "write_csv"]
 
-Array = NDArray[Any]
 _ROWS = 1 << 16
 """Rows written at a time."""
 _BYTES = 1 << 23
@@ -34,7 +33,7 @@ _PART = re.compile(r"(.+)\[(\d+)\]")
 _TRUTH = {"True": True, "False": False}
 
 
-def write_csv(path: str | PathLike[str], columns: Iterable[tuple[str, Array]], overwrite: bool = False) -> None:
+def write_csv(path: str | PathLike[str], columns: Iterable[tuple[str, AnyArray]], overwrite: bool = False) -> None:
     """Write columns by name, in order; memory does not grow with the number of rows.
 
     Raises
@@ -43,7 +42,7 @@ def write_csv(path: str | PathLike[str], columns: Iterable[tuple[str, Array]], o
         As `atomic_path`; for a column of three or more dimensions, text with a line break, or text that would be read
         back as numbers.
     """
-    flat: list[tuple[str, Array]] = []
+    flat: list[tuple[str, AnyArray]] = []
     for name, values in columns:
         if reason := _unsafe(name, values):
             raise FileError(f"{path}: column {name} {reason}, which CSV cannot give back; use HDF5")
@@ -58,7 +57,7 @@ def write_csv(path: str | PathLike[str], columns: Iterable[tuple[str, Array]], o
             file.write("\n".join(map(",".join, zip(*cells))) + "\n")
 
 
-def read_csv(path: str | PathLike[str]) -> dict[str, Array]:
+def read_csv(path: str | PathLike[str]) -> dict[str, AnyArray]:
     """Columns by the names of the header line: int64, float64 (an empty cell is NaN), bool or text.
 
     A column without a name (row numbers of pandas) is left out.
@@ -86,11 +85,11 @@ class _Reader:
         self.path, self.text = path, text
         self.lines: list[int] = []  # numbers of the lines of a block
 
-    def read(self) -> dict[str, Array]:
+    def read(self) -> dict[str, AnyArray]:
         with open(self.path, encoding="utf-8-sig") as file:
             header = file.readline()
             names = self._names(header)
-            parts: list[list[Array]] = []
+            parts: list[list[AnyArray]] = []
             line, last = 2, header
             types: list[Any] | None = None
             while lines := file.readlines(_BYTES):
@@ -105,7 +104,7 @@ class _Reader:
             raise FileError(
                 f"{self.path} is cut short: line {line - 1} has no end; where it is whole after all, add a line break"
             )
-        made: dict[str, Array] = {}
+        made: dict[str, AnyArray] = {}
         for number, name in enumerate(names):
             pieces = [block[number] for block in parts]
             kinds = {piece.dtype.kind for piece in pieces}
@@ -127,7 +126,7 @@ class _Reader:
                 raise FileError(f"{self.path}: the header has the column {first} twice, expected each once")
         return names
 
-    def _fast(self, lines: list[str], types: list[Any]) -> list[Array] | None:
+    def _fast(self, lines: list[str], types: list[Any]) -> list[AnyArray] | None:
         """A block of plain numbers of known types; None when it is something else."""
         dtype = np.dtype([(f"f{number}", kind) for number, kind in enumerate(types)])
         with warnings.catch_warnings():
@@ -149,7 +148,7 @@ class _Reader:
         self.lines = [number for number, _ in rows]
         return list(zip(*(row for _, row in rows))) or [() for _ in names]
 
-    def _typed(self, name: str, cells: Sequence[str]) -> Array:
+    def _typed(self, name: str, cells: Sequence[str]) -> AnyArray:
         if name in self.text or not name:
             return np.array(cells, object)
         try:
@@ -165,7 +164,7 @@ class _Reader:
         raise FileError(f"{self.path}, line {self.lines[row]}: {name} is {cells[row]!r}, expected a number")
 
 
-def _merged(pieces: list[Array]) -> Array:
+def _merged(pieces: list[AnyArray]) -> AnyArray:
     if not pieces:
         return np.zeros(0)
     values = np.concatenate(pieces)
@@ -175,9 +174,9 @@ def _merged(pieces: list[Array]) -> Array:
     return np.array([_TRUTH[cell] for cell in text] if set(text) <= set(_TRUTH) else text)
 
 
-def _stacked(made: dict[str, Array]) -> dict[str, Array]:
+def _stacked(made: dict[str, AnyArray]) -> dict[str, AnyArray]:
     """Columns name[0], name[1], ... as one [n, m]."""
-    parts: dict[str, list[Array]] = {}
+    parts: dict[str, list[AnyArray]] = {}
     for name, values in made.items():
         part = _PART.fullmatch(name)
         whole = part[1] if part and part[1] not in made and int(part[2]) == len(parts.get(part[1], [])) else None
@@ -185,7 +184,7 @@ def _stacked(made: dict[str, Array]) -> dict[str, Array]:
     return {name: np.stack(each, axis=1) if name not in made else each[0] for name, each in parts.items()}
 
 
-def _cells(name: str, values: Array) -> Iterable[str]:
+def _cells(name: str, values: AnyArray) -> Iterable[str]:
     """Values as text. Known columns of whole numbers are written without a point: their type is known."""
     if values.dtype.kind == "U":
         return map(_quoted, values.tolist())
@@ -194,7 +193,7 @@ def _cells(name: str, values: Array) -> Iterable[str]:
     return map(repr, values.astype(np.float64).tolist() if values.dtype.kind == "f" else values.tolist())
 
 
-def _all_whole(values: Array) -> bool:
+def _all_whole(values: AnyArray) -> bool:
     with np.errstate(invalid="ignore"):
         whole = (np.abs(values) < 2.0**53) & (values == np.rint(values)) & ~((values == 0.0) & np.signbit(values))
     return bool(whole.all())
@@ -204,7 +203,7 @@ def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _unsafe(name: str, values: Array) -> str:
+def _unsafe(name: str, values: AnyArray) -> str:
     """Why CSV would not give a column back; empty when it does."""
     if values.ndim > 2:
         return f"is {values.shape}, more than [n, m]"

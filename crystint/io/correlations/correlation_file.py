@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint import __version__
+from crystint.arrays import FileName
 from crystint.errors import FileError
 from crystint.io.correlations.layout import CORRELATION, check_kind, new_entry, put_axes
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
@@ -19,14 +19,13 @@ from crystint.model.correlation_sums import CorrelationSums
 
 __all__ = ["read_correlation_file", "write_correlation_file"]
 
-Source = str | PathLike[str]
 _PACKED = GZIP.options
 """every HDF5 library has it; polar images come too fast for it"""
 _SUMS = [entry.name for entry in fields(CorrelationSums)]
 
 
 def write_correlation_file(
-    path: Source, run: CorrelationRun, spectrum: NDArray[np.complex128] | None = None, *, overwrite: bool = False
+    path: FileName, run: CorrelationRun, spectrum: NDArray[np.complex128] | None = None, *, overwrite: bool = False
 ) -> None:
     """Correlations with error and variance, and the sums they come from. No dates: equal runs give equal files.
 
@@ -90,7 +89,7 @@ def write_correlation_file(
         process(entry, "process", run.provenance, run.provenance)
 
 
-def read_correlation_file(path: Source) -> CorrelationRun:
+def read_correlation_file(path: FileName) -> CorrelationRun:
     """The run that `write_correlation_file` stored; it adds to others.
 
     Raises

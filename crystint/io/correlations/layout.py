@@ -9,13 +9,13 @@
 
 from __future__ import annotations
 
-from os import PathLike
 from typing import Literal
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import FileName
 from crystint.io.hdf5.files import group, put
 from crystint.io.kinds import unexpected
 from crystint.io.opened_file import OpenedFile
@@ -23,12 +23,11 @@ from crystint.io.recognise import correlations, polar_images
 
 __all__ = ["CORRELATION", "POLAR", "check_kind", "kind_of", "new_entry", "put_axes"]
 
-Source = str | PathLike[str]
 POLAR, CORRELATION = "crystint polar images", "crystint angular correlations"
 """titles of the entry"""
 
 
-def kind_of(path: Source) -> Literal["polar", "correlation"]:
+def kind_of(path: FileName) -> Literal["polar", "correlation"]:
     """What a file holds.
 
     Raises
@@ -45,7 +44,7 @@ def kind_of(path: Source) -> Literal["polar", "correlation"]:
         raise unexpected(file, wanted, f"{path} holds neither polar images nor correlations; expected {wanted}")
 
 
-def check_kind(path: Source, file: h5py.File, title: str, what: str) -> None:
+def check_kind(path: FileName, file: h5py.File, title: str, what: str) -> None:
     """Raise FileError unless the entry has this title."""
     if _title(file) != title:
         raise unexpected(path, what, f"{path} holds no {what}; expected what `crystint correlate` wrote")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from os import PathLike
 from typing import Any
 
 import h5py
@@ -12,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint import __version__
+from crystint.arrays import Bytes, FileName
 from crystint.errors import FileError
 from crystint.io.correlations.layout import POLAR, check_kind, new_entry, put_axes
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
-from crystint.io.hdf5.packing import BSLZ4, Bytes, ChunkWriter
+from crystint.io.hdf5.packing import BSLZ4, ChunkWriter
 from crystint.model.polar_grid import PolarGrid
 from crystint.model.polar_image import PolarImage
 
 __all__ = ["PolarFile", "pack_image", "polar_writer", "read_polar"]
-
-Source = str | PathLike[str]
 
 
 def pack_image(image: PolarImage) -> tuple[Bytes, Bytes] | None:
@@ -65,7 +63,7 @@ class PolarFile:
 
 @contextmanager
 def polar_writer(
-    path: Source,
+    path: FileName,
     grid: PolarGrid,
     frames: int,
     *,
@@ -101,7 +99,7 @@ def polar_writer(
         process(entry, "process", record, record)
 
 
-def read_polar(path: Source, number: int = 0) -> tuple[PolarImage, NDArray[np.float64] | None, int]:
+def read_polar(path: FileName, number: int = 0) -> tuple[PolarImage, NDArray[np.float64] | None, int]:
     """One polar image of a file, the q of its rows where known, and how many images there are.
 
     The grid of the image has the radii and directions of the file, and its q where rows were laid out by q.

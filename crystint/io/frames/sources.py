@@ -10,6 +10,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TypeAlias
 
+from crystint.arrays import FileName
 from crystint.errors import FileError
 from crystint.io.frames.cbf import CbfReader
 from crystint.io.frames.images import ImageReader, NumpyReader
@@ -21,8 +22,7 @@ from crystint.io.opened_file import OpenedFile
 
 __all__ = ["LazyFile", "Source", "expand", "reader_of"]
 
-_Path: TypeAlias = str | PathLike[str]
-Source: TypeAlias = _Path | Sequence[_Path]
+Source: TypeAlias = FileName | Sequence[FileName]
 """A path, a glob pattern or a list of those"""
 
 

@@ -17,11 +17,12 @@ from functools import cache
 from pathlib import Path
 from struct import Struct
 from struct import error as StructError  # noqa: N812
-from typing import Any, TypeAlias
+from typing import Any
 
 import hdf5plugin
 import numpy as np
-from numpy.typing import NDArray
+
+from crystint.arrays import Bytes
 
 __all__ = [
     "BITSHUFFLE",
@@ -38,7 +39,6 @@ __all__ = [
     "packed_blocks",
 ]
 
-Bytes: TypeAlias = NDArray[np.uint8]
 
 GZIP, SHUFFLE, LZ4, BITSHUFFLE, ZSTD = 1, 2, 32004, 32008, 32015
 """Numbers that the HDF Group has given to the filters."""

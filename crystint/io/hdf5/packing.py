@@ -9,19 +9,18 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from io import BytesIO
 from struct import pack
-from typing import Any, TypeAlias
+from typing import Any
 
 import h5py
 import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Bytes
 from crystint.io.hdf5.files import LEVEL, PACKED
 from crystint.io.hdf5.filters import library
 
-__all__ = ["BSLZ4", "GZIP", "PLAIN", "ZSTD", "Bytes", "ChunkWriter", "Packing", "packed_size"]
-
-Bytes: TypeAlias = NDArray[np.uint8]
+__all__ = ["BSLZ4", "GZIP", "PLAIN", "ZSTD", "ChunkWriter", "Packing", "packed_size"]
 
 
 def _shuffled(values: NDArray[Any]) -> Bytes:

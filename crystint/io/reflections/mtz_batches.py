@@ -6,11 +6,10 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.model.experiment import Experiment
 
 __all__ = ["batch_headers", "batch_orientation"]
-
-Floats = NDArray[np.float64]
 
 
 def batch_orientation(experiment: Experiment) -> Floats:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint import __version__
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 from crystint.io.outputs import atomic_path
 from crystint.io.reflections.mtz_batches import batch_headers
@@ -19,7 +20,6 @@ from crystint.model.observations import Observations
 
 __all__ = ["write_merged_mtz", "write_unmerged_mtz"]
 
-Floats = NDArray[np.float64]
 _LINE = 80
 _HALF = 1 << 20
 """Indices are below it."""

@@ -10,6 +10,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import FileError, SettingError, unreadable
 from crystint.io.kinds import kind_by_suffix, opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
@@ -19,7 +20,6 @@ from crystint.model.symmetry import as_space_group
 
 __all__ = ["read_reference", "read_reference_cif", "read_reference_hkl", "read_reference_mtz"]
 
-_Floats = NDArray[np.float64]
 _Cell = tuple[float, float, float, float, float, float]
 _CIF: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("I", (("intensity_meas", "intensity_sigma"),)),
@@ -130,7 +130,7 @@ def _choose(path: Path, mtz: gemmi.Mtz, wanted: str | None) -> tuple[str, list[s
 def _reference(
     hkl: NDArray[np.int32],
     kind: str,
-    pairs: Sequence[tuple[_Floats, _Floats | None]],
+    pairs: Sequence[tuple[Floats, Floats | None]],
     cell: _Cell,
     space_group: gemmi.SpaceGroup,
 ) -> Reference:

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint import __version__
+from crystint.arrays import Bytes
 from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.io.geometry.nexus_detector import write_axes, write_modules
 from crystint.io.hdf5.files import create_hdf5, group, process, put
-from crystint.io.hdf5.packing import BSLZ4, GZIP, PLAIN, Bytes, ChunkWriter
+from crystint.io.hdf5.packing import BSLZ4, GZIP, PLAIN, ChunkWriter
 from crystint.io.hdf5.provenance import plain
 from crystint.model.geometry import Geometry
 from crystint.model.mask import marker

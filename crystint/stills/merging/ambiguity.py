@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.html import html_table
 from crystint.model import symmetry
 from crystint.model.facts import counted
@@ -20,7 +21,6 @@ from crystint.stills.scaling.scales import Scales
 
 __all__ = ["Ambiguity", "find_ambiguity", "other_indexing", "reindexing_operators"]
 
-Floats = NDArray[np.float64]
 
 _CLEAR = 3.0
 """standard deviations by which one indexing must be better than the next"""

@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import ShapeError
 from crystint.html import html_table
 from crystint.model import symmetry
@@ -16,7 +17,6 @@ from crystint.model.facts import counted, range_text
 
 __all__ = ["Amplitudes", "french_wilson", "posterior", "shell_means"]
 
-Floats = NDArray[np.float64]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 _BLOCK = 1 << 16

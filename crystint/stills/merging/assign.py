@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.special import bdtrc
 
+from crystint.arrays import Floats, Indices
+
 __all__ = ["Indexings", "best_assignment", "eigenvector_start", "reproducible"]
 
-Floats = NDArray[np.float64]
-Modes = NDArray[np.intp]
 
 _FOLDS = 8
 """parts of the images; each is compared with the others"""
@@ -39,7 +39,7 @@ class Indexings:
         """Some of the observations."""
         return replace(self, image=self.image[rows], value=self.value[rows], number=self.number[:, rows])
 
-    def merged(self, mode: Modes, use: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    def merged(self, mode: Indices, use: NDArray[np.bool_]) -> tuple[Floats, Floats]:
         """float64 [unique] twice: sum of value - 1 and number of the observations of images in `use`."""
         rows = np.flatnonzero(use[self.image])
         at = self.number[mode[self.image[rows]], rows]
@@ -65,7 +65,7 @@ class Indexings:
 
 def best_assignment(
     table: Indexings, enough: NDArray[np.bool_], level: Floats | None = None, *, seed: int = 0
-) -> tuple[Modes, Floats, Floats]:
+) -> tuple[Indices, Floats, Floats]:
     """The indexing of each image.
 
     Parameters
@@ -99,7 +99,7 @@ def best_assignment(
     fold = random.permutation(table.images) % min(_FOLDS, max(int(enough.sum()), 2))
     starts = [eigenvector_start(table, enough, mode, random) for mode in range(1, modes)]
     starts.append(np.zeros(table.images, np.intp))
-    best: tuple[float, Modes, Floats] | None = None
+    best: tuple[float, Indices, Floats] | None = None
     for start in starts:
         mode, cc = _settle(table, enough, start.astype(np.intp), fold)
         score = float(np.nansum(np.nanmax(np.where(enough[:, None], np.nan_to_num(cc, nan=-1.0), 0.0), axis=1)))
@@ -143,11 +143,11 @@ def reproducible(table: Indexings, enough: NDArray[np.bool_], *, seed: int = 0, 
     return luck < chance
 
 
-def _chosen(cc: Floats) -> Modes:
+def _chosen(cc: Floats) -> Indices:
     return np.asarray(np.argmax(np.nan_to_num(cc, nan=-2.0), axis=1), dtype=np.intp)
 
 
-def _settle(table: Indexings, enough: NDArray[np.bool_], mode: Modes, fold: NDArray[Any]) -> tuple[Modes, Floats]:
+def _settle(table: Indexings, enough: NDArray[np.bool_], mode: Indices, fold: NDArray[Any]) -> tuple[Indices, Floats]:
     """Assign every image by the merge of the other folds, fold by fold, until nothing moves."""
     row_fold = fold[table.image]
     parts = [np.flatnonzero(row_fold == number) for number in range(int(fold.max(initial=0)) + 1)]

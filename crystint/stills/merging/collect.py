@@ -8,6 +8,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.model import symmetry
 from crystint.stills.merging.moments import PairMoments
 from crystint.stills.merging.shell_sums import ShellSums
@@ -17,7 +18,6 @@ from crystint.stills.merging.sums import MergeSums, image_halves, observation_ha
 
 __all__ = ["collect", "wilson_b"]
 
-Floats = NDArray[np.float64]
 
 _PROTEIN = (("C", 5.0), ("N", 1.35), ("O", 1.5), ("H", 8.0))
 """atoms of an average residue"""

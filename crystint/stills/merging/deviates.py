@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 from crystint.model.observations import Flag, Observations
 from crystint.model.reference import Reference
@@ -15,7 +16,6 @@ from crystint.stills.scaling.scales import Scales
 
 __all__ = ["BinnedDeviates", "binned_deviates"]
 
-Floats = NDArray[np.float64]
 _OWN = 0.95
 """Share of its mean's weight from which an observation says nothing about the scatter."""
 

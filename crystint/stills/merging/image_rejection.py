@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 from crystint.stills.scaling.scales import Scales
 
 __all__ = ["DeltaCCHalf", "delta_cc_half", "image_cc", "reject_images"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

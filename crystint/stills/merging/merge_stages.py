@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import ShapeError
 from crystint.model.cells import symmetric_cell
 from crystint.model.observations import Observations
@@ -37,7 +38,6 @@ __all__ = [
     "without_outliers",
 ]
 
-Floats = NDArray[np.float64]
 
 _SAME_CELL = 1e-3
 """relative, and per 100 degrees: no more is said of a change"""

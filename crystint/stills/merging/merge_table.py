@@ -10,6 +10,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.model import symmetry
 from crystint.model.observations import Flag, Observations
 from crystint.stills.scaling.error_model import ErrorModel
@@ -17,8 +18,6 @@ from crystint.stills.scaling.expected import SignalVariance
 from crystint.stills.scaling.scales import Scales
 
 __all__ = ["HasIntensities", "MergeTable", "flagged", "unused_images", "why"]
-
-Floats = NDArray[np.float64]
 
 
 class HasIntensities(Protocol):

@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.html import html_table
 from crystint.model import symmetry
 from crystint.model.facts import cell_text, counted, resolution_text
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = ["Merged"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 
 __all__ = ["find_outliers", "leave_one_out", "many_left_out", "without_weight"]
 
-Floats = NDArray[np.float64]
 
 _MANY_OUTLIERS = 0.05
 _MANY_FAINT = 0.01

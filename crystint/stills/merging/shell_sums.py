@@ -6,14 +6,12 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import ShapeError
 from crystint.stills.merging.moments import PairMoments
 
 __all__ = ["ShellSums"]
-
-Floats = NDArray[np.float64]
 
 
 def _zero() -> Floats:

@@ -6,16 +6,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import ShapeError
 from crystint.html import html_table
 from crystint.model.facts import counted, resolution_text
 from crystint.stills.merging.shell_sums import ShellSums
 
 __all__ = ["Shell", "Statistics"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

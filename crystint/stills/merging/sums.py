@@ -8,12 +8,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import ShapeError
 from crystint.model.indices import distinct
 
 __all__ = ["MergeSums", "image_halves", "observation_halves"]
-
-Floats = NDArray[np.float64]
 
 
 def image_halves(count: int, seed: int = 0) -> NDArray[np.int8]:

@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.model import symmetry
 from crystint.model.observations import Flag, Observations
 from crystint.stills.merging.amplitudes import shell_means
@@ -17,7 +18,6 @@ from crystint.stills.merging.sums import observation_halves
 
 __all__ = ["SymmetryCheck", "absences", "check_symmetry"]
 
-Floats = NDArray[np.float64]
 
 _ENOUGH = 50
 """pairs of intensities needed to judge an operator"""

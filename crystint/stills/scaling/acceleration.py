@@ -9,11 +9,10 @@ Anderson (1965), J. ACM 12, 547; type II as in Walker & Ni (2011), SIAM J. Numer
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from crystint.arrays import Floats
 
 __all__ = ["Anderson"]
-
-_Floats = NDArray[np.float64]
 
 
 class Anderson:
@@ -21,8 +20,8 @@ class Anderson:
 
     def __init__(self, depth: int = 8) -> None:
         self.depth = depth
-        self._x: list[_Floats] = []
-        self._f: list[_Floats] = []
+        self._x: list[Floats] = []
+        self._f: list[Floats] = []
 
     @property
     def active(self) -> bool:
@@ -33,7 +32,7 @@ class Anderson:
         """Begin anew, as when g has changed."""
         self._x, self._f = [], []
 
-    def next(self, x: _Floats, g: _Floats, weight: _Floats) -> _Floats:
+    def next(self, x: Floats, g: Floats, weight: Floats) -> Floats:
         """Next point, float64 [n].
 
         Parameters

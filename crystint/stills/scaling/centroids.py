@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import ShapeError
 from crystint.model.experiment import Experiment
 from crystint.stills.prediction.offsets import excitation_of, rays
@@ -19,7 +20,6 @@ from crystint.stills.scaling.robust import huber_weight, median_spread
 
 __all__ = ["CentroidResiduals", "ImageResiduals", "centroid_residuals"]
 
-_Floats = NDArray[np.float64]
 _LIMIT = 3.0
 _WIDE = 0.5
 """px to both sides of a place for the derivatives of its ray"""
@@ -30,21 +30,21 @@ class ImageResiduals:
     """Per image, all [n_images]; NaN where it has no spots."""
 
     spots: NDArray[np.intp]
-    radial: _Floats
+    radial: Floats
     """px: robust mean; positive = seen further out than predicted"""
-    tangential: _Floats
+    tangential: Floats
     """px"""
-    radial_sigma: _Floats
+    radial_sigma: Floats
     """px: of the mean, from the spread of the spots"""
-    tangential_sigma: _Floats
+    tangential_sigma: Floats
     """px"""
-    radial_rms: _Floats
+    radial_rms: Floats
     """px: about 0, robust"""
-    tangential_rms: _Floats
+    tangential_rms: Floats
     """px"""
-    radial_inverse: _Floats
+    radial_inverse: Floats
     """1/angstrom: robust mean"""
-    tangential_inverse: _Floats
+    tangential_inverse: Floats
     """1/angstrom"""
 
     def off(self, limit: float = 5.0, least: float = 0.3) -> dict[int, str]:
@@ -67,17 +67,17 @@ class CentroidResiduals:
 
     image: NDArray[np.intp]
     """intp [n]"""
-    radial: _Floats
+    radial: Floats
     """float64 [n], 1/angstrom, away from the beam"""
-    tangential: _Floats
+    tangential: Floats
     """float64 [n], 1/angstrom, along u x s0"""
-    radial_sigma: _Floats
+    radial_sigma: Floats
     """float64 [n], 1/angstrom"""
-    tangential_sigma: _Floats
+    tangential_sigma: Floats
     """float64 [n], 1/angstrom"""
-    radial_pixel: _Floats
+    radial_pixel: Floats
     """float64 [n], 1/angstrom per px in the radial direction: radial / radial_pixel is in px"""
-    tangential_pixel: _Floats
+    tangential_pixel: Floats
     """float64 [n], 1/angstrom per px"""
 
     @property
@@ -104,7 +104,7 @@ class CentroidResiduals:
         use, floor = self.used, self.floor()
         image = self.image[use]
         count = np.bincount(image, minlength=n_images)
-        columns: dict[str, _Floats] = {}
+        columns: dict[str, Floats] = {}
         for part, extra in zip(("radial", "tangential"), floor, strict=True):
             pixel = getattr(self, f"{part}_pixel")[use]
             value = getattr(self, part)[use] / pixel
@@ -161,7 +161,7 @@ def centroid_residuals(
     # the place itself, and places beside it along slow and fast, for the derivatives
     seen = rays(experiment, image, slow, fast)
     offsets = excitation_of(experiment, image, hkl, seen)
-    slopes: dict[str, list[_Floats]] = {"radial": [], "tangential": []}
+    slopes: dict[str, list[Floats]] = {"radial": [], "tangential": []}
     for step in ((_WIDE, 0.0), (0.0, _WIDE)):
         sides = []
         for sign in (1.0, -1.0):

@@ -19,13 +19,13 @@ from math import inf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 from crystint.html import html_table
 from crystint.stills.scaling.variance_fit import BINS, LIMIT, fit_variance
 
 __all__ = ["DialsModel", "ErrorModel", "EvansModel", "XdsModel", "fit_error_model"]
 
-_Floats = NDArray[np.float64]
 _UNSURE = 0.25
 """relative error of a mean from which its own error spoils the weak bins"""
 _MIN_DEVIATES = 150
@@ -133,7 +133,7 @@ class ErrorModel:
         """Whether `note` is a warning; that b is 0, of sigmas that explain all the spread, is none."""
         return not self.converged or (bool(self.note) and self.b > 0.0)
 
-    def variance(self, sigma: _Floats, mean_intensity: _Floats) -> _Floats:
+    def variance(self, sigma: Floats, mean_intensity: Floats) -> Floats:
         """sigma'^2 of observations with `sigma`, whose reflections have the mean `mean_intensity`, both [n]."""
         return np.asarray(self.a * np.square(sigma) + np.square(self.b * np.maximum(mean_intensity, 0.0)))
 
@@ -152,8 +152,8 @@ class ErrorModel:
 
 def fit_error_model(
     group: NDArray[np.intp],
-    intensity: _Floats,
-    sigma: _Floats,
+    intensity: Floats,
+    sigma: Floats,
     *,
     bins: int = BINS,
     limit: float = LIMIT,

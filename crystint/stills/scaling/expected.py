@@ -29,12 +29,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 from crystint.model.observations import Observations
 
 __all__ = ["SignalVariance", "profile_variance"]
 
-_Floats = NDArray[np.float64]
 _STRONG = 5.0
 """J / sigma from which an observation says something about the variance of signal"""
 _ENOUGH = 20
@@ -48,7 +48,7 @@ _FLOOR = 0.01
 class SignalVariance:
     """What is known of the variances of some observations, with the observed signal taken out."""
 
-    without_signal: _Floats
+    without_signal: Floats
     """float64 [n], counts^2"""
     gain: float
     """counts^2 per count of signal"""
@@ -86,14 +86,14 @@ class SignalVariance:
         """Those of some rows."""
         return SignalVariance(self.without_signal[rows], self.gain)
 
-    def expected(self, model: _Floats, a: float = 1.0, b: float = 0.0) -> _Floats:
+    def expected(self, model: Floats, a: float = 1.0, b: float = 0.0) -> Floats:
         """Variance, counts^2, of observations whose signal is `model`, counts (see the head of this module)."""
         signal = np.maximum(model, 0.0)
         variance = a * (self.without_signal + self.gain * signal)
         return np.asarray(variance + (b * signal) ** 2) if b else np.asarray(variance)
 
 
-def _gain(intensity: _Floats, recorded: _Floats, background_variance: _Floats) -> float:
+def _gain(intensity: Floats, recorded: Floats, background_variance: Floats) -> float:
     strong = intensity > _STRONG * np.sqrt(recorded)
     with np.errstate(invalid="ignore"):
         split = strong & (background_variance > 0.0) & (recorded > background_variance)
@@ -104,7 +104,7 @@ def _gain(intensity: _Floats, recorded: _Floats, background_variance: _Floats) -
     return 1.0
 
 
-def profile_variance(signal: _Floats, without_signal: _Floats) -> _Floats:
+def profile_variance(signal: Floats, without_signal: Floats) -> Floats:
     """Variance of a profile-fitted Gaussian spot of `signal` photons, fitted with weights from expected variances.
 
     1 / integral of P^2 / (B + J P) with P = exp(-r^2/R^2) / (pi R^2); without signal that is 2 pi R^2 B = v_0, and

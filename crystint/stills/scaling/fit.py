@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.stills.scaling.acceleration import Anderson
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.newton_steps import LONGEST, errors_of_residuals, inverses, shortened
@@ -17,7 +18,6 @@ from crystint.stills.scaling.wavelength_curve import WavelengthCurve
 
 __all__ = ["ScalingFit"]
 
-_Floats = NDArray[np.float64]
 _ERRORS_AT = (3, 6, 9, 12)
 """steps after which the error model of the residuals is renewed; it stands still then, so that the rest can converge"""
 _CURVE_UNTIL = 40
@@ -37,7 +37,7 @@ class ScalingFit:
         table: ScalingTable,
         options: ScalingOptions,
         *,
-        target: _Floats | None = None,
+        target: Floats | None = None,
         group: NDArray[np.intp] | None = None,
     ) -> None:
         self.table, self.options = table, options
@@ -62,7 +62,7 @@ class ScalingFit:
         self._anderson, self._dropped = Anderson(), False
         self.centre = np.zeros(2)  # of the priors on ln G and B; without a reference the gauge puts it at 0
 
-    def set_curve(self, curve: WavelengthCurve, wavelength: _Floats) -> None:
+    def set_curve(self, curve: WavelengthCurve, wavelength: Floats) -> None:
         """Fit a wavelength curve too, beginning with this one."""
         self.curve, self._wavelength = curve, wavelength
 
@@ -100,7 +100,7 @@ class ScalingFit:
         """Why an image of the table is not good."""
         return self._why.get(number, "no scale found")
 
-    def covariance(self) -> _Floats:
+    def covariance(self) -> Floats:
         """float64 [k, 2, 2] of (ln G, B), priors in."""
         if self.free:
             return self._shared().covariance(self._priors(), self.good, self.options.refine_b)
@@ -113,7 +113,7 @@ class ScalingFit:
     def _priors(self) -> tuple[float, float]:
         return self.options.prior_ln_g**-2.0, self.options.prior_b**-2.0
 
-    def _with_priors(self, information: _Floats) -> tuple[_Floats, _Floats, _Floats]:
+    def _with_priors(self, information: Floats) -> tuple[Floats, Floats, Floats]:
         (gg, gb, bb), (first, second) = information.T, self._priors()
         return gg + first, gb, bb + second
 
@@ -132,7 +132,7 @@ class ScalingFit:
         if self.free:
             self._gauge()
 
-    def _step(self) -> _Floats:
+    def _step(self) -> Floats:
         """One step; float64 [k]: how far each image moved, in its standard deviations."""
         table, limit = self.table, self.options.limit
         gradient = np.zeros((len(table.images), 2))
@@ -160,7 +160,7 @@ class ScalingFit:
         return self._move(gradient)
 
     def _sum(
-        self, rows: slice, images: slice, model: _Floats, residual: _Floats, weight: _Floats, gradient: _Floats
+        self, rows: slice, images: slice, model: Floats, residual: Floats, weight: Floats, gradient: Floats
     ) -> None:
         table = self.table
         s2, pull = table.s2[rows], weight * model
@@ -183,7 +183,7 @@ class ScalingFit:
         self._mean, self._total = np.where(total > 0.0, mean, 0.0), total
         self._target = self._mean[self.group]
 
-    def _move(self, gradient: _Floats) -> _Floats:
+    def _move(self, gradient: Floats) -> Floats:
         good, options = self.good, self.options
         degrees = np.maximum(self.table.used - 1 - options.refine_b, 1)
         self.chi2 /= degrees
@@ -209,7 +209,7 @@ class ScalingFit:
         square = gg * step[0] ** 2 + 2 * gb * step[0] * step[1] + bb * step[1] ** 2
         return np.asarray(np.sqrt(np.maximum(square, 0.0)))
 
-    def _accelerate(self, x: _Floats, busy: bool) -> None:
+    def _accelerate(self, x: Floats, busy: bool) -> None:
         """Jump ahead of the steps from `x`, the last place, while the problem stands still."""
         if busy or self._dropped:
             self._anderson.forget()
@@ -242,11 +242,11 @@ class ScalingFit:
             self._errors_at |= {self.iterations + 3, self.iterations + 6}
         return self.free and bool(reasons)
 
-    def _compared(self, rows: NDArray[np.intp]) -> tuple[_Floats, _Floats]:
+    def _compared(self, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """Intensity that rows are compared with when they have no part in it, and its variance."""
         return self._shared().others(rows) if self.free else (self._target[rows], np.zeros(len(rows)))
 
-    def _find_centre(self, gradient: _Floats) -> None:
+    def _find_centre(self, gradient: Floats) -> None:
         parts = 2 if self.options.refine_b else 1
         good = self.good
         value = np.stack([self.ln_g, self.b], axis=1)[good, :parts]

@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from crystint.arrays import Floats
 from crystint.model.experiment import Detector, Experiment
 from crystint.stills.prediction.offsets import panels_at
 
 __all__ = ["distance_of", "excitations", "moved", "reach_of", "slopes_of_offsets"]
 
-_Floats = NDArray[np.float64]
-
 
 def slopes_of_offsets(
-    experiment: Experiment, image: NDArray[np.intp], hkl: NDArray[Any], ray: _Floats, reach: _Floats
-) -> tuple[_Floats, _Floats, _Floats]:
+    experiment: Experiment, image: NDArray[np.intp], hkl: NDArray[Any], ray: Floats, reach: Floats
+) -> tuple[Floats, Floats, Floats]:
     """Derivatives of the radial and tangential residual and of the excitation, each float64 [n, 4].
 
     By three rotations (rad, about the axes of the laboratory) and the relative distance of the detector.
@@ -50,20 +49,20 @@ def slopes_of_offsets(
     )
 
 
-def excitations(experiment: Experiment, image: NDArray[np.intp], hkl: NDArray[Any]) -> _Floats:
+def excitations(experiment: Experiment, image: NDArray[np.intp], hkl: NDArray[Any]) -> Floats:
     """float64 [n], 1/angstrom: distance from the Ewald sphere, positive outside."""
     incident = experiment.incident[image]
     s1 = incident + np.einsum("nij,nj->ni", experiment.setting[image], hkl.astype(np.float64))
     return np.asarray(np.linalg.norm(s1, axis=1) - np.linalg.norm(incident, axis=1))
 
 
-def distance_of(detector: Detector, beam: _Floats) -> float:
+def distance_of(detector: Detector, beam: Floats) -> float:
     """Distance of the middles of the panels along the beam, m, in the mean."""
     middles = [panel.lab(np.array(0.5 * sum(panel.slow)), np.array(0.5 * sum(panel.fast))) for panel in detector.panels]
     return float(np.mean(middles, axis=0) @ beam)
 
 
-def reach_of(experiment: Experiment, image: NDArray[np.intp], slow: _Floats, fast: _Floats) -> _Floats:
+def reach_of(experiment: Experiment, image: NDArray[np.intp], slow: Floats, fast: Floats) -> Floats:
     """float64 [n]: distance of the detector along the beam over that of each place, px; 1 in no panel."""
     result = np.ones(len(image))
     beam = experiment.incident * experiment.wavelength[:, None]
@@ -79,7 +78,7 @@ def reach_of(experiment: Experiment, image: NDArray[np.intp], slow: _Floats, fas
     return result
 
 
-def moved(experiment: Experiment, total: _Floats, which: NDArray[np.bool_], distances: bool) -> Experiment:
+def moved(experiment: Experiment, total: Floats, which: NDArray[np.bool_], distances: bool) -> Experiment:
     """The experiment with its images turned and, where asked for, their detectors moved along the beam."""
     turn = Rotation.from_rotvec(total[:, :3]).as_matrix()
     sweep = None if experiment.sweep is None else turn @ experiment.sweep

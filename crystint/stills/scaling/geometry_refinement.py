@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 from crystint.model.experiment import Experiment
 from crystint.stills.prediction.offsets import rays
@@ -26,7 +27,6 @@ from crystint.stills.scaling.robust import huber_weight
 
 __all__ = ["GeometryRefinement", "refine_geometry"]
 
-_Floats = NDArray[np.float64]
 _LIMIT = 3.0
 _CYCLES = 6
 _HELD = 1e-12
@@ -39,11 +39,11 @@ class GeometryRefinement:
 
     experiment: Experiment
     """images that were not refined are as before; with a distance refined each image has a detector of its own"""
-    rotation: _Floats
+    rotation: Floats
     """float64 [n, 3], rad: rotation vectors in the laboratory frame, of the settings; NaN = not refined"""
-    distance: _Floats
+    distance: Floats
     """float64 [n]: relative change of the distance along the beam; 0 where it was not refined"""
-    covariance: _Floats
+    covariance: Floats
     """float64 [n, 4, 4] of (rotation, distance), floor of the centroids and priors in"""
     floor: tuple[float, float]
     """px, radial and tangential: spread that counts do not explain, from the residuals before"""
@@ -144,10 +144,10 @@ def refine_geometry(
 class _Spots:
     image: NDArray[np.intp]
     hkl: NDArray[Any]
-    slow: _Floats
-    fast: _Floats
-    sigma_slow: _Floats
-    sigma_fast: _Floats
+    slow: Floats
+    fast: Floats
+    sigma_slow: Floats
+    sigma_fast: Floats
 
     def residuals(self, experiment: Experiment) -> CentroidResiduals:
         return centroid_residuals(
@@ -171,10 +171,10 @@ def _refine(
     spots: _Spots,
     use: NDArray[np.bool_],
     floors: tuple[float, float],
-    priors: _Floats,
+    priors: Floats,
     width: RockingWidth | None,
     min_spots: int,
-) -> tuple[Experiment, _Floats, _Floats, _Floats]:
+) -> tuple[Experiment, Floats, Floats, Floats]:
     n = len(experiment)
     enough = np.bincount(spots.image[use], minlength=n) >= min_spots
     rows = np.flatnonzero(use & enough[spots.image])

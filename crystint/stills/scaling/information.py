@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 from crystint.model.experiment import Experiment
 from crystint.stills.prediction.partiality import RockingWidth
@@ -30,7 +31,6 @@ from crystint.stills.scaling.spot_information import Weights, spot_information
 
 __all__ = ["PARAMETERS", "Information", "image_information"]
 
-_Floats = NDArray[np.float64]
 PARAMETERS = ("ln G", "B", "ln R1", "ln domain", "ln mosaicity", "rot x", "rot y", "rot z", "distance")
 """B in angstrom^2, rotations in rad about the axes of the laboratory, the distance as a relative change"""
 
@@ -40,13 +40,13 @@ class Information:
     """Information matrices about `names`, one for each term."""
 
     names: tuple[str, ...]
-    terms: dict[str, _Floats]
+    terms: dict[str, Floats]
     """term -> float64 [p, p]"""
     priors: dict[str, float] = field(default_factory=dict)
     """parameter -> standard deviation"""
 
     @property
-    def matrix(self) -> _Floats:
+    def matrix(self) -> Floats:
         """float64 [p, p]: of all terms and priors."""
         prior = [1.0 / self.priors[name] ** 2 if name in self.priors else 0.0 for name in self.names]
         return np.asarray(np.sum(list(self.terms.values()), axis=0) + np.diag(prior))
@@ -67,7 +67,7 @@ class Information:
         )
 
     @property
-    def covariance(self) -> _Floats:
+    def covariance(self) -> Floats:
         """float64 [p, p]; NaN for parameters that nothing is known about."""
         matrix = self.matrix
         determined = np.flatnonzero(np.diag(matrix) > 0.0)
@@ -85,7 +85,7 @@ class Information:
         return dict(zip(self.names, np.sqrt(np.diag(self.covariance)).tolist(), strict=True))
 
     @property
-    def correlations(self) -> _Floats:
+    def correlations(self) -> Floats:
         """float64 [p, p] of the parameters' errors."""
         covariance = self.covariance
         sigma = np.sqrt(np.diag(covariance))
@@ -133,10 +133,10 @@ def image_information(
     image: int,
     hkl: NDArray[Any],
     *,
-    signal: _Floats,
-    background: _Floats,
+    signal: Floats,
+    background: Floats,
     width: RockingWidth,
-    spot_width: _Floats | float,
+    spot_width: Floats | float,
     pixel: float,
     weights: Weights = "expected",
     floor: float = 0.0,
@@ -238,5 +238,5 @@ def image_information(
     return Information(PARAMETERS, terms, dict(priors or {})).without(*gone)
 
 
-def _square(weight: _Floats, slopes: _Floats) -> _Floats:
+def _square(weight: Floats, slopes: Floats) -> Floats:
     return np.asarray(np.einsum("n,ni,nj->ij", weight, slopes, slopes))

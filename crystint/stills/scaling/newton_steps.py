@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.expected import SignalVariance
 from crystint.stills.scaling.variance_fit import fit_variance
 
 __all__ = ["LONGEST", "errors_of_residuals", "inverses", "shortened"]
 
-_Floats = NDArray[np.float64]
 LONGEST = (1.0, 20.0)
 """a step in ln G and in B, angstrom^2, is not longer"""
 _LEAST_RESIDUALS = 150
@@ -19,7 +18,7 @@ _LEAST_FREEDOM = 0.02
 """residuals that follow the observation nearly fully say nothing"""
 
 
-def inverses(gg: _Floats, gb: _Floats, bb: _Floats, both: bool) -> _Floats:
+def inverses(gg: Floats, gb: Floats, bb: Floats, both: bool) -> Floats:
     """float64 [k, 2, 2]: inverses of [[gg, gb], [gb, bb]], or of gg alone, zeros beside it."""
     with np.errstate(divide="ignore", invalid="ignore"):
         if not both:
@@ -28,14 +27,14 @@ def inverses(gg: _Floats, gb: _Floats, bb: _Floats, both: bool) -> _Floats:
         return np.stack([bb / det, -gb / det, -gb / det, gg / det], axis=-1).reshape(-1, 2, 2)
 
 
-def shortened(step: _Floats) -> _Floats:
+def shortened(step: Floats) -> Floats:
     """Steps [2, k] of no more than `LONGEST`, each shortened as a whole: its parts belong together; NaN is no step."""
     step = np.where(np.isfinite(step).all(axis=0), step, 0.0)
     return np.asarray(step / np.maximum(1.0, np.max(np.abs(step) / np.array(LONGEST)[:, None], axis=0, initial=0.0)))
 
 
 def errors_of_residuals(
-    residual: _Floats, model: _Floats, follow: _Floats, weight: _Floats, variance: SignalVariance
+    residual: Floats, model: Floats, follow: Floats, weight: Floats, variance: SignalVariance
 ) -> ErrorModel | None:
     """Error model of residuals about a model; None where there are too few.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 from crystint.stills.scaling.signal import SIGNIFICANT
 from crystint.stills.settings import ScaleSettings
@@ -14,8 +14,6 @@ from crystint.stills.settings import ScaleSettings
 __all__ = ["ScalingOptions", "prior_centre"]
 
 _DEFAULTS = ScaleSettings()
-
-_Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class ScalingOptions:
         return self.prior_ln_g * SIGNIFICANT > 1.0
 
 
-def prior_centre(value: _Floats, gradient: _Floats, information: _Floats, inverse: _Floats) -> _Floats:
+def prior_centre(value: Floats, gradient: Floats, information: Floats, inverse: Floats) -> Floats:
     """Centre of the priors, float64 [p]: the mean of the images once each has followed it.
 
     With H the information of an image, g its gradient and P that of the priors, the image goes to

@@ -14,14 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import erfcx, log_ndtr
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 
 __all__ = ["Posterior", "posterior_with_reference", "posterior_with_wilson", "truncated_normal"]
 
-_Floats = NDArray[np.float64]
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
 
 
@@ -29,15 +29,15 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
 class Posterior:
     """Mean and standard deviation of each intensity; NaN where neither prior nor data say anything."""
 
-    intensity: _Floats
+    intensity: Floats
     """float64 [n]"""
-    sigma: _Floats
+    sigma: Floats
     """float64 [n]"""
-    share: _Floats
+    share: Floats
     """float64 [n], 0 to 1: how much of the information is the prior's; NaN for Wilson's prior, which is no Gaussian"""
 
 
-def truncated_normal(mean: ArrayLike, sigma: ArrayLike) -> tuple[_Floats, _Floats]:
+def truncated_normal(mean: ArrayLike, sigma: ArrayLike) -> tuple[Floats, Floats]:
     """Mean and standard deviation of a normal distribution cut off below 0, both float64 [n].
 
     With t = mean / sigma and h = pdf(t) / cdf(t): sigma (t + h), sigma sqrt(1 - h (t + h)); for t far below 0 by
@@ -130,7 +130,7 @@ def posterior_with_wilson(intensity: ArrayLike, sigma: ArrayLike, mean: ArrayLik
     return Posterior(first, second, np.full(value.shape, np.nan))
 
 
-def _centric(value: _Floats, error: _Floats, level: _Floats) -> tuple[_Floats, _Floats]:
+def _centric(value: Floats, error: Floats, level: Floats) -> tuple[Floats, Floats]:
     """With x = sqrt(I) the prior is a Gaussian in x, and nothing is singular at 0."""
     middle = value - 0.5 * error**2 / level
     high = np.sqrt(np.maximum(middle, 0.0) + 8.0 * error)

@@ -17,6 +17,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 from crystint.html import html_table
 from crystint.model.experiment import Experiment
@@ -31,13 +32,12 @@ from crystint.stills.scaling.table import ScalingTable, misoriented
 
 __all__ = ["RockingFit", "excitation_sweep", "fit_rocking"]
 
-_Floats = NDArray[np.float64]
 _SCAN = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 """widths tried at first, in units of the start: a fit from far away may end in a side minimum"""
 
 
 class _Reference(Protocol):
-    def match(self, hkl: NDArray[np.int32], space_group: gemmi.SpaceGroup) -> _Floats: ...
+    def match(self, hkl: NDArray[np.int32], space_group: gemmi.SpaceGroup) -> Floats: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class RockingFit:
 
     width: RockingWidth
     """the fitted width"""
-    covariance: _Floats
+    covariance: Floats
     """float64 [2, 2] of (domain^2, mosaicity^2), in 1/angstrom^2 and rad^2; 0 for what was not fitted"""
     chi2: float
     """weighted mean square residual; 1 is as expected from the variances, error model in"""
@@ -56,7 +56,7 @@ class RockingFit:
     """observations that were used"""
     error_model: ErrorModel
     """of the residuals"""
-    scan: _Floats
+    scan: Floats
     """float64 [m, 2]: domain and minus twice the log likelihood per observation, of the widths tried at first"""
     iterations: int
     """steps that were made"""
@@ -243,7 +243,7 @@ def fit_rocking(
     )  # fmt: skip
 
 
-def excitation_sweep(experiment: Experiment, image: NDArray[Any], hkl: NDArray[Any]) -> _Floats:
+def excitation_sweep(experiment: Experiment, image: NDArray[Any], hkl: NDArray[Any]) -> Floats:
     """float64 [n], 1/angstrom: change of the excitation of reflections over the exposure; 0 for stills."""
     if experiment.sweep is None:
         return np.zeros(len(image))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
+from crystint.arrays import Floats
 from crystint.stills.prediction.partiality import RockingWidth, partiality
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.options import prior_centre
@@ -23,7 +24,6 @@ from crystint.stills.scaling.variance_fit import fit_variance
 
 __all__ = ["RockingProblem"]
 
-_Floats = NDArray[np.float64]
 _LONGEST = np.array([1.0, 20.0])
 _STEP = 1e-4
 """relative change of R^2 for derivatives of a partiality averaged over an exposure"""
@@ -39,20 +39,20 @@ class RockingProblem:
     """Columns are of the rows of `table`; the fit's state is in the fields after them."""
 
     table: ScalingTable
-    target: _Floats
-    excitation: _Floats
-    sweep: _Floats | None
-    d: _Floats
-    wavelength: _Floats
+    target: Floats
+    excitation: Floats
+    sweep: Floats | None
+    d: Floats
+    wavelength: Floats
     bandwidth: float
     limit: float
     prior: tuple[float, float]
     fit_errors: bool
     group: NDArray[np.intp] | None = None
     """intp [n]: reflection, numbered through, of observations whose means `target` is to be; None = it is known"""
-    width2: _Floats = field(default_factory=lambda: np.zeros(2))
+    width2: Floats = field(default_factory=lambda: np.zeros(2))
     """domain^2, mosaicity^2"""
-    covariance: _Floats = field(default_factory=lambda: np.zeros((2, 2)))
+    covariance: Floats = field(default_factory=lambda: np.zeros((2, 2)))
     error_model: ErrorModel = field(default_factory=ErrorModel)
     chi2: float = float("nan")
     iterations: int = 0
@@ -91,11 +91,11 @@ class RockingProblem:
                 self.converged = True
                 break
 
-    def _width(self) -> _Floats:
+    def _width(self) -> Floats:
         domain, mosaicity = np.sqrt(self.width2).tolist()
         return RockingWidth(domain, mosaicity, self.bandwidth).at(self.d, self.wavelength)
 
-    def _model(self) -> tuple[_Floats, _Floats, _Floats]:
+    def _model(self) -> tuple[Floats, Floats, Floats]:
         """y, d ln y / d R^2, and counts per unit of intensity."""
         width = self._width()
         p = partiality(self.excitation, width, self.sweep)
@@ -168,7 +168,7 @@ class RockingProblem:
         """Scales, temperature factors and intensities."""
         return 2 * len(self.table.images) + (0 if self.group is None else len(self._total))
 
-    def _merge(self, weight: _Floats, factor: _Floats) -> None:
+    def _merge(self, weight: Floats, factor: Floats) -> None:
         """The weighted means of the scaled observations, as new target."""
         assert self.group is not None
         pull, groups = weight * factor, int(self.group.max()) + 1
@@ -177,7 +177,7 @@ class RockingProblem:
             mean = np.bincount(self.group, pull * self.table.intensity, groups) / self._total
         self.target = np.where(self._total > 0.0, mean, 0.0)[self.group]
 
-    def _tied(self, values: _Floats) -> _Floats:
+    def _tied(self, values: Floats) -> Floats:
         """`projections` of (ln G, B) of each image and the two parts of the width, from w f times derivatives."""
         assert self.group is not None
         n, image = 2 * len(self.table.images), self.table.image
@@ -186,7 +186,7 @@ class RockingProblem:
             np.tile(self.group, 4), len(self._total), columns.ravel(), n + 2, values.ravel(), self._total
         )
 
-    def _outer_step(self, outer: _Floats, slope: _Floats, free: NDArray[np.bool_]) -> _Floats:
+    def _outer_step(self, outer: Floats, slope: Floats, free: NDArray[np.bool_]) -> Floats:
         """Step of (domain^2, mosaicity^2), neither below 0, and the covariance of what is free."""
         step = np.zeros(2)
         self.covariance = np.zeros((2, 2))

@@ -22,6 +22,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 from crystint.model.cells import symmetric_cell
 from crystint.model.experiment import Experiment
@@ -38,11 +39,9 @@ from crystint.stills.settings import ScaleSettings
 
 __all__ = ["Scales", "scale"]
 
-_Floats = NDArray[np.float64]
-
 
 class _Reference(Protocol):
-    def match(self, hkl: NDArray[np.int32], space_group: gemmi.SpaceGroup) -> _Floats: ...
+    def match(self, hkl: NDArray[np.int32], space_group: gemmi.SpaceGroup) -> Floats: ...
 
 
 def scale(
@@ -190,7 +189,7 @@ def _with_signal(
     use: NDArray[np.bool_],
     observations: Observations,
     variance: SignalVariance,
-    target: _Floats | None,
+    target: Floats | None,
     names: tuple[str, ...],
     failed: dict[int, str],
 ) -> NDArray[np.bool_]:

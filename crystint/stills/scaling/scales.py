@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import ShapeError
 from crystint.html import html_table
 from crystint.model.facts import counted, range_text
@@ -16,8 +17,6 @@ from crystint.stills.scaling.expected import SignalVariance
 from crystint.stills.scaling.wavelength_curve import WavelengthCurve
 
 __all__ = ["Scales"]
-
-_Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +36,16 @@ class Scales:
     ((20,), True, {})
     """
 
-    ln_g: _Floats
+    ln_g: Floats
     """float64 [n_images]; NaN where the image has no scale"""
-    b: _Floats
+    b: Floats
     """float64 [n_images], angstrom^2"""
-    covariance: _Floats
+    covariance: Floats
     """float64 [n_images, 2, 2] of (ln_g, b), error model and priors in. A reference counts as exact. Without one the
     errors of the means are in it (`shared_means`); of more than 400 images those of the other scales are not"""
     used: NDArray[np.intp]
     """intp [n_images]: observations that the fit used"""
-    chi2: _Floats
+    chi2: Floats
     """float64 [n_images]: mean square residual in units of the expected variance, error model in; 1 is as expected"""
     failed: dict[int, str]
     """image -> why it has no scale, with its name"""
@@ -91,7 +90,7 @@ class Scales:
     def __len__(self) -> int:
         return len(self.ln_g)
 
-    def factor(self, observations: Observations) -> _Floats:
+    def factor(self, observations: Observations) -> Floats:
         """float64 [n]: what the full intensity of each row was multiplied by; NaN where its image has no scale."""
         if len(observations) and not 0 <= observations.image.min() <= observations.image.max() < len(self):
             raise ShapeError(f"observations of images up to {observations.image.max()}, but {len(self)} scales")
@@ -102,7 +101,7 @@ class Scales:
                 factor *= self.curve.at(observations.wavelength.astype(np.float64))
         return np.where(factor > 0.0, factor, np.nan)
 
-    def apply(self, observations: Observations, mean: _Floats | None = None) -> tuple[_Floats, _Floats]:
+    def apply(self, observations: Observations, mean: Floats | None = None) -> tuple[Floats, Floats]:
         """Intensity and its sigma on the common scale, both float64 [n]; NaN where the image has no scale.
 
         Parameters

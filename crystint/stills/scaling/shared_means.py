@@ -18,22 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 
+from crystint.arrays import Floats, Indices
 from crystint.stills.scaling.newton_steps import inverses
 from crystint.stills.scaling.table import ScalingTable
 
 __all__ = ["JOINT", "SharedMeans", "projections"]
 
-_Floats = NDArray[np.float64]
-_Numbers = NDArray[np.intp]
 JOINT = 400
 """images of which all are looked at together; of more than that each has so many neighbours that it alone will do"""
 _ALONE = 1e-9
 """share of a weight that is no other observation, but rounding"""
 
 
-def projections(
-    group: _Numbers, groups: int, column: _Numbers, columns: int, values: _Floats, total: _Floats
-) -> _Floats:
+def projections(group: Indices, groups: int, column: Indices, columns: int, values: Floats, total: Floats) -> Floats:
     """float64 [columns, columns]: sum over reflections of (sum values_j) (sum values_k) / total.
 
     Parameters
@@ -56,18 +53,18 @@ class SharedMeans:
     """Scaled observations, and the means that they were compared with."""
 
     table: ScalingTable
-    group: _Numbers
+    group: Indices
     """intp [n]: reflection"""
-    factor: _Floats
+    factor: Floats
     """float64 [n]: f, counts per unit of intensity"""
-    weight: _Floats
+    weight: Floats
     """float64 [n]: w, 1 / counts^2; 0 = left out"""
-    total: _Floats
+    total: Floats
     """float64 [groups]: sum of w f^2"""
-    mean: _Floats
+    mean: Floats
     """float64 [n]: of the reflection, sum of w f J over sum of w f^2"""
 
-    def information(self) -> _Floats:
+    def information(self) -> Floats:
         """float64 [k, 3] about (ln G, ln G), (ln G, B) and (B, B) of each image, the scales of the others known."""
         table, total = self.table, np.zeros((len(self.table.images), 3))
         for rows, images in table.blocks():
@@ -79,7 +76,7 @@ class SharedMeans:
                 total[images, part] = table.sums(values, rows, images)
         return total
 
-    def covariance(self, priors: tuple[float, float], good: NDArray[np.bool_], both: bool) -> _Floats:
+    def covariance(self, priors: tuple[float, float], good: NDArray[np.bool_], both: bool) -> Floats:
         """float64 [k, 2, 2] of (ln G, B) about the means of the good images.
 
         Parameters
@@ -115,7 +112,7 @@ class SharedMeans:
         result[good, :parts, :parts] = covariance[np.arange(n), :, np.arange(n), :]
         return result
 
-    def others(self, rows: _Numbers) -> tuple[_Floats, _Floats]:
+    def others(self, rows: Indices) -> tuple[Floats, Floats]:
         """Mean of the other observations of the reflections of some rows, and its variance; 0, infinite: none."""
         pull, total = self.weight[rows] * self.factor[rows], self.total[self.group[rows]]
         rest = total - pull * self.factor[rows]

@@ -15,9 +15,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
+
 __all__ = ["SIGNIFICANT", "levels", "no_signal", "significance"]
 
-_Floats = NDArray[np.float64]
 SIGNIFICANT = 4.0
 """z that an image needs. One blank frame in 30 000 has it by chance; an image with less would weigh less than a
 thousandth of one with a mean I / sigma of 5 over 500 reflections"""
@@ -30,10 +31,10 @@ _BLOCK = 1 << 16
 def significance(
     image: NDArray[np.integer],
     images: int,
-    intensity: _Floats,
-    sigma: _Floats,
-    weight: _Floats,
-) -> _Floats:
+    intensity: Floats,
+    sigma: Floats,
+    weight: Floats,
+) -> Floats:
     """z of each image, float64 [images]; 0 where nothing is expected.
 
     Parameters
@@ -57,7 +58,7 @@ def significance(
     return np.divide(total, np.sqrt(square), out=np.zeros(images), where=square > 0.0)
 
 
-def levels(s2: _Floats, intensity: _Floats, factor: _Floats) -> _Floats:
+def levels(s2: Floats, intensity: Floats, factor: Floats) -> Floats:
     """float64 [n]: mean intensity by resolution, which stands for reflections that nothing else is known of.
 
     Parameters

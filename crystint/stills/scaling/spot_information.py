@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+
+from crystint.arrays import Floats
 
 __all__ = ["SpotInformation", "Weights", "spot_information"]
 
-_Floats = NDArray[np.float64]
 Weights = Literal["expected", "uniform"]
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(80)
 _REACH = 12.0
@@ -28,24 +28,24 @@ _REACH = 12.0
 class SpotInformation:
     """Per spot; all [n]."""
 
-    amplitude: _Floats
+    amplitude: Floats
     """about ln J from all pixels, the width known"""
-    achieved: _Floats
+    achieved: Floats
     """about ln J in truth: 1 / (relative variance of the profile fit with these weights)"""
-    width: _Floats
+    width: Floats
     """about ln R from all pixels, the intensity known"""
-    both: _Floats
+    both: Floats
     """the element of (ln J, ln R)"""
-    shift: _Floats
+    shift: Floats
     """about a shift by R along one axis, from all pixels"""
-    sensitivity: _Floats
+    sensitivity: Floats
     """d ln J / d ln R of the profile-fitted intensity when a wrong width R is assumed, at the true width"""
-    photons: _Floats
+    photons: Floats
     """N_eff = J^2 / sum of the variances in the core: what second moments and centroids are as good as"""
 
 
 def spot_information(
-    signal: _Floats, empty: _Floats, weights: Weights = "expected", reach: float = 2.5
+    signal: Floats, empty: Floats, weights: Weights = "expected", reach: float = 2.5
 ) -> SpotInformation:
     """Information of spots.
 

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from crystint.arrays import Floats, Indices
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
 from crystint.stills.scaling.expected import SignalVariance
 
 __all__ = ["ScalingTable", "components", "misoriented"]
 
-_Floats = NDArray[np.float64]
-_Numbers = NDArray[np.intp]
 _BLOCK = 1 << 16
 """rows worked on at a time: their columns stay in the cache of a core"""
 
@@ -26,19 +25,19 @@ _BLOCK = 1 << 16
 class ScalingTable:
     """Columns of the n rows that scaling uses, of k images."""
 
-    row: _Numbers
+    row: Indices
     """intp [n]: row of the observations"""
-    images: _Numbers
+    images: Indices
     """intp [k]: number of each image, ascending"""
-    image: _Numbers
+    image: Indices
     """intp [n]: 0 to k - 1, ascending"""
-    first: _Numbers
+    first: Indices
     """intp [k + 1]: first row of each image"""
-    intensity: _Floats
+    intensity: Floats
     """float64 [n], counts"""
-    factor: _Floats
+    factor: Floats
     """float64 [n]: partiality times correction"""
-    s2: _Floats
+    s2: Floats
     """float64 [n], 1/angstrom^2: 1 / (4 d^2) = (sin theta / lambda)^2"""
     variance: SignalVariance
 
@@ -67,7 +66,7 @@ class ScalingTable:
         return len(self.row)
 
     @property
-    def used(self) -> _Numbers:
+    def used(self) -> Indices:
         """intp [k]: rows of each image."""
         return np.asarray(np.diff(self.first))
 
@@ -80,12 +79,12 @@ class ScalingTable:
             yield slice(int(self.first[image]), int(self.first[stop])), slice(image, stop)
             image = stop
 
-    def sums(self, values: _Floats, rows: slice, images: slice) -> _Floats:
+    def sums(self, values: Floats, rows: slice, images: slice) -> Floats:
         """Sum of the values of a block per image."""
         return np.asarray(np.add.reduceat(values, self.first[images] - rows.start))
 
 
-def components(image: _Numbers, group: _Numbers, n_images: int, n_groups: int) -> _Numbers:
+def components(image: Indices, group: Indices, n_images: int, n_groups: int) -> Indices:
     """intp [n_images]: which connected set each image is of: those that share reflections, also by way of others.
 
     Sets are numbered by their count of images, so that 0 is the largest.

@@ -7,14 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats, Indices
 from crystint.stills.scaling.options import ScalingOptions
 from crystint.stills.scaling.signal import SIGNIFICANT, no_signal, significance
 from crystint.stills.scaling.table import ScalingTable
 
 __all__ = ["without_scale"]
 
-_Floats = NDArray[np.float64]
-_Numbers = NDArray[np.intp]
 _LEAST_INFORMATION = 1.0
 """about ln G from the data (and from a prior on it tighter than 1): below it G is not known to a factor of e"""
 _CLEAR_SIGNAL = 100.0
@@ -25,10 +24,10 @@ def without_scale(
     table: ScalingTable,
     options: ScalingOptions,
     good: NDArray[np.bool_],
-    information: _Floats,
-    away: _Floats,
-    factor: _Floats,
-    compared: Callable[[_Numbers], tuple[_Floats, _Floats]],
+    information: Floats,
+    away: Floats,
+    factor: Floats,
+    compared: Callable[[Indices], tuple[Floats, Floats]],
 ) -> dict[int, str]:
     """Images of the table that are good no longer, and why.
 

@@ -6,11 +6,11 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from crystint.arrays import Floats
 
 __all__ = ["BINS", "LIMIT", "VarianceFit", "fit_variance"]
 
-_Floats = NDArray[np.float64]
 BINS = 15
 LIMIT = 8.0
 """deviates beyond this many sigma' are outliers and left out of the fit"""
@@ -33,9 +33,9 @@ class VarianceFit(NamedTuple):
 
 
 def fit_variance(
-    square: _Floats,
-    variance: _Floats,
-    mean: _Floats,
+    square: Floats,
+    variance: Floats,
+    mean: Floats,
     *,
     bins: int = BINS,
     limit: float = LIMIT,
@@ -89,7 +89,7 @@ def fit_variance(
     return VarianceFit(a, b, a <= _LEAST_A, note, int(np.count_nonzero(used)), int(np.count_nonzero(~used)))
 
 
-def _solve(square: _Floats, variance: _Floats, level: _Floats, size: _Floats) -> tuple[float, float]:
+def _solve(square: Floats, variance: Floats, level: Floats, size: Floats) -> tuple[float, float]:
     """a >= its limit and b >= 0 of square = a variance + b^2 level, weights size / (fitted square)^2."""
     full = (size > 0.5) & (variance > 0.0)
     square, variance, level, size = square[full], variance[full], level[full], size[full]

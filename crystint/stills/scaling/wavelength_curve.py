@@ -11,20 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 
 __all__ = ["WavelengthCurve"]
-
-_Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class WavelengthCurve:
     """ln of the factor at nodes, linear between them, flat beyond the last; its mean over the observations is 0."""
 
-    wavelength: _Floats
+    wavelength: Floats
     """float64 [nodes], angstrom, ascending"""
-    ln_factor: _Floats
+    ln_factor: Floats
     """float64 [nodes]"""
 
     def __post_init__(self) -> None:
@@ -34,7 +33,7 @@ class WavelengthCurve:
             raise SettingError("wavelengths of the nodes do not ascend")
 
     @classmethod
-    def flat(cls, wavelength: _Floats, nodes: int) -> WavelengthCurve:
+    def flat(cls, wavelength: Floats, nodes: int) -> WavelengthCurve:
         """A curve of factor 1, its nodes spread so that as many observations lie between any two neighbours.
 
         Raises
@@ -52,12 +51,12 @@ class WavelengthCurve:
             raise SettingError(f"all observations have the wavelength {place[0]:.5g} A: there is no curve to fit")
         return cls(place, np.zeros(len(place)))
 
-    def at(self, wavelength: _Floats) -> _Floats:
+    def at(self, wavelength: Floats) -> Floats:
         """Factor at `wavelength`, angstrom; NaN where that is NaN."""
         return np.asarray(np.exp(np.interp(wavelength, self.wavelength, self.ln_factor)))
 
     def improved(
-        self, wavelength: _Floats, intensity: _Floats, model: _Floats, weight: _Floats, smooth: float
+        self, wavelength: Floats, intensity: Floats, model: Floats, weight: Floats, smooth: float
     ) -> WavelengthCurve:
         """The curve after one Gauss-Newton step of its nodes, and moved so that its weighted mean is 0.
 
@@ -78,7 +77,7 @@ class WavelengthCurve:
         left_share = 1.0 - right_share
         pull, hold = weight * model * (intensity - model), weight * model * model
 
-        def gather(values: _Floats, at: NDArray[np.intp]) -> _Floats:
+        def gather(values: Floats, at: NDArray[np.intp]) -> Floats:
             return np.asarray(np.bincount(at, values, nodes), dtype=np.float64)
 
         slope = gather(pull * left_share, left) + gather(pull * right_share, left + 1)

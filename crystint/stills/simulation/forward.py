@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.model.experiment import Detector
 from crystint.stills.simulation.scene import Scene
 
 __all__ = ["Truth", "attenuated_depth", "forward", "meeting", "polarization_of"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

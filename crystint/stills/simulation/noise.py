@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
@@ -13,7 +13,6 @@ from crystint.stills.simulation.scene import Scene
 
 __all__ = ["empty_variance", "fitted_variance", "observe", "reference_of"]
 
-Floats = NDArray[np.float64]
 _NOISE, _REFERENCE = 20, 21
 _SHELLS = 20
 

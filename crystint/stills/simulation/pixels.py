@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from crystint.arrays import Floats
 from crystint.errors import DTypeError
 from crystint.model.mask import marker
 from crystint.stills.simulation.forward import Truth, attenuated_depth
@@ -16,7 +17,6 @@ from crystint.stills.simulation.scene import Scene
 
 __all__ = ["SIDE", "Shoeboxes", "make_frame", "make_shoeboxes", "profiles"]
 
-Floats = NDArray[np.float64]
 SIDE = 13
 _HALF = SIDE // 2
 _REACH = 9

@@ -9,13 +9,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Floats
 from crystint.model.experiment import Experiment
 from crystint.stills.simulation.crystal import Lattice, random_rotations, small_rotations
 from crystint.stills.simulation.settings import StillsSettings
 
 __all__ = ["Scene"]
 
-Floats = NDArray[np.float64]
 _ORIENTATION, _ERROR, _LN_G, _B, _SECOND, _INDEXING, _WAVELENGTH = range(7)
 _BLOCK = 1 << 22
 """Products of images and lattice points looked at together."""

@@ -1,0 +1,23 @@
+"""Names of the array types and file names that signatures speak of; the shape and the unit stand in the docstring."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["AnyArray", "Bools", "Bytes", "FileName", "Floats", "Indices", "Ints", "Ints32", "Real"]
+
+AnyArray: TypeAlias = NDArray[Any]
+Floats: TypeAlias = NDArray[np.float64]
+Real: TypeAlias = NDArray[np.floating[Any]]
+"""float32 or float64"""
+Ints: TypeAlias = NDArray[np.int64]
+Ints32: TypeAlias = NDArray[np.int32]
+Indices: TypeAlias = NDArray[np.intp]
+"""numbers of elements of other arrays"""
+Bools: TypeAlias = NDArray[np.bool_]
+Bytes: TypeAlias = NDArray[np.uint8]
+FileName: TypeAlias = str | PathLike[str]
