@@ -36,6 +36,12 @@ def operations(separator: Separator, loaded: NDArray[np.uint16], any_array: NDAr
     peaks: PeakList = separator.peaks(any_array)
     several: list[PeakList] = separator.peaks(any_array)
     del peaks, several
+
+
+def files(separator: Separator, frames: crystint.Frames) -> None:
+    assert_type(separator.peaks(frames[0]), PeakList)
+    assert_type(separator.peaks(frames[1:3]), list[PeakList])
+    assert_type([separator.background(frame) for frame in frames], list[Background])
 """
 WRONG = """
 import numpy as np

@@ -6,14 +6,13 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from crystint.run.settings import Whole, setting
-from crystint.separation.settings import FrameSettings
+from crystint.run.settings import DetectorSettings, Whole, setting
 
 __all__ = ["BenchSettings"]
 
 
-class BenchSettings(FrameSettings):
-    """What is timed, and on which frame. Rings are 1000 and cycles 5, whatever the settings."""
+class BenchSettings(DetectorSettings):
+    """What is timed, and on which frame. Rings are 1000, cycles 5, and there are no corrections."""
 
     frame: Whole = setting(0, "frame of FILE to use", ge=0)
     dtype: str | None = setting(

@@ -12,7 +12,7 @@ bench = command_of(
     """Time what is done with a frame, in units of copying that frame.
 
     Without FILE on a simulated one of 4.5 Mpx, uint16. Times are medians; CPU is the time of all threads. Rings are
-    1000 and cycles 5, whatever the settings.
+    1000 and cycles 5, without dark, flat and other corrections.
     """,
     """
     crystint bench

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Frame, FrameStack
 from crystint.engine import Buffer, Engine, default_engine
 from crystint.errors import DeviceError, GeometryError, SettingError, check
 from crystint.model.geometry import Geometry
@@ -31,10 +32,6 @@ _BATCH = 8
 """frames that a GPU works on in one launch"""
 
 _T = TypeVar("_T")
-_Frame = np.ndarray[tuple[int, int], np.dtype[Any]]
-_Stack = np.ndarray[tuple[int, int, int], np.dtype[Any]]
-"""One frame, and several. Where a type checker does not know the number of axes (NDArray[np.uint16]), it takes one
-frame; where it knows nothing at all (NDArray[Any]), the rules of typing make the result Any."""
 
 
 class _Launch(NamedTuple):
@@ -228,9 +225,9 @@ class Separator:
         return results if frame.ndim == 3 else results[0]
 
     @overload
-    def background(self, frame: _Frame) -> Background: ...
+    def background(self, frame: Frame) -> Background: ...
     @overload
-    def background(self, frame: _Stack) -> list[Background]: ...
+    def background(self, frame: FrameStack) -> list[Background]: ...
     @overload
     def background(self, frame: NDArray[Any]) -> Background: ...
     def background(self, frame: NDArray[Any]) -> Background | list[Background]:
@@ -259,7 +256,7 @@ class Separator:
     @overload
     def sparsify(
         self,
-        frame: _Frame,
+        frame: Frame,
         snr: float = ...,
         noise: float = ...,
         *,
@@ -269,7 +266,7 @@ class Separator:
     @overload
     def sparsify(
         self,
-        frame: _Stack,
+        frame: FrameStack,
         snr: float = ...,
         noise: float = ...,
         *,
@@ -323,7 +320,7 @@ class Separator:
     @overload
     def peaks(
         self,
-        frame: _Frame,
+        frame: Frame,
         snr: float = ...,
         snr_pick: float = ...,
         connected: int = ...,
@@ -339,7 +336,7 @@ class Separator:
     @overload
     def peaks(
         self,
-        frame: _Stack,
+        frame: FrameStack,
         snr: float = ...,
         snr_pick: float = ...,
         connected: int = ...,
@@ -418,7 +415,7 @@ class Separator:
     @overload
     def separate(
         self,
-        frame: _Frame,
+        frame: Frame,
         snr: float = ...,
         snr_peak: float = ...,
         snr_pick: float = ...,
@@ -434,7 +431,7 @@ class Separator:
     @overload
     def separate(
         self,
-        frame: _Stack,
+        frame: FrameStack,
         snr: float = ...,
         snr_peak: float = ...,
         snr_pick: float = ...,

@@ -13,6 +13,7 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.arrays import Frame, FrameStack
 from crystint.errors import DTypeError, FileError, ShapeError
 from crystint.html import html_table
 from crystint.io.frames.images import ArrayReader
@@ -147,9 +148,9 @@ class Frames:
         return self._find(index)
 
     @overload
-    def __getitem__(self, index: int | np.integer[Any]) -> NDArray[Any]: ...
+    def __getitem__(self, index: int | np.integer[Any]) -> Frame: ...
     @overload
-    def __getitem__(self, index: slice) -> NDArray[Any]: ...
+    def __getitem__(self, index: slice) -> FrameStack: ...
     def __getitem__(self, index: int | np.integer[Any] | slice) -> NDArray[Any]:
         if isinstance(index, slice):
             wanted = range(*index.indices(len(self)))
@@ -159,7 +160,7 @@ class Frames:
             return stack
         return self.read(int(index))
 
-    def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def read(self, index: int, out: NDArray[Any] | None = None) -> Frame:
         """One frame, as ``frames[index]``, into memory that is there already.
 
         Parameters
@@ -214,7 +215,7 @@ class Frames:
         with self._use(number) as reader:
             return reader.chunk(within)
 
-    def __iter__(self) -> Iterator[NDArray[Any]]:
+    def __iter__(self) -> Iterator[Frame]:
         for index in range(len(self)):
             yield self[index]
 
