@@ -26,9 +26,11 @@ AnyArray: TypeAlias = NDArray[Any]
 Frame: TypeAlias = np.ndarray[tuple[int, int], np.dtype[Any]]
 """[slow, fast], in any dtype: one frame, and known to be one"""
 FrameStack: TypeAlias = np.ndarray[tuple[int, int, int], np.dtype[Any]]
-"""[n, slow, fast], in any dtype: frames one behind the other. Of functions that take either, a type checker that does not
-know the number of axes (NDArray[np.uint16]) takes one frame; where it knows nothing at all (NDArray[Any]), the rules of
-typing make the result Any."""
+"""[n, slow, fast], in any dtype: frames one behind the other.
+
+Of functions that take either, a type checker that does not know the number of axes (NDArray[np.uint16]) takes one
+frame; where it knows nothing at all (NDArray[Any]), the rules of typing make the result Any.
+"""
 Floats: TypeAlias = NDArray[np.float64]
 Real: TypeAlias = NDArray[np.floating[Any]]
 """float32 or float64"""
