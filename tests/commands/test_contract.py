@@ -27,6 +27,7 @@ from crystint.cli import main
 from crystint.io.frames import open_frames
 from tests.commands.table import BY_PATH, ROWS, Row, groups, leaves
 from tests.conftest import DEVICES, ROOT
+from tests.processes import LONG, heeding_sigint
 
 WRITERS = [row for row in ROWS if row.output]
 FRAMES = [row for row in ROWS if row.frames]
@@ -394,8 +395,10 @@ main()
 
 def started(words: list[str], folder: Path) -> subprocess.Popen[str]:
     """A process of its own, in a folder."""
-    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    return subprocess.Popen(words, cwd=folder, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, **pipes)
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with heeding_sigint():
+        return subprocess.Popen(words, cwd=folder, text=True, env=variables, process_group=0, **pipes)
 
 
 @by_path(WRITERS)
@@ -415,7 +418,7 @@ def test_signals_leave_nothing_half_written(row, work):
                 while not re.match(r"\w+: \d+/\d+", first) and process.poll() is None:
                     first = process.stderr.readline()
                 process.send_signal(number)
-            said[number] = first + process.communicate(timeout=60)[1]
+            said[number] = first + process.communicate(timeout=LONG)[1]
     finally:
         for process in processes.values():
             process.kill()
