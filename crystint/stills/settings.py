@@ -156,7 +156,7 @@ class MergeSettings(_Limited):
         None, "leave out images whose correlation with the reference is below CC", metavar="CC"
     )
     free: Annotated[float, BeforeValidator(number), Field(gt=0.0, le=0.5)] | None = setting(
-        None, "share of the reflections that is flagged free in an .mtz (default: no flags)", metavar="SHARE"
+        None, "share of the reflections that is flagged free in an .mtz; without it none is", metavar="SHARE"
     )
 
     @model_validator(mode="after")

@@ -15,8 +15,8 @@ import pytest
 from fabio.cbfimage import CbfImage
 
 from crystint.errors import DTypeError, FileError, ShapeError
-from crystint.io.frames import images
 from crystint.io.frames.cbf import CbfReader
+from crystint.io.frames.library_log import log_messages
 from crystint.io.frames.sequence import open_frames
 from crystint.io.frames.virtual import VirtualReader
 from crystint.io.hdf5.chunks import ChunkReader, layer_cache
@@ -467,7 +467,7 @@ def test_what_fabio_logs_in_one_thread_is_not_heard_in_another():
     both = Barrier(2, timeout=300)
 
     def listen(name):
-        with images._listening() as heard:
+        with log_messages("fabio") as heard:
             both.wait()
             logging.getLogger("fabio.some").warning("%s is truncated", name)
             both.wait()
