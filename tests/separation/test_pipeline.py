@@ -260,6 +260,7 @@ def test_an_image_of_another_shape_is_refused_with_its_name(data, stack, tmp_pat
         pass
 
 
+@pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")  # half of the pixels are masked
 def test_masks_are_combined_and_a_mask_of_everything_is_an_error(data, stack, tmp_path):
     left, right = np.zeros((2, *data.shape), np.uint8)
     left[:, :80], right[:, 80:] = 1, 1

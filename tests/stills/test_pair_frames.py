@@ -132,7 +132,7 @@ def test_without_names_the_order_counts_if_the_numbers_agree(data, files):
         found = pair_frames(images(data, ["c_07.cbf", "c_06.cbf", "c_05.cbf"], frame=[7, 6, 5], sweep=True), frames)
     assert found.frame.tolist() == [2, 1, 0]
     assert pair_frames(images(data, ["", "", "", ""], frame=[4, 4, 9, 20]), frames).frame.tolist() == [0, 0, 1, 2]
-    with pytest.raises(FileError, match=r"no image has the name .* 2 frames were indexed, but 3 are given"):
+    with pytest.raises(FileError, match=r"no image has the name .* 2 frames were indexed, but 3 given"):
         pair_frames(images(data, ["c_1.cbf", "c_2.cbf"]), frames)
     with pytest.raises(FileError, match="exactly 4 frames in their order"):
         pair_frames(images(data, ["", "", "", ""]), frames)
@@ -207,5 +207,5 @@ def test_integration_follows_the_names(data, tmp_path):
     assert done.notes[2] == "s_2.cbf: its frame is not among the 3 given"
     assert done.result.experiment.frame.tolist() == list(range(6))
     others = [str(cbf(tmp_path / f"o_{number}.cbf", 0)) for number in range(2)]
-    with pytest.raises(FileError, match="6 frames were indexed, but 2 are given"):
+    with pytest.raises(FileError, match="6 frames were indexed, but 2 given"):
         integrate_files(tmp_path / "a.expt", others, [tmp_path / "p.h5"], domain=2e-3)

@@ -83,5 +83,7 @@ def test_mosaicity_of_profile_models(tmp_path):
         found = read_mosaicity(path)
         assert found == (wanted if wanted is None else pytest.approx(np.radians(wanted)))
     path.write_text("[]")
-    with pytest.raises(FileError, match="does not exist"):
+    with pytest.raises(FileError, match="no list of experiments"):
         read_mosaicity(path)
+    with pytest.raises(FileError, match="does not exist"):
+        read_mosaicity(tmp_path / "none.expt")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crystint.errors import FileError
+from crystint.errors import FileError, unreadable
 
 __all__ = ["read_mosaicity"]
 
@@ -28,8 +28,10 @@ def read_mosaicity(path: str | PathLike[str]) -> float | None:
     """
     try:
         profiles = json.loads(Path(path).read_text(encoding="utf-8")).get("profile") or []
-    except (OSError, ValueError, AttributeError) as error:
-        raise FileError(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (ValueError, AttributeError) as error:
+        raise FileError(f"{path} is no list of experiments as DIALS writes it: {error}") from error
     # one number, or one for each image of a scan
     spreads = [np.ravel(profile["sigma_m"]) for profile in profiles if profile.get("sigma_m") is not None]
     values = np.concatenate([np.zeros(0), *spreads])
