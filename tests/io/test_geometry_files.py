@@ -96,6 +96,42 @@ def test_poni_large_named_detectors(tmp_path, name, shape, pixel):
     assert geometry.beam_center == pytest.approx((0.05 / pixel, 0.06 / pixel))
 
 
+@pytest.mark.parametrize(
+    ("name", "config", "shape", "pixel"),
+    [
+        ("Rayonix MX300HS", '{"pixel1": 1.5625e-4, "pixel2": 1.5625e-4}', (1920, 1920), 156.25e-6),
+        ("mar165", '{"pixel1": 79e-6, "pixel2": 79e-6, "max_shape": [4096, 4096]}', (2048, 2048), 79e-6),
+        ("Perkin", '{"pixel1": 4e-4, "pixel2": 4e-4}', (1024, 1024), 4e-4),
+        ("Detector", '{"pixel1": 5e-5, "pixel2": 5e-5, "max_shape": [600, 800], "binning": [4, 4]}', (150, 200), 2e-4),
+    ],
+)
+def test_poni_of_a_binned_detector_has_the_shape_of_its_frames(tmp_path, name, config, shape, pixel):
+    pyfai = pytest.importorskip("pyFAI")
+    path = poni(tmp_path / "d.poni", config, Detector=name)
+    geometry = read_geometry(path, beam_outside=True)
+    assert geometry.shape == tuple(pyfai.load(str(path)).detector.shape) == shape
+    assert geometry.pixel_size == pytest.approx((pixel, pixel), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "words"),
+    [
+        ("Egier4M", "{}", "'Egier4M'.*did you mean eiger4m"),
+        ("x" * 5000, "{}", "pixel1, pixel2 and max_shape"),
+        ("Aarhus", "{}", "Aarhus is not one flat grid"),
+        ("Jungfrau", '{"pixel1": 75e-6, "pixel2": 75e-6, "max_shape": [512, 1024]}', "not one flat grid"),
+        ("Detector", "[1]", "expected a JSON object"),
+        ("Detector", '{"pixel1": "a", "pixel2": 1}', "no number"),
+    ],
+)
+def test_poni_with_a_detector_that_cannot_be_is_refused_in_few_words(tmp_path, name, config, words, capfd):
+    pytest.importorskip("pyFAI")
+    with pytest.raises(GeometryError, match=words) as caught:
+        read_geometry(poni(tmp_path / "d.poni", config, Detector=name))
+    assert len(str(caught.value)) < 500 + len(str(tmp_path))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_poni_version_1(tmp_path):
     path = tmp_path / "old.poni"
     path.write_text(
@@ -363,6 +399,35 @@ def test_mini_header():
     assert cbf_saturation("") is None
     in_mm = MINI.replace("0.35100 m", "351.00 mm")
     assert cbf_geometry(in_mm, (30, 40), "f").distance == pytest.approx(0.351)
+
+
+@pytest.mark.parametrize(
+    ("center", "expected"),
+    [
+        ("(21.61, 13.96)", (13.96, 21.61)),
+        ("(3.44, 3.0) mm", (20.0, 20.0)),
+        ("3440 um x 1500 um", (10.0, 20.0)),
+        ("(0.00172, 0.0018) m", (12.0, 10.0)),
+    ],
+)
+def test_beam_of_a_mini_header_has_a_unit(center, expected):
+    geometry = cbf_geometry(MINI.replace("(21.61, 13.96) pixels", center), (30, 40), "f")
+    assert geometry.beam_center == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("PILATUS 12M-DLS, S/N 120-0100", (30, 40)),
+        ("PILATUS3 X CdTe 12M", (30, 40)),
+        ("P12M", (30, 40)),
+        ("", (5071, 2463)),
+    ],
+)
+def test_a_header_does_not_place_the_modules_of_a_curved_detector(name, shape):
+    text = MINI.replace("PILATUS3 6M", name) if name else MINI.replace("# Detector: PILATUS3 6M\n", "")
+    with pytest.raises(GeometryError, match=r"f: the detector is a PILATUS 12M.*give its panels with -g"):
+        cbf_geometry(text, shape, "f")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from crystint.errors import DTypeError, FileError, SettingError
+from crystint.errors import CrystintWarning, DTypeError, FileError, SettingError
 from crystint.io.frames.readers import FrameSource
 from crystint.io.hdf5.provenance import provenance
 from crystint.io.peaks.files import read_peaks, write_peaks
@@ -299,3 +299,34 @@ def test_cxi_of_many_frames_in_blocks(tmp_path: Path, rng: np.random.Generator) 
         counts = file["entry_1/result_1/nPeaks"][()]
         np.testing.assert_array_equal(counts, np.bincount(frames, minlength=1000))
         assert file["entry_1/result_1/peakSNR"].shape == (1000, counts.max())
+
+
+def tables(path: Path, counts: list[int], columns: int, **others: tuple[int, int]) -> Path:
+    """A CXI file of Cheetah's layout by hand; positions 10, 11, 12... in each row."""
+    with h5py.File(path, "w") as file:
+        result = file.create_group("entry_1/result_1")
+        result["nPeaks"] = np.array(counts, dtype="i4")
+        place = np.tile(np.arange(columns, dtype="f4") + 10, (len(counts), 1))
+        for name in ("peakXPosRaw", "peakYPosRaw"):
+            result[name] = place
+        for name, shape in others.items():
+            result[name] = np.ones(shape, dtype="f4")
+    return path
+
+
+def test_cxi_that_counts_more_peaks_than_it_holds(tmp_path: Path) -> None:
+    path = tables(tmp_path / "p.cxi", [7, 0, 2, 9], 4)
+    with pytest.warns(CrystintWarning, match=r"4 columns have in 2 frames, the first of them frame 0: 8 peaks"):
+        peaks = read_peaks(path)
+    assert np.bincount(peaks["frame"]).tolist() == [4, 0, 2, 4]
+    assert peaks["fast"][:4].tolist() == [10.5, 11.5, 12.5, 13.5]
+
+
+@pytest.mark.parametrize(
+    ("counts", "others"), [([1, -1], {}), ([1, 2], {"peakSNR": (2, 5)}), ([1, 2], {"peakSNR": (3, 4)})]
+)
+def test_cxi_of_tables_that_do_not_belong_together(
+    tmp_path: Path, counts: list[int], others: dict[str, tuple[int, int]]
+) -> None:
+    with pytest.raises(FileError, match="expected a count, 0 or more, and a row of each table"):
+        read_peaks(tables(tmp_path / "p.cxi", counts, 4, **others))

@@ -12,6 +12,7 @@ from gemmi import cif
 from numpy.typing import NDArray
 
 from crystint.errors import GeometryError
+from crystint.io.geometry.curved import PANELS_NEEDED, curved_detector
 from crystint.io.geometry.lab_frame import geometry_in_lab
 from crystint.io.geometry.transforms import rotation, translation
 from crystint.model.geometry import Geometry, Panel
@@ -20,7 +21,7 @@ __all__ = ["cbf_geometry", "cbf_saturation"]
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _Settings: TypeAlias = dict[str, tuple[float, float]]
-_METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "cm": 1e-2}
+_METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "cm": 1e-2}
 
 
 def cbf_geometry(text: str, shape: tuple[int, int], name: str, *, beam_outside: bool = False) -> Geometry | None:
@@ -48,10 +49,12 @@ def cbf_geometry(text: str, shape: tuple[int, int], name: str, *, beam_outside: 
     Raises
     ------
     GeometryError
-        When the header has a swung-out detector without axis tables, or impossible values.
+        When the header has a swung-out detector without axis tables, or a detector that is not flat, or impossible
+        values.
     """
     mini = _mini_header(text)
     try:
+        _refuse_curved(text, shape)
         if "_axis.vector[1]" in text:
             geometry = _from_axes(text, shape, mini, beam_outside)
             if geometry is not None:
@@ -59,6 +62,14 @@ def cbf_geometry(text: str, shape: tuple[int, int], name: str, *, beam_outside: 
         return _from_mini(mini, shape, beam_outside)
     except GeometryError as error:
         raise GeometryError(f"{name}: {error}") from error
+
+
+def _refuse_curved(text: str, shape: tuple[int, int]) -> None:
+    """A mini header's one distance says nothing of a detector that is bent round the sample."""
+    named = re.search(r"^#[ \t]*Detector\b\s*[:=]?\s*(.*)$", text, re.MULTILINE)
+    detector = curved_detector(shape, named[1] if named else "")
+    if detector is not None:
+        raise GeometryError(f"the detector is {detector}; its header does not place its modules: {PANELS_NEEDED}")
 
 
 def cbf_saturation(text: str) -> float | None:
@@ -86,21 +97,24 @@ def _mini_header(text: str) -> dict[str, float]:
         numbers = [float(number) for number in re.findall(rf"(?<![\w.]){_NUMBER}", rest)]
         word = key[0]
         if word in ("Pixel_size", "Beam_xy") and len(numbers) >= 2:
-            header[f"{word}_x"], header[f"{word}_y"] = numbers[:2]
-            if word == "Pixel_size":
-                scale = _unit(rest)
-                header["Pixel_size_x"], header["Pixel_size_y"] = numbers[0] * scale, numbers[1] * scale
+            unit = _length_unit(rest)
+            scale = 1.0 if unit is None else _METRES[unit]
+            name = "Beam_metres" if word == "Beam_xy" and unit is not None else word
+            header[f"{name}_x"], header[f"{name}_y"] = numbers[0] * scale, numbers[1] * scale
         elif word in ("Wavelength", "Polarization", "Count_cutoff", "Detector_2theta") and numbers:
             header[word] = numbers[0]
         elif word == "Detector_distance" and numbers:
-            header[word] = numbers[0] * _unit(rest)
+            header[word] = numbers[0] * _METRES[_length_unit(rest) or "m"]
+    for axis in "xy":
+        if f"Beam_metres_{axis}" in header and f"Pixel_size_{axis}" in header:
+            header[f"Beam_xy_{axis}"] = header[f"Beam_metres_{axis}"] / header[f"Pixel_size_{axis}"]
     return header
 
 
-def _unit(text: str) -> float:
-    """Metres per unit of the first unit after a number."""
-    unit = re.search(rf"{_NUMBER}\s*(mm|cm|um|m)\b", text)
-    return _METRES[unit[1]] if unit else 1.0
+def _length_unit(text: str) -> str | None:
+    """The first unit of length after a number or a bracket; None where there is none, or where it is pixels."""
+    unit = re.search(rf"{_NUMBER}\s*\)?\s*(mm|cm|um|µm|m)\b", text)
+    return unit[1] if unit else None
 
 
 def _polarization(mini: dict[str, float]) -> float | None:

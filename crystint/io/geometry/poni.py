@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from crystint.errors import GeometryError, unreadable
+from crystint.io.frames.library_log import log_messages
 from crystint.io.geometry.lab_frame import geometry_in_lab
 from crystint.model.geometry import Geometry, Panel
 from crystint.model.panels import rotation_matrix
@@ -43,7 +45,12 @@ def read_poni(path: Path, shape: tuple[int, int] | None, beam_outside: bool) -> 
         raise GeometryError(f"{path}: a PONI file needs distance, poni1 and poni2 as numbers ({error})") from None
     if values.get("parallax", "").lower() == "true":
         raise GeometryError(f"{path} asks for the parallax correction, which crystint does not have")
-    detector_shape, pixel, orientation = _detector(path, values)
+    try:
+        detector_shape, pixel, orientation = _detector(path, values)
+    except (TypeError, ValueError, IndexError) as error:
+        if isinstance(error, GeometryError):
+            raise
+        raise GeometryError(f"{path}: Detector_config has a value that is no number ({error})") from None
     found_shape = detector_shape or shape
     if found_shape is None:
         raise GeometryError(
@@ -113,6 +120,8 @@ def _detector(path: Path, values: dict[str, str]) -> tuple[tuple[int, int] | Non
         config: dict[str, Any] = json.loads(values.get("detector_config") or "{}")
     except ValueError as error:
         raise GeometryError(f"{path}: Detector_config is no JSON ({error})") from None
+    if not isinstance(config, dict):
+        raise GeometryError(f"{path}: Detector_config is {str(config)[:60]}, expected a JSON object")
     if "pixelsize1" in values:
         config.setdefault("pixel1", float(values["pixelsize1"]))
         config.setdefault("pixel2", float(values.get("pixelsize2") or values["pixelsize1"]))
@@ -121,35 +130,90 @@ def _detector(path: Path, values: dict[str, str]) -> tuple[tuple[int, int] | Non
         raise GeometryError(f"{path}: the detector's orientation is {orientation}, expected 1 to 4")
     if values.get("splinefile", "none").lower() != "none" or config.get("splineFile"):
         raise GeometryError(f"{path}: the detector has a distortion spline; crystint takes flat, regular detectors")
-    if name.lower() in ("detector", "none", "") or ("pixel1" in config and "max_shape" in config):
-        if not config.get("pixel1") or not config.get("pixel2"):
-            raise GeometryError(f"{path} does not tell the pixel size of its detector")
-        shape = config.get("max_shape")
-        pixel = float(config["pixel1"]), float(config["pixel2"])
-        return (int(shape[0]), int(shape[1])) if shape else None, pixel, orientation
-    shape, pixel = _named(path, name, config)
-    return shape, pixel, orientation
+    generic = name.lower() in ("detector", "none", "") and "binning" not in config
+    return *(_described(path, config) if generic else _named(path, name or "Detector", config)), orientation
+
+
+def _described(path: Path, config: dict[str, Any]) -> tuple[tuple[int, int] | None, tuple[float, float]]:
+    """Shape and pixel size as Detector_config has them."""
+    if not config.get("pixel1") or not config.get("pixel2"):
+        raise GeometryError(f"{path} does not tell the pixel size of its detector")
+    return _shape(config.get("max_shape")), (float(config["pixel1"]), float(config["pixel2"]))
+
+
+def _shape(shape: Any) -> tuple[int, int] | None:
+    return (int(shape[0]), int(shape[1])) if shape else None
+
+
+def _registered(name: str) -> str | None:
+    """The name by which pyFAI makes that detector; None when it has none of that name.
+
+    Raises
+    ------
+    ImportError
+        Without pyFAI.
+    """
+    from pyFAI.detectors import ALL_DETECTORS
+
+    by_class = {detector.__name__.lower(): detector.__name__ for detector in ALL_DETECTORS.values()}
+    for each in (name.lower(), name.lower().replace(" ", "_")):
+        if each in ALL_DETECTORS or each in by_class:
+            return str(by_class.get(each, each))
+    return None
+
+
+def _unknown(path: Path, name: str) -> GeometryError:
+    """What is said of a name that pyFAI does not know."""
+    from pyFAI.detectors import ALL_DETECTORS
+
+    like = get_close_matches(name.lower(), ALL_DETECTORS, 3)
+    hint = f" (did you mean {' or '.join(like)}?)" if like else ""
+    return GeometryError(
+        f"{path}: pyFAI knows no detector {name[:60]!r}{hint}; pixel1, pixel2 and max_shape in Detector_config "
+        "describe any flat one"
+    )
 
 
 def _named(path: Path, name: str, config: dict[str, Any]) -> tuple[tuple[int, int] | None, tuple[float, float]]:
-    """Shape and pixel size of a detector that pyFAI knows by name."""
+    """Shape and pixel size, as binned, of a detector that pyFAI knows by name."""
+    whole = bool(config.get("pixel1") and config.get("pixel2") and config.get("max_shape"))
     try:
-        from pyFAI.detectors import detector_factory
+        registered = _registered(name)
     except ImportError:
+        if whole:
+            return _described(path, config)
         raise GeometryError(
-            f"{path} names the detector {name}, which pyFAI knows and crystint does not: pip install 'crystint[pyfai]'"
+            f"{path} names the detector {name[:60]}, which pyFAI knows and crystint does not: "
+            "pip install 'crystint[pyfai]'"
         ) from None
-    try:
-        detector = detector_factory(name, {key: value for key, value in config.items() if value is not None} or None)
-    except Exception as error:  # pyFAI raises RuntimeError, TypeError and others here
-        raise GeometryError(f"{path}: pyFAI does not know the detector {name} as given ({error})") from error
+    if registered is None:
+        if whole:
+            return _described(path, config)
+        raise _unknown(path, name)
+    detector = _made(path, registered, config)
     pixel = detector.pixel1, detector.pixel2
-    if not (getattr(detector, "IS_FLAT", True) and getattr(detector, "uniform_pixel", True)):
-        raise GeometryError(f"{path}: {name} is not one flat grid of equal pixels; crystint takes flat detectors")
     if not pixel[0] or not pixel[1]:
         raise GeometryError(f"{path} does not tell the pixel size of the detector {name}")
-    shape = detector.max_shape or getattr(detector, "shape", None)
-    return (int(shape[0]), int(shape[1])) if shape else None, (float(pixel[0]), float(pixel[1]))
+    return _shape(detector.shape or detector.max_shape), (float(pixel[0]), float(pixel[1]))
+
+
+def _made(path: Path, name: str, config: dict[str, Any]) -> Any:
+    """pyFAI's detector; its binning is that of the pixel size in the file."""
+    from pyFAI.detectors import detector_factory
+
+    try:
+        with log_messages("pyFAI"):
+            detector = detector_factory(
+                name, {key: value for key, value in config.items() if value is not None} or None
+            )
+    except Exception as error:  # pyFAI raises RuntimeError, TypeError and others here
+        raise GeometryError(f"{path}: pyFAI cannot make the detector {name} as given ({str(error)[:200]})") from error
+    if not (detector.IS_FLAT and detector.uniform_pixel):
+        raise GeometryError(
+            f"{path}: {name} is not one flat grid of equal pixels, and a PONI file has no panels; give them as a "
+            "CrystFEL geometry (.geom)"
+        )
+    return detector
 
 
 def poni_text(geometry: Geometry) -> str:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from os import path as ospath
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
-from crystint.errors import FileError
+from crystint.errors import FileError, warn
 from crystint.io.hdf5.files import create_hdf5, group, process, put
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakList, empty_peaks
 from crystint.units import energy_of
 
-__all__ = ["cxi_peaks", "write_cxi"]
+__all__ = ["cxi_peaks", "peaks_of_tables", "write_cxi"]
 
 CONVENTION = "position of a pixel's centre is its index: the centre of the first pixel is (0, 0)"
 
@@ -158,14 +158,48 @@ def cxi_peaks(file: h5py.File, path: Path) -> PeakList:
     result = file.get("entry_1/result_1")
     if not isinstance(result, h5py.Group) or not {"nPeaks", "peakXPosRaw", "peakYPosRaw"} <= set(result):
         raise FileError(f"{path} holds no peak list: /entry_1/result_1 with nPeaks, peakXPosRaw, peakYPosRaw")
-    counts: NDArray[np.int64] = result["nPeaks"][()].astype(np.int64)
+    return peaks_of_tables(result, {name: column for name, (column, _) in _COLUMNS.items()}, path)
+
+
+def peaks_of_tables(result: h5py.Group, columns: Mapping[str, str], path: str | PathLike[str]) -> PeakList:
+    """The peaks in Cheetah's tables of (frames, most peaks in a frame), of which nPeaks tells the filled places.
+
+    Programs count the peaks that were there, also where the table had no room for all of them: those it has are
+    returned, with a warning.
+
+    Parameters
+    ----------
+    columns : mapping of the name in the file to the column
+
+    Raises
+    ------
+    FileError
+        When the tables are not of one shape with a row per frame.
+    """
+    counts = np.asarray(result["nPeaks"][()]).reshape(-1).astype(np.int64)
+    tables = {name: result[name] for name in columns if isinstance(result.get(name), h5py.Dataset)}
+    shapes: set[tuple[int, ...]] = {table.shape for table in tables.values()}
+    shape: tuple[int, ...] = next(iter(shapes), ())
+    if len(shapes) != 1 or len(shape) != 2 or counts.shape != shape[:1] or counts.min(initial=0) < 0:
+        listed = ", ".join(map(str, sorted(shapes, key=str)))
+        raise FileError(
+            f"{path}: {result.name} has nPeaks of shape {counts.shape} and tables of {listed}, expected a count, 0 or "
+            "more, and a row of each table for each frame"
+        )
+    cut = np.flatnonzero(counts > shape[1])
+    if len(cut):
+        lost = int((counts[cut] - shape[1]).sum())
+        warn(
+            f"{path}: nPeaks counts more peaks than the tables' {shape[1]} columns have in {len(cut)} frames, "
+            f"the first of them frame {cut[0]}: {lost} peaks are not in the file"
+        )
+        counts = np.minimum(counts, shape[1])
     peaks = empty_peaks(int(counts.sum()))
     peaks["d"] = np.nan
     peaks["frame"] = np.repeat(np.arange(len(counts)), counts)
-    for name, (column, _) in _COLUMNS.items():
-        if name in result:
-            table = result[name][()]
-            peaks[column] = table[np.arange(table.shape[1]) < counts[:, None]]
+    filled = np.arange(shape[1]) < counts[:, None]
+    for name, table in tables.items():
+        peaks[columns[name]] = table[()][filled]
     peaks["slow"] += 0.5
     peaks["fast"] += 0.5
     return peaks

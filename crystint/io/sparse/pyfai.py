@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, GeometryError
+from crystint.io.peaks.cxi import peaks_of_tables
 from crystint.io.sparse.codec import to_position
 from crystint.io.sparse.file import RingsInFile, SparseFile
 from crystint.io.sparse.pyfai_layout import default_entry, sparse_frames
@@ -171,20 +172,13 @@ class PyfaiSparseFile(SparseFile):
         tables = self._own.get("peaks")
         if tables is None or "nPeaks" not in tables:
             return empty_peaks()
-        counts = tables["nPeaks"][()].astype(np.int64)
-        peaks = empty_peaks(int(counts.sum()))
-        peaks["frame"] = np.repeat(np.arange(len(counts)), counts)
-        names = {
+        columns = {
             "peakTotalIntensity": "intensity",
             "peakXPosRaw": "fast",
             "peakYPosRaw": "slow",
             "peakSNR": "snr",
         }
-        for name, column in names.items():
-            table = tables[name][()]
-            peaks[column] = table[np.arange(table.shape[1]) < counts[:, None]]
-        peaks["slow"] += 0.5
-        peaks["fast"] += 0.5
+        peaks = peaks_of_tables(tables, columns, self.path)
         with np.errstate(divide="ignore", invalid="ignore"):
             peaks["sigma"] = peaks["intensity"] / peaks["snr"]
         place = self.geometry
