@@ -20,6 +20,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ __all__ = [
     "SettingError",
     "ShapeError",
     "check",
+    "described",
     "recorded_warnings",
     "unreadable",
     "warn",
@@ -111,6 +113,18 @@ def recorded_warnings() -> Iterator[list[str]]:
         for each in caught:
             if not issubclass(each.category, CrystintWarning):
                 warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+
+
+def described(value: object) -> str:
+    """What an argument of a wrong type is, for a message: "a str ('frame.cbf')", "an ndarray of (8, 9) int32"."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    article = "an" if name[:1].lower() in "aeiou" or name == "ndarray" else "a"
+    if isinstance(value, np.ndarray):
+        return f"{article} {name} of {value.shape} {value.dtype}"
+    text = repr(value) if isinstance(value, str | bytes | int | float | complex | PathLike) else ""
+    return f"{article} {name}" + (f" ({text[:60]})" if text else "")
 
 
 def check(what: str, array: np.ndarray[Any, Any], shape: tuple[int, ...], dtypes: Iterable[np.dtype[Any]]) -> None:

@@ -11,7 +11,7 @@ import click
 
 from crystint.commands.program import EndedError
 from crystint.errors import warn
-from crystint.run.outcome import NAMED, Outcome, readable_size
+from crystint.run.outcome import NAMED, ExitCode, Outcome, readable_size
 
 __all__ = ["conclude"]
 
@@ -47,7 +47,10 @@ def conclude(outcome: Outcome, signal: int = 0, *, as_json: bool = False) -> Non
     if not outcome.unchanged:
         _wrote(outcome.outputs, err=as_json)
     code = outcome.exit_code(signal)
-    if outcome.stopped and outcome.lacking:
+    errors = [outcome.interrupted, outcome.failed, *outcome.broken, outcome.lacking]
+    if not code:
+        return
+    if outcome.lacking and code != ExitCode.FRAMES_MISSING:
         warn(outcome.lacking)
-    if code:
-        raise EndedError(outcome.interrupted or outcome.failed or outcome.lacking, code)
+        errors.pop()
+    raise EndedError("\n".join(filter(None, errors)), code)

@@ -27,11 +27,12 @@ class _StoppedError(Exception):
 
 
 class EndedError(Exception):
-    """A run that wrote its output, but not all of it.
+    """A run that wrote its output, but not all of it, or whose result is not as it must be.
 
     Parameters
     ----------
     message : str
+        A line for each reason.
     code : int
         To leave with.
     """
@@ -63,7 +64,10 @@ class Command(click.Command):
 
 
 class Program(click.Group):
-    """Turns every failure into one line on stderr: exit 1, 2 for a wrong argument, 3 for frames that are missing."""
+    """Turns every failure into one line on stderr: exit 1, 2 for a wrong argument, 3 for frames that are missing.
+
+    4 says that a result is not as it must be; each requirement that it breaks is a line.
+    """
 
     command_class = Command
 
@@ -82,7 +86,7 @@ class Program(click.Group):
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **more: Any
     ) -> NoReturn:
-        """Run, and leave through `sys.exit` with 0, 1, 2, 3, or 128 + the number of the signal that interrupted it."""
+        """Run, and leave through `sys.exit` with 0 to 4, or 128 + the number of the signal that interrupted it."""
         debug = "--debug" in (sys.argv[1:] if args is None else args)
         more["standalone_mode"] = False
         with _quiet(debug):
@@ -98,8 +102,11 @@ class Program(click.Group):
                     traceback.print_exc()
                 message, code = _judge(error)
                 lines = [line.strip() for line in message.splitlines() if line.strip()] or ["failed"]
-                rest = " (--debug shows the rest)" if len(lines) > 1 and not debug else ""
-                click.echo(f"crystint: error: {lines[0]}{rest}", err=True)
+                if not isinstance(error, EndedError):
+                    rest = " (--debug shows the rest)" if len(lines) > 1 and not debug else ""
+                    lines = [lines[0] + rest]
+                for line in lines:
+                    click.echo(f"crystint: error: {line}", err=True)
                 if args is None:
                     sys.stdout.flush()
                     sys.stderr.flush()

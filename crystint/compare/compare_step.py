@@ -97,7 +97,8 @@ def compare(job: Job[CompareSettings]) -> Outcome:
         worker = None
         if how.dask is None:
             worker = _Worker(frames, sparse, Densifier(Engine(how.device), sparse.rings), settings)
-        files = (*frames.all_files(), *map(str, files_read([source])))
+        frame_files, sparse_files = frames.all_files(), [str(file) for file in files_read([source])]
+        files = (*frame_files, *sparse_files)
         job.reads(files)
         work = _Work(tuple(str(Path(file).resolve()) for file in frames.files), str(source.resolve()), settings)
         shells = Shells.of_rings(sparse.rings, settings.shells)
@@ -108,12 +109,14 @@ def compare(job: Job[CompareSettings]) -> Outcome:
                     if record.missing is None:
                         comparison += _comparison(record, shells)
             progress.check()
-            comparison = replace(comparison, raw_bytes=bytes_of(frames.files), sparse_bytes=bytes_of([source]))
+            comparison = replace(comparison, raw_bytes=bytes_of(frame_files), sparse_bytes=bytes_of(sparse_files))
             job.write(comparison, {})
+        broken = comparison.broken(settings.require)
         return Outcome(
             comparison.table(),
             comparison,
-            data=comparison.to_dict(),
+            data=comparison.to_dict() | {"require": list(settings.require), "broken": broken},
+            broken=tuple(broken),
             frames=progress.done,
             of=total,
             missing=dict(sorted(progress.missing.items())),

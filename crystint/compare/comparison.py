@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.compare.requirements import requirements
 from crystint.compare.shells import SHELL_DTYPE
 from crystint.errors import ShapeError
 from crystint.html import html_table
@@ -176,16 +177,70 @@ class Comparison:
         """Whether every picked and every unusable pixel came back as it was."""
         return self.wrong_picked == 0 and self.wrong_unusable == 0
 
+    @property
+    def quantities(self) -> dict[str, float]:
+        """What `broken` judges, over all shells, by name; NaN = there is no number.
+
+        frames; signal and picked, %; missed pixels and missed_counts; highest, sigma; bias and bias_clean, absolute,
+        counts; variance, densified / raw; zeros, the absolute difference of shares, %; ratio, raw / sparse files.
+        """
+        one = self.total if len(self.sums) else replace(self, sums=np.zeros(1, SHELL_DTYPE))
+        arrays = {
+            "signal": 100 * one.signal_kept,
+            "picked": 100 * one.picked_share,
+            "missed": one.sums["missed"],
+            "missed_counts": one.sums["missed_signal"],
+            "highest": one.sums["strongest"],
+            "bias": np.abs(one.bias_noisy),
+            "bias_clean": np.abs(one.bias_clean),
+            "variance": _ratio(one.variance_noisy, one.variance_raw),
+            "zeros": 100 * np.abs(one.zeros_noisy - one.zeros_raw),
+        }
+        files = self.raw_bytes / self.sparse_bytes if self.raw_bytes and self.sparse_bytes else float("nan")
+        return {"frames": float(self.frames), **{name: float(x[0]) for name, x in arrays.items()}, "ratio": files}
+
+    def broken(self, require: str | Sequence[str] = ()) -> list[str]:
+        """A line for each limit that does not hold: what ``crystint compare --require`` judges by. Empty = all hold.
+
+        That every pixel that must be exact is so is always required.
+
+        Parameters
+        ----------
+        require : str or sequence of str
+            Limits such as ``"signal>=95,missed==0"``, with ``>=``, ``<=``, ``<``, ``>`` or ``==``, on `quantities`.
+
+        Raises
+        ------
+        SettingError
+            When there is no such quantity, or a limit is written in another way.
+
+        Examples
+        --------
+        >>> import crystint
+        >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, seed=1)
+        >>> sparse = crystint.Separator(data.geometry, data.mask, rings=30).sparsify(data[0])
+        >>> comparison = crystint.compare.compare(data[0], sparse, shells=4)
+        >>> comparison.broken("signal>=50,frames==1")
+        []
+        >>> comparison.broken("frames>=2")
+        ['frames is 1, required >= 2 (frames compared)']
+        """
+        if not self.frames:
+            return ["no frame was compared"]
+        counts = [(self.wrong_picked, "picked"), (self.wrong_unusable, "unusable")]
+        wrong = " and ".join(f"{count} {what}" for count, what in counts if count)
+        pixels = "pixel is" if self.wrong_picked + self.wrong_unusable == 1 else "pixels are"
+        lines = [f"not exact: {wrong} {pixels} WRONG; the sparse file does not replace the raw frames" if wrong else ""]
+        values = self.quantities
+        lines += [limit.broken(values) for limit in requirements(require) if limit.sign]
+        return [line for line in lines if line]
+
     def table(self) -> str:
         """The comparison as text: a line per shell, one for all, and the sizes."""
-        from crystint.compare.comparison import comparison_table
-
         return comparison_table(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON-able values; None where there is no number."""
-        from crystint.compare.comparison import comparison_dict
-
         return comparison_dict(self)
 
 

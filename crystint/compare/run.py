@@ -18,8 +18,9 @@ from crystint.compare.comparison import Comparison
 from crystint.compare.frame_sums import measure
 from crystint.compare.settings import SEED, SHELLS
 from crystint.compare.shells import Shells
-from crystint.errors import ShapeError
+from crystint.errors import SettingError, ShapeError, described
 from crystint.io.frames.sequence import Frames, open_frames
+from crystint.io.linked_files import files_read
 from crystint.model.geometry import Geometry
 from crystint.model.sparse import SparseFrame
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["bytes_of", "compare", "compare_frame"]
 
 _End = object()
+_EXPECTED = (
+    "expected a SparseFrame, several of them, or the name of a sparse file: whole frames that densify made "
+    "do not tell which pixels are exact"
+)
 
 
 def compare(
@@ -74,7 +79,7 @@ def compare(
     FileError
         When a file cannot be read.
     SettingError
-        When `shells` is below 1.
+        When `shells` is below 1, or `sparse` is something else than sparse frames.
 
     Examples
     --------
@@ -128,7 +133,7 @@ def _raw(frames: Any, stack: ExitStack) -> tuple[Iterable[NDArray[Any]], int | N
         isinstance(frames, (list, tuple)) and len(frames) and isinstance(frames[0], (str, PathLike))
     ):
         frames = stack.enter_context(open_frames(frames))
-    return frames, bytes_of(getattr(frames, "files", ()))
+    return frames, bytes_of(frames.all_files()) if isinstance(frames, Frames) else None
 
 
 def _sparse(sparse: Any, stack: ExitStack) -> tuple[Iterable[SparseFrame], int | None]:
@@ -138,7 +143,9 @@ def _sparse(sparse: Any, stack: ExitStack) -> tuple[Iterable[SparseFrame], int |
     if isinstance(sparse, (str, PathLike)):
         from crystint.io.sparse.open import open_sparse
 
-        return stack.enter_context(open_sparse(sparse)), Path(sparse).stat().st_size
+        return stack.enter_context(open_sparse(sparse)), bytes_of(files_read([sparse]))
+    if isinstance(sparse, np.ndarray) or not isinstance(sparse, Iterable):
+        raise SettingError(f"sparse is {described(sparse)}, {_EXPECTED}")
     return sparse, None
 
 
@@ -154,6 +161,8 @@ def _pairs(frames: Iterable[NDArray[Any]], sparse: Iterable[SparseFrame]) -> Ite
         if read is _End or one is _End:
             fewer = "raw" if read is _End else "sparse"
             raise ShapeError(f"the {fewer} frames end after {number}, the others do not: compare the same frames")
+        if not isinstance(one, SparseFrame):
+            raise SettingError(f"sparse frame {number} is {described(one)}, {_EXPECTED}")
         if not one.missing:
             yield np.asarray(read()), one
         number += 1

@@ -142,7 +142,8 @@ def demo(job: Job[DemoSettings]) -> Outcome:
         f"5. crystint compare {raw} {folder / SPARSE} -> {COMPARE_PICTURE}",
         f"6. crystint plot {raw} -> {FRAME_PICTURE}",
     ]
-    return Outcome("\n".join([*steps, report(made)]), made, outputs=tuple(folder / name for name in FILES))
+    files = tuple(folder / name for name in FILES)
+    return Outcome("\n".join([*steps, report(made)]), made, outputs=files, broken=compared.broken)
 
 
 def _folder(folder: Path, overwrite: bool) -> Path:

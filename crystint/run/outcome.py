@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     WRONG_ARGUMENT = 2
     FRAMES_MISSING = 3
+    REQUIREMENT_BROKEN = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +51,8 @@ class Outcome:
     """a journal beside the output keeps what is done of a run that was stopped"""
     failed: str = ""
     """what could not be done of several things, though the rest was: exit code 1"""
+    broken: tuple[str, ...] = ()
+    """a line for each requirement that the result does not meet, though it is written: exit code 4"""
     seconds: float = 0.0
     """wall time"""
 
@@ -85,6 +88,8 @@ class Outcome:
             return 128 + signal
         if self.failed:
             return ExitCode.FAILED
+        if self.broken:
+            return ExitCode.REQUIREMENT_BROKEN
         return ExitCode.FRAMES_MISSING if self.missing else ExitCode.DONE
 
 
