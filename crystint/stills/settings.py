@@ -114,8 +114,8 @@ class ScaleSettings(StepSettings):
     refine_b: bool = setting(True, "a temperature factor per image", option="--b", negative="--no-b")
     fit_width: bool | None = setting(
         None,
-        "fit the rocking width of the data set, and so the partialities (default: for stills that crystint integrated; "
-        "the partialities of others, such as streams, are 1 unless it is given)",
+        "fit the rocking width of the data set, and so the partialities (default: for stills that crystint integrated, "
+        "and for others where that explains left-out observations better)",
         negative="--keep-width",
     )
     wavelength_nodes: Whole = setting(

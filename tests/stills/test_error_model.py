@@ -133,7 +133,7 @@ def test_sigmas_that_mean_nothing_are_said():
 
 def test_means_too_uncertain_for_a_are_said():
     found = fit_error_model(*equivalents(1.0, 0.9, n=9000))
-    assert "few to determine a" in found.note
+    assert "too few to tell the factor on sigma (a)" in found.note
 
 
 @pytest.mark.parametrize(("a", "b"), [(1.4, 0.05), (0.7, 0.2), (2.0, 0.0)])

@@ -259,7 +259,8 @@ def _with_doubt(model: ErrorModel, multiplicity: float) -> ErrorModel:
     if model.note or model.b <= _UNSURE * sqrt(multiplicity):
         return model
     note = (
-        f"observations of a reflection differ by {model.b:.0%} (b), and {multiplicity:.1f} of them per reflection are "
-        "too few to determine a, the factor on sigma: sigma and ISa are rough"
+        f"observations of a reflection scatter by {model.b:.0%} of their mean (b), and {multiplicity:.1f} of them per "
+        "reflection are too few to tell the factor on sigma (a) as well: sigma and ISa are rough; more images help, "
+        "and so do partialities where all are 1"
     )
     return replace(model, note=note)
