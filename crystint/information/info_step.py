@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import fspath
 from typing import Any
 
-from crystint.errors import CrystintError
+from crystint.arrays import FileName
+from crystint.errors import CrystintError, FileError
 from crystint.information.settings import InfoSettings
 from crystint.io.describe import describe
+from crystint.io.names import expand
 from crystint.run.outcome import Outcome, readable_size
 from crystint.run.step import Job
 
@@ -20,16 +23,26 @@ def info(job: Job[InfoSettings]) -> Outcome:
     """Describe files. One that cannot be read does not keep the others from being described."""
     files: list[dict[str, Any]] = []
     errors: list[CrystintError] = []
-    for source in job.inputs["files"]:
+    names = [name for source in job.inputs["files"] for name in _names(source)]
+    for name in names:
         try:
-            about = describe(source, job.settings.dataset)
+            (path,) = expand(name)
+            about = describe(path, job.settings.dataset)
         except CrystintError as error:
             errors.append(error)
             about = {"kind": "unreadable", "why": str(error)}
-        files.append({"file": fspath(source), **about})
+        files.append({"file": fspath(name), **about})
     more = f" ({len(errors) - 1} more unreadable)" if len(errors) > 1 else ""
     failed = f"{errors[0]}{more}" if errors else ""
     return Outcome("\n\n".join(map(_text, files)), files, data=files, failed=failed)
+
+
+def _names(source: FileName) -> Sequence[FileName]:
+    """The files that a name means; a pattern that nothing matches stays what it is."""
+    try:
+        return expand(source)
+    except FileError:
+        return [source]
 
 
 def _text(about: dict[str, Any]) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import bz2
 import gzip
 import zlib
+from contextlib import suppress
 from io import BufferedReader
+from os import PathLike
 from pathlib import Path
 from typing import IO, cast
 
 from crystint.errors import unreadable
 
-__all__ = ["DAMAGE", "HDF5_SIGNATURE", "container_of", "open_as_it_is", "open_packed", "packing_of"]
+__all__ = ["DAMAGE", "HDF5_SIGNATURE", "container_of", "is_hdf5", "open_as_it_is", "open_packed", "packing_of"]
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_USER_BLOCKS = (512, 1024, 2048)
-"""Where HDF5 may begin behind a block of the user's."""
 DAMAGE = (OSError, EOFError, zlib.error)
 """What reading a file that `open_packed` opened may raise."""
 
@@ -51,9 +51,24 @@ def open_as_it_is(path: Path) -> BufferedReader:
         raise unreadable(path, error) from error
 
 
+def is_hdf5(path: str | PathLike[str]) -> bool:
+    """Whether a file is HDF5: its signature stands at byte 0, or behind a block of the user's of 512, 1024, 2048, ...
+
+    What is missing or cannot be read is not.
+    """
+    with suppress(OSError), open(path, "rb") as stream:
+        size, at = stream.seek(0, 2), 0
+        while at + len(HDF5_SIGNATURE) <= size:
+            stream.seek(at)
+            if stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
+                return True
+            at = 2 * at or 512
+    return False
+
+
 def container_of(start: bytes) -> str:
     """ "hdf5", "npy", "cbf", "tiff" or "other", from the first bytes of a file."""
-    if start.startswith(HDF5_SIGNATURE) or any(start[at : at + 8] == HDF5_SIGNATURE for at in _USER_BLOCKS):
+    if start.startswith(HDF5_SIGNATURE):
         return "hdf5"
     if start.startswith(b"\x93NUMPY"):
         return "npy"

@@ -11,10 +11,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 
 import h5py
+
+from crystint.errors import FileError
+from crystint.io.containers import is_hdf5
+from crystint.io.hdf5.files import open_hdf5
+from crystint.io.names import expand
 
 __all__ = ["files_behind", "files_read", "linked_by", "missing_sources"]
 
@@ -31,9 +36,11 @@ def files_read(sources: Iterable[str | PathLike[str]]) -> list[Path]:
     """
     files: dict[Path, None] = {}
     for source in sources:
-        name = fspath(source)
-        pattern = glob.has_magic(name) and not Path(name).exists()
-        for path in map(Path, glob.glob(name, recursive=True) if pattern else [name]):
+        try:
+            paths = expand(source)
+        except FileError:
+            continue  # nothing matches: whoever reads it will say so
+        for path in paths:
             files |= dict.fromkeys([path, *linked_by(path)])
             for suffix in _BESIDE.get(path.suffix.lower(), ()):
                 if path.with_suffix(suffix).exists():
@@ -52,8 +59,8 @@ def linked_by(path: Path) -> list[Path]:
             continue
         visited.add(real)
         with suppress(OSError, RuntimeError, ValueError):  # damaged, or not there: the reader will say so
-            if Path(one).is_file() and h5py.is_hdf5(one):
-                with h5py.File(one, "r") as file:
+            if Path(one).is_file() and is_hdf5(one):
+                with open_hdf5(one) as file:
                     linked = [place for name in _names(file) for place in _places(Path(one), name)]
                 files |= dict.fromkeys(linked)
                 waiting += linked

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from crystint.errors import FileError
-from crystint.io.containers import DAMAGE, container_of, open_as_it_is, open_packed, packing_of
+from crystint.io.containers import DAMAGE, container_of, is_hdf5, open_as_it_is, open_packed, packing_of
 
 if TYPE_CHECKING:
     import h5py
@@ -78,8 +78,9 @@ class OpenedFile:
 
     @cached_property
     def container(self) -> str:
-        """As `container_of` says."""
-        return container_of(self.head)
+        """As `container_of` says; HDF5 may begin behind a block of the user's."""
+        container = container_of(self.head)
+        return "hdf5" if container == "other" and not packing_of(self._start) and is_hdf5(self.path) else container
 
     @cached_property
     def text(self) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from crystint.errors import FileError, SettingError
-from crystint.io.frames.sources import expand
 from crystint.io.kinds import Recognised, kinds, kinds_read, opened_kind
+from crystint.io.names import expand
 from crystint.io.opened_file import OpenedFile
 from crystint.plot.settings import PlotSettings
 from crystint.plot.style import save_figure

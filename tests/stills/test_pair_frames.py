@@ -107,7 +107,8 @@ def test_folders_decide_between_files_of_one_name(data, tmp_path):
     assert found.frame.tolist() == [1, 0]
     with pytest.raises(FileError, match=r"a_1\.cbf can be .*run1.*a_1\.cbf or .*run2.*a_1\.cbf.*only one of them"):
         pair_frames(images(data, ["/old/r2/a_1.cbf"]), frames)
-    twice = open_frames([given[1], given[1]])
+    with pytest.warns(CrystintWarning, match="named twice"):
+        twice = open_frames([given[1], given[1]])
     assert pair_frames(images(data, ["/old/a_1.cbf"]), twice).frame.tolist() == [0]
 
 

@@ -18,6 +18,7 @@ from crystint import __version__
 from crystint.errors import FileError
 from crystint.io.cbc.setup_file import Setup
 from crystint.io.cbc.table_file import Table, put_entry
+from crystint.io.containers import is_hdf5
 from crystint.io.hdf5.dataclass_tree import read_tree, write_tree
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process
 
@@ -90,7 +91,7 @@ def read_truth(path: str | PathLike[str], classes: Mapping[str, type]) -> Any:
     FileError
         When it is damaged.
     """
-    if not h5py.is_hdf5(path):
+    if not is_hdf5(path):
         return None
     with open_hdf5(path) as file:
         return read_tree(file["entry/known"], classes) if "entry/known" in file else None

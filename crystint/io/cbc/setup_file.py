@@ -11,6 +11,7 @@ import numpy as np
 
 from crystint import __version__
 from crystint.errors import FileError
+from crystint.io.containers import is_hdf5
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, put
 
 __all__ = ["Setup", "has_setup", "put_setup", "read_setup", "write_setup"]
@@ -123,7 +124,7 @@ def read_setup(path: str | PathLike[str], name: str | None = None) -> dict[str, 
 
 def has_setup(path: str | PathLike[str]) -> bool:
     """Whether a file is HDF5 and has a geometry where `read_setup` looks for it."""
-    if not h5py.is_hdf5(path):
+    if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
         return _group_of(file, _GROUPS) is not None

@@ -26,6 +26,7 @@ from crystint.io.cbc.columns import MEANING
 from crystint.io.cbc.setup_file import Setup, put_setup
 from crystint.io.cbc.table_csv import read_csv, write_csv
 from crystint.io.cbc.table_pandas import frame_columns, is_frame
+from crystint.io.containers import is_hdf5
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, packed, process
 from crystint.io.kinds import unexpected
 
@@ -126,7 +127,7 @@ def read_columns(path: str | PathLike[str], key: str | None = None) -> dict[str,
     """
     if not Path(path).is_file():
         raise FileError(f"{path} does not exist")
-    columns = _hdf5(path, key) if h5py.is_hdf5(path) or Path(path).suffix.lower() in HDF5_ENDINGS else read_csv(path)
+    columns = _hdf5(path, key) if is_hdf5(path) or Path(path).suffix.lower() in HDF5_ENDINGS else read_csv(path)
     for values in columns.values():
         values.flags.writeable = False
     return columns

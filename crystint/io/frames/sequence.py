@@ -18,10 +18,11 @@ from crystint.errors import DTypeError, FileError, ShapeError
 from crystint.html import html_table
 from crystint.io.frames.images import ArrayReader
 from crystint.io.frames.readers import FrameSource, Reader
-from crystint.io.frames.sources import LazyFile, Source, expand
+from crystint.io.frames.sources import LazyFile, shown_once
 from crystint.io.frames.stacks import StackReader
 from crystint.io.hdf5.chunks import RawChunk
 from crystint.io.hdf5.pool import ResourcePool
+from crystint.io.names import Source, each_once, expand
 from crystint.model.geometry import Geometry
 
 __all__ = ["FrameSource", "Frames", "open_frames"]
@@ -35,8 +36,9 @@ def open_frames(source: Source | NDArray[Any], *more: Source, dataset: str | Non
     Parameters
     ----------
     source, more : path, glob pattern, list of those, or an array
-        Files in the order given; those of a pattern in the order of the numbers in their names. An array
-        has the shape (slow, fast) or (frames, slow, fast).
+        Files in the order given; those of a pattern in the order of the numbers in their names. A file that is named
+        twice, or whose frames another one shows (a master and its data files), is read once; a warning says so. An
+        array has the shape (slow, fast) or (frames, slow, fast).
     dataset : str, optional
         Path of the data set in HDF5 files, where it is not found by itself.
 
@@ -61,7 +63,7 @@ def open_frames(source: Source | NDArray[Any], *more: Source, dataset: str | Non
         if more:
             raise FileError("an array is a sequence of its own; open the files apart from it")
         return Frames([ArrayReader(source, "<array>")], ["<array>"])
-    paths = [path for each in (source, *more) for path in expand(each)]
+    paths = shown_once(each_once(path for each in (source, *more) for path in expand(each)), dataset)
     if not paths:
         raise FileError("no file given; name at least one")
     return Frames([LazyFile(path, dataset) for path in paths], [str(path) for path in paths])

@@ -1,53 +1,28 @@
-"""Paths and glob patterns expanded to files, and the reader of each file."""
+"""The reader of each file."""
 
 from __future__ import annotations
 
-import glob
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, suppress
 from functools import cached_property
-from os import PathLike, fspath
 from pathlib import Path
-from typing import TypeAlias
 
-from crystint.arrays import FileName
-from crystint.errors import FileError
+from crystint.errors import FileError, warn
 from crystint.io.frames.cbf import CbfReader
 from crystint.io.frames.images import ImageReader, NumpyReader
 from crystint.io.frames.readers import Reader
 from crystint.io.frames.stacks import StackReader
 from crystint.io.frames.tiff import TiffReader, count_frames
 from crystint.io.kinds import unexpected
+from crystint.io.linked_files import linked_by
 from crystint.io.opened_file import OpenedFile
 
-__all__ = ["LazyFile", "Source", "expand", "reader_of"]
+__all__ = ["LazyFile", "reader_of", "shown_once"]
 
-Source: TypeAlias = FileName | Sequence[FileName]
-"""A path, a glob pattern or a list of those"""
-
-
-def expand(source: Source) -> list[Path]:
-    """The files that a path, a pattern or a list of those means.
-
-    Raises
-    ------
-    FileError
-        When no file matches a pattern.
-    """
-    if not isinstance(source, str | PathLike):
-        return [path for one in source for path in expand(one)]
-    name = fspath(source)
-    if glob.has_magic(name) and not Path(name).exists():
-        names = sorted(glob.glob(name, recursive=True), key=_by_number)
-        if not names:
-            raise FileError(f"no file matches {name}")
-        return [Path(path) for path in names]
-    return [Path(name)]
-
-
-def _by_number(name: str) -> list[tuple[int, str]]:
-    """Sorts img_2 before img_10."""
-    return [(int(part), part) if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+_IMAGES = re.compile(r"\.(cbf|edf|img|mccd|npy|tiff?)(\.gz|\.bz2)?$", re.IGNORECASE)
+"""Names of files that show no other file."""
 
 
 def reader_of(file: OpenedFile) -> Reader:
@@ -96,3 +71,32 @@ class LazyFile:
         if re.search(r"\.tiff?$", self.path.name, re.IGNORECASE):
             return count_frames(self.path)
         return None
+
+
+def shown_once(paths: Sequence[Path], dataset: str | None) -> list[Path]:
+    """The files without those whose frames another one shows, as a master shows its data files; a warning names them.
+
+    Parameters
+    ----------
+    paths : sequence of path
+    dataset : str or None
+        As `OpenedFile` takes it.
+    """
+    stacks = {os.path.realpath(path): path for path in paths if not _IMAGES.search(path.name)}
+    shown: dict[Path, Path] = {}
+    if len(stacks) > 1:
+        for path in stacks.values():
+            others = [stacks[real] for real in _shown_by(path, dataset, stacks.keys()) if stacks[real] != path]
+            shown |= {other: path for other in others if other not in shown and shown.get(path) != other}
+    for path, by in shown.items():
+        warn(f"{path} is left out: {by} shows its frames")
+    return [path for path in paths if path not in shown]
+
+
+def _shown_by(path: Path, dataset: str | None, among: Collection[str]) -> Iterator[str]:
+    """Real names of the files of some that the frames of a file lie in."""
+    if not any(os.path.realpath(other) in among for other in linked_by(path)):
+        return
+    with suppress(FileError), closing(reader_of(OpenedFile(path, dataset))) as reader:
+        if isinstance(reader, StackReader):
+            yield from {os.path.realpath(other) for other in reader.behind()} & set(among)

@@ -11,7 +11,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.errors import FileError
 from crystint.io.hdf5.chunks import ChunkReader, Layers, RawChunk
+from crystint.io.hdf5.files import open_hdf5
 from crystint.io.hdf5.filters import DamagedChunk
 from crystint.io.hdf5.pool import ResourcePool
 
@@ -25,9 +27,9 @@ class _Source:
 
     def __init__(self, path: Path, name: str, like: h5py.Dataset, layers: Layers) -> None:
         try:
-            self._file = h5py.File(path, "r")
-        except OSError as error:
-            raise DamagedChunk(f"it is in {path}, which is truncated or damaged: {error}") from error
+            self._file = open_hdf5(path)
+        except FileError as error:
+            raise DamagedChunk(f"its file {error}") from error
         try:
             dataset = self._file.get(name)
             if not isinstance(dataset, h5py.Dataset):

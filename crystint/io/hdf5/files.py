@@ -3,6 +3,7 @@ links."""
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ import hdf5plugin
 import numpy as np
 
 from crystint import __version__
-from crystint.errors import CrystintError, FileError
-from crystint.io.containers import container_of
+from crystint.errors import CrystintError, FileError, warn
+from crystint.io.containers import is_hdf5
 from crystint.io.outputs import atomic_path
 
 __all__ = ["LEVEL", "PACKED", "create_hdf5", "group", "open_hdf5", "packed", "planes", "process", "put"]
@@ -68,24 +69,47 @@ def create_hdf5(
 
 
 def open_hdf5(path: str | PathLike[str]) -> h5py.File:
-    """Open an HDF5 file for reading.
+    """Open an HDF5 file for reading; the only way in which crystint does.
+
+    One that another program is writing is read as far as it is written, where that program allows it (single writer,
+    multiple readers: SWMR); a warning says so.
 
     Raises
     ------
     FileError
-        When it is missing, damaged or no HDF5.
+        When it is missing, being written, damaged or no HDF5.
     """
     if not Path(path).is_file():
         raise FileError(f"{path} does not exist")
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        with Path(path).open("rb") as stream:
-            start = stream.read(4096)
-        if not start:
-            raise FileError(f"{path} is empty") from error
-        other = "" if container_of(start) == "hdf5" else "not an HDF5 file, or "
-        raise FileError(f"{path} is {other}truncated or damaged ({error})") from error
+        if not _being_written(error):
+            raise _unopened(Path(path), error) from error
+    try:
+        file = h5py.File(path, "r", swmr=True)
+    except OSError as error:
+        raise FileError(
+            f"{path} is being written by another program, or one that ended early did not close it; try again when it "
+            f"is closed, or `h5clear -s` a file that nothing writes any more ({error})"
+        ) from error
+    warn(f"{path} is being written: what is in it now is read")
+    return file
+
+
+def _being_written(error: OSError) -> bool:
+    """Whether HDF5 refuses a file since another program has it open for writing: by a mark in it, or a lock."""
+    text = str(error)
+    locked = "lock file" in text and error.errno in (errno.EAGAIN, errno.EACCES)
+    return locked or "already open for write" in text or "SWMR" in text
+
+
+def _unopened(path: Path, error: OSError) -> FileError:
+    """What is said of a file that HDF5 cannot open."""
+    if not path.stat().st_size:
+        return FileError(f"{path} is empty")
+    other = "" if is_hdf5(path) else "not an HDF5 file, or "
+    return FileError(f"{path} is {other}truncated or damaged ({error})")
 
 
 def group(parent: h5py.Group, name: str, nx_class: str, **attributes: Any) -> h5py.Group:

@@ -14,6 +14,8 @@ import h5py
 import numpy as np
 
 from crystint import __version__
+from crystint.io.containers import is_hdf5
+from crystint.io.hdf5.files import open_hdf5
 
 __all__ = ["differences", "plain", "provenance", "provenance_in", "read_provenance"]
 
@@ -70,8 +72,8 @@ def read_provenance(path: str | PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     beside = path.with_name(path.name + ".json")
     try:
-        if h5py.is_hdf5(path):
-            with h5py.File(path, "r") as file:
+        if is_hdf5(path):
+            with open_hdf5(path) as file:
                 return provenance_in(file)
         if path.suffix.lower() in (".refl", ".xds"):
             return dict(json.loads(beside.read_text(encoding="utf-8"))["provenance"])

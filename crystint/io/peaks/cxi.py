@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from crystint.errors import FileError, warn
-from crystint.io.hdf5.files import create_hdf5, group, process, put
+from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakList, empty_peaks
 from crystint.units import energy_of
@@ -122,7 +122,7 @@ def _data(data: h5py.Group, path: Path, sources: Sequence[Any], shape: tuple[int
     if not sources or any(source.dataset is None for source in sources):
         return
     try:
-        with h5py.File(sources[0].file, "r") as first:
+        with open_hdf5(sources[0].file) as first:
             dtype = first[sources[0].dataset].dtype
         layout = h5py.VirtualLayout(shape=(len(sources), *shape), dtype=dtype)
         start = 0
@@ -131,7 +131,7 @@ def _data(data: h5py.Group, path: Path, sources: Sequence[Any], shape: tuple[int
             stop = start + 1
             while stop < len(sources) and _follows(sources[stop - 1], sources[stop]):
                 stop += 1
-            with h5py.File(name, "r") as origin:
+            with open_hdf5(name) as origin:
                 origin_shape = origin[dataset].shape
             source = h5py.VirtualSource(_near(name, path), dataset, shape=origin_shape)
             layout[start:stop] = source if len(origin_shape) == 2 else source[index : index + stop - start]
