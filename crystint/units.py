@@ -5,6 +5,8 @@ Lengths in metres, wavelength in angstrom, energy in eV, angles in radians.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,6 +17,15 @@ HC = 12398.419843320026
 def wavelength_of(energy: float) -> float:
     """Wavelength in angstrom of a photon of `energy` eV."""
     return HC / energy
+
+
+_ELECTRON_REST = 510998.95
+"""m c^2 / e of the electron, V (CODATA 2018)."""
+
+
+def electron_wavelength(voltage: float) -> float:
+    """Wavelength in angstrom of an electron that `voltage` V accelerated: h / p of its relativistic momentum."""
+    return HC / math.sqrt(voltage * (voltage + 2.0 * _ELECTRON_REST))
 
 
 def energy_of(wavelength: float) -> float:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from crystint.errors import FileError, GeometryError, SettingError, ShapeError, warn
 from crystint.io.frames.masks import read_mask
 from crystint.io.frames.sequence import Frames, open_frames
+from crystint.io.geometry.crystfel_text import read_geom_text
 from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks
 from crystint.run.settings import DetectorSettings
 
-__all__ = ["frame_number", "geometry_of", "image_of", "mask_of", "masks_in", "read_frame"]
+__all__ = ["frame_number", "geometry_of", "image_of", "mask_of", "masks_in", "read_frame", "saturation_in"]
 
 
 def frame_number(number: int, total: int) -> int:
@@ -104,6 +105,15 @@ def mask_of(frames: Frames, settings: DetectorSettings) -> NDArray[np.uint32]:
     if together.all():
         raise FileError("no usable pixel: the mask covers the whole frame")
     return together
+
+
+def saturation_in(frames: Frames, settings: DetectorSettings) -> float | None:
+    """The largest valid count: max_adu of a CrystFEL geometry that was given, else what the frames tell."""
+    if settings.geometry is not None and settings.geometry.suffix.lower() == ".geom":
+        limit = read_geom_text(settings.geometry).saturation
+        if limit is not None:
+            return limit
+    return frames.saturation
 
 
 def masks_in(paths: Sequence[Path], shape: tuple[int, int]) -> list[NDArray[np.uint32]]:

@@ -23,7 +23,7 @@ from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
-from crystint.run.frames import geometry_of, image_of, mask_of, read_frame
+from crystint.run.frames import geometry_of, image_of, mask_of, read_frame, saturation_in
 from crystint.separation.settings import Settings
 
 __all__ = ["PreparedRun", "opened"]
@@ -193,7 +193,7 @@ def opened(
             "flat": None if settings.flat is None else image_of(settings.flat, "flat", frames.shape),
             "normalization": np.prod(np.stack(factors), axis=0) if factors else None,
         }
-        saturation = frames.saturation if settings.saturation == "file" else settings.saturation
+        saturation = saturation_in(frames, settings) if settings.saturation == "file" else settings.saturation
         limit = None if saturation is None or saturation == "none" else float(saturation)
         run = PreparedRun(frames, settings, geometry, mask, images, limit, engine)
         if engine is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 
 import h5py
 import numpy as np
@@ -12,12 +13,15 @@ import pytest
 from click.testing import CliRunner
 
 from crystint.cli import main
-from crystint.errors import FileError, GeometryError
+from crystint.errors import CrystintWarning, FileError, GeometryError
+from crystint.io.frames.masks import read_mask
 from crystint.io.frames.sequence import open_frames
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
 from crystint.io.geometry.files import read_geometry, write_geometry
 from crystint.io.kinds import kind_of
 from crystint.model.geometry import Geometry
+from crystint.run.frames import saturation_in
+from crystint.run.settings import DetectorSettings
 from crystint.units import HC
 from tests.conftest import shared_data
 from tests.io.hdf5_files import SHAPE, add_module, axis, beam, detector, stack
@@ -334,6 +338,100 @@ def test_geom_of_one_flat_panel_is_flat(tmp_path):
     assert geometry.beam_center == pytest.approx((14.0, 26.5), abs=1e-9)
     assert geometry.wavelength == pytest.approx(1.3)
     assert geometry.pixel_size == pytest.approx((1e-4, 1e-4), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "moved"),
+    [
+        ("1.5 mm", "-0.4mm", (14.0 - 4.0, 26.5 - 15.0)),
+        ("0.0007", "0 m", (14.0, 26.5 - 7.0)),
+        ("-300 um", "", (14.0, 29.5)),
+    ],
+)
+def test_geom_with_a_shift_of_the_whole_detector(tmp_path, x, y, moved):
+    """The beam stays: it meets the panel, of ss = -y, that much further back."""
+    path = tmp_path / "d.geom"
+    shift = f"detector_shift_x = {x}\n" + (f"detector_shift_y = {y}\n" if y else "")
+    one_panel(path, (-26.5, 14.0), "x", "-y", beam=f"{shift}wavelength=1.3 A")
+    geometry = read_geometry(path)
+    assert geometry.beam_center == pytest.approx(moved, abs=1e-9)
+    assert geometry.wavelength == pytest.approx(1.3)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("wavelength = 9.7e-11", 0.97),
+        ("wavelength = 0.97 A ; comment", 0.97),
+        ("photon_energy=12.4 keV", HC / 12400),
+        ("photon_energy = 9500", HC / 9500),
+        ("electron_voltage = 300 kV", 0.019687),
+        ("electron_voltage = 200000 V", 0.025079),
+        ("photon_energy = /LCLS/photon_energy_eV", None),
+        ("wavelength = /data/wavelength A", None),
+    ],
+)
+def test_geom_tells_its_wavelength_in_many_ways(tmp_path, line, expected):
+    """Electrons: the table of relativistic wavelengths in Williams and Carter, Transmission Electron Microscopy."""
+    path = tmp_path / "d.geom"
+    one_panel(path, (-26.5, 14.0), "x", "-y", beam=line)
+    wavelength = read_geometry(path).wavelength
+    assert wavelength is None if expected is None else wavelength == pytest.approx(expected, rel=3e-5)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("bandwith = 0.01", "not know change nothing: bandwith$"),
+        ("bandwidth = 0.01", "bandwidth = 0.01 is not applied"),
+        ("detector_shift_x = /LCLS/shift mm", "detector_shift_x = /LCLS/shift mm is a place in the data files"),
+        ("adu_per_eV = 0.0075", "adu_per_eV is not applied: 93 units per photon"),
+    ],
+)
+def test_geom_keys_act_or_are_named(tmp_path, lines, words):
+    path = tmp_path / "d.geom"
+    one_panel(path, (-26.5, 14.0), "x", "-y", beam=f"photon_energy = 12400\n{lines}")
+    with pytest.warns(CrystintWarning, match=words):
+        assert read_geometry(path).beam_center == pytest.approx((14.0, 26.5))
+
+
+@pytest.mark.parametrize(
+    "line", ["photon_energy = 12 MeVs", "detector_shift_x = 3 furlong", "coffset = 10 eV", "clen = far"]
+)
+def test_geom_with_a_unit_that_cannot_be(tmp_path, line):
+    path = tmp_path / "d.geom"
+    one_panel(path, (-26.5, 14.0), "x", "-y", beam=line)
+    with pytest.raises(GeometryError, match=line.split()[0]):
+        read_geometry(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "limit"), [((14000.0, 9000.0), 9000.0), ((14000.0, None), 14000.0), ((None, None), 7.0)]
+)
+def test_max_adu_of_a_geom_is_the_saturation(tmp_path, values, limit):
+    path = tmp_path / "d.geom"
+    path.write_text(GEOM + "".join(f"{name}/max_adu = {value}\n" for name, value in zip("ab", values) if value))
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        file["entry/data/data"] = stack(1, (60, 31))
+        detector(file, bits=False)["saturation_value"] = 7
+    frames = open_frames(tmp_path / "f.nxs")
+    assert saturation_in(frames, DetectorSettings(geometry=path)) == limit
+    assert saturation_in(frames, DetectorSettings()) == 7
+
+
+def test_a_usual_geom_warns_of_nothing(tmp_path):
+    path = tmp_path / "d.geom"
+    usual = (
+        "photon_energy = 12400\nadu_per_eV = 0.0001\nrigid_group_q0 = p\nrigid_group_collection_all = q0\n"
+        "group_all = p\n"
+        "data = /entry/data/data\ndim0 = %\ndim1 = ss\ndim2 = fs\npeak_list = /entry_1/result_1\n"
+        "mask = /entry/instrument/detector/pixel_mask\nmask_good = 0x0\nmask_bad = 0xffff\nno_index = 0"
+    )
+    one_panel(path, (-26.5, 14.0), "x", "-y", beam=usual)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_geometry(path).beam_center == pytest.approx((14.0, 26.5))
+        assert not read_mask(path).any()
 
 
 @pytest.mark.parametrize("ss", ["y", "-y"])

@@ -207,6 +207,82 @@ badstop/max_y = 30
     assert mask.any()
 
 
+PANELS = """
+res = 10000
+a/min_fs = 0
+a/max_fs = 20
+a/min_ss = 0
+a/max_ss = 13
+a/corner_x = -10
+a/corner_y = -7
+b/min_fs = 0
+b/max_fs = 20
+b/min_ss = 14
+b/max_ss = 29
+b/corner_x = -10
+b/corner_y = 8
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "bad"),
+    [
+        ("clen = /LCLS/EncoderValue", "", []),
+        ("", "a/no_index = 1", [np.s_[:14]]),
+        ("no_index = 1", "b/no_index = 0", [np.s_[:14]]),
+        ("mask_edge_pixels = 2", "", [np.s_[:2], np.s_[12:16], np.s_[28:], np.s_[:, :2], np.s_[:, 19:]]),
+        ("", "b/mask_edge_pixels=20", [np.s_[14:]]),
+        ("", "bad1/min_fs=3\nbad1/max_fs=4\nbad1/min_ss=0\nbad1/max_ss=29\nbad1/panel=b", [np.s_[14:, 3:5]]),
+    ],
+)
+def test_what_a_crystfel_geometry_masks(tmp_path, before, after, bad):
+    (tmp_path / "d.geom").write_text(before + PANELS + after)
+    expected = np.zeros((30, 21), dtype=np.uint32)
+    for part in bad:
+        expected[part] = 0x100
+    np.testing.assert_array_equal(read_mask(tmp_path / "d.geom"), expected)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_masks_of_bits_of_a_crystfel_geometry(tmp_path, older):
+    """A pixel is bad without one of the good bits, or with one of the bad (crystfel_geometry(5), BAD REGIONS)."""
+    bits = np.zeros((30, 21), dtype=np.uint16)
+    bits[3, 4], bits[5, 6], bits[20, 7] = 0b0001, 0b0101, 0b0001
+    with h5py.File(tmp_path / "mask.h5", "w") as file:
+        file["data/mask"] = bits
+    names = (
+        ("mask", "mask_file", "mask_good", "mask_bad")
+        if older
+        else [f"mask3_{n}" for n in ("data", "file", "goodbits", "badbits")]
+    )
+    values = ("/data/mask", "mask.h5", "0x1", "0x4")
+    (tmp_path / "d.geom").write_text("".join(f"{n} = {v}\n" for n, v in zip(names, values, strict=True)) + PANELS)
+    good = np.zeros(bits.shape, dtype=bool)
+    good[3, 4] = good[20, 7] = True
+    np.testing.assert_array_equal(read_mask(tmp_path / "d.geom") == 0, good)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("flag_lessthan = -10", "flag_lessthan = -10 is not applied; no pixel is masked"),
+        ("flag_morethan = 14000", "flag_morethan.*--saturation"),
+        ("mask0_data = /entry_1/bad\nmask0_badbits = 1", "mask /entry_1/bad of the data files is not applied"),
+        ("mask_file = m.h5\nmask = /bad", "neither goodbits nor badbits"),
+    ],
+)
+def test_keys_of_a_crystfel_mask_that_are_not_applied_are_named(tmp_path, line, words):
+    (tmp_path / "d.geom").write_text(f"{line}\n{PANELS}")
+    with pytest.warns(CrystintWarning, match=words):
+        assert not read_mask(tmp_path / "d.geom").any()
+
+
+def test_a_mask_file_that_is_missing_is_an_error(tmp_path):
+    (tmp_path / "d.geom").write_text(f"mask_file = nowhere.h5\nmask = /bad\nmask_bad = 1\n{PANELS}")
+    with pytest.raises(FileError, match=r"nowhere\.h5 does not exist"):
+        read_mask(tmp_path / "d.geom")
+
+
 def test_an_inverted_mask_is_warned_about(tmp_path):
     good = np.ones((20, 30), dtype=bool)
     good[:, :3] = False

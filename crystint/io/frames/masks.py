@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.io.frames.sequence import open_frames
-from crystint.io.geometry.crystfel import geom_mask
+from crystint.io.geometry.crystfel_mask import geom_mask
 from crystint.io.geometry.nexus import nexus_mask
 from crystint.io.hdf5.files import planes
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import GeometryError
-from crystint.io.geometry.crystfel import parse_geom
+from crystint.io.geometry.crystfel_text import parse_geom
 from crystint.model.experiment import Detector
 from crystint.model.panels import Panel
 
@@ -48,7 +48,7 @@ class StreamGeometry:
         GeometryError
             When it is no geometry.
         """
-        panels = parse_geom(text, path).detector["panels"]
+        panels = parse_geom(text, path).panels
         if not panels:
             raise GeometryError(f"{path}: the geometry has no panels")
         placed = [_range(panel) for panel in panels.values()]
