@@ -32,6 +32,8 @@ from .simulation.simulate import SimulatedRings as SimulatedRings
 from .simulation.simulate import simulate_frame as simulate_frame
 from .simulation.simulate import simulate_rings as simulate_rings
 from .simulation.simulated_frame import SimulatedFrame as SimulatedFrame
+from .sums.coefficients import FourierCoefficients as FourierCoefficients
+from .sums.coefficients import coefficients_of as coefficients_of
 from .sums.correlation import CorrelationSums as CorrelationSums
 from .sums.correlation import autocorrelation as autocorrelation
 from .sums.correlation import cross_correlation as cross_correlation

@@ -142,6 +142,12 @@ def grid_of(exposures: Exposures, settings: GridSettings) -> PolarGrid:
     center = exposures.center if geometry is None else geometry.direct_beam
     if center is None:
         raise GeometryError("no centre: give --beam SLOW,FAST, or -g FILE (`crystint correlate center` finds it)")
+    size = exposures.frames.shape
+    if not (settings.beam_outside or all(0.0 <= at <= n for at, n in zip(center, size, strict=True))):
+        raise GeometryError(
+            f"the centre (slow, fast) = ({center[0]:g}, {center[1]:g}) px lies outside the frame of {size[0]} x "
+            f"{size[1]} pixels: if that is meant, give --beam-outside"
+        )
     if settings.radii is not None:
         return PolarGrid(center, _rows("radii", settings.radii, 1.0), **options)
     shape = exposures.frames.shape

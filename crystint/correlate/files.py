@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crystint.arrays import FileName
-from crystint.correlate.sums.harmonics import fourier_coefficients
+from crystint.correlate.sums.coefficients import coefficients_of
 from crystint.io.correlations.correlation_file import read_correlation_file, write_correlation_file
 from crystint.model.correlation_run import CorrelationRun
 
@@ -26,7 +26,7 @@ def write_correlations(
     run : CorrelationRun
         Written as its `norm` and `by_intensity` say; the sums are stored as they are.
     coefficients : int, optional
-        Store Fourier coefficients up to this harmonic as well.
+        Store Fourier coefficients up to this harmonic as well, with their errors and noise.
     overwrite : bool
         Replace an existing file.
 
@@ -50,7 +50,7 @@ def write_correlations(
     >>> bool((correlate.read_correlations("run.h5").correlation == run.correlation).all())
     True
     """
-    spectrum = None if coefficients is None else fourier_coefficients(run.correlation, coefficients)
+    spectrum = None if coefficients is None else coefficients_of(run, coefficients)
     write_correlation_file(path, run, spectrum, overwrite=overwrite)
 
 

@@ -13,6 +13,9 @@ from crystint.html import html_table
 
 __all__ = ["NORMS", "CorrelationSums", "Norm"]
 
+MOST = 32
+"""highest harmonic of which the spread between exposures is known"""
+
 Norm = Literal["mask", "mean", "sum"]
 NORMS: tuple[Norm, ...] = ("mask", "mean", "sum")
 """of all the normalisations, the default first; `CorrelationSums.mean` defines them"""
@@ -57,6 +60,9 @@ class CorrelationSums:
     """float64 [rows, 2]: sum of the values of the first and the second ring"""
     samples: Floats = field(default_factory=_none)
     """float64 [rows, 2]: number (sum of weights) of these values"""
+    spectrum: CorrelationSums | None = None
+    """the same sums of the Fourier coefficients C_0 .. C_32 of the correlation of each exposure, real parts and then
+    imaginary parts in the place of lags: their `error` is that of C_n. None = not known"""
     number: int = 0
     """exposures; of difference correlations, pairs of them"""
 
@@ -85,7 +91,9 @@ class CorrelationSums:
             return self
         if self.total.shape != other.total.shape:
             raise ShapeError(f"sums of {self.total.shape} (rows, lags) do not add to sums of {other.total.shape}")
-        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        spectrum = None if self.spectrum is None or other.spectrum is None else self.spectrum + other.spectrum
+        sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "spectrum"}
+        return type(self)(**sums, spectrum=spectrum)
 
     def __radd__(self, other: int) -> Self:
         if other != 0:
@@ -145,6 +153,20 @@ class CorrelationSums:
         if norm == "mask":
             count = _over(self.pairs**2, self.pairs_square)
         return np.asarray(count * self.error(norm, by_intensity=by_intensity) ** 2)
+
+    def coefficient_error(self, most: int, norm: Norm = "mask", *, by_intensity: bool = False) -> Floats:
+        """float64 [rows, most + 1]: standard errors of the real parts of the coefficients C_0 .. C_most of `mean`.
+
+        From the spread between exposures, whose correlations at different lags are not independent: the errors of
+        `error` do not give them. NaN for a single exposure, and beyond C_32.
+        """
+        error = np.full((len(self.total), most + 1), np.nan)
+        if self.spectrum is not None:
+            count = min(most + 1, self.spectrum.n // 2)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                scale = self.pairs.mean(axis=1, keepdims=True) / self._divisor(norm).mean(axis=1, keepdims=True)
+            error[:, :count] = (self.spectrum.error("mask") * scale)[:, :count]
+        return _over(error, self._intensity()) if by_intensity else error
 
     def _divisor(self, norm: Norm) -> Floats:
         if norm == "mask":

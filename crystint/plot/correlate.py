@@ -12,6 +12,7 @@ from crystint.arrays import Floats
 from crystint.correlate.center.ring_fit import Rings
 from crystint.correlate.center_step import Centered
 from crystint.correlate.plot_step import Content
+from crystint.correlate.sums.coefficients import coefficients_of
 from crystint.errors import SettingError
 from crystint.model.correlation_run import CorrelationRun
 from crystint.model.polar_image import PolarImage
@@ -29,6 +30,8 @@ _CURVES = 3
 """rings shown as curves where none are named"""
 _SHARE = 0.5
 """of a ring with data, for it to be shown unasked; less where no ring has twice as much"""
+_MOST = 16
+"""highest harmonic shown"""
 _MAP = 6
 """rows from which a map is worth drawing"""
 
@@ -215,6 +218,7 @@ def plot_correlations(
             panels.draw_map(ax, values, rows, label)
         return figure_of(ax, title)
     lines = len(chosen)
+    c = coefficients_of(run, min(_MOST, (run.sums.n - 1) // 2), chosen)
     with style():
         figure = new_figure(_WIDTH, (5.15 if mapped else 1.65) + 2.1 * lines)
         tall = figure.get_figheight()
@@ -236,7 +240,8 @@ def plot_correlations(
             panels.draw_cosine(
                 figure.add_subplot(low[number, 1]), *one, None if cosine is None else cosine[row], last=last
             )
-            panels.draw_coefficients(figure.add_subplot(low[number, 2]), values[row], last=last)
+            spectrum = c.values.real[number], c.error[number], c.noise[number]
+            panels.draw_coefficients(figure.add_subplot(low[number, 2]), *spectrum, last=last)
         _head(figure, title or "Angular correlation", _about(run))
     return figure
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from crystint.arrays import Floats
 from crystint.correlate.center.ring_fit import Rings
-from crystint.correlate.sums.harmonics import fourier_coefficients
 from crystint.plot.style import ACCENT, BLUE, GREY, INK, RING, RING_TEXT, frame_colours
 
 if TYPE_CHECKING:
@@ -218,17 +217,22 @@ def draw_cosine(axes: Axes, values: Floats, error: Floats, cosine: Floats | None
     _finish(axes, "over cos Δ" if cosine is None else "over cos ψ", pad=5)
 
 
-def draw_coefficients(axes: Axes, values: Floats, *, last: bool, most: int = 16) -> None:
-    """Fourier coefficients of a correlation, without the mean."""
-    count = min(most, (len(values) - 1) // 2)
-    coefficients = fourier_coefficients(values[None], count)[0].real[1:]
-    harmonic = np.arange(1, count + 1)
-    factor, unit = _thousands(coefficients)
-    axes.bar(harmonic, factor * coefficients, color=np.where(coefficients < 0.0, ACCENT, BLUE).tolist(), width=0.7)
+def draw_coefficients(axes: Axes, values: Floats, error: Floats, noise: Floats, *, last: bool) -> None:
+    """Fourier coefficients C_0 .. of a correlation, without the first: with errors, and the floor of the noise."""
+    harmonic = np.arange(1, len(values))
+    values, error, noise = values[1:], error[1:], noise[1:]
+    factor, unit = _thousands(values)
+    axes.bar(harmonic, factor * values, color=np.where(values < 0.0, ACCENT, BLUE).tolist(), width=0.7)
+    if np.isfinite(error).any():
+        axes.errorbar(harmonic, factor * values, factor * error, fmt="none", ecolor=INK, elinewidth=0.9, capsize=1.5)
+    if np.isfinite(noise).any() and noise.any():
+        axes.step(harmonic, factor * noise, where="mid", color=RING, linewidth=1.1)
+        corner: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "top"}
+        axes.text(0.98, 0.95, "line: noise of pixels", fontsize=7, color=RING_TEXT, **corner)
     axes.axhline(0.0, color=GREY, linewidth=0.8)
     axes.locator_params(axis="x", integer=True)
     if last:
-        axes.set_xlabel("harmonic n")
+        axes.set_xlabel("harmonic n" if np.isfinite(error).any() else "harmonic n (one exposure: no errors)")
     _finish(axes, f"Fourier coefficients $C_n${unit}", pad=5)
 
 

@@ -250,6 +250,7 @@ def test_equal_commands_give_equal_files(made: Path, tmp_path: Path, monkeypatch
 
 
 PLACE = ("--beam", "20,21")
+AWAY = ("--beam", "500,500", "--beam-outside")
 MANY = ("--radii", "1,20,0.1", "--azimuths", "20000")
 
 
@@ -278,7 +279,8 @@ MANY = ("--radii", "1,20,0.1", "--azimuths", "20000")
         (2, ("polar", "f.npy", *PLACE, "--radii", "1,9", "--q", "1,2", "-o", "p.h5"), "exclude each other"),
         (1, ("polar", "f.npy", *PLACE, "--q", "1,2", "-o", "p.h5"), "rows of q need a geometry"),
         (1, ("polar", "f.npy", "-g", "g.json", "--q", "1,99", "-o", "p.h5"), "q is up to"),
-        (1, ("polar", "f.npy", "--beam", "500,500", "--radii", "1,9", "-o", "p.h5"), "no point of the polar grid"),
+        (1, ("polar", "f.npy", "--beam", "500,500", "--radii", "1,9", "-o", "p.h5"), "outside the frame of 40 x 44"),
+        (1, ("polar", "f.npy", *AWAY, "--radii", "1,9", "-o", "p.h5"), "no point of the polar grid"),
         (1, ("polar", "f.npy", "-g", "g.json", "--beam", "500,500", "-o", "p.h5"), "beam"),
         (2, ("polar", "f.npy", *PLACE, "--origin", "up", "-o", "p.h5"), "origin: is 'up', expected 'fast' or 'loki'"),
         (2, ("polar", "f.npy", *PLACE, "--azimuths", "-1", "-o", "p.h5"), "azimuths"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import replace
 
@@ -212,6 +213,26 @@ def test_rings_about_a_centre_beyond_reach_are_not_taken_for_the_ones_looked_for
     frame, mask, center = weak
     with pytest.raises(SettingError, match="reach"):
         fit_rings(frame, mask, start=(center[0] + 6.0, center[1]), reach=3)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_arcs_that_look_like_a_ring_about_another_centre_are_refused(seed):
+    center, size = (150.0, 380.0), (500, 520)
+    radius = oracle.circle_radius(size, center)
+    rings = sum(200 * np.exp(-0.5 * ((radius - r) / 2) ** 2) for r in (60.0, 110.0, 160.0))
+    frame = np.random.default_rng(seed).poisson(20 * np.exp(-radius / 600) + rings).astype(np.int32)
+    values, good = frame.astype(float), np.ones(size, bool)
+    refined = []
+    for candidates in ring_fit.search_rings(values, good, Ellipse((209.0, 441.0)), 20.0, None, np.zeros(0)):
+        with contextlib.suppress(SettingError):  # no ring in these lines
+            refined.append((candidates, ring_fit._refine(values, good, candidates, candidates.lines, False)))
+    for candidates, one in refined:
+        assert np.hypot(*np.subtract(one.fitted.shape.center, center)) > 5  # what stands out there is no centre
+        with pytest.raises(SettingError, match=r"lie about \(150, 380\)"):
+            ring_fit._check_elsewhere(candidates, one, good, 20.0)
+    with pytest.raises(SettingError):
+        fit_rings(frame, start=(209, 441))
+    assert fit_rings(frame, start=(152, 377)).center == pytest.approx(center, abs=0.1)
 
 
 def test_shapes_as_projections(rng):

@@ -13,11 +13,15 @@ from crystint.arrays import Floats
 from crystint.correlate.center.circles import RingShape
 from crystint.correlate.center.contrast import binned
 
-__all__ = ["RingProfileScan", "scan_center"]
+__all__ = ["RingProfileScan", "scan_center", "sharper_elsewhere"]
 
 
 _PIXELS = (60_000, 300_000)
 """samples of the first grid and of the finer ones, about; a larger frame is summed in blocks"""
+_BLOCKS = 4_000
+"""samples, and trial centres, of the look over the whole frame"""
+_CLEARLY, _DOUBTS = 1.5, 5.0
+"""times, and standard deviations: by how much what rings explain must be more elsewhere"""
 _NEAREST = 0.1
 """pixels of a tilted plane that lie nearer to the sample along the beam, in parts of the beam's spot, take no part"""
 
@@ -88,6 +92,15 @@ class RingProfileScan:
             rise = total / number - uniform_filter1d(total, window) / uniform_filter1d(number, window)
         return float(np.nansum(number * rise * rise))
 
+    def explained(self, center: tuple[float, float], step: float, smooth: float) -> tuple[float, float]:
+        """`sharpness` less what samples without any ring would give, and the standard deviation of that.
+
+        Without rings every bin gives the variance of a pixel times chi squared of one degree of freedom.
+        """
+        variance = float(np.mean(self.total * self.total / self.number))
+        bins = np.count_nonzero(np.bincount((self.radius(center) * (1.0 / step)).astype(np.intp)))
+        return self.sharpness(center, step, smooth) - variance * bins, variance * float(np.sqrt(2.0 * bins))
+
 
 def scan_center(
     contrast: Floats, good: NDArray[np.bool_], start: RingShape, reach: float, *, smooth: float
@@ -118,6 +131,43 @@ def scan_center(
         around = [at + np.arange(-2, 3) * step for at in center]
         center = _best(scan, around[0], around[1], width, smooth)
     return center
+
+
+def sharper_elsewhere(
+    contrast: Floats, good: NDArray[np.bool_], shape: RingShape, reach: float, *, smooth: float
+) -> tuple[float, float] | None:
+    """Where the radial profile of the whole frame is clearly sharper than about the centre of `shape`; None = nowhere.
+
+    A few rings seen about a wrong centre look like rings, with small errors, where they touch the true ones. What tells
+    is that the true centre explains more of the frame.
+
+    Parameters
+    ----------
+    contrast, good, smooth
+        As `scan_center`.
+    shape : RingShape
+        That was fitted.
+    reach : float
+        Places nearer than this are not looked at, px.
+    """
+    coarse = RingProfileScan.of(contrast, good, _BLOCKS, shape)
+    side = float(coarse.factor)
+    size = np.array(contrast.shape)
+    step = max(side, float(np.sqrt(4.0 * size.prod() / _BLOCKS)))  # from half a frame outside to half a frame outside
+    slow, fast = (np.arange(-0.5 * n, 1.5 * n, step) for n in size)
+    best, place = 0.0, None
+    for trial in ((float(s), float(f)) for s in slow for f in fast):
+        if max(abs(np.subtract(trial, shape.center))) > reach + step:
+            score = coarse.sharpness(trial, side, max(smooth, 3.0 * side))
+            if score > best:
+                best, place = score, trial
+    if place is None:
+        return None
+    place = scan_center(contrast, good, shape.having([*place, *shape.values[2:]]), step, smooth=smooth)
+    fine = RingProfileScan.of(contrast, good, _PIXELS[1], shape)
+    width = max(1.0, 0.5 * fine.factor)
+    (here, _), (there, doubt) = (fine.explained(at, width, smooth) for at in (shape.center, place))
+    return place if there > _CLEARLY * max(here, 0.0) + _DOUBTS * doubt else None
 
 
 def _best(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystint.arrays import Floats
 from crystint.correlate.center.circles import Ellipse, RingShape, Tilt, place_on_ring
+from crystint.correlate.center.coarse_center import sharper_elsewhere
 from crystint.correlate.center.contrast import good_pixels
 from crystint.correlate.center.ring_points import RingLine, RingPoints
 from crystint.correlate.center.ring_refine import NO_RING, Refined, refine_rings
@@ -230,6 +231,7 @@ def find_rings(
                 failed = failed or error
                 continue
             _check_reach(refined.fitted.shape.center, begin.center, reach)
+            _check_elsewhere(candidates, refined, good, reach)
             return rings_of(refined)
     raise failed or SettingError(NO_RING)
 
@@ -251,6 +253,17 @@ def _check_reach(center: tuple[float, float], start: tuple[float, float], reach:
         raise SettingError(
             f"the rings that stand out lie about ({center[0]:.1f}, {center[1]:.1f}), {away:.0f} px from the start, "
             f"which may be {reach:g} px off: give a better start (its tilt as well), radius=, or a larger reach="
+        )
+
+
+def _check_elsewhere(candidates: RingCandidates, refined: Refined[Any], good: NDArray[np.bool_], reach: float) -> None:
+    """SettingError where the rings of the frame as a whole lie about another place."""
+    shape = refined.fitted.shape
+    place = sharper_elsewhere(candidates.contrast, good, shape, reach, smooth=candidates.smooth)
+    if place is not None:
+        raise SettingError(
+            f"what looks like rings about ({shape.center[0]:.1f}, {shape.center[1]:.1f}) is contradicted by the rest "
+            f"of the frame, whose rings lie about ({place[0]:.0f}, {place[1]:.0f}): give a start nearer to that"
         )
 
 

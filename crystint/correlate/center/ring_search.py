@@ -117,6 +117,10 @@ class RingCandidates:
     asked: list[RingLine]
     """rings at guessed radii that are not among them"""
     level: Floats
+    contrast: Floats
+    """what the centre was searched in; float64 [slow, fast], as `level`"""
+    smooth: float
+    """half width of the running mean that was taken off the profile, px"""
 
 
 def search_rings(
@@ -140,7 +144,7 @@ def search_rings(
             if all(abs(line.radius - other.radius) > 2 * max(line.sigma, other.sigma) for other in lines + asked):
                 asked.append(replace(line, asked=True))
         if lines or asked:
-            yield RingCandidates(start.having([*center, *start.values[2:]]), lines, asked, level)
+            yield RingCandidates(start.having([*center, *start.values[2:]]), lines, asked, level, contrast, smooth)
 
 
 def local_rest(values: Floats, good: NDArray[np.bool_], width: float | None) -> tuple[Floats, Floats]:

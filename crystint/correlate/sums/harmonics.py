@@ -14,7 +14,14 @@ from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 from crystint.model.scattering_angle import cos_psi, half_scattering_angle
 
-__all__ = ["LegendreFit", "cos_psi", "fourier_coefficients", "half_scattering_angle", "legendre_coefficients"]
+__all__ = [
+    "LegendreFit",
+    "cos_psi",
+    "fourier_coefficients",
+    "half_scattering_angle",
+    "lag_spectrum",
+    "legendre_coefficients",
+]
 
 
 def fourier_coefficients(
@@ -80,6 +87,32 @@ def fourier_coefficients(
             solved = np.linalg.lstsq(design[use] * root[:, None], rows[i, use] * root, rcond=None)[0]
             coefficients[i] = solved[: count + 1] + 1j * np.concatenate([[0.0], solved[count + 1 :]])
     return np.asarray(coefficients.reshape((*values.shape[:-1], count + 1)), dtype=np.complex128)
+
+
+def lag_spectrum(total: Floats, pairs: NDArray[Any], most: int) -> tuple[Floats, Floats]:
+    """Fourier coefficients of the correlation of one exposure, for the spread between exposures.
+
+    Parameters
+    ----------
+    total, pairs
+        As `lag_sums` returns them. A lag without pairs counts as the mean of the others.
+    most : int
+        Highest harmonic.
+
+    Returns
+    -------
+    float64 [rows, 2 (most + 1)]
+        Real parts, then imaginary parts, of C_0 .. C_most.
+    float64 [rows, 1]
+        Weight of the exposure: its mean number of pairs.
+    """
+    n, counted = total.shape[1], np.broadcast_to(pairs > 0.0, total.shape)
+    correlation = np.divide(total, pairs, out=np.zeros_like(total), where=counted)
+    if not counted.all():
+        mean = correlation.sum(axis=1, keepdims=True) / np.maximum(counted.sum(axis=1, keepdims=True), 1)
+        correlation = np.where(counted, correlation, mean)
+    coefficients = scipy.fft.rfft(correlation, axis=1)[:, : most + 1] / n
+    return np.concatenate([coefficients.real, coefficients.imag], axis=1), pairs.mean(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import Any
 
+import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from crystint import __version__
 from crystint.arrays import FileName
@@ -16,16 +17,17 @@ from crystint.io.hdf5.packing import GZIP
 from crystint.io.hdf5.provenance import read_provenance
 from crystint.model.correlation_run import CorrelationRun
 from crystint.model.correlation_sums import CorrelationSums
+from crystint.model.fourier_coefficients import FourierCoefficients
 
 __all__ = ["read_correlation_file", "write_correlation_file"]
 
 _PACKED = GZIP.options
 """every HDF5 library has it; polar images come too fast for it"""
-_SUMS = [entry.name for entry in fields(CorrelationSums)]
+_SUMS = [entry.name for entry in fields(CorrelationSums) if entry.name != "spectrum"]
 
 
 def write_correlation_file(
-    path: FileName, run: CorrelationRun, spectrum: NDArray[np.complex128] | None = None, *, overwrite: bool = False
+    path: FileName, run: CorrelationRun, spectrum: FourierCoefficients | None = None, *, overwrite: bool = False
 ) -> None:
     """Correlations with error and variance, and the sums they come from. No dates: equal runs give equal files.
 
@@ -33,8 +35,8 @@ def write_correlation_file(
     ----------
     run : CorrelationRun
         Written as its `norm` and `by_intensity` say; the sums are stored as they are.
-    spectrum : complex128 [rows, harmonics], optional
-        Fourier coefficients of the correlations, stored as well.
+    spectrum : FourierCoefficients, optional
+        Of the correlations, stored as well.
 
     Raises
     ------
@@ -69,10 +71,16 @@ def write_correlation_file(
             put_axes(data, run.radii[own], None if run.q is None else run.q[own], along=0)
         if spectrum is not None:
             coefficients = group(entry, "coefficients", "NXdata", signal="real", axes=["row", "harmonic"])
-            for name, values in (("real", spectrum.real), ("imaginary", spectrum.imag)):
+            columns = {
+                "real": spectrum.values.real,
+                "imaginary": spectrum.values.imag,
+                "real_errors": spectrum.error,
+                "pixel_noise": spectrum.noise,
+            }
+            for name, values in columns.items():
                 put(coefficients, name, values, "count^2" if run.counts else "")
-            put(coefficients, "harmonic", np.arange(spectrum.shape[1]))
-            put(coefficients, "row", np.arange(len(spectrum)))
+            put(coefficients, "harmonic", np.arange(spectrum.values.shape[1]))
+            put(coefficients, "row", np.arange(len(spectrum.values)))
         rings = group(entry, "grid", "NXcollection")
         put_axes(rings, run.radii, run.q)
         put(rings, "pairs", run.pairs, long_name="numbers of the two rings of each row")
@@ -82,11 +90,25 @@ def write_correlation_file(
         put(rings, "rows", "q" if run.of_q else "radius")
         put(rings, "direction", run.direction)
         stored = group(entry, "sums", "NXcollection")
-        for name in _SUMS:
-            value = getattr(sums, name)
-            how = _PACKED if np.ndim(value) and np.size(value) else {}
-            stored.create_dataset(name, data=value, **how)
+        _store(stored, sums)
+        if sums.spectrum is not None:
+            _store(group(stored, "spectrum", "NXcollection"), sums.spectrum)
         process(entry, "process", run.provenance, run.provenance)
+
+
+def _store(parent: h5py.Group, sums: CorrelationSums) -> None:
+    for name in _SUMS:
+        value = getattr(sums, name)
+        how = _PACKED if np.ndim(value) and np.size(value) else {}
+        parent.create_dataset(name, data=value, **how)
+
+
+def _stored(path: FileName, parent: h5py.Group) -> CorrelationSums:
+    parts: dict[str, Any] = {name: np.asarray(parent[name][()]) for name in _SUMS}
+    parts["number"] = int(parts["number"])
+    if any(np.ndim(value) != 2 for name, value in parts.items() if name != "number"):
+        raise FileError(f"{path}: damaged (sums of {parts['total'].shape})")
+    return CorrelationSums(**parts)
 
 
 def read_correlation_file(path: FileName) -> CorrelationRun:
@@ -101,11 +123,9 @@ def read_correlation_file(path: FileName) -> CorrelationRun:
         check_kind(path, file, CORRELATION, "correlations")
         try:
             entry, rings, stored = file["entry"], file["entry/grid"], file["entry/sums"]
-            parts = {name: stored[name][()] for name in _SUMS}
-            number = int(parts.pop("number"))
-            sums = CorrelationSums(**{name: np.asarray(value) for name, value in parts.items()}, number=number)
-            if sums.total.ndim != 2 or any(np.ndim(value) != 2 for value in parts.values()):
-                raise FileError(f"{path}: damaged (sums of {sums.total.shape})")
+            sums = _stored(path, stored)
+            if "spectrum" in stored:  # files of older versions have none
+                sums = replace(sums, spectrum=_stored(path, stored["spectrum"]))
             run = CorrelationRun(
                 sums=sums,
                 radii=rings["radius"][()],
