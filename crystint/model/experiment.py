@@ -15,7 +15,7 @@ from crystint.html import html_table
 from crystint.model.facts import cell_text, counted, range_text
 from crystint.model.panels import Panel
 
-__all__ = ["Detector", "Experiment", "join_experiments"]
+__all__ = ["UNPLACED", "Detector", "Experiment", "join_experiments"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,10 @@ class Detector:
             "saturation": self.saturation,
         }
         return html_table("Detector", facts)
+
+
+UNPLACED = Detector((1, 1), (Panel((0, 1), (0, 1), (0.0, 0.0, 1.0), (0.0, 1e-4, 0.0), (1e-4, 0.0, 0.0)),))
+"""stands for the detector where a file does not say"""
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,12 +48,21 @@ class Flag(IntFlag):
     """its image could not be scaled or was rejected"""
     ABSENT = 256
     """systematically absent in the space group"""
+    DUPLICATE = 512
+    """the same observation is there already"""
 
     @classmethod
     def excluding(cls) -> int:
         """Flags that keep an observation out of scaling and merging."""
         return int(
-            cls.MASKED | cls.SATURATED | cls.BAD_VALUE | cls.LOW_PARTIALITY | cls.OUTLIER | cls.BAD_IMAGE | cls.ABSENT
+            cls.MASKED
+            | cls.SATURATED
+            | cls.BAD_VALUE
+            | cls.LOW_PARTIALITY
+            | cls.OUTLIER
+            | cls.BAD_IMAGE
+            | cls.ABSENT
+            | cls.DUPLICATE
         )
 
 

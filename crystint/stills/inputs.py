@@ -240,7 +240,7 @@ def read_opened(
     radius, run = None, StillsRun()
     files: tuple[Path, ...] = (path,)
     if kind == "stream":
-        stream = read_stream(path, geometry=geometry, space_group=group)
+        stream = read_stream(path, geometry=geometry, space_group=group, placed=False)
         observations, images, radius = stream.observations, stream.experiment, stream.profile_radius
     elif kind == "mtz":
         observations, images = read_mtz_observations(path, intensity=intensity)

@@ -84,7 +84,7 @@ def merge_observations(job: Job[MergeSettings]) -> Outcome:
     _write(job, run, merged, messages)
     text = f"{int(merged.multiplicity.sum())} observations merged into {len(merged)} reflections"
     text += f"\n\n{merged.statistics.table()}"
-    return Outcome(text, run, notes=run.notes)
+    return Outcome(text, run, notes={image: note for image, note in run.notes.items() if image not in inputs.repeats})
 
 
 def _write(job: Job[MergeSettings], run: StillsRun, merged: Merged, messages: Sequence[str]) -> None:

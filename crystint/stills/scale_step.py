@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def scale_images(job: Job[ScaleSettings]) -> Outcome:
         }  # fmt: skip
         table, width, fit, words = with_width(table, inputs, settings, options)
     scales = scale(table, images, **options)
+    scales = replace(scales, failed={**scales.failed, **inputs.repeats})
     good = np.isfinite(scales.ln_g)
     if not good.any():
         first = next(iter(scales.failed.values()), "it has no images")
@@ -70,11 +72,11 @@ def scale_images(job: Job[ScaleSettings]) -> Outcome:
     )
     _write(job, run, scales, table)
     how = "to the reference" if reference is not None else "to one another"
-    text = f"{good.sum()} of {len(images)} images scaled {how} in {scales.iterations} steps"
+    text = f"{good.sum()} of {len(images) - len(inputs.repeats)} images scaled {how} in {scales.iterations} steps"
     text += f"; ln G {scales.ln_g[good].std():.3f} and B {scales.b[good].std():.2f} angstrom^2 rms between images"
     if words:
         text += f"\n{words}"
-    return Outcome(text, run, notes=run.notes)
+    return Outcome(text, run, notes={image: note for image, note in run.notes.items() if image not in inputs.repeats})
 
 
 def _write(job: Job[ScaleSettings], run: StillsRun, scales: Scales, table: Observations) -> None:

@@ -16,6 +16,7 @@ from crystint.model.experiment import Experiment, join_experiments
 from crystint.model.facts import cell_text
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
+from crystint.stills.duplicates import flag_duplicates
 from crystint.stills.files import StillsRun
 from crystint.stills.inputs import read_opened, read_reference
 from crystint.stills.prediction.partiality import RockingWidth
@@ -37,6 +38,8 @@ class StepInputs:
     """rocking width, of the first source that has one"""
     notes: dict[int, str]
     """image -> what went wrong with it in an earlier step"""
+    repeats: dict[int, str]
+    """image -> that all of it is there already"""
     run: StillsRun
     """everything that a single .h5 holds; nothing for other sources"""
     files: tuple[Path, ...]
@@ -52,11 +55,16 @@ def read_together(
     intensity: str | None = None,
     batch: float | None = None,
 ) -> StepInputs:
-    """Read each of the sources once. The arguments are those of `read_data`; `batch` in degrees."""
+    """Read each of the sources once, and flag what is there twice.
+
+    The arguments are those of `read_data`; `batch` in degrees.
+    """
     tables, parts, widths = [], [], []
     files: list[Path] = []
     notes: dict[int, str] = {}
     run = StillsRun()
+    origin: list[str] = []
+    read: set[Path] = set()
     first = 0
     for source in map(Path, sources):
         with OpenedFile(source) as file:
@@ -74,12 +82,18 @@ def read_together(
         files += data.files
         tables.append(table.replace(image=table.image + np.int32(first)))
         parts.append(images)
+        again = " (again)" if source in read else ""
+        read.add(source)
+        origin += [f"{source}{again}"] * len(images)
         first += len(images)
+    together = parts[0] if len(parts) == 1 else join_experiments(parts)
+    observations, repeats = flag_duplicates(Observations.join(tables), together, origin)
     return StepInputs(
-        observations=Observations.join(tables),
-        experiment=parts[0] if len(parts) == 1 else join_experiments(parts),
+        observations=observations,
+        experiment=together,
         width=widths[0] if widths else None,
         notes=notes,
+        repeats=repeats,
         run=run if len(parts) == 1 else StillsRun(),
         files=tuple(files),
     )

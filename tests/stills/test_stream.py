@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import warnings
 
 import gemmi
@@ -250,6 +251,54 @@ def test_incomplete_streams(tmp_path):
         read_stream(path)
     with pytest.raises(FileError, match="does not exist"):
         read_stream(tmp_path / "none.stream")
+
+
+def with_energy(number, line, crystals=1):
+    """A chunk with another line, or none, in place of its photon energy."""
+    return chunk(number, [crystal()] * crystals).replace(f"photon_energy_eV = {ENERGY:f}\n", line)
+
+
+@pytest.mark.parametrize(
+    "line", ["photon_energy_eV = 0.000000\n", "photon_energy_eV = nan\n", "photon_energy_eV = -5\n", ""]
+)
+def test_a_chunk_without_an_energy_is_left_out(tmp_path, line):
+    """The geometry says that it is in the data files."""
+    path = a_stream(tmp_path, chunk(3, [crystal()]), with_energy(4, line), chunk(5, [crystal()]))
+    with pytest.warns(CrystintWarning, match=r"without a photon energy above 0 are left out: run\.h5//4$"):
+        found = read_stream(path)
+    assert found.experiment.name == ("run.h5//3", "run.h5//5")
+    assert np.array_equal(np.bincount(found.observations.image), [len(spots(SHIFT))] * 2)
+    with pytest.raises(FileError, match=r"none of its 2 crystals has a photon energy above 0.*-g"):
+        read_stream(a_stream(tmp_path, with_energy(4, line, crystals=2)))
+
+
+@pytest.mark.parametrize("energy", ["9000 eV", "9 keV", "9000", "9e-3 MeV"])
+def test_the_geometry_has_the_energy(tmp_path, energy):
+    text = GEOMETRY.replace("photon_energy = /entry/energy", f"photon_energy = {energy}")
+    head = HEAD + f"----- Begin geometry file -----\n{text}----- End geometry file -----\n"
+    path = a_stream(tmp_path, with_energy(0, ""), with_energy(1, "photon_energy_eV = 0\n"), head=head)
+    with pytest.warns(CrystintWarning, match="left out: run.h5//1"):
+        found = read_stream(path)
+    np.testing.assert_allclose(found.experiment.incident, [[0, 0, ENERGY / 12398.419843]])
+    (tmp_path / "a.geom").write_text(text)
+    with pytest.warns(CrystintWarning, match=r"have that of .*a\.geom: run\.h5//1"):
+        given = read_stream(path, geometry=tmp_path / "a.geom")
+    np.testing.assert_allclose(given.experiment.wavelength, 12398.419843 / ENERGY)
+
+
+@pytest.mark.parametrize("lack", ["geometry", "parser"])
+def test_scaling_needs_no_geometry(tmp_path, lack, monkeypatch):
+    whole = read_data(a_stream(tmp_path, chunk(0, [crystal()])))
+    if lack == "parser":
+        monkeypatch.setitem(sys.modules, "cfelpyutils.geometry", None)
+    path = a_stream(tmp_path, chunk(0, [crystal()]), head=HEAD + (EMBEDDED if lack == "parser" else ""))
+    with pytest.warns(CrystintWarning, match="which scaling and merging do not need"):
+        data = read_data(path)
+    for name in ("hkl", "intensity", "sigma", "correction", "excitation", "d", "flags"):
+        assert np.array_equal(getattr(data.observations, name), getattr(whole.observations, name))
+    assert data.observations.slow[0] == pytest.approx(spots(SHIFT)[0][3], abs=0.051)
+    with pytest.raises((FileError, ImportError), match="geometry"):
+        read_experiment(path)
 
 
 def test_names_without_events(tmp_path):

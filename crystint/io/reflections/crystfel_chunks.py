@@ -12,12 +12,19 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError, unreadable, warn
 from crystint.io.reflections.crystfel_geometry import StreamGeometry
+from crystint.units import energy_of
 
 __all__ = ["StreamReader"]
 
 _COLUMNS = ["h", "k", "l", "I", "sigma(I)", "peak", "background", "fs/px", "ss/px"]
+_NAMED = 5
+"""crystals that are named one by one"""
 _NEXT = "----- Begin chunk"
 _NUMBER = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
+
+
+def _is_energy(value: float) -> bool:
+    return bool(np.isfinite(value) and value > 0.0)
 
 
 class StreamReader:
@@ -29,6 +36,8 @@ class StreamReader:
     def __init__(self, path: Path, geometry_file: Path | None) -> None:
         self.path, self.geometry_file = path, geometry_file
         self.geometry: StreamGeometry | None = None
+        self.no_parser: ImportError | None = None
+        """why there is a geometry that was not read"""
         self.crystals: list[dict[str, Any]] = []
         self.tables: list[tuple[NDArray[np.float64], NDArray[np.intp]]] = []
         self.blank = 0
@@ -51,7 +60,7 @@ class StreamReader:
                 text = self.geometry_file.read_text(encoding="utf-8", errors="replace")
             except OSError as error:
                 raise unreadable(self.geometry_file, error) from error
-            self.geometry = StreamGeometry.parse(text, self.geometry_file)
+            self._parse(text, self.geometry_file)
         cut = 0
         for line in file:
             if line.startswith("----- Begin geometry file"):
@@ -70,6 +79,33 @@ class StreamReader:
             warn(f"{self.path}: {cut} chunks are cut off; what they had in full is kept")
         if not self.crystals:
             raise FileError(f"{self.path} has no crystals in its {self.blank} chunks; index the images first")
+        self._settle_energies()
+
+    def _settle_energies(self) -> None:
+        """Give crystals whose chunk names no photon energy that of the geometry, and leave out those without any."""
+        wavelength = None if self.geometry is None else self.geometry.wavelength
+        stand_in = np.nan if wavelength is None else energy_of(wavelength)
+        for crystal in self.crystals:
+            crystal.setdefault("energy", stand_in)
+        good = [_is_energy(crystal["energy"]) for crystal in self.crystals]
+        if all(good):
+            return
+        bad = [crystal for crystal, fine in zip(self.crystals, good, strict=True) if not fine]
+        names = ", ".join(f"{crystal.get('file', 'image')}{crystal['event']}" for crystal in bad[:_NAMED])
+        names += f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        if self.geometry_file is not None and _is_energy(stand_in):
+            for crystal in bad:
+                crystal["energy"] = stand_in
+            warn(f"{self.path}: crystals without a photon energy above 0 have that of {self.geometry_file}: {names}")
+            return
+        if not any(good):
+            raise FileError(
+                f"{self.path}: none of its {len(good)} crystals has a photon energy above 0 (photon_energy_eV); give a "
+                "geometry, -g, with a line such as photon_energy = 9000 eV"
+            )
+        warn(f"{self.path}: crystals without a photon energy above 0 are left out: {names}")
+        self.crystals = [crystal for crystal, fine in zip(self.crystals, good, strict=True) if fine]
+        self.tables = [table for table, fine in zip(self.tables, good, strict=True) if fine]
 
     def _embed(self, text: str) -> None:
         """The geometry of the stream; several streams in one file have it several times."""
@@ -77,7 +113,14 @@ class StreamReader:
             return
         if self._embedded:
             raise FileError(f"{self.path} holds several geometries; split it, or give one .geom for all of it")
-        self._embedded, self.geometry = text, StreamGeometry.parse(text, self.path)
+        self._embedded = text
+        self._parse(text, self.path)
+
+    def _parse(self, text: str, path: Path) -> None:
+        try:
+            self.geometry = StreamGeometry.parse(text, path)
+        except ImportError as error:
+            self.no_parser = error
 
     def _chunk(self, file: Iterator[str]) -> bool:
         """One chunk with its crystals; False where the file ends in it."""
@@ -100,8 +143,9 @@ class StreamReader:
                 chunk["event"] = line.split(":", 1)[1].strip()
             elif line.startswith("Image serial number:"):
                 chunk["serial"] = int(line.split(":", 1)[1])
-            elif value := re.match(rf"photon_energy_eV = {_NUMBER}", line):
-                chunk["energy"] = float(value[1])
+            elif line.startswith("photon_energy_eV ="):
+                value = re.match(rf"photon_energy_eV = {_NUMBER}", line)
+                chunk["energy"] = float(value[1]) if value else np.nan
             elif value := re.match(rf"average_camera_length = {_NUMBER}", line):
                 chunk["length"] = float(value[1])
             elif value := re.match(rf"beam_bandwidth = {_NUMBER}", line):
@@ -114,7 +158,7 @@ class StreamReader:
         table: tuple[NDArray[np.float64], NDArray[np.intp]] = np.zeros((0, 9)), np.zeros(0, dtype=np.intp)
         for line in file:
             if line.startswith("--- End crystal"):
-                missing = [name for name in ("astar", "bstar", "cstar", "energy") if name not in crystal]
+                missing = [name for name in ("astar", "bstar", "cstar") if name not in crystal]
                 if missing:
                     warn(f"{crystal.get('file', 'a chunk')}: a crystal without {', '.join(missing)} is left out")
                     return True

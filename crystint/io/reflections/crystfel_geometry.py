@@ -38,6 +38,8 @@ class StreamGeometry:
     """[panels, 2, 3]: slow and fast vectors, m per px"""
     moving: NDArray[np.bool_]
     """[panels]: the camera length is in the data files"""
+    wavelength: float | None = None
+    """angstrom; None = it is not in the geometry"""
 
     @classmethod
     def parse(cls, text: str, path: Path) -> StreamGeometry:
@@ -48,7 +50,8 @@ class StreamGeometry:
         GeometryError
             When it is no geometry.
         """
-        panels = parse_geom(text, path).panels
+        parsed = parse_geom(text, path)
+        panels = parsed.panels
         if not panels:
             raise GeometryError(f"{path}: the geometry has no panels")
         placed = [_range(panel) for panel in panels.values()]
@@ -73,6 +76,7 @@ class StreamGeometry:
             corner=np.array(corner),
             steps=np.array(steps),
             moving=np.array([bool(panel["clen_from"]) for panel in panels.values()]),
+            wavelength=parsed.wavelength,
         )
 
     def detector(self, length: float, shift: tuple[float, float]) -> Detector:

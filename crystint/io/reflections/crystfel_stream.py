@@ -15,7 +15,7 @@ from crystint.errors import FileError, unreadable, warn
 from crystint.io.frames.image_files import source_of
 from crystint.io.reflections.crystfel_chunks import StreamReader
 from crystint.model.cells import common_cell
-from crystint.model.experiment import Detector, Experiment
+from crystint.model.experiment import UNPLACED, Detector, Experiment
 from crystint.model.observations import Flag, Observations
 from crystint.units import wavelength_of
 
@@ -47,7 +47,11 @@ class StreamData:
 
 
 def read_stream(
-    path: str | Path, *, geometry: str | Path | None = None, space_group: gemmi.SpaceGroup | None = None
+    path: str | Path,
+    *,
+    geometry: str | Path | None = None,
+    space_group: gemmi.SpaceGroup | None = None,
+    placed: bool = True,
 ) -> StreamData:
     """Read a stream, its geometry from the stream itself or a .geom file.
 
@@ -62,13 +66,19 @@ def read_stream(
         In place of that in the stream.
     space_group : gemmi.SpaceGroup, optional
         Streams name a lattice only; the default is the lowest symmetry with it.
+    placed
+        False: to scale and merge, a stream without a geometry, or without the package that reads it, will do. Places
+        are then those of the data files, and the experiment has no detector (`UNPLACED`); a warning says so.
 
     Raises
     ------
     FileError
-        When it is missing, no stream, or holds no crystal; a chunk that is cut off is left out with a warning.
+        When it is missing, no stream, or holds no crystal, or none with a photon energy (of its chunk, else of the
+        geometry). A chunk that is cut off, and a crystal without an energy, are left out with a warning.
     GeometryError
         When there is no geometry, or it is not complete.
+    ImportError
+        When the package that reads geometries is not installed.
     """
     path = Path(path)
     reader = StreamReader(path, Path(geometry) if geometry is not None else None)
@@ -79,33 +89,29 @@ def read_stream(
         if isinstance(error, FileError):
             raise
         raise unreadable(path, error) from error
+    if reader.geometry is None:
+        if placed and reader.no_parser is not None:
+            raise reader.no_parser
+        lack = f"{path} holds no geometry" if reader.no_parser is None else f"{reader.no_parser}"
+        if placed:
+            raise FileError(f"{lack}; give the .geom file that it was made with")
+        warn(f"{lack}: spots have no place on a detector, which scaling and merging do not need")
     experiment = _experiment(reader, space_group)
     radius = np.array([crystal.get("radius", np.nan) for crystal in reader.crystals])
     return StreamData(experiment, _observations(reader, experiment), radius, reader.blank)
 
 
 def _experiment(reader: StreamReader, space_group: gemmi.SpaceGroup | None) -> Experiment:
-    if reader.geometry is None:
-        raise FileError(f"{reader.path} holds no geometry; give the .geom file that it was made with")
     setting = np.array([[crystal[f"{axis}star"] for axis in "abc"] for crystal in reader.crystals]).transpose(0, 2, 1)
     wavelength = np.array([wavelength_of(crystal["energy"]) for crystal in reader.crystals])
-    detectors: dict[tuple[float, float, float], int] = {}
-    models: list[Detector] = []
-    which = []
-    for crystal in reader.crystals:
-        key = (round(crystal["length"], 7), *crystal["shift"])
-        key = (key[0], key[1], key[2]) if reader.geometry.moving.any() else (0.0, key[1], key[2])
-        if key not in detectors:
-            detectors[key] = len(models)
-            models.append(reader.geometry.detector(crystal["length"], crystal["shift"]))
-        which.append(detectors[key])
+    models, which = _detectors(reader)
     if space_group is None:
         space_group = _lattice(reader)
     bandwidth = float(np.median([crystal["bandwidth"] for crystal in reader.crystals])) / _FWHM
     return Experiment(
         setting=setting,
         incident=np.stack([0.0 * wavelength, 0.0 * wavelength, 1.0 / wavelength], axis=1),
-        detectors=tuple(models),
+        detectors=models,
         cell=common_cell(setting, space_group),
         space_group=space_group,
         detector=np.array(which),
@@ -115,6 +121,24 @@ def _experiment(reader: StreamReader, space_group: gemmi.SpaceGroup | None) -> E
         polarization_fraction=1.0,
         bandwidth=bandwidth if bandwidth > 1e-6 else 0.0,
     )
+
+
+def _detectors(reader: StreamReader) -> tuple[tuple[Detector, ...], list[int]]:
+    """The detectors, one for each camera length and shift, and which each crystal has."""
+    geometry = reader.geometry
+    if geometry is None:
+        return (UNPLACED,), [0] * len(reader.crystals)
+    numbers: dict[tuple[float, float, float], int] = {}
+    models: list[Detector] = []
+    which = []
+    for crystal in reader.crystals:
+        x, y = crystal["shift"]
+        key = (round(crystal["length"], 7) if geometry.moving.any() else 0.0, x, y)
+        if key not in numbers:
+            numbers[key] = len(models)
+            models.append(geometry.detector(crystal["length"], crystal["shift"]))
+        which.append(numbers[key])
+    return tuple(models), which
 
 
 def _frames(reader: StreamReader) -> NDArray[np.int64]:
@@ -143,14 +167,15 @@ def _lattice(reader: StreamReader) -> gemmi.SpaceGroup:
 
 
 def _observations(reader: StreamReader, experiment: Experiment) -> Observations:
-    assert reader.geometry is not None
     image = np.repeat(np.arange(len(reader.tables)), [len(table) for table, _ in reader.tables])
     table, panel = (np.concatenate(column) for column in zip(*reader.tables, strict=True))
     hkl, value, sigma, background = table[:, :3].astype(np.int32), table[:, 3], table[:, 4], table[:, 6]
-    unnamed = panel == -2
-    panel[unnamed] = reader.geometry.panel_at(table[unnamed, 8], table[unnamed, 7])
-    slow, fast = reader.geometry.to_frame(np.maximum(panel, 0), table[:, 8], table[:, 7])
-    slow, fast = (np.where(panel >= 0, place, np.nan) for place in (slow, fast))
+    slow, fast = table[:, 8], table[:, 7]
+    if reader.geometry is not None:
+        unnamed = panel == -2
+        panel[unnamed] = reader.geometry.panel_at(slow[unnamed], fast[unnamed])
+        slow, fast = reader.geometry.to_frame(np.maximum(panel, 0), slow, fast)
+        slow, fast = (np.where(panel >= 0, place, np.nan) for place in (slow, fast))
     r = np.einsum("nij,nj->ni", experiment.setting[image], table[:, :3])
     s1 = experiment.incident[image] + r
     length = np.linalg.norm(s1, axis=1)

@@ -10,18 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, warn
-from crystint.model.experiment import Detector, Experiment
+from crystint.model.experiment import UNPLACED, Experiment
 from crystint.model.observations import Flag, Observations
-from crystint.model.panels import Panel
 
-__all__ = ["UNPLACED", "is_unmerged", "open_mtz", "read_mtz_observations"]
+__all__ = ["is_unmerged", "open_mtz", "read_mtz_observations"]
 
 _PARTIAL = 256
 """M of M/ISYM, times 256: the row is a part of a reflection"""
 _OWN = "only LP applied, no scale"
 """in the history of our own files whose intensities are still partial"""
-UNPLACED = Detector((1, 1), (Panel((0, 1), (0, 1), (0.0, 0.0, 1.0), (0.0, 1e-4, 0.0), (1e-4, 0.0, 0.0)),))
-"""stands for the detector where a file does not say"""
 
 
 def open_mtz(path: str | Path) -> gemmi.Mtz:
