@@ -11,6 +11,7 @@ CrystintError
  '- ClusterError    (also RuntimeError) a dask cluster is not there, or does not do its part
 
  CrystintWarning  (also UserWarning)  the result is there, but something was guessed, ignored, left out, or looks wrong
+ '- CrystintNote                      nothing looks wrong, but of two ways to go on one was taken
 
 Messages say which thing, what it is, what was expected and, where it can be seen, the likely cause.
 """
@@ -28,6 +29,7 @@ import numpy as np
 __all__ = [
     "ClusterError",
     "CrystintError",
+    "CrystintNote",
     "CrystintWarning",
     "DTypeError",
     "DeviceError",
@@ -38,6 +40,7 @@ __all__ = [
     "ShapeError",
     "check",
     "described",
+    "note",
     "recorded_warnings",
     "unreadable",
     "warn",
@@ -87,6 +90,15 @@ class CrystintWarning(UserWarning):
     ``warnings.catch_warnings`` collects them, ``warnings.simplefilter("error", crystint.CrystintWarning)`` makes them
     errors.
     """
+
+
+class CrystintNote(CrystintWarning):
+    """Nothing looks wrong, but where the user did not say which of two ways to go, one was taken."""
+
+
+def note(text: str) -> None:
+    """Say which way was taken, as a `CrystintNote`."""
+    warnings.warn(CrystintNote(text), stacklevel=3)
 
 
 def warn(text: str) -> None:

@@ -8,7 +8,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from crystint.cbc.defaults import FRAMES, GRID, ITERATIONS, KIND, LENGTH, LOSS, METHOD, OVERLAP, REFLECTIONS, STEPS
-from crystint.run.settings import Finite, NotNegative, Positive, StepSettings, Whole, numbers, setting
+from crystint.run.settings import (
+    Distance,
+    Finite,
+    NotNegative,
+    PixelSize,
+    Positive,
+    StepSettings,
+    Wavelength,
+    Whole,
+    numbers,
+    setting,
+)
 
 __all__ = ["MergeSettings", "PlotSettings", "ScaleSettings", "SimulateSettings", "SimulationSettings"]
 
@@ -46,10 +57,10 @@ class SimulationSettings(StepSettings):
     numerical_aperture: Positive = setting(
         0.03, "half the side of the square pupil: |u_x|, |u_y| of incident rays", metavar="NA", lt=0.5
     )
-    wavelength: Positive = setting(0.73, "angstrom", metavar="A")
-    distance: Positive = setting(0.1, "focus to detector, m", metavar="M")
+    wavelength: Wavelength = setting(0.73, "angstrom", metavar="A")
+    distance: Distance = setting(0.1, "focus to detector, m", metavar="LENGTH")
     defocus: NotNegative = setting(0.002, "focus to crystal, m", metavar="M")
-    pixel_size: Positive = setting(200e-6, "m; pixel (x, y) is at (x, y) times this", metavar="M")
+    pixel_size: PixelSize = setting(200e-6, "m; pixel (x, y) is at (x, y) times this", metavar="LENGTH")
     shape: Shape = setting((512, 512), "pixels; the focus is opposite the middle", metavar="SLOW,FAST")
     rotation: Finite = setting(2.0, "of the crystal per frame, degrees, about the slow axis", metavar="DEG")
     d_min: Positive = setting(3.1, "highest resolution, angstrom", metavar="A")

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from crystint.commands.signals import noting_ctrl_c
-from crystint.errors import CrystintError, CrystintWarning, GeometryError, SettingError
+from crystint.errors import CrystintError, CrystintNote, CrystintWarning, GeometryError, SettingError
 
 __all__ = ["Command", "EndedError", "Program"]
 
@@ -179,7 +179,8 @@ class _Lines:
             text = str(message).splitlines()[0]
             if text not in self._texts:
                 self._texts.add(text)
-                click.echo(f"crystint: warning: {text}", err=True)
+                kind = "note" if issubclass(category, CrystintNote) else "warning"
+                click.echo(f"crystint: {kind}: {text}", err=True)
         elif self._debug:
             self._show(message, category, *rest, **more)
 

@@ -20,7 +20,7 @@ from crystint.io.frame_record import FrameRecord
 from crystint.io.frames.masks import mask_in, read_mask
 from crystint.io.frames.sequence import Frames
 from crystint.io.frames.sources import reader_of
-from crystint.io.geometry.files import geometry_in
+from crystint.io.geometry.files import partial_geometry_in
 from crystint.io.hdf5.provenance import provenance_in, read_provenance
 from crystint.io.kinds import kinds_read, opened_kind
 from crystint.io.opened_file import OpenedFile
@@ -29,6 +29,7 @@ from crystint.io.sparse.dense_file import missing_in
 from crystint.io.sparse.open import sparse_in
 from crystint.model.geometry import Geometry
 from crystint.model.mask import unusable
+from crystint.model.partial_geometry import PartialGeometry
 from crystint.references import resolve
 from crystint.units import energy_of
 
@@ -76,7 +77,8 @@ def frames(file: OpenedFile) -> dict[str, Any]:
 
 def geometry(file: OpenedFile) -> dict[str, Any]:
     """All fields of a geometry."""
-    return _geometry(geometry_in(file, beam_outside=True))
+    shape, partial = partial_geometry_in(file)
+    return _told(partial, shape)
 
 
 def mask(file: OpenedFile) -> dict[str, Any]:
@@ -166,8 +168,7 @@ def _frames(frames: Frames) -> dict[str, Any]:
     if len(frames) and (inside := frames.source(0).dataset):
         about["dataset"] = inside
     try:
-        geometry = frames.geometry
-        about |= {"geometry": "none; give one with -g"} if geometry is None else _geometry(geometry)
+        about |= _told(frames.partial_geometry, frames.shape)
     except GeometryError as error:
         about["geometry"] = f"unusable: {error}"
     mask = frames.mask
@@ -196,6 +197,35 @@ def _mask(mask: NDArray[np.uint32]) -> str:
     used = ", ".join(f"bit {bit}: {count}" for bit, count in bits.items() if count)
     masked = int(np.count_nonzero(mask))
     return f"{masked} px ({100 * masked / mask.size:.3g} %)" + (f", {used}" if used else "")
+
+
+def _told(partial: PartialGeometry, shape: tuple[int, int]) -> dict[str, Any]:
+    """A geometry and the place that each number comes from; where it is not whole, or cannot be, the numbers."""
+    try:
+        geometry = partial.whole(shape, "the file")
+        outside = {}
+    except GeometryError as error:
+        outside = {"geometry": f"unusable: {error}"}
+        try:
+            geometry = partial.whole(shape, "the file", beam_outside=True)
+        except GeometryError:
+            geometry = None
+    if geometry is None:
+        lacking = f" (without {', '.join(partial.missing).replace('_', ' ')})" if partial.values else ""
+        outside = outside or {"geometry": f"none{lacking}; give one with -g"}
+        return outside | {
+            name.replace("_", " "): _placed(value, partial, name) for name, value in partial.values.items()
+        }
+    about = outside | _geometry(geometry)
+    for shown, name in (("detector", "pixel_size"), ("distance", ""), ("beam", "beam_center"), ("tilt", "rotation"),
+                        ("panels", ""), ("wavelength", ""), ("polarization", "")):  # fmt: skip
+        if shown in about and (name or shown) in partial.places:
+            about[shown] = _placed(about[shown], partial, name or shown)
+    return about
+
+
+def _placed(value: Any, partial: PartialGeometry, name: str) -> str:
+    return f"{value} ({partial.places[name]})" if name in partial.places else str(value)
 
 
 def _geometry(geometry: Geometry) -> dict[str, Any]:

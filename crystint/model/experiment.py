@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crystint.errors import GeometryError, ShapeError
 from crystint.html import html_table
 from crystint.model.facts import cell_text, counted, range_text
-from crystint.model.panels import Panel
+from crystint.model.panels import Panel, check_panels
 
 __all__ = ["UNPLACED", "Detector", "Experiment", "join_experiments"]
 
@@ -49,9 +49,7 @@ class Detector:
             value = float(getattr(self, name))
             if not (np.isfinite(value) and value >= 0.0):
                 raise GeometryError(f"detector: {name} is {getattr(self, name)!r}, expected a number, 0 or more")
-        for panel in self.panels:
-            if panel.slow[1] > self.shape[0] or panel.fast[1] > self.shape[1]:
-                raise GeometryError(f"panel slow {panel.slow}, fast {panel.fast} leaves the frame of {self.shape}")
+        check_panels(self.panels, self.shape)
 
     def __repr__(self) -> str:
         return f"<Detector: {self.shape[0]} x {self.shape[1]} px, {counted(len(self.panels), 'panel')}>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import GeometryError
+from crystint.model.plausible import Quantity, implausible
 
-__all__ = ["Panel", "check_geometry", "rotation_matrix"]
+__all__ = ["Panel", "check_geometry", "check_panels", "rotation_matrix"]
 
 _Vector = tuple[float, float, float]
+_EDGE_ON = math.sin(math.radians(1.0))
+"""sine of the smallest angle under which the sample sees a detector"""
 
 
 @dataclass(frozen=True)
@@ -107,15 +110,51 @@ def _numbers(name: str, raw: Any, count: int) -> tuple[float, ...]:
     return values
 
 
-def _number(name: str, raw: Any, unit: str) -> float:
-    """`raw` as a positive finite float."""
+def _plausible(name: str, quantity: Quantity, *values: float) -> None:
+    """Raise where one of the values cannot be."""
+    for value in values:
+        reason = implausible(quantity, value)
+        if reason:
+            raise GeometryError(f"{name} {reason}")
+
+
+def _scalar(name: str, raw: Any, quantity: Quantity) -> float:
+    """`raw` as a float that can be."""
     try:
         value = float(raw)
     except (TypeError, ValueError):
-        value = math.nan
-    if not (math.isfinite(value) and value > 0.0):
-        raise GeometryError(f"{name} is {raw!r}, expected a number above 0, in {unit}")
+        raise GeometryError(f"{name} is {raw!r}, expected a number above 0") from None
+    _plausible(name, quantity, value)
     return value
+
+
+def check_panels(panels: Sequence[Panel], shape: tuple[int, int]) -> None:
+    """Raise unless every panel lies in the frame, at a place and with pixels that can be, and faces the sample.
+
+    Raises
+    ------
+    GeometryError
+        Naming the panel by its part of the frame.
+    """
+    for panel in panels:
+        name = f"panel slow {panel.slow}, fast {panel.fast}"
+        if panel.slow[1] > shape[0] or panel.fast[1] > shape[1]:
+            raise GeometryError(f"{name} leaves the frame of {shape[0]} x {shape[1]} pixels")
+        middle = panel.lab(np.array(0.5 * sum(panel.slow)), np.array(0.5 * sum(panel.fast)))
+        far = float(np.linalg.norm(middle))
+        _plausible(f"{name}: its distance", "distance", far)
+        steps = np.array(panel.slow_vector), np.array(panel.fast_vector)
+        _plausible(f"{name}: its pixel size", "pixel_size", *(float(np.linalg.norm(step)) for step in steps))
+        normal = np.cross(*steps)
+        _face(name, abs(float(normal @ middle)) / float(np.linalg.norm(normal)) / far)
+
+
+def _face(name: str, sine: float) -> None:
+    if sine < _EDGE_ON:
+        raise GeometryError(
+            f"{name} is seen edge-on from the sample (under {math.degrees(math.asin(sine)):.2g} degrees); "
+            "check its distance, its beam centre and its axes"
+        )
 
 
 def check_geometry(geometry: Any) -> dict[str, Any]:
@@ -136,17 +175,13 @@ def check_geometry(geometry: Any) -> dict[str, Any]:
         raise GeometryError(f"shape is {geometry.shape!r}, expected two whole numbers above 0, (slow, fast) pixels")
     fields["shape"] = whole
     fields["pixel_size"] = _numbers("pixel_size", geometry.pixel_size, 2)
-    if min(fields["pixel_size"]) <= 0.0:
-        raise GeometryError(f"pixel_size is {geometry.pixel_size!r}, expected two numbers above 0, (slow, fast) in m")
-    fields["distance"] = _number("distance", geometry.distance, "m")
+    _plausible("pixel_size", "pixel_size", *fields["pixel_size"])
+    fields["distance"] = _scalar("distance", geometry.distance, "distance")
     fields["beam_center"] = _numbers("beam_center", geometry.beam_center, 2)
     fields["rotation"] = _numbers("rotation", geometry.rotation, 3)
+    _plausible("rotation", "rotation", *fields["rotation"])
     if geometry.wavelength is not None:
-        fields["wavelength"] = _number("wavelength", geometry.wavelength, "angstrom")
-        if fields["wavelength"] < 1e-6:
-            raise GeometryError(
-                f"wavelength is {geometry.wavelength!r} angstrom; it looks like metres, multiply by 1e10"
-            )
+        fields["wavelength"] = _scalar("wavelength", geometry.wavelength, "wavelength")
     if geometry.polarization is not None:
         (fields["polarization"],) = _numbers("polarization", (geometry.polarization,), 1)
         if abs(fields["polarization"]) > 1.0:
@@ -155,7 +190,8 @@ def check_geometry(geometry: Any) -> dict[str, Any]:
         fields["panels"] = panels = tuple(geometry.panels)
         if not panels:
             raise GeometryError("panels is empty, expected at least one panel, or None for one flat detector")
-        for panel in panels:
-            if panel.slow[1] > whole[0] or panel.fast[1] > whole[1]:
-                raise GeometryError(f"panel slow {panel.slow}, fast {panel.fast} leaves the frame of {whole} pixels")
+        check_panels(panels, whole)
+        return fields
+    aside = [p * (0.5 * n - c) for p, n, c in zip(fields["pixel_size"], whole, fields["beam_center"], strict=True)]
+    _face("the detector", fields["distance"] / math.hypot(fields["distance"], *aside))
     return fields

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, GeometryError, SettingError, ShapeError, warn
+from crystint.errors import FileError, GeometryError, SettingError, ShapeError, note, warn
 from crystint.io.frames.masks import read_mask
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.io.geometry.crystfel_text import read_geom_text
+from crystint.io.geometry.files import partial_geometry_in
+from crystint.io.opened_file import OpenedFile
 from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks
+from crystint.model.partial_geometry import OPTIONS, PartialGeometry
 from crystint.run.settings import DetectorSettings
 
 __all__ = ["frame_number", "geometry_of", "image_of", "mask_of", "masks_in", "read_frame", "saturation_in"]
@@ -54,37 +56,52 @@ def geometry_of(frames: Frames, settings: DetectorSettings) -> Geometry:
     explicit = {name: value for name, value in explicit.items() if value is not None}
     if settings.polarization != "file":
         explicit["polarization"] = None if settings.polarization == "none" else settings.polarization
-    complete = {"distance", "beam_center", "pixel_size"} <= explicit.keys()
-    geometry = _geometry_in_files(frames, settings, tolerant=complete)
     explicit["beam_outside"] = settings.beam_outside
+    options = PartialGeometry(explicit)
+    file = PartialGeometry() if settings.geometry is None else _geometry_file(settings.geometry, frames.shape)
+    above = options.over(file)
+    below = _of_frames(frames, needed=bool(above.missing))
+    if settings.geometry is not None and not file.missing:
+        below = below.without("rotation", "panels", "beam_outside")  # of another place of the detector
+    together = above.over(below)
+    geometry = together.whole(frames.shape)
     if geometry is None:
-        if not complete:
-            names = {"distance": "--distance", "beam_center": "--beam", "pixel_size": "--pixel-size"}
-            missing = ", ".join(option for name, option in names.items() if name not in explicit)
-            raise GeometryError(
-                f"{frames.files[0] if frames.files else 'the frames'}: no geometry in it; give one with "
-                f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing} (and --wavelength)"
-            )
-        return Geometry(shape=frames.shape, **explicit)
-    if geometry.shape != frames.shape:
-        where = settings.geometry or "the geometry"
-        hint = "; it looks transposed" if geometry.shape == frames.shape[::-1] else ""
-        raise ShapeError(f"{where} is for {geometry.shape}, the frames are {frames.shape} (slow, fast){hint}")
-    return replace(geometry, **explicit)
-
-
-def _geometry_in_files(frames: Frames, settings: DetectorSettings, tolerant: bool) -> Geometry | None:
-    """The geometry on file. With `tolerant`, an impossible one in the frames counts as none."""
+        whole = "whole " if together.values.keys() - explicit.keys() else ""
+        missing = ", ".join(OPTIONS[name] for name in together.missing)
+        raise GeometryError(
+            f"{frames.files[0]}: no {whole}geometry in it; give one with "
+            f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing} (and --wavelength)"
+        )
     if settings.geometry is not None:
-        return Geometry.read(settings.geometry, beam_outside=True)
+        _tell_gaps(settings.geometry, above, below)
+    return geometry
+
+
+def _tell_gaps(path: Path, above: PartialGeometry, below: PartialGeometry) -> None:
+    """Say which numbers are those of the frames' own file because neither options nor -g tell them."""
+    for name in below.places.keys() - above.values.keys():
+        value, place = below.values[name], below.places[name]
+        note(f"{path} tells no {name.replace('_', ' ')}; that of the frames is used: {value} ({place})")
+
+
+def _geometry_file(path: Path, shape: tuple[int, int]) -> PartialGeometry:
+    """What the file given with -g tells."""
+    with OpenedFile(path) as file:
+        own, partial = partial_geometry_in(file)
+    if own != shape:
+        hint = "; it looks transposed" if own == shape[::-1] else ""
+        raise ShapeError(f"{path} is for {own}, the frames are {shape} (slow, fast){hint}")
+    return partial.from_file(str(path))
+
+
+def _of_frames(frames: Frames, needed: bool) -> PartialGeometry:
+    """What the files of the frames tell; where it is not needed, what makes no sense counts as missing."""
     try:
-        return frames.geometry
+        return frames.partial_geometry.from_file(frames.files[0])
     except GeometryError:
-        if tolerant:
-            return None
-        if settings.beam_outside and frames.files:
-            return Geometry.read(frames.files[0], beam_outside=True)
-        raise
+        if needed:
+            raise
+        return PartialGeometry()
 
 
 def mask_of(frames: Frames, settings: DetectorSettings) -> NDArray[np.uint32]:

@@ -13,21 +13,25 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from crystint.errors import FileError, SettingError, unreadable
+from crystint.model.plausible import Quantity, implausible
 
 __all__ = [
     "DetectorSettings",
+    "Distance",
     "Finite",
     "Fraction",
     "Length",
-    "LengthPair",
     "NotNegative",
     "Pair",
+    "PixelSize",
+    "PixelSizes",
     "Positive",
     "StepSettings",
+    "Wavelength",
     "Whole",
     "number",
     "numbers",
@@ -120,8 +124,28 @@ Finite = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Pair = Annotated[tuple[Finite, Finite], BeforeValidator(_pair)]
 """(slow, fast); text "a,b" """
-LengthPair = Annotated[tuple[Length, Length], BeforeValidator(_pixel_pair)]
+
+
+def _plausible(quantity: Quantity) -> AfterValidator:
+    """A number that can be what it is called."""
+
+    def check(value: float) -> float:
+        reason = implausible(quantity, value)
+        if reason:
+            raise ValueError(reason)
+        return value
+
+    return AfterValidator(check)
+
+
+Distance = Annotated[Length, _plausible("distance")]
+"""of a detector, m"""
+PixelSize = Annotated[Length, _plausible("pixel_size")]
+"""m"""
+PixelSizes = Annotated[tuple[PixelSize, PixelSize], BeforeValidator(_pixel_pair)]
 """(slow, fast), m; one length is for both"""
+Wavelength = Annotated[Positive, _plausible("wavelength")]
+"""angstrom"""
 
 
 def setting(
@@ -302,12 +326,12 @@ class DetectorSettings(StepSettings):
     geometry: Path | None = setting(
         None, "geometry file; without it the frames' own geometry", flag="-g", metavar="FILE"
     )
-    distance: Length | None = setting(None, "sample to detector along its normal, m", metavar="LENGTH")
+    distance: Distance | None = setting(None, "sample to detector along its normal, m", metavar="LENGTH")
     beam: Pair | None = setting(
         None, "(slow, fast) of the point of normal incidence, px from the outer corner", metavar="SLOW,FAST"
     )
-    wavelength: Positive | None = setting(None, "wavelength, angstrom")
-    pixel_size: LengthPair | None = setting(None, "(slow, fast) size of a pixel, m", metavar="LENGTH[,LENGTH]")
+    wavelength: Wavelength | None = setting(None, "wavelength, angstrom")
+    pixel_size: PixelSizes | None = setting(None, "(slow, fast) size of a pixel, m", metavar="LENGTH[,LENGTH]")
     polarization: Literal["file", "none"] | Fraction = setting(
         "file", "polarization factor; file = what the geometry says, none = no correction", metavar="NUMBER|file|none"
     )

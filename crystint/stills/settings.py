@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from crystint.run.settings import (
+    Distance,
     Finite,
-    Length,
     NotNegative,
+    PixelSize,
     Positive,
     StepSettings,
+    Wavelength,
     Whole,
     number,
     numbers,
@@ -175,9 +177,9 @@ class SimulateSettings(StepSettings):
     space_group: str = setting("P 21 21 21", "with or without spaces", metavar="NAME")
     d_min: Positive = setting(1.7, "highest resolution", metavar="A")
     shape: _Shape = setting((2527, 2463), "pixels", metavar="SLOW,FAST")
-    pixel_size: Length = setting(172e-6, "m", metavar="LENGTH")
-    distance: Length = setting(0.15, "m", metavar="LENGTH")
-    wavelength: Positive = setting(1.0, "angstrom", metavar="A")
+    pixel_size: PixelSize = setting(172e-6, "m", metavar="LENGTH")
+    distance: Distance = setting(0.15, "m", metavar="LENGTH")
+    wavelength: Wavelength = setting(1.0, "angstrom", metavar="A")
     background: NotNegative = setting(1.0, "per pixel, about", metavar="COUNTS")
     intensity: Positive = setting(2000.0, "of a mean reflection at low resolution", metavar="COUNTS")
     domain: Positive = setting(1e-3, "R0, 1/angstrom", metavar="WIDTH")

@@ -22,7 +22,7 @@ from crystint.errors import FileError
 from crystint.io.containers import DAMAGE, open_packed
 from crystint.io.frames.readers import FrameSource
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
-from crystint.model.geometry import Geometry
+from crystint.model.partial_geometry import PartialGeometry
 
 __all__ = ["CbfReader", "read_cbf_header"]
 
@@ -180,9 +180,9 @@ class CbfReader:
         """Where that frame is."""
         return FrameSource(str(self._path), 0)
 
-    def geometry(self, *, beam_outside: bool = False) -> Geometry | None:
+    def geometry(self) -> PartialGeometry:
         """From the axis tables of a full header, else from the mini header."""
-        return cbf_geometry(self.header.text, self.shape, str(self._path), beam_outside=beam_outside)
+        return cbf_geometry(self.header.text, self.shape, str(self._path))
 
     def mask(self) -> NDArray[np.uint32] | None:
         """None: a CBF file marks unusable pixels in the frame itself."""

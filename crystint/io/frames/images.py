@@ -16,7 +16,7 @@ from crystint.errors import FileError
 from crystint.io.frames.library_log import log_messages
 from crystint.io.frames.readers import READABLE, FrameSource, native
 from crystint.io.opened_file import OpenedFile
-from crystint.model.geometry import Geometry
+from crystint.model.partial_geometry import PartialGeometry
 
 __all__ = ["ArrayReader", "ImageReader", "NumpyReader"]
 
@@ -77,9 +77,9 @@ class ImageReader:
         """Where that frame is."""
         return FrameSource(str(self._path), index)
 
-    def geometry(self, *, beam_outside: bool = False) -> Geometry | None:
-        """None: these formats tell no geometry that crystint reads."""
-        return None
+    def geometry(self) -> PartialGeometry:
+        """Empty: these formats tell no geometry that crystint reads."""
+        return PartialGeometry()
 
     def mask(self) -> NDArray[np.uint32] | None:
         """None: these formats hold no mask beside the frame."""
@@ -125,9 +125,9 @@ class ArrayReader:
         """Where that frame is."""
         return FrameSource(self._name, index)
 
-    def geometry(self, *, beam_outside: bool = False) -> Geometry | None:
-        """None: an array tells no geometry."""
-        return None
+    def geometry(self) -> PartialGeometry:
+        """Empty: an array tells no geometry."""
+        return PartialGeometry()
 
     def mask(self) -> NDArray[np.uint32] | None:
         """None: an array tells no mask."""

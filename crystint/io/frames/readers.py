@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.model.geometry import Geometry
+from crystint.model.partial_geometry import PartialGeometry
 
 if TYPE_CHECKING:
     from crystint.io.hdf5.chunks import RawChunk
@@ -58,8 +58,8 @@ class Reader(Protocol):
     def source(self, index: int) -> FrameSource:
         """Where that frame is."""
 
-    def geometry(self, *, beam_outside: bool = False) -> Geometry | None:
-        """The geometry that the file tells; GeometryError when it is impossible."""
+    def geometry(self) -> PartialGeometry:
+        """What the file tells of the geometry, and where."""
 
     def mask(self) -> NDArray[np.uint32] | None:
         """The pixel mask that the file holds."""

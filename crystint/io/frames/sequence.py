@@ -24,6 +24,7 @@ from crystint.io.hdf5.chunks import RawChunk
 from crystint.io.hdf5.pool import ResourcePool
 from crystint.io.names import Source, each_once, expand
 from crystint.model.geometry import Geometry
+from crystint.model.partial_geometry import PartialGeometry
 
 __all__ = ["FrameSource", "Frames", "open_frames"]
 
@@ -253,8 +254,13 @@ class Frames:
 
     def read_geometry(self, *, beam_outside: bool = False) -> Geometry | None:
         """As `geometry`; `beam_outside` allows a direct beam that misses the frame."""
+        return self.partial_geometry.whole(self.shape, self.files[0], beam_outside=beam_outside)
+
+    @cached_property
+    def partial_geometry(self) -> PartialGeometry:
+        """What the first file tells of the geometry, be it whole or not, and where in the file."""
         with self._use(0) as reader:
-            return reader.geometry(beam_outside=beam_outside)
+            return reader.geometry()
 
     @cached_property
     def mask(self) -> NDArray[np.uint32] | None:

@@ -28,7 +28,7 @@ from crystint.io.hdf5.filters import DamagedChunk
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
 from crystint.io.linked_files import files_behind
 from crystint.io.opened_file import OpenedFile
-from crystint.model.geometry import Geometry
+from crystint.model.partial_geometry import PartialGeometry
 
 __all__ = ["StackReader"]
 
@@ -137,9 +137,9 @@ class StackReader:
         """The files that the frames lie in."""
         return [str(path) for each in self._sets for path in files_behind(each)]
 
-    def geometry(self, *, beam_outside: bool = False) -> Geometry | None:
+    def geometry(self) -> PartialGeometry:
         """From the NXdetector and NXbeam groups."""
-        return nexus_geometry(self._file, self.shape, str(self._path), beam_outside=beam_outside)
+        return nexus_geometry(self._file, self.shape, str(self._path))
 
     def mask(self) -> NDArray[np.uint32] | None:
         """The pixel mask of the NXdetector group."""

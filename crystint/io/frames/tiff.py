@@ -20,7 +20,7 @@ from crystint.io.frames.library_log import log_messages
 from crystint.io.frames.readers import FrameSource
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
 from crystint.io.opened_file import OpenedFile
-from crystint.model.geometry import Geometry
+from crystint.model.partial_geometry import PartialGeometry
 
 __all__ = ["TiffReader", "count_frames"]
 
@@ -162,9 +162,9 @@ class TiffReader:
             text = stream.read(_HEADER_BYTES).decode("latin-1")
         return "\n".join(re.findall(r"# [A-Z][\x20-\x7e]*", text))
 
-    def geometry(self, *, beam_outside: bool = False) -> Geometry | None:
+    def geometry(self) -> PartialGeometry:
         """From the mini header of a PILATUS file; None elsewhere."""
-        return cbf_geometry(self._header(), self.shape, str(self._path), beam_outside=beam_outside)
+        return cbf_geometry(self._header(), self.shape, str(self._path))
 
     def mask(self) -> NDArray[np.uint32] | None:
         """None: TIFF holds no mask beside the frame."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from gemmi import cif
@@ -16,6 +15,7 @@ from crystint.io.geometry.curved import PANELS_NEEDED, curved_detector
 from crystint.io.geometry.lab_frame import geometry_in_lab
 from crystint.io.geometry.transforms import rotation, translation
 from crystint.model.geometry import Geometry, Panel
+from crystint.model.partial_geometry import PartialGeometry
 
 __all__ = ["cbf_geometry", "cbf_saturation"]
 
@@ -24,7 +24,7 @@ _Settings: TypeAlias = dict[str, tuple[float, float]]
 _METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "cm": 1e-2}
 
 
-def cbf_geometry(text: str, shape: tuple[int, int], name: str, *, beam_outside: bool = False) -> Geometry | None:
+def cbf_geometry(text: str, shape: tuple[int, int], name: str) -> PartialGeometry:
     """Geometry from the text of a CBF header.
 
     The axis tables are used where they are there. They are read as dxtbx reads them: a displacement of 0 is
@@ -38,28 +38,26 @@ def cbf_geometry(text: str, shape: tuple[int, int], name: str, *, beam_outside: 
     shape : (slow, fast)
     name : str
         For messages.
-    beam_outside : bool
-        Allow a direct beam that misses the frame; with axis tables and a tilt it always may.
 
     Returns
     -------
-    Geometry | None
-        None when beam centre, distance or pixel size are missing.
+    PartialGeometry
+        What the header tells. With axis tables and a tilt the direct beam may miss the frame.
 
     Raises
     ------
     GeometryError
-        When the header has a swung-out detector without axis tables, or a detector that is not flat, or impossible
-        values.
+        When the header has a swung-out detector without axis tables, a detector that is not flat, or axis tables that
+        make no geometry.
     """
     mini = _mini_header(text)
     try:
         _refuse_curved(text, shape)
         if "_axis.vector[1]" in text:
-            geometry = _from_axes(text, shape, mini, beam_outside)
+            geometry = _from_axes(text, shape, mini)
             if geometry is not None:
-                return geometry
-        return _from_mini(mini, shape, beam_outside)
+                return PartialGeometry.of_axes(geometry, "axis tables of the header")
+        return _from_mini(mini)
     except GeometryError as error:
         raise GeometryError(f"{name}: {error}") from error
 
@@ -122,26 +120,30 @@ def _polarization(mini: dict[str, float]) -> float | None:
     return value if value is not None and 0.0 < abs(value) <= 1.0 else None
 
 
-def _from_mini(mini: dict[str, float], shape: tuple[int, int], beam_outside: bool) -> Geometry | None:
-    needed = ("Pixel_size_x", "Pixel_size_y", "Beam_xy_x", "Beam_xy_y", "Detector_distance")
-    if any(key not in mini for key in needed) or mini["Detector_distance"] == 0.0:
-        return None
-    if mini["Beam_xy_x"] == 0.0 and mini["Beam_xy_y"] == 0.0:
-        return None
+def _from_mini(mini: dict[str, float]) -> PartialGeometry:
+    """Each number that is there; zeros stand for what was not set."""
+    values: dict[str, Any] = {
+        "distance": mini.get("Detector_distance") or None,
+        "wavelength": mini.get("Wavelength") or None,
+        "polarization": _polarization(mini),
+    }
+    for name, key in (("pixel_size", "Pixel_size"), ("beam_center", "Beam_xy")):
+        pair = mini.get(f"{key}_y", 0.0), mini.get(f"{key}_x", 0.0)
+        values[name] = pair if any(pair) else None
+    values = {name: value for name, value in values.items() if value is not None}
+    if not {"distance", "beam_center"} <= values.keys():
+        return PartialGeometry(values, _places(values))
     if abs(mini.get("Detector_2theta", 0.0)) > 1e-6:
         raise GeometryError(
             f"the detector is swung out by {mini['Detector_2theta']} degrees (Detector_2theta) and the "
             "header has no axis tables that say about which axis; give the geometry as a PONI file"
         )
-    return Geometry(
-        shape=shape,
-        pixel_size=(mini["Pixel_size_y"], mini["Pixel_size_x"]),
-        distance=mini["Detector_distance"],
-        beam_center=(mini["Beam_xy_y"], mini["Beam_xy_x"]),
-        wavelength=mini.get("Wavelength") or None,
-        polarization=_polarization(mini),
-        beam_outside=beam_outside,
-    )
+    return PartialGeometry(values, _places(values))
+
+
+def _places(values: dict[str, Any]) -> dict[str, str]:
+    keys = {"distance": "Detector_distance", "beam_center": "Beam_xy"}
+    return {name: f"{keys.get(name, name.capitalize())} of the mini header" for name in values}
 
 
 def _block(text: str) -> cif.Block:
@@ -155,7 +157,7 @@ def _block(text: str) -> cif.Block:
         raise GeometryError(f"the header is not valid CIF: {error}") from error
 
 
-def _from_axes(text: str, shape: tuple[int, int], mini: dict[str, float], beam_outside: bool) -> Geometry | None:
+def _from_axes(text: str, shape: tuple[int, int], mini: dict[str, float]) -> Geometry | None:
     """Geometry from the axis tables; None when they do not describe both axes of the array."""
     block = _block(text)
     axes = {row[0]: list(row) for row in block.find("_axis.", _AXIS)}
@@ -188,7 +190,7 @@ def _from_axes(text: str, shape: tuple[int, int], mini: dict[str, float], beam_o
     wavelength = mini.get("Wavelength") or next(
         (cif.as_number(value) for value in block.find_values("_diffrn_radiation_wavelength.wavelength")), None
     )
-    geometry = geometry_in_lab(
+    return geometry_in_lab(
         [panel],
         shape,
         beam=-towards,
@@ -196,9 +198,6 @@ def _from_axes(text: str, shape: tuple[int, int], mini: dict[str, float], beam_o
         polarization=_polarization(mini),
         beam_outside=True,
     )
-    if geometry.rotation[:2] != (0.0, 0.0):
-        return geometry
-    return replace(geometry, beam_outside=beam_outside)
 
 
 _AXIS = [

@@ -19,8 +19,9 @@ from crystint.io.opened_file import OpenedFile
 from crystint.io.outputs import atomic_path
 from crystint.io.recognise import geometry as form_of
 from crystint.model.geometry import Geometry
+from crystint.model.partial_geometry import PartialGeometry
 
-__all__ = ["geometry_in", "read_geometry", "write_geometry"]
+__all__ = ["geometry_in", "partial_geometry_in", "read_geometry", "write_geometry"]
 
 _KNOWN = "PONI (.poni), CrystFEL (.geom), crystint's own .json, CBF with a header, NXmx or DECTRIS HDF5 masters"
 
@@ -53,36 +54,53 @@ def read_geometry(
 
 def geometry_in(file: OpenedFile, shape: tuple[int, int] | None = None, *, beam_outside: bool = False) -> Geometry:
     """As `read_geometry`, of a file that is open."""
-    path = file.path
+    shape, partial = partial_geometry_in(file, shape, beam_outside=beam_outside)
+    geometry = partial.whole(shape, str(file.path), beam_outside=beam_outside)
+    if geometry is None:
+        raise GeometryError(
+            f"{file.path} does not tell {', '.join(partial.missing).replace('_', ' ')}; give another geometry file"
+        )
+    return geometry
+
+
+def partial_geometry_in(
+    file: OpenedFile, shape: tuple[int, int] | None = None, *, beam_outside: bool = True
+) -> tuple[tuple[int, int], PartialGeometry]:
+    """Shape (slow, fast) of the frames, and what an open file tells of their geometry, with the places of that in it.
+
+    Raises
+    ------
+    FileError
+        When the file is damaged or of an unknown kind.
+    GeometryError
+        When what it holds makes no geometry.
+    """
     if file.container in ("cbf", "tiff", "hdf5"):
-        return _from_frames(file, shape, beam_outside)
+        if file.hdf5 is not None and shape is not None:
+            return shape, nexus_geometry(file.hdf5, shape, str(file.path))
+        with Frames([reader_of(file)], [str(file.path)]) as frames:
+            return frames.shape, frames.partial_geometry
+    form, geometry = _geometry_file(file, shape, beam_outside)
+    return geometry.shape, PartialGeometry.of(geometry, form)
+
+
+def _geometry_file(file: OpenedFile, shape: tuple[int, int] | None, beam_outside: bool) -> tuple[str, Geometry]:
+    """Form and content of a file that is a geometry and nothing else."""
+    path = file.path
     form = form_of(file)
     if form == "PONI":
-        return read_poni(path, shape, beam_outside)
+        return form, read_poni(path, shape, beam_outside)
     if form == "CrystFEL":
-        return read_geom(path, shape, beam_outside)
+        return form, read_geom(path, shape, beam_outside)
     if form == "JSON" or (file.suffix == ".json" and file.text.lstrip()[:1] != "{"):
-        return _from_json(path, beam_outside)
+        return "JSON", _from_json(path, beam_outside)
     text = path.read_text(encoding="utf-8", errors="replace").lower() if file.text else ""
     if "/min_fs" in text or "/corner_x" in text:  # behind a long beginning
-        return read_geom(path, shape, beam_outside)
+        return "CrystFEL", read_geom(path, shape, beam_outside)
     recognised = opened_kind(file)
     if file.suffix == ".json" and (recognised is None or recognised.name == "geometry"):
-        return _from_json(path, beam_outside)
+        return "JSON", _from_json(path, beam_outside)
     raise unexpected(file, "geometry", f"{path} is no geometry that crystint knows; it reads {_KNOWN}")
-
-
-def _from_frames(file: OpenedFile, shape: tuple[int, int] | None, beam_outside: bool) -> Geometry:
-    """The geometry that a file of frames tells."""
-    path = file.path
-    if file.hdf5 is not None and shape is not None:
-        geometry = nexus_geometry(file.hdf5, shape, str(path), beam_outside=beam_outside)
-    else:
-        with Frames([reader_of(file)], [str(path)]) as frames:
-            geometry = frames.read_geometry(beam_outside=beam_outside)
-    if geometry is None:
-        raise GeometryError(f"{path} does not tell beam centre, distance and pixel size; give another geometry file")
-    return geometry
 
 
 def _from_json(path: Path, beam_outside: bool) -> Geometry:

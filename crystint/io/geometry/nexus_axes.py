@@ -9,14 +9,70 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import GeometryError
+from crystint.errors import GeometryError, warn
+from crystint.io.geometry.lab_frame import geometry_in_lab
 from crystint.io.geometry.transforms import rotation, translation
 from crystint.io.hdf5.nexus_values import Quantity, text
-from crystint.model.geometry import Panel
+from crystint.model.geometry import Geometry, Panel
+from crystint.model.partial_geometry import PartialGeometry
 
-__all__ = ["module_panels"]
+__all__ = ["axes_geometry"]
 
 _DEGREES = {"deg", "degree", "degrees", "°", ""}
+_AT_SAMPLE = 1e-3
+"""m: axes that leave the detector within this of the sample are stubs"""
+_ON_CORNER = 1e-3
+"""px: a beam that meets the very corner of the first pixel is one whose place nobody wrote"""
+
+
+def axes_geometry(
+    file: h5py.File, detector: h5py.Group, shape: tuple[int, int], plain: PartialGeometry, name: str
+) -> PartialGeometry:
+    """The detector where the axes of its modules put it; empty where there are none, or stubs.
+
+    Parameters
+    ----------
+    plain : PartialGeometry
+        What beam centre, distance and pixel size say, to compare with.
+    name : str
+        For messages.
+    """
+    panels = module_panels(file, detector, shape)
+    if not panels or any(_at_sample(panel) for panel in panels):
+        return PartialGeometry()
+    try:
+        geometry = geometry_in_lab(panels, shape, wavelength=None, beam_outside=True)
+    except GeometryError as error:
+        if plain.missing:
+            raise GeometryError(f"the axes of {detector.name} make no geometry: {error}") from error
+        warn(f"{name}: the axes of {detector.name} make no geometry and are ignored: {error}")
+        return PartialGeometry()
+    if "beam_center" in plain.values and max(map(abs, geometry.direct_beam)) < _ON_CORNER:
+        return PartialGeometry()
+    _compare(geometry, plain, name)
+    return PartialGeometry.of_axes(geometry, f"depends_on axes of {detector.name.lstrip('/')}")
+
+
+def _at_sample(panel: Panel) -> bool:
+    """Whether the plane of a panel passes through the sample, or nearly."""
+    normal = np.cross(panel.slow_vector, panel.fast_vector)
+    return bool(abs(normal @ np.array(panel.origin)) < _AT_SAMPLE * np.linalg.norm(normal))
+
+
+def _compare(geometry: Geometry, plain: PartialGeometry, name: str) -> None:
+    """Warn where beam centre or distance differ from the axes: of the beam, or of the arm swung back."""
+    center, distance = plain.values.get("beam_center"), plain.values.get("distance")
+    by_axes = geometry.direct_beam, geometry.beam_center
+    if center is not None and not any(math.dist(center, each) <= 1.0 for each in by_axes):
+        _differ(name, plain.places["beam_center"], f"({center[0]:.2f}, {center[1]:.2f}) px",
+                "({:.2f}, {:.2f}) px (slow, fast)".format(*by_axes[0]))  # fmt: skip
+    along = geometry.distance, geometry.distance_along_beam
+    if distance is not None and not any(abs(distance / each - 1.0) <= 0.01 for each in along):
+        _differ(name, plain.places["distance"], f"{distance:g} m", f"{along[0]:g} m")
+
+
+def _differ(name: str, place: str, stored: str, by_axes: str) -> None:
+    warn(f"{name}: {place} says {stored}, the axes of the detector (depends_on) {by_axes}; the axes are used")
 
 
 def module_panels(file: h5py.File, detector: h5py.Group, shape: tuple[int, int]) -> list[Panel]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from crystint.errors import GeometryError
 
-__all__ = ["Quantity", "find_group", "length", "number", "quantity", "text"]
+__all__ = ["Quantity", "energy", "find_group", "length", "number", "place_of", "quantity", "text"]
 
 _METRES = {
     "m": 1.0, "meter": 1.0, "metre": 1.0, "meters": 1.0, "metres": 1.0,
@@ -88,6 +88,32 @@ def length(group: h5py.Group, key: str) -> float | None:
     if stored.unit and stored.metres is None:
         raise GeometryError(f"{group.name}/{key} is in {stored.unit!r}, expected a unit of length such as m or mm")
     return stored.value if stored.metres is None else stored.metres
+
+
+def energy(group: h5py.Group, key: str) -> float | None:
+    """An energy in eV, which is also meant where it has no unit (joules where it is tiny). None when it is absent.
+
+    Raises
+    ------
+    GeometryError
+        When its unit is no energy.
+    """
+    stored = quantity(group, key)
+    if stored is None:
+        return None
+    if stored.unit and stored.unit not in _ELECTRONVOLTS:
+        raise GeometryError(f"{group.name}/{key} is in {stored.unit!r}, expected a unit of energy such as eV or keV")
+    return stored.electronvolts
+
+
+def place_of(group: h5py.Group, *keys: str) -> str:
+    """Where numbers stand: the paths of data sets, and which of them tell no unit."""
+    places = []
+    for key in keys:
+        item = group.get(key)
+        unit = item is not None and text(item.attrs.get("units")).strip()
+        places.append(f"{group.name}/{key}".lstrip("/") + ("" if unit else ", without a unit"))
+    return " and ".join(places)
 
 
 def find_group(file: h5py.File, usual: Sequence[str], kind: str) -> h5py.Group | None:
