@@ -150,8 +150,12 @@ def test_panels_with_places_of_their_own_keep_them(tmp_path):
     detector = read_expt(written(tmp_path, content)).detectors[0]
     assert [part.slow for part in detector.panels] == [(0, 200), (200, 400)]
     del content["detector"][0]["hierarchy"]
+    with pytest.raises(FileError, match="edge-on"):  # the panels stand at the sample
+        read_expt(written(tmp_path, content))
+    for part in content["detector"][0]["panels"]:
+        part["origin"][2] -= 100.0
     flat = read_expt(written(tmp_path, content)).detectors[0]
-    np.testing.assert_allclose(flat.panels[1].origin, [-0.015, -0.005, 0.0])
+    np.testing.assert_allclose(flat.panels[1].origin, [-0.015, -0.005, -0.1])
 
 
 def test_no_parallax_where_dials_has_none(tmp_path):
