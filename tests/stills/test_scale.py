@@ -295,6 +295,26 @@ def test_images_that_are_dropped_do_not_touch_the_means():
     assert found.error_model.b < 0.03
 
 
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize(("wild", "b"), [(5, 200.0), (5, 110.0), (5, -130.0), (14, 150.0)])
+def test_absurd_temperature_factors_pull_no_limit(wild, b, reference):
+    """Limits are about the median: about a mean that a few such images pull they would all lie inside."""
+    columns, truth = oracle.stills(images=40, per_image=300, d_min=2.6, i0=20000.0)
+    observations = Observations(**columns)
+    steep = np.where(observations.image < wild, np.exp(-b * (0.25 / observations.d**2 - (0.037 if b < 0 else 0))), 1)
+    value, sigma = observations.intensity * steep, np.hypot(observations.sigma * steep, 3.0)
+    value = value + 3.0 * np.random.default_rng(1).normal(size=len(value))
+    spoilt = observations.replace(intensity=value, sigma=sigma, background_variance=np.full(len(value), 49.0))
+    rest = spoilt.image >= wild
+    target, of_rest = (Known(truth["true"]), Known(truth["true"][rest])) if reference else (None, None)
+    found = scale(spoilt, 40, space_group=GROUP, reference=target)
+    assert sorted(found.failed) == list(range(wild))
+    assert all("from the median of the images" in text for text in found.failed.values())
+    clean = scale(spoilt.select(rest), 40, space_group=GROUP, reference=of_rest)
+    np.testing.assert_allclose(found.b[wild:], clean.b[wild:], atol=0.05)
+    np.testing.assert_allclose(found.ln_g[wild:], clean.ln_g[wild:], atol=2e-3)
+
+
 def test_chains_of_images_converge():
     """Each image shares reflections with its neighbours only: without acceleration it would take thousands of steps."""
     hkl, d, true = oracle.crystal(d_min=2.6)

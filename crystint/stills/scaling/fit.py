@@ -200,7 +200,7 @@ class ScalingFit:
         self._damping = np.where(swings, 0.5 * self._damping, np.minimum(1.0, 1.5 * self._damping))
         step = shortened(step * self._damping) * good
         self._last = step
-        step[1] = np.clip(self.b + step[1], self.centre[1] - options.max_b, self.centre[1] + options.max_b) - self.b
+        step[1] = self._within_limits(self.b + step[1]) - self.b
         self.ln_g += step[0]
         self.b += step[1]
         if self.free:
@@ -221,8 +221,16 @@ class ScalingFit:
         longest = np.array(LONGEST)[:, None]
         for value, ahead, far in zip((self.ln_g, self.b), jump, longest, strict=True):
             value += np.clip(ahead - value, -far, far)
-        self.b = np.clip(self.b, -self.options.max_b, self.options.max_b)
+        self.b = self._within_limits(self.b)
         self._gauge()
+
+    def _middle_b(self) -> float:
+        """The median: the mean is where the images that are to be seen by it have pulled it."""
+        return float(np.median(self.b[self.good])) if self.good.any() else 0.0
+
+    def _within_limits(self, b: Floats) -> Floats:
+        middle, most = self._middle_b(), self.options.max_b
+        return np.clip(b, middle - most, middle + most)
 
     def _gauge(self) -> None:
         if self.good.any():
@@ -234,7 +242,7 @@ class ScalingFit:
         """Drop images that say nothing, or nonsense; True when that changes the others."""
         information = self._shared().information() if self.free else self.normal
         reasons = without_scale(
-            self.table, self.options, self.good, information, self.b - self.centre[1], self._factor, self._compared
+            self.table, self.options, self.good, information, self.b - self._middle_b(), self._factor, self._compared
         )
         for number, why in reasons.items():
             self._drop(number, why)

@@ -86,7 +86,7 @@ def scale(
     min_observations
         Images with fewer usable rows have no scale.
     max_b
-        Images whose B differs by more, angstrom^2, from the mean have no scale.
+        Images whose B differs by more, angstrom^2, from the median of all have no scale.
     gain : optional
         Variance per count of signal, 1 for counted photons; None = measured (see `expected`).
     fit_errors

@@ -37,7 +37,7 @@ def without_scale(
     information : float64 [k, 3]
         Of the data, about (ln G, ln G), (ln G, B) and (B, B).
     away : float64 [k]
-        B, from the centre of all.
+        B, from the median of all.
     factor : float64 [n]
         Counts per unit of intensity.
     compared
@@ -67,6 +67,6 @@ def without_scale(
                 reasons[number] = no_signal(value, int(table.used[number]))
     for number in np.flatnonzero(good & (np.abs(away) >= 0.999 * options.max_b)).tolist():
         reasons.setdefault(
-            number, f"its temperature factor differs from the other images' by {away[number]:+.0f} A^2 or more"
+            number, f"its temperature factor differs from the median of the images by {away[number]:+.0f} A^2 or more"
         )
     return reasons
