@@ -65,4 +65,6 @@ def _sample(job: Job[BenchSettings]) -> Sample:
     with open_frames(*files, dataset=settings.dataset) as frames:
         frame = frames[frame_number(settings.frame, len(frames))]
         dtype = settings.dtype or str(frame.dtype)
-        return Sample(as_dtype(frame, dtype), geometry_of(frames, settings), mask_of(frames, settings))
+        return Sample(
+            as_dtype(frame, dtype), geometry_of(frames, settings), mask_of(frames, settings, settings.geometry).pixels
+        )

@@ -195,6 +195,7 @@ def center(job: Job[CenterSettings]) -> Outcome:
                 provenance["incomplete"] = {"frames": done, "of": frames}
             _write(job, centered, provenance)
     text = _text_of_rings(centered.rings) if centered.calibrated is None else _text_of_calibrant(centered.calibrated)
+    text += exposures.masked and f"\n{exposures.masked}"
     return Outcome(text, centered, frames=done, of=frames, missing=missing, resumable=bool(job.outputs))
 
 

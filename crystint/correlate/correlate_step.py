@@ -81,8 +81,9 @@ def correlate(job: Job[CorrelateSettings]) -> Outcome:
             run = replace(run, provenance=record)
             write_correlations(output, run, coefficients=settings.coefficients, overwrite=job.overwrite)
     done = progress.done
+    masked = exposures.masked and f"; {exposures.masked}"
     return Outcome(
-        f"{done} frame{'' if done == 1 else 's'}; {run.about}", run, frames=done, of=total,
+        f"{done} frame{'' if done == 1 else 's'}; {run.about}{masked}", run, frames=done, of=total,
         missing=progress.missing, resumable=True,
     )  # fmt: skip
 

@@ -37,6 +37,8 @@ class Exposures:
     geometry: Geometry | None = None
     center: tuple[float, float] | None = None
     """(slow, fast), px from the outer corner; None = that of the geometry"""
+    masked: str = ""
+    """how much of the frame is masked, for the end of the run; empty without masks that were given"""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -111,7 +113,8 @@ def opened(
                 geometry = geometry_of(frames, settings.model_copy(update={"beam": (0.5 * slow, 0.5 * fast)}))
             elif asked:
                 raise
-        yield Exposures(frames, mask_of(frames, settings), geometry, settings.beam)
+        mask = mask_of(frames, settings, settings.geometry)
+        yield Exposures(frames, mask.pixels, geometry, settings.beam, mask.about)
 
 
 def grid_of(exposures: Exposures, settings: GridSettings) -> PolarGrid:

@@ -78,7 +78,8 @@ def polar(job: Job[PolarSettings]) -> Outcome:
                     file.end_early(progress.done)
     rows, columns = grid.shape
     return Outcome(
-        f"{progress.done} frame{'' if progress.done == 1 else 's'}, {rows} rings x {columns} azimuths",
+        f"{progress.done} frame{'' if progress.done == 1 else 's'}, {rows} rings x {columns} azimuths"
+        f"{exposures.masked and f', {exposures.masked}'}",
         frames=progress.done,
         of=total,
         missing=progress.missing,

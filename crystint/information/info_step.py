@@ -10,7 +10,9 @@ from crystint.arrays import FileName
 from crystint.errors import CrystintError, FileError
 from crystint.information.settings import InfoSettings
 from crystint.io.describe import describe
+from crystint.io.frames.sequence import open_frames
 from crystint.io.names import expand
+from crystint.run.frames import mask_of
 from crystint.run.outcome import Outcome, readable_size
 from crystint.run.step import Job
 
@@ -28,6 +30,9 @@ def info(job: Job[InfoSettings]) -> Outcome:
         try:
             (path,) = expand(name)
             about = describe(path, job.settings.dataset)
+            if job.settings.mask and about["kind"] == "frames":
+                with open_frames(path, dataset=job.settings.dataset) as frames:
+                    about["with -m"] = mask_of(frames, job.settings).about
         except CrystintError as error:
             errors.append(error)
             about = {"kind": "unreadable", "why": str(error)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from crystint.run.settings import StepSettings, setting
+from crystint.run.settings import PixelSettings, StepSettings, setting
 
 __all__ = ["DevicesSettings", "InfoSettings"]
 
 
-class InfoSettings(StepSettings):
-    """Which part of a file is described."""
+class InfoSettings(PixelSettings):
+    """Which part of a file is described, and the masks that are to be used with it."""
 
     dataset: str | None = setting(None, "path of the frames inside an HDF5 file", metavar="PATH")
 

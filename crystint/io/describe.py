@@ -171,8 +171,11 @@ def _frames(frames: Frames) -> dict[str, Any]:
         about |= _told(frames.partial_geometry, frames.shape)
     except GeometryError as error:
         about["geometry"] = f"unusable: {error}"
-    mask = frames.mask
-    about["mask"] = "none" if mask is None else _mask(mask)
+    try:
+        mask = frames.mask
+        about["mask"] = _mask(mask) if mask is not None else "; ".join(frames.unusable_masks) or "none"
+    except FileError as error:
+        mask, about["mask"] = None, f"unusable: {error}"
     about["saturation"] = "not known" if frames.saturation is None else float(frames.saturation)
     if len(frames):
         frame = frames[0]

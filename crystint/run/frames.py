@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from crystint.io.geometry.crystfel_text import read_geom_text
 from crystint.io.geometry.files import partial_geometry_in
 from crystint.io.opened_file import OpenedFile
 from crystint.model.geometry import Geometry
-from crystint.model.mask import combine_masks
+from crystint.model.mask import USER_MASK, combine_masks
 from crystint.model.partial_geometry import OPTIONS, PartialGeometry
-from crystint.run.settings import DetectorSettings
+from crystint.run.settings import DetectorSettings, PixelSettings
 
-__all__ = ["frame_number", "geometry_of", "image_of", "mask_of", "masks_in", "read_frame", "saturation_in"]
+__all__ = ["RunMask", "frame_number", "geometry_of", "image_of", "mask_of", "masks_in", "read_frame", "saturation_in"]
 
 
 def frame_number(number: int, total: int) -> int:
@@ -104,24 +104,39 @@ def _of_frames(frames: Frames, needed: bool) -> PartialGeometry:
         return PartialGeometry()
 
 
-def mask_of(frames: Frames, settings: DetectorSettings) -> NDArray[np.uint32]:
-    """uint32 [slow, fast]: the mask of the frames and those of the settings together.
+@dataclass(frozen=True, slots=True, eq=False)
+class RunMask:
+    """The mask of a run, and how much of the frame it covers."""
+
+    pixels: NDArray[np.uint32]
+    """uint32 [slow, fast]: 0 = good"""
+    about: str
+    """a line for the end of the run; empty where the frames' own mask is all there is"""
+
+
+def mask_of(frames: Frames, settings: PixelSettings, geometry: Path | None = None) -> RunMask:
+    """The mask of the frames, those of the settings, and the bad regions of a CrystFEL geometry together.
 
     Raises
     ------
     ShapeError
         When one has another shape than the frames.
     FileError
-        When no pixel is left.
+        When no pixel is left, or the mask of the frames cannot be understood and none is given.
     """
-    masks = masks_in(settings.mask, frames.shape)
-    if settings.geometry is not None and settings.geometry.suffix.lower() == ".geom":
-        masks.append(read_mask(settings.geometry, shape=frames.shape))  # its bad regions
-        _check_shape(f"mask {settings.geometry}", masks[-1].shape, frames.shape)
-    together = combine_masks(frames.mask, *masks, shape=frames.shape)
+    by_source = {"file": _mask_in_files(frames, settings)}
+    if geometry is not None and geometry.suffix.lower() == ".geom":
+        bad_regions = read_mask(geometry, shape=frames.shape)
+        _check_shape(f"mask {geometry}", bad_regions.shape, frames.shape)
+        by_source["-g"] = bad_regions
+    masks = masks_in(settings, frames.shape)
+    if masks:
+        by_source["-m"] = combine_masks(*masks, shape=frames.shape)
+    together = combine_masks(*by_source.values(), shape=frames.shape)
     if together.all():
         raise FileError("no usable pixel: the mask covers the whole frame")
-    return together
+    parts = ", ".join(f"{name} {_share(mask)}" for name, mask in by_source.items())
+    return RunMask(together, f"masked {_share(together)} ({parts})" if masks else "")
 
 
 def saturation_in(frames: Frames, settings: DetectorSettings) -> float | None:
@@ -133,8 +148,23 @@ def saturation_in(frames: Frames, settings: DetectorSettings) -> float | None:
     return frames.saturation
 
 
-def masks_in(paths: Sequence[Path], shape: tuple[int, int]) -> list[NDArray[np.uint32]]:
-    """uint32 [slow, fast] each: the masks of some files, with a warning where one looks upside down.
+def _mask_in_files(frames: Frames, settings: PixelSettings) -> NDArray[np.uint32] | None:
+    """That of the frames; where it cannot be understood, one that is given is enough."""
+    try:
+        return frames.mask
+    except FileError as error:
+        if not settings.mask:
+            raise
+        warn(f"{error}: it is left out")
+        return None
+
+
+def _share(mask: NDArray[np.uint32] | None) -> str:
+    return f"{0.0 if mask is None else 100 * np.count_nonzero(mask) / mask.size:.3g} %"
+
+
+def masks_in(settings: PixelSettings, shape: tuple[int, int]) -> list[NDArray[np.uint32]]:
+    """uint32 [slow, fast] each: the masks that the settings name, with a warning where one looks upside down.
 
     Raises
     ------
@@ -142,12 +172,16 @@ def masks_in(paths: Sequence[Path], shape: tuple[int, int]) -> list[NDArray[np.u
         When one has another shape than the frames.
     """
     masks = []
-    for path in paths:
+    for path in settings.mask:
         mask = read_mask(path)
         _check_shape(f"mask {path}", mask.shape, shape)
+        if settings.mask_valid:
+            mask = np.where(mask == 0, np.uint32(USER_MASK), np.uint32(0))
         share = np.count_nonzero(mask) / mask.size
         if share > 0.5:  # LOKI, DIALS and psana write maps of good pixels
-            warn(f"mask {path}: {share:.0%} of the pixels are masked; 0 is good, all else is masked: is it inverted?")
+            meaning = "0 is masked, all else is good" if settings.mask_valid else "0 is good, all else is masked"
+            hint = "leave --mask-valid out" if settings.mask_valid else "give --mask-valid"
+            warn(f"mask {path}: {share:.0%} of the pixels are masked ({meaning}); if it is the other way round, {hint}")
         masks.append(mask)
     return masks
 

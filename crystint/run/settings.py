@@ -27,6 +27,7 @@ __all__ = [
     "Length",
     "NotNegative",
     "Pair",
+    "PixelSettings",
     "PixelSize",
     "PixelSizes",
     "Positive",
@@ -320,7 +321,16 @@ def _clause(message: str, among_words: bool) -> str:
     return f"a number {text}" if among_words else text
 
 
-class DetectorSettings(StepSettings):
+class PixelSettings(StepSettings):
+    """Which pixels of the frames hold measurements."""
+
+    mask: tuple[Path, ...] = setting(
+        (), "mask files, combined with the mask of the frames: 0 = good", flag="-m", metavar="FILE"
+    )
+    mask_valid: bool = setting(False, "in the files of -m it is 0 that is masked, and all else is good")
+
+
+class DetectorSettings(PixelSettings):
     """Where the detector is, and which of its pixels are good."""
 
     geometry: Path | None = setting(
@@ -337,4 +347,3 @@ class DetectorSettings(StepSettings):
     )
     beam_outside: bool = setting(False, "the direct beam may miss the detector")
     dataset: str | None = setting(None, "path of the frames inside an HDF5 file", metavar="PATH")
-    mask: tuple[Path, ...] = setting((), "mask files, combined with the mask of the frames", flag="-m", metavar="FILE")

@@ -47,7 +47,7 @@ def find(job: Job[Settings]) -> Outcome:
             progress.check()
             _write(job, run, progress, np.concatenate([empty_peaks(), *lists]), search.snr)
     counts = np.array([len(peaks) for peaks in lists], dtype=np.int64)
-    return outcome_of(progress, start, Separated(counts, unusable=tuple(progress.unusable)))
+    return outcome_of(progress, start, Separated(counts, unusable=tuple(progress.unusable), masked=run.masked))
 
 
 def _write(job: Job[Settings], run: PreparedRun, progress: RunInProgress, peaks: PeakList, snr: float) -> None:

@@ -42,6 +42,8 @@ class PreparedRun:
     saturation: float | None
     engine: Engine | None
     """None = this process has no device to work with: the workers of a cluster do"""
+    masked: str = ""
+    """how much of the frame is masked, for the end of the run; empty without masks that were given"""
     _own: threading.local = field(default_factory=threading.local, init=False)
     _made: list[Separator] = field(default_factory=list, init=False)
     _making: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -186,7 +188,7 @@ def opened(
         if not len(frames):
             raise FileError(f"{', '.join(frames.files)}: no frames in it")
         geometry = geometry_of(frames, settings)
-        mask = mask_of(frames, settings)
+        mask = mask_of(frames, settings, settings.geometry)
         factors = [image_of(path, "normalization", frames.shape) for path in settings.normalization]
         images = {
             "dark": None if settings.dark is None else image_of(settings.dark, "dark", frames.shape),
@@ -195,7 +197,7 @@ def opened(
         }
         saturation = saturation_in(frames, settings) if settings.saturation == "file" else settings.saturation
         limit = None if saturation is None or saturation == "none" else float(saturation)
-        run = PreparedRun(frames, settings, geometry, mask, images, limit, engine)
+        run = PreparedRun(frames, settings, geometry, mask.pixels, images, limit, engine, mask.about)
         if engine is not None:
             warming = threading.Thread(target=_warm_up_quietly, args=(warm_up, run))
             warming.start()

@@ -30,6 +30,8 @@ class Separated:
     """pixels kept, of all frames"""
     unusable: tuple[int, ...] = ()
     """numbers of the frames without one usable pixel"""
+    masked: str = ""
+    """how much of the frame is masked, where masks were given"""
 
     @property
     def hits(self) -> int:
@@ -48,6 +50,7 @@ def outcome_of(run: RunInProgress, start: float, separated: Separated, outputs: 
         parts.append(f"{separated.hits} hit{'s' if separated.hits != 1 else ''} (>= {HIT} peaks)")
     if separated.pixels:
         parts.append(f"{separated.pixels} pixels kept ({separated.pixels / frames:.0f} per frame)")
+    parts += [separated.masked] if separated.masked else []
     parts.append(f"{frames / max(time.monotonic() - start, 1e-9):.3g} frames/s")
     more: dict[str, Any] = {"outputs": outputs} if outputs else {}
     return Outcome(

@@ -69,5 +69,5 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
                 progress.check()
                 if progress.stopped:
                     writer.end_early(progress.total)
-    separated = Separated(np.array(counts, np.int64), pixels, tuple(progress.unusable))
+    separated = Separated(np.array(counts, np.int64), pixels, tuple(progress.unusable), run.masked)
     return outcome_of(progress, start, separated)

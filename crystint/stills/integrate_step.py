@@ -18,6 +18,7 @@ from crystint.io.hdf5.provenance import read_provenance
 from crystint.io.reflections.mtz_out import write_unmerged_mtz
 from crystint.model.cells import symmetric_cell
 from crystint.model.reference import Reference
+from crystint.run.frames import mask_of
 from crystint.run.in_progress import RunInProgress, in_progress
 from crystint.run.outcome import Outcome
 from crystint.run.step import HDF5, Job
@@ -29,7 +30,7 @@ from crystint.stills.integration.frame_stream import FrameResult
 from crystint.stills.integration.integrate import edge_resolution
 from crystint.stills.integration.pair_frames import pair_frames
 from crystint.stills.integration.profile import ProfileWidths
-from crystint.stills.integration_work import IntegrationWork, IntegrationWorker, mask_of, plan_of
+from crystint.stills.integration_work import IntegrationWork, IntegrationWorker, plan_of
 from crystint.stills.settings import IntegrateSettings
 from crystint.stills.start_width import bandwidth_of, check_images, given_width, measured_width
 from crystint.stills.step_inputs import read_known
@@ -67,7 +68,8 @@ def integrate_frames(job: Job[IntegrateSettings]) -> Outcome:
         pairing = pair_frames(images, frames)
         check_images(source, images, pairing)
         symmetric_cell(images.cell, images.space_group)
-        mask = mask_of(frames, settings)
+        masked = mask_of(frames, settings, settings.geometry)
+        mask = masked.pixels
         d_min = edge_resolution(images) if settings.d_min is None else settings.d_min
         width, origin = given_width(indexed, settings), "given"
         if width is None:
@@ -110,7 +112,7 @@ def integrate_frames(job: Job[IntegrateSettings]) -> Outcome:
             write_h5 = partial(write_stills, run=run, overwrite=job.overwrite)
             writers: dict[str, Callable[[Path], None]] = {".mtz": write_mtz, **dict.fromkeys(HDF5, write_h5)}
             job.write(run, writers)
-    return _outcome(run, progress, results, origin)
+    return _outcome(run, progress, results, origin, masked.about)
 
 
 def _finished(job: Job[IntegrateSettings], inputs: tuple[FileName, ...]) -> Outcome:
@@ -138,7 +140,7 @@ def _check_reference(settings: IntegrateSettings, reference: Reference | None, h
         )
 
 
-def _outcome(run: StillsRun, progress: RunInProgress, results: list[FrameResult], origin: str) -> Outcome:
+def _outcome(run: StillsRun, progress: RunInProgress, results: list[FrameResult], origin: str, masked: str) -> Outcome:
     """Closing lines, frames that are missing, and images that gave nothing."""
     observations, width = run.observations, run.width
     assert observations is not None
@@ -150,6 +152,7 @@ def _outcome(run: StillsRun, progress: RunInProgress, results: list[FrameResult]
         f"{usable.sum()} of {len(usable)} reflections integrated on {len(np.unique(observations.image))} of "
         f"{len(run.images)} images, {strong.sum()} above 5 sigma; rocking width {width.domain:.3g} 1/angstrom"
         f"{f' and {1e3 * width.mosaicity:.3g} mrad' if width.mosaicity else ''} ({origin}){_offsets(run.profile)}"
+        f"{masked and f'; {masked}'}"
     )
     told = {image for result in results if result.missing is not None for image in result.notes}
     return Outcome(

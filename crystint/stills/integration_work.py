@@ -16,9 +16,8 @@ from crystint.errors import CrystintWarning
 from crystint.io.frame_record import FrameRecord
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.model.experiment import Experiment
-from crystint.model.mask import combine_masks
 from crystint.model.reference import Reference
-from crystint.run.frames import masks_in
+from crystint.run.frames import mask_of
 from crystint.stills.inputs import read_indexed
 from crystint.stills.integration.frame_record import record_of
 from crystint.stills.integration.frame_stream import frame_result
@@ -29,7 +28,7 @@ from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.settings import IntegrateSettings
 from crystint.stills.step_inputs import read_known
 
-__all__ = ["IntegrationWork", "IntegrationWorker", "mask_of", "plan_of"]
+__all__ = ["IntegrationWork", "IntegrationWorker", "plan_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,15 +88,9 @@ class IntegrationWork:
             images = read_indexed(self.experiment, geometry=settings.geometry).images
             reference = read_known(settings.reference, images)
         with open_frames(*self.files, dataset=settings.dataset) as frames:
-            plan = plan_of(
-                frames, images, settings, mask_of(frames, settings), self.pairing, self.d_min, self.width, reference
-            )
+            mask = mask_of(frames, settings, settings.geometry).pixels
+            plan = plan_of(frames, images, settings, mask, self.pairing, self.d_min, self.width, reference)
             yield IntegrationWorker(plan, self.profile)
-
-
-def mask_of(frames: Frames, settings: IntegrateSettings) -> NDArray[np.uint32]:
-    """uint32 [slow, fast]: the mask of the frames and those of the settings together."""
-    return combine_masks(frames.mask, *masks_in(settings.mask, frames.shape), shape=frames.shape)
 
 
 def plan_of(

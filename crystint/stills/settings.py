@@ -12,6 +12,7 @@ from crystint.run.settings import (
     Distance,
     Finite,
     NotNegative,
+    PixelSettings,
     PixelSize,
     Positive,
     StepSettings,
@@ -83,7 +84,7 @@ class PredictSettings(_Limited, _RockingCurve):
     geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")
 
 
-class IntegrateSettings(_RockingCurve):
+class IntegrateSettings(PixelSettings, _RockingCurve):
     """What ``crystint stills integrate`` can be told."""
 
     d_min: Positive | None = setting(None, "highest resolution, angstrom", metavar="A")
@@ -98,7 +99,6 @@ class IntegrateSettings(_RockingCurve):
         "the mean form of those",
     )
     reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
-    mask: tuple[Path, ...] = setting((), "pixels other than 0 are not used", flag="-m", metavar="FILE")
     dataset: str | None = setting(None, "path of the frames inside an HDF5 file", metavar="PATH")
     noise: NotNegative = setting(0.0, "RMS noise of the detector, counts")
     geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")

@@ -16,6 +16,7 @@ from crystint.io.frames.masks import read_mask
 from crystint.io.kinds import kind_of
 from crystint.model.mask import USER_MASK, combine_masks, marker, unusable
 from crystint.run.frames import masks_in
+from crystint.run.settings import PixelSettings
 from tests.conftest import shared_data
 
 
@@ -287,11 +288,16 @@ def test_an_inverted_mask_is_warned_about(tmp_path):
     good = np.ones((20, 30), dtype=bool)
     good[:, :3] = False
     np.save(tmp_path / "good.npy", good)
-    with pytest.warns(CrystintWarning, match=r"good\.npy: 90% of the pixels are masked; .* is it inverted"):
-        masks_in([tmp_path / "good.npy"], (20, 30))
     np.save(tmp_path / "bad.npy", ~good)
+    names = {name: tmp_path / f"{name}.npy" for name in ("good", "bad")}
+    with pytest.warns(CrystintWarning, match=r"good\.npy: 90% of the pixels are masked .* give --mask-valid"):
+        masks_in(PixelSettings(mask=[names["good"]]), (20, 30))
+    with pytest.warns(CrystintWarning, match=r"bad\.npy: 90% of the pixels are masked .* leave --mask-valid out"):
+        masks_in(PixelSettings(mask=[names["bad"]], mask_valid=True), (20, 30))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (mask,) = masks_in([tmp_path / "bad.npy"], (20, 30))
+        (mask,) = masks_in(PixelSettings(mask=[names["bad"]]), (20, 30))
+        (turned,) = masks_in(PixelSettings(mask=[names["good"]], mask_valid=True), (20, 30))
     assert np.count_nonzero(mask) == 60
-    assert kind_of(tmp_path / "bad.npy").name == "mask"
+    assert (turned == mask).all()
+    assert kind_of(names["bad"]).name == "mask"

@@ -184,9 +184,9 @@ class CbfReader:
         """From the axis tables of a full header, else from the mini header."""
         return cbf_geometry(self.header.text, self.shape, str(self._path))
 
-    def mask(self) -> NDArray[np.uint32] | None:
+    def mask(self) -> tuple[None, list[str]]:
         """None: a CBF file marks unusable pixels in the frame itself."""
-        return None
+        return None, []
 
     def saturation(self) -> float | None:
         """Count_cutoff of the mini header, or the overload of a full one."""

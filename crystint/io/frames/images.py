@@ -81,9 +81,9 @@ class ImageReader:
         """Empty: these formats tell no geometry that crystint reads."""
         return PartialGeometry()
 
-    def mask(self) -> NDArray[np.uint32] | None:
+    def mask(self) -> tuple[None, list[str]]:
         """None: these formats hold no mask beside the frame."""
-        return None
+        return None, []
 
     def saturation(self) -> float | None:
         """None: these formats tell no limit that crystint reads."""
@@ -129,9 +129,9 @@ class ArrayReader:
         """Empty: an array tells no geometry."""
         return PartialGeometry()
 
-    def mask(self) -> NDArray[np.uint32] | None:
+    def mask(self) -> tuple[None, list[str]]:
         """None: an array tells no mask."""
-        return None
+        return None, []
 
     def saturation(self) -> float | None:
         """None: an array tells no limit."""

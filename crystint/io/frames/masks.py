@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
+from crystint.io.frames.nexus_mask import nexus_mask
 from crystint.io.frames.sequence import open_frames
 from crystint.io.geometry.crystfel_mask import geom_mask
-from crystint.io.geometry.nexus import nexus_mask
 from crystint.io.hdf5.files import planes
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
@@ -76,9 +76,11 @@ def mask_in(file: OpenedFile, shape: tuple[int, int] | None = None) -> NDArray[n
     path, opened, dataset = file.path, file.hdf5, file.dataset
     assert opened is not None
     if dataset is None:
-        mask = nexus_mask(opened, shape, str(path))
-        if mask is not None:
-            return mask
+        mask, unusable = nexus_mask(opened, str(path))
+        if mask is not None and (shape is None or mask.common.shape == shape):
+            return mask.common
+        if unusable:
+            raise FileError(unusable[0])
         flat = [name for name in planes(opened) if shape is None or opened[name].shape == shape]
         if len(flat) != 1:
             listed = ", ".join(flat[:12]) or "none"

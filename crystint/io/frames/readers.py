@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from crystint.model.partial_geometry import PartialGeometry
 
 if TYPE_CHECKING:
+    from crystint.io.frames.nexus_mask import NexusMask
     from crystint.io.hdf5.chunks import RawChunk
 
 __all__ = ["READABLE", "FrameSource", "Reader", "native"]
@@ -61,8 +62,8 @@ class Reader(Protocol):
     def geometry(self) -> PartialGeometry:
         """What the file tells of the geometry, and where."""
 
-    def mask(self) -> NDArray[np.uint32] | None:
-        """The pixel mask that the file holds."""
+    def mask(self) -> tuple[NexusMask | None, list[str]]:
+        """The pixel mask that the file holds, and a sentence for each that cannot be used."""
 
     def saturation(self) -> float | None:
         """The largest value that is a valid measurement."""

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from types import TracebackType
 from typing import Any, Self, overload
 
@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.arrays import Frame, FrameStack
-from crystint.errors import DTypeError, FileError, ShapeError
+from crystint.errors import DTypeError, FileError, ShapeError, warn
 from crystint.html import html_table
 from crystint.io.frames.images import ArrayReader
+from crystint.io.frames.nexus_mask import NexusMask, merged
 from crystint.io.frames.readers import FrameSource, Reader
 from crystint.io.frames.sources import LazyFile, shown_once
 from crystint.io.frames.stacks import StackReader
@@ -24,6 +25,7 @@ from crystint.io.hdf5.chunks import RawChunk
 from crystint.io.hdf5.pool import ResourcePool
 from crystint.io.names import Source, each_once, expand
 from crystint.model.geometry import Geometry
+from crystint.model.mask import marker
 from crystint.model.partial_geometry import PartialGeometry
 
 __all__ = ["FrameSource", "Frames", "open_frames"]
@@ -75,6 +77,9 @@ class Frames:
 
     Made by `open_frames`. A few files are open at a time. Threads may share it and read at the same time; those of an
     HDF5 file whose packing only HDF5 knows, and those that FabIO reads from one file, wait for each other.
+
+    Pixels that the files mask in some of the frames alone are set to the value that marks unusable ones
+    (`crystint.model.mask.marker`) when such a frame is read.
 
     Examples
     --------
@@ -195,7 +200,10 @@ class Frames:
                 raise DTypeError(f"out is {out.dtype}, expected {self.dtype}")
         with self._use(number) as reader:
             frame = reader.read(within, out)
-        self._check(number, frame.shape, frame.dtype)
+            self._check(number, frame.shape, frame.dtype)
+            more = self._more_masked(number, reader)
+            if more is not None:
+                frame[(more[0].of_frame(within) != 0) & (more[1] == 0)] = marker(frame.dtype)
         if out is None or frame is out:
             return frame
         np.copyto(out, frame)
@@ -207,7 +215,7 @@ class Frames:
         Returns
         -------
         RawChunk or None
-            None where the frame is not one chunk of bitshuffle and LZ4 in an HDF5 file.
+            None where the frame is not one chunk of bitshuffle and LZ4 in an HDF5 file, or has a mask of its own.
 
         Raises
         ------
@@ -216,7 +224,7 @@ class Frames:
         """
         number, within = self._find(index)
         with self._use(number) as reader:
-            return reader.chunk(within)
+            return reader.chunk(within) if self._more_masked(number, reader) is None else None
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(len(self)):
@@ -264,10 +272,64 @@ class Frames:
 
     @cached_property
     def mask(self) -> NDArray[np.uint32] | None:
-        """uint32 [slow, fast]: the pixel mask (NXmx bit field, 0 = good) in the first file; None = it has
-        none."""
-        with self._use(0) as reader:
-            return reader.mask()
+        """uint32 [slow, fast]: the pixel mask (NXmx bit field, 0 = good) of all frames; None = the files have none.
+
+        Where each file, or each frame, has one of its own: what all of them mask.
+
+        Raises
+        ------
+        FileError
+            When a file has one that cannot be read, or whose axes cannot be understood.
+        """
+        for text in self.unusable_masks:
+            warn(text)
+        for _, reader in self._maskable():
+            if (own := reader.mask()[0]) is not None and own.problem:
+                raise FileError(own.problem)
+        return None if self._masks is None else self._masks[0]
+
+    def mask_of(self, index: int) -> NDArray[np.uint32] | None:
+        """uint32 [slow, fast]: the pixel mask of one frame, as `mask`; None = its file has none.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import crystint
+        >>> crystint.open_frames(np.zeros((3, 4, 5), dtype=np.uint16)).mask_of(1) is None
+        True
+        """
+        number, within = self._find(index)
+        with self._use(number) as reader:
+            own = reader.mask()[0]
+            return None if own is None else own.of_frame(within)
+
+    @cached_property
+    def unusable_masks(self) -> list[str]:
+        """A sentence for each mask in the files that cannot be used: where it is, and why."""
+        return [text for _, reader in self._maskable() for text in reader.mask()[1]]
+
+    def _maskable(self) -> Iterator[tuple[int, Reader]]:
+        """The readers of files that may have a mask, opened."""
+        for number, reader in enumerate(self._readers):
+            if not isinstance(reader, LazyFile) or reader.frames is None:
+                with self._use(number) as opened:
+                    yield number, opened
+
+    @cached_property
+    def _masks(self) -> tuple[NDArray[np.uint32], frozenset[int]] | None:
+        """What all files mask, and the numbers of those that mask more."""
+        own = ((number, reader.mask()[0]) for number, reader in self._maskable())
+        masks = ((number, mask) for number, mask in own if mask is not None and not mask.problem)
+        first = next(masks, None)
+        return None if first is None else merged(chain([first], masks))
+
+    def _more_masked(self, number: int, reader: Reader) -> tuple[NexusMask, NDArray[np.uint32]] | None:
+        """The mask of a file, and `mask`, where single frames of it may have more pixels masked than that."""
+        own = reader.mask()[0]
+        if own is None or own.problem or not (own.frames or len(self._readers) > 1) or self._masks is None:
+            return None
+        common, more = self._masks
+        return (own, common) if own.frames or number in more else None
 
     @cached_property
     def saturation(self) -> int | float | None:

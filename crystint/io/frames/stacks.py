@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import accumulate
 from threading import Lock
 from typing import Any
@@ -19,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
+from crystint.io.frames.nexus_mask import NexusMask, Stack, nexus_mask
 from crystint.io.frames.readers import FrameSource
 from crystint.io.frames.stack_search import NoFramesError, check_sources, find_datasets
 from crystint.io.frames.virtual import VirtualReader
-from crystint.io.geometry.nexus import nexus_geometry, nexus_mask, nexus_saturation
+from crystint.io.geometry.nexus import nexus_geometry, nexus_saturation
 from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, layer_cache
 from crystint.io.hdf5.filters import DamagedChunk
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
@@ -141,9 +143,13 @@ class StackReader:
         """From the NXdetector and NXbeam groups."""
         return nexus_geometry(self._file, self.shape, str(self._path))
 
-    def mask(self) -> NDArray[np.uint32] | None:
-        """The pixel mask of the NXdetector group."""
-        return nexus_mask(self._file, self.shape, str(self._path))
+    def mask(self) -> tuple[NexusMask | None, list[str]]:
+        """The pixel mask of the NXdetector group, or one beside the frames."""
+        return self._mask
+
+    @cached_property
+    def _mask(self) -> tuple[NexusMask | None, list[str]]:
+        return nexus_mask(self._file, str(self._path), Stack(self.shape, self.count, self._sets[0]))
 
     def saturation(self) -> float | None:
         """saturation_value, or DECTRIS's countrate_correction_count_cutoff."""

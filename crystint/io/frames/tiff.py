@@ -166,9 +166,9 @@ class TiffReader:
         """From the mini header of a PILATUS file; None elsewhere."""
         return cbf_geometry(self._header(), self.shape, str(self._path))
 
-    def mask(self) -> NDArray[np.uint32] | None:
+    def mask(self) -> tuple[None, list[str]]:
         """None: TIFF holds no mask beside the frame."""
-        return None
+        return None, []
 
     def saturation(self) -> float | None:
         """Count_cutoff of the mini header of a PILATUS file; None elsewhere."""

@@ -1,4 +1,4 @@
-"""Geometry, mask and saturation value in NXmx, DECTRIS, Jungfraujoch and CXI files."""
+"""Geometry and saturation value in NXmx, DECTRIS, Jungfraujoch and CXI files."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import math
 from typing import Any
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
-from crystint.errors import FileError, GeometryError
+from crystint.errors import GeometryError
 from crystint.io.geometry.nexus_axes import axes_geometry
 from crystint.io.geometry.nexus_beam import beam_geometry
 from crystint.io.hdf5.nexus_values import Quantity, find_group, length, number, place_of, quantity
 from crystint.model.partial_geometry import PartialGeometry
 
-__all__ = ["nexus_geometry", "nexus_mask", "nexus_saturation"]
+__all__ = ["nexus_geometry", "nexus_saturation"]
 
 _DETECTOR = ("entry/instrument/detector", "entry_1/instrument_1/detector_1", "entry/instrument/detector_1")
-_MASKS = ("pixel_mask", "detectorSpecific/pixel_mask", "mask")
 _SATURATION = (
     "saturation_value",
     "detectorSpecific/saturation_value",
@@ -96,39 +93,15 @@ def _pixels(center: Quantity, pixel: float | None) -> float | None:
     return center.metres / pixel if pixel else None
 
 
-def nexus_mask(file: h5py.File, shape: tuple[int, int] | None, name: str) -> NDArray[np.uint32] | None:
-    """uint32 [slow, fast]: the pixel mask of the NXdetector group or of detectorSpecific; None = none.
-
-    A stack of masks (one per threshold or module) is merged when its planes have the frame's shape.
-
-    Raises
-    ------
-    FileError
-        When it cannot be read.
-    """
-    detector = find_group(file, _DETECTOR, "NXdetector")
-    places: list[Any] = [] if detector is None else [detector.get(key) for key in _MASKS]
-    places += [file.get(key) for key in ("pixel_mask", "mask", "entry_1/instrument_1/detector_1/mask")]
-    for item in places:
-        if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "iub" or item.ndim not in (2, 3):
-            continue
-        if shape is not None and item.shape[-2:] != shape:
-            continue
-        try:
-            values = item[()]
-        except (OSError, RuntimeError) as error:
-            raise FileError(f"{name}: the mask {item.name} cannot be read: {error}") from error
-        bits = values.astype(np.int64).astype(np.uint32)
-        return np.asarray(np.bitwise_or.reduce(bits, axis=0) if bits.ndim == 3 else bits)
-    return None
-
-
 def nexus_saturation(file: h5py.File) -> float | None:
     """The largest valid count: NXmx's saturation_value, or DECTRIS's countrate_correction_count_cutoff."""
     detector = find_group(file, _DETECTOR, "NXdetector")
     if detector is None:
         return None
-    for key in _SATURATION:
+    specific = detector.get("detectorSpecific")
+    modules = sorted(key for key in specific if key.startswith("detectorModule_")) if specific is not None else []
+    deeper = [f"detectorSpecific/{module}/countrate_correction_count_cutoff" for module in modules]  # early firmware
+    for key in (*_SATURATION, *deeper):
         value = number(detector, key)
         if value is not None and math.isfinite(value) and value > 0.0:
             return value
