@@ -31,7 +31,7 @@ class PeakFlag(IntFlag):
     EDGE = 4
     """the neighbourhood touches the border of the frame or of a detector panel"""
     ICE = 8
-    """the spot lies on a powder ring of hexagonal ice"""
+    """the spot lies on a powder ring of hexagonal ice that stands out of the background"""
 
 
 PEAK_DTYPE: np.dtype[Any] = np.dtype(

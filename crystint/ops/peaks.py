@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.model.peaks import ICE_D, PeakFlag, PeakList, empty_peaks
+from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
+from crystint.ops.ice import on_ring
 
 if TYPE_CHECKING:
     from crystint.model.geometry import Geometry
 
 __all__ = ["peaks_of_spots"]
 
-_ICE_HALF_WIDTH = 0.02
-"""1/angstrom in q: half the width of a sharp ice ring on a detector"""
 _UNUSABLE, _BORDER, _GAP, _SATURATED, _PANELS = 1, 2, 4, 8, 16
 """flags of kernels/spot_sums.cl"""
 
@@ -28,6 +27,7 @@ def peaks_of_spots(
     geometry: Geometry,
     dark: NDArray[np.float32] | None,
     saturation: float | None,
+    ice: NDArray[np.bool_],
     number: int,
 ) -> PeakList:
     """Intensity, centroid and flags of spots.
@@ -44,6 +44,8 @@ def peaks_of_spots(
         Pixel number of the strongest maximum.
     sums : float64 [spots, 16]
         Of kernels/spot_sums.cl.
+    ice : bool [ICE_D]
+        Which rings of ice stand out of the background.
 
     Returns
     -------
@@ -71,12 +73,5 @@ def peaks_of_spots(
     flags |= np.where(flag & (_BORDER | _GAP | _PANELS), PeakFlag.EDGE, 0)
     if saturation is not None:
         flags |= np.where(flag & _SATURATED, PeakFlag.SATURATED, 0)
-    peaks["flags"] = flags | np.where(_on_ice(peaks["d"]), PeakFlag.ICE, 0)
+    peaks["flags"] = flags | np.where(on_ring(peaks["d"], ice), PeakFlag.ICE, 0)
     return peaks
-
-
-def _on_ice(d: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether a spacing is that of a powder ring of ice."""
-    with np.errstate(divide="ignore"):
-        q = 2.0 * np.pi / d
-    return np.asarray(np.any(np.abs(q[:, None] - 2.0 * np.pi / np.asarray(ICE_D)) <= _ICE_HALF_WIDTH, axis=1))

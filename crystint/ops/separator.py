@@ -17,8 +17,9 @@ from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
 from crystint.model.rings import ERROR_MODELS, Background, RingMap
 from crystint.model.sparse import SparseFrame
-from crystint.ops.background import Clipping, read_background, start_statistics, start_table
+from crystint.ops.background import Clipping, read_background, ring_means, start_statistics, start_table
 from crystint.ops.detector_buffers import DetectorBuffers
+from crystint.ops.ice import IceRings
 from crystint.ops.layout import ring_map
 from crystint.ops.maxima import PeakSettings, panel_buffer, spot_sums, start_maxima
 from crystint.ops.peaks import peaks_of_spots
@@ -154,6 +155,7 @@ class Separator:
         self._fits()
         self._clip = Clipping(error_model, snr_clip, cycles, saturation)
         self._detector = DetectorBuffers(self.engine, self.rings)
+        self._ice = IceRings(self.rings.q)
         self._free: list[Workspace] = []
         self._panels: Buffer | None = None
         self._lock = threading.Lock()
@@ -547,6 +549,7 @@ class Separator:
                     geometry=self.geometry,
                     dark=self.rings.dark,
                     saturation=self.saturation,
+                    ice=self._ice.standing_out(*ring_means(workspace, i)),
                     number=number + first + i,
                 )
             )
