@@ -42,3 +42,12 @@ def d_of(two_theta: ArrayLike, wavelength: float) -> NDArray[np.float64]:
     """Spacing lambda / (2 sin(theta)) in angstrom; infinite on the beam."""
     with np.errstate(divide="ignore"):
         return np.asarray(0.5 * wavelength / np.sin(0.5 * np.asarray(two_theta, dtype=np.float64)))
+
+
+def readable_size(nbytes: float) -> str:
+    """12 B, 3.4 kB, 1.2 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if nbytes < 1000:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.3g} TB"

@@ -233,3 +233,23 @@ def test_no_modules_import_one_another_in_a_circle():
     imports[importer].discard(imported)
     assert _circles(imports) == []
     assert _circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+READS_HDF5 = {"io/hdf5/checked.py", "io/hdf5/files.py"}
+"""Where HDF5 files are opened for reading; whoever else wants one calls `open_hdf5`."""
+
+
+def _opened_hdf5(text: str) -> list[str]:
+    """Mode of every call of h5py.File, and of the class that checks what is read."""
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    names = {id(call): ast.unparse(call.func) for call in calls}
+    opened = [call for call in calls if names[id(call)] in ("h5py.File", "File", "CheckedFile", "h5py.h5f.open")]
+    return ["r" if len(call.args) < 2 else ast.literal_eval(call.args[1]) for call in opened]
+
+
+def test_hdf5_is_opened_in_one_way():
+    package = ROOT / "crystint"
+    texts = {str(path.relative_to(package)): path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    readers = {name for name, text in texts.items() if set(_opened_hdf5(text)) - {"w"}}
+    assert readers == READS_HDF5
+    assert _opened_hdf5("h5py.File(x, 'r'); h5py.File(x); File(y, 'w'); open_hdf5(x)") == ["r", "r", "w"]

@@ -11,7 +11,8 @@ import click
 
 from crystint.commands.program import EndedError
 from crystint.errors import warn
-from crystint.run.outcome import NAMED, ExitCode, Outcome, readable_size
+from crystint.run.outcome import NAMED, ExitCode, Outcome
+from crystint.units import readable_size
 
 __all__ = ["conclude"]
 

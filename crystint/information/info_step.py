@@ -13,8 +13,9 @@ from crystint.io.describe import describe
 from crystint.io.frames.sequence import open_frames
 from crystint.io.names import expand
 from crystint.run.frames import mask_of
-from crystint.run.outcome import Outcome, readable_size
+from crystint.run.outcome import Outcome
 from crystint.run.step import Job
+from crystint.units import readable_size
 
 __all__ = ["info"]
 

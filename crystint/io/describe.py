@@ -21,6 +21,7 @@ from crystint.io.frames.masks import mask_in, read_mask
 from crystint.io.frames.sequence import Frames
 from crystint.io.frames.sources import reader_of
 from crystint.io.geometry.files import partial_geometry_in
+from crystint.io.guard import guarded
 from crystint.io.hdf5.provenance import provenance_in, read_provenance
 from crystint.io.kinds import kinds_read, opened_kind
 from crystint.io.opened_file import OpenedFile
@@ -63,7 +64,8 @@ def describe(path: str | PathLike[str], dataset: str | None = None) -> dict[str,
         if recognised is None:
             raise FileError(f"{path} is of no kind that crystint knows; it reads {kinds_read()}")
         kind = recognised.kind
-        about = resolve(kind.describe)(file) if kind.describe else {}
+        with guarded(path):
+            about = resolve(kind.describe)(file) if kind.describe else {}
         note = {"note": kind.advice} if kind.unreadable else {}
         return {"kind": kind.name, "form": recognised.form, "size": file.size, **about, **note}
 

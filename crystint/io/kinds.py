@@ -18,6 +18,7 @@ from os import PathLike
 
 from crystint.errors import FileError, warn
 from crystint.io import recognise as by
+from crystint.io.guard import guarded
 from crystint.io.opened_file import OpenedFile
 from crystint.references import resolve
 
@@ -362,14 +363,13 @@ def opened_kind(file: OpenedFile, among: Sequence[Kind] | None = None) -> Recogn
     for kind in kinds() if among is None else among:
         recogniser = resolve(kind.recognise) if isinstance(kind.recognise, str) else kind.recognise
         try:
-            form = recogniser(file)
+            with guarded(file.path):
+                form = recogniser(file)
         except Exception as error:  # whatever another package raises
-            if kind in _of_other_packages():
-                warn(f"the kind of file {kind.name!r} is left out for {file.path}: {error or type(error).__name__}")
-                continue
-            if file.container == "hdf5" and isinstance(error, RuntimeError | KeyError):  # what h5py raises of damage
-                raise FileError(f"{file.path} is damaged, or its links lead nowhere: {error}") from error
-            raise
+            if kind not in _of_other_packages():
+                raise
+            warn(f"the kind of file {kind.name!r} is left out for {file.path}: {error.__cause__ or error}")
+            continue
         if form is not None:
             return Recognised(kind, form)
     return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["NAMED", "ExitCode", "Outcome", "listed", "readable_size"]
+__all__ = ["NAMED", "ExitCode", "Outcome", "listed"]
 
 NAMED = 10
 """Frames, images or warnings of one kind that are named; of more there is the number."""
@@ -97,12 +97,3 @@ def listed(numbers: Iterable[int]) -> str:
     """The first ten of some numbers."""
     shown = list(numbers)
     return ", ".join(map(str, shown[:NAMED])) + (", ..." if len(shown) > NAMED else "")
-
-
-def readable_size(nbytes: float) -> str:
-    """12 B, 3.4 kB, 1.2 GB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if nbytes < 1000:
-            return f"{nbytes:.3g} {unit}"
-        nbytes /= 1000
-    return f"{nbytes:.3g} TB"

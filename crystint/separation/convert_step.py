@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from crystint.io.sparse.open import convert_sparse, open_sparse
-from crystint.run.outcome import Outcome, readable_size
+from crystint.run.outcome import Outcome
 from crystint.run.step import Job
 from crystint.separation.settings import ConvertSettings
+from crystint.units import readable_size
 
 __all__ = ["convert"]
 

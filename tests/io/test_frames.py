@@ -9,6 +9,7 @@ import os
 import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import fabio
 import h5py
@@ -23,6 +24,7 @@ from tifffile import TiffPage
 
 from crystint.errors import FileError, GeometryError
 from crystint.io.frames.sequence import FrameSource, open_frames
+from crystint.io.hdf5.checked import CheckedFile
 from tests.conftest import shared_data
 from tests.io.hdf5_files import SHAPE, beam, detector, eiger_master, stack, virtual_master
 
@@ -242,13 +244,14 @@ def test_closing_and_coming_back(tmp_path):
 def test_a_file_is_opened_once_for_all_its_frames(tmp_path, monkeypatch):
     path = eiger_master(tmp_path, FRAMES)
     opened = []
-    plain = h5py.File
 
-    def counted(*arguments):
-        opened.append(arguments)
-        return plain(*arguments)
+    class Counted(CheckedFile):
+        def __init__(self, name, *arguments, **options):
+            if isinstance(name, str | Path):
+                opened.append(name)
+            super().__init__(name, *arguments, **options)
 
-    monkeypatch.setattr("crystint.io.frames.stacks.h5py.File", counted)
+    monkeypatch.setattr("crystint.io.hdf5.files.CheckedFile", Counted)
     frames = open_frames(path)
     same(frames[:], FRAMES)
     _ = frames.geometry, frames.mask, frames.source(4)

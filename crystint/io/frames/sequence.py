@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate, chain
 from types import TracebackType
@@ -21,6 +21,7 @@ from crystint.io.frames.nexus_mask import NexusMask, merged
 from crystint.io.frames.readers import FrameSource, Reader
 from crystint.io.frames.sources import LazyFile, shown_once
 from crystint.io.frames.stacks import StackReader
+from crystint.io.guard import guarded
 from crystint.io.hdf5.chunks import RawChunk
 from crystint.io.hdf5.pool import ResourcePool
 from crystint.io.names import Source, each_once, expand
@@ -102,10 +103,15 @@ class Frames:
             """dtype of every frame, native-endian"""
         self._ends = list(accumulate(self._count(number) for number in range(len(readers))))
 
-    def _use(self, number: int) -> AbstractContextManager[Reader]:
-        """The reader of a file, opened."""
+    @contextmanager
+    def _use(self, number: int, place: str = "") -> Iterator[Reader]:
+        """The reader of a file, opened; what it raises is an error of that file, and of the place."""
         reader = self._readers[number]
-        return self._opened.use(number, lambda: reader.open() if isinstance(reader, LazyFile) else reader)
+        with (
+            guarded(self.files[number], place),
+            self._opened.use(number, lambda: reader.open() if isinstance(reader, LazyFile) else reader) as opened,
+        ):
+            yield opened
 
     def _count(self, number: int) -> int:
         """How many frames a file holds; it is opened where its name does not tell."""
@@ -198,7 +204,7 @@ class Frames:
                 raise ShapeError(f"out is {out.shape}, expected a writable, C-contiguous array of {self.shape}")
             if out.dtype != self.dtype:
                 raise DTypeError(f"out is {out.dtype}, expected {self.dtype}")
-        with self._use(number) as reader:
+        with self._use(number, f"frame {within}") as reader:
             frame = reader.read(within, out)
             self._check(number, frame.shape, frame.dtype)
             more = self._more_masked(number, reader)
@@ -223,7 +229,7 @@ class Frames:
             When the chunk is cut off, or its blocks do not lie within it.
         """
         number, within = self._find(index)
-        with self._use(number) as reader:
+        with self._use(number, f"frame {within}") as reader:
             return reader.chunk(within) if self._more_masked(number, reader) is None else None
 
     def __iter__(self) -> Iterator[Frame]:

@@ -10,9 +10,11 @@ from typing import Any
 import h5py
 
 from crystint.errors import FileError
+from crystint.io.hdf5.checked import stored_bytes
+from crystint.io.limits import ANY_FILE, check_claim
 from crystint.io.linked_files import missing_sources
 
-__all__ = ["NoFramesError", "check_sources", "find_datasets"]
+__all__ = ["NoFramesError", "check_claims", "check_sources", "find_datasets"]
 
 _USUAL = (
     "entry/data/data",
@@ -23,6 +25,8 @@ _USUAL = (
     "entry_0000/measurement/data",
     "data",
 )
+_MANY = 10**7
+"""Frames that a data set may claim, whatever is stored of them."""
 _SMALL = 16
 """px: an axis shorter than this is no axis of a detector when the file must be searched"""
 _NO_FRAMES = re.compile(
@@ -188,3 +192,24 @@ def check_sources(dataset: h5py.Dataset, name: str) -> None:
     """
     for file in missing_sources(dataset):
         raise FileError(f"{name}: {dataset.name} shows frames of {file}, which does not exist beside it")
+
+
+def check_claims(dataset: h5py.Dataset, name: str) -> None:
+    """Raise unless a frame fits the bytes that are stored, and the frames the bytes of the files.
+
+    Raises
+    ------
+    FileError
+        When the size of a frame, or the number of frames, cannot be right.
+    """
+    slow, fast = dataset.shape[-2:]
+    frame, many = slow * fast * dataset.dtype.itemsize, dataset.ndim > 2 and dataset.shape[0] > _MANY
+    if not many and frame <= ANY_FILE:
+        return
+    stored = stored_bytes(dataset)
+    check_claim(f"{name}, {dataset.name}: a frame of {slow} x {fast} px", frame, stored)
+    if many and dataset.shape[0] > stored:
+        raise FileError(
+            f"{name}, {dataset.name}, claims {dataset.shape[0]} frames, of which {stored} bytes are stored: it is "
+            "damaged, or was never written"
+        )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from crystint.errors import FileError
 from crystint.io.frames.nexus_mask import NexusMask, Stack, nexus_mask
 from crystint.io.frames.readers import FrameSource
-from crystint.io.frames.stack_search import NoFramesError, check_sources, find_datasets
+from crystint.io.frames.stack_search import NoFramesError, check_claims, check_sources, find_datasets
 from crystint.io.frames.virtual import VirtualReader
 from crystint.io.geometry.nexus import nexus_geometry, nexus_saturation
 from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, layer_cache
@@ -60,6 +60,7 @@ class StackReader:
             first = self._sets[0]
             for name, each in zip(self._names, self._sets, strict=True):
                 check_sources(each, str(path))
+                check_claims(each, str(path))
                 if each.shape[-2:] != first.shape[-2:] or each.dtype != first.dtype:
                     raise FileError(
                         f"{path}: {name} holds frames of {each.shape[-2:]} {each.dtype}, "

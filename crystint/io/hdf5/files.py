@@ -19,6 +19,7 @@ import numpy as np
 from crystint import __version__
 from crystint.errors import CrystintError, FileError, warn
 from crystint.io.containers import is_hdf5
+from crystint.io.hdf5.checked import CheckedFile
 from crystint.io.outputs import atomic_path
 
 __all__ = ["LEVEL", "PACKED", "create_hdf5", "group", "open_hdf5", "packed", "planes", "process", "put"]
@@ -68,8 +69,8 @@ def create_hdf5(
             raise OSError(str(error)) from error
 
 
-def open_hdf5(path: str | PathLike[str]) -> h5py.File:
-    """Open an HDF5 file for reading; the only way in which crystint does.
+def open_hdf5(path: str | PathLike[str]) -> CheckedFile:
+    """Open an HDF5 file for reading; the only way in which crystint does. What is read of it is checked.
 
     One that another program is writing is read as far as it is written, where that program allows it (single writer,
     multiple readers: SWMR); a warning says so.
@@ -82,12 +83,12 @@ def open_hdf5(path: str | PathLike[str]) -> h5py.File:
     if not Path(path).is_file():
         raise FileError(f"{path} does not exist")
     try:
-        return h5py.File(path, "r")
+        return CheckedFile(path, "r")
     except OSError as error:
         if not _being_written(error):
             raise _unopened(Path(path), error) from error
     try:
-        file = h5py.File(path, "r", swmr=True)
+        file = CheckedFile(path, "r", swmr=True)
     except OSError as error:
         raise FileError(
             f"{path} is being written by another program, or one that ended early did not close it; try again when it "
