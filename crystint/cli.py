@@ -1,4 +1,4 @@
-"""The command ``crystint``, for the entry point of the package and ``python -m crystint``."""
+"""The command ``crystint`` as click has it; `crystint.__main__` is the program."""
 
 from __future__ import annotations
 

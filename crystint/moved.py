@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -43,8 +42,11 @@ MOVED = {
 """old name to new name"""
 
 
-class _Forward(MetaPathFinder, Loader):
-    """Gives the module of the new name for the old one; it is one module with two names."""
+class _Forward:
+    """Gives the module of the new name for the old one; it is one module with two names.
+
+    A finder and a loader as `importlib.abc` describes them, which takes longer to import than the rest of this package.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

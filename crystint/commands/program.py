@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from crystint.commands.signals import noting_ctrl_c
+from crystint.commands.signals import INTERRUPTED, noting_ctrl_c
 from crystint.errors import CrystintError, CrystintNote, CrystintWarning, GeometryError, SettingError
 
 __all__ = ["Command", "EndedError", "Program"]
@@ -120,7 +120,7 @@ def _judge(error: BaseException) -> tuple[str, int]:
     """What to say about an error, and the exit code."""
     match error:
         case _StoppedError() | KeyboardInterrupt() | click.Abort():
-            return "interrupted; no half-written output was left", 130
+            return INTERRUPTED, 130
         case EndedError():
             return str(error), error.code
         case click.UsageError():

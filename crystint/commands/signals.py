@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interruption", "ctrl_c_came", "noting_ctrl_c"]
+__all__ = ["INTERRUPTED", "Interruption", "ctrl_c_came", "leave_at_ctrl_c", "noting_ctrl_c"]
+
+INTERRUPTED = "interrupted; no half-written output was left"
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ONE_KEY_S = 0.5
@@ -22,6 +24,20 @@ _NOTE = b"\ncrystint: stopping: the frames in flight are finished; Ctrl-C again 
 
 
 _came = False
+
+
+def leave_at_ctrl_c() -> None:
+    """From here on Ctrl-C ends the process at once, where no command is at work: at the start and at the end.
+
+    A KeyboardInterrupt would be a traceback there, or be lost in an import that goes on without what it did not get.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os.write(2, f"crystint: error: {INTERRUPTED}\n".encode())
+    os._exit(128 + signal.SIGINT)
 
 
 def _raise_and_note(_number: int, _frame: FrameType | None) -> None:
@@ -39,7 +55,8 @@ def ctrl_c_came() -> bool:
 def noting_ctrl_c() -> Iterator[None]:
     """While the block runs, a Ctrl-C is noted besides being raised; `ctrl_c_came` tells whether one came."""
     global _came
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    before = signal.getsignal(signal.SIGINT)
+    if before not in (signal.default_int_handler, _leave):
         yield  # it is noted already, ignored, or somebody else's business
         return
     try:
@@ -53,7 +70,7 @@ def noting_ctrl_c() -> Iterator[None]:
     finally:
         _came = False
         if signal.getsignal(signal.SIGINT) is _raise_and_note:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, before)
 
 
 class Interruption:
