@@ -16,6 +16,7 @@ from crystint.cbc.merging.result import CBCRun
 from crystint.cbc.settings import MergeSettings
 from crystint.cbc.table.table import CBCTable
 from crystint.errors import SettingError
+from crystint.io.outputs import utf8
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
 
@@ -47,7 +48,9 @@ def merge(job: Job[MergeSettings]) -> Outcome:
     if setup is not None:
         options["wavelength"] = setup.wavelength_angstrom
     width = run.settings["bandwidth"]
-    options["history"] = [f"crystint cbc merge: {source.name}, symmetry {symmetry or 'none'}, bandwidth {width:g}"]
+    options["history"] = [
+        f"crystint cbc merge: {utf8(source.name)}, symmetry {symmetry or 'none'}, bandwidth {width:g}"
+    ]
     mates = run.settings.get("friedel", True) if settings.friedel is None else settings.friedel
     record = job.provenance(symmetry=symmetry, friedel=bool(mates), cell=cell, bandwidth=width)
 

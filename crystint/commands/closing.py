@@ -11,6 +11,7 @@ import click
 
 from crystint.commands.program import EndedError
 from crystint.errors import warn
+from crystint.io.outputs import utf8
 from crystint.run.outcome import NAMED, ExitCode, Outcome
 from crystint.units import readable_size
 
@@ -20,7 +21,7 @@ __all__ = ["conclude"]
 def _wrote(paths: Iterable[Path], *, err: bool = False) -> None:
     """Name the files that were written, and their sizes."""
     for path in paths:
-        click.echo(f"wrote {shlex.quote(str(path))} ({readable_size(path.stat().st_size)})", err=err)
+        click.echo(utf8(f"wrote {shlex.quote(str(path))} ({readable_size(path.stat().st_size)})"), err=err)
 
 
 def conclude(outcome: Outcome, signal: int = 0, *, as_json: bool = False) -> None:
@@ -44,7 +45,7 @@ def conclude(outcome: Outcome, signal: int = 0, *, as_json: bool = False) -> Non
     if len(outcome.notes) > NAMED:
         warn(f"{len(outcome.notes)} images in all gave nothing; an .h5 output names them")
     if as_json or outcome.text:
-        click.echo(json.dumps(outcome.data, indent=2) if as_json else outcome.text)
+        click.echo(json.dumps(outcome.data, indent=2) if as_json else utf8(outcome.text))
     if not outcome.unchanged:
         _wrote(outcome.outputs, err=as_json)
     code = outcome.exit_code(signal)

@@ -10,14 +10,15 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
 from crystint.commands.signals import INTERRUPTED, noting_ctrl_c
 from crystint.errors import CrystintError, CrystintNote, CrystintWarning, GeometryError, SettingError
+from crystint.io.outputs import utf8
 
 __all__ = ["Command", "EndedError", "Program"]
 
@@ -93,9 +94,10 @@ class Program(click.Group):
             try:
                 with _terminable():
                     code = super().main(args, prog_name or "crystint", **more)
-                    sys.stdout.flush()
+                    click.echo("", nl=False)  # flush
             except BrokenPipeError:  # whoever read our output has left
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                for stream in (sys.stdout, sys.stderr):
+                    _discard_if_broken(stream)
                 sys.exit(1)
             except (Exception, KeyboardInterrupt) as error:
                 if debug:
@@ -106,10 +108,11 @@ class Program(click.Group):
                     rest = " (--debug shows the rest)" if len(lines) > 1 and not debug else ""
                     lines = [lines[0] + rest]
                 for line in lines:
-                    click.echo(f"crystint: error: {line}", err=True)
+                    click.echo(utf8(f"crystint: error: {line}"), err=True)
                 if args is None:
-                    sys.stdout.flush()
-                    sys.stderr.flush()
+                    for stream in (sys.stdout, sys.stderr):
+                        with suppress(OSError):  # a full disk, or nobody who reads any more
+                            stream.flush()
                     os._exit(code)  # HDF5 may crash at exit when a full disk kept it from closing a file
             gc.collect()
             gc.freeze()  # there is no need to look again while the interpreter ends
@@ -137,9 +140,24 @@ def _judge(error: BaseException) -> tuple[str, int]:
         case MemoryError():
             return f"out of memory: {error or 'the machine has too little for this'}", 1
         case OSError():
-            return f"{error.filename or 'file'}: {error.strerror or error}", 1
+            return f"{error.filename or _nameless(error)}: {error.strerror or error}", 1
         case _:
             return f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1
+
+
+def _nameless(error: OSError) -> str:
+    """What an OSError is about that names no file."""
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    return "standard output cannot be written" if where and where[0].name == click.echo.__name__ else "file"
+
+
+def _discard_if_broken(stream: TextIO) -> None:
+    """Throw away what a stream holds when nobody reads it; the interpreter would try again at its end."""
+    try:
+        stream.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
@@ -180,7 +198,7 @@ class _Lines:
             if text not in self._texts:
                 self._texts.add(text)
                 kind = "note" if issubclass(category, CrystintNote) else "warning"
-                click.echo(f"crystint: {kind}: {text}", err=True)
+                click.echo(utf8(f"crystint: {kind}: {text}"), err=True)
         elif self._debug:
             self._show(message, category, *rest, **more)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from crystint.errors import CrystintError, FileError, SettingError
 
-__all__ = ["atomic_path", "check_outputs", "files_of", "journal_of", "refused", "remove_leftovers"]
+__all__ = ["atomic_path", "check_outputs", "files_of", "journal_of", "mode_of", "refused", "remove_leftovers", "utf8"]
 
 _FULL = {
     errno.ENOSPC: "the disk is full",
@@ -36,7 +36,8 @@ def atomic_path(path: str | PathLike[str], overwrite: bool = False) -> Iterator[
     """A temporary file in the folder of `path`: renamed to `path` when the block ends, removed when it fails.
 
     The temporary file exists and is empty; its name ends with the suffix of `path`. A failure is any
-    exception, KeyboardInterrupt too; then a file that was there before is untouched.
+    exception, KeyboardInterrupt too; then a file that was there before is untouched. One that is replaced hands on its
+    permissions; meanwhile nobody else may read the temporary file.
 
     Raises
     ------
@@ -47,13 +48,16 @@ def atomic_path(path: str | PathLike[str], overwrite: bool = False) -> Iterator[
     target = Path(os.path.realpath(path))
     _check(target, path, overwrite)
     temporary = target.with_name(f"{_beginning(target)}{secrets.token_hex(_BYTES)}{target.suffix}")
+    mode = mode_of(target)
     try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else 0o600))
     except OSError as error:
         raise refused(path, error) from error
     try:
         yield temporary
         _check(target, path, overwrite)
+        if mode is not None:
+            temporary.chmod(mode)
         temporary.replace(target)
     except BaseException as error:
         with suppress(OSError):
@@ -61,6 +65,14 @@ def atomic_path(path: str | PathLike[str], overwrite: bool = False) -> Iterator[
         if isinstance(error, OSError) and not isinstance(error, CrystintError):
             raise refused(path, error) from error
         raise
+
+
+def mode_of(path: Path) -> int | None:
+    """Permissions of a file; None when there is none."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return None
 
 
 def check_outputs(
@@ -148,6 +160,11 @@ def _beginning(target: Path) -> str:
     if len(name) > _LONGEST:
         stem = f"{stem[:40]}-{hashlib.sha256(name).hexdigest()[:12]}"
     return f".{stem}."
+
+
+def utf8(name: str) -> str:
+    """The name of a file as text that can be written and drawn: bytes that are no UTF-8 stand there as ``\\xff``."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def journal_of(output: Path) -> Path:

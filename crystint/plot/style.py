@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystint.errors import SettingError
-from crystint.io.outputs import atomic_path
+from crystint.io.outputs import atomic_path, utf8
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -198,5 +198,10 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = 
     if kind not in _METADATA:
         suffixes = ", ".join(f".{name}" for name in _METADATA)
         raise SettingError(f"figure {Path(path).name!r} has the suffix {kind!r}, expected one of {suffixes}")
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if isinstance(text, Text):
+            text.set_text(utf8(text.get_text()))  # names of files may be in it
     with style(), atomic_path(Path(path), overwrite=overwrite) as temporary:
         figure.savefig(temporary, format=kind, dpi=dpi, metadata=_METADATA[kind])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,7 +21,7 @@ from typing import Any, Self
 
 from crystint.errors import FileError, unreadable
 from crystint.io.hdf5.provenance import differences
-from crystint.io.outputs import journal_of, refused, remove_leftovers
+from crystint.io.outputs import journal_of, mode_of, refused, remove_leftovers
 
 __all__ = ["Journal", "check_free", "journal_of", "records_in"]
 
@@ -205,7 +206,9 @@ def _locked(output: Path) -> FileIO:
     path = journal_of(output)
     while True:
         try:
-            file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
+            mode = mode_of(output)  # the journal holds what the output will hold
+            mode = 0o666 if mode is None else mode | stat.S_IRUSR | stat.S_IWUSR
+            file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, mode), "r+")
         except OSError as error:
             raise refused(path, error) from error
         try:

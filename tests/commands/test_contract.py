@@ -356,6 +356,23 @@ def test_an_unknown_suffix_is_a_wrong_argument(row, work):
     assert row.formats[0] in message or "HDF5" in message
 
 
+@by_path([row for row in ROWS if row.reads])
+def test_names_of_bytes_that_are_no_text(row, work):
+    first = row.reads[0]
+    name, output = (os.fsdecode(b"n\xff" + os.fsencode(each)) for each in (first, row.output or "-"))
+    Path(first).rename(name)
+    words = [name if word == first else word for word in row.words]
+    if row.path == "stills integrate":  # the experiment names the frames
+        Path("frames.expt").write_text(Path("frames.expt").read_text().replace(first, json.dumps(name)[1:-1]))
+    result = run(0, *words, *(["-o", output] if row.output else []))
+    assert not row.output or Path(output).stat().st_size > 0
+    assert not hidden(work)
+    if not row.output:
+        assert result.stdout
+        return
+    assert "exists" in refused(1, work, *words, "-o", output)
+
+
 # -------------------------------------------------------------------------------- frames that are missing
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -31,6 +32,24 @@ def test_appears_at_the_end_with_the_usual_permissions(tmp_path: Path) -> None:
     assert target.read_text() == "x"
     assert target.stat().st_mode == (tmp_path / "plain").stat().st_mode
     assert sorted(os.listdir(tmp_path)) == ["out.h5", "plain"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444, 0o755])
+def test_a_file_that_is_replaced_hands_on_its_permissions(tmp_path: Path, mode: int) -> None:
+    target = tmp_path / "out"
+    target.write_text("old")
+    target.chmod(mode)
+    with atomic_path(target, overwrite=True) as temporary:
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600, "others read what they may not read at the end"
+        temporary.write_text("new")
+    assert stat.S_IMODE(target.stat().st_mode) == mode
+    before = os.umask(0o027)
+    try:
+        with atomic_path(tmp_path / "new") as temporary:
+            temporary.write_text("new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
 
 
 def test_existing_file_is_refused_unless_told(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from crystint.errors import FileError, SettingError
 from crystint.io.hdf5.files import PACKED, group
+from crystint.io.outputs import utf8
 
 __all__ = ["read_tree", "write_tree"]
 
@@ -111,14 +112,14 @@ def _leaf(value: Any, name: str) -> tuple[Any, str]:
         value = value.item()
     for kind, made in _PLAIN.items():
         if type(value) is made:
-            return value, kind
+            return utf8(value) if isinstance(value, str) else value, kind
     if isinstance(value, gemmi.SpaceGroup):
         return value.xhm(), "space_group"
     if isinstance(value, gemmi.UnitCell):
         return json.dumps(list(value.parameters)), "cell"
     if isinstance(value, tuple | list):
         if value and all(isinstance(entry, str) for entry in value):
-            return np.array(value, dtype=h5py.string_dtype()), "strings"
+            return np.array([utf8(entry) for entry in value], dtype=h5py.string_dtype()), "strings"
         return json.dumps(value, default=lambda number: number.item()), "json"
     raise SettingError(f"{name} is a {type(value).__name__}, which cannot be stored")
 

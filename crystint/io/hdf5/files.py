@@ -20,7 +20,7 @@ from crystint import __version__
 from crystint.errors import CrystintError, FileError, warn
 from crystint.io.containers import is_hdf5
 from crystint.io.hdf5.checked import CheckedFile
-from crystint.io.outputs import atomic_path
+from crystint.io.outputs import atomic_path, utf8
 
 __all__ = ["LEVEL", "PACKED", "create_hdf5", "group", "open_hdf5", "packed", "planes", "process", "put"]
 
@@ -58,7 +58,7 @@ def create_hdf5(
                 file.attrs["NX_class"] = "NXroot"
                 file.attrs["creator"] = creator
                 file.attrs["creator_version"] = __version__
-                file.attrs["file_name"] = Path(path).name
+                file.attrs["file_name"] = utf8(Path(path).name)
                 file.attrs["HDF5_Version"] = h5py.version.hdf5_version
                 yield file
             if small:

@@ -13,6 +13,7 @@ import numpy as np
 
 from crystint.errors import FileError, warn
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
+from crystint.io.outputs import utf8
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakList, empty_peaks
 from crystint.units import energy_of
@@ -117,7 +118,7 @@ def _instrument(instrument: h5py.Group, geometry: Geometry | None) -> None:
 
 def _data(data: h5py.Group, path: Path, sources: Sequence[Any], shape: tuple[int, int]) -> None:
     """A virtual data set over the frames of the input, and their names."""
-    put(data, "source_file", np.array([source.file for source in sources], dtype=h5py.string_dtype()))
+    put(data, "source_file", np.array([utf8(source.file) for source in sources], dtype=h5py.string_dtype()))
     put(data, "source_index", np.array([source.index for source in sources], dtype=np.int64))
     if not sources or any(source.dataset is None for source in sources):
         return

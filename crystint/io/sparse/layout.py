@@ -19,6 +19,7 @@ from crystint import __version__
 from crystint.io.hdf5.appendable import AppendableDataset
 from crystint.io.hdf5.files import group, packed, process, put
 from crystint.io.hdf5.provenance import plain
+from crystint.io.outputs import utf8
 from crystint.io.peaks.nxdata import POSITION, UNITS
 from crystint.io.sparse.codec import fabio_radius, keep_bits, pixel_radius
 from crystint.io.sparse.row import SparseRow
@@ -101,7 +102,7 @@ def finish(
         sources = sources[:frames]
         files = list(dict.fromkeys((source.file, source.dataset or "") for source in sources))
         number = {name: i for i, name in enumerate(files)}
-        put(own, "source_files", np.array([name for name, _ in files], dtype=h5py.string_dtype()))
+        put(own, "source_files", np.array([utf8(name) for name, _ in files], dtype=h5py.string_dtype()))
         put(own, "source_datasets", np.array([name for _, name in files], dtype=h5py.string_dtype()))
         table = np.array([(number[s.file, s.dataset or ""], s.index) for s in sources], dtype=np.int64)
         own.create_dataset("sources", data=table.reshape(-1, 2), **(packed() if len(table) else {}))
