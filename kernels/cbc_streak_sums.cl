@@ -14,10 +14,11 @@
  *           b          [streaks]     intercepts, counts
  *           q2         [reflections] |q|^2, counts
  *           streaks
+ *           table      [NODES]       criteria 5 and 6: M and its slope (crystint/cbc/scaling/robust.py)
  * Out       sums       [3][streaks]  of Poisson's f, less m - I log(m), m = max(I, 1)
  * Defines   LOCAL_SIZE, a power of two; LANES = 1 | 16, one of the two is 1
- *           CRITERION = 0 step | 1 Poisson | 2 l2 | 3 l1 | 4 Huber
- *           FLOOR, HUBER: crystint/cbc/scaling/objective.py
+ *           CRITERION = 0 step | 1 Poisson | 2 l2 | 3 l1 | 4 Huber | 5, 6 the last two without their bias
+ *           FLOOR, HUBER: crystint/cbc/scaling/objective.py; OCTAVE, NODES: of `table`
  * Exact     float, with rounding errors carried along: 1e-6 of the sum of absolute terms; always in the same order
  * Limits    rows < 2^31; what reads beyond a streak's end, at most 15 rows, is not used
  * Method    crystint/cbc/scaling/sums.py, objective.py. Differences of counts and model are made before anything is rounded to
@@ -26,6 +27,43 @@
  */
 #include "cbc_rows.h"
 #include "reduce.h"
+
+#if CRITERION > 4
+/* M(lambda) and its slope: cubics between the nodes of the table. */
+static inline float2 skew(const float expected, __global const float2 *table)
+{
+    const float place = clamp((log2(expected) - log2(FLOOR)) * OCTAVE, 0.0f, NODES - 1.01f);
+    const int node = (int)place;
+    const float t = place - node;
+    const float2 one = table[node], other = table[node + 1];
+    const float third = one.y + other.y - 2.0f * (other.x - one.x);
+    const float second = 3.0f * (other.x - one.x) - 2.0f * one.y - other.y;
+    const float slope = one.y + t * (2.0f * second + 3.0f * t * third);
+    return (float2)(one.x + t * (one.y + t * (second + t * third)), slope * OCTAVE / (M_LN2_F * expected));
+}
+
+/* What a pixel adds to f, and df/dlambda. */
+static inline float robust_value(const float counts, const float expected, __global const float2 *table, float *slope)
+{
+    const float safe = fmax(expected, FLOOR), root = sqrt(safe);
+#if CRITERION == 5
+    const float away = root - sqrt(fmax(counts, 0.0f));
+    float value = 2.0f * fabs(away), by_expected = sign(away) / root;
+#else
+    const float half_way = 0.5f * sqrt(fmax(HUBER * HUBER + 4.0f * counts, 0.0f));
+    const float low = fabs(half_way - 0.5f * HUBER), nearest = clamp(root, low, half_way + 0.5f * HUBER);
+    const float up = root < low && counts > 0.0f ? -1.0f : 1.0f, near = fmax(nearest * nearest, FLOOR * FLOOR);
+    /* less what does not depend on lambda: m - I log(m), m = max(I, 1) */
+    const float about = fmax(counts, 1.0f), x = (near - about) / about;
+    const float log_ratio = x < -0.5f ? log(near / about) : log1p(x);
+    float value = 2.0f * (near - about - counts * log_ratio) + 4.0f * HUBER * up * (root - nearest);
+    float by_expected = root == nearest ? 2.0f * (safe - counts) / safe : 2.0f * HUBER * up / root;
+#endif
+    const float2 more = skew(safe, table);
+    *slope = by_expected + more.y;
+    return value + more.x + *slope * fmin(expected - FLOOR, 0.0f);
+}
+#endif
 
 /* What a pixel adds to f, and df/dlambda, from I, lambda and their difference. */
 static inline floats pixel_value(const floats counts, const floats expected, const floats difference, floats *slope)
@@ -70,6 +108,7 @@ void cbc_streak_sums(__global const float *amplitude,
                      __global const float *b,
                      __global const float *q2,
                      const int streaks,
+                     __global const float2 *table,
                      __global float *sums)
 {
     __local float slot[3 * LOCAL_SIZE];
@@ -101,8 +140,17 @@ void cbc_streak_sums(__global const float *amplitude,
         const floats weight = select((floats)0.0f, counts / fmax(expected, (floats)FLOOR), in);
         const floats add = select((floats)0.0f, a, in);
 #else
-        floats slope;
-        const floats add = select((floats)0.0f, pixel_value(counts, expected, signal - up, &slope), mine);
+        floats slope = 0.0f;
+#if CRITERION > 4
+        floats value = 0.0f;
+        for (int i = 0; i < LANES; i++) {
+            const float one = ((const float *)&counts)[i], other = ((const float *)&expected)[i];
+            ((float *)&value)[i] = robust_value(one, other, table, (float *)&slope + i);
+        }
+#else
+        const floats value = pixel_value(counts, expected, signal - up, &slope);
+#endif
+        const floats add = select((floats)0.0f, value, mine);
         const floats weight = select((floats)0.0f, slope, in);
 #endif
         ADD(weighted, weighted_rest, weight * select((floats)0.0f, a, in));

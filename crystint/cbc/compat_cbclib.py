@@ -26,11 +26,12 @@ from crystint.cbc.merging.export import write_sfac
 from crystint.cbc.merging.families import families
 from crystint.cbc.merging.merging import merged_intensities
 from crystint.cbc.scaling.backends import backend_of
+from crystint.cbc.scaling.criteria import criterion, trained
 from crystint.cbc.scaling.layout import Layout
-from crystint.cbc.scaling.objective import criterion
 from crystint.cbc.scaling.optimise import choose_method, first_estimate
 from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.cbc.scaling.regression import checked_bandwidth
+from crystint.cbc.scaling.robust import SPREAD
 from crystint.cbc.scaling.scaler import Scaler, T
 from crystint.cbc.scaling.training import Alternation, Pair, Recipe
 from crystint.cbc.table.setup import CBCSetup
@@ -44,7 +45,7 @@ __all__ = ["IntensityScaler", "Training"]
 
 _LARGEST = 300.0
 """of log |q|^2: sums of squares of larger ones are no numbers any more"""
-_FIELDS = ("table", "layout", "xtal", "path", "symmetry", "friedel", "bandwidth", "trace")
+_FIELDS = ("table", "layout", "xtal", "path", "symmetry", "friedel", "bandwidth", "trace", "spread")
 _ARRAYS = ("frames", "fidxs", "xmap", "bgd", "I_raw", "idxs", "iidxs", "hkl", "hkl_idxs", "prof", "xtal_bi")
 _COLUMNS = {"I_raw": "counts", "bgd": "background", "prof": "profile"}
 """arrays that are columns of the table"""
@@ -70,6 +71,9 @@ class IntensityScaler(Generic[T]):
         Of the regression that xtal is from; None = it is not from one.
     trace : tuple of float
         f at the start of the last training and after each of its iterations, falling.
+    spread : float
+        sigma of |q|^2 by the criterion of the last training, over that by Poisson's: 1 for l2, 1.25 for l1, 1.03 for
+        huber.
 
     Examples
     --------
@@ -82,7 +86,7 @@ class IntensityScaler(Generic[T]):
     (['cnts', 'hkl', 'serr', 'sfac'], True)
     """
 
-    __slots__ = ("bandwidth", "friedel", "path", "scaler", "symmetry", "trace")
+    __slots__ = ("bandwidth", "friedel", "path", "scaler", "spread", "symmetry", "trace")
 
     scaler: Scaler[T]
     """what does the work"""
@@ -91,33 +95,42 @@ class IntensityScaler(Generic[T]):
     friedel: bool
     bandwidth: float | None
     trace: tuple[float, ...]
+    spread: float
 
     def __init__(
         self,
         table: T,
-        layout: Layout,
-        xtal: ProjectionMap,
+        layout: Layout | None = None,
+        xtal: ProjectionMap | None = None,
         path: Literal["numpy", "device"] | Engine = "numpy",
         symmetry: Any = "streaks",
         friedel: bool = True,
         bandwidth: float | None = None,
         trace: tuple[float, ...] = (),
+        spread: float = 1.0,
     ) -> None:
-        self._set(Scaler(table, layout, xtal, backend_of(path, layout)), path, symmetry, friedel, bandwidth, trace)
+        if not (isinstance(layout, Layout) and isinstance(xtal, ProjectionMap)):
+            raise SettingError(
+                "an IntensityScaler is made of a table by IntensityScaler.of(table, setup), or by table.scale(setup); "
+                "it does not take cbclib's arrays (frames, fidxs, xmap, ...), which follow from the table"
+            )
+        scaler = Scaler(table, layout, xtal, backend_of(path, layout))
+        self._set(scaler, path, symmetry, friedel, bandwidth, trace, spread)
 
     def _set(
-        self, scaler: Scaler[T], path: Any, symmetry: Any, friedel: bool, bandwidth: float | None, trace: Any
-    ) -> None:
+        self, scaler: Scaler[T], path: Any, symmetry: Any, friedel: bool, bandwidth: float | None, trace: Any,
+        spread: float = 1.0,
+    ) -> None:  # fmt: skip
         for name, value in zip(
-            ("scaler", "path", "symmetry", "friedel", "bandwidth", "trace"),
-            (scaler, path, symmetry, friedel, bandwidth, trace),
+            ("scaler", "path", "symmetry", "friedel", "bandwidth", "trace", "spread"),
+            (scaler, path, symmetry, friedel, bandwidth, trace, spread),
         ):
             object.__setattr__(self, name, value)
 
     def _with(self, scaler: Scaler[T], **fields: Any) -> IntensityScaler[T]:
         """Another one of these: with a scaler, and with other values in some of its own fields."""
         made: IntensityScaler[T] = object.__new__(type(self))
-        own = {name: getattr(self, name) for name in ("path", "symmetry", "friedel", "bandwidth", "trace")}
+        own = {name: getattr(self, name) for name in _FIELDS[3:]}
         made._set(scaler, **(own | fields))
         return made
 
@@ -287,7 +300,7 @@ class IntensityScaler(Generic[T]):
 
         Parameters
         ----------
-        table, layout, xtal, path, symmetry, friedel, bandwidth, trace
+        table, layout, xtal, path, symmetry, friedel, bandwidth, trace, spread
             As the class. `xtal` may be an array, float [F, ny, nx], on the nodes there are.
         I_raw, bgd, prof : float [n]
             Counts, background and f^2 of each row: the table gets them, and so does the layout.
@@ -428,7 +441,8 @@ class IntensityScaler(Generic[T]):
             Fit a constant background to each streak too. (cbclib's default is True; where the background of the table
             is right, as many parameters as streaks only cost precision.)
         kind, loss : str
-            The criterion, as for `fitness`.
+            The criterion, as for `fitness`. For least squares the form of it without bias is minimised, and is f in
+            `trace`: Poisson's for l2, that of `crystint.cbc.scaling.robust` for l1 and huber.
         max_iter : int
             Steps of the optimiser for each map.
         x0 : float [S + H], optional
@@ -475,19 +489,24 @@ class IntensityScaler(Generic[T]):
         method: str = METHOD,
     ) -> Training[T]:
         """As `train`, an iteration at a time: an iterable whose items are the iterations, with `result()`."""
-        names = criterion(kind, loss)
+        kind_named, loss_named = criterion(kind, loss)
+        minimised = trained(kind_named, loss_named)
         if n_iter < 1 or max_iter < 1:
             raise SettingError(f"n_iter is {n_iter} and max_iter is {max_iter}, expected 1 or more")
         if not f_tol >= 0.0:
             raise SettingError(f"f_tol is {f_tol!r}, expected 0 or more")
-        chosen = choose_method(method, names[0], self.layout)
         recipe = Recipe(
-            checked_bandwidth(bandwidth), int(n_iter), float(f_tol), int(max_iter), bool(fit_intercept), *names, chosen
-        )
+            checked_bandwidth(bandwidth), int(n_iter), float(f_tol), int(max_iter), bool(fit_intercept), minimised,
+            loss_named, choose_method(method, minimised, self.layout),
+        )  # fmt: skip
         b, q2 = self._split(self.init_estimate(fit_intercept) if x0 is None else x0)
         if (b < 0.0).any():
             raise SettingError(f"intercept of streak {int(np.argmin(b))} is {b.min():g}, expected 0 or more")
-        return Training(self, self.scaler.training(b if fit_intercept else np.zeros_like(b), q2, recipe))
+        spread = SPREAD[loss_named] if minimised == "robust" else 1.0
+        return Training(
+            self._with(self.scaler, spread=spread),
+            self.scaler.training(b if fit_intercept else np.zeros_like(b), q2, recipe),
+        )
 
     def update_xtal(self, x: ArrayLike, bandwidth: float) -> tuple[IntensityScaler[T], Floats]:
         """New maps by regression, normalised to a mean of 1, and x with that factor in |q|^2.
@@ -548,7 +567,8 @@ class IntensityScaler(Generic[T]):
         """
         group, mates = self._merging(symmetry, friedel)
         b = self._split(x)[0]
-        return merged_intensities(self.scaler, b, self.q2(x), self.bandwidth, group, mates, errors)
+        merged = merged_intensities(self.scaler, b, self.q2(x), self.bandwidth, group, mates, errors)
+        return merged | {"serr": self.spread * merged["serr"]}
 
     def export_sfac(self, x: ArrayLike, path: Any, symmetry: Any = None, friedel: bool = True, **options: Any) -> None:
         """Write merged |q|^2: MTZ, SHELX HKLF 4 or text by the suffix; options and errors as `write_sfac`."""

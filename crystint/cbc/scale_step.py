@@ -73,7 +73,7 @@ def _run(
     layout, q2 = scaler.layout, scaler.q2(x)
     sigma = np.full(layout.n_reflections, np.nan)
     halves = np.zeros((2, 0))
-    if settings.errors and settings.kind == "poisson":
+    if settings.errors:
         try:
             sigma = np.asarray(scaler.merge_sfac(x)["serr"], dtype=np.float64)
         except CrystintError as error:
@@ -82,8 +82,6 @@ def _run(
         text = scales_text(scale_groups(layout, scaler.xtal, q2, scaler.bandwidth), np.isfinite(q2))
         if text is not None:
             warn(text)
-        if settings.errors:
-            warn("sigma is known for the Poisson criterion only; there is none in the output")
     if settings.errors:
         try:
             halves = half_sets(scaler, **train).q2

@@ -170,7 +170,7 @@ def test_other_ways_of_scaling(made: Path, tmp_path: Path, settings: tuple[str, 
     scaled = read_run(tmp_path / "s.h5")
     assert scaled.reference is not None
     assert agreement(scaled.hkl, scaled.q2, scaled.reference).cc > 0.98
-    assert ("no sigma" in result.stderr or "there is none" in result.stderr) == ("least_squares" in settings)
+    assert "no sigma" not in result.stderr
     assert (scaled.intercept > 0).any() == ("--intercept" in settings)
     if not settings:
         assert len(scaled.q2) == len(np.unique(scaled.table.hkl, axis=0))

@@ -16,7 +16,10 @@ from crystint.errors import SettingError
 from tests.cbc.case import small
 from tests.oracles import cbc_scaling as oracle
 
-CRITERIA = [("poisson", "l2"), ("least_squares", "l2"), ("least_squares", "l1"), ("least_squares", "huber")]
+CRITERIA = [
+    ("poisson", "l2"), ("least_squares", "l2"), ("least_squares", "l1"), ("least_squares", "huber"),
+]  # fmt: skip
+ROBUST = [("robust", "l1"), ("robust", "huber")]
 
 
 class Small:
@@ -66,7 +69,7 @@ def test_the_gradient_is_that_of_the_criterion(rng, kind, loss, background):
         np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6 * np.abs(gradient).max())
 
 
-@pytest.mark.parametrize(("kind", "loss"), CRITERIA)
+@pytest.mark.parametrize(("kind", "loss"), CRITERIA + ROBUST)
 @pytest.mark.parametrize("counts", [0.0, 0.5, 3.0, -2.0])
 def test_neither_value_nor_slope_jumps_at_the_floor(kind, loss, counts):
     near = np.array([FLOOR * (1 - 1e-9), FLOOR * (1 + 1e-9)])

@@ -19,14 +19,18 @@ from crystint.cbc.scaling.device_rows import CellBuffers, DeviceRows, blocks
 from crystint.cbc.scaling.objective import FLOOR, HUBER, Kind, Loss
 from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.cbc.scaling.regression import checked_bandwidth
+from crystint.cbc.scaling.robust import PER_OCTAVE, Robust, skew_table
 from crystint.cbc.scaling.sums import FAINTEST
 from crystint.engine import Buffer
 
 __all__ = ["DeviceBackend", "DeviceModel"]
 
 
-_CRITERIA = {"l2": 2, "l1": 3, "huber": 4}
-"""numbers of the losses in kernels/cbc_streak_sums.cl"""
+_CRITERIA: dict[tuple[Kind, Loss], int] = {
+    ("least_squares", "l2"): 2, ("least_squares", "l1"): 3, ("least_squares", "huber"): 4,
+    ("robust", "l1"): 5, ("robust", "huber"): 6,
+}  # fmt: skip
+"""numbers of criteria in kernels/cbc_streak_sums.cl; Poisson's is 1"""
 
 
 class DeviceBackend(DeviceRows):
@@ -71,12 +75,13 @@ class DeviceModel:
     def objective(self, b: Floats, q2: Floats, kind: Kind, loss: Loss) -> tuple[float, Floats, Floats]:
         """f, df/db and df/d|q|^2."""
         backend, layout = self.backend, self.backend.layout
-        criterion = 1 if kind == "poisson" else _CRITERIA[loss]
+        criterion = _CRITERIA.get((kind, loss), 1)
         self._streak_sums(criterion, backend.sent(b, np.float32), backend.sent(q2, np.float32))
         sums = backend.engine.receive(self._sums, 3 * layout.n_streaks).reshape(3, -1).astype(np.float64)
         by_q2 = np.zeros(layout.n_reflections)
         np.add.at(by_q2, layout.streak_reflection, sums[0])
-        f = float(sums[2].sum()) + (self._reference if kind == "poisson" else 0.0)
+        left_out = {"poisson": 1.0, "robust": 2.0 if loss == "huber" else 0.0}.get(kind, 0.0)
+        f = float(sums[2].sum()) + (left_out * self._reference if left_out else 0.0)
         return f, sums[1], by_q2
 
     def em(self, b: Floats, q2: Floats, steps: int, intercepts: bool) -> tuple[Floats, Floats]:
@@ -149,6 +154,12 @@ class DeviceModel:
         )
         return engine.receive(values, frames * ny * nx).astype(np.float64).reshape(frames, ny, nx)
 
+    @cached_property
+    def _tables(self) -> dict[int, Buffer]:
+        """Those of `robust.skew_table`, by the number of the criterion."""
+        losses: dict[int, Robust] = {5: "l1", 6: "huber"}
+        return {number: self.backend.sent(skew_table(loss), np.float32) for number, loss in losses.items()}
+
     def _streak_sums(self, criterion: int, b: Buffer, q2: Buffer) -> None:
         backend = self.backend
         backend.engine.launch(
@@ -158,6 +169,8 @@ class DeviceModel:
                 CRITERION=criterion,
                 FLOOR=f"{FLOOR}f",
                 HUBER=f"{HUBER}f",
+                OCTAVE=PER_OCTAVE,
+                NODES=len(skew_table("huber")),
             ),
             backend.layout.n_streaks,
             backend.local_size,
@@ -166,6 +179,7 @@ class DeviceModel:
             b=b,
             q2=q2,
             streaks=backend.layout.n_streaks,
+            table=self._tables[criterion] if criterion in (5, 6) else self._sums,
             sums=self._sums,
         )
 

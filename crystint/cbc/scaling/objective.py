@@ -4,6 +4,8 @@
     least squares   f = loss(r),  r = (I - lambda) / sqrt(lambda)
                     l2: r^2;  l1: |r|;  huber: r^2 for |r| < c, 2 c |r| - c^2 beyond, c = 1.345
 
+A training for least squares minimises another form of these, which has no bias: `robust`.
+
 The sum over pixels, each once, is the objective. The standard deviation of a residual is that of the model, so the
 slope has the derivative of sqrt(lambda) too. f at c is continuous with its slope (cbclib's constant there is wrong,
 and its slopes of least squares hold sqrt(lambda) fixed).
@@ -18,41 +20,13 @@ Huber's c has 95 % efficiency for Gaussian residuals (Huber & Ronchetti, Robust 
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from crystint.arrays import Floats
-from crystint.errors import SettingError
+from crystint.cbc.scaling.criteria import FLOOR, HUBER, Kind, Loss, criterion
+from crystint.cbc.scaling.robust import robust_terms
 
 __all__ = ["FLOOR", "HUBER", "Kind", "Loss", "criterion", "pixel_terms"]
-
-Kind = Literal["poisson", "least_squares"]
-Loss = Literal["l2", "l1", "huber"]
-
-FLOOR = 1e-4
-"""counts: where fewer than that are expected, logarithm and variance are continued otherwise"""
-HUBER = 1.345
-"""standard deviations: where Huber's loss goes over from a parabola to a line"""
-
-
-def criterion(kind: str, loss: str) -> tuple[Kind, Loss]:
-    """The names of a criterion and a loss as this package spells them; any capitalisation is accepted.
-
-    Raises
-    ------
-    SettingError
-        When there is no such criterion or loss.
-    """
-    kinds: dict[str, Kind] = {"poisson": "poisson", "least_squares": "least_squares"}
-    losses: dict[str, Loss] = {"l2": "l2", "l1": "l1", "huber": "huber"}
-    of_counts = kinds.get(str(kind).lower().replace("-", "_").replace(" ", "_"))
-    of_residuals = losses.get(str(loss).lower())
-    if of_counts is None:
-        raise SettingError(f"kind is {kind!r}, expected 'poisson' or 'least_squares'")
-    if of_residuals is None:
-        raise SettingError(f"loss is {loss!r}, expected 'l2', 'l1' or 'huber'")
-    return of_counts, of_residuals
 
 
 def pixel_terms(counts: Floats, expected: Floats, kind: Kind, loss: Loss) -> tuple[Floats, Floats]:
@@ -69,6 +43,8 @@ def pixel_terms(counts: Floats, expected: Floats, kind: Kind, loss: Loss) -> tup
     -------
     float64 [P], float64 [P]
     """
+    if kind == "robust" and loss != "l2":
+        return robust_terms(counts, expected, loss)
     dark = expected < FLOOR
     safe = np.where(dark, FLOOR, expected)
     if kind == "poisson":

@@ -4,7 +4,8 @@ The start is by least squares at chi = 1: |q_h|^2 = sum (I - background) f^2 / s
 intercepts a line in f^2 through the rows of each streak. Expectation maximisation needs no step length, never leaves
 the positive numbers and never raises the Poisson criterion; it is defined for counts and background of 0 or more. For
 all else there is L-BFGS-B (Byrd, Lu, Nocedal & Zhu 1995, SIAM J. Sci. Comput. 16, 1190; SciPy's) in b >= 0 and
-log |q|^2, each in units of its own standard deviation at the start, so that intercepts and logarithms take equal part.
+|q|^2 > 0, each in units of its own standard deviation at the start, so that all take equal part. (In log |q|^2 a faint
+reflection that one step makes much too faint stays so: the slope goes with |q|^2.)
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def choose_method(method: str, kind: Kind, layout: Layout) -> Method:
         raise SettingError(f"method is {method!r}, expected 'auto', 'em' or 'l-bfgs-b'")
     reasons = []
     if kind != "poisson":
-        reasons.append("is for kind='poisson' only")
+        reasons.append("is for kind='poisson', and for least squares with loss='l2', only")
     for what, values in (("counts", layout.counts), ("background", layout.background)):
         negative = values < 0.0
         if negative.any():
@@ -105,27 +106,24 @@ def lbfgsb(
     of_b, of_q2 = row_sums(layout, amplitude * amplitude, weight)
     fitted = np.flatnonzero((of_q2 > 0.0) & (q2 > 0.0))
     free = np.arange(layout.n_streaks) if intercepts else np.zeros(0, np.intp)
-    unit = np.concatenate([1.0 / np.sqrt(of_b[free]), 1.0 / (q2[fitted] * np.sqrt(of_q2[fitted]))])
-    unit[len(free) :] = np.minimum(unit[len(free) :], 1.0)
+    unit = 1.0 / np.sqrt(np.concatenate([of_b[free], of_q2[fitted]]))
 
     def unpacked(z: Floats) -> tuple[Floats, Floats]:
         levels, strengths = b.copy(), q2.copy()
         levels[free] = z[: len(free)] * unit[: len(free)]
-        strengths[fitted] = np.exp(z[len(free) :] * unit[len(free) :])
+        strengths[fitted] = z[len(free) :] * unit[len(free) :]
         return levels, strengths
 
     def value(z: Floats) -> tuple[float, Floats]:
         levels, strengths = unpacked(z)
         f, by_b, by_q2 = model.objective(levels, strengths, kind, loss)
-        return f, np.concatenate([by_b[free], by_q2[fitted] * strengths[fitted]]) * unit
+        return f, np.concatenate([by_b[free], by_q2[fitted]]) * unit
 
     if not len(unit):
         return b, q2
-    start = np.concatenate([b[free], np.log(q2[fitted])]) / unit
-    faintest, brightest = np.log(FAINTEST * q2.max()), np.log(q2.max()) - np.log(FAINTEST) / 2.0
-    low = np.concatenate([np.zeros(len(free)), np.full(len(fitted), faintest)]) / unit
-    high = np.concatenate([np.full(len(free), np.inf), np.full(len(fitted), brightest)]) / unit
-    bounds = optimize.Bounds(np.minimum(low, start), high)
+    start = np.concatenate([b[free], q2[fitted]]) / unit
+    low = np.concatenate([np.zeros(len(free)), np.full(len(fitted), FAINTEST * q2.max())]) / unit
+    bounds = optimize.Bounds(np.minimum(low, start), np.inf)
     solution = optimize.minimize(
         value, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps, "ftol": 0.0, "gtol": 1e-6}
     )

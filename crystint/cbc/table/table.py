@@ -16,7 +16,7 @@ from crystint.cbc.table.columns import columns_of, plain, real, whole
 from crystint.cbc.table.setup import CBCSetup
 from crystint.cbc.table.table_checks import check_rows
 from crystint.cbc.table.table_rows import arranged, chosen, joined, stacked, starts
-from crystint.errors import SettingError, ShapeError
+from crystint.errors import SettingError, ShapeError, warn
 from crystint.html import html_table
 from crystint.io.cbc.columns import CBCLIB, OPTIONAL, REQUIRED
 from crystint.model.labelled_arrays import data_frame
@@ -244,8 +244,21 @@ class CBCTable:
         """The same rows with other values in some fields."""
         return type(self)(**{**self._fields(), **columns})
 
-    def scale(self, u: ArrayLike | CBCSetup | None = None, **options: Any) -> IntensityScaler[Self]:
-        """An `IntensityScaler` of the table; parameters and errors as `IntensityScaler.of`."""
+    def scale(
+        self,
+        u: ArrayLike | CBCSetup | None = None,
+        setup: CBCSetup | None = None,
+        num_threads: int | None = None,
+        **options: Any,
+    ) -> IntensityScaler[Self]:
+        """An `IntensityScaler` of the table; parameters and errors as `IntensityScaler.of`.
+
+        As in cbclib, the grid may come first, then the set-up and the number of threads, which has no effect here.
+        """
+        if setup is not None:
+            u, options = setup, options | {"grid": options.get("grid", u)}
+        if num_threads is not None:
+            warn(f"num_threads={num_threads} has no effect: path= chooses what makes the sums")
         return IntensityScaler.of(self, u, **options)
 
     @classmethod
