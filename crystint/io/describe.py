@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, GeometryError
+from crystint.io.describe_geometry import describe_geometry, describe_partial
 from crystint.io.frame_record import FrameRecord
 from crystint.io.frames.masks import mask_in, read_mask
 from crystint.io.frames.sequence import Frames
@@ -30,9 +31,7 @@ from crystint.io.sparse.dense_file import missing_in
 from crystint.io.sparse.open import sparse_in
 from crystint.model.geometry import Geometry
 from crystint.model.mask import unusable
-from crystint.model.partial_geometry import PartialGeometry
 from crystint.references import resolve
-from crystint.units import energy_of
 
 __all__ = ["describe", "made_by"]
 
@@ -80,7 +79,7 @@ def frames(file: OpenedFile) -> dict[str, Any]:
 def geometry(file: OpenedFile) -> dict[str, Any]:
     """All fields of a geometry."""
     shape, partial = partial_geometry_in(file)
-    return _told(partial, shape)
+    return describe_partial(partial, shape)
 
 
 def mask(file: OpenedFile) -> dict[str, Any]:
@@ -96,7 +95,7 @@ def notes(file: OpenedFile) -> dict[str, Any]:
         about = {"of": file.path.with_suffix("").name, "frames": content.get("n_frames", 0)}
         about |= made_by(content["provenance"]) | _missing(content.get("missing") or ())
         if content.get("geometry"):
-            about |= _geometry(Geometry.from_dict(content["geometry"]))
+            about |= describe_geometry(Geometry.from_dict(content["geometry"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{file.path} is damaged: {error!r}") from error
     return about
@@ -170,7 +169,7 @@ def _frames(frames: Frames) -> dict[str, Any]:
     if len(frames) and (inside := frames.source(0).dataset):
         about["dataset"] = inside
     try:
-        about |= _told(frames.partial_geometry, frames.shape)
+        about |= describe_partial(frames.partial_geometry, frames.shape)
     except GeometryError as error:
         about["geometry"] = f"unusable: {error}"
     try:
@@ -204,70 +203,6 @@ def _mask(mask: NDArray[np.uint32]) -> str:
     return f"{masked} px ({100 * masked / mask.size:.3g} %)" + (f", {used}" if used else "")
 
 
-def _told(partial: PartialGeometry, shape: tuple[int, int]) -> dict[str, Any]:
-    """A geometry and the place that each number comes from; where it is not whole, or cannot be, the numbers."""
-    try:
-        geometry = partial.whole(shape, "the file")
-        outside = {}
-    except GeometryError as error:
-        outside = {"geometry": f"unusable: {error}"}
-        try:
-            geometry = partial.whole(shape, "the file", beam_outside=True)
-        except GeometryError:
-            geometry = None
-    if geometry is None:
-        lacking = f" (without {', '.join(partial.missing).replace('_', ' ')})" if partial.values else ""
-        outside = outside or {"geometry": f"none{lacking}; give one with -g"}
-        return outside | {
-            name.replace("_", " "): _placed(value, partial, name) for name, value in partial.values.items()
-        }
-    about = outside | _geometry(geometry)
-    for shown, name in (("detector", "pixel_size"), ("distance", ""), ("beam", "beam_center"), ("tilt", "rotation"),
-                        ("panels", ""), ("wavelength", ""), ("polarization", "")):  # fmt: skip
-        if shown in about and (name or shown) in partial.places:
-            about[shown] = _placed(about[shown], partial, name or shown)
-    return about
-
-
-def _placed(value: Any, partial: PartialGeometry, name: str) -> str:
-    return f"{value} ({partial.places[name]})" if name in partial.places else str(value)
-
-
-def _geometry(geometry: Geometry) -> dict[str, Any]:
-    """All fields of a geometry, and the resolution at border and corner."""
-    slow_um, fast_um = (1e6 * size for size in geometry.pixel_size)
-    about: dict[str, Any] = {
-        "detector": f"{geometry.shape[0]} x {geometry.shape[1]} px of {slow_um:g} x {fast_um:g} um",
-        "distance": f"{geometry.distance:g} m",
-        "beam": f"{geometry.beam_center[0]:.2f}, {geometry.beam_center[1]:.2f} px (slow, fast)",
-    }
-    if any(geometry.rotation):
-        about["tilt"] = ", ".join(f"{angle:g}" for angle in geometry.rotation) + " rad (rot1, rot2, rot3)"
-        about["direct beam"] = "{:.2f}, {:.2f} px (slow, fast)".format(*geometry.direct_beam)
-    if geometry.panels is not None:
-        about["panels"] = len(geometry.panels)
-    wavelength = geometry.wavelength
-    if wavelength is None:
-        about["wavelength"] = "not known"
-    else:
-        about["wavelength"] = f"{wavelength:g} angstrom ({energy_of(wavelength):.0f} eV)"
-        about["resolution"] = _resolution(geometry)
-    polarization = geometry.polarization
-    about["polarization"] = "not known" if polarization is None else polarization
-    return about
-
-
-def _resolution(geometry: Geometry) -> str:
-    """Finest spacing on the whole frame, and on the largest whole ring round the beam."""
-    spacing = geometry.d()
-    border = np.concatenate([spacing[0], spacing[-1], spacing[:, 0], spacing[:, -1]])
-    finest = float(np.nanmin(spacing))
-    if not np.isfinite(border).any():
-        return f"{finest:.3g} angstrom"
-    near = float(np.max(border[np.isfinite(border)]))
-    return f"{near:.3g} angstrom at the nearest border, {finest:.3g} at the farthest"
-
-
 def sparse(file: OpenedFile) -> dict[str, Any]:
     """Frames, rings and peaks of a sparse file, how it was made, and what the first frame holds."""
     with sparse_in(file) as opened:
@@ -276,7 +211,7 @@ def sparse(file: OpenedFile) -> dict[str, Any]:
         if opened.has_peaks:
             about["peaks"] = len(opened.peaks)
         if opened.geometry is not None:
-            about |= _geometry(opened.geometry)
+            about |= describe_geometry(opened.geometry)
         about["mask"] = _mask(opened.rings.mask)
         about |= _missing(opened.missing)
         first = next((number for number in range(len(opened)) if number not in opened.missing), None)

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crystint.errors import GeometryError
 from crystint.model.geometry import Geometry
 from crystint.model.plausible import Quantity, implausible
@@ -36,6 +39,8 @@ class PartialGeometry:
     places: Mapping[str, str] = field(default_factory=dict)
     """of each field, in words: "entry/instrument/detector/distance", "Detector_distance of the mini header"; of a
     field that is not in `values`, why: it is there, and cannot be used"""
+    wavelengths: NDArray[np.float64] | None = None
+    """float64 [frames], angstrom: of each frame, where that is told; `values` has their mean"""
 
     @classmethod
     def of(cls, geometry: Geometry, place: str) -> Self:
@@ -56,18 +61,21 @@ class PartialGeometry:
 
     def over(self, below: PartialGeometry) -> PartialGeometry:
         """These fields, and those of `below` where they are missing."""
-        return PartialGeometry({**below.values, **self.values}, {**below.places, **self.places})
+        each = self.wavelengths if "wavelength" in self.values else below.wavelengths
+        return PartialGeometry({**below.values, **self.values}, {**below.places, **self.places}, each)
 
     def without(self, *names: str) -> PartialGeometry:
         """The same, but for some fields."""
         return PartialGeometry(
             {name: value for name, value in self.values.items() if name not in names},
             {name: place for name, place in self.places.items() if name not in names},
+            None if "wavelength" in names else self.wavelengths,
         )
 
     def from_file(self, file: str) -> PartialGeometry:
         """The same, with the name of the file in the places."""
-        return PartialGeometry(self.values, {name: f"{file}: {place}" for name, place in self.places.items()})
+        places = {name: f"{file}: {place}" for name, place in self.places.items()}
+        return PartialGeometry(self.values, places, self.wavelengths)
 
     @property
     def missing(self) -> list[str]:

@@ -598,7 +598,7 @@ def write(path, **values):
         {"detector_distance": (0.1, None)},
         {"x_pixel_size": (0.075, "mm"), "y_pixel_size": (75.0, "um")},
         {"beam_center_x": (20.25 * 75e-6, "m"), "beam_center_y": (11.5 * 0.075, "mm")},
-        {"beam_center_x": (20.25, None), "beam_center_y": (np.array([11.5, 11.6]), "pixels")},
+        {"beam_center_x": (20.25, None), "beam_center_y": (np.array([11.5, np.nan, 11.5]), "pixels")},
     ],
 )
 def test_units_are_honoured(tmp_path, values):

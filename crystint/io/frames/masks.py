@@ -13,6 +13,7 @@ from crystint.errors import FileError
 from crystint.io.frames.nexus_mask import nexus_mask
 from crystint.io.frames.sequence import open_frames
 from crystint.io.geometry.crystfel_mask import geom_mask
+from crystint.io.geometry.detector_group import detector_of
 from crystint.io.hdf5.files import planes
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
@@ -76,7 +77,7 @@ def mask_in(file: OpenedFile, shape: tuple[int, int] | None = None) -> NDArray[n
     path, opened, dataset = file.path, file.hdf5, file.dataset
     assert opened is not None
     if dataset is None:
-        mask, unusable = nexus_mask(opened, str(path))
+        mask, unusable = nexus_mask(opened, detector_of(opened, None, shape), str(path))
         if mask is not None and (shape is None or mask.common.shape == shape):
             return mask.common
         if unusable:

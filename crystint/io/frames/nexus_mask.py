@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
-from crystint.io.hdf5.nexus_values import find_group
 from crystint.io.linked_files import missing_sources
 from crystint.model.mask import combine_masks
 
 __all__ = ["NexusMask", "Stack", "merged", "nexus_mask"]
 
-_DETECTOR = ("entry/instrument/detector", "entry_1/instrument_1/detector_1", "entry/instrument/detector_1")
 _GROUPS = ("entry/data", "entry_1/data_1", "data", "/", "entry_1/instrument_1/detector_1")
 _NAME = re.compile(r"pixel_?mask(?:_?\d+)?|mask")
 _LAYER = re.compile(r"detectorModule_\d+|threshold_\d+")
@@ -100,12 +98,16 @@ class _UnusableError(Exception):
     """Why a data set is no mask for these frames."""
 
 
-def nexus_mask(file: h5py.File, name: str, stack: Stack | None = None) -> tuple[NexusMask | None, list[str]]:
+def nexus_mask(
+    file: h5py.File, detector: h5py.Group | None, name: str, stack: Stack | None = None
+) -> tuple[NexusMask | None, list[str]]:
     """The pixel mask of the detector, or one beside the frames; None = there is none that can be used.
 
     Parameters
     ----------
     file : h5py.File
+    detector : h5py.Group or None
+        That of the frames; see `crystint.io.geometry.detector_group.detector_of`.
     name : str
         For messages.
     stack : Stack, optional
@@ -118,7 +120,6 @@ def nexus_mask(file: h5py.File, name: str, stack: Stack | None = None) -> tuple[
     unusable : list of str
         A sentence for each mask that was met before, and why it cannot be used.
     """
-    detector = find_group(file, _DETECTOR, "NXdetector")
     layers = _layers(detector) if stack is None else _layers(detector) | set(stack.dataset.shape[1:-2])
     unusable: list[str] = []
     for group, key in _places(file, detector, stack):

@@ -276,6 +276,11 @@ class Frames:
         with self._use(0) as reader:
             return reader.geometry()
 
+    @property
+    def wavelengths(self) -> NDArray[np.float64] | None:
+        """float64 [frames], angstrom: of each frame, where the files tell it; None = one for all, or none."""
+        return self.partial_geometry.wavelengths
+
     @cached_property
     def mask(self) -> NDArray[np.uint32] | None:
         """uint32 [slow, fast]: the pixel mask (NXmx bit field, 0 = good) of all frames; None = the files have none.

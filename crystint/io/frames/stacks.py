@@ -19,11 +19,12 @@ import hdf5plugin  # noqa: F401  (registers the decompression filters)
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
+from crystint.errors import FileError, GeometryError, warn
 from crystint.io.frames.nexus_mask import NexusMask, Stack, nexus_mask
 from crystint.io.frames.readers import FrameSource
 from crystint.io.frames.stack_search import NoFramesError, check_claims, check_sources, find_datasets
 from crystint.io.frames.virtual import VirtualReader
+from crystint.io.geometry.detector_group import detector_of
 from crystint.io.geometry.nexus import nexus_geometry, nexus_saturation
 from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, layer_cache
 from crystint.io.hdf5.filters import DamagedChunk
@@ -140,9 +141,17 @@ class StackReader:
         """The files that the frames lie in."""
         return [str(path) for each in self._sets for path in files_behind(each)]
 
+    @cached_property
+    def _detector(self) -> h5py.Group | None:
+        """The one that the frames are of."""
+        try:
+            return detector_of(self._file, self._names[0], self.shape)
+        except GeometryError as error:
+            raise GeometryError(f"{self._path}: {error}") from error
+
     def geometry(self) -> PartialGeometry:
-        """From the NXdetector and NXbeam groups."""
-        return nexus_geometry(self._file, self.shape, str(self._path))
+        """From the NXdetector of the frames and the NXbeam groups."""
+        return nexus_geometry(self._file, self._detector, self.shape, str(self._path), self.count)
 
     def mask(self) -> tuple[NexusMask | None, list[str]]:
         """The pixel mask of the NXdetector group, or one beside the frames."""
@@ -150,11 +159,19 @@ class StackReader:
 
     @cached_property
     def _mask(self) -> tuple[NexusMask | None, list[str]]:
-        return nexus_mask(self._file, str(self._path), Stack(self.shape, self.count, self._sets[0]))
+        stack = Stack(self.shape, self.count, self._sets[0])
+        try:
+            return nexus_mask(self._file, self._detector, str(self._path), stack)
+        except GeometryError as error:
+            return None, [f"no mask is read: {error}"]
 
     def saturation(self) -> float | None:
         """saturation_value, or DECTRIS's countrate_correction_count_cutoff."""
-        return nexus_saturation(self._file)
+        try:
+            return nexus_saturation(self._detector)
+        except GeometryError as error:
+            warn(f"no saturation value is read: {error}")
+            return None
 
     def close(self) -> None:
         """Close the file."""

@@ -12,6 +12,7 @@ from crystint.errors import FileError, GeometryError
 from crystint.io.frames.sequence import Frames
 from crystint.io.frames.sources import reader_of
 from crystint.io.geometry.crystfel import read_geom
+from crystint.io.geometry.detector_group import detector_of
 from crystint.io.geometry.nexus import nexus_geometry
 from crystint.io.geometry.poni import poni_text, read_poni
 from crystint.io.kinds import opened_kind, unexpected
@@ -77,7 +78,7 @@ def partial_geometry_in(
     """
     if file.container in ("cbf", "tiff", "hdf5"):
         if file.hdf5 is not None and shape is not None:
-            return shape, nexus_geometry(file.hdf5, shape, str(file.path))
+            return shape, nexus_geometry(file.hdf5, detector_of(file.hdf5, file.dataset, shape), shape, str(file.path))
         with Frames([reader_of(file)], [str(file.path)]) as frames:
             return frames.shape, frames.partial_geometry
     form, geometry = _geometry_file(file, shape, beam_outside)

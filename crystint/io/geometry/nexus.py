@@ -10,12 +10,11 @@ import h5py
 from crystint.errors import GeometryError
 from crystint.io.geometry.nexus_axes import axes_geometry
 from crystint.io.geometry.nexus_beam import beam_geometry
-from crystint.io.hdf5.nexus_values import Quantity, find_group, length, number, place_of, quantity
+from crystint.io.hdf5.nexus_values import Quantity, length, number, place_of, quantity
 from crystint.model.partial_geometry import PartialGeometry
 
 __all__ = ["nexus_geometry", "nexus_saturation"]
 
-_DETECTOR = ("entry/instrument/detector", "entry_1/instrument_1/detector_1", "entry/instrument/detector_1")
 _SATURATION = (
     "saturation_value",
     "detectorSpecific/saturation_value",
@@ -24,7 +23,9 @@ _SATURATION = (
 )
 
 
-def nexus_geometry(file: h5py.File, shape: tuple[int, int], name: str) -> PartialGeometry:
+def nexus_geometry(
+    file: h5py.File, detector: h5py.Group | None, shape: tuple[int, int], name: str, frames: int | None = None
+) -> PartialGeometry:
     """What an HDF5 file tells of the geometry.
 
     The axes of the detector's modules (``depends_on`` chains) where they are complete, as NXmx demands. Without them,
@@ -35,10 +36,14 @@ def nexus_geometry(file: h5py.File, shape: tuple[int, int], name: str) -> Partia
     Parameters
     ----------
     file : h5py.File
+    detector : h5py.Group or None
+        That of the frames; see `crystint.io.geometry.detector_group.detector_of`.
     shape : (slow, fast)
         Of a frame.
     name : str
         For messages.
+    frames : int, optional
+        How many the file has: so many wavelengths are one for each.
 
     Returns
     -------
@@ -55,13 +60,12 @@ def nexus_geometry(file: h5py.File, shape: tuple[int, int], name: str) -> Partia
     CrystintWarning
         When axes and beam centre or distance differ by more than 1 px or 1 %.
     """
-    detector = find_group(file, _DETECTOR, "NXdetector")
-    if detector is None:
-        return PartialGeometry()
     try:
+        beam = beam_geometry(file, detector, frames)
+        if detector is None:
+            return beam
         plain = _plain(detector)
-        placed = axes_geometry(file, detector, shape, plain, name)
-        return placed.over(plain).over(beam_geometry(file, detector))
+        return axes_geometry(file, detector, shape, plain, name).over(plain).over(beam)
     except GeometryError as error:
         raise GeometryError(f"{name}: {error}") from error
 
@@ -93,9 +97,8 @@ def _pixels(center: Quantity, pixel: float | None) -> float | None:
     return center.metres / pixel if pixel else None
 
 
-def nexus_saturation(file: h5py.File) -> float | None:
+def nexus_saturation(detector: h5py.Group | None) -> float | None:
     """The largest valid count: NXmx's saturation_value, or DECTRIS's countrate_correction_count_cutoff."""
-    detector = find_group(file, _DETECTOR, "NXdetector")
     if detector is None:
         return None
     specific = detector.get("detectorSpecific")

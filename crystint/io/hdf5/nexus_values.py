@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
-from crystint.errors import GeometryError
+from crystint.errors import GeometryError, warn
+from crystint.model.facts import range_text
 
-__all__ = ["Quantity", "energy", "find_group", "length", "number", "place_of", "quantity", "text"]
+__all__ = [
+    "Quantity",
+    "electronvolts",
+    "length",
+    "metres",
+    "number",
+    "place_of",
+    "quantity",
+    "text",
+    "unit_of",
+]
 
 _METRES = {
     "m": 1.0, "meter": 1.0, "metre": 1.0, "meters": 1.0, "metres": 1.0,
@@ -56,54 +66,77 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def unit_of(item: h5py.Dataset) -> str:
+    """The unit of a data set, lower case; "" = not recorded."""
+    return text(item.attrs.get("units")).strip().lower()
+
+
+def metres(values: NDArray[np.float64], item: h5py.Dataset) -> NDArray[np.float64]:
+    """Lengths of a data set in metres; without a unit they are.
+
+    Raises
+    ------
+    GeometryError
+        When the unit is no length.
+    """
+    unit = unit_of(item)
+    if unit and unit not in _METRES:
+        raise GeometryError(f"{item.name} is in {unit!r}, expected a unit of length such as m or mm")
+    return values * _METRES.get(unit, 1.0)
+
+
+def electronvolts(values: NDArray[np.float64], item: h5py.Dataset) -> NDArray[np.float64]:
+    """Energies of a data set in eV; without a unit they are, or joules where they are tiny (CXI files).
+
+    Raises
+    ------
+    GeometryError
+        When the unit is no energy.
+    """
+    unit = unit_of(item)
+    if unit and unit not in _ELECTRONVOLTS:
+        raise GeometryError(f"{item.name} is in {unit!r}, expected a unit of energy such as eV or keV")
+    return values * _ELECTRONVOLTS[unit or ("j" if np.nanmax(values) < 1e-10 else "ev")]
+
+
+def _finite(group: h5py.Group, key: str) -> NDArray[np.float64]:
+    """The finite numbers of a data set; none when it is absent or no numbers."""
+    item = group.get(key)
+    if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "iuf" or not item.size:
+        return np.empty(0)
+    values = np.asarray(item[()], dtype=np.float64).reshape(-1)
+    return values[np.isfinite(values)]
+
+
 def number(group: h5py.Group, key: str) -> float | None:
     """The first finite number of a data set; None when there is none."""
-    stored = quantity(group, key)
-    return None if stored is None else stored.value
+    values = _finite(group, key)
+    return float(values[0]) if len(values) else None
 
 
 def quantity(group: h5py.Group, key: str) -> Quantity | None:
-    """The first finite number of a data set and its unit; None when there is none."""
-    item = group.get(key)
-    if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "iuf" or not item.size:
-        return None
-    values = np.asarray(item[()], dtype=np.float64).reshape(-1)
-    values = values[np.isfinite(values)]
+    """The number of a data set and its unit; None when there is none.
+
+    Warns
+    -----
+    CrystintWarning
+        When there are several that differ by more than 1e-4 of themselves; their mean is taken.
+    """
+    values = _finite(group, key)
     if not len(values):
         return None
-    return Quantity(float(values[0]), text(item.attrs.get("units")).strip().lower())
+    value = float(values[0])
+    if np.ptp(values) > 1e-4 * np.abs(values).max():
+        value = float(values.mean())
+        place = f"{group.file.filename}: {group.name.lstrip('/')}/{key}"
+        warn(f"{place} has {len(values)} values, {range_text(values, form='.6g')}; their mean is used, {value:.6g}")
+    return Quantity(value, unit_of(group[key]))
 
 
 def length(group: h5py.Group, key: str) -> float | None:
-    """A length in metres; without a unit, metres. None when it is absent.
-
-    Raises
-    ------
-    GeometryError
-        When its unit is no length.
-    """
+    """A length in metres, as `quantity` and `metres`; None when it is absent."""
     stored = quantity(group, key)
-    if stored is None or not math.isfinite(stored.value):
-        return None
-    if stored.unit and stored.metres is None:
-        raise GeometryError(f"{group.name}/{key} is in {stored.unit!r}, expected a unit of length such as m or mm")
-    return stored.value if stored.metres is None else stored.metres
-
-
-def energy(group: h5py.Group, key: str) -> float | None:
-    """An energy in eV, which is also meant where it has no unit (joules where it is tiny). None when it is absent.
-
-    Raises
-    ------
-    GeometryError
-        When its unit is no energy.
-    """
-    stored = quantity(group, key)
-    if stored is None:
-        return None
-    if stored.unit and stored.unit not in _ELECTRONVOLTS:
-        raise GeometryError(f"{group.name}/{key} is in {stored.unit!r}, expected a unit of energy such as eV or keV")
-    return stored.electronvolts
+    return None if stored is None else float(metres(np.array(stored.value), group[key]))
 
 
 def place_of(group: h5py.Group, *keys: str) -> str:
@@ -111,26 +144,6 @@ def place_of(group: h5py.Group, *keys: str) -> str:
     places = []
     for key in keys:
         item = group.get(key)
-        unit = item is not None and text(item.attrs.get("units")).strip()
+        unit = item is not None and (unit_of(item) or ("_" in key and key.rpartition("_")[2].lower() in ("ev", "a")))
         places.append(f"{group.name}/{key}".lstrip("/") + ("" if unit else ", without a unit"))
     return " and ".join(places)
-
-
-def find_group(file: h5py.File, usual: Sequence[str], kind: str) -> h5py.Group | None:
-    """The first group of the usual paths, else the first of the NeXus class `kind` within three levels."""
-    for path in usual:
-        item = file.get(path)
-        if isinstance(item, h5py.Group):
-            return item
-    level: list[h5py.Group] = [file]
-    for _ in range(3):
-        level = [
-            group[key]
-            for group in level
-            for key in group
-            if isinstance(group.get(key, getlink=True), h5py.HardLink) and isinstance(group[key], h5py.Group)
-        ]
-        for group in level:
-            if text(group.attrs.get("NX_class")) == kind:
-                return group
-    return None
