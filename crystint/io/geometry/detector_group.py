@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 
 from crystint.errors import GeometryError
-from crystint.io.hdf5.nexus_values import text
+from crystint.io.hdf5.nexus_values import groups_of_class, text
 
 __all__ = ["detector_of"]
 
@@ -62,24 +62,10 @@ def _detectors(file: h5py.File) -> list[h5py.Group]:
     """Each detector once, those at usual places first; detectors of pixels where there are any."""
     groups: list[h5py.Group] = []
     usual = (file.get(path) for path in _USUAL)
-    for group in (*usual, *_of_class(file, _DEPTH)):
+    for group in (*usual, *groups_of_class(file, "NXdetector", _DEPTH)):
         if isinstance(group, h5py.Group) and not any(group == other for other in groups):
             groups.append(group)
     return [group for group in groups if _of_pixels(group)] or groups[:1]
-
-
-def _of_class(group: h5py.Group, depth: int) -> Iterator[h5py.Group]:
-    for key in group:
-        if (
-            not isinstance(group.get(key, getlink=True), h5py.HardLink)
-            or group.get(key, getclass=True) is not h5py.Group
-        ):
-            continue
-        item = group[key]
-        if text(item.attrs.get("NX_class")) == "NXdetector":
-            yield item
-        elif depth > 1:
-            yield from _of_class(item, depth - 1)
 
 
 def _of_pixels(group: h5py.Group) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crystint.arrays import Floats
 from crystint.errors import warn
-from crystint.io.hdf5.nexus_values import electronvolts, metres, place_of, text, unit_of
+from crystint.io.hdf5.nexus_values import electronvolts, groups_of_class, metres, place_of, unit_of
 from crystint.model.facts import range_text
 from crystint.model.partial_geometry import PartialGeometry
 from crystint.units import HC
@@ -65,8 +65,8 @@ def _beams(file: h5py.File, detector: h5py.Group | None) -> Iterator[h5py.Group]
     """Groups that may hold the wavelength, the most trusted first: near the detector before others."""
     near = [] if detector is None else [detector.parent, detector.parent.parent]
     for top in (*near, file):
-        yield from _of_class(top, "NXbeam")
-        yield from _of_class(top, "NXmonochromator")
+        yield from groups_of_class(top, "NXbeam")
+        yield from groups_of_class(top, "NXmonochromator")
     paths = ("entry/instrument/beam", "entry/sample/beam", "entry/instrument/monochromator")
     for path in (*paths, "entry/instrument", "entry_1/instrument_1/source_1", "LCLS"):
         item = file.get(path)
@@ -77,20 +77,6 @@ def _beams(file: h5py.File, detector: h5py.Group | None) -> Iterator[h5py.Group]
         if isinstance(item, h5py.Group):
             yield item
         yield detector
-
-
-def _of_class(group: h5py.Group, kind: str) -> list[h5py.Group]:
-    """Groups of a NeXus class within three levels."""
-    level, matching = [group], []
-    for _ in range(3):
-        level = [
-            above[key]
-            for above in level
-            for key in above
-            if isinstance(above.get(key, getlink=True), h5py.HardLink) and above.get(key, getclass=True) is h5py.Group
-        ]
-        matching += [item for item in level if text(item.attrs.get("NX_class")) == kind]
-    return matching
 
 
 def _wavelengths(holder: h5py.Group, key: str) -> Floats | None:

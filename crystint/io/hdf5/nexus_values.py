@@ -15,6 +15,7 @@ from crystint.model.facts import range_text
 __all__ = [
     "Quantity",
     "electronvolts",
+    "groups_of_class",
     "length",
     "metres",
     "number",
@@ -33,6 +34,9 @@ _METRES = {
     "angstrom": 1e-10, "angstroms": 1e-10, "ångström": 1e-10, "å": 1e-10, "a": 1e-10,
 }  # fmt: skip
 _ELECTRONVOLTS = {"ev": 1.0, "kev": 1e3, "mev": 1e6, "j": 1.0 / 1.602176634e-19}
+
+_MANY = 1000
+"""A group of more members has one for each shot, and not one that describes the instrument."""
 
 
 @dataclass(frozen=True)
@@ -147,3 +151,16 @@ def place_of(group: h5py.Group, *keys: str) -> str:
         unit = item is not None and (unit_of(item) or ("_" in key and key.rpartition("_")[2].lower() in ("ev", "a")))
         places.append(f"{group.name}/{key}".lstrip("/") + ("" if unit else ", without a unit"))
     return " and ".join(places)
+
+
+def groups_of_class(group: h5py.Group, kind: str, depth: int = 3) -> list[h5py.Group]:
+    """Groups of a NeXus class within some levels, those nearer the top first; links are not followed."""
+    level, matching = [group], []
+    for _ in range(depth):
+        level = [above[key] for above in level if len(above) <= _MANY for key in above if _is_group(above, key)]
+        matching += [item for item in level if text(item.attrs.get("NX_class")) == kind]
+    return matching
+
+
+def _is_group(above: h5py.Group, key: str) -> bool:
+    return isinstance(above.get(key, getlink=True), h5py.HardLink) and above.get(key, getclass=True) is h5py.Group
