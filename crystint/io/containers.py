@@ -72,7 +72,7 @@ def container_of(start: bytes) -> str:
         return "hdf5"
     if start.startswith(b"\x93NUMPY"):
         return "npy"
-    if start.startswith(b"###CBF") or b"_array_data.header_co" in start:
+    if start.startswith(b"###CBF") or (b"_array_data.header_co" in start and start[:1] != b"{"):
         return "cbf"
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "tiff"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from crystint.errors import FileError
 from crystint.io.frames.library_log import log_messages
 from crystint.io.frames.readers import READABLE, FrameSource, native
+from crystint.io.geometry.image_header import header_geometry
 from crystint.io.opened_file import OpenedFile
 from crystint.model.partial_geometry import PartialGeometry
 
@@ -78,8 +79,8 @@ class ImageReader:
         return FrameSource(str(self._path), index)
 
     def geometry(self) -> PartialGeometry:
-        """Empty: these formats tell no geometry that crystint reads."""
-        return PartialGeometry()
+        """What the header of the first frame tells, of formats whose header is known."""
+        return header_geometry(self._image.header, type(self._image).__name__.lower(), self.shape, str(self._path))
 
     def mask(self) -> tuple[None, list[str]]:
         """None: these formats hold no mask beside the frame."""

@@ -19,6 +19,7 @@ from crystint.io.containers import open_packed
 from crystint.io.frames.library_log import log_messages
 from crystint.io.frames.readers import FrameSource
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
+from crystint.io.geometry.marccd import marccd_geometry, marccd_saturation
 from crystint.io.opened_file import OpenedFile
 from crystint.model.partial_geometry import PartialGeometry
 
@@ -156,23 +157,31 @@ class TiffReader:
         """Where that frame is."""
         return FrameSource(str(self._path), index)
 
-    def _header(self) -> str:
-        """The mini header that PILATUS detectors put into TIFF files; empty elsewhere."""
+    def _start(self) -> bytes:
+        """The bytes in which detectors put headers of their own."""
         with open_packed(self._path) as stream:
-            text = stream.read(_HEADER_BYTES).decode("latin-1")
-        return "\n".join(re.findall(r"# [A-Z][\x20-\x7e]*", text))
+            return stream.read(_HEADER_BYTES)
+
+    @staticmethod
+    def _mini_header(start: bytes) -> str:
+        """The mini header that PILATUS detectors put into TIFF files; empty elsewhere."""
+        return "\n".join(re.findall(r"# [A-Z][\x20-\x7e]*", start.decode("latin-1")))
 
     def geometry(self) -> PartialGeometry:
-        """From the mini header of a PILATUS file; None elsewhere."""
-        return cbf_geometry(self._header(), self.shape, str(self._path))
+        """From the mini header of a PILATUS file, or the header of MarCCD and Rayonix; empty elsewhere."""
+        start = self._start()
+        mini = cbf_geometry(self._mini_header(start), self.shape, str(self._path))
+        return mini.over(marccd_geometry(start, self.shape))
 
     def mask(self) -> tuple[None, list[str]]:
         """None: TIFF holds no mask beside the frame."""
         return None, []
 
     def saturation(self) -> float | None:
-        """Count_cutoff of the mini header of a PILATUS file; None elsewhere."""
-        return cbf_saturation(self._header())
+        """Count_cutoff of a PILATUS file, or saturated_value of MarCCD; None elsewhere."""
+        start = self._start()
+        limit = cbf_saturation(self._mini_header(start))
+        return marccd_saturation(start, self.shape) if limit is None else limit
 
     def close(self) -> None:
         """Close the file."""

@@ -76,13 +76,21 @@ def partial_geometry_in(
     GeometryError
         When what it holds makes no geometry.
     """
-    if file.container in ("cbf", "tiff", "hdf5"):
+    if _holds_frames(file):
         if file.hdf5 is not None and shape is not None:
             return shape, nexus_geometry(file.hdf5, detector_of(file.hdf5, file.dataset, shape), shape, str(file.path))
         with Frames([reader_of(file)], [str(file.path)]) as frames:
             return frames.shape, frames.partial_geometry
     form, geometry = _geometry_file(file, shape, beam_outside)
     return geometry.shape, PartialGeometry.of(geometry, form)
+
+
+def _holds_frames(file: OpenedFile) -> bool:
+    """Whether it is a file of frames with a header that may tell the geometry."""
+    if file.container in ("cbf", "tiff", "hdf5"):
+        return True
+    recognised = opened_kind(file)
+    return recognised is not None and recognised.name == "frames" and file.container != "npy"
 
 
 def _geometry_file(file: OpenedFile, shape: tuple[int, int] | None, beam_outside: bool) -> tuple[str, Geometry]:
