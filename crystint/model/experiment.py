@@ -181,6 +181,13 @@ class Experiment:
         """float64 [n], angstrom."""
         return np.asarray(1.0 / np.linalg.norm(self.incident, axis=1))
 
+    @property
+    def mean_wavelength(self) -> float:
+        """Angstrom; 0 where no image has one, which is what MTZ files call not known."""
+        wavelength = self.wavelength
+        good = np.isfinite(wavelength) & (wavelength > 0.0)
+        return float(wavelength[good].mean()) if good.any() else 0.0
+
     def unusable(self) -> dict[int, str]:
         """Images that nothing can be predicted for, and why: singular or non-finite settings and beams."""
         reasons = {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import gemmi
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["cell_text", "counted", "range_text", "resolution_text"]
+__all__ = ["cell_text", "counted", "counts_text", "range_text", "resolution_text"]
 
 
 def cell_text(cell: Sequence[float] | gemmi.UnitCell) -> str:
@@ -20,6 +20,11 @@ def cell_text(cell: Sequence[float] | gemmi.UnitCell) -> str:
 def counted(number: int, what: str) -> str:
     """ "1 image", "2 images"."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """ "3 outliers, 2 saturated": those that are above 0."""
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def range_text(values: ArrayLike, unit: str = "", form: str = ".4g") -> str:

@@ -66,6 +66,18 @@ class Flag(IntFlag):
         )
 
 
+def _reason(flag: Flag) -> str:
+    """What rows with a flag are called in a list."""
+    return {
+        Flag.BAD_VALUE: "left out by the input",
+        Flag.LOW_PARTIALITY: "of low partiality",
+        Flag.OUTLIER: "outliers",
+        Flag.BAD_IMAGE: "of images without a scale or rejected",
+        Flag.ABSENT: "systematically absent",
+        Flag.DUPLICATE: "there twice",
+    }.get(flag, str(flag.name).lower())
+
+
 _COLUMNS: dict[str, tuple[Any, int, float]] = {
     "image": (np.int32, 1, 0),
     "hkl": (np.int32, 3, 0),
@@ -180,6 +192,26 @@ class Observations:
         for name in ("sigma", "partiality", "correction", "d"):
             good &= getattr(self, name) > 0.0
         return np.asarray(good & np.isfinite(self.intensity) & np.isfinite(self.sigma))
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Why rows are not `usable`, and how many each; a row counts once, for the first reason."""
+        rest = ~self.usable
+        factors = (self.partiality > 0.0) & (self.correction > 0.0)
+        reasons = {
+            "with an intensity that is no number": ~np.isfinite(self.intensity),
+            "with a sigma not above 0": ~(np.isfinite(self.sigma) & (self.sigma > 0.0)),
+            "with a partiality or correction not above 0": ~factors,
+            "without a resolution": ~(self.d > 0.0),
+        }
+        excluding = [flag for flag in Flag if flag & Flag.excluding()]
+        reasons |= {_reason(flag): (self.flags & np.uint32(flag)) != 0 for flag in excluding}
+        counts = {}
+        for reason, rows in reasons.items():
+            if count := int(np.count_nonzero(rest & rows)):
+                counts[reason] = count
+            rest &= ~rows
+        return counts
 
     def to_pandas(self) -> DataFrame:
         """The columns as a pandas data frame, a row per observation; hkl as h, k, l.

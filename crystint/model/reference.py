@@ -53,6 +53,8 @@ class Reference:
     """angstrom and degrees"""
     space_group: gemmi.SpaceGroup
     """by which reflections are unique"""
+    label: str = ""
+    """what they are in their file: the label of a column of an MTZ, say; "" = not known"""
 
     def __post_init__(self) -> None:
         hkl = np.asarray(self.hkl, dtype=np.int32)
@@ -78,6 +80,7 @@ class Reference:
             "resolution": resolution_text(self.d) or None,
             "cell (angstrom, degrees)": cell_text(self.cell),
             "space group": self.space_group.xhm(),
+            "column": self.label or None,
         }
         return html_table("Reference", facts)
 
@@ -118,6 +121,7 @@ class Reference:
         sigma: NDArray[Any],
         cell: tuple[float, float, float, float, float, float],
         space_group: gemmi.SpaceGroup,
+        label: str = "",
     ) -> Self:
         """A reference of rows that need not be unique: finite equivalents are averaged, Friedel mates among them.
 
@@ -129,7 +133,7 @@ class Reference:
         count = np.bincount(number, minlength=len(unique))
         total = np.bincount(number, values[good], len(unique))
         variance = np.bincount(number, errors[good] ** 2, len(unique))
-        return cls(unique, total / count, np.sqrt(variance) / count, cell, space_group)
+        return cls(unique, total / count, np.sqrt(variance) / count, cell, space_group, label)
 
 
 def _more_symmetric(one: gemmi.SpaceGroup, other: gemmi.SpaceGroup | None) -> gemmi.SpaceGroup:

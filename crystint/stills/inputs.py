@@ -312,7 +312,7 @@ def read_reference(
         A merged MTZ, an mmCIF file of structure factors, a reflection list of CrystFEL (.hkl), or an .h5 with merged
         data.
     column : optional
-        MTZ: label of the intensities or amplitudes; plain .hkl: "I" or "F".
+        MTZ, mmCIF: label of the intensities or amplitudes; plain .hkl: "I" or "F".
     cell, space_group : optional
         Of a .hkl, which has none: those of the data.
 
@@ -341,7 +341,7 @@ def read_reference(
             with open_stills(opened) as file:
                 merged = _part(file, "merged")
     if kind == "h5":
-        return Reference(merged.hkl, merged.intensity, merged.sigma, _cell(merged.cell), merged.space_group)
+        return Reference(merged.hkl, merged.intensity, merged.sigma, _cell(merged.cell), merged.space_group, "merged")
     if kind in ("mtz", "cif", "hkl"):
         return reference_in.read_reference(path, column=column, cell=cell, space_group=space_group)
     raise FileError(f"{path} has no merged intensities; expected {_REFERENCES}")

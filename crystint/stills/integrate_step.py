@@ -51,7 +51,7 @@ def integrate_frames(job: Job[IntegrateSettings]) -> Outcome:
     source, settings, how = job.input("experiment"), job.settings, job.execution
     indexed = read_indexed(source, geometry=settings.geometry)
     images = indexed.images
-    reference = read_known(settings.reference, images)
+    reference = read_known(settings.reference, images, settings.reference_column)
     with open_frames(*job.inputs["frames"], dataset=settings.dataset) as frames:
         if not len(frames):
             raise FileError(f"{', '.join(map(str, job.inputs['frames']))}: no frames in it")

@@ -86,7 +86,7 @@ class IntegrationWork:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CrystintWarning)
             images = read_indexed(self.experiment, geometry=settings.geometry).images
-            reference = read_known(settings.reference, images)
+            reference = read_known(settings.reference, images, settings.reference_column)
         with open_frames(*self.files, dataset=settings.dataset) as frames:
             mask = mask_of(frames, settings, settings.geometry).pixels
             plan = plan_of(frames, images, settings, mask, self.pairing, self.d_min, self.width, reference)

@@ -15,12 +15,14 @@ from crystint.io.outputs import atomic_path
 from crystint.io.reflections.mtz_out import write_merged_mtz
 from crystint.model.cells import symmetric_cell
 from crystint.model.experiment import Experiment
+from crystint.model.facts import counts_text
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.model.symmetry import as_space_group, groups, spacing
 from crystint.run.outcome import Outcome
 from crystint.run.step import HDF5, Job
 from crystint.stills.files import StillsRun, write_stills
+from crystint.stills.merging.agreement import Agreement
 from crystint.stills.merging.amplitudes import french_wilson
 from crystint.stills.merging.image_rejection import delta_cc_half, image_cc, reject_images
 from crystint.stills.merging.merge import merge
@@ -46,13 +48,13 @@ def merge_observations(job: Job[MergeSettings]) -> Outcome:
     with recorded_warnings() as messages:
         inputs = read_together([source], settings.experiment, space_group=settings.space_group)
         job.reads(inputs.files)
-        images, scales = inputs.experiment, inputs.run.scales
+        images, scales = inputs.experiment, None if settings.unscaled else inputs.run.scales
         symmetric_cell(images.cell, images.space_group)
-        if scales is None:
-            warn(f"{source} is not scaled: its intensities are merged as they are")
+        if scales is None and not settings.unscaled:
+            warn(f"{source} is not scaled: its intensities are merged as they are, as --unscaled asks for")
         for text in inputs.run.extra.get("warnings", ()):
             warn(text)
-        reference = inputs.run.reference if settings.reference is None else read_known(settings.reference, images)
+        reference = read_known(settings.reference, images, settings.reference_column) or inputs.run.reference
     rejected = _rejected(inputs.observations, images, scales, reference, settings)
     options: dict[str, Any] = {
         "cell": images.cell, "anomalous": settings.anomalous, "error_model": error_model,
@@ -67,11 +69,15 @@ def merge_observations(job: Job[MergeSettings]) -> Outcome:
         raise FileError(f"{source}: nothing can be merged: {'; '.join(merged.notes) or 'it has no observations'}")
     for text in merged.notes:
         warn(text)
+    agreement = None if reference is None else Agreement.of(merged, reference, settings.reference)
+    if agreement is not None and agreement.doubt:
+        warn(agreement.doubt)
     unscaled = {} if scales is None else scales.failed  # says more than that nothing of them was merged
     files = dict.fromkeys(map(str, (*job.sources, *inputs.files)))
     run = replace(
         inputs.run,
         experiment=images,
+        scales=scales,
         observations=inputs.observations.replace(flags=merged.flags),
         merged=merged,
         error_model=merged.error_model,
@@ -83,8 +89,17 @@ def merge_observations(job: Job[MergeSettings]) -> Outcome:
     )
     _write(job, run, merged, messages)
     text = f"{int(merged.multiplicity.sum())} observations merged into {len(merged)} reflections"
-    text += f"\n\n{merged.statistics.table()}"
+    unused = _unused(inputs.observations, merged)
+    text += unused and f"\nnot used, of {len(inputs.observations)} observations: {unused}"
+    text += f"\n\n{merged.statistics.table()}" + (f"\n{agreement}" if agreement else "")
     return Outcome(text, run, notes={image: note for image, note in run.notes.items() if image not in inputs.repeats})
+
+
+def _unused(table: Observations, merged: Merged) -> str:
+    """How many observations were not merged, and why."""
+    counts = table.replace(flags=merged.flags).left_out
+    outside = len(table) - int(merged.multiplicity.sum()) - sum(counts.values())
+    return counts_text({**counts, "outside the resolution limits": outside})
 
 
 def _write(job: Job[MergeSettings], run: StillsRun, merged: Merged, messages: Sequence[str]) -> None:
@@ -104,7 +119,7 @@ def _write_mtz(path: Path, *, run: StillsRun, merged: Merged, free: float | None
         merged,
         amplitudes=(f.amplitude, f.sigma_amplitude),
         free=free,
-        wavelength=float(np.nanmean(run.images.wavelength)),
+        wavelength=run.images.mean_wavelength,
         overwrite=overwrite,
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.model.facts import cell_text, resolution_text
+from crystint.model.facts import cell_text, counts_text, resolution_text
 from crystint.model.observations import Flag
 
 if TYPE_CHECKING:
@@ -96,13 +96,13 @@ def _input(run: StillsRun, inputs: Sequence[Any]) -> list[str]:
         )
     experiment, table = run.experiment, run.observations
     if experiment is not None:
-        wave = experiment.wavelength
-        spread = "" if np.ptp(wave) < 1e-6 else f", {wave.min():.5f} to {wave.max():.5f}"
+        wave = experiment.wavelength[np.isfinite(experiment.wavelength)]
+        spread = "" if not len(wave) or np.ptp(wave) < 1e-6 else f", {wave.min():.5f} to {wave.max():.5f}"
         lines += [
             _line("images", f"{len(experiment)} on {len(np.unique(experiment.frame))} frames"),
             _line("cell", f"{cell_text(experiment.cell)} (angstrom, degrees)"),
             _line("space group", experiment.space_group.xhm()),
-            _line("wavelength", f"{wave.mean():.5f}{spread} angstrom"),
+            _line("wavelength", f"{wave.mean():.5f}{spread} angstrom" if len(wave) else "not known"),
         ]
     if table is not None:
         lines += _observations(table)
@@ -116,6 +116,8 @@ def _observations(table: Observations) -> list[str]:
     n, usable = len(table), int(table.usable.sum())
     share = f" = {100 * usable / n:.1f} %" if n else ""
     lines = [_line("observations", f"{n}, of which {usable}{share} can be used")]
+    if unused := counts_text(table.left_out):
+        lines.append(_line("not used", unused))
     resolution = resolution_text(table.d)
     if resolution:
         lines.append(_line("resolution", resolution))
@@ -213,7 +215,7 @@ def _widths(run: StillsRun) -> list[str]:
                 + (f" + bandwidth {width.bandwidth:.3g}" if width.bandwidth else ""),
             )
         )
-        wavelength = float(run.experiment.wavelength.mean()) if run.experiment is not None else 1.0
+        wavelength = (run.experiment.mean_wavelength if run.experiment is not None else 0.0) or 1.0
         places = np.array([10.0, 4.0, 3.0, 2.0, 1.5])
         told = ", ".join(
             f"{value:.2e} at {d:g} A" for d, value in zip(places, width.at(places, wavelength), strict=True)

@@ -14,12 +14,16 @@ from crystint.errors import FileError, recorded_warnings, warn
 from crystint.io.reflections.mtz_out import write_unmerged_mtz
 from crystint.model.cells import symmetric_cell
 from crystint.model.experiment import Experiment
+from crystint.model.facts import counted, counts_text
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.run.outcome import Outcome
 from crystint.run.step import HDF5, Job
 from crystint.stills.files import StillsRun, write_stills
+from crystint.stills.merging.agreement import Agreement
 from crystint.stills.merging.ambiguity import find_ambiguity
+from crystint.stills.merging.image_rejection import image_cc
+from crystint.stills.merging.merge import merge
 from crystint.stills.scale_width import with_width
 from crystint.stills.scaling.scale import scale
 from crystint.stills.scaling.scales import Scales
@@ -45,7 +49,7 @@ def scale_images(job: Job[ScaleSettings]) -> Outcome:
         job.reads(inputs.files)
         images, group = inputs.experiment, inputs.experiment.space_group
         symmetric_cell(images.cell, group)  # before the images are told to be indexed in several ways
-        reference = read_known(settings.reference, images)
+        reference = read_known(settings.reference, images, settings.reference_column)
         table = _indexed_alike(inputs.observations, images, reference, reindex=settings.reindex)
         options: dict[str, Any] = {
             "space_group": group, "reference": reference, "refine_b": settings.refine_b,
@@ -57,7 +61,11 @@ def scale_images(job: Job[ScaleSettings]) -> Outcome:
     good = np.isfinite(scales.ln_g)
     if not good.any():
         first = next(iter(scales.failed.values()), "it has no images")
-        raise FileError(f"{', '.join(map(str, sources))}: none of {len(images)} images can be scaled: {first}")
+        raise FileError(
+            f"{', '.join(map(str, sources))}: none of {counted(len(images), 'image')} can be scaled: {first}; "
+            "crystint stills merge --unscaled merges a file as it is"
+        )
+    compared = "" if reference is None else _compared(table, scales, reference, images, settings)
     files = dict.fromkeys(map(str, (*job.sources, *inputs.files)))
     run = StillsRun(
         experiment=images,
@@ -74,9 +82,37 @@ def scale_images(job: Job[ScaleSettings]) -> Outcome:
     how = "to the reference" if reference is not None else "to one another"
     text = f"{good.sum()} of {len(images) - len(inputs.repeats)} images scaled {how} in {scales.iterations} steps"
     text += f"; ln G {scales.ln_g[good].std():.3f} and B {scales.b[good].std():.2f} angstrom^2 rms between images"
-    if words:
-        text += f"\n{words}"
+    unused = counts_text(table.left_out)
+    unused = unused and f"not used, of {len(table)} observations: {unused}"
+    text += "".join(f"\n{line}" for line in (unused, words, compared) if line)
     return Outcome(text, run, notes={image: note for image, note in run.notes.items() if image not in inputs.repeats})
+
+
+def _compared(
+    table: Observations, scales: Scales, reference: Reference, images: Experiment, settings: ScaleSettings
+) -> str:
+    """How the scaled data agree with their reference.
+
+    Raises
+    ------
+    FileError
+        When they do not: it is no reference for them.
+    """
+    group = images.space_group
+    merged = merge(table, scales, space_group=group, cell=images.cell, error_model=None, shells=1)
+    agreement = Agreement.of(merged, reference, settings.reference)
+    if agreement.verdict == "none":
+        ask = "is it of this crystal, indexed like it (--reindex), and the right column (--reference-column)?"
+        raise FileError(f"{agreement.doubt}: {ask}")
+    if agreement.doubt:
+        warn(agreement.doubt)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        intensity = np.where(table.usable, table.intensity / scales.factor(table), np.nan)
+    cc = image_cc(table.image, intensity, reference.match(table.hkl, group), len(images))
+    if not np.isfinite(cc).any():
+        return str(agreement)
+    worst = int(np.nanargmin(cc))
+    return f"{agreement}; CC of images {np.nanmedian(cc):.2f} (median), {cc[worst]:.2f} of {images.name[worst]}"
 
 
 def _write(job: Job[ScaleSettings], run: StillsRun, scales: Scales, table: Observations) -> None:

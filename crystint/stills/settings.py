@@ -29,6 +29,7 @@ _SPACE_GROUP = "space group to use instead of that of the input, such as P43212"
 _EXPERIMENT = "the .expt that belongs to a .refl file, where that is not beside it"
 _GEOMETRY = "CrystFEL geometry of a stream that holds none"
 _REFERENCE = "known intensities: merged MTZ, mmCIF, CrystFEL .hkl"
+_COLUMN = "which intensities or amplitudes of the reference; .hkl: I or F"
 
 _Share = Annotated[float, BeforeValidator(number), Field(ge=0.0, le=1.0)]
 _Correlation = Annotated[float, BeforeValidator(number), Field(ge=-1.0, le=1.0)]
@@ -99,6 +100,7 @@ class IntegrateSettings(PixelSettings, _RockingCurve):
         "the mean form of those",
     )
     reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
+    reference_column: str | None = setting(None, _COLUMN, metavar="LABEL")
     dataset: str | None = setting(None, "path of the frames inside an HDF5 file", metavar="PATH")
     noise: NotNegative = setting(0.0, "RMS noise of the detector, counts")
     geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")
@@ -111,6 +113,7 @@ class ScaleSettings(StepSettings):
     geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")
     space_group: str | None = setting(None, _SPACE_GROUP, metavar="NAME")
     reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
+    reference_column: str | None = setting(None, _COLUMN, metavar="LABEL")
     intensity: str | None = setting(None, ".refl: profile or sum; .mtz: label of the intensities", metavar="NAME")
     batch: Positive | None = setting(None, "scale this many degrees of rotation data as one image", metavar="DEG")
     refine_b: bool = setting(True, "a temperature factor per image", option="--b", negative="--no-b")
@@ -139,6 +142,10 @@ class MergeSettings(_Limited):
     experiment: Path | None = setting(None, _EXPERIMENT, metavar="FILE")
     space_group: str | None = setting(None, _SPACE_GROUP, metavar="NAME")
     reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
+    reference_column: str | None = setting(None, _COLUMN, metavar="LABEL")
+    unscaled: bool = setting(
+        False, "merge intensities as they are, without scales: one image, say, or images with few reflections"
+    )
     anomalous: bool = setting(False, "keep Friedel mates apart")
     min_partiality: _Share = setting(0.3, "least partiality of an observation that is merged")
     outliers: Positive | None = setting(

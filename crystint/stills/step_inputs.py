@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crystint.errors import warn
+from crystint.errors import SettingError, warn
 from crystint.io.opened_file import OpenedFile
 from crystint.model.batches import batches
 from crystint.model.experiment import Experiment, join_experiments
@@ -99,11 +99,13 @@ def read_together(
     )
 
 
-def read_known(path: Path | None, images: Experiment) -> Reference | None:
+def read_known(path: Path | None, images: Experiment, column: str | None = None) -> Reference | None:
     """Known intensities, and a warning where they are of another crystal."""
     if path is None:
+        if column is not None:
+            raise SettingError(f"--reference-column {column} needs a reference to take it from: --reference FILE")
         return None
-    reference = read_reference(path, cell=images.cell, space_group=images.space_group)
+    reference = read_reference(path, column=column, cell=images.cell, space_group=images.space_group)
     ratio = np.divide(reference.cell[:3], images.cell[:3])
     turn = np.subtract(reference.cell[3:], images.cell[3:])
     if np.abs(ratio - 1.0).max() > _LENGTHS or np.abs(turn).max() > _ANGLES:

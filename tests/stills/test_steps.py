@@ -24,15 +24,16 @@ from crystint.io.reflections.dials_experiments import read_expt
 from crystint.io.reflections.stills_file import StillsFile
 from crystint.run.execution import Execution
 from crystint.run.journal import journal_of, records_in
-from crystint.stills.files import read_stills
+from crystint.stills.files import read_stills, write_stills
 from crystint.stills.integration.frame_record import record_of, result_of
 from crystint.stills.integration.frame_stream import frame_result
 from crystint.stills.integration.integrate import IntegrationPlan
 from crystint.stills.integration.profile import ProfileWidths
+from crystint.stills.merging.merge import merge
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.simulation.files import write_frames
 from crystint.stills.simulation.simulate import Crystal, simulate_stills
-from crystint.stills.step_functions import integrate_files, merge_files, predict_files, scale_files, simulate_files
+from crystint.stills.step_functions import integrate_files, merge_files, predict_files, scale_files
 from tests.conftest import shared_data
 
 pytestmark = pytest.mark.filterwarnings("ignore::crystint.errors.CrystintWarning")
@@ -51,6 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     write_frames(data, folder / "run.h5")
     write_frames(data, folder / "bad.h5")
+    truth = merge(data.observations(), space_group=data.experiment.space_group, cell=data.experiment.cell)
+    write_stills(folder / "reference.h5", merged=truth)
     with h5py.File(folder / "bad.h5") as file:
         chunks = [file["entry/data/data"].id.get_chunk_info(number) for number in (1, 4)]
     with (folder / "bad.h5").open("r+b") as raw:
@@ -264,8 +267,7 @@ def test_provenance_has_every_setting_and_every_file(folder: Path, tmp_path: Pat
     mask = tmp_path / "mask.npy"
     np.save(mask, np.zeros((300, 320), dtype=np.uint8))
     (tmp_path / "s.toml").write_text("noise = 0.5\nrecenter = false\n")
-    simulate_files(tmp_path / "sim", images=False, frames=3, d_min=5.0, shape=(300, 320), distance=0.06)
-    reference = tmp_path / "sim" / "reference.mtz"
+    reference = folder / "reference.h5"
     files = folder / "run.expt", folder / "run.h5", "-o", tmp_path / "i.h5"
     more = "-m", mask, "-r", reference, "--config", tmp_path / "s.toml", "--dataset", "/entry/data/data"
     run(0, "integrate", *files, *more, "--d-min", 3.5, "--domain", "1e-3", "-q")

@@ -104,10 +104,15 @@ def read_mtz_observations(path: str | Path, *, intensity: str | None = None) -> 
         fast=_optional(mtz, "XDET"),  # type: ignore[arg-type]
         background=_optional(mtz, "BG"),  # type: ignore[arg-type]
         background_variance=None if background is None else background**2,  # type: ignore[arg-type]
-        wavelength=_optional(mtz, "Wavelength"),  # type: ignore[arg-type]
+        wavelength=_wavelengths(mtz),  # type: ignore[arg-type]
         flags=flags,
     )
-    return table, _experiment(mtz, numbers, table)
+    experiment = _experiment(mtz, numbers, table)
+    unknown = int(np.count_nonzero(~np.isfinite(experiment.wavelength)))
+    if unknown:
+        which = f"{unknown} of {len(numbers)} batches" if unknown < len(numbers) else "its data set and batches"
+        warn(f"{path} has no wavelength for {which} (0 or none): none is written; to scale and merge needs none")
+    return table, experiment
 
 
 def _column(mtz: gemmi.Mtz, *names: str) -> Any:
@@ -121,6 +126,14 @@ def _array(mtz: gemmi.Mtz, *names: str) -> NDArray[np.float64]:
 
 def _optional(mtz: gemmi.Mtz, *names: str) -> NDArray[np.float64] | None:
     return None if _column(mtz, *names) is None else _array(mtz, *names)
+
+
+def _wavelengths(mtz: gemmi.Mtz) -> NDArray[np.float64] | None:
+    """That of each row where there is such a column; NaN for what is none."""
+    wavelength = _optional(mtz, "Wavelength")
+    if wavelength is None:
+        return None
+    return np.where(np.isfinite(wavelength) & (wavelength > 0.0), wavelength, np.nan)
 
 
 def _own(mtz: gemmi.Mtz) -> bool:
@@ -171,13 +184,14 @@ def _untitled(title: str) -> str:
 def _experiment(mtz: gemmi.Mtz, numbers: NDArray[np.int64], table: Observations) -> Experiment:
     """Names, cell and wavelengths of the batches."""
     headers = {batch.number: batch for batch in mtz.batches}
-    common = next((dataset.wavelength for dataset in reversed(list(mtz.datasets)) if dataset.wavelength > 0.0), np.nan)
+    of_datasets = [dataset.wavelength for dataset in reversed(list(mtz.datasets))]
+    common = next((value for value in of_datasets if np.isfinite(value) and value > 0.0), np.nan)
     if not np.isfinite(common) and np.isfinite(table.wavelength).any():
         common = float(np.nanmedian(table.wavelength))
     wavelength, name = np.full(len(numbers), common), []
     for row, number in enumerate(numbers.tolist()):
         header = headers.get(number)
-        if header is not None and header.wavelength > 0.0:
+        if header is not None and np.isfinite(header.wavelength) and header.wavelength > 0.0:
             wavelength[row] = header.wavelength
         title = header.title.strip() if header is not None and _own(mtz) else ""
         name.append(_untitled(title) or f"batch {number}")

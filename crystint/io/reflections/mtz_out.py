@@ -71,7 +71,7 @@ def write_merged_mtz(
     seed : int
         Of the flags.
     wavelength : float
-        angstrom, for the data set's header.
+        angstrom, for the data set's header; 0 = not known.
     history : sequence of str
         What was done; lines are cut after 80 characters, the first 29 of them are kept.
     overwrite : bool
@@ -211,8 +211,9 @@ def write_unmerged_mtz(
         "SCALEUSED: divided out; FRACTIONCALC: partiality; XDET, YDET: px fast, slow",
         *history,
     ]
-    mean = float(experiment.wavelength.mean()) if len(experiment) else 0.0
-    mtz = _start("unmerged", gemmi.UnitCell(*experiment.cell), experiment.space_group, mean, lines)
+    mtz = _start(
+        "unmerged", gemmi.UnitCell(*experiment.cell), experiment.space_group, experiment.mean_wavelength, lines
+    )
     _fill(mtz, hkl, columns)
     for batch in batch_headers(experiment, np.unique(table.image)):
         mtz.batches.append(batch)

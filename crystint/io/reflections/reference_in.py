@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.arrays import Floats
-from crystint.errors import FileError, SettingError, unreadable
+from crystint.errors import FileError, SettingError, unreadable, warn
 from crystint.io.kinds import kind_by_suffix, opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.io.reflections.mtz_in import is_unmerged, open_mtz
@@ -29,7 +30,12 @@ _CIF: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("F", (("F_meas", "F_meas_sigma"),)),
     ("F", (("pdbx_F_plus", "pdbx_F_plus_sigma"), ("pdbx_F_minus", "pdbx_F_minus_sigma"))),
 )
-_CALCULATED = ("FC", "FWT", "DELFWT", "2FOFC", "FOFC", "FDM", "ANOM", "F-MODEL_", "DANO")
+_MODEL = re.compile(r"FC(?![A-Z])|FC_|FCALC|.*MODEL|.*CALC", re.IGNORECASE)
+"""amplitudes of a model"""
+_DIFFERENCE = re.compile(r"DEL|D?ANO|FAN|M?FO-?D?FC|FOFC", re.IGNORECASE)
+"""coefficients of difference maps"""
+_MAP = re.compile(r"2M?FO|FWT|FDM|FEM|F_PHI", re.IGNORECASE)
+"""those of other maps; amplitudes that a phase follows at once are as well"""
 
 
 _KINDS = ("MTZ file", "structure factors", "list of reflections")
@@ -50,7 +56,7 @@ def read_reference(
     path
         A merged MTZ, an mmCIF file of structure factors (.cif, .ent, .mmcif), or a reflection list (.hkl).
     column : str, optional
-        MTZ: label of the intensities or amplitudes; plain .hkl: "I" or "F".
+        MTZ, mmCIF: label of the intensities or amplitudes; plain .hkl: "I" or "F".
     cell, space_group : optional
         Of a .hkl, which has none: those of the data.
 
@@ -70,7 +76,7 @@ def read_reference(
     if kind == "MTZ file":
         return read_reference_mtz(path, column=column)
     if kind == "structure factors":
-        return read_reference_cif(path)
+        return read_reference_cif(path, column=column)
     if cell is None or space_group is None:
         raise SettingError(f"{path} has no cell and no space group: give those of the data, or an .mtz or .cif")
     return read_reference_hkl(path, cell=cell, space_group=as_space_group(space_group), kind=column)
@@ -82,7 +88,8 @@ def read_reference_mtz(path: str | Path, *, column: str | None = None) -> Refere
     Parameters
     ----------
     column : str, optional
-        Label; the default is the first mean intensity, else I(+), else the first observed amplitude, F(+), a model's.
+        Label; the default is the first mean intensity, else I(+), else the first observed amplitude, F(+), a model's;
+        coefficients of maps where there is nothing else, with a warning, and never those of difference maps.
 
     Raises
     ------
@@ -100,7 +107,7 @@ def read_reference_mtz(path: str | Path, *, column: str | None = None) -> Refere
         follow = mtz.columns[at + 1] if at + 1 < len(mtz.columns) else None
         sigma = np.array(follow, dtype=np.float64) if follow is not None and follow.type in "QML" else None
         pairs.append((np.array(mtz.columns[at], dtype=np.float64), sigma))
-    return _reference(hkl, kind, pairs, tuple(mtz.cell.parameters), mtz.spacegroup)
+    return _reference(hkl, kind, pairs, tuple(mtz.cell.parameters), mtz.spacegroup, " and ".join(labels))
 
 
 def _choose(path: Path, mtz: gemmi.Mtz, wanted: str | None) -> tuple[str, list[str]]:
@@ -116,15 +123,35 @@ def _choose(path: Path, mtz: gemmi.Mtz, wanted: str | None) -> tuple[str, list[s
         return "I", of["J"][:1]
     if of["K"]:
         return "I", of["K"][:2]
-    observed = [label for label in of["F"] if not label.upper().startswith(_CALCULATED)]
+    what = {label: _amplitudes(mtz, label) for label in of["F"]}
+    observed = [label for label in of["F"] if what[label] == "observed"]
     if observed:
         return "F", observed[:1]
-    observed = [label for label in of["G"] if "model" not in label.lower()]
-    if observed:
-        return "F", observed[:2]
-    if of["F"]:
-        return "F", of["F"][:1]
-    raise FileError(f"{path} has neither intensities nor amplitudes; its columns are {', '.join(mtz.column_labels())}")
+    mates = [label for label in of["G"] if not _MODEL.match(label)]
+    if mates:
+        return "F", mates[:2]
+    models = [label for label in of["F"] if what[label] == "model"]
+    if models:
+        return "F", models[:1]
+    maps = [label for label in of["F"] if what[label] == "map"]
+    if maps:
+        warn(f"{path} has coefficients of maps only; {maps[0]} is taken for amplitudes, which it is only roughly")
+        return "F", maps[:1]
+    columns = ", ".join(mtz.column_labels())
+    raise FileError(f"{path} has neither intensities nor amplitudes to compare with; its columns are {columns}")
+
+
+def _amplitudes(mtz: gemmi.Mtz, label: str) -> str:
+    """What a column of type F is: observed, model, map or difference (coefficients of such maps)."""
+    if _DIFFERENCE.match(label):
+        return "difference"
+    if _MAP.match(label):
+        return "map"
+    if _MODEL.match(label):
+        return "model"
+    at = mtz.column_labels().index(label)
+    phased = at + 1 < len(mtz.columns) and mtz.columns[at + 1].type == "P"
+    return "map" if phased else "observed"
 
 
 def _reference(
@@ -133,6 +160,7 @@ def _reference(
     pairs: Sequence[tuple[Floats, Floats | None]],
     cell: _Cell,
     space_group: gemmi.SpaceGroup,
+    label: str,
 ) -> Reference:
     """Mates averaged, amplitudes squared."""
     values, sigmas = [], []
@@ -145,11 +173,16 @@ def _reference(
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(finite, values, 0.0).sum(axis=0) / count
         error = np.sqrt(np.where(finite, np.square(sigmas), 0.0).sum(axis=0)) / count
-    return Reference.averaged(hkl, mean, error, cell, space_group)
+    return Reference.averaged(hkl, mean, error, cell, space_group, label)
 
 
-def read_reference_cif(path: str | Path) -> Reference:
+def read_reference_cif(path: str | Path, *, column: str | None = None) -> Reference:
     """Structure factors of an mmCIF file: measured intensities, else F^2 of measured amplitudes.
+
+    Parameters
+    ----------
+    column : str, optional
+        One of these by its item's name, such as intensity_meas.
 
     Raises
     ------
@@ -166,7 +199,7 @@ def read_reference_cif(path: str | Path) -> Reference:
     for block in blocks:
         labels = block.column_labels()
         for kind, pairs in _CIF:
-            there = [pair for pair in pairs if pair[0] in labels]
+            there = [pair for pair in pairs if pair[0] in labels and column in (None, pair[0])]
             if not there:
                 continue
             if block.spacegroup is None or not block.cell.is_crystal():
@@ -179,11 +212,11 @@ def read_reference_cif(path: str | Path) -> Reference:
                 for value, sigma in there
             ]
             hkl = np.asarray(block.make_miller_array(), dtype=np.int32)
-            return _reference(hkl, kind, columns, tuple(block.cell.parameters), block.spacegroup)
+            label = " and ".join(value for value, _ in there)
+            return _reference(hkl, kind, columns, tuple(block.cell.parameters), block.spacegroup, label)
     available = sorted({label for block in blocks for label in block.column_labels()})
-    raise FileError(
-        f"{path} has no measured intensities or amplitudes; it has {', '.join(available) or 'no reflections'}"
-    )
+    what = "measured intensities or amplitudes" + (f" {column}" if column else "")
+    raise FileError(f"{path} has no {what}; it has {', '.join(available) or 'no reflections'}")
 
 
 def read_reference_hkl(
@@ -235,4 +268,5 @@ def read_reference_hkl(
     table = np.array(rows)
     table = table[(table[:, :3] != 0.0).any(axis=1)]  # 0 0 0 ends lists of SHELX
     hkl = table[:, :3].astype(np.int32)
-    return _reference(hkl, "I" if crystfel else str(kind), [(table[:, 3], table[:, 4])], cell, space_group)
+    kind = "I" if crystfel else str(kind)
+    return _reference(hkl, kind, [(table[:, 3], table[:, 4])], cell, space_group, kind)
