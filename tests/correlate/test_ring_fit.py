@@ -384,3 +384,14 @@ def test_a_calibrant_says_what_is_missing(rng):
         fit_calibrant(frame, truth, [-1.0])
     with pytest.raises(SettingError, match="fit the calibrant's"):
         fit_calibrant(frame, truth, [0.05])
+
+
+def test_a_round_shadow_beside_the_rings_contradicts_nothing():
+    center = (240.0, 270.0)
+    radius = oracle.circle_radius((500, 520), center)
+    counts = 20 * np.exp(-radius / 300) + sum(
+        height * np.exp(-0.5 * ((radius - r) / 2) ** 2) for r, height in ((90, 1.5), (150, 1.0), (210, 0.5))
+    )
+    counts += 8.0 * (oracle.circle_radius(radius.shape, (400.0, 420.0)) < 50)
+    found = fit_rings(np.random.default_rng(0).poisson(counts).astype(np.int32), start=(236, 262))
+    assert np.hypot(*np.subtract(found.center, center)) < 1.0

@@ -20,7 +20,7 @@ _PIXELS = (60_000, 300_000)
 """samples of the first grid and of the finer ones, about; a larger frame is summed in blocks"""
 _BLOCKS = 4_000
 """samples, and trial centres, of the look over the whole frame"""
-_CLEARLY, _DOUBTS = 1.5, 5.0
+_CLEARLY, _BY_FAR, _DOUBTS = 1.5, 6.0, 5.0
 """times, and standard deviations: by how much what rings explain must be more elsewhere"""
 _NEAREST = 0.1
 """pixels of a tilted plane that lie nearer to the sample along the beam, in parts of the beam's spot, take no part"""
@@ -135,11 +135,12 @@ def scan_center(
 
 def sharper_elsewhere(
     contrast: Floats, good: NDArray[np.bool_], shape: RingShape, reach: float, *, smooth: float
-) -> tuple[float, float] | None:
+) -> tuple[tuple[float, float], bool] | None:
     """Where the radial profile of the whole frame is clearly sharper than about the centre of `shape`; None = nowhere.
 
     A few rings seen about a wrong centre look like rings, with small errors, where they touch the true ones. What tells
-    is that the true centre explains more of the frame.
+    is that the true centre explains more of the frame. So does, sometimes, the edge of a round shadow: whether the
+    place explains more by far is told with it.
 
     Parameters
     ----------
@@ -167,7 +168,10 @@ def sharper_elsewhere(
     fine = RingProfileScan.of(contrast, good, _PIXELS[1], shape)
     width = max(1.0, 0.5 * fine.factor)
     (here, _), (there, doubt) = (fine.explained(at, width, smooth) for at in (shape.center, place))
-    return place if there > _CLEARLY * max(here, 0.0) + _DOUBTS * doubt else None
+    least = _DOUBTS * doubt
+    if not there > _CLEARLY * max(here, 0.0) + least:
+        return None
+    return place, bool(there > _BY_FAR * max(here, 0.0) + least)
 
 
 def _best(

@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystint.arrays import Floats
 from crystint.correlate.center.circles import Ellipse, RingShape, Tilt, place_on_ring
-from crystint.correlate.center.coarse_center import sharper_elsewhere
+from crystint.correlate.center.coarse_center import RingProfileScan, sharper_elsewhere
 from crystint.correlate.center.contrast import good_pixels
 from crystint.correlate.center.ring_points import RingLine, RingPoints
 from crystint.correlate.center.ring_refine import NO_RING, Refined, refine_rings
-from crystint.correlate.center.ring_search import GUESSED, RingCandidates, search_rings
+from crystint.correlate.center.ring_search import GUESSED, RingCandidates, find_lines, search_rings
 from crystint.correlate.defaults import REACH
 from crystint.errors import GeometryError, SettingError
 from crystint.html import html_table
@@ -257,10 +257,14 @@ def _check_reach(center: tuple[float, float], start: tuple[float, float], reach:
 
 
 def _check_elsewhere(candidates: RingCandidates, refined: Refined[Any], good: NDArray[np.bool_], reach: float) -> None:
-    """SettingError where the rings of the frame as a whole lie about another place."""
-    shape = refined.fitted.shape
-    place = sharper_elsewhere(candidates.contrast, good, shape, reach, smooth=candidates.smooth)
-    if place is not None:
+    """SettingError where the rings of the frame as a whole lie about another place: more rings, or by far better."""
+    shape, smooth = refined.fitted.shape, candidates.smooth
+    other = sharper_elsewhere(candidates.contrast, good, shape, reach, smooth=smooth)
+    if other is None:
+        return
+    place, by_far = other
+    fine = RingProfileScan.of(candidates.contrast, good, good.size, shape)
+    if by_far or len(find_lines(fine, place, smooth=smooth)) > len(refined.lines):
         raise SettingError(
             f"what looks like rings about ({shape.center[0]:.1f}, {shape.center[1]:.1f}) is contradicted by the rest "
             f"of the frame, whose rings lie about ({place[0]:.0f}, {place[1]:.0f}): give a start nearer to that"
