@@ -14,7 +14,8 @@ from crystint.bench.table import measure
 from crystint.engine import Engine
 from crystint.errors import SettingError, warn
 from crystint.io.frames.sequence import open_frames
-from crystint.run.frames import frame_number, geometry_of, mask_of
+from crystint.run.frames import frame_number, mask_of
+from crystint.run.geometry import geometry_of
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
 

@@ -21,7 +21,8 @@ from crystint.io.frames.sequence import Frames, open_frames
 from crystint.io.hdf5.provenance import read_provenance
 from crystint.model.geometry import Geometry
 from crystint.model.polar_grid import PolarGrid
-from crystint.run.frames import geometry_of, mask_of, read_frame
+from crystint.run.frames import mask_of, read_frame
+from crystint.run.geometry import geometry_of
 from crystint.run.settings import DetectorSettings
 
 __all__ = ["Exposures", "grid_of", "grid_used", "missing_in", "opened", "q_of"]

@@ -169,7 +169,7 @@ def _frames(frames: Frames) -> dict[str, Any]:
     if len(frames) and (inside := frames.source(0).dataset):
         about["dataset"] = inside
     try:
-        about |= describe_partial(frames.partial_geometry, frames.shape)
+        about |= describe_partial(frames.partial_geometry(), frames.shape)
     except GeometryError as error:
         about["geometry"] = f"unusable: {error}"
     try:

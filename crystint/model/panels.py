@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crystint.errors import GeometryError
 from crystint.model.plausible import Quantity, implausible
 
-__all__ = ["Panel", "check_geometry", "check_panels", "rotation_matrix"]
+__all__ = ["Panel", "beam_at", "check_geometry", "check_panels", "farther", "rotation_matrix"]
 
 _Vector = tuple[float, float, float]
 _EDGE_ON = math.sin(math.radians(1.0))
@@ -87,6 +87,30 @@ class Panel:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Make a panel from what `to_dict` gave."""
         return cls(**{name: tuple(value) for name, value in values.items()})
+
+
+def farther(panels: Sequence[Panel], shift: float) -> tuple[Panel, ...]:
+    """Panels moved along the beam by `shift` m."""
+    return _moved(panels, np.array([0.0, 0.0, shift]))
+
+
+def beam_at(panels: Sequence[Panel], beam: tuple[float, float]) -> tuple[Panel, ...]:
+    """Panels moved across the beam, which then meets them at (slow, fast) px.
+
+    Raises
+    ------
+    GeometryError
+        When this is in no panel.
+    """
+    slow, fast = (np.array(value) for value in beam)
+    holding = next((panel for panel in panels if panel.holds(slow, fast)), None)
+    if holding is None:
+        raise GeometryError(f"the beam, ({beam[0]:.2f}, {beam[1]:.2f}) px (slow, fast), is in no panel")
+    return _moved(panels, holding.lab(slow, fast) * np.array([-1.0, -1.0, 0.0]))
+
+
+def _moved(panels: Sequence[Panel], shift: NDArray[np.float64]) -> tuple[Panel, ...]:
+    return tuple(replace(panel, origin=tuple(np.array(panel.origin) + shift)) for panel in panels)
 
 
 def rotation_matrix(rotation: _Vector) -> NDArray[np.float64]:

@@ -64,6 +64,10 @@ class PartialGeometry:
         each = self.wavelengths if "wavelength" in self.values else below.wavelengths
         return PartialGeometry({**below.values, **self.values}, {**below.places, **self.places}, each)
 
+    def only(self, name: str) -> PartialGeometry:
+        """One of the fields."""
+        return self.without(*(other for other in {**self.values, **self.places} if other != name))
+
     def without(self, *names: str) -> PartialGeometry:
         """The same, but for some fields."""
         return PartialGeometry(

@@ -1,4 +1,4 @@
-"""Opened frames and what fits them: geometry and mask, of the files or as the settings say otherwise."""
+"""Opened frames and what fits them: masks and images, of the files or as the settings say otherwise."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, GeometryError, SettingError, ShapeError, note, warn
+from crystint.errors import FileError, SettingError, ShapeError, warn
 from crystint.io.frames.masks import read_mask
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.io.geometry.crystfel_text import read_geom_text
-from crystint.io.geometry.files import partial_geometry_in
-from crystint.io.opened_file import OpenedFile
-from crystint.model.geometry import Geometry
 from crystint.model.mask import USER_MASK, combine_masks
-from crystint.model.partial_geometry import OPTIONS, PartialGeometry
 from crystint.run.settings import DetectorSettings, PixelSettings
 
-__all__ = ["RunMask", "frame_number", "geometry_of", "image_of", "mask_of", "masks_in", "read_frame", "saturation_in"]
+__all__ = ["RunMask", "check_shape", "frame_number", "image_of", "mask_of", "masks_in", "read_frame", "saturation_in"]
 
 
 def frame_number(number: int, total: int) -> int:
@@ -35,73 +31,6 @@ def frame_number(number: int, total: int) -> int:
         there = f"there are {total} frames, from 0 to {total - 1}" if total > 1 else f"there is {total or 'no'} frame"
         raise SettingError(f"frame is {number}, but {there}{', number 0' if total == 1 else ''}")
     return number % total
-
-
-def geometry_of(frames: Frames, settings: DetectorSettings) -> Geometry:
-    """The geometry of a run: of the file given, or of the frames; explicit numbers replace its own.
-
-    Raises
-    ------
-    GeometryError
-        When there is none, or it is impossible.
-    ShapeError
-        When it belongs to a detector of another shape.
-    """
-    explicit: dict[str, Any] = {
-        "distance": settings.distance,
-        "beam_center": settings.beam,
-        "wavelength": settings.wavelength,
-        "pixel_size": settings.pixel_size,
-    }
-    explicit = {name: value for name, value in explicit.items() if value is not None}
-    if settings.polarization != "file":
-        explicit["polarization"] = None if settings.polarization == "none" else settings.polarization
-    explicit["beam_outside"] = settings.beam_outside
-    options = PartialGeometry(explicit)
-    file = PartialGeometry() if settings.geometry is None else _geometry_file(settings.geometry, frames.shape)
-    above = options.over(file)
-    below = _of_frames(frames, needed=bool(above.missing))
-    if settings.geometry is not None and not file.missing:
-        below = below.without("rotation", "panels", "beam_outside")  # of another place of the detector
-    together = above.over(below)
-    geometry = together.whole(frames.shape)
-    if geometry is None:
-        whole = "whole " if together.values.keys() - explicit.keys() else ""
-        missing = ", ".join(OPTIONS[name] for name in together.missing)
-        raise GeometryError(
-            f"{frames.files[0]}: no {whole}geometry in it; give one with "
-            f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing} (and --wavelength)"
-        )
-    if settings.geometry is not None:
-        _tell_gaps(settings.geometry, above, below)
-    return geometry
-
-
-def _tell_gaps(path: Path, above: PartialGeometry, below: PartialGeometry) -> None:
-    """Say which numbers are those of the frames' own file because neither options nor -g tell them."""
-    for name in below.places.keys() - above.values.keys():
-        value, place = below.values[name], below.places[name]
-        note(f"{path} tells no {name.replace('_', ' ')}; that of the frames is used: {value} ({place})")
-
-
-def _geometry_file(path: Path, shape: tuple[int, int]) -> PartialGeometry:
-    """What the file given with -g tells."""
-    with OpenedFile(path) as file:
-        own, partial = partial_geometry_in(file)
-    if own != shape:
-        hint = "; it looks transposed" if own == shape[::-1] else ""
-        raise ShapeError(f"{path} is for {own}, the frames are {shape} (slow, fast){hint}")
-    return partial.from_file(str(path))
-
-
-def _of_frames(frames: Frames, needed: bool) -> PartialGeometry:
-    """What the files of the frames tell; where it is not needed, what makes no sense counts as missing."""
-    try:
-        return frames.partial_geometry.from_file(frames.files[0])
-    except GeometryError:
-        if needed:
-            raise
-        return PartialGeometry()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +56,7 @@ def mask_of(frames: Frames, settings: PixelSettings, geometry: Path | None = Non
     by_source = {"file": _mask_in_files(frames, settings)}
     if geometry is not None and geometry.suffix.lower() == ".geom":
         bad_regions = read_mask(geometry, shape=frames.shape)
-        _check_shape(f"mask {geometry}", bad_regions.shape, frames.shape)
+        check_shape(f"mask {geometry}", bad_regions.shape, frames.shape)
         by_source["-g"] = bad_regions
     masks = masks_in(settings, frames.shape)
     if masks:
@@ -174,7 +103,7 @@ def masks_in(settings: PixelSettings, shape: tuple[int, int]) -> list[NDArray[np
     masks = []
     for path in settings.mask:
         mask = read_mask(path)
-        _check_shape(f"mask {path}", mask.shape, shape)
+        check_shape(f"mask {path}", mask.shape, shape)
         if settings.mask_valid:
             mask = np.where(mask == 0, np.uint32(USER_MASK), np.uint32(0))
         share = np.count_nonzero(mask) / mask.size
@@ -186,7 +115,14 @@ def masks_in(settings: PixelSettings, shape: tuple[int, int]) -> list[NDArray[np
     return masks
 
 
-def _check_shape(what: str, shape: tuple[int, ...], expected: tuple[int, int]) -> None:
+def check_shape(what: str, shape: tuple[int, ...], expected: tuple[int, int]) -> None:
+    """Raise unless something has the shape (slow, fast) of the frames.
+
+    Raises
+    ------
+    ShapeError
+        With both shapes.
+    """
     if shape != expected:
         hint = "; it looks transposed" if shape == expected[::-1] else ""
         raise ShapeError(f"{what} is {shape}, the frames are {expected} (slow, fast){hint}")
@@ -198,7 +134,7 @@ def image_of(path: Path, what: str, shape: tuple[int, int]) -> NDArray[np.float3
         if len(images) != 1:
             raise FileError(f"{what} {path} holds {len(images)} frames, expected one")
         image = images[0]
-    _check_shape(f"{what} {path}", image.shape, shape)
+    check_shape(f"{what} {path}", image.shape, shape)
     return image.astype(np.float32)
 
 

@@ -23,7 +23,8 @@ from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
-from crystint.run.frames import geometry_of, image_of, mask_of, read_frame, saturation_in
+from crystint.run.frames import image_of, mask_of, read_frame, saturation_in
+from crystint.run.geometry import geometry_of, wavelengths_of
 from crystint.separation.settings import Settings
 
 __all__ = ["PreparedRun", "opened"]
@@ -42,6 +43,8 @@ class PreparedRun:
     saturation: float | None
     engine: Engine | None
     """None = this process has no device to work with: the workers of a cluster do"""
+    wavelengths: NDArray[np.float64] | None = None
+    """float64 [frames], angstrom: of each frame; None = that of the geometry"""
     masked: str = ""
     """how much of the frame is masked, for the end of the run; empty without masks that were given"""
     _own: threading.local = field(default_factory=threading.local, init=False)
@@ -113,8 +116,8 @@ class PreparedRun:
 
     def peaks(self, frame: NDArray[Any], number: int, snr: float) -> PeakList:
         """Peaks of one frame, with the settings of the run."""
-        peaks: PeakList = self.separator.peaks(frame, snr, number=number, **self._spots)
-        return peaks
+        peaks: PeakList = self.separator.peaks(frame, snr, number=number, **self._spots(number))
+        return self._own_spacings(peaks, number)
 
     def sparsify(self, frame: NDArray[Any], number: int, snr: float) -> SparseFrame:
         """Signal and background of one frame, with the settings of the run."""
@@ -124,14 +127,27 @@ class PreparedRun:
     def separate(self, frame: NDArray[Any], number: int, snr: float) -> tuple[SparseFrame, PeakList]:
         """`sparsify`, and the peaks above ``settings.snr_peak``, in one go."""
         peak = self.settings.snr_peak
-        both: tuple[SparseFrame, PeakList] = self.separator.separate(frame, snr, peak, number=number, **self._spots)
-        return both
+        sparse, peaks = self.separator.separate(frame, snr, peak, number=number, **self._spots(number))
+        return sparse, self._own_spacings(peaks, number)
 
-    @cached_property
-    def _spots(self) -> dict[str, Any]:
-        """What makes a peak, besides its significance."""
-        names = ("snr_pick", "connected", "patch", "noise", "strict_mask", "d_min", "d_max")
-        return {name: getattr(self.settings, name) for name in names}
+    def _spots(self, number: int) -> dict[str, Any]:
+        """What makes a peak, besides its significance; limits of d for the wavelength of the separator."""
+        use, ratio = self.settings, self._wavelength_ratio(number)
+        names = ("snr_pick", "connected", "patch", "noise", "strict_mask")
+        limits = {name: limit / ratio for name in ("d_min", "d_max") if (limit := getattr(use, name)) is not None}
+        return {name: getattr(use, name) for name in names} | limits
+
+    def _own_spacings(self, peaks: PeakList, number: int) -> PeakList:
+        """Peaks with the spacings that the wavelength of their frame gives: d is proportional to it."""
+        if self.wavelengths is not None:
+            peaks["d"] *= self._wavelength_ratio(number)
+        return peaks
+
+    def _wavelength_ratio(self, number: int) -> float:
+        """Wavelength of a frame over that of the separator."""
+        if self.wavelengths is None or self.geometry.wavelength is None:
+            return 1.0
+        return float(self.wavelengths[number]) / self.geometry.wavelength
 
     @cached_property
     def _good(self) -> NDArray[np.intp]:
@@ -197,7 +213,9 @@ def opened(
         }
         saturation = saturation_in(frames, settings) if settings.saturation == "file" else settings.saturation
         limit = None if saturation is None or saturation == "none" else float(saturation)
-        run = PreparedRun(frames, settings, geometry, mask.pixels, images, limit, engine, mask.about)
+        run = PreparedRun(
+            frames, settings, geometry, mask.pixels, images, limit, engine, wavelengths_of(frames, settings), mask.about
+        )
         if engine is not None:
             warming = threading.Thread(target=_warm_up_quietly, args=(warm_up, run))
             warming.start()

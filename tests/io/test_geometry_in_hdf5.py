@@ -266,7 +266,7 @@ def test_cheetah(tmp_path, path, value):
     frames = open_frames(tmp_path / "x.cxi")
     assert frames.geometry is None
     assert frames.wavelengths == pytest.approx(HC / np.array([9500.0, 9510.0, 9490.0]), rel=1e-9)
-    assert frames.partial_geometry.values["distance"] == pytest.approx(0.1384)
+    assert frames.partial_geometry().values["distance"] == pytest.approx(0.1384)
     shown = CliRunner().invoke(main, ["info", str(tmp_path / "x.cxi")]).stdout
     assert "none (without beam center); give one with -g" in shown
     assert "0.1384 m (entry_1/instrument_1/detector_1/distance, without a unit)" in shown

@@ -13,7 +13,7 @@ import crystint
 from crystint.errors import CrystintWarning, FileError, GeometryError, SettingError, ShapeError
 from crystint.io.frames.sequence import open_frames
 from crystint.io.outputs import check_outputs
-from crystint.run.frames import geometry_of
+from crystint.run.geometry import geometry_of
 from crystint.separation.files import densify_file, find_peaks, sparsify
 from crystint.separation.frame_step import PeakSearch, Sparsification, warm_up
 from crystint.separation.prepared import PreparedRun, opened

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate, chain
@@ -17,6 +17,7 @@ from crystint.arrays import Frame, FrameStack
 from crystint.errors import DTypeError, FileError, ShapeError, warn
 from crystint.html import html_table
 from crystint.io.frames.images import ArrayReader
+from crystint.io.frames.joined_geometry import joined_geometry
 from crystint.io.frames.nexus_mask import NexusMask, merged
 from crystint.io.frames.readers import FrameSource, Reader
 from crystint.io.frames.sources import LazyFile, shown_once
@@ -257,29 +258,49 @@ class Frames:
 
     @cached_property
     def geometry(self) -> Geometry | None:
-        """What the first file tells; None when beam centre, distance or pixel size are missing.
+        """What the files tell; None when beam centre, distance or pixel size are missing.
 
         Raises
         ------
         GeometryError
-            When it tells something impossible, such as a beam centre outside the frame.
+            When they tell something impossible, such as a beam centre outside the frame, or different places of the
+            detector; the wavelength may differ (`wavelengths`).
         """
         return self.read_geometry()
 
     def read_geometry(self, *, beam_outside: bool = False) -> Geometry | None:
         """As `geometry`; `beam_outside` allows a direct beam that misses the frame."""
-        return self.partial_geometry.whole(self.shape, self.files[0], beam_outside=beam_outside)
+        return self.partial_geometry().whole(self.shape, self.files[0], beam_outside=beam_outside)
+
+    def partial_geometry(self, besides: Collection[str] = ()) -> PartialGeometry:
+        """What the files tell of the geometry, be it whole or not, and where in the (first) file.
+
+        The headers of all files are read. `besides` names fields that come from elsewhere and may differ.
+
+        Raises
+        ------
+        GeometryError
+            As `geometry`.
+        """
+        counts = np.diff([0, *self._ends]).tolist()
+        return joined_geometry(self._geometries, self.files, counts, besides)
 
     @cached_property
-    def partial_geometry(self) -> PartialGeometry:
-        """What the first file tells of the geometry, be it whole or not, and where in the file."""
-        with self._use(0) as reader:
-            return reader.geometry()
+    def _geometries(self) -> list[PartialGeometry]:
+        """What each file tells."""
+        parts = []
+        for number in range(len(self._readers)):
+            with self._use(number) as reader:
+                parts.append(reader.geometry())
+        return parts
 
-    @property
+    @cached_property
     def wavelengths(self) -> NDArray[np.float64] | None:
-        """float64 [frames], angstrom: of each frame, where the files tell it; None = one for all, or none."""
-        return self.partial_geometry.wavelengths
+        """float64 [frames], angstrom: of each frame, where the files tell it; None = one for all, or none.
+
+        `geometry` has their mean.
+        """
+        return self.partial_geometry().wavelengths
 
     @cached_property
     def mask(self) -> NDArray[np.uint32] | None:

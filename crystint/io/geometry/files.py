@@ -80,7 +80,7 @@ def partial_geometry_in(
         if file.hdf5 is not None and shape is not None:
             return shape, nexus_geometry(file.hdf5, detector_of(file.hdf5, file.dataset, shape), shape, str(file.path))
         with Frames([reader_of(file)], [str(file.path)]) as frames:
-            return frames.shape, frames.partial_geometry
+            return frames.shape, frames.partial_geometry()
     form, geometry = _geometry_file(file, shape, beam_outside)
     return geometry.shape, PartialGeometry.of(geometry, form)
 
