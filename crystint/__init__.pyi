@@ -15,6 +15,7 @@ from .errors import DeviceError as DeviceError
 from .errors import DTypeError as DTypeError
 from .errors import FileError as FileError
 from .errors import GeometryError as GeometryError
+from .errors import MissingFrameError as MissingFrameError
 from .errors import SettingError as SettingError
 from .errors import ShapeError as ShapeError
 from .io.frames.sequence import Frames as Frames

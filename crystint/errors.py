@@ -6,6 +6,7 @@ CrystintError
  |- SettingError    (also ValueError)  a parameter has an impossible value
  |- GeometryError   (also ValueError)  a geometry is missing, incomplete or impossible
  |- FileError       (also OSError)     a file is missing, damaged, of an unknown kind, or cannot be written
+ |   '- MissingFrameError              a frame of a sequence was never written, or its file is not there
  |- KernelArgumentError (also TypeError) an argument of a kernel is missing, unknown, or of another type
  |- DeviceError     (also RuntimeError) no usable OpenCL device, too little memory, or a kernel did not build
  '- ClusterError    (also RuntimeError) a dask cluster is not there, or does not do its part
@@ -36,6 +37,7 @@ __all__ = [
     "FileError",
     "GeometryError",
     "KernelArgumentError",
+    "MissingFrameError",
     "SettingError",
     "ShapeError",
     "check",
@@ -69,6 +71,10 @@ class GeometryError(CrystintError, ValueError):
 
 class FileError(CrystintError, OSError):
     """A file is missing, damaged, of an unknown kind, or cannot be written."""
+
+
+class MissingFrameError(FileError):
+    """A frame of a sequence was never written, or the file that it should be in is not there."""
 
 
 class DeviceError(CrystintError, RuntimeError):

@@ -71,9 +71,11 @@ def describe(path: str | PathLike[str], dataset: str | None = None) -> dict[str,
 
 def frames(file: OpenedFile) -> dict[str, Any]:
     """Number, shape and dtype of frames, their geometry and mask, and what the first one holds."""
-    missing = () if file.hdf5 is None else missing_in(file.hdf5)
+    recorded = () if file.hdf5 is None else missing_in(file.hdf5)
     with Frames([reader_of(file)], [str(file.path)]) as opened:
-        return {**_missing(missing), **_frames(opened)}
+        reasons = opened.missing
+        why = {"why missing": "; ".join(list(dict.fromkeys(reasons.values()))[:3])} if reasons else {}
+        return {**_missing(sorted({*recorded, *reasons})), **why, **_frames(opened)}
 
 
 def geometry(file: OpenedFile) -> dict[str, Any]:
@@ -178,10 +180,11 @@ def _frames(frames: Frames) -> dict[str, Any]:
     except FileError as error:
         mask, about["mask"] = None, f"unusable: {error}"
     about["saturation"] = "not known" if frames.saturation is None else float(frames.saturation)
-    if len(frames):
-        frame = frames[0]
+    first = next((number for number in range(len(frames)) if number not in frames.missing), None)
+    if first is not None:
+        frame = frames[first]
         bad = unusable(frame)
-        about["frame 0"] = _counts(frame, bad if mask is None else bad | (mask != 0))
+        about[f"frame {first}"] = _counts(frame, bad if mask is None else bad | (mask != 0))
     return about
 
 

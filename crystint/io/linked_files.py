@@ -21,7 +21,7 @@ from crystint.io.hdf5.files import open_hdf5
 from crystint.io.hdf5.source_names import SERIES, files_named, series_pattern, source_patterns
 from crystint.io.names import expand
 
-__all__ = ["files_behind", "files_read", "linked_by", "missing_sources"]
+__all__ = ["files_behind", "files_read", "linked_by", "missing_sources", "source_files"]
 
 _BESIDE = {".refl": (".expt",)}
 """Suffix of a file, and of those beside it that are read with it where they are there."""
@@ -96,10 +96,15 @@ def files_behind(dataset: h5py.Dataset) -> list[Path]:
     return list(dict.fromkeys([own, *shown, *(path for place in shown for path in linked_by(place))]))
 
 
+def source_files(master: Path, name: str) -> list[Path]:
+    """The files that a file may mean by the name of a source of a virtual data set; none when there is no such file."""
+    return files_named(master, series_pattern(name))
+
+
 def missing_sources(dataset: h5py.Dataset) -> list[str]:
     """Names of files that a virtual data set shows and that are not there, series apart."""
     if not dataset.is_virtual:
         return []
     own = Path(dataset.file.filename)
     names = dict.fromkeys(source.file_name for source in dataset.virtual_sources())
-    return [name for name in names if name != "." and SERIES not in name and not files_named(own, series_pattern(name))]
+    return [name for name in names if name != "." and SERIES not in name and not source_files(own, name)]

@@ -79,9 +79,10 @@ def _group(file: OpenedFile, path: str) -> Any:
 def _scalar_text(file: OpenedFile, path: str) -> str:
     if file.hdf5 is None:
         return ""
+    from crystint.io.hdf5.nexus_values import text
+
     with suppress(OSError, KeyError, RuntimeError, TypeError, AttributeError):
-        value = file.hdf5[path][()]
-        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        return text(file.hdf5[path][()])
     return ""
 
 
@@ -166,9 +167,9 @@ def hdf5_frames(file: OpenedFile) -> str | None:
 
 
 def _made_by_crystint(file: OpenedFile) -> bool:
-    creator = "" if file.hdf5 is None else file.hdf5.attrs.get("creator", "")
-    text = creator.decode("utf-8", "replace") if isinstance(creator, bytes) else str(creator)
-    return text.startswith("crystint")
+    from crystint.io.hdf5.nexus_values import text
+
+    return file.hdf5 is not None and text(file.hdf5.attrs.get("creator")).startswith("crystint")
 
 
 def _detector(file: OpenedFile) -> Any:

@@ -22,7 +22,7 @@ from fabio.tifimage import TifImage
 from PIL import Image
 from tifffile import TiffPage
 
-from crystint.errors import FileError, GeometryError
+from crystint.errors import CrystintWarning, FileError, GeometryError, MissingFrameError
 from crystint.io.frames.sequence import FrameSource, open_frames
 from crystint.io.hdf5.checked import CheckedFile
 from tests.conftest import shared_data
@@ -315,12 +315,18 @@ def test_virtual_master(tmp_path):
 
 
 @pytest.mark.parametrize("make", [eiger_master, virtual_master])
-def test_a_missing_linked_file_is_named(tmp_path, make):
+def test_frames_of_a_missing_linked_file_are_missing(tmp_path, make):
     path = make(tmp_path, FRAMES)
     lost = next(tmp_path.glob("*_data_000002.h5"))
     lost.unlink()
-    with pytest.raises(FileError, match=lost.name + ".*does not exist"):
-        open_frames(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CrystintWarning)  # that their number is guessed
+        frames = open_frames(path)
+    assert list(frames.missing) == [2, 3]
+    assert lost.name in frames.missing[2]
+    with pytest.raises(MissingFrameError, match=lost.name + ".*does not exist"):
+        frames[3]
+    assert np.array_equal(frames[4], FRAMES[4])
 
 
 @pytest.mark.parametrize(
@@ -416,8 +422,9 @@ def test_a_damaged_linked_file_is_named(tmp_path):
     path = eiger_master(tmp_path, FRAMES)
     part = tmp_path / "run_data_000002.h5"
     part.write_bytes(part.read_bytes()[:700])
-    with pytest.raises(FileError, match=r"run_data_000002\.h5, which is damaged"):
-        open_frames(path)
+    with pytest.warns(CrystintWarning, match=r"run_data_000002\.h5 is truncated or damaged.*taken as 2, as many as"):
+        frames = open_frames(path)
+    assert list(frames.missing) == [2, 3]
 
 
 def test_geometry_that_is_impossible_is_told_when_asked_for(tmp_path):

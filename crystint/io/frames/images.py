@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
+from crystint.errors import FileError, warn
 from crystint.io.frames.library_log import log_messages
-from crystint.io.frames.readers import READABLE, FrameSource, native
+from crystint.io.frames.readers import READABLE, FrameSource, folded, native
 from crystint.io.geometry.image_header import header_geometry
 from crystint.io.opened_file import OpenedFile
 from crystint.model.partial_geometry import PartialGeometry
@@ -150,6 +150,9 @@ class NumpyReader(ArrayReader):
             frames = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
             raise FileError(f"{path} is damaged, truncated or no array of numbers: {error}") from error
+        if fold := folded(frames.shape):
+            warn(f"{path} has {fold}")
+            frames = frames.reshape(-1, *frames.shape[-2:])
         super().__init__(np.asarray(frames), str(path))
 
     def close(self) -> None:

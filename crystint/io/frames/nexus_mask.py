@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -136,7 +137,9 @@ def nexus_mask(
 def _places(file: h5py.File, detector: h5py.Group | None, stack: Stack | None) -> Iterator[tuple[h5py.Group, str]]:
     """Every group and name of what may be a mask, the likeliest first."""
     groups = [detector, None if detector is None else detector.get("detectorSpecific")]
-    groups += [] if stack is None else [stack.dataset.parent]
+    if stack is not None:
+        with suppress(KeyError):  # a link that has another name than what it leads to
+            groups.append(stack.dataset.parent)
     groups += [file.get(path) for path in _GROUPS]
     visited = set()
     for group in groups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from crystint.io.frames.nexus_mask import NexusMask
     from crystint.io.hdf5.chunks import RawChunk
 
-__all__ = ["READABLE", "FrameSource", "Reader", "native"]
+__all__ = ["READABLE", "FrameSource", "Reader", "folded", "native"]
 
 READABLE = "CBF, EDF, TIFF and the other formats of FabIO (also .gz, .bz2), HDF5 and NXmx, NumPy .npy"
 
@@ -70,6 +71,15 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Let go of the file."""
+
+
+def folded(shape: tuple[int, ...]) -> str:
+    """How more than one axis is taken to count frames, in words; empty where one does."""
+    leading = shape[:-2]
+    if sum(length > 1 for length in leading) < 2:
+        return ""
+    images = f"{' x '.join(map(str, leading))} images of {shape[-2]} x {shape[-1]} px"
+    return f"{images}: taken as {prod(leading)} frames, the last of these axes counting fastest"
 
 
 def native(values: NDArray[Any]) -> NDArray[Any]:

@@ -193,6 +193,8 @@ class Frames:
 
         Raises
         ------
+        MissingFrameError
+            When the frame was never written, or its file is not there (`missing`).
         FileError
             When the frame is damaged or its file cut short; the message gives its file and its place in it. `out` is
             undefined then.
@@ -245,6 +247,22 @@ class Frames:
             return FrameSource(self.files[number], within)
         with self._use(number) as opened:
             return opened.source(within)
+
+    @cached_property
+    def missing(self) -> dict[int, str]:
+        """Numbers of the frames that the files do not have although they should, and why.
+
+        They were never written, or their file is not there; reading one is a `MissingFrameError`. Frames that are
+        damaged are not among them: that is seen when they are read.
+        """
+        reasons: dict[int, str] = {}
+        for number, reader in enumerate(self._readers):
+            if not isinstance(reader, LazyFile) or reader.frames is None:
+                with self._use(number) as opened:
+                    start = self._ends[number] - opened.count
+                    if isinstance(opened, StackReader):
+                        reasons |= {start + within: reason for within, reason in opened.missing().items()}
+        return reasons
 
     def all_files(self) -> list[str]:
         """`files`, and those that HDF5 files among them link to or show."""

@@ -1,20 +1,24 @@
-"""Which data set of an HDF5 file holds the frames, and whether all that it refers to is there."""
+"""Which data sets of an HDF5 file hold the frames."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from fnmatch import fnmatchcase
+from itertools import groupby
 from typing import Any
 
 import h5py
 
 from crystint.errors import FileError
+from crystint.io.frames.stack_paths import broken_link, item_at, walk
+from crystint.io.frames.virtual_parts import frame_count
 from crystint.io.hdf5.checked import stored_bytes
+from crystint.io.hdf5.nexus_values import text
 from crystint.io.limits import ANY_FILE, check_claim
-from crystint.io.linked_files import missing_sources
+from crystint.io.names import by_number
 
-__all__ = ["NoFramesError", "check_claims", "check_sources", "find_datasets"]
+__all__ = ["NoFramesError", "check_claims", "find_datasets"]
 
 _USUAL = (
     "entry/data/data",
@@ -29,6 +33,9 @@ _MANY = 10**7
 """Frames that a data set may claim, whatever is stored of them."""
 _SMALL = 16
 """px: an axis shorter than this is no axis of a detector when the file must be searched"""
+_SERIES = re.compile(r"(?<=/data_)\d+$|(?<=/tag[-_])\d+(?=/)")
+"""Numbers of data sets that are one stack together: DECTRIS's data_000001, ..., and SACLA's tag-1234567/..., one per
+shot."""
 _NO_FRAMES = re.compile(
     r"mask|flat|dark|calib|pedestal|gain|profile|map|weight|radius|normali|background|azint|roi", re.I
 )
@@ -39,11 +46,11 @@ class NoFramesError(FileError):
 
 
 def find_datasets(file: h5py.File, name: str, wanted: str | None) -> list[str]:
-    """Paths of the data sets that hold the frames, in order.
+    """Paths of the data sets that hold the frames, in order. Those of a series may be links that lead nowhere.
 
-    In this order: `wanted`; what the NeXus attributes ``default`` and ``signal`` lead to; the
-    usual places (NXmx, ``data_000001``... of DECTRIS masters, CXI, LImA); the only stack of frames in the
-    file.
+    In this order: `wanted`, a path or a pattern (``*``, ``?``, ``[...]``, and CrystFEL's ``%`` for ``*``); what the
+    NeXus attributes ``default`` and ``signal`` lead to; the usual places (NXmx, ``data_000001``... of DECTRIS masters,
+    CXI, LImA); the only stack of frames in the file, behind links too.
 
     Raises
     ------
@@ -55,40 +62,45 @@ def find_datasets(file: h5py.File, name: str, wanted: str | None) -> list[str]:
         return _named(file, name, wanted)
     for path in _defaults(file):
         if re.search(r"/data_\d+$", path):
-            return _numbered(file, path.rpartition("/")[0], name)
-        if _is_stack(_get(file, path, name)):
+            return _numbered(file, path.rpartition("/")[0])
+        if _is_stack(item_at(file, path, name)):
             return [path]
     for path in _USUAL:
-        if _is_stack(_get(file, path, name)):
+        if _is_stack(item_at(file, path, name)):
             return ["/" + path]
-        numbered = _numbered(file, path.rpartition("/")[0], name)
+        numbered = _numbered(file, path.rpartition("/")[0])
         if numbered:
             return numbered
     stacks = _search(file)
     if len(stacks) == 1:
-        return stacks
+        return stacks[0]
     if not stacks:
         raise NoFramesError(f"{name} holds no frames: no numbers with the shape (frames, slow, fast) or (slow, fast)")
     raise FileError(_choice(file, name, stacks))
 
 
-def _choice(file: h5py.File, name: str, stacks: list[str]) -> str:
-    listed = ", ".join(f"{path} {file[path].shape} {file[path].dtype}" for path in stacks[:12])
-    return f"{name} holds several stacks of frames ({listed}); name one with dataset= or --dataset"
+def _choice(file: h5py.File, name: str, stacks: list[list[str]]) -> str:
+    first = [paths[0] for paths in stacks]
+    listed = ", ".join(f"{path} {file[path].shape} {file[path].dtype}" for path in first[:12])
+    more = f" and {len(first) - 12} more" if len(first) > 12 else ""
+    patterns = {re.sub(r"\d+", "*", path) for path in first}
+    together = f", or all of them with {patterns.pop()!r}" if len(patterns) == 1 else ""
+    return f"{name} holds several stacks of frames ({listed}{more}); name one with dataset= or --dataset{together}"
 
 
 def _named(file: h5py.File, name: str, wanted: str) -> list[str]:
-    item = _get(file, wanted, name)
+    item = item_at(file, wanted, name)
+    if item is None and re.search(r"[*?%\[]", wanted):
+        return _matching(file, name, wanted)
     if isinstance(item, h5py.Group):
-        numbered = _numbered(file, wanted, name)
-        signal = _text(item.attrs.get("signal"))
-        if signal and isinstance(_get(item, signal, name), h5py.Dataset):
+        numbered = _numbered(file, wanted)
+        signal = text(item.attrs.get("signal"))
+        if signal and isinstance(item_at(item, signal, name), h5py.Dataset):
             return [f"{item.name}/{signal}"]
         if numbered:
             return numbered
     if not isinstance(item, h5py.Dataset):
-        listed = ", ".join(_search(file)) or "none found"
-        raise FileError(f"{name} has no data set {wanted}; stacks of frames in it: {listed}")
+        raise FileError(f"{name} has no data set {wanted}; stacks of frames in it: {_listed(file)}")
     if not _is_stack(item):
         raise FileError(
             f"{name}: {wanted} is {item.dtype} of shape {item.shape}, expected numbers of the shape "
@@ -97,101 +109,86 @@ def _named(file: h5py.File, name: str, wanted: str) -> list[str]:
     return [wanted]
 
 
-def _get(group: h5py.Group, path: str, name: str) -> Any:
-    """The object at a path, or None; a link that leads nowhere is an error."""
-    here: Any = group
-    for part in [part for part in path.split("/") if part]:
-        if not isinstance(here, h5py.Group):
-            return None
-        link = here.get(part, getlink=True)
-        if link is None:
-            return None
-        try:
-            here = here[part]
-        except (KeyError, OSError) as error:
-            if isinstance(link, h5py.ExternalLink):
-                raise FileError(_broken(link, here, part, name)) from error
-            return None
-    return here
+def _listed(file: h5py.File) -> str:
+    stacks = _search(file)
+    return ", ".join(paths[0] + " ..." * (len(paths) > 1) for paths in stacks[:12]) or "none found"
 
 
-def _broken(link: h5py.ExternalLink, group: h5py.Group, part: str, name: str) -> str:
-    target = Path(group.file.filename).parent / link.filename
-    what = f"{name}: {group.name.rstrip('/')}/{part} is a link to {link.path} in {link.filename}"
-    if not target.exists():
-        return f"{what}, which does not exist beside it"
-    return f"{what}, which is damaged or does not hold it"
+def _matching(file: h5py.File, name: str, pattern: str) -> list[str]:
+    """Stacks of frames whose paths match, in the order of the numbers in them."""
+    paths = [""]
+    for part in filter(None, pattern.replace("%", "*").split("/")):
+        groups = [(path, item_at(file, path, name)) for path in paths]
+        paths = [
+            f"{path}/{key}"
+            for path, group in groups
+            if isinstance(group, h5py.Group)
+            for key in group
+            if fnmatchcase(key, part)
+        ]
+    stacks = [path for path in paths if _is_stack(item_at(file, path, name))]
+    if not stacks:
+        raise FileError(f"{name} has no data set of frames that matches {pattern}; stacks in it: {_listed(file)}")
+    return sorted(stacks, key=by_number)
 
 
-def _numbered(file: h5py.File, folder: str, name: str) -> list[str]:
-    """DECTRIS's data_000001, data_000002, ... of a group."""
-    group = _get(file, folder, name) if folder else None
+def _numbered(file: h5py.File, folder: str) -> list[str]:
+    """DECTRIS's data_000001, data_000002, ... of a group, and links of such names that lead nowhere."""
+    group = item_at(file, folder, None)
     if not isinstance(group, h5py.Group):
         return []
-    names = sorted((key for key in group if re.fullmatch(r"data_\d+", key)), key=lambda key: int(key[5:]))
-    return [f"{group.name}/{key}" for key in names if _is_stack(_get(group, key, name))]
+    names = sorted((key for key in group if re.fullmatch(r"data_\d+", key)), key=by_number)
+    paths = [f"{group.name.rstrip('/')}/{key}" for key in names]
+    items = {path: item_at(file, path, None) for path in paths}
+    return [path for path, item in items.items() if _is_stack(item) or (item is None and broken_link(file, path))]
 
 
 def _defaults(file: h5py.File) -> Iterator[str]:
     """Data sets that the NeXus attributes lead to, from the root, and then from every entry."""
-    entry = _text(file.attrs.get("default"))
-    entries = [entry] if entry and isinstance(file.get(entry), h5py.Group) else []
-    entries += [key for key in file if key not in entries and _kind(file, key) == "NXentry"]
-    for key in entries:
-        group = file[key]
-        plot = _text(group.attrs.get("default"))
-        plots = [plot] if plot and isinstance(group.get(plot), h5py.Group) else []
-        plots += [each for each in group if each not in plots and _kind(group, each) == "NXdata"]
-        for each in plots:
-            signal = _text(group[each].attrs.get("signal"))
+    for entry in _in_order(file, "default", "NXentry"):
+        for plot in _in_order(file[entry], "default", "NXdata"):
+            group = file[entry][plot]
+            signal = text(group.attrs.get("signal"))
             if signal and not _NO_FRAMES.search(signal):
-                yield f"{group[each].name}/{signal}"
+                yield f"{group.name}/{signal}"
 
 
-def _kind(group: h5py.Group, key: str) -> str:
-    if not isinstance(group.get(key, getlink=True), h5py.HardLink) or group.get(key, getclass=True) is not h5py.Group:
-        return ""
-    return _text(group[key].attrs.get("NX_class")) or ""
+def _in_order(group: h5py.Group, attribute: str, kind: str) -> list[str]:
+    """The member that an attribute names, then those of a NeXus class."""
+    default = text(group.attrs.get(attribute))
+    keys = [key for key in group if not re.fullmatch(r"data_\d+", key)]
+    members = {key: item for key in keys if isinstance(item := item_at(group, key, None), h5py.Group)}
+    others = [key for key, item in members.items() if key != default and text(item.attrs.get("NX_class")) == kind]
+    return [default, *others] if isinstance(item_at(group, default, None), h5py.Group) and default else others
 
 
-def _search(file: h5py.File) -> list[str]:
-    """Every stack of frames in the file; where there are 3-D ones, those alone."""
-    stacks: list[tuple[str, int]] = []
+def _search(file: h5py.File) -> list[list[str]]:
+    """Every stack of frames in the file, behind links too. Where some are 3-D, those alone; else those of more axes."""
+    sets = [(path, item) for path, item in walk(file) if _is_stack(item) and min(item.shape[-2:]) >= _SMALL]
+    sets = [(path, item) for path, item in sets if not _NO_FRAMES.search(path.rpartition("/")[2])]
+    for kind in (_is_plain, lambda item: item.ndim > 2, lambda item: True):
+        chosen = [path for path, item in sets if kind(item)]
+        if chosen:
+            break
+    stacks = []
+    for series, paths in groupby(sorted(chosen, key=_series_of), _series_of):
+        members = sorted(paths, key=by_number)
+        stacks.append(_numbered(file, series.rpartition("/")[0]) if series.endswith("/data_#") else members)
+    return sorted(stacks, key=lambda paths: by_number(paths[0]))
 
-    def look(path: str, item: Any) -> None:
-        large = _is_stack(item) and min(item.shape[-2:]) >= _SMALL
-        if large and not _NO_FRAMES.search(path.rpartition("/")[2]):
-            stacks.append(("/" + path, item.ndim))
 
-    file.visititems(look)
-    deep = [path for path, ndim in stacks if ndim > 2]
-    return deep or [path for path, _ in stacks]
+def _series_of(path: str) -> str:
+    return _SERIES.sub("#", path)
+
+
+def _is_plain(item: h5py.Dataset) -> bool:
+    return len(item.shape) == 3 or (len(item.shape) == 4 and bool(item.shape[1] == 1))
 
 
 def _is_stack(item: Any) -> bool:
     if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "iuf" or item.shape is None:
         return False
-    if item.ndim == 4 and item.shape[1] != 1:
-        return False
-    return item.ndim in (2, 3, 4) and 0 not in item.shape[-2:]
-
-
-def _text(value: Any) -> str | None:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else None
-
-
-def check_sources(dataset: h5py.Dataset, name: str) -> None:
-    """Raise unless every file behind a virtual data set is there; HDF5 would give zeros without a word.
-
-    Raises
-    ------
-    FileError
-        Naming the file that is missing.
-    """
-    for file in missing_sources(dataset):
-        raise FileError(f"{name}: {dataset.name} shows frames of {file}, which does not exist beside it")
+    return item.ndim >= 2 and 0 not in item.shape[-2:]
 
 
 def check_claims(dataset: h5py.Dataset, name: str) -> None:
@@ -203,13 +200,14 @@ def check_claims(dataset: h5py.Dataset, name: str) -> None:
         When the size of a frame, or the number of frames, cannot be right.
     """
     slow, fast = dataset.shape[-2:]
-    frame, many = slow * fast * dataset.dtype.itemsize, dataset.ndim > 2 and dataset.shape[0] > _MANY
+    frame, count = slow * fast * dataset.dtype.itemsize, frame_count(dataset.shape)
+    many = count > _MANY
     if not many and frame <= ANY_FILE:
         return
     stored = stored_bytes(dataset)
     check_claim(f"{name}, {dataset.name}: a frame of {slow} x {fast} px", frame, stored)
-    if many and dataset.shape[0] > stored:
+    if many and count > stored:
         raise FileError(
-            f"{name}, {dataset.name}, claims {dataset.shape[0]} frames, of which {stored} bytes are stored: it is "
+            f"{name}, {dataset.name}, claims {count} frames, of which {stored} bytes are stored: it is "
             "damaged, or was never written"
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -19,15 +20,18 @@ import hdf5plugin  # noqa: F401  (registers the decompression filters)
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, GeometryError, warn
+from crystint.errors import FileError, GeometryError, MissingFrameError, warn
 from crystint.io.frames.nexus_mask import NexusMask, Stack, nexus_mask
-from crystint.io.frames.readers import FrameSource
-from crystint.io.frames.stack_search import NoFramesError, check_claims, check_sources, find_datasets
+from crystint.io.frames.presence import Presence, presence_of
+from crystint.io.frames.readers import FrameSource, folded
+from crystint.io.frames.stack_parts import StackPart, stack_parts
+from crystint.io.frames.stack_search import NoFramesError, check_claims, find_datasets
 from crystint.io.frames.virtual import VirtualReader
 from crystint.io.geometry.detector_group import detector_of
 from crystint.io.geometry.nexus import nexus_geometry, nexus_saturation
 from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, layer_cache
 from crystint.io.hdf5.filters import DamagedChunk
+from crystint.io.hdf5.nexus_values import text
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
 from crystint.io.linked_files import files_behind
 from crystint.io.opened_file import OpenedFile
@@ -54,26 +58,28 @@ class StackReader:
             if file.dataset is None and opened_kind(file, NEVER_FRAMES) is not None:
                 raise unexpected(file, "frames")
             try:
-                self._names = find_datasets(self._file, str(path), file.dataset)
+                names = find_datasets(self._file, str(path), file.dataset)
             except NoFramesError as error:
                 raise unexpected(file, "frames", str(error)) from error
-            self._sets = [self._file[name] for name in self._names]
+            self._parts = stack_parts(self._file, str(path), names)
+            self._sets: list[h5py.Dataset] = [part.dataset for part in self._parts if part.dataset is not None]
             first = self._sets[0]
-            for name, each in zip(self._names, self._sets, strict=True):
-                check_sources(each, str(path))
+            for each in self._sets:
                 check_claims(each, str(path))
                 if each.shape[-2:] != first.shape[-2:] or each.dtype != first.dtype:
                     raise FileError(
-                        f"{path}: {name} holds frames of {each.shape[-2:]} {each.dtype}, "
-                        f"but {self._names[0]} of {first.shape[-2:]} {first.dtype}"
+                        f"{path}: {each.name} holds frames of {each.shape[-2:]} {each.dtype}, "
+                        f"but {first.name} of {first.shape[-2:]} {first.dtype}"
                     )
+                _say_folded(each, path)
         except BaseException:
             self._file.close()
             raise
         self.shape: tuple[int, int] = (int(first.shape[-2]), int(first.shape[-1]))
         self.dtype: np.dtype[Any] = first.dtype.newbyteorder("=")
-        self._ends = list(accumulate(1 if each.ndim == 2 else int(each.shape[0]) for each in self._sets))
+        self._ends = list(accumulate(part.count for part in self._parts))
         self.count: int = self._ends[-1]
+        self._presence: dict[int, Presence] = {}
         self._direct: dict[int, DirectReader | None] = {}
         self._layers = layer_cache()
         self._lock = Lock()
@@ -87,18 +93,50 @@ class StackReader:
 
         Raises
         ------
+        MissingFrameError
+            When it was never written, or its file is not there.
         FileError
             When it cannot be decompressed or read; the message gives its data set and its number in that.
         """
+        reason = self.absent(index)
+        if reason:
+            raise MissingFrameError(f"{self._where(index)} is missing: {reason}")
         if out is None or (out.shape, out.dtype) != (self.shape, self.dtype):
             out = np.empty(self.shape, self.dtype)
         number, within = self._find(index)
         with self._placed(index):
             direct = self._reader(number)
             if direct is None or not direct.read(within, out):
-                stack = self._sets[number]
-                stack.read_direct(out, {2: (), 3: (within,), 4: (within, 0)}[stack.ndim])
+                stack = self._parts[number].dataset
+                assert stack is not None  # else it was absent
+                stack.read_direct(out, tuple(map(int, np.unravel_index(within, stack.shape[:-2]))))
         return out
+
+    def absent(self, index: int) -> str:
+        """Why a frame is not there; empty = it is, as far as HDF5 knows."""
+        number, within = self._find(index)
+        part = self._parts[number]
+        return part.reason or self._present(number, part).absent(within)
+
+    def missing(self) -> dict[int, str]:
+        """Numbers of the frames that are not there, and why."""
+        reasons: dict[int, str] = {}
+        for number, part in enumerate(self._parts):
+            start = self._ends[number] - part.count
+            if part.dataset is None:
+                reasons |= dict.fromkeys(range(start, start + part.count), part.reason)
+            else:
+                absent = self._present(number, part).all_absent()
+                reasons |= {start + within: reason for within, reason in absent.items()}
+        return reasons
+
+    def _present(self, number: int, part: StackPart) -> Presence:
+        """What HDF5 knows of the frames of a data set, looked up once."""
+        with self._lock:
+            if number not in self._presence:
+                assert part.dataset is not None
+                self._presence[number] = presence_of(part.dataset)
+            return self._presence[number]
 
     def chunk(self, index: int) -> RawChunk | None:
         """The packed frame where it is one chunk of bitshuffle and LZ4; None elsewhere.
@@ -109,6 +147,8 @@ class StackReader:
             When it is not as long as it says, or cut off.
         """
         number, within = self._find(index)
+        if self.absent(index):
+            return None
         with self._placed(index):
             direct = self._reader(number)
             return None if direct is None else direct.chunk(within)
@@ -117,7 +157,8 @@ class StackReader:
         """The direct reader of a data set, without HDF5, made lazily and cached; None where there is none."""
         with self._lock:
             if number not in self._direct:
-                stack = self._sets[number]
+                stack = self._parts[number].dataset
+                assert stack is not None  # else its frames are absent
                 kind = VirtualReader if stack.is_virtual else ChunkReader
                 self._direct[number] = kind.of(stack, self._layers)
             return self._direct[number]
@@ -128,14 +169,16 @@ class StackReader:
         try:
             yield
         except (DamagedChunk, OSError, RuntimeError) as error:
-            number, within = self._find(index)
-            where = f"{self._path}, {self._names[number]}[{within}],"
-            raise FileError(f"{where} cannot be read: {_reason(error)}") from error
+            raise FileError(f"{self._where(index)} cannot be read: {_reason(error)}") from error
+
+    def _where(self, index: int) -> str:
+        number, within = self._find(index)
+        return f"{self._path}, {self._parts[number].name}[{within}],"
 
     def source(self, index: int) -> FrameSource:
         """Where that frame is: the file that was opened, and the number within the data set named."""
         number, within = self._find(index)
-        return FrameSource(str(self._path), within, self._names[number])
+        return FrameSource(str(self._path), within, self._parts[number].name)
 
     def behind(self) -> list[str]:
         """The files that the frames lie in."""
@@ -145,7 +188,8 @@ class StackReader:
     def _detector(self) -> h5py.Group | None:
         """The one that the frames are of."""
         try:
-            return detector_of(self._file, self._names[0], self.shape)
+            first = next(part.name for part in self._parts if part.dataset is not None)
+            return detector_of(self._file, first, self.shape)
         except GeometryError as error:
             raise GeometryError(f"{self._path}: {error}") from error
 
@@ -178,14 +222,21 @@ class StackReader:
         for reader in self._direct.values():
             if reader is not None:
                 reader.close()
-        self._direct, self._sets = {}, []
+        self._direct, self._presence = {}, {}
+        self._parts, self._sets = [], []
         self._layers.clear()
         self._file.close()
 
 
+def _say_folded(stack: h5py.Dataset, path: Path) -> None:
+    """Warn where more than one axis counts the frames, and nothing says that they do."""
+    if (fold := folded(stack.shape)) and text(stack.attrs.get("interpretation")) != "image":
+        warn(f"{path}: {stack.name} has {fold}")
+
+
 def _reason(error: Exception) -> str:
     """HDF5's message, with a hint where a filter is missing."""
-    text = str(error)
-    if "filter" in text and ("not found" in text or "not registered" in text or "can't open" in text):
-        return f"{text}; no decompression filter for it in this version of hdf5plugin"
-    return f"{text}; the data are damaged or truncated"
+    message = str(error)
+    if "filter" in message and ("not found" in message or "not registered" in message or "can't open" in message):
+        return f"{message}; no decompression filter for it in this version of hdf5plugin"
+    return f"{message}; the data are damaged or truncated"

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
+from crystint.io.frames.virtual_parts import frame_count
 from crystint.io.hdf5.chunks import ChunkReader, Layers, RawChunk
 from crystint.io.hdf5.files import open_hdf5
 from crystint.io.hdf5.filters import DamagedChunk
 from crystint.io.hdf5.pool import ResourcePool
+from crystint.io.linked_files import source_files
 
 __all__ = ["VirtualReader"]
 
@@ -67,6 +69,8 @@ class VirtualReader:
         """A reader of that data set; None where only HDF5 can put its frames together."""
         if os.environ.get("HDF5_VDS_PREFIX") or dataset.ndim not in (3, 4):
             return None
+        if dataset.shape[0] != frame_count(dataset.shape):
+            return None
         folder = Path(dataset.file.filename).parent
         source = np.full(dataset.shape[0], _EMPTY, np.intp)
         frame = np.zeros(dataset.shape[0], np.intp)
@@ -75,6 +79,8 @@ class VirtualReader:
             shown = _whole_frames(part.vspace)
             taken = None if shown is None else _whole_frames(part.src_space, len(shown))
             path = Path(dataset.file.filename) if part.file_name == "." else folder / part.file_name
+            if not path.is_file() and not source_files(Path(dataset.file.filename), part.file_name):
+                continue  # it does not exist: its frames are missing
             if shown is None or taken is None or len(shown) != len(taken) or not path.is_file():
                 return None
             if len(shown) and (shown.max() >= len(source) or np.any(source[shown] != _EMPTY)):

@@ -11,11 +11,12 @@ from typing import Any
 from crystint.errors import FileError, GeometryError
 from crystint.io.frames.sequence import Frames
 from crystint.io.frames.sources import reader_of
+from crystint.io.frames.stack_parts import frame_shape
 from crystint.io.geometry.crystfel import read_geom
 from crystint.io.geometry.detector_group import detector_of
 from crystint.io.geometry.nexus import nexus_geometry
 from crystint.io.geometry.poni import poni_text, read_poni
-from crystint.io.kinds import opened_kind, unexpected
+from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.io.outputs import atomic_path
 from crystint.io.recognise import geometry as form_of
@@ -76,18 +77,21 @@ def partial_geometry_in(
     GeometryError
         When what it holds makes no geometry.
     """
+    if file.hdf5 is not None:  # of which no frame need be there
+        if opened_kind(file, NEVER_FRAMES) is not None:
+            raise unexpected(file, "frames")
+        own, frames = (shape, file.dataset) if shape is not None else frame_shape(file.hdf5, str(file.path))
+        return own, nexus_geometry(file.hdf5, detector_of(file.hdf5, frames, own), own, str(file.path))
     if _holds_frames(file):
-        if file.hdf5 is not None and shape is not None:
-            return shape, nexus_geometry(file.hdf5, detector_of(file.hdf5, file.dataset, shape), shape, str(file.path))
-        with Frames([reader_of(file)], [str(file.path)]) as frames:
-            return frames.shape, frames.partial_geometry()
+        with Frames([reader_of(file)], [str(file.path)]) as opened:
+            return opened.shape, opened.partial_geometry()
     form, geometry = _geometry_file(file, shape, beam_outside)
     return geometry.shape, PartialGeometry.of(geometry, form)
 
 
 def _holds_frames(file: OpenedFile) -> bool:
     """Whether it is a file of frames with a header that may tell the geometry."""
-    if file.container in ("cbf", "tiff", "hdf5"):
+    if file.container in ("cbf", "tiff"):
         return True
     recognised = opened_kind(file)
     return recognised is not None and recognised.name == "frames" and file.container != "npy"

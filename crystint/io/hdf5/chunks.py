@@ -82,7 +82,7 @@ class ChunkReader:
         self._fill = dataset.fillvalue
         shape = dataset.shape
         self.shape: tuple[int, int] = (int(shape[-2]), int(shape[-1]))
-        self.count: int = 1 if dataset.ndim == 2 else int(shape[0])
+        self.count: int = prod(shape[:-2])
         self._grid = tuple(map(ceil, (self.count / chunk[0], self.shape[0] / chunk[1], self.shape[1] / chunk[2])))
         self._places = _contiguous(dataset, self.count) if dataset.chunks is None else _chunks(dataset, self._grid)
         self._layers = layers
@@ -100,7 +100,9 @@ class ChunkReader:
             return cls(dataset, layers, (1, *dataset.shape[-2:]), ())
         if layout != h5py.h5d.CHUNKED or not can_decode(filters) or not hasattr(dataset.id, "chunk_iter"):
             return None
-        deep = 1 if dataset.ndim == 2 else int(dataset.chunks[0])
+        deep = _deep(dataset.shape[:-2], dataset.chunks[:-2])
+        if deep is None:
+            return None
         if deep > 1 and deep * prod(dataset.shape[-2:]) * dataset.dtype.itemsize > _MANY:
             return None
         return cls(dataset, layers, (deep, *dataset.chunks[-2:]), filters)
@@ -196,6 +198,17 @@ def stored_plainly(dataset: h5py.Dataset) -> bool:
     )
 
 
+def _deep(shape: tuple[int, ...], chunk: tuple[int, ...]) -> int | None:
+    """Frames in a chunk, where they follow one another; None elsewhere."""
+    whole = len(chunk)
+    while whole and chunk[whole - 1] == shape[whole - 1]:
+        whole -= 1
+    split = whole - 1  # the axis that chunks divide; those after it are whole
+    if any(step > 1 for step in chunk[: max(split, 0)]) or (split > 0 and shape[split] % chunk[split]):
+        return None
+    return prod(chunk)
+
+
 def _filter(entry: tuple[Any, ...]) -> Filter:
     number, _, values, _ = entry
     return Filter(int(number), tuple(int(value) for value in values))
@@ -211,11 +224,13 @@ def _contiguous(dataset: h5py.Dataset, count: int) -> NDArray[np.void]:
 def _chunks(dataset: h5py.Dataset, grid: tuple[int, ...]) -> NDArray[np.void]:
     """Where the chunks are, by their number along frames, slow and fast."""
     steps, places = dataset.chunks, np.full(grid, _ABSENT, _PLACE)
+    frames = [prod(dataset.shape[axis + 1 : -2]) for axis in range(dataset.ndim - 2)]
+    deep = prod(steps[:-2])
 
     def note(chunk: Any) -> None:
-        at = [start // step for start, step in zip(chunk.chunk_offset, steps, strict=True)]
-        number = (at[0] if len(at) > 2 else 0, at[-2], at[-1])
-        places[number] = chunk.byte_offset, chunk.size, chunk.filter_mask
+        first = sum(start * step for start, step in zip(chunk.chunk_offset, frames, strict=False))
+        rows, columns = (start // step for start, step in zip(chunk.chunk_offset[-2:], steps[-2:], strict=True))
+        places[first // deep, rows, columns] = chunk.byte_offset, chunk.size, chunk.filter_mask
 
     dataset.id.chunk_iter(note)
     return places

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from os import path as ospath
 from pathlib import Path
@@ -122,25 +122,40 @@ def _data(data: h5py.Group, path: Path, sources: Sequence[Any], shape: tuple[int
     put(data, "source_index", np.array([source.index for source in sources], dtype=np.int64))
     if not sources or any(source.dataset is None for source in sources):
         return
-    try:
-        with open_hdf5(sources[0].file) as first:
-            dtype = first[sources[0].dataset].dtype
-        layout = h5py.VirtualLayout(shape=(len(sources), *shape), dtype=dtype)
-        start = 0
-        while start < len(sources):
-            name, dataset, index = sources[start].file, sources[start].dataset, sources[start].index
-            stop = start + 1
-            while stop < len(sources) and _follows(sources[stop - 1], sources[stop]):
-                stop += 1
-            with open_hdf5(name) as origin:
-                origin_shape = origin[dataset].shape
-            source = h5py.VirtualSource(_near(name, path), dataset, shape=origin_shape)
-            layout[start:stop] = source if len(origin_shape) == 2 else source[index : index + stop - start]
-            start = stop
-    except (OSError, KeyError, RuntimeError):
+    places = dict.fromkeys((source.file, source.dataset) for source in sources)
+    stored = {place: _stored(*place) for place in places}
+    dtype = next((about[1] for about in stored.values() if about is not None), None)
+    if dtype is None:
         return  # frames that are not plain HDF5: the names above have to do
+    layout = h5py.VirtualLayout(shape=(len(sources), *shape), dtype=dtype)
+    for start, stop in _runs(sources):
+        name, dataset, index = sources[start].file, sources[start].dataset, sources[start].index
+        about = stored[name, dataset]
+        if about is None:
+            continue  # frames of a file that is not there: a hole
+        source = h5py.VirtualSource(_near(name, path), dataset, shape=about[0])
+        if len(about[0]) <= 3:
+            layout[start:stop] = source if len(about[0]) == 2 else source[index : index + stop - start]
+            continue
+        for number in range(start, stop):
+            layout[number] = source[np.unravel_index(index + number - start, about[0][:-2])]
     data.create_virtual_dataset("data", layout)
     data.attrs["signal"] = "data"
+
+
+def _stored(name: str, dataset: str) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
+    """Shape and dtype of a data set; None where it cannot be opened."""
+    try:
+        with open_hdf5(name) as file:
+            return file[dataset].shape, file[dataset].dtype
+    except (OSError, KeyError, RuntimeError):
+        return None
+
+
+def _runs(sources: Sequence[Any]) -> Iterator[tuple[int, int]]:
+    """First and last + 1 of the frames that follow one another in one data set."""
+    starts = [0, *(at for at in range(1, len(sources)) if not _follows(sources[at - 1], sources[at]))]
+    yield from zip(starts, [*starts[1:], len(sources)], strict=True)
 
 
 def _follows(one: Any, other: Any) -> bool:

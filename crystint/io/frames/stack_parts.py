@@ -1,0 +1,158 @@
+"""The data sets that the frames of an HDF5 file lie in, and the places of those that are not there.
+
+A DECTRIS master links to its data files before they are written. Of a run that was stopped some never come: their
+frames are missing. How many they are is told by the numbers of the images on both sides, by the number of images that
+the master says, or, between files that are there, by the size of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import h5py
+
+from crystint.errors import FileError, GeometryError, warn
+from crystint.io.frames.stack_paths import broken_link, item_at
+from crystint.io.frames.stack_search import find_datasets
+from crystint.io.frames.virtual_parts import frame_count
+from crystint.io.geometry.detector_group import detector_of
+from crystint.io.hdf5.nexus_values import number
+
+__all__ = ["StackPart", "frame_shape", "stack_parts"]
+
+_SPECIFIC = ("detectorSpecific", ".")
+"""Groups of a detector that may say how many images a run was to have, and their size."""
+
+
+@dataclass(frozen=True, eq=False)
+class StackPart:
+    """A data set of frames, or the place of one that is not there."""
+
+    name: str
+    count: int
+    """of frames"""
+    dataset: h5py.Dataset | None
+    reason: str = ""
+    """why it is not there"""
+
+
+def stack_parts(file: h5py.File, name: str, paths: Sequence[str]) -> list[StackPart]:
+    """The data sets at some paths, and what is missing between them. What is guessed or left out is warned of.
+
+    Raises
+    ------
+    FileError
+        When none of them is there.
+    """
+    items = [item_at(file, path, None) for path in paths]
+    if all(item is None for item in items):
+        raise FileError(f"{name}: {broken_link(file, paths[0]) or f'{paths[0]} is not in it'}")
+    parts: list[StackPart] = []
+    for is_there, places in groupby(range(len(paths)), lambda place: items[place] is not None):
+        chosen = list(places)
+        if is_there:
+            parts += [StackPart(paths[place], frame_count(items[place].shape), items[place]) for place in chosen]
+            continue
+        gap = {paths[place]: broken_link(file, paths[place]) for place in chosen}
+        count, usual = _missing(file, items, chosen), _usual(items)
+        about = f"{name}: {next(iter(gap.values()))}" + f" ({len(gap) - 1} more such links)" * (len(gap) > 1)
+        if count is None and chosen[-1] + 1 < len(items):
+            count = usual * len(gap)
+            warn(f"{about}; nothing tells how many frames are missing: taken as {count}, as many as the others hold")
+        elif count is None:
+            warn(f"{about}; nothing tells how many frames are missing at the end: they are left out")
+        parts += _shared(gap, count or 0, usual)
+    return parts
+
+
+def _shared(gap: dict[str, str], count: int, usual: int) -> Iterator[StackPart]:
+    """Missing frames as places of the data sets that they should lie in: full ones, and the rest in the last."""
+    last = list(gap)[-1]
+    for path, reason in gap.items():
+        share = count if path == last else min(usual, count)
+        count -= share
+        if share:
+            yield StackPart(path, share, None, reason)
+
+
+def _usual(items: Sequence[Any]) -> int:
+    """Frames of a data set that is full."""
+    return max(frame_count(item.shape) for item in items if item is not None)
+
+
+def _missing(file: h5py.File, items: Sequence[Any], gap: list[int]) -> int | None:
+    """Frames of some neighbouring data sets that are not there; None = nothing tells."""
+    before = items[gap[0] - 1] if gap[0] else None
+    after = items[gap[-1] + 1] if gap[-1] + 1 < len(items) else None
+    low = None if after is None else _attribute(after, "image_nr_low")
+    high = 0 if gap[0] == 0 else _attribute(before, "image_nr_high")
+    if low is not None and high is not None and low > high:
+        return low - high - 1
+    total = _images(file)
+    if total is None:
+        return None
+    if after is None and high:
+        return max(total - high, 0)
+    others = [place for place, item in enumerate(items) if item is None and place not in gap]
+    return None if others else max(total - sum(frame_count(item.shape) for item in items if item is not None), 0)
+
+
+def _attribute(item: Any, name: str) -> int | None:
+    value = None if item is None else item.attrs.get(name)
+    return None if value is None or getattr(value, "size", 1) != 1 else int(value)
+
+
+def _images(file: h5py.File) -> int | None:
+    """Images that a run was to have."""
+    for group in _specific(file):
+        if (images := number(group, "nimages")) is not None:
+            return int(images * (number(group, "ntrigger") or 1))
+    return None
+
+
+def _specific(file: h5py.File) -> list[h5py.Group]:
+    try:
+        detector = detector_of(file, None, None)
+    except GeometryError:  # there are several
+        return []
+    groups = [] if detector is None else [item_at(detector, place, None) for place in _SPECIFIC]
+    return [group for group in groups if isinstance(group, h5py.Group)]
+
+
+def frame_shape(file: h5py.File, name: str) -> tuple[tuple[int, int], str | None]:
+    """(slow, fast) of the frames of a file, and the path of the first of them.
+
+    None need be there: then the detector's group says the shape, and the path is None.
+
+    Raises
+    ------
+    FileError
+        When nothing tells it, as `find_datasets` does.
+    """
+    told = _told_shape(file)
+    try:
+        paths = find_datasets(file, name, None)
+    except FileError:
+        if told is None:
+            raise
+        return told, None
+    for path in paths:
+        if (item := item_at(file, path, None)) is not None:
+            return (int(item.shape[-2]), int(item.shape[-1])), path
+    if told is None:
+        raise FileError(f"{name}: {broken_link(file, paths[0])}")
+    return told, None
+
+
+def _told_shape(file: h5py.File) -> tuple[int, int] | None:
+    for group in _specific(file):
+        slow, fast = (number(group, f"{axis}_pixels_in_detector") for axis in "yx")
+        if slow and fast:
+            return int(slow), int(fast)
+        mask = item_at(group, "pixel_mask", None)
+        if isinstance(mask, h5py.Dataset) and mask.ndim >= 2:
+            return mask.shape[-2], mask.shape[-1]
+    return None
