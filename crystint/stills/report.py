@@ -270,5 +270,6 @@ def _merged(run: StillsRun) -> list[str]:
 _LEGEND = (
     "CC1/2, R_split: halves are halves of the images; by obs: halves of the observations of each reflection;",
     "CC*: sqrt(2 CC1/2 / (1 + CC1/2)); CC ref, R ref: against the reference, of intensities;",
-    "the last line is all shells",
+    "the line below the shells is all of them, one after it the data up to the suggested limit;",
+    "- = no number, or one of noise",
 )

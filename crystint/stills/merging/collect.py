@@ -7,6 +7,7 @@ from typing import Any
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import theilslopes
 
 from crystint.arrays import Floats
 from crystint.model import symmetry
@@ -21,6 +22,10 @@ __all__ = ["collect", "wilson_b"]
 
 _PROTEIN = (("C", 5.0), ("N", 1.35), ("O", 1.5), ("H", 8.0))
 """atoms of an average residue"""
+_CLEAR = 3.0
+"""standard errors of a mean that is no noise"""
+_FAR, _BUMP = 4.0, 0.5
+"""from the line, in ln I: standard errors of a mean of Wilson's distribution, and what structure may do"""
 
 
 def collect(
@@ -37,6 +42,7 @@ def collect(
     image: NDArray[Any] | None = None,
     repeats: int = 1,
     seed: int = 0,
+    limit: float = 0.0,
 ) -> Statistics:
     """Statistics of merged observations.
 
@@ -58,6 +64,8 @@ def collect(
         How often halves are drawn. CC1/2 is that of all draws together: less noise, the same expectation.
     seed
         Of the draws after the first, which `sums` has.
+    limit
+        Resolution, angstrom, beyond which nothing counts for the Wilson B.
     """
     count, total, mean, spread = sums.merged
     d = symmetry.spacing(sums.hkl, cell)
@@ -136,7 +144,7 @@ def collect(
             anomalous=PairMoments.of(anomalous[:, 0], anomalous[:, 1], shell, k),
             reference=PairMoments.of(mean, fitting, shell, k),
         ),
-        wilson_b(mean, d, symmetry.epsilon(sums.hkl, space_group, repeated=False)),
+        wilson_b(mean, d, symmetry.epsilon(sums.hkl, space_group, repeated=False), total**-0.5, d_min=limit),
     )
 
 
@@ -150,15 +158,26 @@ def _halved(
     return mean[:m], mean[m:]
 
 
-def wilson_b(intensity: Floats, d: Floats, epsilon: NDArray[Any], *, d_max: float = 4.0, bins: int = 20) -> float:
+def wilson_b(
+    intensity: Floats,
+    d: Floats,
+    epsilon: NDArray[Any],
+    sigma: Floats | None = None,
+    *,
+    d_max: float = 4.0,
+    d_min: float = 0.0,
+    bins: int = 20,
+) -> float:
     """B of merged intensities, angstrom^2: slope of ln(<I / epsilon> / sum f^2) over 1 / 4 d^2.
 
     The f are those of average protein atoms. Reflections beyond `d_max` angstrom are left out where enough remain,
-    because solvent and packing shape them; NaN with fewer than 60 reflections.
+    because solvent and packing shape them, and those below `d_min`; so are bins whose mean is not three times its
+    error (by `sigma`), as noise does not fall off, and bins far from the line of Theil and Sen, such as a last one that
+    is half noise. NaN with fewer than 60 reflections, or 3 bins.
 
-    Source: Wilson (1942), Nature 150, 152.
+    Source: Wilson (1942), Nature 150, 152; Sen (1968), J. Am. Stat. Assoc. 63, 1379 (the line).
     """
-    usable = np.isfinite(intensity) & np.isfinite(d) & (d > 0.0)
+    usable = np.isfinite(intensity) & np.isfinite(d) & (d > 0.0) & (d >= d_min)
     if np.count_nonzero(usable & (d < d_max)) >= 100:
         usable &= d < d_max
     if np.count_nonzero(usable) < 60:
@@ -172,7 +191,16 @@ def wilson_b(intensity: Floats, d: Floats, epsilon: NDArray[Any], *, d_max: floa
     atoms = [(share, gemmi.Element(name).it92) for name, share in _PROTEIN]
     expected = np.array([sum(share * atom.calculate_sf(float(at)) ** 2 for share, atom in atoms) for at in middle])
     good = level > 0.0
+    if np.any(d < d_min):
+        good[-1] = False  # where a signal ends is known to a few reflections only
+    if sigma is not None:
+        variance = np.square(sigma[usable] / epsilon[usable])
+        error = np.array([np.sqrt(np.nansum(variance[part])) / len(part) for part in parts])
+        good &= level > _CLEAR * error
     if np.count_nonzero(good) < 3:
         return float("nan")
-    slope = np.polyfit(middle[good], np.log(level[good] / expected[good]), 1)[0]
-    return float(-0.5 * slope)
+    x, y = middle[good], np.log(level[good] / expected[good])
+    line = theilslopes(y, x)
+    size = np.array([len(part) for part in parts])[good]
+    near = np.abs(y - line.intercept - line.slope * x) < np.maximum(_FAR / np.sqrt(size), _BUMP)
+    return float(-0.5 * np.polyfit(x[near], y[near], 1)[0])

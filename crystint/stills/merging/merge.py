@@ -19,6 +19,7 @@ from crystint.stills.merging.merge_stages import (
     check_halves,
     disagreeing_pairs,
     merged_cell,
+    shells_of_noise,
     statistics_of,
     sums_of,
     symmetry_doubts,
@@ -166,12 +167,14 @@ def merge(
     result = Merged.of(sums, group, unit, sigma=sigma, anomalous=anomalous)
     target, doubts = against_reference(result, options)
     notes += doubts
+    statistics = statistics_of(result, used, weights, target, options)
+    notes += shells_of_noise(statistics)
     return replace(
         result,
         error_model=of_all.model,
         flags=flags,
         rejected=table.row[rejected],
-        statistics=statistics_of(result, used, weights, target, options),
+        statistics=statistics,
         failed=unused_images(observations.image, flags, used.image, names),
         notes=tuple(notes),
     )

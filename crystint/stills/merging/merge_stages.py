@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import gemmi
 import numpy as np
@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from crystint.arrays import Floats
 from crystint.errors import ShapeError
 from crystint.model.cells import symmetric_cell
+from crystint.model.facts import counted, range_text
 from crystint.model.observations import Observations
 from crystint.stills.merging.ambiguity import other_indexing
 from crystint.stills.merging.collect import collect
 from crystint.stills.merging.merge_table import HasIntensities, MergeTable
 from crystint.stills.merging.merged import Merged
 from crystint.stills.merging.outliers import find_outliers, leave_one_out, many_left_out, without_weight
+from crystint.stills.merging.resolution_limit import resolution_limit
+from crystint.stills.merging.shell_sums import ShellSums
 from crystint.stills.merging.shells import ResolutionShells
 from crystint.stills.merging.statistics import Statistics
 from crystint.stills.merging.sums import MergeSums, image_halves, observation_halves
@@ -31,6 +34,7 @@ __all__ = [
     "check_halves",
     "disagreeing_pairs",
     "merged_cell",
+    "shells_of_noise",
     "statistics_of",
     "sums_of",
     "symmetry_doubts",
@@ -215,11 +219,34 @@ def statistics_of(
     shells, (d_min, d_max) = options.shells, options.limits
     if not isinstance(shells, ResolutionShells):
         shells = ResolutionShells.of(merged.d, shells, by=options.shells_by, d_min=d_min, d_max=d_max)
-    return collect(
-        merged.sums, table.number, table.intensity, cell=options.cell, space_group=options.group, shells=shells,
-        sigma=merged.sigma, reference=target, weight=1.0 / weights.variance, image=table.image,
-        repeats=options.repeats, seed=options.seed,
-    )  # fmt: skip
+    limit = resolution_limit(merged.half_images, merged.d)
+    inside = limit if np.isfinite(limit) else 0.0
+    columns: dict[str, Any] = {
+        "cell": options.cell, "space_group": options.group, "sigma": merged.sigma, "reference": target,
+        "weight": 1.0 / weights.variance, "image": table.image, "repeats": options.repeats, "seed": options.seed,
+        "limit": inside,
+    }  # fmt: skip
+    statistics = collect(merged.sums, table.number, table.intensity, shells=shells, **columns)
+    within = ShellSums()
+    if np.count_nonzero(merged.d < inside):
+        low = ResolutionShells(np.array([shells.edges[0], inside]))
+        within = collect(merged.sums, table.number, table.intensity, shells=low, **columns).sums
+    return replace(statistics, limit=limit, within=within)
+
+
+def shells_of_noise(statistics: Statistics) -> list[str]:
+    """What to say of shells that are all beyond the suggested limit, and of data that are noise throughout."""
+    noise = statistics.beyond_limit
+    if not noise:
+        return []
+    cc, strength = (np.array([getattr(shell, name) for shell in noise]) for name in ("cc_half", "i_over_sigma"))
+    figures = [f"{what} {text}" for what, text in (
+        ("CC1/2", range_text(cc, form=".2f")), ("I/sigma", range_text(strength, form=".2f")),
+    ) if text]  # fmt: skip
+    return [
+        f"{len(noise)} of {counted(len(statistics.shells), 'shell')} beyond {statistics.limit:.2f} angstrom without a "
+        f"signal: {', '.join(figures)}; --d-min {statistics.limit:.2f} leaves them out"
+    ]
 
 
 def _sample(table: MergeTable, rows: int, seed: int) -> NDArray[np.intp]:

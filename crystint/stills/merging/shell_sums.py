@@ -24,6 +24,11 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
         return np.where(whole != 0.0, np.divide(part, whole), np.nan)
 
 
+def _r_factor(part: Floats, whole: Floats) -> Floats:
+    """part / whole; NaN where whole is not above 0, as the sum of intensities that are noise may be."""
+    return np.where(whole > 0.0, _ratio(part, whole), np.nan)
+
+
 @dataclass(frozen=True, eq=False)
 class ShellSums:
     """Sums over unique reflections, one number per resolution shell: float64 [shells] everywhere.
@@ -139,22 +144,22 @@ class ShellSums:
     @property
     def r_merge(self) -> Floats:
         """sum |I - <I>| / sum I over reflections observed at least twice."""
-        return _ratio(self.spread_merge, self.spread_of)
+        return _r_factor(self.spread_merge, self.spread_of)
 
     @property
     def r_meas(self) -> Floats:
         """R_merge that does not depend on the multiplicity: each reflection times sqrt(n / (n - 1))."""
-        return _ratio(self.spread_meas, self.spread_of)
+        return _r_factor(self.spread_meas, self.spread_of)
 
     @property
     def r_pim(self) -> Floats:
         """Of the merged intensities: each reflection times sqrt(1 / (n - 1))."""
-        return _ratio(self.spread_pim, self.spread_of)
+        return _r_factor(self.spread_pim, self.spread_of)
 
     @property
     def r_split(self) -> Floats:
         """sum |I_1 - I_2| / (sqrt(2) sum (I_1 + I_2) / 2), halves by image."""
-        return _ratio(self.split, np.sqrt(2.0) * self.split_of)
+        return _r_factor(self.split, np.sqrt(2.0) * self.split_of)
 
     @property
     def reduced_chi2(self) -> Floats:
@@ -200,4 +205,4 @@ class ShellSums:
     @property
     def r_reference(self) -> Floats:
         """sum |k I - I_ref| / sum |I_ref|, k one least-squares scale."""
-        return _ratio(self.reference_difference, self.reference_of)
+        return _r_factor(self.reference_difference, self.reference_of)
