@@ -3,8 +3,10 @@
     python benchmarks/validate_stills.py FOLDER [PART...]
 
 FOLDER holds ``l_cysteine_wedge/`` (frames and DIALS's integration of them), ``l_cysteine_observations.npz`` and
-``xfel_lysozyme/``. PART is any of prediction, integration, sweeps, xfel, simulated, weak, speed; all of them take a
-quarter of an hour on one core. Simulated stills need no files. Settings are the defaults unless a row says otherwise.
+``xfel_lysozyme/``. PART is any of formulas, prediction, integration, sweeps, xfel, simulated, weak, speed; all of them
+take a quarter of an hour on one core, the first five half a minute. Simulated stills need no files. Settings are the
+defaults unless a row says otherwise. Limits are those that other programs reach, or the best that counts allow, or
+where data are always the same, 5 % from what was reached. Ends with 1 where one is missed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,11 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import crystint
+from benchmarks.gates import Row, at_least, at_most, print_tables, told, within
+from benchmarks.stills_formulas import formulas
 from crystint.io.frames.sequence import open_frames
 from crystint.io.reflections.dials_experiments import read_expt
 from crystint.io.reflections.dials_table import read_table
@@ -47,32 +54,10 @@ from crystint.stills.simulation.files import write_frames
 from crystint.stills.simulation.noise import fitted_variance
 from crystint.stills.simulation.simulate import Crystal, simulate_stills
 
+ROOT = Path(__file__).resolve().parents[1]
 Floats = NDArray[np.float64]
-Row = tuple[str, str, str, bool | None]
-"""what, found, wanted, met (None = nothing was asked for)"""
-
 _BATCH = 50
 """frames of 0.1 degrees that are scaled as one image"""
-
-
-def at_most(what: str, value: float, limit: float, form: str = ".4f") -> Row:
-    """A row of something that must not be larger."""
-    return what, f"{value:{form}}", f"<= {limit:g}", bool(value <= limit)
-
-
-def at_least(what: str, value: float, limit: float, form: str = ".4f") -> Row:
-    """A row of something that must not be smaller."""
-    return what, f"{value:{form}}", f">= {limit:g}", bool(value >= limit)
-
-
-def within(what: str, value: float, low: float, high: float, form: str = ".3f") -> Row:
-    """A row of something with two limits."""
-    return what, f"{value:{form}}", f"{low:g} to {high:g}", bool(low <= value <= high)
-
-
-def told(what: str, text: str) -> Row:
-    """A row of something nothing is asked of."""
-    return what, text, "", None
 
 
 def cc(one: Floats, other: Floats) -> float:
@@ -142,8 +127,12 @@ def integration(folder: Path) -> Iterator[Row]:
             x, y = theirs[rows], total[rows]
             name = f"{method}, {kind}, n = {len(x)}"
             yield at_least(f"{name}: CC", cc(x, y), 0.999, ".5f")
-            yield at_most(f"{name}: R", float(np.abs(x - y).sum() / x.sum()), 0.05)
-            yield within(f"{name}: slope", float((x @ y) / (x @ x)), 0.95, 1.06)
+            yield at_most(f"{name}: R", float(np.abs(x - y).sum() / x.sum()), 0.034 if kind == "all" else 0.024)
+            yield within(f"{name}: slope", float((x @ y) / (x @ x)), 0.975, 1.02)
+        dark = (seen.partiality < 0.005) & seen.usable
+        yield within(
+            f"{method}: median counts of {dark.sum()} hardly excited", float(np.median(seen.intensity[dark])), -1, 1
+        )
 
 
 # --- 3. four sweeps of l-cysteine -----------------------------------------------------------------------------------
@@ -168,22 +157,30 @@ def sweeps(folder: Path) -> Iterator[Row]:
     unique, number = symmetry.groups(table.hkl, group)
     dials = merge(theirs, space_group=group, cell=cell, repeats=10)
     yield told("observations, reflections, batches", f"{len(table)}, {len(unique)}, {images}")
-    yield within("ISa on DIALS's scales (DIALS: 18.86)", dials.error_model.isa, 0.9 * 18.9, 1.1 * 18.9, ".2f")
+    yield within("ISa on DIALS's scales (DIALS: 18.86)", dials.error_model.isa, 18.0, 19.8, ".2f")
     yield told("R_meas on DIALS's scales", f"{dials.statistics.overall.r_meas:.4f}")
     scales = scale(table, images, space_group=group)
     ours = merge(table, scales, space_group=group, cell=cell, repeats=10)
     overall = ours.statistics.overall
-    yield at_most("R_meas, all data", overall.r_meas, 0.045)
+    yield at_most("R_meas, all data", overall.r_meas, 0.039)
     yield at_least("CC1/2, halves by observation", overall.cc_half_observations, 0.999)
     yield at_least("CC1/2, halves by batch", overall.cc_half, 0.999)
-    yield at_least("CC to DIALS's merged intensities", cc(ours.intensity, matched(dials, ours.hkl)), 0.999, ".5f")
-    yield told("ISa", f"{ours.error_model.isa:.2f}")
+    theirs_merged = matched(dials, ours.hkl)
+    yield at_least("CC to DIALS's merged intensities", cc(ours.intensity, theirs_merged), 0.9994, ".5f")
+    yield within("B of ours less DIALS's, A^2", relative_b(ours, theirs_merged), -0.15, 0.15)
+    yield within("ISa", ours.error_model.isa, 19.9, 22.0, ".2f")
     half = np.random.default_rng(5).random(len(unique)) < 0.5
     for which, seen in (("one half", half[number]), ("the other half", ~half[number])):
         fitted = table.replace(flags=np.where(seen, 0, int(Flag.MASKED)).astype(np.uint32))
         held = scale(fitted, images, space_group=group)
         rest = merge(table.select(~seen), held, space_group=group, cell=cell).statistics.overall
-        yield at_most(f"R_meas of {which} of the reflections, scales from the rest", rest.r_meas, 0.050)
+        yield at_most(f"R_meas of {which} of the reflections, scales from the rest", rest.r_meas, 0.0435)
+
+
+def relative_b(merged: Any, known: Floats) -> float:
+    """B by which merged intensities fall off faster than others, from the strong half of them."""
+    good = (known > np.nanmedian(known)) & (merged.intensity > 0.0)
+    return -float(np.polyfit(0.25 / merged.d[good] ** 2, np.log(merged.intensity[good] / known[good]), 1)[0])
 
 
 def matched(merged: Any, hkl: NDArray[np.int32]) -> Floats:
@@ -212,9 +209,9 @@ def xfel(folder: Path) -> Iterator[Row]:
     overall = merge(table, scales, **options).statistics.overall
     raw = merge(table, **options).statistics.overall
     yield told("observations, reflections", f"{overall.observations}, {overall.unique}")
-    yield at_least("CC1/2, halves by observation", overall.cc_half_observations, 0.40)
+    yield at_least("CC1/2, halves by observation", overall.cc_half_observations, 0.42)
     yield at_least("CC1/2, halves by image", overall.cc_half, 0.40)
-    yield at_least("CC to the reference", overall.cc_reference, 0.62)
+    yield at_least("CC to the reference", overall.cc_reference, 0.67)
     yield told("the same of unscaled data: CC1/2, CC", f"{raw.cc_half_observations:.3f}, {raw.cc_reference:.3f}")
     number = symmetry.groups(hkl, group)[1]
     scaled, error = scales.apply(table)
@@ -487,6 +484,7 @@ class Known:
 
 
 PARTS: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
+    "formulas": ("Formulas, one by one, on small simulated stills", formulas),
     "prediction": ("Prediction: l-cysteine wedge against DIALS", prediction),
     "integration": ("Integration: the frames of the wedge against DIALS's integration", integration),
     "sweeps": ("Scaling and merging: four sweeps of l-cysteine", sweeps),
@@ -497,23 +495,16 @@ PARTS: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
 }
 
 
-def main() -> None:
-    """Print all tables, or those that are named."""
-    if sys.argv[1:2] == ["--scaling"]:
-        return scaling_process(Path(sys.argv[2]), sys.argv[3])
-    folder, *parts = sys.argv[1:] or [str(Path(__file__).resolve().parents[2] / "shared" / "data" / "stills")]
+def main(arguments: list[str]) -> int:
+    """Print all tables, or those that are named; 1 = something was missed."""
+    if arguments[:1] == ["--scaling"]:
+        scaling_process(Path(arguments[1]), arguments[2])
+        return 0
+    folder, *names = arguments or [str(ROOT.parent / "shared" / "data" / "stills")]
     print(f"crystint {crystint.__version__}, numpy {np.__version__}, gemmi {gemmi.__version__}")
-    missed = 0
-    for part in parts or PARTS:
-        title, rows = PARTS[part]
-        print(f"\n### {title}\n\n| what | found | wanted | met |\n|---|---|---|---|", flush=True)
-        for what, found, wanted, met in rows(Path(folder)):
-            verdict = {None: "", True: "yes", False: "**no**"}[met]
-            missed += met is False
-            print(f"| {what} | {found} | {wanted} | {verdict} |", flush=True)
-    print(f"\n{missed} missed" if missed else "\nall met")
-    return None
+    parts = {name: (title, partial(rows, Path(folder))) for name, (title, rows) in PARTS.items()}
+    return int(print_tables(parts, names) > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
