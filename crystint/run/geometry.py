@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,21 @@ from crystint.model.partial_geometry import OPTIONS, PartialGeometry
 from crystint.run.frames import check_shape
 from crystint.run.settings import DetectorSettings
 
-__all__ = ["geometry_of", "wavelengths_of"]
+__all__ = ["geometries_of", "geometry_of", "wavelengths_of"]
 
 _ALL = {"distance", "beam_center", "pixel_size", "wavelength", "polarization"}
+_PLACED = {"distance", "beam_center", "pixel_size", "rotation", "panels", "beam_outside"}
+_FEW = 8
+"""Geometries of one run: each has a ring map and memory on the device of its own"""
 
 
-def geometry_of(frames: Frames, settings: DetectorSettings) -> Geometry:
+def geometry_of(frames: Frames, settings: DetectorSettings, files: Sequence[int] | None = None) -> Geometry:
     """Explicit numbers, over the file given, over what the files of the frames tell.
+
+    Parameters
+    ----------
+    files : int, optional
+        Numbers of the files that are asked, where it is not all of them.
 
     Raises
     ------
@@ -40,13 +48,13 @@ def geometry_of(frames: Frames, settings: DetectorSettings) -> Geometry:
     CrystintNote
         Of numbers of the frames that the file given lacks, and of wavelengths that differ from frame to frame.
     """
-    together = _together(frames, settings)
+    together = _together(frames, settings, files)
     geometry = together.whole(frames.shape)
     if geometry is None:
         whole = "whole " if together.places else ""
         missing = ", ".join(OPTIONS[name] for name in together.missing)
         raise GeometryError(
-            f"{frames.files[0]}: no {whole}geometry in it; give one with "
+            f"{frames.files[files[0] if files else 0]}: no {whole}geometry in it; give one with "
             f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing} (and --wavelength)"
         )
     if together.wavelengths is not None:
@@ -57,21 +65,52 @@ def geometry_of(frames: Frames, settings: DetectorSettings) -> Geometry:
     return geometry
 
 
+def geometries_of(frames: Frames, settings: DetectorSettings) -> tuple[list[Geometry], list[int]]:
+    """As `geometry_of`, where files that place the detector differently have each their own.
+
+    Returns
+    -------
+    geometries : list of Geometry
+    which : list of int
+        The number of the one that each file has.
+
+    Raises
+    ------
+    GeometryError
+        As `geometry_of`; the files may differ in a few geometries, not in many.
+    """
+    besides = _from_elsewhere(_options(settings), _geometry_file(settings, frames.shape))
+    groups = None if besides >= _PLACED or len(frames.files) == 1 else frames.alike_files(besides, _FEW)
+    if not groups or not any(groups):
+        return [geometry_of(frames, settings)], [0] * len(frames.files)
+    members = [[file for file, group in enumerate(groups) if group == number] for number in range(max(groups) + 1)]
+    geometries = [geometry_of(frames, settings, files) for files in members]
+    each = ", ".join(
+        f"{frames.files[files[0]]}{f' and {len(files) - 1} more' if len(files) > 1 else ''}: {str(geometry)[11:-1]}"
+        for geometry, files in zip(geometries, members, strict=True)
+    )
+    note(f"the files differ in geometry, and each has its own; {each}")
+    return geometries, groups
+
+
 def wavelengths_of(frames: Frames, settings: DetectorSettings) -> NDArray[np.float64] | None:
     """float64 [frames], angstrom: the wavelength of each frame in a run; None = that of `geometry_of` for all."""
-    return _together(frames, settings).wavelengths
+    besides = _from_elsewhere(_options(settings), _geometry_file(settings, frames.shape))
+    return _of_frames(frames, besides | _PLACED | {"polarization"}, None, needed=False).wavelengths
 
 
-def _together(frames: Frames, settings: DetectorSettings) -> PartialGeometry:
-    options = _options(settings)
-    if settings.geometry is None:
-        return _over(options, _of_frames(frames, options.values, needed=bool(options.missing)))
-    file = _geometry_file(settings.geometry, frames.shape)
-    above = options.over(file)
-    placed = () if file.missing else ("rotation", "panels", "beam_outside")  # of another place of the detector
-    below = _of_frames(frames, {*above.values, *placed}, needed=bool(above.missing)).without(*placed)
-    _tell_gaps(settings.geometry, above, below)
+def _together(frames: Frames, settings: DetectorSettings, files: Sequence[int] | None) -> PartialGeometry:
+    options, file = _options(settings), _geometry_file(settings, frames.shape)
+    besides = _from_elsewhere(options, file)
+    below = _of_frames(frames, besides, files, needed=bool(options.over(file).missing)).without(*besides & _PLACED)
+    if settings.geometry is not None:
+        _tell_gaps(settings.geometry, options.over(file), below)
     return _over(options, file.over(below))
+
+
+def _from_elsewhere(options: PartialGeometry, file: PartialGeometry) -> set[str]:
+    """Fields that are not asked of the frames: options and the file given tell them, or place the detector anew."""
+    return set(options.over(file).values) | (set() if file.missing else _PLACED)
 
 
 def _options(settings: DetectorSettings) -> PartialGeometry:
@@ -109,23 +148,25 @@ def _tell_gaps(path: Path, above: PartialGeometry, below: PartialGeometry) -> No
         note(f"{path} tells no {name.replace('_', ' ')}; that of the frames is used: {value} ({place})")
 
 
-def _geometry_file(path: Path, shape: tuple[int, int]) -> PartialGeometry:
-    """What the file given with -g tells."""
-    with OpenedFile(path) as file:
+def _geometry_file(settings: DetectorSettings, shape: tuple[int, int]) -> PartialGeometry:
+    """What the file given with -g tells; nothing where none is given."""
+    if settings.geometry is None:
+        return PartialGeometry()
+    with OpenedFile(settings.geometry) as file:
         own, partial = partial_geometry_in(file)
-    check_shape(f"the geometry {path}", own, shape)
-    return partial.from_file(str(path))
+    check_shape(f"the geometry {settings.geometry}", own, shape)
+    return partial.from_file(str(settings.geometry))
 
 
-def _of_frames(frames: Frames, besides: Collection[str], needed: bool) -> PartialGeometry:
-    """What the files of the frames tell `besides` what comes from elsewhere.
+def _of_frames(frames: Frames, besides: Collection[str], files: Sequence[int] | None, needed: bool) -> PartialGeometry:
+    """What files of the frames tell `besides` what comes from elsewhere.
 
     Where it is not needed, what makes no sense counts as missing; where nothing is left to tell, no file is opened.
     """
     if set(besides) >= _ALL:
         return PartialGeometry()
     try:
-        return frames.partial_geometry(besides).from_file(frames.files[0])
+        return frames.partial_geometry(besides, files).from_file(frames.files[files[0] if files else 0])
     except GeometryError:
         if needed:
             raise

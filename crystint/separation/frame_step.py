@@ -71,7 +71,8 @@ class SeparationWork:
     @contextmanager
     def open(self, device: str | None) -> Iterator[SeparationWorker]:
         """On the machine that works on them."""
-        with opened(self.files, self.settings, device) as run:
+        apart = isinstance(self.treatment, PeakSearch)
+        with opened(self.files, self.settings, device, apart=apart) as run:
             yield SeparationWorker(run, self.treatment)
 
 

@@ -30,7 +30,7 @@ def find(job: Job[Settings]) -> Outcome:
     start = time.monotonic()
     lists: list[PeakList] = []
     ahead = partial(warm_up, treatment=search)
-    with opened(job.inputs["frames"], settings, how.device, remote=remote, warm_up=ahead) as run:
+    with opened(job.inputs["frames"], settings, how.device, remote=remote, apart=True, warm_up=ahead) as run:
         files = tuple(run.frames.all_files())
         job.reads(files)
         if job.finished:
@@ -62,7 +62,7 @@ def _write(job: Job[Settings], run: PreparedRun, progress: RunInProgress, peaks:
             peaks,
             shape=run.frames.shape,
             n_frames=progress.done,
-            geometry=run.geometry,
+            geometry=None if run.apart else run.geometry,  # that of each file is in the provenance
             frames_per_file=[run.frames.source(i) for i in range(progress.done)],
             provenance=record,
             missing=list(progress.missing),

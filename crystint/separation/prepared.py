@@ -24,7 +24,7 @@ from crystint.model.sparse import SparseFrame
 from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
 from crystint.run.frames import image_of, mask_of, read_frame, saturation_in
-from crystint.run.geometry import geometry_of, wavelengths_of
+from crystint.run.geometry import geometries_of, geometry_of, wavelengths_of
 from crystint.separation.settings import Settings
 
 __all__ = ["PreparedRun", "opened"]
@@ -45,6 +45,10 @@ class PreparedRun:
     """None = this process has no device to work with: the workers of a cluster do"""
     wavelengths: NDArray[np.float64] | None = None
     """float64 [frames], angstrom: of each frame; None = that of the geometry"""
+    apart: tuple[PreparedRun, ...] = ()
+    """of files that place the detector differently: the same with the other geometries; for peaks alone"""
+    which: tuple[int, ...] = ()
+    """of each file: 0 = its geometry is that of this run, n = that of ``apart[n - 1]``"""
     masked: str = ""
     """how much of the frame is masked, for the end of the run; empty without masks that were given"""
     _own: threading.local = field(default_factory=threading.local, init=False)
@@ -112,12 +116,19 @@ class PreparedRun:
             "device": device,
             "geometry_used": self.geometry.to_dict(),
             "saturation_used": self.saturation,
-        }
+        } | ({"geometries_used": self._geometries_used} if self.apart else {})
+
+    @property
+    def _geometries_used(self) -> list[dict[str, Any]]:
+        """That of each file, where they differ."""
+        each = [run.geometry.to_dict() for run in (self, *self.apart)]
+        return [each[number] for number in self.which]
 
     def peaks(self, frame: NDArray[Any], number: int, snr: float) -> PeakList:
         """Peaks of one frame, with the settings of the run."""
-        peaks: PeakList = self.separator.peaks(frame, snr, number=number, **self._spots(number))
-        return self._own_spacings(peaks, number)
+        run = (self, *self.apart)[self.which[self.frames.place(number)[0]]] if self.apart else self
+        peaks: PeakList = run.separator.peaks(frame, snr, number=number, **run._spots(number))
+        return run._own_spacings(peaks, number)
 
     def sparsify(self, frame: NDArray[Any], number: int, snr: float) -> SparseFrame:
         """Signal and background of one frame, with the settings of the run."""
@@ -176,6 +187,7 @@ def opened(
     device: str | None = None,
     *,
     remote: bool = False,
+    apart: bool = False,
     warm_up: Callable[[PreparedRun], object] | None = None,
 ) -> Iterator[PreparedRun]:
     """Open frames and make the separator for them.
@@ -189,6 +201,8 @@ def opened(
         As `Engine` takes it.
     remote : bool
         Workers of a cluster do the work: no device is needed here, and no separator is made.
+    apart : bool
+        Files may place the detector differently.
     warm_up : callable, optional
         Called with the run in a thread of its own, while the separator is made. An error in it is no error.
 
@@ -203,7 +217,7 @@ def opened(
     ) as frames:
         if not len(frames):
             raise FileError(f"{', '.join(frames.files)}: no frames in it")
-        geometry = geometry_of(frames, settings)
+        geometries, which = geometries_of(frames, settings) if apart else ([geometry_of(frames, settings)], [])
         mask = mask_of(frames, settings, settings.geometry)
         factors = [image_of(path, "normalization", frames.shape) for path in settings.normalization]
         images = {
@@ -213,9 +227,12 @@ def opened(
         }
         saturation = saturation_in(frames, settings) if settings.saturation == "file" else settings.saturation
         limit = None if saturation is None or saturation == "none" else float(saturation)
-        run = PreparedRun(
-            frames, settings, geometry, mask.pixels, images, limit, engine, wavelengths_of(frames, settings), mask.about
-        )
+        wavelengths = wavelengths_of(frames, settings)
+        runs = [
+            PreparedRun(frames, settings, geometry, mask.pixels, images, limit, engine, wavelengths, masked=mask.about)
+            for geometry in geometries
+        ]
+        run = replace(runs[0], apart=tuple(runs[1:]), which=tuple(which))
         if engine is not None:
             warming = threading.Thread(target=_warm_up_quietly, args=(warm_up, run))
             warming.start()

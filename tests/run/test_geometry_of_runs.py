@@ -117,7 +117,7 @@ def test_files_that_differ_are_told_apart(tmp_path, change, told):
         _ = frames.geometry
     with pytest.raises(GeometryError, match=told):
         geometry_of(frames, settings())
-    result = CliRunner().invoke(main, ["peaks", *map(str, names), "-o", str(tmp_path / "x.cxi")])
+    result = CliRunner().invoke(main, ["sparsify", *map(str, names), "-o", str(tmp_path / "x.h5")])
     assert result.exit_code == 1
     assert "work on them one after the other" in result.stderr
     option = {"detector_distance": {"distance": "0.15"}, "beam_center_x": {"beam": "9,9"}}.get(next(iter(change)))
@@ -125,6 +125,30 @@ def test_files_that_differ_are_told_apart(tmp_path, change, told):
     Geometry(SHAPE, (1e-4, 1e-4), 0.2, (13.0, 26.0), polarization=0.9).write(tmp_path / "g.json")
     with pytest.warns(CrystintNote, match="tells no wavelength"):
         assert geometry_of(frames, settings(geometry=tmp_path / "g.json")).distance == 0.2
+
+
+def test_peaks_of_files_that_differ_are_each_by_its_own_geometry(tmp_path, engine):
+    """Distance, beam, wavelength; a, c and d are alike."""
+    data = crystint.simulate.simulate((60, 70), frames=8, background=2.0, peaks=12, intensity=900.0, dtype="uint16")
+    truth = {"a": (0.02, 35.0, 1.0), "b": (0.04, 33.0, 1.0), "c": (0.02, 35.0, 1.1), "d": (0.02, 35.0, 1.0)}
+    for n, (name, (distance, fast, wavelength)) in enumerate(truth.items()):
+        place = {"beam_center_x": (fast, "px"), "beam_center_y": (29.0, "px"), "detector_distance": (distance, "m")}
+        frames = np.stack([data[2 * n], data[2 * n + 1]])
+        master(tmp_path / f"{name}.h5", frames=frames, wavelength=wavelength, bits=False, **place)
+    names = [str(tmp_path / f"{name}.h5") for name in truth]
+    command = ["peaks", *names, "--device", engine.device.id, "--rings", "12", "-q"]
+    result = CliRunner().invoke(main, [*command, "-o", str(tmp_path / "x.jsonl"), "-o", str(tmp_path / "x.cxi")])
+    assert result.exit_code == 0, result.output
+    assert "the files differ in geometry, and each has its own; " in result.stderr
+    assert f"{names[0]} and 2 more: " in result.stderr
+    for number, peaks in enumerate(spacings(tmp_path / "x.jsonl")):
+        distance, fast, wavelength = truth["abcd"[number // 2]]
+        angle = np.arctan(np.hypot(peaks["slow"] - 29.0, peaks["fast"] - fast) * 75e-6 / distance)
+        np.testing.assert_allclose(peaks["d"], wavelength / (2 * np.sin(angle / 2)), rtol=1e-5)
+    first = json.loads((tmp_path / "x.jsonl").read_text().splitlines()[0])
+    used = first["provenance"]["settings"]["geometries_used"]
+    assert [each["distance"] for each in used] == [0.02, 0.04, 0.02, 0.02]
+    assert first["geometry"] is None
 
 
 MINI = """# Detector: PILATUS

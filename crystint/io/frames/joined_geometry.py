@@ -10,7 +10,7 @@ import numpy as np
 from crystint.errors import GeometryError, warn
 from crystint.model.partial_geometry import OPTIONS, PartialGeometry
 
-__all__ = ["joined_geometry"]
+__all__ = ["alike_files", "joined_geometry"]
 
 _SAME_LENGTH = 1e-4
 """relative, of distances and pixel sizes"""
@@ -69,6 +69,28 @@ def joined_geometry(
                 "the others tell is used"
             )
     return together if "wavelength" in besides else _with_wavelengths(together, parts, counts)
+
+
+def alike_files(parts: Sequence[PartialGeometry], besides: Collection[str], most: int) -> list[int] | None:
+    """Of each file the number of its group, from 0: files of one group place the detector alike.
+
+    None when there are more than `most` groups.
+    """
+    firsts: list[PartialGeometry] = []
+    groups = []
+    for part in parts:
+        same = (group for group, first in enumerate(firsts) if _alike_in_all(first, part, besides))
+        groups.append(next(same, len(firsts)))
+        if groups[-1] == len(firsts):
+            firsts.append(part)
+        if len(firsts) > most:
+            return None
+    return groups
+
+
+def _alike_in_all(one: PartialGeometry, other: PartialGeometry, besides: Collection[str]) -> bool:
+    shared = one.values.keys() & other.values.keys() - {"wavelength", *besides}
+    return all(_alike(name, one, other) for name in shared)
 
 
 def _alike(name: str, one: PartialGeometry, other: PartialGeometry) -> bool:

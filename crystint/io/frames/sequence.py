@@ -17,7 +17,7 @@ from crystint.arrays import Frame, FrameStack
 from crystint.errors import DTypeError, FileError, ShapeError, warn
 from crystint.html import html_table
 from crystint.io.frames.images import ArrayReader
-from crystint.io.frames.joined_geometry import joined_geometry
+from crystint.io.frames.joined_geometry import alike_files, joined_geometry
 from crystint.io.frames.nexus_mask import NexusMask, merged
 from crystint.io.frames.readers import FrameSource, Reader
 from crystint.io.frames.sources import LazyFile, shown_once
@@ -290,18 +290,32 @@ class Frames:
         """As `geometry`; `beam_outside` allows a direct beam that misses the frame."""
         return self.partial_geometry().whole(self.shape, self.files[0], beam_outside=beam_outside)
 
-    def partial_geometry(self, besides: Collection[str] = ()) -> PartialGeometry:
+    def partial_geometry(self, besides: Collection[str] = (), files: Sequence[int] | None = None) -> PartialGeometry:
         """What the files tell of the geometry, be it whole or not, and where in the (first) file.
 
-        The headers of all files are read. `besides` names fields that come from elsewhere and may differ.
+        The headers of all files are read. `besides` names fields that come from elsewhere and may differ; `files` are
+        the numbers of those that are asked.
 
         Raises
         ------
         GeometryError
             As `geometry`.
         """
+        numbers = range(len(self.files)) if files is None else files
         counts = np.diff([0, *self._ends]).tolist()
-        return joined_geometry(self._geometries, self.files, counts, besides)
+        return joined_geometry(
+            [self._geometries[number] for number in numbers],
+            [self.files[number] for number in numbers],
+            [counts[number] for number in numbers],
+            besides,
+        )
+
+    def alike_files(self, besides: Collection[str], most: int) -> list[int] | None:
+        """Of each file the number of its group, from 0; those of a group place the detector alike.
+
+        None when there are more than `most` groups.
+        """
+        return alike_files(self._geometries, besides, most)
 
     @cached_property
     def _geometries(self) -> list[PartialGeometry]:
