@@ -14,6 +14,7 @@ from crystint.errors import GeometryError, ShapeError
 from crystint.html import html_table
 from crystint.model.facts import cell_text, counted, range_text
 from crystint.model.panels import Panel, check_panels
+from crystint.model.plausible import implausible
 
 __all__ = ["UNPLACED", "Detector", "Experiment", "join_experiments"]
 
@@ -200,6 +201,10 @@ class Experiment:
         beam = np.linalg.norm(self.incident, axis=1)
         for number in np.flatnonzero(~(np.isfinite(beam) & (beam > 0.0))):
             reasons[int(number)] = f"{self.name[number]}: its beam has no direction or no wavelength"
+        for number in set(range(len(self))) - reasons.keys():
+            reason = implausible("wavelength", 1.0 / float(beam[number]))
+            if reason:
+                reasons[number] = f"{self.name[number]}: its wavelength {reason}"
         return reasons
 
     def select(self, images: NDArray[Any]) -> Experiment:

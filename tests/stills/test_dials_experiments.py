@@ -252,6 +252,8 @@ def change(content, *keys, value=None):
         (("crystal", 0, "space_group_hall_symbol"), None, "is missing"),
         (("crystal", 0, "real_space_a"), [1.0], "is damaged"),
         (("beam", 0, "wavelength"), None, "spectrum instead of a wavelength"),
+        (("beam", 0, "wavelength"), 1.2e-10, "wavelength of a beam is 1.2e-10 angstrom.*metres"),
+        (("detector", 0, "panels", 0, "pixel_size"), [172.0, 172.0], "its pixel size is 0.172 m.*0.172mm"),
         (("experiment", 0, "detector"), None, "experiment 0 has no detector"),
         (("experiment", 1, "crystal"), 9, "is damaged"),
         (("detector", 0, "panels"), [], "no panels"),

@@ -259,16 +259,23 @@ def with_energy(number, line, crystals=1):
 
 
 @pytest.mark.parametrize(
-    "line", ["photon_energy_eV = 0.000000\n", "photon_energy_eV = nan\n", "photon_energy_eV = -5\n", ""]
+    "line",
+    [
+        "photon_energy_eV = 0.000000\n",
+        "photon_energy_eV = nan\n",
+        "photon_energy_eV = -5\n",
+        "photon_energy_eV = 9.0\n",
+        "",
+    ],
 )
 def test_a_chunk_without_an_energy_is_left_out(tmp_path, line):
     """The geometry says that it is in the data files."""
     path = a_stream(tmp_path, chunk(3, [crystal()]), with_energy(4, line), chunk(5, [crystal()]))
-    with pytest.warns(CrystintWarning, match=r"without a photon energy above 0 are left out: run\.h5//4$"):
+    with pytest.warns(CrystintWarning, match=r"without a possible photon energy are left out: run\.h5//4$"):
         found = read_stream(path)
     assert found.experiment.name == ("run.h5//3", "run.h5//5")
     assert np.array_equal(np.bincount(found.observations.image), [len(spots(SHIFT))] * 2)
-    with pytest.raises(FileError, match=r"none of its 2 crystals has a photon energy above 0.*-g"):
+    with pytest.raises(FileError, match=r"none of its 2 crystals has a possible photon energy.*-g"):
         read_stream(a_stream(tmp_path, with_energy(4, line, crystals=2)))
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError, unreadable, warn
 from crystint.io.reflections.crystfel_geometry import StreamGeometry
-from crystint.units import energy_of
+from crystint.model.plausible import implausible
+from crystint.units import energy_of, wavelength_of
 
 __all__ = ["StreamReader"]
 
@@ -24,7 +25,8 @@ _NUMBER = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
 
 
 def _is_energy(value: float) -> bool:
-    return bool(np.isfinite(value) and value > 0.0)
+    """Whether a photon can have that energy, eV."""
+    return bool(value > 0.0) and not implausible("wavelength", wavelength_of(value))
 
 
 class StreamReader:
@@ -96,14 +98,14 @@ class StreamReader:
         if self.geometry_file is not None and _is_energy(stand_in):
             for crystal in bad:
                 crystal["energy"] = stand_in
-            warn(f"{self.path}: crystals without a photon energy above 0 have that of {self.geometry_file}: {names}")
+            warn(f"{self.path}: crystals without a possible photon energy have that of {self.geometry_file}: {names}")
             return
         if not any(good):
             raise FileError(
-                f"{self.path}: none of its {len(good)} crystals has a photon energy above 0 (photon_energy_eV); give a "
-                "geometry, -g, with a line such as photon_energy = 9000 eV"
+                f"{self.path}: none of its {len(good)} crystals has a possible photon energy (photon_energy_eV); give "
+                "a geometry, -g, with a line such as photon_energy = 9000 eV"
             )
-        warn(f"{self.path}: crystals without a photon energy above 0 are left out: {names}")
+        warn(f"{self.path}: crystals without a possible photon energy are left out: {names}")
         self.crystals = [crystal for crystal, fine in zip(self.crystals, good, strict=True) if fine]
         self.tables = [table for table, fine in zip(self.tables, good, strict=True) if fine]
 

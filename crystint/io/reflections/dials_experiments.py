@@ -22,6 +22,7 @@ from crystint.io.reflections.dials_detector import detector_of
 from crystint.io.reflections.dials_rotation import Rotation, rotation_of
 from crystint.model.cells import common_cell
 from crystint.model.experiment import Detector, Experiment
+from crystint.model.plausible import implausible
 
 __all__ = ["is_experiment_list", "read_expt"]
 
@@ -164,6 +165,9 @@ def _incident(beam: dict[str, Any], images: int) -> NDArray[np.float64]:
         return np.asarray(0.5 * (ends[1:] + ends[:-1]))
     if "wavelength" not in beam:
         raise ShapeError("a beam has a spectrum instead of a wavelength (time-of-flight or Laue); that is not read")
+    reason = implausible("wavelength", float(beam["wavelength"]))
+    if reason:
+        raise GeometryError(f"the wavelength of a beam {reason}")
     direction = np.array(beam["direction"], dtype=np.float64)
     s0 = -direction / np.linalg.norm(direction) / float(beam["wavelength"])
     return np.tile(s0, (images, 1))
