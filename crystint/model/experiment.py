@@ -201,10 +201,10 @@ class Experiment:
         beam = np.linalg.norm(self.incident, axis=1)
         for number in np.flatnonzero(~(np.isfinite(beam) & (beam > 0.0))):
             reasons[int(number)] = f"{self.name[number]}: its beam has no direction or no wavelength"
-        for number in set(range(len(self))) - reasons.keys():
-            reason = implausible("wavelength", 1.0 / float(beam[number]))
+        for image in set(range(len(self))) - reasons.keys():
+            reason = implausible("wavelength", 1.0 / float(beam[image]))
             if reason:
-                reasons[number] = f"{self.name[number]}: its wavelength {reason}"
+                reasons[image] = f"{self.name[image]}: its wavelength {reason}"
         return reasons
 
     def select(self, images: NDArray[Any]) -> Experiment:
