@@ -95,18 +95,16 @@ def farther(panels: Sequence[Panel], shift: float) -> tuple[Panel, ...]:
 
 
 def beam_at(panels: Sequence[Panel], beam: tuple[float, float]) -> tuple[Panel, ...]:
-    """Panels moved across the beam, which then meets them at (slow, fast) px.
+    """Panels moved across the beam, which then meets them at (slow, fast) px, or there in the plane of the nearest."""
+    slow, fast = beam
 
-    Raises
-    ------
-    GeometryError
-        When this is in no panel.
-    """
-    slow, fast = (np.array(value) for value in beam)
-    holding = next((panel for panel in panels if panel.holds(slow, fast)), None)
-    if holding is None:
-        raise GeometryError(f"the beam, ({beam[0]:.2f}, {beam[1]:.2f}) px (slow, fast), is in no panel")
-    return _moved(panels, holding.lab(slow, fast) * np.array([-1.0, -1.0, 0.0]))
+    def beside(panel: Panel) -> float:
+        return math.hypot(
+            *(max(low - at, 0.0, at - high) for at, (low, high) in ((slow, panel.slow), (fast, panel.fast)))
+        )
+
+    place = min(panels, key=beside).lab(np.array(slow), np.array(fast))
+    return _moved(panels, place * np.array([-1.0, -1.0, 0.0]))
 
 
 def _moved(panels: Sequence[Panel], shift: NDArray[np.float64]) -> tuple[Panel, ...]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import GeometryError
 from crystint.model.geometry import Geometry
+from crystint.model.panels import farther
 from crystint.model.plausible import Quantity, implausible
 
 __all__ = ["OPTIONS", "PartialGeometry"]
@@ -41,6 +42,8 @@ class PartialGeometry:
     field that is not in `values`, why: it is there, and cannot be used"""
     wavelengths: NDArray[np.float64] | None = None
     """float64 [frames], angstrom: of each frame, where that is told; `values` has their mean"""
+    panels_at: float | None = None
+    """m: the distance at which the panels in `values` stand whose own is not told; that of another source moves them"""
 
     @classmethod
     def of(cls, geometry: Geometry, place: str) -> Self:
@@ -49,7 +52,8 @@ class PartialGeometry:
         values = {name: value for name in names if (value := getattr(geometry, name)) is not None}
         if geometry.beam_outside:
             values["beam_outside"] = True
-        return cls(values, {name: place for name in values if name != "beam_outside"})
+        places = {name: place for name in values if name != "beam_outside"}
+        return cls(values, places)
 
     @classmethod
     def of_axes(cls, geometry: Geometry, place: str) -> Self:
@@ -62,7 +66,10 @@ class PartialGeometry:
     def over(self, below: PartialGeometry) -> PartialGeometry:
         """These fields, and those of `below` where they are missing."""
         each = self.wavelengths if "wavelength" in self.values else below.wavelengths
-        return PartialGeometry({**below.values, **self.values}, {**below.places, **self.places}, each)
+        at = self.panels_at if "panels" in self.values else below.panels_at
+        # why a field is missing here says nothing where the other source tells it
+        places = {name: place for name, place in self.places.items() if name in self.values or name not in below.values}
+        return PartialGeometry({**below.values, **self.values}, {**below.places, **places}, each, at)
 
     def only(self, name: str) -> PartialGeometry:
         """One of the fields."""
@@ -74,17 +81,24 @@ class PartialGeometry:
             {name: value for name, value in self.values.items() if name not in names},
             {name: place for name, place in self.places.items() if name not in names},
             None if "wavelength" in names else self.wavelengths,
+            self.panels_at,
         )
 
     def from_file(self, file: str) -> PartialGeometry:
         """The same, with the name of the file in the places."""
         places = {name: f"{file}: {place}" for name, place in self.places.items()}
-        return PartialGeometry(self.values, places, self.wavelengths)
+        return PartialGeometry(self.values, places, self.wavelengths, self.panels_at)
 
     @property
     def missing(self) -> list[str]:
         """Fields without which there is no geometry and that are not there."""
         return [name for name in _NEEDED if name not in self.values]
+
+    @property
+    def reasons(self) -> str:
+        """Why fields are missing that are there and cannot be used, in brackets; "" when nothing is known."""
+        texts = [self.places[name] for name in self.missing if name in self.places]
+        return f" ({'; '.join(texts)})" if texts else ""
 
     def whole(self, shape: tuple[int, int], name: str = "", *, beam_outside: bool = False) -> Geometry | None:
         """The geometry; None when distance, beam centre or pixel size are missing.
@@ -106,6 +120,8 @@ class PartialGeometry:
             return None
         self._check(f"{name}: " if name else "")
         values = dict(self.values)
+        if "panels" in values and self.panels_at is not None:
+            values["panels"] = farther(values["panels"], values["distance"] - self.panels_at)
         outside = values.pop("beam_outside", False) or beam_outside
         try:
             return Geometry(shape=shape, **values, beam_outside=outside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = ["geometries_of", "geometry_of", "wavelengths_of"]
 
 _ALL = {"distance", "beam_center", "pixel_size", "wavelength", "polarization"}
 _PLACED = {"distance", "beam_center", "pixel_size", "rotation", "panels", "beam_outside"}
+_TILTS = {"rotation", "panels", "beam_outside"}
 _FEW = 8
 """Geometries of one run: each has a ring map and memory on the device of its own"""
 
@@ -55,7 +57,7 @@ def geometry_of(frames: Frames, settings: DetectorSettings, files: Sequence[int]
         missing = ", ".join(OPTIONS[name] for name in together.missing)
         raise GeometryError(
             f"{frames.files[files[0] if files else 0]}: no {whole}geometry in it; give one with "
-            f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing} (and --wavelength)"
+            f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing}{together.reasons} (and --wavelength)"
         )
     if together.wavelengths is not None:
         note(
@@ -110,7 +112,8 @@ def _together(frames: Frames, settings: DetectorSettings, files: Sequence[int] |
 
 def _from_elsewhere(options: PartialGeometry, file: PartialGeometry) -> set[str]:
     """Fields that are not asked of the frames: options and the file given tell them, or place the detector anew."""
-    return set(options.over(file).values) | (set() if file.missing else _PLACED)
+    placed = _PLACED if not file.missing else _TILTS if "rotation" in file.values else set()
+    return set(options.over(file).values) | placed
 
 
 def _options(settings: DetectorSettings) -> PartialGeometry:
@@ -136,14 +139,14 @@ def _over(options: PartialGeometry, below: PartialGeometry) -> PartialGeometry:
         raise GeometryError(f"--pixel-size cannot change {len(panels)} panels ({place}); change it there")
     if "beam_center" in options.values:
         panels = beam_at(panels, options.values["beam_center"])
-    if "distance" in options.values:
+    if "distance" in options.values and below.panels_at is None:
         panels = farther(panels, options.values["distance"] - below.values["distance"])
-    return options.over(PartialGeometry({**below.values, "panels": panels}, below.places, below.wavelengths))
+    return options.over(replace(below, values={**below.values, "panels": panels}))
 
 
 def _tell_gaps(path: Path, above: PartialGeometry, below: PartialGeometry) -> None:
     """Say which numbers are those of the frames' own file because neither options nor -g tell them."""
-    for name in below.places.keys() - above.values.keys():
+    for name in (below.places.keys() & below.values.keys()) - above.values.keys():
         value, place = below.values[name], below.places[name]
         note(f"{path} tells no {name.replace('_', ' ')}; that of the frames is used: {value} ({place})")
 

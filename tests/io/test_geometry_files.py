@@ -21,6 +21,7 @@ from crystint.io.geometry.files import read_geometry, write_geometry
 from crystint.io.kinds import kind_of
 from crystint.model.geometry import Geometry
 from crystint.run.frames import saturation_in
+from crystint.run.geometry import geometry_of
 from crystint.run.settings import DetectorSettings
 from crystint.units import HC
 from tests.conftest import shared_data
@@ -340,6 +341,48 @@ def test_geom_of_one_flat_panel_is_flat(tmp_path):
     assert geometry.pixel_size == pytest.approx((1e-4, 1e-4), rel=1e-12)
 
 
+TILTED = "a/fs = +0.9998x +0.02y -0.001z"
+ONE = "\n".join(line for line in GEOM.splitlines() if line[:2] not in ("b/", "c/")).replace("coffset = 0.002", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [GEOM, ONE, ONE.replace(TILTED, "a/fs = x").replace("+0.02x -0.9998y", "-y")],
+    ids=["panels", "tilted", "flat"],
+)
+@pytest.mark.parametrize("clen", ["clen = /LCLS/detector_1/EncoderValue mm", ""])
+def test_a_distance_stands_in_for_a_missing_clen(tmp_path, text, clen):
+    """As the same geometry whose clen puts the panel that the beam meets at that distance."""
+    (tmp_path / "d.geom").write_text(text.replace("clen = 80 mm", clen))
+    (tmp_path / "whole.geom").write_text(text)
+    expected = read_geometry(tmp_path / "whole.geom", beam_outside=True)
+    frames = open_frames(np.zeros(expected.shape, dtype=np.uint16))
+    options = DetectorSettings(geometry=tmp_path / "d.geom", distance=expected.distance, beam_outside=True)
+    geometry = geometry_of(frames, options)
+    # of one tilted panel the distance is along its normal there, and along the beam here: 1 - cos(1 mrad)
+    np.testing.assert_allclose(geometry.two_theta(), expected.two_theta(), rtol=1e-6)
+    assert geometry.distance == expected.distance
+    assert geometry.wavelength == expected.wavelength
+    with pytest.raises(GeometryError, match=r"missing --distance \(.*(clen = /LCLS|no clen)"):
+        geometry_of(frames, DetectorSettings(geometry=tmp_path / "d.geom", beam_outside=True))
+
+
+def test_options_move_all_panels(tmp_path):
+    path = tmp_path / "d.geom"
+    path.write_text(GEOM)
+    before = read_geometry(path)
+    frames = open_frames(np.zeros(before.shape, dtype=np.uint16))
+    slow, fast = before.beam_center
+    options = DetectorSettings(geometry=path, distance=before.distance + 0.01, beam=(slow + 1.5, fast - 2.0))
+    after = geometry_of(frames, options)
+    path.write_text(GEOM.replace("80 mm", "90 mm"))
+    further = read_geometry(path)
+    shifts = [np.subtract(new.origin, old.origin) for new, old in zip(after.panels, further.panels, strict=True)]
+    np.testing.assert_allclose(shifts, [shifts[0]] * 3, atol=1e-15)
+    # the pixel that the options name lies on the beam: no scattering angle there
+    assert after.two_theta_at([slow + 1.5], [fast - 2.0])[0] == pytest.approx(0.0, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("x", "y", "moved"),
     [
@@ -461,7 +504,7 @@ def test_geom_modules_on_one_grid_are_one_detector(tmp_path):
 def test_geom_faults(tmp_path):
     path = tmp_path / "d.geom"
     for old, new, told in (
-        ("clen = 80 mm", "clen = /LCLS/detector_1/EncoderValue", "a place in the data files"),
+        ("clen = 80 mm", "clen = /LCLS/detector_1/EncoderValue", r"does not tell distance \(clen = /LCLS.*data files"),
         ("dim1 = ss", "dim1 = 1\ndim3 = ss", "dimensions"),
         ("a/min_fs = 0\n", "", "min"),
         ("a/fs = +0.9998x +0.02y -0.001z", "a/fs = west", "not a valid CrystFEL"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,21 @@ import numpy as np
 from crystint.errors import GeometryError
 from crystint.io.geometry.crystfel_text import CrystfelText, read_geom_text
 from crystint.io.geometry.lab_frame import geometry_in_lab
-from crystint.model.geometry import Geometry, Panel
+from crystint.model.geometry import Panel
+from crystint.model.partial_geometry import PartialGeometry
 
 __all__ = ["frame_panels", "read_geom"]
 
+_SEEN = 0.1
+"""m: a distance at which a detector faces the beam"""
 
-def read_geom(path: Path, shape: tuple[int, int] | None, beam_outside: bool) -> Geometry:
-    """Geometry of a CrystFEL file: its panels in the frame that they are read from.
+
+def read_geom(path: Path, shape: tuple[int, int] | None, beam_outside: bool) -> tuple[tuple[int, int], PartialGeometry]:
+    """Shape and geometry of a CrystFEL file: its panels in the frame that they are read from.
 
     CrystFEL's laboratory is right-handed with z along the beam and y up; corner_x and corner_y are the very
     corner of a panel's first pixel, in px, and detector_shift_x and _y move all panels. Panels that make one flat
-    grid become one flat detector.
+    grid become one flat detector. Without a camera length in the file there is no distance.
 
     Parameters
     ----------
@@ -33,25 +38,38 @@ def read_geom(path: Path, shape: tuple[int, int] | None, beam_outside: bool) -> 
     Raises
     ------
     GeometryError
-        When clen is a place in the data files and not a number; when a
-        panel is a plane of a stack of modules; when a value is missing.
+        When a panel is a plane of a stack of modules; when a value is missing.
     FileError
         When the file cannot be read.
     """
     text = read_geom_text(path)
     text.warn_of_the_geometry()
-    if not text.has_length:
-        place = f"clen is {text.length_place}, a place in the data files" if text.length_place else "it has no clen"
-        raise GeometryError(f"{path}: {place}; write the distance in m")
     panels, extent = frame_panels(text)
     if shape is not None and (shape[0] < extent[0] or shape[1] < extent[1]):
         raise GeometryError(f"{path}: the panels reach to {extent} (slow, fast), beyond a frame of {shape}")
+    shape = shape or extent
     try:
-        return geometry_in_lab(
-            list(panels.values()), shape or extent, wavelength=text.wavelength, beam_outside=beam_outside
-        )
+        if text.has_length:
+            geometry = geometry_in_lab(
+                list(panels.values()), shape, wavelength=text.wavelength, beam_outside=beam_outside
+            )
+            return shape, PartialGeometry.of(geometry, "CrystFEL")
+        return shape, _without_length(text, list(panels.values()), shape)
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}") from error
+
+
+def _without_length(text: CrystfelText, panels: list[Panel], shape: tuple[int, int]) -> PartialGeometry:
+    """All but the distance: the panels stand where they are seen, and are moved to the distance of another source."""
+    length = _SEEN - min(panel.origin[2] for panel in panels)
+    placed = [replace(panel, origin=(*panel.origin[:2], panel.origin[2] + length)) for panel in panels]
+    geometry = geometry_in_lab(placed, shape, wavelength=text.wavelength, beam_outside=True)
+    if geometry.panels is None and any(geometry.rotation[:2]):  # its point of normal incidence moves with the distance
+        geometry = geometry_in_lab(placed, shape, wavelength=text.wavelength, as_panels=True)
+    place = f"clen = {text.length_place}, in the data files" if text.length_place else "there is no clen"
+    partial = PartialGeometry.of(geometry, "CrystFEL").without("distance", "beam_outside")
+    at = None if geometry.panels is None else geometry.distance
+    return replace(partial, places={**partial.places, "distance": place}, panels_at=at)
 
 
 def frame_panels(text: CrystfelText) -> tuple[dict[str, Panel], tuple[int, int]]:

@@ -60,7 +60,8 @@ def geometry_in(file: OpenedFile, shape: tuple[int, int] | None = None, *, beam_
     geometry = partial.whole(shape, str(file.path), beam_outside=beam_outside)
     if geometry is None:
         raise GeometryError(
-            f"{file.path} does not tell {', '.join(partial.missing).replace('_', ' ')}; give another geometry file"
+            f"{file.path} does not tell {', '.join(partial.missing).replace('_', ' ')}{partial.reasons}; give another "
+            "geometry file"
         )
     return geometry
 
@@ -85,8 +86,7 @@ def partial_geometry_in(
     if _holds_frames(file):
         with Frames([reader_of(file)], [str(file.path)]) as opened:
             return opened.shape, opened.partial_geometry()
-    form, geometry = _geometry_file(file, shape, beam_outside)
-    return geometry.shape, PartialGeometry.of(geometry, form)
+    return _geometry_file(file, shape, beam_outside)
 
 
 def _holds_frames(file: OpenedFile) -> bool:
@@ -97,23 +97,29 @@ def _holds_frames(file: OpenedFile) -> bool:
     return recognised is not None and recognised.name == "frames" and file.container != "npy"
 
 
-def _geometry_file(file: OpenedFile, shape: tuple[int, int] | None, beam_outside: bool) -> tuple[str, Geometry]:
-    """Form and content of a file that is a geometry and nothing else."""
+def _geometry_file(
+    file: OpenedFile, shape: tuple[int, int] | None, beam_outside: bool
+) -> tuple[tuple[int, int], PartialGeometry]:
+    """Shape and content of a file that is a geometry and nothing else."""
     path = file.path
     form = form_of(file)
     if form == "PONI":
-        return form, read_poni(path, shape, beam_outside)
+        return _whole(read_poni(path, shape, beam_outside), form)
     if form == "CrystFEL":
-        return form, read_geom(path, shape, beam_outside)
+        return read_geom(path, shape, beam_outside)
     if form == "JSON" or (file.suffix == ".json" and file.text.lstrip()[:1] != "{"):
-        return "JSON", _from_json(path, beam_outside)
+        return _whole(_from_json(path, beam_outside), "JSON")
     text = path.read_text(encoding="utf-8", errors="replace").lower() if file.text else ""
     if "/min_fs" in text or "/corner_x" in text:  # behind a long beginning
-        return "CrystFEL", read_geom(path, shape, beam_outside)
+        return read_geom(path, shape, beam_outside)
     recognised = opened_kind(file)
     if file.suffix == ".json" and (recognised is None or recognised.name == "geometry"):
-        return "JSON", _from_json(path, beam_outside)
+        return _whole(_from_json(path, beam_outside), "JSON")
     raise unexpected(file, "geometry", f"{path} is no geometry that crystint knows; it reads {_KNOWN}")
+
+
+def _whole(geometry: Geometry, form: str) -> tuple[tuple[int, int], PartialGeometry]:
+    return geometry.shape, PartialGeometry.of(geometry, form)
 
 
 def _from_json(path: Path, beam_outside: bool) -> Geometry:

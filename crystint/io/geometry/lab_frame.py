@@ -28,6 +28,7 @@ def geometry_in_lab(
     wavelength: float | None,
     polarization: float | None = None,
     beam_outside: bool = False,
+    as_panels: bool = False,
 ) -> Geometry:
     """Geometry of panels that are given in a laboratory frame of one's own.
 
@@ -42,6 +43,8 @@ def geometry_in_lab(
         Direction of travel of the X-rays, and a direction that with it spans the plane of polarization.
     beam_outside : bool
         Allow a direct beam that misses the frame.
+    as_panels : bool
+        Keep the panels of one flat, regular grid as well.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def geometry_in_lab(
     turned = [_turn(axes, panel) for panel in panels]
     first = turned[0]
     common: dict[str, Any] = {"wavelength": wavelength, "polarization": polarization}
-    if _fills(turned, shape) and _one_grid(turned):
+    if not as_panels and _fills(turned, shape) and _one_grid(turned):
         corner = np.array(first.origin) - first.slow[0] * _slow(first) - first.fast[0] * _fast(first)
         return Geometry(shape=shape, **_flat(corner, first), **common, beam_outside=beam_outside)
     return Geometry(shape=shape, **_around_beam(turned), **common, beam_outside=True, panels=tuple(turned))
