@@ -63,7 +63,7 @@ def _sample(job: Job[BenchSettings]) -> Sample:
     settings, files = job.settings, job.inputs["files"]
     if not files:
         return simulated(dtype=settings.dtype or "uint16")
-    with open_frames(*files, dataset=settings.dataset) as frames:
+    with open_frames(*files, dataset=settings.dataset, frames=settings.frames) as frames:
         frame = frames[frame_number(settings.frame, len(frames))]
         dtype = settings.dtype or str(frame.dtype)
         return Sample(

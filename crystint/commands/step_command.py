@@ -19,6 +19,10 @@ from crystint.run.step import Job, Outputs, Step, carry_out, silent
 __all__ = ["command_of"]
 
 
+_INPUT = "input_"
+"""Before the names of arguments: a setting may be called the same."""
+
+
 def command_of(step: Step[Any], help: str, example: str) -> Command:
     """The command of a step.
 
@@ -31,7 +35,7 @@ def command_of(step: Step[Any], help: str, example: str) -> Command:
         Command lines, which end the help.
     """
     parameters: list[click.Parameter] = [
-        click.Argument([argument.name], nargs=-1 if argument.many else 1, required=argument.required,
+        click.Argument([_INPUT + argument.name], nargs=-1 if argument.many else 1, required=argument.required,
                        metavar=argument.metavar + ("..." if argument.many else ""))
         for argument in step.arguments
     ]  # fmt: skip
@@ -69,7 +73,7 @@ def _run(step: Step[Any], values: dict[str, Any]) -> None:
     """Run the step as the command line says, and say how it ended."""
     inputs = {}
     for argument in step.arguments:
-        value = values[argument.name]
+        value = values[_INPUT + argument.name]
         inputs[argument.name] = value if argument.many else () if value is None else (value,)
     output = values.get("output") or ()
     settings = step.settings.of({name: values.get(name) for name in step.settings.model_fields}, values["config"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystint.compare.comparison import Comparison
 from crystint.compare.run import bytes_of, compare_frame
@@ -40,6 +41,8 @@ class _Worker:
     sparse: SparseFile
     densifier: Densifier
     settings: CompareSettings
+    rows: NDArray[np.int64]
+    """int64 [frames]: of each raw frame in the sparse file"""
 
     @property
     def total(self) -> int:
@@ -56,9 +59,10 @@ class _Worker:
     def record(self, number: int, _first: Any) -> FrameRecord:
         """The sums of a pair of frames."""
         try:
-            one = self.sparse[number]
+            row = int(self.rows[number])
+            one = self.sparse[row]
             if one.missing:
-                return FrameRecord(number, missing=f"frame {number} is missing in {self.sparse.path}")
+                return FrameRecord(number, missing=f"frame {row} is missing in {self.sparse.path}")
             frame = self.frames.read(number)
         except FileError as error:
             return FrameRecord(number, missing=str(error))
@@ -80,8 +84,12 @@ class _Work:
 
     @contextmanager
     def open(self, device: str | None) -> Iterator[_Worker]:
-        with open_frames(list(self.raw), dataset=self.settings.dataset) as frames, open_sparse(self.sparse) as sparse:
-            yield _Worker(frames, sparse, Densifier(Engine(device), sparse.rings), self.settings)
+        settings = self.settings
+        with (
+            open_frames(list(self.raw), dataset=settings.dataset, frames=settings.frames) as frames,
+            open_sparse(self.sparse) as sparse,
+        ):
+            yield _Worker(frames, sparse, Densifier(Engine(device), sparse.rings), settings, _rows(frames, sparse))
 
 
 def compare(job: Job[CompareSettings]) -> Outcome:
@@ -89,18 +97,18 @@ def compare(job: Job[CompareSettings]) -> Outcome:
     settings, how, source = job.settings, job.execution, job.input("sparse")
     if job.finished:
         job = replace(job, overwrite=True)  # a picture does not tell what it was made of: it is made again
-    with open_frames(*job.inputs["raw"], dataset=settings.dataset) as frames, open_sparse(source) as sparse:
-        total = len(frames)
-        if total != len(sparse):
-            fewer, number = ("raw", total) if total < len(sparse) else ("sparse", len(sparse))
-            raise ShapeError(f"the {fewer} frames end after {number}, the others do not: compare the same frames")
+    with (
+        open_frames(*job.inputs["raw"], dataset=settings.dataset, frames=settings.frames) as frames,
+        open_sparse(source) as sparse,
+    ):
+        total, rows = len(frames), _rows(frames, sparse)
         worker = None
         if how.dask is None:
-            worker = _Worker(frames, sparse, Densifier(Engine(how.device), sparse.rings), settings)
+            worker = _Worker(frames, sparse, Densifier(Engine(how.device), sparse.rings), settings, rows)
         frame_files, sparse_files = frames.all_files(), [str(file) for file in files_read([source])]
         files = (*frame_files, *sparse_files)
         job.reads(files)
-        work = _Work(tuple(str(Path(file).resolve()) for file in frames.files), str(source.resolve()), settings)
+        work = _Work(tuple(str(Path(file).resolve()) for file in frames.opened_files), str(source.resolve()), settings)
         shells = Shells.of_rings(sparse.rings, settings.shells)
         comparison = Comparison()
         with in_progress(job, work, worker, total, same={}, files=files) as progress:
@@ -109,7 +117,8 @@ def compare(job: Job[CompareSettings]) -> Outcome:
                     if record.missing is None:
                         comparison += _comparison(record, shells)
             progress.check()
-            comparison = replace(comparison, raw_bytes=bytes_of(frame_files), sparse_bytes=bytes_of(sparse_files))
+            if total == frames.total:  # files of other frames as well are no measure
+                comparison = replace(comparison, raw_bytes=bytes_of(frame_files), sparse_bytes=bytes_of(sparse_files))
             job.write(comparison, {})
         broken = comparison.broken(settings.require)
         return Outcome(
@@ -122,6 +131,22 @@ def compare(job: Job[CompareSettings]) -> Outcome:
             missing=dict(sorted(progress.missing.items())),
             resumable=bool(job.outputs),
         )
+
+
+def _rows(frames: Frames, sparse: SparseFile) -> NDArray[np.int64]:
+    """int64 [frames]: of each raw frame in the sparse file, which holds those alone or all of the sequence.
+
+    Raises
+    ------
+    ShapeError
+        When it holds another number of frames.
+    """
+    if len(sparse) == len(frames):
+        return np.arange(len(frames))
+    if len(sparse) == frames.total:
+        return frames.numbers
+    fewer, number = ("raw", len(frames)) if len(frames) < len(sparse) else ("sparse", len(sparse))
+    raise ShapeError(f"the {fewer} frames end after {number}, the others do not: compare the same frames")
 
 
 def _comparison(record: FrameRecord, shells: Shells) -> Comparison:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from crystint.compare.requirements import requirements
-from crystint.run.settings import StepSettings, Whole, setting
+from crystint.run.settings import SourceSettings, Whole, setting
 
 __all__ = ["SEED", "SHELLS", "CompareSettings"]
 
@@ -21,7 +21,7 @@ def _limits(value: Any) -> Any:
     return tuple(map(str, requirements(value))) if several or isinstance(value, str) else value
 
 
-class CompareSettings(StepSettings):
+class CompareSettings(SourceSettings):
     """How frames and their sparse form are compared."""
 
     shells: Whole = setting(SHELLS, "resolution shells", ge=1, le=1000)
@@ -31,4 +31,3 @@ class CompareSettings(StepSettings):
         "limits that must hold, such as exact,signal>=95,missed==0; one that is broken, or a wrong pixel: exit 4",
         metavar="LIMITS",
     )
-    dataset: str | None = setting(None, "path of the frames inside an HDF5 file RAW", metavar="PATH")

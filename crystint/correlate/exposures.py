@@ -44,7 +44,7 @@ class Exposures:
     @property
     def files(self) -> tuple[str, ...]:
         """Absolute names of the files, as workers of a cluster open them."""
-        return tuple(str(Path(file).resolve()) for file in self.frames.files)
+        return tuple(str(Path(file).resolve()) for file in self.frames.opened_files)
 
     def read(self, number: int) -> NDArray[Any]:
         """A frame in a dtype that the device takes.
@@ -101,7 +101,7 @@ def opened(
     CrystintError
         When something cannot be read, or does not fit.
     """
-    with open_frames(*sources, dataset=settings.dataset) as frames:
+    with open_frames(*sources, dataset=settings.dataset, frames=settings.frames) as frames:
         if not len(frames):
             raise FileError(f"{', '.join(map(str, sources))}: no frames in it")
         geometry = None

@@ -49,11 +49,12 @@ __all__ = [
 
 @contextmanager
 def _frames(file: OpenedFile, view: View) -> Iterator[Frames]:
+    chosen = view.settings.frames
     if len(view.files) == 1:
         with Frames([reader_of(file)], [str(file.path)]) as frames:
-            yield frames
+            yield frames if chosen is None else frames.select(chosen)
     else:
-        with open_frames(list(view.files), dataset=view.settings.dataset) as frames:
+        with open_frames(list(view.files), dataset=view.settings.dataset, frames=chosen) as frames:
             yield frames
 
 
@@ -65,7 +66,8 @@ def draw_frames(file: OpenedFile, view: View) -> Drawing:
     with _frames(file, view) as frames:
         total = len(frames)
         number = frame_number(view.settings.frame, total)
-        title = view.title(f"frame {number}" if total > 1 else "")
+        label = f"frame {number}" + (f" ({frames.numbers[number]} of all)" if total < frames.total else "")
+        title = view.title(label if frames.total > 1 else "")
         peaks = None
         if settings.peaks is not None:
             peaks = read_peaks(settings.peaks)
@@ -88,7 +90,7 @@ def draw_frames(file: OpenedFile, view: View) -> Drawing:
                 raise
             warn(f"drawn without rings: {error}")
             figure = plot_frame(frames[number], peaks=peaks, mask=frames.mask, title=title)
-    return Drawing(figure, f"frame {number}" + ("" if peaks is None else f", {len(peaks)} peaks"))
+    return Drawing(figure, label + ("" if peaks is None else f", {len(peaks)} peaks"))
 
 
 def draw_sparse(file: OpenedFile, view: View) -> Drawing:

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from crystint.errors import FileError, SettingError, unreadable
+from crystint.io.frames.selection import selection_text
 from crystint.model.plausible import Quantity, implausible
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "PixelSize",
     "PixelSizes",
     "Positive",
+    "Selection",
+    "SourceSettings",
     "StepSettings",
     "Wavelength",
     "Whole",
@@ -125,6 +128,8 @@ Finite = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Pair = Annotated[tuple[Finite, Finite], BeforeValidator(_pair)]
 """(slow, fast); text "a,b" """
+Selection = Annotated[str, BeforeValidator(selection_text)]
+"""as `crystint.io.frames.selection` has it, in the one form of text that it makes of it"""
 
 
 def _plausible(quantity: Quantity) -> AfterValidator:
@@ -330,7 +335,19 @@ class PixelSettings(StepSettings):
     mask_valid: bool = setting(False, "in the files of -m it is 0 that is masked, and all else is good")
 
 
-class DetectorSettings(PixelSettings):
+class SourceSettings(StepSettings):
+    """Which frames are read."""
+
+    dataset: str | None = setting(
+        None, "path of the frames inside an HDF5 file, or a pattern such as /tag-*/data", metavar="PATH"
+    )
+    frames: Selection | None = setting(
+        None, "work on these frames alone: numbers and ranges from 0, such as 3,7,100:200:10; -1 is the last",
+        metavar="FRAMES",
+    )  # fmt: skip
+
+
+class DetectorSettings(PixelSettings, SourceSettings):
     """Where the detector is, and which of its pixels are good."""
 
     geometry: Path | None = setting(
@@ -346,4 +363,3 @@ class DetectorSettings(PixelSettings):
         "file", "polarization factor; file = what the geometry says, none = no correction", metavar="NUMBER|file|none"
     )
     beam_outside: bool = setting(False, "the direct beam may miss the detector")
-    dataset: str | None = setting(None, "path of the frames inside an HDF5 file", metavar="PATH")

@@ -66,7 +66,9 @@ class SeparationWork:
     @classmethod
     def of(cls, run: PreparedRun, treatment: Treatment) -> Self:
         """For the frames of a run that is open here."""
-        return cls(tuple(str(Path(file).resolve()) for file in run.frames.files), run.settings.absolute(), treatment)
+        return cls(
+            tuple(str(Path(file).resolve()) for file in run.frames.opened_files), run.settings.absolute(), treatment
+        )
 
     @contextmanager
     def open(self, device: str | None) -> Iterator[SeparationWorker]:

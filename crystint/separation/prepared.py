@@ -213,7 +213,9 @@ def opened(
     """
     engine = None if remote else Engine(device)
     with (
-        nullcontext(sources) if isinstance(sources, Frames) else open_frames(*sources, dataset=settings.dataset)
+        nullcontext(sources)
+        if isinstance(sources, Frames)
+        else open_frames(*sources, dataset=settings.dataset, frames=settings.frames)
     ) as frames:
         if not len(frames):
             raise FileError(f"{', '.join(frames.files)}: no frames in it")

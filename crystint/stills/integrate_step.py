@@ -30,7 +30,7 @@ from crystint.stills.integration.frame_stream import FrameResult
 from crystint.stills.integration.integrate import edge_resolution
 from crystint.stills.integration.pair_frames import pair_frames
 from crystint.stills.integration.profile import ProfileWidths
-from crystint.stills.integration_work import IntegrationWork, IntegrationWorker, plan_of
+from crystint.stills.integration_work import IntegrationWork, IntegrationWorker, images_on, plan_of
 from crystint.stills.settings import IntegrateSettings
 from crystint.stills.start_width import bandwidth_of, check_images, given_width, measured_width
 from crystint.stills.step_inputs import read_known
@@ -66,6 +66,9 @@ def integrate_frames(job: Job[IntegrateSettings]) -> Outcome:
         if job.finished:
             return _finished(job, inputs)
         pairing = pair_frames(images, frames)
+        chosen = images_on(frames, pairing, settings)
+        if chosen is not None:
+            images, pairing = images.select(chosen), pairing.select(chosen)
         check_images(source, images, pairing)
         symmetric_cell(images.cell, images.space_group)
         masked = mask_of(frames, settings, settings.geometry)
@@ -79,7 +82,7 @@ def integrate_frames(job: Job[IntegrateSettings]) -> Outcome:
             )  # fmt: skip
         plan = plan_of(frames, images, settings, mask, pairing, d_min, width, reference)
         profile, doubts = plan.widths(threads=how.workers)
-        work = IntegrationWork.of(source, plan, settings, pairing, profile)
+        work = IntegrationWork.of(source, plan, settings, pairing, profile, chosen)
         worker = None if how.dask else IntegrationWorker(plan, profile)
         same = {"d_min": d_min, "width": vars(width), "shape": list(frames.shape), "dtype": str(frames.dtype)}
         with in_progress(job, work, worker, len(plan.units), same=same, files=(str(source), *files)) as progress:

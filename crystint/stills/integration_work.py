@@ -12,8 +12,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import CrystintWarning
+from crystint.errors import CrystintWarning, SettingError
 from crystint.io.frame_record import FrameRecord
+from crystint.io.frames.selection import selected
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.model.experiment import Experiment
 from crystint.model.reference import Reference
@@ -28,7 +29,7 @@ from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.settings import IntegrateSettings
 from crystint.stills.step_inputs import read_known
 
-__all__ = ["IntegrationWork", "IntegrationWorker", "plan_of"]
+__all__ = ["IntegrationWork", "IntegrationWorker", "images_on", "plan_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +63,13 @@ class IntegrationWork:
     d_min: float
     width: RockingWidth
     profile: ProfileWidths
+    images: NDArray[np.int64] | None
+    """numbers of the images that are integrated; None = all of the experiment"""
 
     @classmethod
     def of(
         cls, experiment: str | os.PathLike[str], plan: IntegrationPlan, settings: IntegrateSettings, pairing: Pairing,
-        profile: ProfileWidths,
+        profile: ProfileWidths, images: NDArray[np.int64] | None = None,
     ) -> Self:  # fmt: skip
         """For a plan that was made here."""
         return cls(
@@ -77,6 +80,7 @@ class IntegrationWork:
             plan.integrator.d_min,
             plan.integrator.width,
             profile,
+            images,
         )
 
     @contextmanager
@@ -87,10 +91,27 @@ class IntegrationWork:
             warnings.simplefilter("ignore", CrystintWarning)
             images = read_indexed(self.experiment, geometry=settings.geometry).images
             reference = read_known(settings.reference, images, settings.reference_column)
+        images = images if self.images is None else images.select(self.images)
         with open_frames(*self.files, dataset=settings.dataset) as frames:
             mask = mask_of(frames, settings, settings.geometry).pixels
             plan = plan_of(frames, images, settings, mask, self.pairing, self.d_min, self.width, reference)
             yield IntegrationWorker(plan, self.profile)
+
+
+def images_on(frames: Frames, pairing: Pairing, settings: IntegrateSettings) -> NDArray[np.int64] | None:
+    """Numbers of the images that are on the frames that the settings select; None = they select none.
+
+    Raises
+    ------
+    SettingError
+        When no image is on any of them.
+    """
+    if settings.frames is None:
+        return None
+    images = np.flatnonzero(np.isin(pairing.frame, selected(settings.frames, len(frames))))
+    if not len(images):
+        raise SettingError(f"frames is {settings.frames}, and no image of the experiment is on one of these frames")
+    return images
 
 
 def plan_of(

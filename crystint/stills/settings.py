@@ -15,6 +15,7 @@ from crystint.run.settings import (
     PixelSettings,
     PixelSize,
     Positive,
+    SourceSettings,
     StepSettings,
     Wavelength,
     Whole,
@@ -85,7 +86,7 @@ class PredictSettings(_Limited, _RockingCurve):
     geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")
 
 
-class IntegrateSettings(PixelSettings, _RockingCurve):
+class IntegrateSettings(PixelSettings, SourceSettings, _RockingCurve):
     """What ``crystint stills integrate`` can be told."""
 
     d_min: Positive | None = setting(None, "highest resolution, angstrom", metavar="A")
@@ -101,7 +102,6 @@ class IntegrateSettings(PixelSettings, _RockingCurve):
     )
     reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
     reference_column: str | None = setting(None, _COLUMN, metavar="LABEL")
-    dataset: str | None = setting(None, "path of the frames inside an HDF5 file", metavar="PATH")
     noise: NotNegative = setting(0.0, "RMS noise of the detector, counts")
     geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from crystint.io.frame_record import FrameRecord
 from crystint.io.hdf5.provenance import read_provenance
 from crystint.io.reflections.dials_experiments import read_expt
 from crystint.io.reflections.stills_file import StillsFile
+from crystint.references import resolve
 from crystint.run.execution import Execution
 from crystint.run.journal import journal_of, records_in
 from crystint.stills.files import read_stills, write_stills
@@ -183,6 +185,28 @@ def test_a_run_that_was_stopped_is_resumed_to_the_same_bytes(folder: Path, tmp_p
         integrate_files(
             folder / "bad.expt", [folder / "bad.h5"], [output], noise=3.0, execution=Execution(resume=True), **RUN
         )
+
+
+def test_images_of_some_frames_alone(folder: Path, tmp_path: Path) -> None:
+    """`--frames`: the observations of these images are those of a run over all with the same widths."""
+    whole, some = tmp_path / "whole.h5", tmp_path / "some.h5"
+    more = ("-o", some, "--d-min", 3.5, "--domain", 1e-3, "-q")
+    integrated(folder, whole)
+    run(0, "integrate", folder / "run.expt", folder / "run.h5", "--frames", "2,5:8", *more)
+    of_all, of_some = read_stills(whole), read_stills(some)
+    frames = of_some.experiment.frame
+    assert sorted(set(frames.tolist())) == [2, 5, 6, 7]
+    assert len(of_some.experiment) == np.isin(of_all.experiment.frame, [2, 5, 6, 7]).sum()
+    wanted = np.isin(of_all.experiment.frame[of_all.observations.image], [2, 5, 6, 7]) & of_all.observations.usable
+    assert of_some.observations.usable.sum() == pytest.approx(wanted.sum(), rel=0.02)
+    assert "frames is 9:99, but there are 9" in run(
+        2, "integrate", folder / "run.expt", folder / "run.h5", "--frames", "9:99", *more[:1], tmp_path / "o.h5"
+    )
+    if find_spec("distributed"):
+        how, step = Execution(dask="local", threads=2, dask_frames=2), resolve("crystint.stills.steps:INTEGRATE")
+        settings = {"frames": "2,5:8", **RUN}
+        step(folder / "run.expt", [folder / "run.h5"], outputs=tmp_path / "d.h5", settings=settings, execution=how)
+        assert np.array_equal(read_stills(tmp_path / "d.h5").observations.intensity, of_some.observations.intensity)
 
 
 def test_resuming_measures_the_rocking_width_again(folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystint.errors import GeometryError, warn
 from crystint.model.partial_geometry import OPTIONS, PartialGeometry
@@ -25,7 +26,11 @@ _SAME_WAVELENGTH = 1e-6
 
 
 def joined_geometry(
-    parts: Sequence[PartialGeometry], files: Sequence[str], counts: Sequence[int], besides: Collection[str] = ()
+    parts: Sequence[PartialGeometry],
+    files: Sequence[str],
+    counts: Sequence[int],
+    besides: Collection[str] = (),
+    frames: NDArray[np.int64] | None = None,
 ) -> PartialGeometry:
     """What files tell together. Wavelengths may differ: then each frame has its own.
 
@@ -39,6 +44,8 @@ def joined_geometry(
         How many frames each has.
     besides : names of fields
         That do not matter, because they come from elsewhere: they may differ.
+    frames : int64 [n], optional
+        The frames that count, of all of the files; None = all.
 
     Raises
     ------
@@ -68,7 +75,7 @@ def joined_geometry(
                 f"{len(others)} of {len(parts)} files, {files[others[0]]} first, do not tell: {', '.join(names)}; what "
                 "the others tell is used"
             )
-    return together if "wavelength" in besides else _with_wavelengths(together, parts, counts)
+    return together if "wavelength" in besides else _with_wavelengths(together, parts, counts, frames)
 
 
 def alike_files(parts: Sequence[PartialGeometry], besides: Collection[str], most: int) -> list[int] | None:
@@ -132,7 +139,10 @@ def _difference(name: str, first: int, number: int, parts: Sequence[PartialGeome
 
 
 def _with_wavelengths(
-    together: PartialGeometry, parts: Sequence[PartialGeometry], counts: Sequence[int]
+    together: PartialGeometry,
+    parts: Sequence[PartialGeometry],
+    counts: Sequence[int],
+    frames: NDArray[np.int64] | None,
 ) -> PartialGeometry:
     """With a wavelength for each frame, where they differ."""
     each = [
@@ -140,10 +150,12 @@ def _with_wavelengths(
         for part, count in zip(parts, counts, strict=True)
     ]
     flat = np.concatenate(each)
+    if frames is not None:
+        flat = flat[frames]
     if np.isnan(flat).all():
         return together
     mean = float(np.nanmean(flat))
     flat = np.where(np.isnan(flat), mean, flat)
     if np.ptp(flat) <= _SAME_WAVELENGTH * mean:
-        return together
+        return together if frames is None else PartialGeometry({**together.values, "wavelength": mean}, together.places)
     return PartialGeometry({**together.values, "wavelength": mean}, together.places, flat)

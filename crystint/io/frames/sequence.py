@@ -20,6 +20,7 @@ from crystint.io.frames.images import ArrayReader
 from crystint.io.frames.joined_geometry import alike_files, joined_geometry
 from crystint.io.frames.nexus_mask import NexusMask, merged
 from crystint.io.frames.readers import FrameSource, Reader
+from crystint.io.frames.selection import FrameSelection, selected
 from crystint.io.frames.sources import LazyFile, shown_once
 from crystint.io.frames.stacks import StackReader
 from crystint.io.guard import guarded
@@ -33,7 +34,9 @@ from crystint.model.partial_geometry import PartialGeometry
 __all__ = ["FrameSource", "Frames", "open_frames"]
 
 
-def open_frames(source: Source | NDArray[Any], *more: Source, dataset: str | None = None) -> Frames:
+def open_frames(
+    source: Source | NDArray[Any], *more: Source, dataset: str | None = None, frames: FrameSelection | None = None
+) -> Frames:
     """Open files, or an array, as one sequence of frames.
 
     Only headers are read; frames are decoded lazily, when they are indexed.
@@ -45,7 +48,9 @@ def open_frames(source: Source | NDArray[Any], *more: Source, dataset: str | Non
         twice, or whose frames another one shows (a master and its data files), is read once; a warning says so. An
         array has the shape (slow, fast) or (frames, slow, fast).
     dataset : str, optional
-        Path of the data set in HDF5 files, where it is not found by itself.
+        Path of the data set in HDF5 files, where it is not found by itself; a pattern means all that match.
+    frames : selection, optional
+        Which frames, as `Frames.select` takes it: "100:200", [3, 7, -1], slice(0, 10).
 
     Returns
     -------
@@ -55,6 +60,8 @@ def open_frames(source: Source | NDArray[Any], *more: Source, dataset: str | Non
     ------
     FileError
         When a file is missing, damaged, of an unknown kind or holds no frame.
+    SettingError
+        When a frame of the selection is not there.
 
     Examples
     --------
@@ -67,11 +74,18 @@ def open_frames(source: Source | NDArray[Any], *more: Source, dataset: str | Non
     if isinstance(source, np.ndarray):
         if more:
             raise FileError("an array is a sequence of its own; open the files apart from it")
-        return Frames([ArrayReader(source, "<array>")], ["<array>"])
+        return _chosen(Frames([ArrayReader(source, "<array>")], ["<array>"]), frames)
     paths = shown_once(each_once(path for each in (source, *more) for path in expand(each)), dataset)
     if not paths:
         raise FileError("no file given; name at least one")
-    return Frames([LazyFile(path, dataset) for path in paths], [str(path) for path in paths])
+    return _chosen(Frames([LazyFile(path, dataset) for path in paths], [str(path) for path in paths]), frames)
+
+
+def _chosen(whole: Frames, frames: FrameSelection | None) -> Frames:
+    if frames is None:
+        return whole
+    with whole:
+        return whole.select(frames)
 
 
 class Frames:
@@ -96,13 +110,20 @@ class Frames:
         self._readers = readers
         self._opened: ResourcePool[int, Reader] = ResourcePool(lambda reader: reader.close())
         self.files: list[str] = files
-        """names of the files, in order"""
+        """names of the files, in order; of a selection, those that hold its frames"""
+        self.opened_files: list[str] = files
+        """`files`, and those that a selection leaves out"""
         with self._use(0) as first:
             self.shape: tuple[int, int] = first.shape
             """(slow, fast) of every frame"""
             self.dtype: np.dtype[Any] = first.dtype
             """dtype of every frame, native-endian"""
         self._ends = list(accumulate(self._count(number) for number in range(len(readers))))
+        self._selection: NDArray[np.int64] | None = None
+        self.numbers: NDArray[np.int64] = np.arange(self._ends[-1])
+        """int64 [frames]: of each frame in the whole sequence that it was selected from"""
+        self.total: int = self._ends[-1]
+        """frames of that whole sequence"""
 
     @contextmanager
     def _use(self, number: int, place: str = "") -> Iterator[Reader]:
@@ -132,8 +153,40 @@ class Frames:
                 f"{self.dtype}; the frames of a sequence must be alike"
             )
 
+    def select(self, frames: FrameSelection) -> Frames:
+        """Some of the frames, which count from 0 again; only the files that hold them are looked into.
+
+        Parameters
+        ----------
+        frames : str, int, slice or sequence of these
+            Numbers and ranges from 0 as Python has them, in the order in which they are wanted.
+
+        Raises
+        ------
+        SettingError
+            When it names a frame that is not there, none, or one twice.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import crystint
+        >>> frames = crystint.open_frames(np.arange(160, dtype=np.uint16).reshape(8, 4, 5))
+        >>> some = frames.select("2:8:2,-1")
+        >>> len(some), some.numbers.tolist(), int(some[0][0, 0])
+        (4, [2, 4, 6, 7], 40)
+        """
+        chosen = selected(frames, len(self))
+        places = chosen if self._selection is None else self._selection[chosen]
+        files = np.searchsorted(self._ends, places, side="right")
+        used = np.unique(files)
+        made = Frames([self._readers[number] for number in used], [self.files[number] for number in used])
+        starts, begin = np.array([0, *self._ends]), np.array([0, *made._ends])
+        made._selection = places - starts[files] + begin[np.searchsorted(used, files)]
+        made.numbers, made.total, made.opened_files = self.numbers[chosen], self.total, self.opened_files
+        return made
+
     def __len__(self) -> int:
-        return self._ends[-1]
+        return self._ends[-1] if self._selection is None else len(self._selection)
 
     def __repr__(self) -> str:
         more = f" and {len(self.files) - 1} more files" if len(self.files) > 1 else ""
@@ -155,6 +208,8 @@ class Frames:
         wanted = index + len(self) if index < 0 else index
         if not 0 <= wanted < len(self):
             raise IndexError(f"frame {index} of {len(self)}")
+        if self._selection is not None:
+            wanted = int(self._selection[wanted])
         number = bisect_right(self._ends, wanted)
         return number, wanted - (self._ends[number - 1] if number else 0)
 
@@ -262,7 +317,9 @@ class Frames:
                     start = self._ends[number] - opened.count
                     if isinstance(opened, StackReader):
                         reasons |= {start + within: reason for within, reason in opened.missing().items()}
-        return reasons
+        if self._selection is None:
+            return reasons
+        return {index: reasons[place] for index, place in enumerate(self._selection.tolist()) if place in reasons}
 
     def all_files(self) -> list[str]:
         """`files`, and those that HDF5 files among them link to or show."""
@@ -301,13 +358,14 @@ class Frames:
         GeometryError
             As `geometry`.
         """
-        numbers = range(len(self.files)) if files is None else files
+        numbers, chosen = range(len(self.files)) if files is None else files, self._selection
         counts = np.diff([0, *self._ends]).tolist()
         return joined_geometry(
             [self._geometries[number] for number in numbers],
             [self.files[number] for number in numbers],
             [counts[number] for number in numbers],
             besides,
+            chosen if chosen is None or files is None else _in_files(chosen, self._ends, files),
         )
 
     def alike_files(self, besides: Collection[str], most: int) -> list[int] | None:
@@ -413,3 +471,10 @@ class Frames:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _in_files(selection: NDArray[np.int64], ends: Sequence[int], files: Sequence[int]) -> NDArray[np.int64]:
+    """int64 [n]: places of the frames of a selection that lie in some of the files, among all frames of these."""
+    starts = [0, *ends]
+    inside = np.concatenate([np.isin(np.arange(starts[number], ends[number]), selection) for number in files])
+    return np.flatnonzero(inside)
