@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from crystint.engine.caches import cache_notes, redirect_pocl
+from crystint.engine.fork import opencl_is_used
 from crystint.errors import DeviceError
 
 __all__ = ["Device", "devices", "find_device", "left_out"]
@@ -92,6 +94,8 @@ def _older_than_the_processor(device: Device) -> bool:
 
 def _platforms() -> list[Any]:
     """What the OpenCL loader knows; an empty list where there is no loader, or nothing to load."""
+    opencl_is_used()
+    redirect_pocl()
     try:
         import pyopencl as cl
 
@@ -139,6 +143,11 @@ def devices() -> list[Device]:
     -------
     list of Device
 
+    Raises
+    ------
+    DeviceError
+        In a process that was forked from one that uses OpenCL.
+
     Examples
     --------
     >>> import crystint
@@ -179,7 +188,8 @@ def find_device(wanted: str | None = None) -> Device:
     text = text.strip()
     usable = devices()
     if not usable:
-        raise DeviceError(f"no usable OpenCL device found; {(left_out() or [_CPU_RUNTIME])[0]}")
+        reasons = left_out() or [*cache_notes("Portable Computing Language"), _CPU_RUNTIME]
+        raise DeviceError(f"no usable OpenCL device found; {reasons[0]}")
     if not text:
         return usable[0]
     kind, _, number = text.lower().partition(":")

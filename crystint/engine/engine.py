@@ -11,13 +11,16 @@ import numpy as np
 import pyopencl as cl
 from numpy.typing import NDArray
 
+from crystint.engine.binaries import build
 from crystint.engine.buffer import Buffer
-from crystint.engine.device import Device, find_device
+from crystint.engine.caches import cache_notes
+from crystint.engine.device import Device, devices, find_device
+from crystint.engine.fork import refuse_after_fork
 from crystint.engine.kernel import Kernel, parameters_of
 from crystint.engine.source import read_kernel
-from crystint.errors import DeviceError
+from crystint.errors import DeviceError, warn
 
-__all__ = ["Engine", "default_engine"]
+__all__ = ["Engine", "default_engine", "engine_on"]
 
 _FLAGS = cl.mem_flags
 _ONE_BUILD = threading.Lock()
@@ -29,6 +32,7 @@ class Engine:
 
     Operations take it as an argument; one may serve several of them, and several threads. A thread that launches
     kernels itself takes a `sibling`.
+    It belongs to its process, and is not pickled.
 
     Parameters
     ----------
@@ -40,7 +44,7 @@ class Engine:
     Raises
     ------
     DeviceError
-        If there is no such device or it does not start.
+        If there is no such device, it does not start, or the process was forked from one that uses OpenCL.
 
     Examples
     --------
@@ -51,6 +55,7 @@ class Engine:
     """
 
     def __init__(self, device: str | Device | None = None, *, profile: bool = False) -> None:
+        refuse_after_fork()
         self.device = device if isinstance(device, Device) else find_device(device)
         properties = cl.command_queue_properties.PROFILING_ENABLE if profile else 0
         try:
@@ -58,6 +63,8 @@ class Engine:
             self.queue = cl.CommandQueue(self.context, properties=properties)
         except cl.Error as error:
             raise DeviceError(f"OpenCL device {self.device.id} {self.device.name} did not start: {error}") from None
+        for text in cache_notes(self.device.platform):
+            warn(text)
         self._events: list[tuple[str, Any]] | None = [] if profile else None
         self._programs: dict[tuple[Any, ...], Any] = {}
         self._kernels: dict[tuple[Any, ...], Kernel] = {}
@@ -66,8 +73,15 @@ class Engine:
     def __repr__(self) -> str:
         return f"<Engine: {self.device!r}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise DeviceError(
+            "an Engine belongs to its process and is not pickled: make one in the other process; a Separator is "
+            "pickled, and makes an engine there"
+        )
+
     def sibling(self) -> Engine:
         """An engine for another thread: same device, buffers and programs, its own queue and kernel arguments."""
+        refuse_after_fork()
         twin = object.__new__(Engine)
         twin.device, twin.context = self.device, self.context
         twin.queue = cl.CommandQueue(self.context, properties=self.queue.properties)
@@ -100,6 +114,7 @@ class Engine:
         DeviceError
             With the compiler's messages, if the kernel does not build.
         """
+        refuse_after_fork()
         key = (file, *sorted(defines.items()))
         if key not in self._kernels:
             with _ONE_BUILD:
@@ -115,7 +130,7 @@ class Engine:
         # Some compilers always have something to say. Nothing is restored: in threads that would undo what others set.
         warnings.filterwarnings("ignore", category=cl.CompilerWarning)
         try:
-            return cl.Program(self.context, read_kernel(file)).build(options)
+            return build(self.context, read_kernel(file), options)
         except cl.Error as error:
             raise DeviceError(f"{file} did not build on {self.device.name}:\n{error}") from None
 
@@ -133,6 +148,7 @@ class Engine:
         KernelArgumentError
             Before anything is started, if an argument is missing, unknown, or of another type.
         """
+        refuse_after_fork()
         with self._launching:  # a kernel holds the arguments of one launch
             kernel.set_arguments(sources, arguments)
             size = groups * local_size, frames
@@ -181,6 +197,7 @@ class Engine:
 
         Keep what is returned until later results have been received: dropping it waits for the copy.
         """
+        refuse_after_fork()
         return cl.enqueue_copy(self.queue, buffer.handle, array, is_blocking=False)
 
     def borrow(self, array: NDArray[Any]) -> Buffer:
@@ -197,6 +214,7 @@ class Engine:
 
     def give_back(self, buffer: Buffer, array: NDArray[Any]) -> None:
         """Fill an array from the buffer that it was borrowed for. Waits for all kernels started before."""
+        refuse_after_fork()
         if self.works_in(array):
             mapped, _ = cl.enqueue_map_buffer(self.queue, buffer.handle, cl.map_flags.READ, 0, array.size, array.dtype)
             mapped.base.release(self.queue)
@@ -206,10 +224,12 @@ class Engine:
 
     def write(self, buffer: Buffer, array: NDArray[Any]) -> None:
         """Copy an array into a buffer."""
+        refuse_after_fork()
         cl.enqueue_copy(self.queue, buffer.handle, np.ascontiguousarray(array), is_blocking=True)
 
     def receive(self, buffer: Buffer, size: int, start: int = 0) -> NDArray[Any]:
         """`size` elements of a buffer from `start` on, as a new array. Waits for all kernels started before."""
+        refuse_after_fork()
         array = np.empty(size, buffer.dtype)
         if size:
             cl.enqueue_copy(self.queue, array, buffer.handle, src_offset=start * array.itemsize, is_blocking=True)
@@ -217,6 +237,7 @@ class Engine:
 
     def finish(self) -> None:
         """Wait until all that was started is done."""
+        refuse_after_fork()
         self.queue.finish()
 
     def milliseconds(self) -> dict[str, float]:
@@ -237,6 +258,7 @@ class Engine:
         return times
 
     def _check(self, nbytes: int) -> None:
+        refuse_after_fork()
         if nbytes > self.device.max_allocation:
             raise DeviceError(
                 f"a buffer of {nbytes / 2**20:.0f} MiB does not fit on {self.device.name}, which allows "
@@ -248,3 +270,20 @@ class Engine:
 def default_engine() -> Engine:
     """The engine that functions use when none is given: on CRYSTINT_DEVICE, or the best device."""
     return Engine()
+
+
+@cache
+def engine_on(name: str, platform: str) -> Engine:
+    """The engine of this process on the device of that name, or on the default one where there is none.
+
+    Raises
+    ------
+    DeviceError
+        When there is no device at all, or the process was forked from one that uses OpenCL.
+    """
+    alike = next((one for one in devices() if (one.name, one.platform) == (name, platform)), None)
+    if alike is not None:
+        return Engine(alike)
+    engine = default_engine()
+    warn(f"there is no OpenCL device {name} ({platform}) here: {engine.device.name} is used; last digits may differ")
+    return engine

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.arrays import Frame, FrameStack
-from crystint.engine import Buffer, Engine, default_engine
+from crystint.engine import Buffer, Engine, default_engine, engine_on, refuse_after_fork
 from crystint.errors import DeviceError, GeometryError, SettingError, check
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
@@ -31,6 +31,10 @@ __all__ = ["Separator"]
 
 _BATCH = 8
 """frames that a GPU works on in one launch"""
+
+_ON_THE_DEVICE = {"engine", "_detector", "_ice", "_free", "_panels", "_lock", "_room"}
+"""attributes of a `Separator` that no other process can use"""
+_ONE_START = threading.Lock()
 
 _T = TypeVar("_T")
 
@@ -67,7 +71,8 @@ class Separator:
     """Separates signal from background in the frames of one detector.
 
     What is fixed (rings, normalization, mask, settings) is uploaded once; each call moves one frame in and one result
-    out. Threads may share one: it works on several frames at a time, and the results are the same.
+    out. Threads may share one: it works on several frames at a time, and the results are the same. Pickled, it is what
+    it is made from; a process that was forked cannot use it (`multiprocessing` with "spawn" can).
 
     `background`, `sparsify`, `peaks` and `separate` also take several frames as one array of (n, slow, fast), and
     return a list then: a GPU works on them in one launch.
@@ -151,9 +156,13 @@ class Separator:
         )
         if isinstance(engine, str):
             engine = Engine(engine)
-        self.engine = engine if engine is not None else default_engine()
-        self._fits()
         self._clip = Clipping(error_model, snr_clip, cycles, saturation)
+        self._start(engine if engine is not None else default_engine())
+
+    def _start(self, engine: Engine) -> None:
+        """What lies on the device."""
+        self.engine = engine
+        self._fits()
         self._detector = DetectorBuffers(self.engine, self.rings)
         self._ice = IceRings(self.rings.q)
         self._free: list[Workspace] = []
@@ -161,11 +170,29 @@ class Separator:
         self._lock = threading.Lock()
         self._room = threading.Semaphore(max(2, self.engine.device.compute_units) if self.engine.on_cpu else 4)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process makes it from; the rings are pickled as what they are made of."""
+        names = ("geometry", "error_model", "saturation", "rings", "_clip")
+        device = self.__dict__.get("_device") or (self.engine.device.name, self.engine.device.platform)
+        return {name: getattr(self, name) for name in names} | {"_device": device}
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Of one that was pickled, what lies on the device is made when it is first used: `engine` and the rest."""
+            device = self.__dict__.get("_device")
+            if device is None or name not in _ON_THE_DEVICE:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            refuse_after_fork()
+            with _ONE_START:
+                if "_room" not in self.__dict__:
+                    self._start(engine_on(*device))
+            return self.__dict__[name]
+
     def __repr__(self) -> str:
         slow, fast = self.rings.shape
-        return (
-            f"<Separator: {self.rings.rings} rings, {slow} x {fast} px, {self.error_model}, {self.engine.device.name}>"
-        )
+        device = self.__dict__["_device"][0] if "engine" not in self.__dict__ else self.engine.device.name
+        return f"<Separator: {self.rings.rings} rings, {slow} x {fast} px, {self.error_model}, {device}>"
 
     def _fits(self) -> None:
         """Refuse a detector that the device cannot hold, before anything is allocated."""
@@ -178,6 +205,7 @@ class Separator:
 
     def _check(self, frame: NDArray[Any]) -> NDArray[Any]:
         """The frame, or frames, in native byte order and contiguous."""
+        refuse_after_fork()  # before a lock that a thread had which is not there any more
         if isinstance(frame, np.ma.MaskedArray):
             raise SettingError("frame is a masked array; give its mask to the Separator, or fill it")
         frame = np.asarray(frame)

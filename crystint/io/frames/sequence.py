@@ -125,6 +125,11 @@ class Frames:
         self.total: int = self._ends[-1]
         """frames of that whole sequence"""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the files anew, from any folder; an array is pickled whole."""
+        readers = [reader.absolute() if isinstance(reader, LazyFile) else reader for reader in self._readers]
+        return Frames, (readers, self.files)
+
     @contextmanager
     def _use(self, number: int, place: str = "") -> Iterator[Reader]:
         """The reader of a file, opened; what it raises is an error of that file, and of the place."""

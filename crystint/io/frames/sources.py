@@ -63,6 +63,10 @@ class LazyFile:
         """
         return reader_of(OpenedFile(self.path, self.dataset))
 
+    def absolute(self) -> LazyFile:
+        """The same file by a name that holds in any folder."""
+        return LazyFile(self.path.absolute(), self.dataset)
+
     @cached_property
     def frames(self) -> int | None:
         """Number of frames where it is known without decoding one; None elsewhere."""
