@@ -11,11 +11,25 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, cast
 
-from crystint.errors import unreadable
+from crystint.errors import FileError, unreadable
+from crystint.io.limits import check_claim
 
-__all__ = ["DAMAGE", "HDF5_SIGNATURE", "container_of", "is_hdf5", "open_as_it_is", "open_packed", "packing_of"]
+__all__ = [
+    "DAMAGE",
+    "HDF5_SIGNATURE",
+    "container_of",
+    "is_hdf5",
+    "open_as_it_is",
+    "open_packed",
+    "packing_of",
+    "unpacked",
+]
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_OF_CBF = (b"_array_data.", b"CIF-BINARY-FORMAT-SECTION", b"\x0c\x1a\x04\xd5")
+"""In the header of a CBF file, also of one that has lost its first lines."""
+_PART = 1 << 20
+"""Bytes that are unpacked at a time."""
 DAMAGE = (OSError, EOFError, zlib.error)
 """What reading a file that `open_packed` opened may raise."""
 
@@ -34,6 +48,38 @@ def open_packed(path: Path) -> IO[bytes]:
         return stream
     stream.close()
     return cast(IO[bytes], gzip.open(path, "rb")) if packed == "gzip" else bz2.open(path, "rb")
+
+
+def unpacked(path: Path, most: int | None = None) -> bytes:
+    """The content of a file, through gzip or bzip2 when its first bytes say so.
+
+    What is packed is unpacked to its end, where its checksum is, but no further than a file of its size may go.
+
+    Parameters
+    ----------
+    path : Path
+    most : int, optional
+        Bytes that are returned; what follows is only looked at.
+
+    Raises
+    ------
+    FileError
+        When the file is missing, its packing damaged, or it unpacks to much more than its size allows.
+    """
+    parts, length, size = [], 0, path.stat().st_size if path.is_file() else 0
+    with open_packed(path) as stream:
+        if isinstance(stream, BufferedReader):
+            return stream.read() if most is None else stream.read(most)
+        try:
+            while part := stream.read(_PART):
+                parts.append(part if most is None else part[: max(most - length, 0)])
+                length += len(part)
+                check_claim(f"{path}, unpacked,", length, size)
+        except FileError:
+            raise
+        except DAMAGE as error:
+            raise FileError(f"{path} is damaged or truncated: {error}") from error
+    return b"".join(parts)
 
 
 def packing_of(start: bytes) -> str:
@@ -76,4 +122,5 @@ def container_of(start: bytes) -> str:
         return "cbf"
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "tiff"
-    return "other"
+    braces = start.lstrip()[:1] == b"{"  # EDF and SMV, whose headers may quote that of a CBF
+    return "cbf" if start.startswith(b"###CBF") or (not braces and any(word in start for word in _OF_CBF)) else "other"

@@ -92,14 +92,11 @@ def mask(file: OpenedFile) -> dict[str, Any]:
 
 def notes(file: OpenedFile) -> dict[str, Any]:
     """Of which file notes are, and how that was made."""
-    try:
-        content = json.loads(file.path.read_text(encoding="utf-8"))
-        about = {"of": file.path.with_suffix("").name, "frames": content.get("n_frames", 0)}
-        about |= made_by(content["provenance"]) | _missing(content.get("missing") or ())
-        if content.get("geometry"):
-            about |= describe_geometry(Geometry.from_dict(content["geometry"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FileError(f"{file.path} is damaged: {error!r}") from error
+    content = json.loads(file.path.read_text(encoding="utf-8"))
+    about = {"of": file.path.with_suffix("").name, "frames": content.get("n_frames", 0)}
+    about |= made_by(content["provenance"]) | _missing(content.get("missing") or ())
+    if content.get("geometry"):
+        about |= describe_geometry(Geometry.from_dict(content["geometry"]))
     return about
 
 
@@ -117,12 +114,9 @@ def journal(file: OpenedFile) -> dict[str, Any]:
             break
         records.append(content[at + 8 : at + 8 + length])
         at += 8 + length
-    try:
-        header = json.loads(records[0])
-        missing = [record.number for record in map(FrameRecord.unpack, records[1:]) if record.missing is not None]
-        command = " ".join(header["command"])
-    except (IndexError, ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{file.path} is damaged: {error!r}") from error
+    header = json.loads(records[0])
+    missing = [record.number for record in map(FrameRecord.unpack, records[1:]) if record.missing is not None]
+    command = " ".join(header["command"])
     of = header.get("same", {}).get("frames")
     done = f"{len(records) - 1}" + (f" of {of} frames" if of is not None else "")
     return {"of": file.path.with_suffix("").name, "command": command, "done": done, **_missing(missing)}

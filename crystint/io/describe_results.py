@@ -20,8 +20,6 @@ from crystint.io.opened_file import OpenedFile
 
 __all__ = ["cbc_csv", "cbc_scaling", "cbc_setup", "cbc_table", "correlations", "polar_images", "stills_run"]
 
-_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
-
 
 def _opened(file: OpenedFile) -> h5py.File:
     if file.hdf5 is None:
@@ -30,14 +28,9 @@ def _opened(file: OpenedFile) -> h5py.File:
 
 
 def _told(file: OpenedFile, tell: Any) -> dict[str, Any]:
-    """What `tell` says of an open HDF5 file, and how it was made; what is amiss in it is one error."""
+    """What `tell` says of an open HDF5 file, and how it was made."""
     opened = _opened(file)
-    try:
-        return {**tell(opened), **made_by(provenance_in(opened))}
-    except FileError:
-        raise
-    except _ERRORS as error:
-        raise FileError(f"{file.path} is damaged: {error}") from error
+    return {**tell(opened), **made_by(provenance_in(opened))}
 
 
 def stills_run(file: OpenedFile) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _cause(error: Exception) -> str:
         return "it is damaged: what it holds is nested too deeply, or in itself"
     if isinstance(error, KeyError) and len(error.args) == 1:
         missing = str(error.args[0])
-        return f"it is damaged, or lacks a part: {missing if ' ' in missing else f'{missing} is missing'}"
+        return f"it is damaged, or lacks a part: {missing if ' ' in missing else f'{missing!r} is missing'}"
     links = ", or its links lead nowhere" if "link traversal" in text else ""
     return f"it is damaged{links}: {text or type(error).__name__}"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from crystint.errors import FileError
 from crystint.units import readable_size
 
-__all__ = ["ANY_FILE", "MOST_PACKED", "check_claim"]
+__all__ = ["ANY_FILE", "MOST_PACKED", "check_claim", "check_pixels"]
 
 ANY_FILE = 1 << 28
 """Bytes that may be claimed whatever is stored: a frame of 67 million pixels of 4 bytes."""
@@ -35,3 +35,15 @@ def check_claim(where: object, claimed: int, stored: int) -> None:
             f"{where} claims {readable_size(claimed)}, of which {readable_size(stored)} are stored: it is damaged, "
             "or made to fill the memory"
         )
+
+
+def check_pixels(where: object, shape: tuple[int, int]) -> None:
+    """Raise unless a detector, of which a file tells nothing but the geometry, has a number of pixels that can be.
+
+    Raises
+    ------
+    FileError
+        When it has more than 2^28.
+    """
+    if shape[0] * shape[1] > ANY_FILE:
+        raise FileError(f"{where} claims a detector of {shape[0]} x {shape[1]} px (slow, fast): it is damaged")

@@ -17,6 +17,7 @@ import h5py
 
 from crystint.errors import FileError
 from crystint.io.containers import is_hdf5
+from crystint.io.guard import guarded
 from crystint.io.hdf5.files import open_hdf5
 from crystint.io.hdf5.source_names import SERIES, files_named, series_pattern, source_patterns
 from crystint.io.names import expand
@@ -56,7 +57,7 @@ def linked_by(path: Path) -> list[Path]:
         if real in visited:
             continue
         visited.add(real)
-        with suppress(OSError, RuntimeError, ValueError):  # damaged, or not there: the reader will say so
+        with suppress(FileError), guarded(one):  # damaged, or not there: the reader will say so
             if Path(one).is_file() and is_hdf5(one):
                 with open_hdf5(one) as file:
                     linked = [place for name in _names(file) for place in files_named(Path(one), name)]

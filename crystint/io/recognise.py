@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 from contextlib import suppress
 from typing import Any
 
 from crystint.io.opened_file import OpenedFile
+from crystint.io.reflections.mtz_header import mtz_size
 
 __all__ = [
     "cbc_csv",
@@ -213,6 +213,8 @@ def fabio_frames(file: OpenedFile) -> str | None:
     """Files that are none of the others and that FabIO says it can read, or would by their name."""
     if file.container == "hdf5" or (file.text and file.suffix not in _FABIO_SUFFIXES):
         return None
+    if file.suffix == ".cbf":
+        return "CBF"  # damaged at its beginning
     if file.suffix in _FABIO_SUFFIXES:
         return "a format of FabIO"
     from crystint.errors import FileError
@@ -337,18 +339,11 @@ def reflection_list(file: OpenedFile) -> str | None:
 
 
 def mtz(file: OpenedFile) -> str | None:
-    """MTZ, merged or unmerged (CCP4, "MTZ format": the header stands where the second word points, in 4-byte words)."""
+    """MTZ, merged or unmerged."""
     if not file.head.startswith(b"MTZ "):
         return None
-    order = "<" if file.head[8:9] == b"D" else ">"
-    batches = 0
-    with suppress(OSError, struct.error, ValueError), file.path.open("rb") as stream:
-        (at,) = struct.unpack(order + "i", file.head[4:8])
-        stream.seek(4 * (at - 1))
-        lines = stream.read(80 * 64)
-        match = re.search(rb"NCOL +\d+ +\d+ +(\d+)", lines)
-        batches = int(match[1]) if match else 0
-    return "unmerged" if batches else "merged"
+    size = mtz_size(file.path)
+    return "unmerged" if size is not None and size.batches else "merged"
 
 
 def structure_factors(file: OpenedFile) -> str | None:

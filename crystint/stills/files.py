@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from crystint.html import html_table
+from crystint.io.guard import reads_file
 from crystint.io.opened_file import OpenedFile
 from crystint.io.reflections.stills_file import StillsFile, StillsWriter
 from crystint.model.experiment import Experiment
@@ -25,7 +26,6 @@ from crystint.stills.merging.statistics import Shell, Statistics
 from crystint.stills.merging.sums import MergeSums
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scaling.error_model import ErrorModel
-from crystint.stills.scaling.image_widths import ImageWidths
 from crystint.stills.scaling.scales import Scales
 from crystint.stills.scaling.wavelength_curve import WavelengthCurve
 
@@ -39,14 +39,12 @@ _PARTS = (
     "profile",
     "moments",
     "width",
-    "image_widths",
     "reference",
     "notes",
     "extra",
 )
 _CLASSES = (
     ErrorModel,
-    ImageWidths,
     MergeSums,
     Merged,
     PairMoments,
@@ -93,8 +91,6 @@ class StillsRun:
     """centroids and widths of the spots"""
     width: RockingWidth | None = None
     """rocking width R0"""
-    image_widths: ImageWidths | None = None
-    """rocking widths where they differ between images"""
     reference: Reference | None = None
     """intensities that others were compared with"""
     notes: Mapping[int, str] = field(default_factory=lambda: _NOTHING)
@@ -189,6 +185,7 @@ def write_stills(
             )
 
 
+@reads_file
 def open_stills(path: str | PathLike[str] | OpenedFile) -> StillsFile:
     """The file, open, to read parts of it or its observations block by block; see `StillsFile`.
 
@@ -218,6 +215,7 @@ def open_stills(path: str | PathLike[str] | OpenedFile) -> StillsFile:
     return StillsFile(path, {made.__name__: made for made in _CLASSES})
 
 
+@reads_file
 def read_stills(path: str | PathLike[str] | OpenedFile) -> StillsRun:
     """All parts of a file that `write_stills` or `StillsWriter` made.
 

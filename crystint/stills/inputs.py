@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError, SettingError
 from crystint.html import html_table
+from crystint.io.guard import reads_file
 from crystint.io.kinds import kind_by_suffix, opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.io.recognise import is_reflection_table
@@ -93,6 +94,7 @@ class StillsInput:
         return html_table("StillsInput", facts)
 
 
+@reads_file
 def kind_of(source: str | Path | OpenedFile) -> str:
     """What a file is: expt, refl, stream, mtz, cif, hkl or h5. Its content counts, then its suffix.
 
@@ -110,6 +112,7 @@ def kind_of(source: str | Path | OpenedFile) -> str:
     return _KINDS[name]
 
 
+@reads_file
 def read_indexed(
     path: str | Path,
     *,
@@ -223,6 +226,7 @@ def read_data(
         )  # fmt: skip
 
 
+@reads_file
 def read_opened(
     file: OpenedFile,
     experiment: str | Path | Experiment | None = None,

@@ -275,7 +275,7 @@ def test_damaged_and_foreign_hdf5_files_are_refused(tmp_path: Path, rng: np.rand
     raw = bytearray(path.read_bytes())
     raw[offset : offset + size] = b"\xff" * size
     path.write_bytes(raw)
-    with pytest.raises(FileError, match=r"t.h5: the table is damaged"):
+    with pytest.raises(FileError, match=r"t.h5: it is damaged"):
         read_table(path)
     path.write_bytes(whole)
     with h5py.File(path, "a") as file:

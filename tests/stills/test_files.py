@@ -185,8 +185,8 @@ def test_foreign_damaged_and_newer_files_are_refused(tmp_path, parts):
         (newer, "version 99"),
         (unknown, "Popen, which this version"),
         (cut, "not the fields of a Scales"),
-        (column, "observations are damaged"),
-        (short, "observations are damaged"),
+        (column, "observations: it is damaged"),
+        (short, "observations: column sigma is"),
         (kind, "no known kind"),
     ):
         with pytest.raises(FileError, match=message):

@@ -15,6 +15,7 @@ from crystint.cbc.table.table_files import read_table
 from crystint.errors import FileError
 from crystint.io.cbc.scaling_file import read_scaling, read_truth, write_scaling
 from crystint.io.cbc.setup_file import has_setup, read_setup
+from crystint.io.guard import reads_file
 from crystint.io.hdf5.provenance import read_provenance
 
 __all__ = ["read_run", "setup_in", "truth_in", "write_run", "write_simulation"]
@@ -64,6 +65,7 @@ def write_simulation(
     write_scaling(path, table, setup=setup, truth=truth, provenance=provenance, overwrite=overwrite)
 
 
+@reads_file
 def read_run(path: str | PathLike[str]) -> CBCRun:
     """The run that `write_run` stored.
 
@@ -109,6 +111,7 @@ def read_run(path: str | PathLike[str]) -> CBCRun:
     )
 
 
+@reads_file
 def truth_in(path: str | PathLike[str]) -> ReferenceIntensities | None:
     """The truth of a simulated file; None for others.
 
@@ -123,6 +126,7 @@ def truth_in(path: str | PathLike[str]) -> ReferenceIntensities | None:
     raise FileError(f"{path}: /entry/known is not what crystint writes there")
 
 
+@reads_file
 def setup_in(path: str | PathLike[str]) -> CBCSetup | None:
     """The geometry of a file; None when it has none.
 

@@ -25,6 +25,7 @@ from crystint.cbc.protocols import Columns, ScalingTable
 from crystint.errors import GeometryError, SettingError, ShapeError
 from crystint.html import html_table
 from crystint.io.cbc.setup_file import read_setup, write_setup
+from crystint.io.guard import guarded
 
 __all__ = ["CBCSetup"]
 
@@ -116,7 +117,8 @@ class CBCSetup:
     @classmethod
     def read(cls, path: str | PathLike[str], group: str | None = None) -> Self:
         """Read the geometry of an HDF5 file; see `crystint.io.cbc.setup_file.read_setup`."""
-        return cls(**read_setup(path, group))
+        with guarded(path):
+            return cls(**read_setup(path, group))
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write the geometry as an HDF5 file; see `crystint.io.cbc.setup_file.write_setup`."""

@@ -7,10 +7,12 @@ from os import PathLike
 from crystint.cbc.table.table import CBCTable
 from crystint.errors import CrystintError
 from crystint.io.cbc.table_file import read_columns, write_table
+from crystint.io.guard import reads_file
 
 __all__ = ["read_table", "write_table"]
 
 
+@reads_file
 def read_table(path: str | PathLike[str], key: str | None = None, *, arrange: bool = False) -> CBCTable:
     """Read a table from HDF5 or CSV; the content of the file says which.
 

@@ -19,6 +19,7 @@ from crystint.errors import FileError
 from crystint.io.cbc.setup_file import Setup
 from crystint.io.cbc.table_file import Table, put_entry
 from crystint.io.containers import is_hdf5
+from crystint.io.guard import reads_file
 from crystint.io.hdf5.dataclass_tree import read_tree, write_tree
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process
 
@@ -65,6 +66,7 @@ def write_scaling(
             process(entry, "process", provenance, provenance)
 
 
+@reads_file
 def read_scaling(path: str | PathLike[str], classes: Mapping[str, type]) -> dict[str, Any]:
     """The parts that `write_scaling` stored; `classes` of the dataclasses among them, by the names in the file.
 
@@ -77,12 +79,10 @@ def read_scaling(path: str | PathLike[str], classes: Mapping[str, type]) -> dict
         scaling = file.get("entry/scaling")
         if not isinstance(scaling, h5py.Group):
             raise FileError(f"{path} holds no scaling; expected what `crystint cbc scale` wrote")
-        try:
-            return {name: read_tree(scaling[name], classes) for name in scaling}
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise error if isinstance(error, FileError) else FileError(f"{path}: damaged ({error})") from error
+        return {name: read_tree(scaling[name], classes) for name in scaling}
 
 
+@reads_file
 def read_truth(path: str | PathLike[str], classes: Mapping[str, type]) -> Any:
     """The truth that `write_scaling` stored; None where the file has none, or is no HDF5.
 

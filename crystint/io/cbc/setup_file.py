@@ -12,6 +12,7 @@ import numpy as np
 from crystint import __version__
 from crystint.errors import FileError
 from crystint.io.containers import is_hdf5
+from crystint.io.guard import reads_file
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, put
 
 __all__ = ["Setup", "has_setup", "put_setup", "read_setup", "write_setup"]
@@ -88,6 +89,7 @@ def write_setup(path: str | PathLike[str], setup: Setup, *, overwrite: bool = Fa
         put_setup(file, setup)
 
 
+@reads_file
 def read_setup(path: str | PathLike[str], name: str | None = None) -> dict[str, Any]:
     """Arguments of `CBCSetup`, from the group `name`, or /entry/geometry, /geometry or /setup.
 
@@ -104,10 +106,7 @@ def read_setup(path: str | PathLike[str], name: str | None = None) -> dict[str, 
         group_name = _group_of(file, names)
         if group_name is None:
             raise FileError(f"{path} has no geometry: there is no group {' or '.join('/' + each for each in names)}")
-        try:
-            values = {key: entry[()] for key, entry in file[group_name].items() if isinstance(entry, h5py.Dataset)}
-        except (OSError, RuntimeError, ValueError) as error:
-            raise FileError(f"{path}: the group /{group_name} is damaged ({error})") from error
+        values = {key: entry[()] for key, entry in file[group_name].items() if isinstance(entry, h5py.Dataset)}
     needed = [*(key for key in _NAMES if key != "frames"), "x_pixel_size", "y_pixel_size"]
     missing = [key for key in needed if key not in values]
     if missing:
@@ -122,6 +121,7 @@ def read_setup(path: str | PathLike[str], name: str | None = None) -> dict[str, 
     return {**made, "other": {key: value for key, value in values.items() if key not in _DERIVED}}
 
 
+@reads_file
 def has_setup(path: str | PathLike[str]) -> bool:
     """Whether a file is HDF5 and has a geometry where `read_setup` looks for it."""
     if not is_hdf5(path):

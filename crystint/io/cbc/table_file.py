@@ -27,6 +27,7 @@ from crystint.io.cbc.setup_file import Setup, put_setup
 from crystint.io.cbc.table_csv import read_csv, write_csv
 from crystint.io.cbc.table_pandas import frame_columns, is_frame
 from crystint.io.containers import is_hdf5
+from crystint.io.guard import reads_file
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, packed, process
 from crystint.io.kinds import unexpected
 
@@ -111,6 +112,7 @@ def put_entry(file: h5py.File, table: Table, setup: Setup | None) -> h5py.Group:
     return entry
 
 
+@reads_file
 def read_columns(path: str | PathLike[str], key: str | None = None) -> dict[str, NDArray[Any]]:
     """Columns of a table in HDF5 or CSV, under the names in the file; the content of the file says which it is.
 
@@ -154,19 +156,14 @@ def _put_table(entry: h5py.Group, table: Table) -> None:
 
 def _hdf5(path: str | PathLike[str], key: str | None) -> dict[str, NDArray[Any]]:
     with open_hdf5(path) as file:
-        try:
-            entry = file.get("entry")
-            version = entry.attrs.get(MARK, 0) if isinstance(entry, h5py.Group) else 0
-            if int(version) > VERSION:
-                raise FileError(
-                    f"{path} has version {version} of the layout, this crystint knows {VERSION}: a newer one wrote it"
-                )
-            groups = _PLACES if key is None else (key,)
-            columns = next((columns for name in groups if (columns := _columns(file.get(name)))), None)
-        except FileError:
-            raise
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise FileError(f"{path}: the table is damaged ({error})") from error
+        entry = file.get("entry")
+        version = entry.attrs.get(MARK, 0) if isinstance(entry, h5py.Group) else 0
+        if int(version) > VERSION:
+            raise FileError(
+                f"{path} has version {version} of the layout, this crystint knows {VERSION}: a newer one wrote it"
+            )
+        groups = _PLACES if key is None else (key,)
+        columns = next((columns for name in groups if (columns := _columns(file.get(name)))), None)
     if columns is None:
         listed = ", ".join("/" + name.lstrip("/") for name in groups)
         reason = f"{path} has no table of streak pixels at {listed}; name its group with key"

@@ -12,6 +12,7 @@ from crystint import __version__
 from crystint.arrays import FileName
 from crystint.errors import FileError
 from crystint.io.correlations.layout import CORRELATION, check_kind, new_entry, put_axes
+from crystint.io.guard import reads_file
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
 from crystint.io.hdf5.packing import GZIP
 from crystint.io.hdf5.provenance import read_provenance
@@ -111,6 +112,7 @@ def _stored(path: FileName, parent: h5py.Group) -> CorrelationSums:
     return CorrelationSums(**parts)
 
 
+@reads_file
 def read_correlation_file(path: FileName) -> CorrelationRun:
     """The run that `write_correlation_file` stored; it adds to others.
 
@@ -121,24 +123,21 @@ def read_correlation_file(path: FileName) -> CorrelationRun:
     """
     with open_hdf5(path) as file:
         check_kind(path, file, CORRELATION, "correlations")
-        try:
-            entry, rings, stored = file["entry"], file["entry/grid"], file["entry/sums"]
-            sums = _stored(path, stored)
-            if "spectrum" in stored:  # files of older versions have none
-                sums = replace(sums, spectrum=_stored(path, stored["spectrum"]))
-            run = CorrelationRun(
-                sums=sums,
-                radii=rings["radius"][()],
-                q=rings["q"][()] if "q" in rings else None,
-                pairs=rings["pairs"][()],
-                wavelength=float(rings["wavelength"][()]) if "wavelength" in rings else None,
-                kind=rings["kind"].asstr()[()],
-                norm=entry["data/norm"].asstr()[()],
-                by_intensity=bool(entry["data/by_intensity"][()]),
-                of_q=rings["rows"].asstr()[()] == "q",
-                direction=int(rings["direction"][()]),
-            )
-        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise error if isinstance(error, FileError) else FileError(f"{path}: damaged ({error})") from error
+        entry, rings, stored = file["entry"], file["entry/grid"], file["entry/sums"]
+        sums = _stored(path, stored)
+        if "spectrum" in stored:  # files of older versions have none
+            sums = replace(sums, spectrum=_stored(path, stored["spectrum"]))
+        run = CorrelationRun(
+            sums=sums,
+            radii=rings["radius"][()],
+            q=rings["q"][()] if "q" in rings else None,
+            pairs=rings["pairs"][()],
+            wavelength=float(rings["wavelength"][()]) if "wavelength" in rings else None,
+            kind=rings["kind"].asstr()[()],
+            norm=entry["data/norm"].asstr()[()],
+            by_intensity=bool(entry["data/by_intensity"][()]),
+            of_q=rings["rows"].asstr()[()] == "q",
+            direction=int(rings["direction"][()]),
+        )
     run.provenance.update(read_provenance(path))
     return run

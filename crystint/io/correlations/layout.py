@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.arrays import FileName
+from crystint.io.guard import reads_file
 from crystint.io.hdf5.files import group, put
 from crystint.io.kinds import unexpected
 from crystint.io.opened_file import OpenedFile
@@ -27,6 +28,7 @@ POLAR, CORRELATION = "crystint polar images", "crystint angular correlations"
 """titles of the entry"""
 
 
+@reads_file
 def kind_of(path: FileName) -> Literal["polar", "correlation"]:
     """What a file holds.
 

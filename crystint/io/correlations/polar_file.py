@@ -14,6 +14,7 @@ from crystint import __version__
 from crystint.arrays import Bytes, FileName
 from crystint.errors import FileError
 from crystint.io.correlations.layout import POLAR, check_kind, new_entry, put_axes
+from crystint.io.guard import reads_file
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
 from crystint.io.hdf5.packing import BSLZ4, ChunkWriter
 from crystint.model.polar_grid import PolarGrid
@@ -99,6 +100,7 @@ def polar_writer(
         process(entry, "process", record, record)
 
 
+@reads_file
 def read_polar(path: FileName, number: int = 0) -> tuple[PolarImage, NDArray[np.float64] | None, int]:
     """One polar image of a file, the q of its rows where known, and how many images there are.
 
@@ -111,18 +113,15 @@ def read_polar(path: FileName, number: int = 0) -> tuple[PolarImage, NDArray[np.
     """
     with open_hdf5(path) as file:
         check_kind(path, file, POLAR, "polar images")
-        try:
-            data = file["entry/data"]
-            count = len(data["values"])
-            if not -count <= number < count:
-                raise FileError(f"{path} has {count} frames, from 0 to {count - 1}; there is no frame {number}")
-            values, weights = data["values"][number % count], data["weights"][number % count]
-            angles, radii = data["azimuth"][()], data["radius"][()]
-            q = data["q"][()] if "q" in data else None
-            rows = q if "q" in data.attrs["axes"] else None
-            center = tuple(float(part) for part in file["entry/center"][()])
-        except (OSError, KeyError, RuntimeError, ValueError) as error:
-            raise error if isinstance(error, FileError) else FileError(f"{path}: damaged ({error})") from error
+        data = file["entry/data"]
+        count = len(data["values"])
+        if not -count <= number < count:
+            raise FileError(f"{path} has {count} frames, from 0 to {count - 1}; there is no frame {number}")
+        values, weights = data["values"][number % count], data["weights"][number % count]
+        angles, radii = data["azimuth"][()], data["radius"][()]
+        q = data["q"][()] if "q" in data else None
+        rows = q if "q" in data.attrs["axes"] else None
+        center = tuple(float(part) for part in file["entry/center"][()])
     direction = -1 if len(angles) > 1 and angles[1] < angles[0] else 1
     grid = PolarGrid((center[0], center[1]), radii, len(angles), float(angles[0]), direction, rows)
     return PolarImage(values, grid, weights), q, count

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
-from crystint.io.containers import DAMAGE, open_packed
+from crystint.io.containers import DAMAGE, open_as_it_is, open_packed, packing_of, unpacked
 from crystint.io.frames.readers import FrameSource
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
 from crystint.model.partial_geometry import PartialGeometry
@@ -105,6 +105,12 @@ def _parse(path: Path, content: bytes) -> CbfHeader:
     )
 
 
+def _most_bytes(header: CbfHeader) -> int:
+    """Bytes of a file up to the end of its image, at most: a pixel takes 15 bytes of byte offsets at most."""
+    pixels = header.shape[0] * header.shape[1]
+    return header.start + (15 * pixels if header.size is None else max(header.size, 0))
+
+
 class CbfReader:
     """The one frame of a CBF file."""
 
@@ -112,6 +118,8 @@ class CbfReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        with open_as_it_is(path) as stream:
+            self._packed = bool(packing_of(stream.read(3)))
 
     @cached_property
     def header(self) -> CbfHeader:
@@ -137,13 +145,8 @@ class CbfReader:
             When the file is truncated or damaged.
         """
         path = self._path
-        try:
-            with open_packed(path) as stream:
-                content = stream.read()
-        except FileError:
-            raise
-        except DAMAGE as error:
-            raise FileError(f"{path} is damaged or truncated: {error}") from error
+        most = None if not self._packed else _most_bytes(read_cbf_header(path))
+        content = unpacked(path, most)
         header = self.header = _parse(path, content)
         packed = content[header.start :]
         if header.size is not None:
@@ -158,11 +161,10 @@ class CbfReader:
 
     def _decode(self, packed: bytes, header: CbfHeader) -> NDArray[Any]:
         pixels = header.shape[0] * header.shape[1]
+        if pixels > len(packed):  # each takes a byte or more
+            raise FileError(f"{self._path} is truncated: {len(packed)} bytes are there for {pixels} pixels")
         if header.compression.lower() == "x-cbf_byte_offset":
-            from fabio.compression import decByteOffset
-
-            made = decByteOffset(packed, size=pixels, dtype=str(header.dtype))  # lets other threads run
-            values = np.asarray(made).astype(header.dtype, copy=False)
+            values = self._byte_offset(packed, header)
         elif header.compression.lower() in ("", "x-cbf_none"):
             size = header.dtype.itemsize
             whole = packed[: min(pixels * size, len(packed) // size * size)]
@@ -172,6 +174,23 @@ class CbfReader:
         if values.size != pixels:
             raise FileError(f"{self._path} is truncated: {values.size} of {pixels} pixels are there")
         return values.reshape(header.shape)
+
+    def _byte_offset(self, packed: bytes, header: CbfHeader) -> NDArray[Any]:
+        """The pixels of a section, which has nothing after the last one but zeros that fill it up."""
+        from fabio.compression import decByteOffset
+
+        pixels = header.shape[0] * header.shape[1]
+
+        def decode(most: int) -> NDArray[Any]:
+            made = decByteOffset(packed, size=most, dtype=str(header.dtype))  # lets other threads run
+            return np.asarray(made).astype(header.dtype, copy=False)
+
+        values = decode(pixels + (header.size is not None))
+        if values.size > pixels:
+            more = decode(len(packed))[pixels:]
+            if (more != values[pixels - 1]).any():
+                raise FileError(f"{self._path} is damaged: its image goes on for {more.size} pixels after the last one")
+        return values[:pixels]
 
     def chunk(self, index: int) -> None:
         """None: the format knows no bitshuffle."""

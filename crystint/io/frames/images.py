@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, warn
+from crystint.io.frames.edf_claims import check_edf
 from crystint.io.frames.library_log import log_messages
 from crystint.io.frames.readers import READABLE, FrameSource, folded, native
 from crystint.io.geometry.image_header import header_geometry
@@ -30,6 +31,7 @@ class ImageReader:
     def __init__(self, file: OpenedFile) -> None:
         self._path = path = file.path
         self._lock = Lock()
+        check_edf(path)
         with self._guarded():
             import fabio
 

@@ -14,6 +14,7 @@ from crystint.io.frames.nexus_mask import nexus_mask
 from crystint.io.frames.sequence import open_frames
 from crystint.io.geometry.crystfel_mask import geom_mask
 from crystint.io.geometry.detector_group import detector_of
+from crystint.io.guard import reads_file
 from crystint.io.hdf5.files import planes
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
@@ -22,6 +23,7 @@ from crystint.model.mask import combine_masks
 __all__ = ["mask_in", "read_mask"]
 
 
+@reads_file
 def read_mask(
     path: str | PathLike[str], *, dataset: str | None = None, shape: tuple[int, int] | None = None
 ) -> NDArray[np.uint32]:
@@ -66,12 +68,13 @@ def read_mask(
 
 def _from_npy(path: Path) -> NDArray[np.uint32]:
     try:
-        values = np.load(path, allow_pickle=False)
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise FileError(f"{path} is damaged or no array of numbers: {error}") from error
     return _two_dimensional(values, str(path))
 
 
+@reads_file
 def mask_in(file: OpenedFile, shape: tuple[int, int] | None = None) -> NDArray[np.uint32]:
     """The mask in an open HDF5 file, as `read_mask`."""
     path, opened, dataset = file.path, file.hdf5, file.dataset

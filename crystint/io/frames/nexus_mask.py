@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
+from crystint.io.guard import guarded
 from crystint.io.linked_files import missing_sources
 from crystint.model.mask import combine_masks
 
@@ -64,10 +65,8 @@ class NexusMask:
     def _read(self, chosen: tuple[Any, ...]) -> NDArray[np.uint32]:
         if self.problem:
             raise FileError(self.problem)
-        try:
+        with guarded(self.name):
             values = np.asarray(self._item[chosen])
-        except (OSError, RuntimeError) as error:
-            raise FileError(f"{self.name} cannot be read: {error}") from error
         return combine_masks(*values.reshape(-1, *self._shape), shape=self._shape)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate, chain
+from math import isfinite
 from types import TracebackType
 from typing import Any, Self, overload
 
@@ -410,8 +411,8 @@ class Frames:
         """
         for text in self.unusable_masks:
             warn(text)
-        for _, reader in self._maskable():
-            if (own := reader.mask()[0]) is not None and own.problem:
+        for _, (own, _) in self._masks_of_files():
+            if own is not None and own.problem:
                 raise FileError(own.problem)
         return None if self._masks is None else self._masks[0]
 
@@ -433,20 +434,20 @@ class Frames:
     @cached_property
     def unusable_masks(self) -> list[str]:
         """A sentence for each mask in the files that cannot be used: where it is, and why."""
-        return [text for _, reader in self._maskable() for text in reader.mask()[1]]
+        return [text for _, (_, unusable) in self._masks_of_files() for text in unusable]
 
-    def _maskable(self) -> Iterator[tuple[int, Reader]]:
-        """The readers of files that may have a mask, opened."""
+    def _masks_of_files(self) -> Iterator[tuple[int, tuple[NexusMask | None, list[str]]]]:
+        """Number and `Reader.mask` of each file that may have one, which is open meanwhile."""
         for number, reader in enumerate(self._readers):
             if not isinstance(reader, LazyFile) or reader.frames is None:
                 with self._use(number) as opened:
-                    yield number, opened
+                    yield number, opened.mask()
 
     @cached_property
     def _masks(self) -> tuple[NDArray[np.uint32], frozenset[int]] | None:
         """What all files mask, and the numbers of those that mask more."""
-        own = ((number, reader.mask()[0]) for number, reader in self._maskable())
-        masks = ((number, mask) for number, mask in own if mask is not None and not mask.problem)
+        own = self._masks_of_files()
+        masks = ((number, mask) for number, (mask, _) in own if mask is not None and not mask.problem)
         first = next(masks, None)
         return None if first is None else merged(chain([first], masks))
 
@@ -463,7 +464,9 @@ class Frames:
         """The largest value that is a valid measurement, from the first file; None = not recorded."""
         with self._use(0) as reader:
             value = reader.saturation()
-        return int(value) if value is not None and value == int(value) else value
+        if value is None or not isfinite(value):
+            return None
+        return int(value) if value == int(value) else value
 
     def close(self) -> None:
         """Close the open files. Asking for a frame opens them again."""

@@ -40,6 +40,8 @@ def reader_of(file: OpenedFile) -> Reader:
     if file.container == "cbf":
         return CbfReader(file.path)
     try:
+        if file.suffix == ".cbf":  # without its beginning; FabIO would guess at it, and may not come to an end
+            raise FileError(f"{file.path} is damaged: it does not begin as a CBF file")
         return TiffReader(file) if file.container == "tiff" else ImageReader(file)
     except FileError as error:
         raise unexpected(file, "frames", str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from io import BufferedReader, BytesIO
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
-from crystint.io.containers import open_packed
+from crystint.io.containers import open_as_it_is, open_packed, packing_of, unpacked
 from crystint.io.frames.library_log import log_messages
 from crystint.io.frames.readers import FrameSource
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
 from crystint.io.geometry.marccd import marccd_geometry, marccd_saturation
+from crystint.io.limits import check_claim
 from crystint.io.opened_file import OpenedFile
 from crystint.model.partial_geometry import PartialGeometry
 
@@ -57,10 +58,10 @@ def _opened(path: Path) -> Any:
     """The `tifffile.TiffFile`; what gzip or bzip2 packed is unpacked into memory."""
     from tifffile import TiffFile
 
-    with open_packed(path) as stream:
-        if isinstance(stream, BufferedReader):
+    with open_as_it_is(path) as stream:
+        if not packing_of(stream.read(3)):
             return TiffFile(str(path))
-        return TiffFile(BytesIO(stream.read()), name=str(path))
+    return TiffFile(BytesIO(unpacked(path)), name=str(path))
 
 
 def _count(tiff: Any) -> tuple[int, bool]:
@@ -140,6 +141,7 @@ class TiffReader:
             raise FileError(
                 f"{self._path}, frame {index}, is truncated: its pixels reach to byte {end}, the file ends at {size}"
             )
+        check_claim(f"{self._path}, frame {index},", page.nbytes, sum(page.databytecounts))
         fits = out is not None and (out.shape, out.dtype) == (page.shape, page.dtype) and out.flags.c_contiguous
         frame: NDArray[Any] = page.asarray(out=out if fits else None, maxworkers=1)
         return frame

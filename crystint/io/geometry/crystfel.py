@@ -11,6 +11,7 @@ import numpy as np
 from crystint.errors import GeometryError
 from crystint.io.geometry.crystfel_text import CrystfelText, read_geom_text
 from crystint.io.geometry.lab_frame import geometry_in_lab
+from crystint.io.limits import check_pixels
 from crystint.model.geometry import Panel
 from crystint.model.partial_geometry import PartialGeometry
 
@@ -81,7 +82,9 @@ def frame_panels(text: CrystfelText) -> tuple[dict[str, Panel], tuple[int, int]]
         When a panel is a plane of a stack of modules.
     """
     panels = {name: _panel(text.path, name, panel) for name, panel in text.panels.items()}
-    return panels, (max(panel.slow[1] for panel in panels.values()), max(panel.fast[1] for panel in panels.values()))
+    extent = max(panel.slow[1] for panel in panels.values()), max(panel.fast[1] for panel in panels.values())
+    check_pixels(text.path, extent)
+    return panels, extent
 
 
 def _panel(path: Path, name: str, panel: Any) -> Panel:

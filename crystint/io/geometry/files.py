@@ -16,7 +16,9 @@ from crystint.io.geometry.crystfel import read_geom
 from crystint.io.geometry.detector_group import detector_of
 from crystint.io.geometry.nexus import nexus_geometry
 from crystint.io.geometry.poni import poni_text, read_poni
+from crystint.io.guard import reads_file
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
+from crystint.io.limits import check_pixels
 from crystint.io.opened_file import OpenedFile
 from crystint.io.outputs import atomic_path
 from crystint.io.recognise import geometry as form_of
@@ -28,6 +30,7 @@ __all__ = ["geometry_in", "partial_geometry_in", "read_geometry", "write_geometr
 _KNOWN = "PONI (.poni), CrystFEL (.geom), crystint's own .json, CBF with a header, NXmx or DECTRIS HDF5 masters"
 
 
+@reads_file
 def read_geometry(
     path: str | PathLike[str], *, shape: tuple[int, int] | None = None, beam_outside: bool = False
 ) -> Geometry:
@@ -54,6 +57,7 @@ def read_geometry(
         return geometry_in(file, shape, beam_outside=beam_outside)
 
 
+@reads_file
 def geometry_in(file: OpenedFile, shape: tuple[int, int] | None = None, *, beam_outside: bool = False) -> Geometry:
     """As `read_geometry`, of a file that is open."""
     shape, partial = partial_geometry_in(file, shape, beam_outside=beam_outside)
@@ -66,6 +70,7 @@ def geometry_in(file: OpenedFile, shape: tuple[int, int] | None = None, *, beam_
     return geometry
 
 
+@reads_file
 def partial_geometry_in(
     file: OpenedFile, shape: tuple[int, int] | None = None, *, beam_outside: bool = True
 ) -> tuple[tuple[int, int], PartialGeometry]:
@@ -86,7 +91,9 @@ def partial_geometry_in(
     if _holds_frames(file):
         with Frames([reader_of(file)], [str(file.path)]) as opened:
             return opened.shape, opened.partial_geometry()
-    return _geometry_file(file, shape, beam_outside)
+    own, partial = _geometry_file(file, shape, beam_outside)
+    check_pixels(file.path, own)
+    return own, partial
 
 
 def _holds_frames(file: OpenedFile) -> bool:

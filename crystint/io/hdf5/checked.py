@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from crystint.errors import FileError
+from crystint.io.hdf5.heaps import check_heaps
 from crystint.io.hdf5.source_names import SERIES, files_named, series_pattern, source_patterns
 from crystint.io.limits import ANY_FILE, check_claim
 from crystint.units import readable_size
@@ -64,6 +66,9 @@ class _Attributes(h5py.AttributeManager):  # type: ignore[misc]
 
     def __getitem__(self, name: str) -> Any:
         attribute = h5py.h5a.open(self._id, self._e(name))
+        if attribute.dtype.hasobject:
+            file = h5py.h5f.get_name(self._id).decode("utf-8", "surrogateescape")
+            _check_texts(attribute.dtype, file, f"attribute {name}")
         claimed = prod(attribute.shape or ()) * attribute.dtype.itemsize
         if claimed > _LARGEST_ATTRIBUTE:
             owner = h5py.h5i.get_name(self._id).decode("utf-8", "replace")
@@ -99,10 +104,23 @@ class CheckedDataset(_Member, h5py.Dataset):  # type: ignore[misc]
             self._followed = True
         if self.shape is None:
             return
+        if self.dtype.hasobject:
+            _check_texts(self.dtype, self.file.filename, self.name)
         size, chunk = self.dtype.itemsize, prod(self.chunks or ())
         if size * max(prod(self.shape), chunk) > ANY_FILE:
             claimed = size * max(_selected(self.shape, selection), chunk)
             check_claim(f"{self.file.filename}, {self.name},", claimed, stored_bytes(self))
+
+
+def _check_texts(dtype: np.dtype[Any], file: str, place: str) -> None:
+    """Raise unless what lies in heaps are texts, and HDF5 can walk through the heaps.
+
+    Other lists of any length, and references, are nothing that crystint reads; a damaged type that says so ends HDF5.
+    """
+    fields = [dtype[name] for name in dtype.names or ()] or [dtype]
+    if any(each.hasobject and not h5py.check_string_dtype(each.base) for each in fields):
+        raise FileError(f"{file}, {place}, is of a type that crystint does not read ({dtype.metadata or dtype})")
+    check_heaps(file)
 
 
 def _checked(item: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -14,7 +15,9 @@ import h5py
 import numpy as np
 
 from crystint import __version__
+from crystint.errors import FileError
 from crystint.io.containers import is_hdf5
+from crystint.io.guard import guarded
 from crystint.io.hdf5.files import open_hdf5
 
 __all__ = ["differences", "plain", "provenance", "provenance_in", "read_provenance"]
@@ -71,7 +74,7 @@ def read_provenance(path: str | PathLike[str]) -> dict[str, Any]:
     """The record of an output of crystint; empty when it has none, or is something else."""
     path = Path(path)
     beside = path.with_name(path.name + ".json")
-    try:
+    with suppress(FileError), guarded(path):
         if is_hdf5(path):
             with open_hdf5(path) as file:
                 return provenance_in(file)
@@ -84,16 +87,14 @@ def read_provenance(path: str | PathLike[str]) -> dict[str, Any]:
             elif path.suffix.lower() == ".poni":
                 text = next((line[2:] for line in lines if line.startswith("# {")), "")
             return dict(json.loads(text)["provenance"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    return {}
 
 
 def provenance_in(file: h5py.File) -> dict[str, Any]:
     """The record in an open HDF5 file; empty when it has none."""
-    try:
+    with suppress(FileError), guarded(file.filename):
         return next((dict(json.loads(file[place].asstr()[()])) for place in _PLACES if place in file), {})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    return {}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

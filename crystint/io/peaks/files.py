@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from crystint.errors import DTypeError, FileError, SettingError
+from crystint.io.guard import reads_file
 from crystint.io.kinds import opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.io.outputs import atomic_path
@@ -157,6 +158,7 @@ def _checked(peaks: PeakList, n_frames: int, sources: Sequence[Any] | None) -> P
     return peaks[np.argsort(peaks["frame"], kind="stable")]
 
 
+@reads_file
 def read_peaks(path: str | PathLike[str]) -> PeakList:
     """Read a peak list of any format that `write_peaks` writes, or that of a sparse file; what the format does not hold
     is 0, or NaN for ``d``.
@@ -189,6 +191,7 @@ def read_peaks(path: str | PathLike[str]) -> PeakList:
         return peaks_in(file)
 
 
+@reads_file
 def peaks_in(file: OpenedFile) -> PeakList:
     """As `read_peaks`, of a file that is open."""
     path = file.path

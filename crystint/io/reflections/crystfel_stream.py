@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError, unreadable, warn
 from crystint.io.frames.image_files import source_of
+from crystint.io.guard import reads_file
 from crystint.io.reflections.crystfel_chunks import StreamReader
 from crystint.model.cells import common_cell
 from crystint.model.experiment import UNPLACED, Detector, Experiment
@@ -46,6 +47,7 @@ class StreamData:
     """frames without a crystal"""
 
 
+@reads_file
 def read_stream(
     path: str | Path,
     *,

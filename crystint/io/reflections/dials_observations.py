@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, SettingError, warn
+from crystint.io.guard import reads_file
 from crystint.io.reflections.dials_table import ReflectionTable, read_table
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag, Observations
@@ -33,6 +34,7 @@ _FLAGS = {
 _INTENSITIES = ("auto", "profile", "sum")
 
 
+@reads_file
 def read_refl_observations(
     path: str | Path,
     experiment: Experiment | None,

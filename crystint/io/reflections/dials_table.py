@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, unreadable
+from crystint.io.guard import reads_file
 from crystint.io.reflections.dials_pickle import columns_of_pickle
 
 __all__ = ["COLUMN_TYPES", "TABLE_NAME", "ReflectionTable", "read_table"]
@@ -84,6 +85,7 @@ class ReflectionTable:
         return self.columns[name]
 
 
+@reads_file
 def read_table(path: str | Path) -> ReflectionTable:
     """Read a reflection table; what is in it is only ever taken as numbers, nothing is executed.
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, warn
+from crystint.io.guard import reads_file
+from crystint.io.reflections.mtz_header import check_mtz
 from crystint.model.experiment import UNPLACED, Experiment
 from crystint.model.observations import Flag, Observations
 
@@ -21,6 +23,7 @@ _OWN = "only LP applied, no scale"
 """in the history of our own files whose intensities are still partial"""
 
 
+@reads_file
 def open_mtz(path: str | Path) -> gemmi.Mtz:
     """An MTZ file with a cell and a space group.
 
@@ -32,6 +35,7 @@ def open_mtz(path: str | Path) -> gemmi.Mtz:
     path = Path(path)
     if not path.is_file():
         raise FileError(f"{path} does not exist")
+    check_mtz(path)
     try:
         mtz = gemmi.read_mtz_file(str(path))
     except (RuntimeError, ValueError, OSError, MemoryError) as error:
@@ -48,6 +52,7 @@ def is_unmerged(mtz: gemmi.Mtz) -> bool:
     return _column(mtz, "BATCH") is not None or bool(mtz.batches)
 
 
+@reads_file
 def read_mtz_observations(path: str | Path, *, intensity: str | None = None) -> tuple[Observations, Experiment]:
     """Every row of an unmerged MTZ file, indices as they were measured.
 

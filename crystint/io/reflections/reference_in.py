@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from crystint.arrays import Floats
 from crystint.errors import FileError, SettingError, unreadable, warn
+from crystint.io.guard import reads_file
 from crystint.io.kinds import kind_by_suffix, opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.io.reflections.mtz_in import is_unmerged, open_mtz
@@ -42,6 +43,7 @@ _KINDS = ("MTZ file", "structure factors", "list of reflections")
 """of files, see `crystint.io.kinds`"""
 
 
+@reads_file
 def read_reference(
     path: str | Path,
     *,
@@ -82,6 +84,7 @@ def read_reference(
     return read_reference_hkl(path, cell=cell, space_group=as_space_group(space_group), kind=column)
 
 
+@reads_file
 def read_reference_mtz(path: str | Path, *, column: str | None = None) -> Reference:
     """Intensities of a merged MTZ file, F^2 where there are only amplitudes; I(+) and I(-) are averaged.
 
@@ -176,6 +179,7 @@ def _reference(
     return Reference.averaged(hkl, mean, error, cell, space_group, label)
 
 
+@reads_file
 def read_reference_cif(path: str | Path, *, column: str | None = None) -> Reference:
     """Structure factors of an mmCIF file: measured intensities, else F^2 of measured amplitudes.
 
@@ -219,6 +223,7 @@ def read_reference_cif(path: str | Path, *, column: str | None = None) -> Refere
     raise FileError(f"{path} has no {what}; it has {', '.join(available) or 'no reflections'}")
 
 
+@reads_file
 def read_reference_hkl(
     path: str | Path, *, cell: _Cell, space_group: gemmi.SpaceGroup, kind: str | None = None
 ) -> Reference:

@@ -19,8 +19,9 @@ import h5py
 import numpy as np
 
 from crystint import __version__
-from crystint.errors import FileError, SettingError
+from crystint.errors import FileError, SettingError, ShapeError
 from crystint.html import html_table
+from crystint.io.guard import guarded, reads_file
 from crystint.io.hdf5.dataclass_tree import read_tree, write_tree
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, packed, process, put
 from crystint.io.hdf5.provenance import provenance_in
@@ -190,6 +191,7 @@ class StillsFile:
             return ("closed",)
         return (*([counted(self.rows, "observation")] if "observations" in self else ()), *self.parts)
 
+    @reads_file
     def _checked(self) -> h5py.Group:
         entry = self._file.get("entry")
         version = entry.attrs.get(_MARK) if isinstance(entry, h5py.Group) else None
@@ -215,10 +217,12 @@ class StillsFile:
         return name in self._entry
 
     @property
+    @reads_file
     def parts(self) -> tuple[str, ...]:
         """Names of what `get` gives."""
         return tuple(name for name in self._entry if "kind" in self._entry[name].attrs)
 
+    @reads_file
     def get(self, name: str) -> Any:
         """A part; None when the file has none of that name.
 
@@ -229,12 +233,8 @@ class StillsFile:
         """
         if name not in self._entry:
             return None
-        try:
+        with guarded(self.path, f"part {name}"):
             return read_tree(self._entry[name], self._classes)
-        except FileError:
-            raise
-        except (OSError, KeyError, ValueError, TypeError) as error:
-            raise FileError(f"{self.path}: the part {name!r} is damaged ({error})") from error
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -242,10 +242,12 @@ class StillsFile:
         return provenance_in(self._file)
 
     @property
+    @reads_file
     def rows(self) -> int:
         """Number of observations."""
         return len(self._entry["observations/image"]) if "observations" in self._entry else 0
 
+    @reads_file
     def observations(self, start: int = 0, stop: int | None = None) -> Observations:
         """Rows `start` to `stop` of the observations.
 
@@ -257,10 +259,12 @@ class StillsFile:
         if "observations" not in self._entry:
             return Observations.join([])
         data = self._entry["observations"]
+        with guarded(self.path, "observations"):
+            columns = {name: data[name][start:stop] for name in COLUMNS}
         try:
-            return Observations(**{name: data[name][start:stop] for name in COLUMNS})
-        except (OSError, KeyError, ValueError) as error:
-            raise FileError(f"{self.path}: the observations are damaged ({error})") from error
+            return Observations(**columns)
+        except ShapeError as error:
+            raise FileError(f"{self.path}, observations: {error}") from error
 
     def blocks(self, rows: int = 1 << 18) -> Iterator[Observations]:
         """All observations, some rows at a time."""

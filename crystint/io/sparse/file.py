@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import CrystintError, FileError
+from crystint.errors import FileError
+from crystint.io.guard import guarded, reads_file
 from crystint.io.hdf5.files import open_hdf5
 from crystint.io.sparse.codec import decode_index, to_position
 from crystint.io.sparse.layout import ENTRY, FORMAT, PEAK_GROUP
@@ -117,11 +118,15 @@ class SparseFile:
         return len(self._ptr) - 1
 
     @cached_property
+    @reads_file
     def rings(self) -> RingMap:
         """The ring map, as exact as the file holds it: position to 1/128 ring, weight to 1.3e-4."""
         data, own = self._data, self._own
         radius, first, step = data["mask"][()], float(own["ring_radius"][0]), float(own.attrs["ring_step"])
         radius.ravel()[own["unusable_index"][()]] = own["unusable_radius"][()]
+        for each in (data["normalization"], own["pixel_mask"], *([own["dark"]] if "dark" in own else [])):
+            if each.shape != radius.shape:
+                raise FileError(f"{self.path} is damaged: {each.name} is {each.shape}, expected {radius.shape}")
         return RingMap(
             to_position(radius, first, step),
             data["normalization"][()],
@@ -133,39 +138,46 @@ class SparseFile:
         )
 
     @property
+    @reads_file
     def shape(self) -> tuple[int, int]:
         """(slow, fast) of the frames."""
         slow, fast = self._data["mask"].shape
         return int(slow), int(fast)
 
     @property
+    @reads_file
     def dtype(self) -> np.dtype[Any]:
         """dtype of the frames."""
         dtype: np.dtype[Any] = self._data["intensity"].dtype
         return dtype
 
     @property
+    @reads_file
     def compact(self) -> bool:
         """Whether pixel numbers are stored as differences, which FabIO cannot read."""
         return "index_delta" in self._data
 
     @property
+    @reads_file
     def error_model(self) -> str:
         """ "poisson", "azimuthal" or "hybrid"."""
         return str(self._own.attrs["error_model"]) or "hybrid"
 
     @property
+    @reads_file
     def geometry(self) -> Geometry | None:
         """The geometry of the run; None when the file does not say."""
         values = json.loads(self._own["geometry"].asstr()[()])
         return None if values is None else Geometry.from_dict(values)
 
     @property
+    @reads_file
     def provenance(self) -> dict[str, Any]:
         """How the file was made."""
         return dict(json.loads(self._own["provenance"].asstr()[()]))
 
     @property
+    @reads_file
     def sources(self) -> list[FrameSource]:
         """Where the frames of the input came from, by their number; empty when not recorded."""
         from crystint.io.frames.sequence import FrameSource
@@ -179,6 +191,7 @@ class SparseFile:
         ]
 
     @cached_property
+    @reads_file
     def missing(self) -> tuple[int, ...]:
         """Numbers of the frames that could not be read when the file was made: they have no pixel and no background."""
         return tuple(self._own["missing"][()].tolist()) if "missing" in self._own else ()
@@ -188,11 +201,13 @@ class SparseFile:
         return frozenset(self.missing)
 
     @property
+    @reads_file
     def has_peaks(self) -> bool:
         """Whether peaks were stored with the frames."""
         return f"{ENTRY}/{PEAK_GROUP}/columns" in self._file
 
     @property
+    @reads_file
     def peaks(self) -> PeakList:
         """The peaks of all frames; empty when none were stored."""
         columns = self._file.get(f"{ENTRY}/{PEAK_GROUP}/columns")
@@ -203,12 +218,8 @@ class SparseFile:
 
     def __getitem__(self, number: int) -> SparseFrame:
         number = range(len(self))[number]
-        try:
+        with guarded(self.path, f"frame {number}"):
             return self._frame(number)
-        except (OSError, KeyError, ValueError) as error:
-            if isinstance(error, CrystintError):
-                raise
-            raise FileError(f"{self.path} is damaged at frame {number}: {error}") from error
 
     def __iter__(self) -> Iterator[SparseFrame]:
         return (self[number] for number in range(len(self)))

@@ -7,7 +7,7 @@ from os import PathLike
 
 import h5py
 
-from crystint.errors import FileError, GeometryError
+from crystint.io.guard import reads_file
 from crystint.io.hdf5.files import create_hdf5
 from crystint.io.kinds import unexpected
 from crystint.io.opened_file import OpenedFile
@@ -21,6 +21,7 @@ from crystint.io.sparse.writer import SparseWriter
 __all__ = ["SparseFile", "SparseWriter", "convert_sparse", "open_sparse", "sparse_in"]
 
 
+@reads_file
 def open_sparse(path: str | PathLike[str]) -> SparseFile:
     """Open a sparse file of crystint, plain or compact, or of pyFAI's sparsify-Bragg.
 
@@ -59,21 +60,17 @@ def open_sparse(path: str | PathLike[str]) -> SparseFile:
         raise
 
 
+@reads_file
 def sparse_in(opened: OpenedFile) -> SparseFile:
     """As `open_sparse`, of a file that is open already, which it takes over."""
     path, file = opened.path, opened.hdf5
     if file is None:
         raise unexpected(opened, "sparse file", f"{path} is not an HDF5 file, and no sparse file")
-    try:
-        own = file.get(f"{ENTRY}/crystint")
-        if isinstance(own, h5py.Group) and "format" in own.attrs:
-            return SparseFile(path, file)
-        if is_pyfai(file):
-            return PyfaiSparseFile(path, file)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, GeometryError) as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"{path} is a damaged sparse file: {error}") from error
+    own = file.get(f"{ENTRY}/crystint")
+    if isinstance(own, h5py.Group) and "format" in own.attrs:
+        return SparseFile(path, file)
+    if is_pyfai(file):
+        return PyfaiSparseFile(path, file)
     raise unexpected(opened, "sparse file", f"{path} is HDF5 but no sparse file of crystint or pyFAI")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, GeometryError
+from crystint.io.guard import reads_file
 from crystint.io.peaks.cxi import peaks_of_tables
 from crystint.io.sparse.codec import to_position
 from crystint.io.sparse.file import RingsInFile, SparseFile
@@ -89,11 +90,13 @@ class PyfaiSparseFile(SparseFile):
             return None
 
     @property
+    @reads_file
     def geometry(self) -> Geometry | None:
         """The geometry in pyFAI's settings; None when it is not there, or not of a plain detector."""
         return self._place
 
     @property
+    @reads_file
     def provenance(self) -> dict[str, Any]:
         """How the file was made, as far as pyFAI recorded it."""
         step = self._own.get("sparsify", {})
@@ -107,6 +110,7 @@ class PyfaiSparseFile(SparseFile):
         return []
 
     @cached_property
+    @reads_file
     def rings(self) -> RingMap:
         """The ring map. Masked pixels, NaN in pyFAI's radius map, have the bit of a user's mask."""
         radius, centres = self._data["mask"][()], self._data["radius"][()].astype(np.float64)
@@ -139,6 +143,8 @@ class PyfaiSparseFile(SparseFile):
         if "normalization" not in self._data:
             return np.ones(self.shape)
         stored: NDArray[np.float64] = self._data["normalization"][()].astype(np.float64)
+        if stored.shape != self.shape:
+            raise FileError(f"{self.path} is damaged: its normalization is {stored.shape}, expected {self.shape}")
         place = self.geometry
         if place is None:
             return stored
@@ -162,11 +168,13 @@ class PyfaiSparseFile(SparseFile):
         return right if explained else stored
 
     @property
+    @reads_file
     def has_peaks(self) -> bool:
         """Whether pyFAI stored peaks."""
         return "nPeaks" in (self._own.get("peaks") or ())
 
     @property
+    @reads_file
     def peaks(self) -> PeakList:
         """The peaks that pyFAI stored, positions in px from the outer corner; empty when there are none."""
         tables = self._own.get("peaks")
