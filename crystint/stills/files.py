@@ -26,6 +26,7 @@ from crystint.stills.merging.statistics import Shell, Statistics
 from crystint.stills.merging.sums import MergeSums
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scaling.error_model import ErrorModel
+from crystint.stills.scaling.image_widths import ImageWidths
 from crystint.stills.scaling.scales import Scales
 from crystint.stills.scaling.wavelength_curve import WavelengthCurve
 
@@ -39,12 +40,14 @@ _PARTS = (
     "profile",
     "moments",
     "width",
+    "image_widths",
     "reference",
     "notes",
     "extra",
 )
 _CLASSES = (
     ErrorModel,
+    ImageWidths,
     MergeSums,
     Merged,
     PairMoments,
@@ -91,6 +94,8 @@ class StillsRun:
     """centroids and widths of the spots"""
     width: RockingWidth | None = None
     """rocking width R0"""
+    image_widths: ImageWidths | None = None
+    """rocking widths where they differ between images"""
     reference: Reference | None = None
     """intensities that others were compared with"""
     notes: Mapping[int, str] = field(default_factory=lambda: _NOTHING)

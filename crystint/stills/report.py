@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from crystint.model.facts import cell_text, counts_text, resolution_text
 from crystint.model.observations import Flag
+from crystint.stills.scaling.image_scatter import scattering_images
 
 if TYPE_CHECKING:
     from crystint.model.experiment import Experiment
@@ -152,6 +153,7 @@ def _scales(scales: Scales, experiment: Experiment | None) -> list[str]:
         _line("temperature factor B", _spread(scales.b, " angstrom^2")),
         _line("its error", _spread(sigma[:, 1], " angstrom^2")),
         _line("chi^2 per observation", _spread(scales.chi2)),
+        _line("images that scatter more", _scattering(scales, experiment)),
         _line("iterations", f"{scales.iterations}, {'converged' if scales.converged else 'NOT CONVERGED'}"),
     ]
     model = scales.error_model
@@ -162,6 +164,13 @@ def _scales(scales: Scales, experiment: Experiment | None) -> list[str]:
     if scales.failed:
         lines += ["", f"images without a scale: {len(scales.failed)}", *_named(scales.failed, experiment)]
     return lines
+
+
+def _scattering(scales: Scales, experiment: Experiment | None) -> str:
+    above = scattering_images(scales)
+    names = [experiment.name[i] if experiment is not None else f"image {i}" for i in above[:_NAMED]]
+    worst = ", ".join(f"{name} ({scales.chi2[i]:.2f})" for name, i in zip(names, above, strict=False))
+    return f"{len(above)}: {worst}" if len(above) else "none"
 
 
 def _named(failed: Mapping[int, str], experiment: Experiment | None) -> list[str]:
@@ -221,6 +230,9 @@ def _widths(run: StillsRun) -> list[str]:
             f"{value:.2e} at {d:g} A" for d, value in zip(places, width.at(places, wavelength), strict=True)
         )
         lines.append(_line("R0, 1/angstrom", told))
+    if run.image_widths is not None:
+        own = run.image_widths
+        lines.append(_line("R0 of images over that", f"{_spread(own.ratio)}; spread {own.spread:.1%}"))
     if run.profile is not None:
         lines += _profile(run.profile)
     return lines

@@ -25,6 +25,7 @@ from crystint.stills.merging.ambiguity import find_ambiguity
 from crystint.stills.merging.image_rejection import image_cc
 from crystint.stills.merging.merge import merge
 from crystint.stills.scale_width import with_width
+from crystint.stills.scaling.image_scatter import scatter_of_images
 from crystint.stills.scaling.scale import scale
 from crystint.stills.scaling.scales import Scales
 from crystint.stills.settings import ScaleSettings
@@ -55,8 +56,12 @@ def scale_images(job: Job[ScaleSettings]) -> Outcome:
             "space_group": group, "reference": reference, "refine_b": settings.refine_b,
             "wavelength_nodes": settings.wavelength_nodes, "min_partiality": settings.min_partiality,
         }  # fmt: skip
-        table, width, fit, words = with_width(table, inputs, settings, options)
-    scales = scale(table, images, **options)
+        partialities = with_width(table, inputs, settings, options)
+        table = partialities.observations
+        scales = scale(table, images, **options)
+        scatter, doubt = scatter_of_images(scales, images.name)
+        if doubt:
+            warn(doubt)
     scales = replace(scales, failed={**scales.failed, **inputs.repeats})
     good = np.isfinite(scales.ln_g)
     if not good.any():
@@ -71,12 +76,13 @@ def scale_images(job: Job[ScaleSettings]) -> Outcome:
         experiment=images,
         observations=table,
         scales=scales,
-        width=width,
+        width=partialities.width,
+        image_widths=partialities.of_images,
         profile=inputs.run.profile,
         reference=reference,
         notes={**inputs.notes, **scales.failed},
         extra={"warnings": messages},
-        provenance=job.provenance(files, space_group=group.xhm(), fit_width=fit is not None),
+        provenance=job.provenance(files, space_group=group.xhm(), fit_width=partialities.fit is not None),
     )
     _write(job, run, scales, table)
     how = "to the reference" if reference is not None else "to one another"
@@ -84,7 +90,7 @@ def scale_images(job: Job[ScaleSettings]) -> Outcome:
     text += f"; ln G {scales.ln_g[good].std():.3f} and B {scales.b[good].std():.2f} angstrom^2 rms between images"
     unused = counts_text(table.left_out)
     unused = unused and f"not used, of {len(table)} observations: {unused}"
-    text += "".join(f"\n{line}" for line in (unused, words, compared) if line)
+    text += "".join(f"\n{line}" for line in (unused, partialities.words, scatter, compared) if line)
     return Outcome(text, run, notes={image: note for image, note in run.notes.items() if image not in inputs.repeats})
 
 

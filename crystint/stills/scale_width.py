@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,27 +12,47 @@ from crystint.model.facts import counted
 from crystint.model.observations import Observations
 from crystint.stills.left_out import divided, gain_of, left_out_loss, scaled_and_merged
 from crystint.stills.prediction.partiality import RockingWidth, partiality
+from crystint.stills.scaling.image_widths import ImageWidths, fit_image_widths
 from crystint.stills.scaling.rocking import RockingFit, excitation_sweep, fit_rocking
+from crystint.stills.scaling.scale import scale
 from crystint.stills.scaling.shared_means import JOINT
 from crystint.stills.settings import ScaleSettings
 from crystint.stills.step_inputs import StepInputs
 
-__all__ = ["with_width"]
+__all__ = ["Partialities", "with_width"]
 
 _TURNS = 3
 """times that the rocking width and merged intensities are fitted to one another"""
 _SETTLED = 0.02
+_LEAST_SPREAD = 0.02
+"""of widths between images: less is not worth a look"""
 _IMAGES = 200
 """enough for the rocking width, with a reference"""
 
 
+class Partialities(NamedTuple):
+    """What the observations are scaled with."""
+
+    observations: Observations
+    """with their partialities"""
+    width: RockingWidth | None
+    """these are of it; None = they are as they came"""
+    of_images: ImageWidths | None
+    """where widths differ between images"""
+    fit: RockingFit | None
+    """of the width; None = it is as it came"""
+    words: str
+    """what to say of them"""
+
+
 def with_width(
     table: Observations, inputs: StepInputs, settings: ScaleSettings, options: dict[str, Any]
-) -> tuple[Observations, RockingWidth | None, RockingFit | None, str]:
-    """Observations with the partialities they are scaled with, the width these are of, its fit, and what to say.
+) -> Partialities:
+    """The observations, with the partialities that they are scaled with.
 
     Unless the settings say which, the width is fitted to stills: always where a step of crystint gave the observations
-    one, and for others, where their excitation errors are known, if left-out observations are explained better.
+    one, and for others, where their excitation errors are known, if left-out observations are explained better. Where
+    it is fitted, each image of stills gets a width of its own if that explains left-out observations better again.
 
     Parameters
     ----------
@@ -44,39 +64,73 @@ def with_width(
     stills = images.sweep is None and settings.batch is None
     try:
         if wanted or (wanted is None and stills and width is not None):
-            return _fitted(table, images, width, options)
+            fitted = _fitted(table, images, width, options)
+            return _each_its_own(table, fitted, images, options) if stills else fitted
         if wanted is None and stills and not settings.wavelength_nodes:
             return _fitted_if_better(table, images, options)
     except SettingError as error:
         if wanted:
             raise
         warn(f"the rocking width is not fitted to the data set: {error}")
-        return table, width, None, ""
+        return Partialities(table, width, None, None, "")
     words = _as_they_came(table, images, "--fit-width fits them") if wanted is False and stills else ""
-    return table, width, None, words
+    return Partialities(table, width, None, None, words)
 
 
-def _fitted_if_better(
-    table: Observations, images: Experiment, options: dict[str, Any]
-) -> tuple[Observations, RockingWidth | None, RockingFit | None, str]:
+def _fitted_if_better(table: Observations, images: Experiment, options: dict[str, Any]) -> Partialities:
     """As `with_width`, by how well left-out observations are explained."""
+
+    def unfitted(why: str) -> Partialities:
+        return Partialities(table, None, None, None, _as_they_came(table, images, why))
+
     if not np.isfinite(table.excitation[table.usable]).any():
-        return table, None, None, _as_they_came(table, images, "the input has no excitation errors to fit a width to")
+        return unfitted("the input has no excitation errors to fit a width to")
     working, left_out = divided(table, len(images))
     try:
         trial = _fitted(working, images, None, options)
     except SettingError as error:
-        return table, None, None, _as_they_came(table, images, f"no rocking width can be fitted: {error}")
-    width = trial[1]
-    assert width is not None
+        return unfitted(f"no rocking width can be fitted: {error}")
+    assert trial.width is not None
     before = left_out_loss(working, left_out, images, options)
-    after = left_out_loss(trial[0], with_partialities(left_out, images, width), images, options)
-    gain = gain_of(before, after, left_out.image)
-    if not gain.certain:
-        why = "a fitted rocking width does not explain left-out observations better"
-        return table, None, None, _as_they_came(table, images, why)
-    fitted, width, fit, words = _fitted(table, images, width, options)
-    return fitted, width, fit, f"{words}; it explains left-out observations better than {_present(table)}"
+    after = left_out_loss(trial.observations, with_partialities(left_out, images, trial.width), images, options)
+    if not gain_of(before, after, left_out.image).certain:
+        return unfitted("a fitted rocking width does not explain left-out observations better")
+    fitted = _fitted(table, images, trial.width, options)
+    words = f"{fitted.words}; it explains left-out observations better than {_present(table)}"
+    return _each_its_own(table, fitted._replace(words=words), images, options)
+
+
+def _each_its_own(
+    table: Observations, fitted: Partialities, images: Experiment, options: dict[str, Any]
+) -> Partialities:
+    """Widths per image, where left-out observations ask for them; else `fitted`, one for all."""
+    assert fitted.width is not None
+    working, left_out = divided(fitted.observations, len(images))
+    try:
+        trial = _own_widths(working, fitted.width, images, options)
+    except SettingError:
+        return fitted
+    if trial.spread < _LEAST_SPREAD:
+        return fitted
+    before = left_out_loss(working, left_out, images, options)
+    after = left_out_loss(
+        with_partialities(working, images, trial), with_partialities(left_out, images, trial), images, options
+    )
+    if not gain_of(before, after, left_out.image).certain:
+        return fitted
+    own = _own_widths(fitted.observations, fitted.width, images, options)
+    words = (
+        f"{fitted.words}\nrocking widths of images differ by {own.spread:.0%} (standard deviation): each has its "
+        "own, which explains left-out observations better than one for all"
+    )
+    return Partialities(with_partialities(table, images, own), own.width, own, fitted.fit, words)
+
+
+def _own_widths(table: Observations, width: RockingWidth, images: Experiment, options: dict[str, Any]) -> ImageWidths:
+    scales = scale(table, images, **options)
+    return fit_image_widths(
+        table, images, scales, width=width, space_group=images.space_group, reference=options["reference"]
+    )
 
 
 def _present(table: Observations) -> str:
@@ -93,16 +147,18 @@ def _as_they_came(table: Observations, images: Experiment, why: str) -> str:
     return f"partialities are those of the input; {why}"
 
 
-def with_partialities(table: Observations, images: Experiment, width: RockingWidth) -> Observations:
+def with_partialities(table: Observations, images: Experiment, width: RockingWidth | ImageWidths) -> Observations:
     """Observations with the partialities of a rocking width; where no excitation error is known they stay."""
     sweep = None if images.sweep is None else excitation_sweep(images, table.image, table.hkl)
-    excited = partiality(table.excitation, width.at(table.d, images.wavelength[table.image]), sweep)
+    wavelength = images.wavelength[table.image]
+    own = (table.image,) if isinstance(width, ImageWidths) else ()
+    excited = partiality(table.excitation, width.at(table.d, wavelength, *own), sweep)
     return table.replace(partiality=np.where(np.isfinite(table.excitation), excited, table.partiality))
 
 
 def _fitted(
     table: Observations, images: Experiment, width: RockingWidth | None, options: dict[str, Any]
-) -> tuple[Observations, RockingWidth, RockingFit, str]:
+) -> Partialities:
     """As `with_width`, with the width that fits the data set best.
 
     Without a reference the fit begins with merged intensities; width, scales and merging take turns.
@@ -124,7 +180,7 @@ def _fitted(
         table = with_partialities(table, images, width)
         if change < _SETTLED or not merged or turn == _TURNS - 1:
             break
-    return table, width, fit, _words(fit)
+    return Partialities(table, width, None, fit, _words(fit))
 
 
 def _words(fit: RockingFit) -> str:

@@ -193,6 +193,7 @@ class SimulateSettings(StepSettings):
     mosaicity: NotNegative = setting(0.0, "rad", metavar="RAD")
     bandwidth: NotNegative = setting(0.0, "relative, RMS", metavar="B")
     spot: Positive = setting(1.2e-3, "radius R1 of the spots, 1/angstrom", metavar="WIDTH")
+    spread_width: NotNegative = setting(0.0, "of rocking widths between images, relative", metavar="SD")
     spread_ln_g: NotNegative = setting(0.5, "of scales", metavar="SD")
     spread_b: NotNegative = setting(2.0, "of temperature factors", metavar="A2")
     orientation_error: NotNegative = setting(0.0, "of the experiment", metavar="RAD")

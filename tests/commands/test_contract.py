@@ -409,6 +409,21 @@ main()
 """
 """A program that is sent a signal when its output is written and not yet in its place."""
 
+_AT_FIRST_FRAME = """
+import os
+from crystint.commands import progress
+lines = progress._lines
+def interrupted(items, total, what):
+    for done, item in enumerate(lines(items, total, what)):
+        yield item
+        if done == 0:
+            os.kill(os.getpid(), {number})
+progress._lines = interrupted
+from crystint.cli import main
+main()
+"""
+"""A program that is sent a signal when the first of its frames is done."""
+
 
 def started(words: list[str], folder: Path) -> subprocess.Popen[str]:
     """A process of its own, in a folder."""
@@ -424,18 +439,13 @@ def test_signals_leave_nothing_half_written(row, work):
     processes = {}
     for number in codes:
         words = shlex.split(f"{row.path} {row.long}") if row.frames else row.words
-        program = ["-m", "crystint"] if row.frames else ["-c", _AT_RENAMING.format(number=int(number))]
+        program = (_AT_FIRST_FRAME if row.frames else _AT_RENAMING).format(number=int(number))
         words = [*words, "-o", f"{number.name}-{row.output}"]
-        processes[number] = started([sys.executable, *program, *words], work)
+        processes[number] = started([sys.executable, "-c", program, *words], work)
     said = {}
     try:
         for number, process in processes.items():
-            first = ""
-            if row.frames:  # the first line of progress
-                while not re.match(r"\w+: \d+/\d+", first) and process.poll() is None:
-                    first = process.stderr.readline()
-                process.send_signal(number)
-            said[number] = first + process.communicate(timeout=LONG)[1]
+            said[number] = process.communicate(timeout=LONG)[1]
     finally:
         for process in processes.values():
             process.kill()

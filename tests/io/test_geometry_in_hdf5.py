@@ -186,6 +186,56 @@ def test_axes_that_cannot_be_are_ignored_with_a_warning_or_are_an_error(tmp_path
         _ = open_frames(tmp_path / "b.nxs").geometry
 
 
+def test_the_offset_of_a_pixel_direction_places_a_module(tmp_path):
+    """Without a module_offset, as NXmx allows; on an arm that is turned by 10 degrees."""
+    with h5py.File(tmp_path / "x.nxs", "w") as file:
+        group = module_at(file, (0.0, 0.0), angle=10.0, beam_center_x=None)
+        module = group["module"]
+        del module["module_offset"]
+        for name in ("fast_pixel_direction", "slow_pixel_direction"):
+            module[name].attrs["depends_on"] = "/entry/instrument/detector/transformations/det_z"
+            module[name].attrs["offset"] = (1.5, 0.9, 0.0)
+            module[name].attrs["offset_units"] = "mm"
+    geometry = open_frames(tmp_path / "x.nxs").geometry
+    x, y, turn = (20.0 - 7.5) * 75e-6, (12.0 - 3.5) * 75e-6, math.radians(10.0)
+    x, z = math.cos(turn) * x + math.sin(turn) * 0.1, math.cos(turn) * 0.1 - math.sin(turn) * x
+    assert geometry.two_theta()[3, 7] == pytest.approx(math.atan2(math.hypot(x, y), z), rel=1e-9)
+
+
+def test_axes_that_turn_a_detector_without_modules_are_warned_of(tmp_path):
+    for name, angle in (("a.nxs", 0.0), ("b.nxs", 12.0)):
+        with h5py.File(tmp_path / name, "w") as file:
+            group = module_at(file, (11.5, 20.25), angle=angle)
+            del group["module"]
+            group["depends_on"] = "/entry/instrument/detector/transformations/det_z"
+    assert open_frames(tmp_path / "a.nxs").geometry.distance == 0.1
+    with pytest.warns(CrystintWarning, match=r"b\.nxs: the axes of .*turn it by 12 degrees, but no NXdetector_module"):
+        _ = open_frames(tmp_path / "b.nxs").geometry
+
+
+@pytest.mark.parametrize(("axis_name", "values"), [("det_z", [100.0, 103.0]), ("two_theta", [0.0, 2.0])])
+def test_axes_that_move_count_with_their_start_and_are_warned_of(tmp_path, axis_name, values):
+    with h5py.File(tmp_path / "x.nxs", "w") as file:
+        group = module_at(file, (11.5, 20.25))
+        old = group["transformations"][axis_name]
+        attributes = dict(old.attrs)
+        del group["transformations"][axis_name]
+        group["transformations"][axis_name] = np.linspace(*values, 3)
+        group["transformations"][axis_name].attrs.update(attributes)
+    with pytest.warns(CrystintWarning, match=rf"{axis_name} moves from {values[0]:g} to {values[1]:g}"):
+        geometry = open_frames(tmp_path / "x.nxs").geometry
+    assert (geometry.distance, geometry.rotation) == (pytest.approx(0.1), (0.0, 0.0, 0.0))
+
+
+def test_axes_that_are_incomplete_are_named_where_nothing_else_tells(tmp_path):
+    for name, plain in (("a.nxs", {}), ("b.nxs", {"beam_center_x": None})):
+        with h5py.File(tmp_path / name, "w") as file:
+            del module_at(file, (11.5, 20.25), **plain)["transformations/det_z"]
+    assert open_frames(tmp_path / "a.nxs").geometry.beam_center == (11.5, 20.25)
+    with pytest.warns(CrystintWarning, match=r"axes of .*detector are incomplete and cannot be used: .*det_z"):
+        assert open_frames(tmp_path / "b.nxs").geometry is None
+
+
 def test_beam_center_of_an_arm_swung_back_agrees(tmp_path):
     """DECTRIS's beam_center stays at that of two theta = 0, where the beam of the arm would be."""
     with h5py.File(tmp_path / "x.nxs", "w") as file:

@@ -53,6 +53,7 @@ def objects(data, tmp_path_factory):
         stills.fit_rocking(
             observations, experiment, reference=data.reference(), start=width, space_group=experiment.space_group
         ),
+        stills.fit_image_widths(observations, experiment, scales, width=width, space_group=experiment.space_group),
         stills.find_ambiguity(observations, cell=experiment.cell, space_group=experiment.space_group),
         stills.french_wilson(
             merged.hkl, merged.intensity, merged.sigma, cell=merged.cell, space_group=merged.space_group
@@ -85,6 +86,7 @@ def objects(data, tmp_path_factory):
         ("RockingWidth", ["domain 0.001 1/angstrom", "mosaicity 0.002 rad"]),
         ("ErrorModel", ["a = 1.44", "b = 0.05", "ISa 20>"]),
         ("RockingFit", ["domain 0.00", " ± ", "20 images"]),
+        ("ImageWidths", ["20 images", "spread ", "<RockingWidth: "]),
         ("Ambiguity", ["1 indexing,", "0 of 20 images"]),
         ("Amplitudes", ["reflections"]),
         ("BoxRules", ["reach=2.5", "ring_pixels=100"]),

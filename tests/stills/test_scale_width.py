@@ -58,7 +58,7 @@ def treated(table, experiment, width=None, **settings):
 
 
 def test_a_width_is_fitted_to_partial_observations_of_others(data):
-    table, width, fit, words = treated(flat(data), data.experiment)
+    table, width, _, fit, words = treated(flat(data), data.experiment)
     assert width.domain == pytest.approx(1e-3, rel=0.05)
     assert fit.width == width
     np.testing.assert_allclose(table.partiality, np.exp(-((table.excitation / width.at(table.d, 1.0)) ** 2)))
@@ -68,23 +68,23 @@ def test_a_width_is_fitted_to_partial_observations_of_others(data):
 @pytest.mark.parametrize("reference", [False, True])
 def test_a_width_that_explains_nothing_is_not_taken(data, reference):
     known = data.reference() if reference else None
-    table, width, fit, words = treated(averaged(data), data.experiment, reference=known)
+    table, width, _, fit, words = treated(averaged(data), data.experiment, reference=known)
     assert (table.partiality == 1.0).all()
     assert width is fit is None
     assert words.startswith("partialities are 1: 30 images merged by averaging; ")
 
 
 def test_the_settings_decide_if_they_say_so(data):
-    table, width, _, words = treated(flat(data), data.experiment, fit_width=False)
+    table, width, _, _, words = treated(flat(data), data.experiment, fit_width=False)
     assert ((table.partiality == 1.0).all(), width) == (True, None)
     assert words == "partialities are 1: 30 images merged by averaging; --fit-width fits them"
-    table, width, fit, _ = treated(averaged(data), data.experiment, fit_width=True)
+    table, width, _, fit, _ = treated(averaged(data), data.experiment, fit_width=True)
     assert fit is not None
     assert not (table.partiality == 1.0).all()
 
 
 def test_a_width_of_the_integration_is_always_fitted(data):
-    _, width, fit, words = treated(averaged(data), data.experiment, RockingWidth(1.2e-3))
+    _, width, _, fit, words = treated(averaged(data), data.experiment, RockingWidth(1.2e-3))
     assert fit.width == width
     assert "left-out" not in words
 
@@ -93,19 +93,19 @@ def test_partialities_stay_where_no_excitation_is_known(data):
     half = flat(data)
     unknown = half.image % 3 == 0
     half = half.replace(excitation=np.where(unknown, np.nan, half.excitation))
-    table, width, _, _ = treated(half, data.experiment)
+    table, width, *_ = treated(half, data.experiment)
     assert width.domain == pytest.approx(1e-3, rel=0.2)
     assert (table.partiality[unknown] == 1.0).all()
     assert (table.partiality[~unknown] < 1.0).any()
     none = half.replace(excitation=np.full(len(half), np.nan))
-    assert treated(none, data.experiment)[3].endswith("the input has no excitation errors to fit a width to")
+    assert treated(none, data.experiment).words.endswith("the input has no excitation errors to fit a width to")
     with pytest.raises(SettingError, match="excitation"):
         treated(none, data.experiment, fit_width=True)
 
 
 def test_images_that_share_nothing_are_left_as_they_came():
     data = simulate_stills(2, seed=1, **GEOMETRY)
-    words = treated(flat(data), data.experiment)[3]
+    words = treated(flat(data), data.experiment).words
     assert words.startswith("partialities are 1: 2 images merged by averaging; ")
 
 

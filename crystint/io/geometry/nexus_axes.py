@@ -21,6 +21,10 @@ __all__ = ["axes_geometry"]
 _DEGREES = {"deg", "degree", "degrees", "°", ""}
 _AT_SAMPLE = 1e-3
 """m: axes that leave the detector within this of the sample are stubs"""
+_TURN = 0.01
+"""degrees"""
+_MOVE = 1e-4
+"""rad, or of a length: an axis that moves less stands"""
 _ON_CORNER = 1e-3
 """px: a beam that meets the very corner of the first pixel is one whose place nobody wrote"""
 
@@ -37,7 +41,14 @@ def axes_geometry(
     name : str
         For messages.
     """
-    panels = module_panels(file, detector, shape)
+    try:
+        panels = _panels(file, detector, shape)
+        if not panels:
+            _warn_of_a_turn(file, detector, name)
+    except (KeyError, ValueError, GeometryError, IndexError) as error:
+        if plain.missing:
+            warn(f"{name}: the axes of {detector.name} are incomplete and cannot be used: {error}")
+        return PartialGeometry()
     if not panels or any(_at_sample(panel) for panel in panels):
         return PartialGeometry()
     try:
@@ -75,23 +86,35 @@ def _differ(name: str, place: str, stored: str, by_axes: str) -> None:
     warn(f"{name}: {place} says {stored}, the axes of the detector (depends_on) {by_axes}; the axes are used")
 
 
-def module_panels(file: h5py.File, detector: h5py.Group, shape: tuple[int, int]) -> list[Panel]:
-    """Panels in the NeXus (McStas) frame, z along the beam, m; empty when a module or an axis is
-    incomplete."""
+def _warn_of_a_turn(file: h5py.File, detector: h5py.Group, name: str) -> None:
+    """Say that axes turn a detector which has no modules, so that nothing tells where its pixels are."""
+    item = detector.get("depends_on")
+    path = text(item[()]) if isinstance(item, h5py.Dataset) else ""
+    if path in ("", "."):
+        return
+    chain = _chain(file, path if path.startswith("/") else f"{detector.name}/{path}")
+    turn = math.degrees(math.acos(min(1.0, abs(float(chain[2, 2])))))
+    if turn > _TURN:
+        warn(
+            f"{name}: the axes of {detector.name} turn it by {turn:.4g} degrees, but no NXdetector_module tells where "
+            "its pixels are: they are ignored; give a geometry with -g"
+        )
+
+
+def _panels(file: h5py.File, detector: h5py.Group, shape: tuple[int, int]) -> list[Panel]:
+    """Panels in the NeXus (McStas) frame, z along the beam, m; none without modules."""
     modules = [
         item
         for item in (detector.get(key) for key in detector)
         if isinstance(item, h5py.Group) and text(item.attrs.get("NX_class")) == "NXdetector_module"
     ]
-    try:
-        return [_panel(file, module, shape, alone=len(modules) == 1) for module in modules]
-    except (KeyError, ValueError, GeometryError, IndexError):
-        return []
+    return [_panel(file, module, shape, alone=len(modules) == 1) for module in modules]
 
 
 def _panel(file: h5py.File, module: h5py.Group, shape: tuple[int, int], *, alone: bool) -> Panel:
     fast, slow = module["fast_pixel_direction"], module["slow_pixel_direction"]
-    place = _chain(file, _parent(fast))
+    above = _chain(file, _parent(fast))
+    place = above[:3, 3] + above[:3, :3] @ _offset(fast)  # where some writers put the corner of the module
     if alone:
         start, size = [0, 0], list(shape)
     else:
@@ -102,7 +125,7 @@ def _panel(file: h5py.File, module: h5py.Group, shape: tuple[int, int], *, alone
     return Panel(
         (start[0], start[0] + size[0]),
         (start[1], start[1] + size[1]),
-        tuple(place[:3, 3]),
+        tuple(place),
         tuple(_step(file, slow)),
         tuple(_step(file, fast)),
     )
@@ -146,18 +169,35 @@ def _chain(file: h5py.File, path: str) -> NDArray[np.float64]:
         if isinstance(axis, h5py.Group):
             raise GeometryError(f"{path} is a group, expected an axis")
         vector = np.asarray(axis.attrs["vector"], dtype=np.float64)
-        offset = np.asarray(axis.attrs.get("offset", (0.0, 0.0, 0.0)), dtype=np.float64)
         unit = text(axis.attrs.get("units"))
-        offset = offset * _metres(1.0, text(axis.attrs.get("offset_units")) or _length_unit(unit))
-        value = float(np.ravel(axis[()])[0])
-        if text(axis.attrs.get("transformation_type")) == "rotation":
-            angle = math.radians(value) if unit.strip().lower() in _DEGREES else value
-            step = rotation(vector, angle, offset)
-        else:
-            step = translation(vector, _metres(value, unit), offset)
+        turns = text(axis.attrs.get("transformation_type")) == "rotation"
+        values = np.asarray(axis[()], dtype=np.float64).reshape(-1)
+        convert = _radians if turns else _metres
+        start, low, high = (convert(float(value), unit) for value in (values[0], values.min(), values.max()))
+        if high - low > (_MOVE if turns else _MOVE * abs(start)):
+            ends = f"{values[0]:g} to {values[-1]:g} {unit}"
+            warn(f"{file.filename}: {path.lstrip('/')} moves from {ends}; its start is used")
+        step = (rotation if turns else translation)(vector, start, _offset(axis))
         transform = step @ transform
         path = _parent(axis)
     return transform
+
+
+def _offset(axis: h5py.Dataset) -> NDArray[np.float64]:
+    """m"""
+    offset = np.asarray(axis.attrs.get("offset", (0.0, 0.0, 0.0)), dtype=np.float64)
+    unit = text(axis.attrs.get("offset_units")) or _length_unit(text(axis.attrs.get("units")))
+    return offset * _metres(1.0, unit)
+
+
+def _radians(value: float, unit: str) -> float:
+    per_radian = {"rad": 1.0, "radian": 1.0, "radians": 1.0, "mrad": 1e3}
+    unit = unit.strip().lower()
+    if unit in _DEGREES:
+        return math.radians(value)
+    if unit not in per_radian:
+        raise GeometryError(f"{unit!r} is no unit of angle")
+    return value / per_radian[unit]
 
 
 def _length_unit(unit: str) -> str:

@@ -100,6 +100,17 @@ class ScalingFit:
         """Why an image of the table is not good."""
         return self._why.get(number, "no scale found")
 
+    def chi2_of_images(self) -> Floats:
+        """float64 [k]: `chi2`, about means that follow their observations per degree of freedom that these leave."""
+        if not self.free:
+            return self.chi2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            follow = self._weight * self._factor**2 / self._total[self.group]
+        left = np.add.reduceat(np.where(self._weight > 0.0, 1.0 - follow, 0.0), self.table.first[:-1])
+        parts = 1 + self.options.refine_b
+        degrees = self.table.used - parts
+        return np.asarray(self.chi2 * np.maximum(degrees, 1) / np.maximum(left - parts * left / self.table.used, 1.0))
+
     def covariance(self) -> Floats:
         """float64 [k, 2, 2] of (ln G, B), priors in."""
         if self.free:

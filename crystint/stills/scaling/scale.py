@@ -254,7 +254,7 @@ def _result(
     good = fit.good
     scaled = table.images[good]
     values["g"][scaled], values["b"][scaled] = fit.ln_g[good], fit.b[good]
-    values["c"][scaled], values["chi2"][scaled] = fit.covariance()[good], fit.chi2[good]
+    values["c"][scaled], values["chi2"][scaled] = fit.covariance()[good], fit.chi2_of_images()[good]
     for number in np.flatnonzero(~good):
         image = int(table.images[number])
         failed[image] = f"{names[image]}: {fit.reason(int(number))}"

@@ -72,8 +72,7 @@ def forward(data: Scene, image: NDArray[np.intp], point: NDArray[np.intp], excit
     image, point, excitation, ray = image[on], point[on], excitation[on], ray[on]
     d, intensity = lattice.d[point], lattice.intensity[point]
     wavelength = data.wavelengths[image]
-    width = s.rocking(d, wavelength)
-    partiality = np.exp(-((excitation / width) ** 2))
+    partiality = np.exp(-((excitation / s.rocking(d, wavelength, data.width_ratio[image])) ** 2))
     polarization = polarization_of(ray, s.polarization_fraction)
     normal = np.abs(ray[:, 2])
     depth = s.thickness * s.attenuation
@@ -97,7 +96,7 @@ def forward(data: Scene, image: NDArray[np.intp], point: NDArray[np.intp], excit
         fast=fast[on],
         ray=ray,
         spot_pixels=2.0 * np.pi * s.spot_width(d) ** 2 / seen,
-        listed=np.abs(excitation) <= s.band * width,
+        listed=np.abs(excitation) <= s.band * s.rocking(d, wavelength),
     )
 
 

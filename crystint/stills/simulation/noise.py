@@ -45,8 +45,8 @@ def observe(
     Returns
     -------
     Observations
-        Excitation, partiality and place are those of `SimulatedStills.experiment`: with an orientation error they are
-        not quite so.
+        Excitation, partiality and place are those of `SimulatedStills.experiment` and the width of the settings: with
+        an orientation error, or widths that differ between images, they are not quite so.
     """
     if noise not in ("gaussian", "poisson", "none"):
         raise SettingError(f"noise is {noise!r}, expected gaussian, poisson or none")
@@ -73,7 +73,7 @@ def observe(
         intensity = np.where(wild, intensity * np.exp(1.5 * rng.normal(size=len(truth))), intensity)
     place = (
         _expected_places(data, truth)
-        if s.orientation_error
+        if s.orientation_error or s.spread_width
         else (truth.excitation, truth.partiality, truth.slow, truth.fast)
     )
     return Observations(

@@ -16,7 +16,7 @@ from crystint.stills.simulation.settings import StillsSettings
 
 __all__ = ["Scene"]
 
-_ORIENTATION, _ERROR, _LN_G, _B, _SECOND, _INDEXING, _WAVELENGTH = range(7)
+_ORIENTATION, _ERROR, _LN_G, _B, _SECOND, _INDEXING, _WAVELENGTH, _WIDTH = range(8)
 _BLOCK = 1 << 22
 """Products of images and lattice points looked at together."""
 
@@ -49,6 +49,11 @@ class Scene:
     def b(self) -> Floats:
         """float64 [images], angstrom^2."""
         return self.settings.spread_b * self._random(_B).normal(size=len(self.frame))
+
+    @cached_property
+    def width_ratio(self) -> Floats:
+        """float64 [images]: rocking width of the crystal over that of the settings, both without the bandwidth."""
+        return np.asarray(np.exp(self.settings.spread_width * self._random(_WIDTH).normal(size=len(self.frame))))
 
     @cached_property
     def other_indexing(self) -> NDArray[np.bool_]:
@@ -123,7 +128,7 @@ class Scene:
         step = max(1, _BLOCK // len(hkl))
         for start in range(0, len(k), step):
             images = slice(start, start + step)
-            limit = s.reach * s.rocking(lattice.d, 1.0 / float(k[images].min()))
+            limit = s.reach * s.rocking(lattice.d, 1.0 / float(k[images].min()), float(self.width_ratio[images].max()))
             margin = (2.02 * float(k[images].max()) * limit + limit**2 + 1e-5).astype(np.float32)
             offset = (2.0 * along[images]).astype(np.float32) @ rough
             offset += s2
@@ -131,7 +136,7 @@ class Scene:
             number = number + start
             square = 1.0 / lattice.d[point] ** 2 + 2.0 * np.einsum("ij,ij->i", along[number], hkl[point])
             away = square / (np.sqrt(k[number] ** 2 + square) + k[number])
-            near = np.abs(away) <= s.reach * s.rocking(lattice.d[point], 1.0 / k[number])
+            near = np.abs(away) <= s.reach * s.rocking(lattice.d[point], 1.0 / k[number], self.width_ratio[number])
             yield number[near], point[near], away[near]
 
     def _random(self, stream: int) -> np.random.Generator:

@@ -79,6 +79,8 @@ class StillsSettings:
     """rad"""
     bandwidth: float = _DEFAULTS.bandwidth
     """relative, RMS"""
+    spread_width: float = _DEFAULTS.spread_width
+    """standard deviation, between images, of the logarithm of what domain and mosaicity are multiplied by"""
     spread_ln_g: float = _DEFAULTS.spread_ln_g
     """standard deviation of ln G; its mean is 0"""
     spread_b: float = _DEFAULTS.spread_b
@@ -165,11 +167,13 @@ class StillsSettings:
                 gap |= between[:, None] if axis == 0 else between[None, :]
         return gap.astype(np.uint32)
 
-    def rocking(self, d: NDArray[np.float64], wavelength: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        """R0, 1/angstrom."""
+    def rocking(
+        self, d: NDArray[np.float64], wavelength: NDArray[np.float64] | float, ratio: NDArray[np.float64] | float = 1.0
+    ) -> NDArray[np.float64]:
+        """R0, 1/angstrom, of crystals whose domain and mosaicity are `ratio` times those of the settings."""
         s2 = 1.0 / d**2
         spectral = 0.5 * (self.bandwidth * wavelength) ** 2 * s2**2
-        return np.asarray(np.sqrt(self.domain**2 + self.mosaicity**2 * s2 + spectral))
+        return np.asarray(np.sqrt(ratio**2 * (self.domain**2 + self.mosaicity**2 * s2) + spectral))
 
     def spot_width(self, d: NDArray[np.float64]) -> NDArray[np.float64]:
         """R1, 1/angstrom."""
