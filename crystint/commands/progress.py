@@ -43,7 +43,7 @@ def _bar(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:
         task = bar.add_task(what, total=total, rate="")
         for done, item in enumerate(items, 1):
             yield item
-            bar.update(task, completed=done, rate=f"{done / (time.monotonic() - start):.1f} per s")
+            bar.update(task, completed=done, rate=_rate(done, time.monotonic() - start))
 
 
 def _lines(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:
@@ -55,5 +55,10 @@ def _lines(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:
         crossed = done * 10 // total > tenth and now - last >= _AT_MOST_EVERY_S
         if done == total or crossed or now - last >= _EVERY_S:
             tenth, last = done * 10 // total, now
-            rate = done / max(now - start, 1e-9)
-            click.echo(f"{what}: {done}/{total}, {rate:.1f} per s", err=True)
+            click.echo(f"{what}: {done}/{total}, {_rate(done, now - start)}", err=True)
+
+
+def _rate(done: int, seconds: float) -> str:
+    """ "27.4 per s"; of less than one per second "3.2 s each"."""
+    rate = done / max(seconds, 1e-9)
+    return f"{rate:.3g} per s" if rate >= 1.0 else f"{1.0 / rate:.3g} s each"

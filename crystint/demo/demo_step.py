@@ -24,7 +24,7 @@ from crystint.io.sparse.dense_file import DenseWriter
 from crystint.io.sparse.open import convert_sparse
 from crystint.model.peaks import PeakList
 from crystint.plot.steps import PLOT
-from crystint.run.outcome import Outcome
+from crystint.run.outcome import Outcome, rate_text
 from crystint.run.step import Job, Progress, silent
 from crystint.separation.files import densify_file, find_peaks, sparsify
 from crystint.simulate import Simulation, ice_rings, simulate
@@ -44,6 +44,7 @@ FILES = (
 
 _NEAR = 2.0
 """A found peak within this many pixels of a true one is that one."""
+_ONCE = "masks, rings and geometry are stored once per file: with more frames it is smaller than they are"
 _STRONG = 7.0
 """Only true peaks of at least this many sigma are expected to be found."""
 
@@ -256,8 +257,9 @@ def report(done: Demo) -> str:
         "sparsify": [
             f"{done.sparse.result.pixels / done.sparse.frames:.0f} pixels per frame, {_speed(done.sparse)}",
             f"{dense / 1e6:.1f} MB of counts, {packed / 1e6:.1f} MB under bitshuffle-LZ4",
-            f"{plain / 1e6:.2f} MB sparse ({packed / plain:.1f} times smaller), "
-            f"{compact / 1e6:.2f} MB compact ({packed / compact:.1f} times)",
+            f"{plain / 1e6:.2f} MB sparse ({_times(packed, plain)}), "
+            f"{compact / 1e6:.2f} MB compact ({_times(packed, compact)})",
+            *([_ONCE] if plain > packed else []),
         ],
         "densify": [_speed(done.dense)],
         "compare": [
@@ -270,7 +272,12 @@ def report(done: Demo) -> str:
 
 
 def _speed(summary: Outcome) -> str:
-    return f"{summary.frames / max(summary.seconds, 1e-9):.1f} frames/s with reading and writing"
+    return f"{rate_text(summary.rate)} with reading and writing" if summary.rate else "done before"
+
+
+def _times(before: int, after: int) -> str:
+    """How much smaller a file is, or larger."""
+    return f"{before / after:.1f} times smaller" if after <= before else f"{after / before:.1f} times larger"
 
 
 def _percent(part: int, whole: int) -> str:

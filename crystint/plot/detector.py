@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from crystint.model.experiment import Experiment
 from crystint.model.geometry import Geometry
+from crystint.plot.assembled import Assembled, assembled, corners
 from crystint.plot.frame import draw_rings
 from crystint.plot.style import ACCENT, BLUE, GREY, INK, MASKED, finish, style, titled_panels
 
@@ -51,22 +52,24 @@ def plot_geometry(geometry: Geometry, *, title: str | None = None) -> Figure:
         figure, (axes,) = titled_panels(title or "Geometry", about[:2], 1)
         figure.set_size_inches(8.0, 8.0)
         figure.texts[1].set_text("   ·   ".join(about))
-        _outline(axes, geometry)
-        draw_rings(axes, geometry)
+        view = assembled(geometry)
+        plane = geometry if view is None else view.plane
+        _outline(axes, geometry, view)
+        draw_rings(axes, plane)
         axes.set_aspect("equal")
-        axes.set(xlim=(0, geometry.shape[1]), ylim=(geometry.shape[0], 0))
-        finish(axes, "", "fast (px)", "slow (px)", grid=False)
+        axes.set(xlim=(0, plane.shape[1]), ylim=(plane.shape[0], 0))
+        names = ("fast (px)", "slow (px)") if view is None else ("x on a plane across the beam (px)", "y (px)")
+        finish(axes, "", *names, grid=False)
     return figure
 
 
-def _outline(axes: Axes, geometry: Geometry) -> None:
-    from matplotlib.patches import Rectangle
+def _outline(axes: Axes, geometry: Geometry, view: Assembled | None) -> None:
+    from matplotlib.patches import Polygon
 
     for panel in geometry.panels or ():
-        (slow, slow_end), (fast, fast_end) = panel.slow, panel.fast
-        axes.add_patch(
-            Rectangle((fast, slow), fast_end - fast, slow_end - slow, fill=False, edgecolor=GREY, linewidth=0.6)
-        )
+        slow, fast = corners(panel)
+        places = np.stack([slow, fast]) if view is None else view.place(slow, fast)
+        axes.add_patch(Polygon(places[::-1].T[[0, 1, 3, 2]], fill=False, edgecolor=GREY, linewidth=0.6))
 
 
 def plot_mask(mask: NDArray[Any], *, title: str | None = None) -> Figure:

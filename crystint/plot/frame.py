@@ -12,6 +12,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks, unusable
 from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
 from crystint.model.rings import Background
+from crystint.plot.assembled import assembled
 from crystint.plot.levels import label_place, ring_levels
 from crystint.plot.panels import draw_closeup, draw_histogram, draw_profile
 from crystint.plot.style import ACCENT, BLUE, GREY, RING, RING_TEXT, TITLE, figure_of, frame_colours, new_figure, style
@@ -54,7 +55,8 @@ def plot_frame(
     peaks : PeakList or None
         Circles coloured by their flags, and close-ups of the best.
     geometry : Geometry or None
-        Adds the beam and rings of equal resolution (of equal 2 theta without a wavelength).
+        Adds the beam and rings of equal resolution (of equal 2 theta without a wavelength). A detector of several
+        panels is drawn as the sample sees it, on a plane across the beam; peaks with it.
     mask : [slow, fast] or None
         Nonzero = masked, shown in pale blue, as are pixels that the frame marks as unusable.
     title : str or None
@@ -86,9 +88,7 @@ def plot_frame(
         raise ShapeError(f"geometry is {geometry.shape}, expected {frame.shape} (slow, fast)")
     bad = unusable(frame) | (combine_masks(mask, shape=frame.shape) != 0)
     if ax is not None:
-        _draw_frame(ax, frame, bad, geometry)
-        if peaks is not None:
-            _draw_peaks(ax, peaks, frame.shape)
+        _draw_detector(ax, frame, bad, geometry, peaks)
         return figure_of(ax, title)
     with style():
         figure = new_figure(13.2, 8.2)
@@ -96,9 +96,7 @@ def plot_frame(
             1, 2, width_ratios=(1.62, 1), left=0.05, right=0.985, top=0.9, bottom=0.07, wspace=0.27
         )
         main = figure.add_subplot(side[0])
-        levels = _draw_frame(main, frame, bad, geometry)
-        if peaks is not None:
-            _draw_peaks(main, peaks, frame.shape)
+        levels = _draw_detector(main, frame, bad, geometry, peaks)
         best = _best(peaks, frame.shape)
         rows = side[1].subgridspec(2, 1, height_ratios=(1.15, 1), hspace=0.27)
         if len(best):
@@ -159,6 +157,24 @@ def _range(image: NDArray[np.float64]) -> tuple[float, float]:
         return 0.0, 1.0
     low, middle, high = np.percentile(good, (1, 50, 99.65))
     return float(min(low, middle)), float(max(high, middle + 4 * np.sqrt(max(middle, 1.0))))
+
+
+def _draw_detector(
+    axes: Axes, frame: NDArray[Any], bad: NDArray[np.bool_], geometry: Geometry | None, peaks: PeakList | None
+) -> tuple[NDArray[np.float64], list[str]]:
+    """The frame with its rings and peaks; panels where the sample sees them, on a plane across the beam."""
+    view = None if geometry is None else assembled(geometry)
+    if view is not None:
+        frame, bad, geometry = view.image(frame), view.image(bad, True), view.plane
+        if peaks is not None:
+            peaks = peaks.copy()
+            peaks["slow"], peaks["fast"] = view.place(peaks["slow"], peaks["fast"])
+    levels = _draw_frame(axes, frame, bad, geometry)
+    if peaks is not None:
+        _draw_peaks(axes, peaks, frame.shape)
+    if view is not None:
+        axes.set(xlabel="x on a plane across the beam (px)", ylabel="y (px)")
+    return levels
 
 
 def _draw_frame(

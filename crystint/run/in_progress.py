@@ -73,6 +73,13 @@ class RunInProgress:
         self.unusable: list[int] = []
         """frames without a usable pixel: those whose record has the fact "dead" """
         self.done = 0
+        self._worked = 0
+        self._began, self._seconds = time.monotonic(), 0.0
+
+    @property
+    def rate(self) -> float:
+        """Frames per second since work on them began; without those of the journal. 0 = none was worked on."""
+        return self._worked / max(self._seconds, 1e-9)
 
     @property
     def stopped(self) -> bool:
@@ -101,9 +108,12 @@ class RunInProgress:
         yield from self._new(range(self.done, self.total), None if first is None else first())
 
     def _new(self, numbers: range, first: Any) -> Generator[FrameRecord]:
+        if not self._worked:
+            self._began = time.monotonic()
         with closing(self._crew.records(numbers, first, self._stop)) as records:
             for packed in records:
                 record = self._counted(FrameRecord.unpack(packed))
+                self._worked, self._seconds = self._worked + 1, time.monotonic() - self._began
                 if self._journal is not None:
                     self._journal.append(packed)
                 yield record

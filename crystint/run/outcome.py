@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["NAMED", "ExitCode", "Outcome", "listed"]
+__all__ = ["NAMED", "ExitCode", "Outcome", "listed", "rate_text"]
 
 NAMED = 10
 """Frames, images or warnings of one kind that are named; of more there is the number."""
@@ -55,6 +55,9 @@ class Outcome:
     """a line for each requirement that the result does not meet, though it is written: exit code 4"""
     seconds: float = 0.0
     """wall time"""
+    rate: float = 0.0
+    """frames per second while frames were worked on, without the start of the program and the frames of a journal;
+    0 = not known"""
 
     @property
     def stopped(self) -> bool:
@@ -97,3 +100,10 @@ def listed(numbers: Iterable[int]) -> str:
     """The first ten of some numbers."""
     shown = list(numbers)
     return ", ".join(map(str, shown[:NAMED])) + (", ..." if len(shown) > NAMED else "")
+
+
+def rate_text(rate: float, what: str = "frame") -> str:
+    """ "27.4 frames/s"; of less than one per second "3.2 s per frame"."""
+    if rate >= 100.0:
+        return f"{rate:.0f} {what}s/s"
+    return f"{rate:.3g} {what}s/s" if rate >= 1.0 else f"{1.0 / rate:.3g} s per {what}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -71,7 +70,6 @@ class _Work:
 def densify(job: Job[DensifySettings]) -> Outcome:
     """Whole frames. Missing ones become frames of masked pixels, and are recorded as missing."""
     settings, how, source, (output,) = job.settings, job.execution, job.input("sparse"), job.outputs
-    start = time.monotonic()
     with open_sparse(source) as sparse:
         total = len(sparse)
         if not total:
@@ -107,7 +105,7 @@ def densify(job: Job[DensifySettings]) -> Outcome:
                     if not progress.done:
                         raise KeyboardInterrupt
                     writer.end_early(total)
-    return outcome_of(progress, start, Separated())
+    return outcome_of(progress, Separated())
 
 
 def _saturation(made: Mapping[str, Any]) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,6 @@ def find(job: Job[Settings]) -> Outcome:
     settings, how = job.settings, job.execution
     search = PeakSearch(settings.snr if settings.snr is not None else 5.0)
     remote = how.dask is not None or job.finished
-    start = time.monotonic()
     lists: list[PeakList] = []
     ahead = partial(warm_up, treatment=search)
     with opened(job.inputs["frames"], settings, how.device, remote=remote, apart=True, warm_up=ahead) as run:
@@ -47,7 +45,7 @@ def find(job: Job[Settings]) -> Outcome:
             progress.check()
             _write(job, run, progress, np.concatenate([empty_peaks(), *lists]), search.snr)
     counts = np.array([len(peaks) for peaks in lists], dtype=np.int64)
-    return outcome_of(progress, start, Separated(counts, unusable=tuple(progress.unusable), masked=run.masked))
+    return outcome_of(progress, Separated(counts, unusable=tuple(progress.unusable), masked=run.masked))
 
 
 def _write(job: Job[Settings], run: PreparedRun, progress: RunInProgress, peaks: PeakList, snr: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import warn
 from crystint.run.in_progress import RunInProgress
-from crystint.run.outcome import Outcome, listed
+from crystint.run.outcome import Outcome, listed, rate_text
 
 __all__ = ["HIT", "Separated", "outcome_of"]
 
@@ -39,8 +38,8 @@ class Separated:
         return int(np.count_nonzero(self.peaks >= HIT))
 
 
-def outcome_of(run: RunInProgress, start: float, separated: Separated, outputs: tuple[Path, ...] = ()) -> Outcome:
-    """The outcome of a run over frames that began at `start` of `time.monotonic`."""
+def outcome_of(run: RunInProgress, separated: Separated, outputs: tuple[Path, ...] = ()) -> Outcome:
+    """The outcome of a run over frames."""
     frames, peaks = run.done, separated.peaks
     if separated.unusable:
         warn(f"{len(separated.unusable)} of {frames} frames have no usable pixel: {listed(separated.unusable)}")
@@ -51,7 +50,8 @@ def outcome_of(run: RunInProgress, start: float, separated: Separated, outputs: 
     if separated.pixels:
         parts.append(f"{separated.pixels} pixels kept ({separated.pixels / frames:.0f} per frame)")
     parts += [separated.masked] if separated.masked else []
-    parts.append(f"{frames / max(time.monotonic() - start, 1e-9):.3g} frames/s")
+    if run.rate:
+        parts.append(rate_text(run.rate))
     more: dict[str, Any] = {"outputs": outputs} if outputs else {}
     return Outcome(
         ", ".join(parts),
@@ -60,5 +60,6 @@ def outcome_of(run: RunInProgress, start: float, separated: Separated, outputs: 
         of=run.total,
         missing=dict(sorted(run.missing.items())),
         resumable=True,
+        rate=run.rate,
         **more,
     )

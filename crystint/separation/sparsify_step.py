@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from functools import partial
 
@@ -29,7 +28,6 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
     settings, how, (output,) = job.settings, job.execution, job.outputs
     work = Sparsification(settings.snr if settings.snr is not None else 3.0, settings.peaks)
     remote = how.dask is not None or job.finished
-    start = time.monotonic()
     counts, pixels = [], 0
     ahead = partial(warm_up, treatment=work)
     with opened(job.inputs["frames"], settings, how.device, remote=remote, warm_up=ahead) as run:
@@ -70,4 +68,4 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
                 if progress.stopped:
                     writer.end_early(progress.total)
     separated = Separated(np.array(counts, np.int64), pixels, tuple(progress.unusable), run.masked)
-    return outcome_of(progress, start, separated)
+    return outcome_of(progress, separated)
