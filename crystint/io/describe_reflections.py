@@ -13,6 +13,7 @@ from crystint.io.opened_file import OpenedFile
 from crystint.io.reflections.dials_experiments import read_expt
 from crystint.io.reflections.dials_table import read_table
 from crystint.io.reflections.mtz_in import is_unmerged, open_mtz
+from crystint.io.reflections.shelx import row_words
 from crystint.model.experiment import Experiment
 
 __all__ = [
@@ -159,10 +160,8 @@ def rows_of(file: OpenedFile) -> NDArray[np.float64]:
         if crystfel:
             words = line.split()
             words = [*words[:4], *words[5:6]]
-        elif len(line) >= 28 and line[17] == line[25] == ".":  # SHELX, HKLF 4: 3 I4, 2 F8.2
-            words = [line[0:4], line[4:8], line[8:12], line[12:20], line[20:28]]
         else:
-            words = line.split()[:5]
+            words = row_words(line)[:5]
         try:
             values = [float("nan") if word == "-" else float(word) for word in words]
         except ValueError:

@@ -190,7 +190,7 @@ _SPECIFIC = (
     Kind(
         "list of reflections", by.reflection_list, (".hkl",),
         reader="crystint.stills:read_reference",
-        writer="crystint.cbc.merging.export:write_hklf4",
+        writer="crystint.io.reflections.shelx:write_hklf4",
         describe="crystint.io.describe_reflections:hkl",
         draw="crystint.plot.files:draw_hkl",
         advice="it has no cell: it can be a reference, -r, of data that have one",

@@ -15,7 +15,7 @@ from crystint.arrays import FileName
 from crystint.errors import FileError, warn
 from crystint.io.frames.sequence import open_frames
 from crystint.io.hdf5.provenance import read_provenance
-from crystint.io.reflections.mtz_out import write_unmerged_mtz
+from crystint.io.reflections.mtz_out import history_of, write_unmerged_mtz
 from crystint.model.cells import symmetric_cell
 from crystint.model.reference import Reference
 from crystint.run.frames import mask_of
@@ -110,8 +110,9 @@ def integrate_frames(job: Job[IntegrateSettings]) -> Outcome:
                 provenance=record,
             )
             write_mtz = partial(
-                write_unmerged_mtz, observations=integrated.observations, experiment=images, overwrite=job.overwrite
-            )
+                write_unmerged_mtz, observations=integrated.observations, experiment=images,
+                history=history_of(record["inputs"]), overwrite=job.overwrite,
+            )  # fmt: skip
             write_h5 = partial(write_stills, run=run, overwrite=job.overwrite)
             writers: dict[str, Callable[[Path], None]] = {".mtz": write_mtz, **dict.fromkeys(HDF5, write_h5)}
             job.write(run, writers)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from crystint.errors import FileError, SettingError, recorded_warnings, warn
-from crystint.io.outputs import atomic_path
-from crystint.io.reflections.mtz_out import write_merged_mtz
+from crystint.io.reflections.free_in import read_free_flags
 from crystint.model.cells import symmetric_cell
 from crystint.model.experiment import Experiment
 from crystint.model.facts import counts_text
@@ -20,25 +16,23 @@ from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.model.symmetry import as_space_group, groups, spacing
 from crystint.run.outcome import Outcome
-from crystint.run.step import HDF5, Job
-from crystint.stills.files import StillsRun, write_stills
+from crystint.run.step import Job
+from crystint.stills.merge_outputs import write_merged
 from crystint.stills.merging.agreement import Agreement
-from crystint.stills.merging.amplitudes import french_wilson
 from crystint.stills.merging.image_rejection import delta_cc_half, image_cc, reject_images
 from crystint.stills.merging.merge import merge
 from crystint.stills.merging.merged import Merged
 from crystint.stills.merging.shells import ResolutionShells
-from crystint.stills.report import stills_report
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.scales import Scales
 from crystint.stills.settings import MergeSettings
-from crystint.stills.step_inputs import read_known, read_together
+from crystint.stills.step_inputs import read_known, read_together, warn_of_another_crystal
 
 __all__ = ["merge_observations"]
 
 
 def merge_observations(job: Job[MergeSettings]) -> Outcome:
-    """Merge one scaled file and write .mtz (merged), .h5 with everything, .txt, the report, or plots.
+    """Merge one scaled file and write .mtz (merged), .hkl (SHELX HKLF 4), .h5 with everything, .txt, or plots.
 
     The result is a `StillsRun`.
     """
@@ -55,6 +49,9 @@ def merge_observations(job: Job[MergeSettings]) -> Outcome:
         for text in inputs.run.extra.get("warnings", ()):
             warn(text)
         reference = read_known(settings.reference, images, settings.reference_column) or inputs.run.reference
+        copied = None if settings.free_from is None else read_free_flags(settings.free_from)
+        if copied is not None:
+            warn_of_another_crystal(f"file of the free flags {settings.free_from}", copied.crystal, images)
     rejected = _rejected(inputs.observations, images, scales, reference, settings)
     options: dict[str, Any] = {
         "cell": images.cell, "anomalous": settings.anomalous, "error_model": error_model,
@@ -72,6 +69,7 @@ def merge_observations(job: Job[MergeSettings]) -> Outcome:
     agreement = None if reference is None else Agreement.of(merged, reference, settings.reference)
     if agreement is not None and agreement.doubt:
         warn(agreement.doubt)
+        messages.append(agreement.doubt)
     unscaled = {} if scales is None else scales.failed  # says more than that nothing of them was merged
     files = dict.fromkeys(map(str, (*job.sources, *inputs.files)))
     run = replace(
@@ -87,11 +85,11 @@ def merge_observations(job: Job[MergeSettings]) -> Outcome:
         extra={"warnings": messages},
         provenance=job.provenance(files, cell=images.cell, space_group=images.space_group.xhm()),
     )
-    _write(job, run, merged, messages)
+    told = write_merged(job, run, merged, messages, copied)
     text = f"{int(merged.multiplicity.sum())} observations merged into {len(merged)} reflections"
     unused = _unused(inputs.observations, merged)
     text += unused and f"\nnot used, of {len(inputs.observations)} observations: {unused}"
-    text += f"\n\n{merged.statistics.table()}" + (f"\n{agreement}" if agreement else "")
+    text += f"\n\n{merged.statistics.table()}" + "".join(f"\n{line}" for line in (agreement, *told) if line)
     return Outcome(text, run, notes={image: note for image, note in run.notes.items() if image not in inputs.repeats})
 
 
@@ -100,34 +98,6 @@ def _unused(table: Observations, merged: Merged) -> str:
     counts = table.replace(flags=merged.flags).left_out
     outside = len(table) - int(merged.multiplicity.sum()) - sum(counts.values())
     return counts_text({**counts, "outside the resolution limits": outside})
-
-
-def _write(job: Job[MergeSettings], run: StillsRun, merged: Merged, messages: Sequence[str]) -> None:
-    """All of the outputs, or none."""
-    writers: dict[str, Callable[[Path], None]] = {
-        ".mtz": partial(_write_mtz, run=run, merged=merged, free=job.settings.free, overwrite=job.overwrite),
-        ".txt": partial(_write_report, run=run, job=job, messages=messages),
-        **dict.fromkeys(HDF5, partial(write_stills, run=run, overwrite=job.overwrite)),
-    }
-    job.write(run, writers)
-
-
-def _write_mtz(path: Path, *, run: StillsRun, merged: Merged, free: float | None, overwrite: bool) -> None:
-    f = french_wilson(merged.hkl, merged.intensity, merged.sigma, cell=merged.cell, space_group=merged.space_group)
-    write_merged_mtz(
-        path,
-        merged,
-        amplitudes=(f.amplitude, f.sigma_amplitude),
-        free=free,
-        wavelength=run.images.mean_wavelength,
-        overwrite=overwrite,
-    )
-
-
-def _write_report(path: Path, *, run: StillsRun, job: Job[MergeSettings], messages: Sequence[str]) -> None:
-    with atomic_path(path, job.overwrite) as temporary:
-        report = stills_report(run, inputs=job.inputs["source"], warnings=messages)
-        temporary.write_text(report, encoding="utf-8")
 
 
 def _rejected(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from crystint.errors import FileError, recorded_warnings, warn
-from crystint.io.reflections.mtz_out import write_unmerged_mtz
+from crystint.io.reflections.mtz_out import history_of, write_unmerged_mtz
 from crystint.model.cells import symmetric_cell
 from crystint.model.experiment import Experiment
 from crystint.model.facts import counted, counts_text
@@ -124,7 +124,7 @@ def _compared(
 def _write(job: Job[ScaleSettings], run: StillsRun, scales: Scales, table: Observations) -> None:
     write_mtz = partial(
         write_unmerged_mtz, observations=table, experiment=run.images, factor=scales.factor(table),
-        overwrite=job.overwrite,
+        history=history_of(run.provenance["inputs"]), overwrite=job.overwrite,
     )  # fmt: skip
     write_h5 = partial(write_stills, run=run, overwrite=job.overwrite)
     writers: dict[str, Callable[[Path], None]] = {".mtz": write_mtz, **dict.fromkeys(HDF5, write_h5)}

@@ -165,11 +165,20 @@ class MergeSettings(_Limited):
         None, "leave out images whose correlation with the reference is below CC", metavar="CC"
     )
     free: Annotated[float, BeforeValidator(number), Field(gt=0.0, le=0.5)] | None = setting(
-        None, "share of the reflections that is flagged free in an .mtz; without it none is", metavar="SHARE"
+        None,
+        "share of the reflections that is flagged free in an .mtz, by a hash of their indices; without it none is",
+        metavar="SHARE",
+    )
+    free_from: Path | None = setting(
+        None,
+        "copy free flags of an MTZ or mmCIF file to an .mtz; reflections that it lacks get theirs alike",
+        metavar="FILE",
     )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if self.free is not None and self.free_from is not None:
+            raise ValueError("free_from takes the share of the flags from its file: give free or free_from")
         if isinstance(self.error_model, tuple) and not all(map(math.isfinite, self.error_model)):
             raise ValueError(f"error_model is {self.error_model}, expected two finite numbers")
         return self

@@ -112,7 +112,7 @@ def merge_files(
     command: Sequence[str] | None = None,
     **settings: Any,
 ) -> Outcome:
-    """Merge one scaled file and write .mtz (merged), .h5 with everything, .txt, the report, or plots.
+    """Merge one scaled file and write .mtz (merged), .hkl (SHELX HKLF 4), .h5 with everything, .txt, or plots.
 
     As `predict_files`; `settings` are those of `crystint.stills.settings.MergeSettings`.
     """

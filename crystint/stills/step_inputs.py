@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import gemmi
 import numpy as np
 
 from crystint.errors import SettingError, warn
@@ -21,7 +22,7 @@ from crystint.stills.files import StillsRun
 from crystint.stills.inputs import read_opened, read_reference
 from crystint.stills.prediction.partiality import RockingWidth
 
-__all__ = ["StepInputs", "read_known", "read_together"]
+__all__ = ["StepInputs", "read_known", "read_together", "warn_of_another_crystal"]
 
 _LENGTHS, _ANGLES = 0.03, 2.0
 """by which the cell of a reference may differ: relative, and degrees"""
@@ -106,14 +107,19 @@ def read_known(path: Path | None, images: Experiment, column: str | None = None)
             raise SettingError(f"--reference-column {column} needs a reference to take it from: --reference FILE")
         return None
     reference = read_reference(path, column=column, cell=images.cell, space_group=images.space_group)
-    ratio = np.divide(reference.cell[:3], images.cell[:3])
-    turn = np.subtract(reference.cell[3:], images.cell[3:])
+    warn_of_another_crystal(f"reference {path}", (reference.cell, reference.space_group), images)
+    return reference
+
+
+def warn_of_another_crystal(what: str, crystal: tuple[tuple[float, ...], gemmi.SpaceGroup], images: Experiment) -> None:
+    """A warning where cell or Laue class of a file are others than those of the data."""
+    cell, group = crystal
+    ratio, turn = np.divide(cell[:3], images.cell[:3]), np.subtract(cell[3:], images.cell[3:])
     if np.abs(ratio - 1.0).max() > _LENGTHS or np.abs(turn).max() > _ANGLES:
         warn(
-            f"the cell of the reference {path} is {cell_text(reference.cell)}, that of the data "
+            f"the cell of the {what} is {cell_text(cell)}, that of the data "
             f"{cell_text(images.cell)}: is it the same crystal?"
         )
-    laue = reference.space_group.laue_str(), images.space_group.laue_str()
+    laue = group.laue_str(), images.space_group.laue_str()
     if laue[0] != laue[1]:
-        warn(f"the Laue class of the reference {path} is {laue[0]}, that of the data {laue[1]}")
-    return reference
+        warn(f"the Laue class of the {what} is {laue[0]}, that of the data {laue[1]}")

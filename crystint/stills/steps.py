@@ -39,7 +39,7 @@ MERGE = Step(
     MergeSettings,
     "crystint.stills.merge_step:merge_observations",
     (Argument("source", "FILE"),),
-    Outputs("file to write", (".mtz", *HDF5, ".txt", *PICTURES), many=True),
+    Outputs("file to write", (".mtz", *HDF5, ".hkl", ".txt", *PICTURES), many=True),
     device="",
     picture="crystint.plot.stills:plot_stills",
 )

@@ -8,8 +8,9 @@ import gemmi
 import numpy as np
 import pytest
 
-from crystint.cbc.merging.export import write_hklf4, write_mtz, write_sfac, write_text
+from crystint.cbc.merging.export import write_mtz, write_sfac, write_text
 from crystint.errors import FileError, SettingError, ShapeError
+from crystint.io.reflections.shelx import write_hklf4
 
 CELL = (22.1, 27.3, 33.7, 90.0, 90.0, 90.0)
 HKL = np.array([[1, 2, 3], [0, 0, 4], [-2, 1, 5], [10, 11, -12]])
@@ -144,6 +145,8 @@ def test_hklf4_scale(tmp_path: Path, value: list[float], error: list[float], sca
     path = tmp_path / "a.hkl"
     assert write_hklf4(path, [[1, 0, 0], [0, 1, 0]], value, error) == pytest.approx(scale)
     lines = path.read_text().splitlines()
+    if scale != 1.0:
+        assert lines.pop().endswith(f": intensities and sigmas are multiplied by {scale:g}")
     assert {len(line) for line in lines} == {28}
     read = np.array([[float(line[12:20]), float(line[20:28])] for line in lines[:-1]])
     assert read[:, 0] == pytest.approx(np.array(value) * scale, abs=0.00501)

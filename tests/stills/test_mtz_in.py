@@ -291,7 +291,7 @@ def test_crystfel_lists(tmp_path):
         read_reference_hkl(path, cell=CELL, space_group=GROUP)
     path.write_text("1 0 4 3.0 0.5\n2 1 3 4.0 0.5\n0 0 0 0 0\n")
     np.testing.assert_allclose(read_reference_hkl(path, cell=CELL, space_group=GROUP, kind="F").match(HKL[:2]), [9, 16])
-    with pytest.raises(SettingError, match="give kind I"):
+    with pytest.raises(SettingError, match=r"give I \(intensities\) or F"):
         read_reference_hkl(path, cell=CELL, space_group=GROUP)
     with pytest.raises(SettingError, match="expected I or F"):
         read_reference_hkl(path, cell=CELL, space_group=GROUP, kind="E")

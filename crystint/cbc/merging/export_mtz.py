@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from crystint import __version__
 from crystint.arrays import Floats
 from crystint.cbc.merging.families import families, symmetry_group
-from crystint.errors import SettingError, ShapeError
+from crystint.errors import SettingError
 from crystint.io.outputs import atomic_path
+from crystint.io.reflections.shelx import checked_columns
 from crystint.model import symmetry as reciprocal
-from crystint.model.indices import checked
 
-__all__ = ["checked_columns", "write_mtz"]
+__all__ = ["write_mtz"]
 
 _HISTORY = (80, 30)
 """Characters of a line and lines of history that an MTZ file may have."""
@@ -144,25 +144,3 @@ def _merged(
             table += [(f"I({label})", "K", value[row]), (f"SIGI({label})", "M", error[row])]
         table += [(f"N({label})", "I", count[row]) for label, row in (("+", 0), ("-", 1))]
     return merged.hkl, table
-
-
-def checked_columns(hkl: ArrayLike, **optional: ArrayLike | None) -> tuple[NDArray[np.int32], dict[str, Floats]]:
-    """Indices int32 [n, 3] and the columns that are given, float64 [n].
-
-    Raises
-    ------
-    ShapeError, SettingError
-        When a column does not fit, or a batch is no number from 0 on.
-    """
-    rows = checked(np.asarray(hkl))
-    columns = {}
-    for name, values in optional.items():
-        if values is None:
-            continue
-        column = np.asarray(values, dtype=np.float64)
-        if column.shape != (len(rows),):
-            raise ShapeError(f"{name} is {column.shape}, expected {(len(rows),)}, one per reflection")
-        if name == "batch" and len(column) and not (np.isfinite(column).all() and column.min() >= 0):
-            raise SettingError("a batch has no number, or one below 0")
-        columns[name] = column
-    return rows, columns

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from os import PathLike
+from pathlib import PurePath
 from typing import Any, Protocol
 
 import gemmi
@@ -16,15 +18,18 @@ from crystint.errors import SettingError, ShapeError
 from crystint.io.outputs import atomic_path
 from crystint.io.reflections.mtz_batches import batch_headers
 from crystint.model.experiment import Experiment
+from crystint.model.free_set import free_numbers
 from crystint.model.observations import Observations
 
-__all__ = ["write_merged_mtz", "write_unmerged_mtz"]
+__all__ = ["history_of", "write_merged_mtz", "write_unmerged_mtz"]
 
 _LINE = 80
 _HALF = 1 << 20
 """Indices are below it."""
 _LINES = 30
 """Lines of history that an MTZ file may have."""
+_INPUT_LINES = 20
+"""Lines of them for the names of inputs."""
 
 
 class _Merged(Protocol):
@@ -49,6 +54,7 @@ def write_merged_mtz(
     amplitudes: tuple[Floats, Floats] | None = None,
     free: float | None = None,
     seed: int = 0,
+    flags: tuple[str, NDArray[Any]] | None = None,
     wavelength: float = 0.0,
     history: Sequence[str] = (),
     overwrite: bool = False,
@@ -66,14 +72,17 @@ def write_merged_mtz(
     amplitudes : (float64 [m], float64 [m]), optional
         F and its sigma, such as French and Wilson's estimates.
     free : float, optional
-        Share of the reflections to set aside (0.05): flags 0 to 1 / share - 1 at random, as CCP4 numbers them; 0 is the
-        test set. Reflections related by a twin law are not kept together.
+        Share of the reflections to set aside (0.05): flags 0 to 1 / share - 1, as CCP4 numbers them; 0 is the test set.
+        They are a hash of the indices (`crystint.model.free_set`), the same for every set of data of this lattice, to
+        whatever resolution.
     seed : int
-        Of the flags.
+        Another number gives other flags.
+    flags : (str, int [m]), optional
+        In place of these: the label of the column, and the flags, such as those of another file.
     wavelength : float
         angstrom, for the data set's header; 0 = not known.
     history : sequence of str
-        What was done; lines are cut after 80 characters, the first 29 of them are kept.
+        What was done; lines are cut after 80 characters, the first 29 of them are kept (`history_of` makes such lines).
     overwrite : bool
         Replace an existing file.
 
@@ -95,7 +104,6 @@ def write_merged_mtz(
     True
     """
     table: _Merged = merged
-    n = len(table.hkl)
     columns: list[tuple[str, str, NDArray[Any]]] = [
         ("IMEAN", "J", table.intensity),
         ("SIGIMEAN", "Q", table.sigma),
@@ -115,13 +123,25 @@ def write_merged_mtz(
     if free is not None:
         if not 0.0 < free <= 0.5:
             raise SettingError(f"free is {free}, expected a share above 0, at most 0.5")
-        flags = np.random.default_rng(seed).permutation(n) % round(1.0 / free)
-        columns.append(("FreeR_flag", "I", flags))
+        flags = flags or ("FreeR_flag", free_numbers(table.hkl, table.space_group, round(1.0 / free), seed))
+    if flags is not None:
+        columns.append((flags[0], "I", flags[1]))
     mtz = _start("merged", table.cell, table.space_group, wavelength, history)
     _fill(mtz, table.hkl, columns)
     mtz.sort()
     with atomic_path(path, overwrite) as temporary:
         mtz.write_to_file(str(temporary))
+
+
+def history_of(inputs: Sequence[Any]) -> list[str]:
+    """Lines for the history of an MTZ file that name the inputs, without their folders; many are counted."""
+    names = [PurePath(str(each)).name.encode("ascii", "replace").decode() for each in inputs]
+    lines = textwrap.wrap(f"inputs: {', '.join(names)}", _LINE, subsequent_indent="  ", break_on_hyphens=False)
+    if len(lines) <= _INPUT_LINES:
+        return lines
+    lines = lines[: _INPUT_LINES - 1]
+    whole = sum(line.count(",") for line in lines)
+    return [*lines, f"  ... {len(names) - whole} more; {len(names)} in all"]
 
 
 def write_unmerged_mtz(

@@ -17,6 +17,7 @@ from crystint.io.guard import reads_file
 from crystint.io.kinds import kind_by_suffix, opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.io.reflections.mtz_in import is_unmerged, open_mtz
+from crystint.io.reflections.shelx import row_words
 from crystint.model.reference import Reference
 from crystint.model.symmetry import as_space_group
 
@@ -252,10 +253,12 @@ def read_reference_hkl(
     if kind not in (None, "I", "F"):
         raise SettingError(f"kind is {kind!r}, expected I or F")
     if not crystfel and kind is None:
-        raise SettingError(f"{path} does not say what its values are: give kind I (intensities) or F (amplitudes)")
+        raise SettingError(
+            f"{path} does not say what its values are: give I (intensities) or F (amplitudes), --reference-column"
+        )
     rows: list[list[float]] = []
     for number, line in enumerate(lines, 1):
-        words = line.split()
+        words = line.split() if crystfel else row_words(line)
         if line.startswith("End of reflections"):
             break
         try:
@@ -264,6 +267,8 @@ def read_reference_hkl(
             if rows:
                 raise FileError(f"{path}, line {number}: {line.strip()[:60]!r} is no reflection") from None
             continue
+        if not crystfel and len(values) >= 3 and not any(values[:3]):
+            break  # the end of lists of SHELX; what follows is text
         if len(values) >= (6 if crystfel else 5):
             rows.append([*values[:4], values[5 if crystfel else 4]])
         elif values:
@@ -271,7 +276,7 @@ def read_reference_hkl(
     if not rows:
         raise FileError(f"{path} has no reflections")
     table = np.array(rows)
-    table = table[(table[:, :3] != 0.0).any(axis=1)]  # 0 0 0 ends lists of SHELX
+    table = table[(table[:, :3] != 0.0).any(axis=1)]
     hkl = table[:, :3].astype(np.int32)
     kind = "I" if crystfel else str(kind)
     return _reference(hkl, kind, [(table[:, 3], table[:, 4])], cell, space_group, kind)
