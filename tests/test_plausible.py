@@ -196,6 +196,8 @@ def test_a_master_names_the_place_and_info_goes_on(tmp_path, change, place, told
     assert "m.h5" in text
     assert place in text
     assert told in text
+    center = CliRunner().invoke(main, ["correlate", "center", str(path), "-o", str(tmp_path / "c.json")])
+    assert "warning: the geometry of the frames is left out: " in center.stderr  # it needs none
     shown = CliRunner().invoke(main, ["info", str(path)])
     assert shown.exit_code == 0
     assert "unusable: " in shown.stdout

@@ -16,13 +16,13 @@ from crystint.arrays import FileName
 from crystint.correlate.polar.polar import PolarTransform
 from crystint.correlate.settings import GridSettings
 from crystint.engine import Engine
-from crystint.errors import FileError, GeometryError, SettingError
+from crystint.errors import FileError, GeometryError, SettingError, warn
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.io.hdf5.provenance import read_provenance
 from crystint.model.geometry import Geometry
 from crystint.model.polar_grid import PolarGrid
 from crystint.run.frames import mask_of, read_frame
-from crystint.run.geometry import geometry_of
+from crystint.run.geometry import NoGeometryError, geometry_of
 from crystint.run.settings import DetectorSettings
 
 __all__ = ["Exposures", "grid_of", "grid_used", "missing_in", "opened", "q_of"]
@@ -108,12 +108,14 @@ def opened(
         asked = settings.geometry is not None or settings.distance is not None or settings.pixel_size is not None
         try:
             geometry = geometry_of(frames, settings)
-        except GeometryError:
+        except GeometryError as error:
             if from_the_middle and asked and settings.beam is None:
                 slow, fast = frames.shape
                 geometry = geometry_of(frames, settings.model_copy(update={"beam": (0.5 * slow, 0.5 * fast)}))
             elif asked:
                 raise
+            elif not isinstance(error, NoGeometryError):
+                warn(f"the geometry of the frames is left out: {error}")
         mask = mask_of(frames, settings, settings.geometry)
         yield Exposures(frames, mask.pixels, geometry, settings.beam, mask.about)
 

@@ -21,13 +21,17 @@ from crystint.model.partial_geometry import OPTIONS, PartialGeometry
 from crystint.run.frames import check_shape
 from crystint.run.settings import DetectorSettings
 
-__all__ = ["geometries_of", "geometry_of", "wavelengths_of"]
+__all__ = ["NoGeometryError", "geometries_of", "geometry_of", "wavelengths_of"]
 
 _ALL = {"distance", "beam_center", "pixel_size", "wavelength", "polarization"}
 _PLACED = {"distance", "beam_center", "pixel_size", "rotation", "panels", "beam_outside"}
 _TILTS = {"rotation", "panels", "beam_outside"}
 _FEW = 8
 """Geometries of one run: each has a ring map and memory on the device of its own"""
+
+
+class NoGeometryError(GeometryError):
+    """Distance, beam centre or pixel size are told nowhere."""
 
 
 def geometry_of(frames: Frames, settings: DetectorSettings, files: Sequence[int] | None = None) -> Geometry:
@@ -55,7 +59,7 @@ def geometry_of(frames: Frames, settings: DetectorSettings, files: Sequence[int]
     if geometry is None:
         whole = "whole " if together.places else ""
         missing = ", ".join(OPTIONS[name] for name in together.missing)
-        raise GeometryError(
+        raise NoGeometryError(
             f"{frames.files[files[0] if files else 0]}: no {whole}geometry in it; give one with "
             f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing}{together.reasons} (and --wavelength)"
         )

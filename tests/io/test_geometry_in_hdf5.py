@@ -284,6 +284,24 @@ def test_other_arrays_of_wavelengths_are_warned_of(tmp_path, value, expected, wa
         assert open_frames(tmp_path / "x.h5").geometry.wavelength == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("stokes", "expected"),
+    [([1.0, 0.95, 0, 0], 0.95), ([[2.0, 1.9, 0, 0]] * 3, 0.95), ([[1.0, 0.9, 0, 0], [1.0, -0.5, 0, 0]], 0.2)],
+)
+def test_polarization_from_stokes_parameters(tmp_path, stokes, expected):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        detector(file)
+        beam(file)
+        file["entry/instrument/beam/incident_polarization_stokes"] = np.array(stokes)
+        file["entry/data/data"] = FRAMES
+    frames = open_frames(tmp_path / "x.h5")
+    if expected == 0.2:
+        with pytest.warns(CrystintWarning, match=r"polarization_stokes.* gives polarizations of -0\.5 to 0\.9"):
+            assert frames.geometry.polarization == pytest.approx(0.2)
+    else:
+        assert frames.geometry.polarization == pytest.approx(expected)
+
+
 def test_a_distance_per_frame_is_warned_of_where_it_varies(tmp_path):
     for name, values in (("a.h5", [0.1, 0.1, 0.1 + 1e-7]), ("b.h5", [0.1, 0.11, 0.12])):
         with h5py.File(tmp_path / name, "w") as file:
@@ -321,6 +339,7 @@ def test_cheetah(tmp_path, path, value):
     assert "none (without beam center); give one with -g" in shown
     assert "0.1384 m (entry_1/instrument_1/detector_1/distance, without a unit)" in shown
     assert path in shown
+    assert " angstrom (9500 eV), 1.30372 to 1.30647 from frame to frame (" in shown
 
 
 def test_info_names_the_place_of_each_number(tmp_path):

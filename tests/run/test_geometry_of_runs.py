@@ -233,6 +233,10 @@ def test_wavelengths_per_frame_give_the_spacings_of_their_frame(tmp_path, engine
     for wavelength, peaks in zip(SHOTS, listed, strict=True):
         angle = np.arctan(np.hypot(peaks["slow"] - 29.0, peaks["fast"] - 35.0) * 75e-6 / 0.02)
         np.testing.assert_allclose(peaks["d"], wavelength / (2 * np.sin(angle / 2)), rtol=1e-5)
+    some = ["--frames", "3,1"]
+    CliRunner().invoke(main, ["peaks", *map(str, names), "-o", str(tmp_path / "z.jsonl"), *command, *some])
+    for number, peaks in zip((3, 1), spacings(tmp_path / "z.jsonl"), strict=True):
+        np.testing.assert_allclose(peaks["d"], listed[number]["d"], rtol=1e-6)
     limit = float(np.median(np.concatenate([peaks["d"] for peaks in listed])))
     more = ["--d-min", f"{limit:.9f}"]
     CliRunner().invoke(main, ["peaks", *map(str, names), "-o", str(tmp_path / "y.jsonl"), *command, *more])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +20,8 @@ __all__ = ["beam_geometry"]
 
 _WAVES = ("incident_wavelength", "wavelength", "photon_wavelength_A")
 _ENERGIES = ("incident_energy", "photon_energy", "energy", "photon_energy_eV", "photon_energy_ev")
+_SAME_FACTOR = 0.01
+"""of polarization"""
 _SAME = 1e-6
 """relative: wavelengths that agree so well are one"""
 
@@ -135,6 +136,11 @@ def _polarization(beam: h5py.Group) -> float | None:
     item = beam.get("incident_polarization_stokes")
     if not isinstance(item, h5py.Dataset) or item.shape[-1:] != (4,):
         return None
-    stokes = np.asarray(item[()], dtype=np.float64).reshape(-1, 4)[0]
-    factor = stokes[1] / stokes[0] if stokes[0] > 0 else math.nan
-    return float(factor) if abs(factor) <= 1 else None
+    stokes = np.asarray(item[()], dtype=np.float64).reshape(-1, 4)
+    stokes = stokes[stokes[:, 0] > 0.0]
+    if not len(stokes) or not (np.abs(factors := stokes[:, 1] / stokes[:, 0]) <= 1.0).all():
+        return None
+    if np.ptp(factors) > _SAME_FACTOR:
+        place = f"{beam.file.filename}: {place_of(beam, 'incident_polarization_stokes')}"
+        warn(f"{place} gives polarizations of {range_text(factors)}; their mean is used, {factors.mean():.4g}")
+    return float(factors.mean())
