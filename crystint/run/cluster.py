@@ -11,6 +11,7 @@ import logging
 import signal
 import threading
 import warnings
+from asyncio import CancelledError
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -109,6 +110,10 @@ class Cluster:
 
     def records(self, numbers: range, first: Any, stop: Callable[[], bool]) -> Generator[bytes]:
         """As `crystint.run.in_progress.Crew`: a range of frames per job."""
+        with _connected():
+            yield from self._records(numbers, first, stop)
+
+    def _records(self, numbers: range, first: Any, stop: Callable[[], bool]) -> Generator[bytes]:
         mask = self._client.submit(_same, first, pure=False)
 
         def submit(some: range) -> _Task:
@@ -165,7 +170,7 @@ class _Task:
                 raise ClusterError(
                     f"a worker lacks a package: {error}; install crystint {__version__} there"
                 ) from error
-            except Exception as error:
+            except (Exception, CancelledError) as error:
                 raise ClusterError(f"{self._what} failed on the cluster: {type(error).__name__}: {error}") from error
         raise ClusterError(
             f"{self._what}: every worker that had them died; is their memory too small? {reason}"
@@ -175,6 +180,27 @@ class _Task:
         """Do not begin."""
         with suppress(Exception):  # the cluster may be gone
             self._future.cancel()
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """What dask raises is an error of the cluster, never one of the file that is being written meanwhile."""
+    try:
+        yield
+    except CrystintError:
+        raise
+    except (Exception, CancelledError) as error:
+        raise ClusterError(f"the cluster is lost: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _closed(client: Any) -> Iterator[Any]:
+    """A client for the time of the block; one whose scheduler is gone cannot be closed properly."""
+    try:
+        yield client
+    finally:
+        with suppress(Exception, CancelledError):
+            client.close()
 
 
 @contextmanager
@@ -217,14 +243,16 @@ def cluster(
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         try:
-            client = stack.enter_context(_client(dask, address, workers, stack))
+            client = stack.enter_context(_closed(_client(dask, address, workers, stack)))
         except (OSError, ValueError, RuntimeError) as error:
             raise ClusterError(f"no dask scheduler answers at {address}: {error}") from error
-        if not client.nthreads():
-            warn(f"the cluster at {address} has no worker yet; waiting for one")
-            client.wait_for_workers(1)
-        _check_versions(client)
-        yield Cluster(client, order, frames)
+        with _connected():
+            if not client.nthreads():
+                warn(f"the cluster at {address} has no worker yet; waiting for one")
+                client.wait_for_workers(1)
+            _check_versions(client)
+            crew = Cluster(client, order, frames)
+        yield crew
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from crystint import __version__
-from crystint.errors import CrystintWarning, FileError, SettingError, warn
+from crystint.errors import ClusterError, CrystintWarning, FileError, SettingError, warn
 from crystint.io.frame_record import FrameRecord
 from crystint.run.execution import Execution, Stop
 from crystint.run.frame_work import FrameWork, FrameWorker
@@ -221,7 +221,8 @@ def in_progress(
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
             if journal is not None:
-                keep = interrupted or journal.resumed or time.monotonic() - start > _WORTH_S
+                lost = isinstance(error, ClusterError)  # what the others have done must not be done again
+                keep = interrupted or lost or journal.resumed or time.monotonic() - start > _WORTH_S
                 if keep and journal.count:
                     name = journal_of(job.outputs[0])
                     with suppress(CrystintWarning):  # where warnings are errors, the first error counts

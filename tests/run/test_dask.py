@@ -178,6 +178,55 @@ def test_frames_are_given_out_again_a_few_times_and_errors_are_told_apart():
         result(0, ZeroDivisionError("zero"))
 
 
+class Breaking:
+    """A client that does the work itself, and whose scheduler is gone after some questions."""
+
+    def __init__(self, questions: int) -> None:
+        self.questions = questions
+
+    def submit(self, work: Any, *arguments: Any, **_more: Any) -> Any:
+        values = [one.value if isinstance(one, Immediate) else one for one in arguments]
+        return Immediate(work(*values))
+
+    def nthreads(self) -> dict[str, int]:
+        self.questions -= 1
+        if self.questions < 0:
+            raise OSError("TCP closed")
+        return {"worker": 1}
+
+    def run(self, *_: Any, **_more: Any) -> dict[str, str]:
+        return {"worker": crystint.__version__}
+
+    def close(self) -> None:
+        raise OSError("no connection to close")
+
+
+class Immediate:
+    """A future that is there."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def result(self) -> Any:
+        return self.value
+
+    def cancel(self) -> None:
+        raise OSError("nothing to cancel")
+
+
+def test_a_scheduler_that_is_lost_is_no_error_of_the_output(source, tmp_path, monkeypatch):
+    monkeypatch.setattr("crystint.run.cluster._client", lambda *_: Breaking(9))
+    with (
+        pytest.warns(crystint.CrystintWarning, match=r"o\.h5\.partial keeps the \d+ frames that are done; --resume"),
+        pytest.raises(ClusterError, match="^the cluster is lost: OSError: TCP closed$"),
+    ):
+        sparsify([source], tmp_path / "o.h5", Settings(rings=60), execution=Execution(dask="x", dask_frames=5))
+    assert os.listdir(tmp_path) == ["o.h5.partial"]
+    assert 0 < records_in(tmp_path / "o.h5") < MANY
+    outcome = sparsify([source], tmp_path / "o.h5", Settings(rings=60), execution=Execution(resume=True))
+    assert (outcome.frames, list(outcome.missing)) == (MANY, [0, 77])
+
+
 def refused(source: Path, folder: Path, dask: str) -> str:
     """The message of a run whose cluster is not as it should be."""
     with pytest.raises(ClusterError) as caught:
