@@ -22,7 +22,7 @@ from crystint.io.frame_record import FrameRecord
 from crystint.io.geometry.files import write_geometry
 from crystint.model.geometry import Geometry
 from crystint.model.mask import unusable
-from crystint.run.in_progress import in_progress
+from crystint.run.in_progress import ended, in_progress
 from crystint.run.outcome import NAMED, Outcome
 from crystint.run.settings import DetectorSettings
 from crystint.run.step import PICTURES, Job
@@ -191,9 +191,7 @@ def center(job: Job[CenterSettings]) -> Outcome:
             provenance = job.provenance(
                 exposures.frames.files, progress.command, **exposures.used(""), width=settings.width
             )
-            if progress.stopped:
-                provenance["incomplete"] = {"frames": done, "of": frames}
-            _write(job, centered, provenance)
+            _write(job, centered, ended(provenance, missing, done, frames))
     text = _text_of_rings(centered.rings) if centered.calibrated is None else _text_of_calibrant(centered.calibrated)
     text += exposures.masked and f"\n{exposures.masked}"
     return Outcome(text, centered, frames=done, of=frames, missing=missing, resumable=bool(job.outputs))

@@ -76,9 +76,7 @@ def correlate(job: Job[CorrelateSettings]) -> Outcome:
                 run += read_correlations(path)
             used = exposures.used(progress.device) | facts
             record = job.provenance(inputs, progress.command, **used, missing=[*progress.missing])
-            if progress.stopped:
-                record["incomplete"] = {"frames": progress.done, "of": total}
-            run = replace(run, provenance=record)
+            run = replace(run, provenance=progress.at_its_end(record))
             write_correlations(output, run, coefficients=settings.coefficients, overwrite=job.overwrite)
     done = progress.done
     masked = exposures.masked and f"; {exposures.masked}"

@@ -58,9 +58,7 @@ def polar(job: Job[PolarSettings]) -> Outcome:
                 record = job.provenance(
                     exposures.frames.files, progress.command, **used, grid_used=grid_facts, missing=[*progress.missing]
                 )
-                if progress.stopped:
-                    record["incomplete"] = {"frames": progress.done, "of": total}
-                return record
+                return progress.at_its_end(record)
 
             q = q_of(grid, exposures.geometry)
             writer = polar_writer(output, grid, total, q=q, provenance=provenance, overwrite=job.overwrite)

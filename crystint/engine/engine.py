@@ -120,9 +120,9 @@ class Engine:
             with _ONE_BUILD:
                 if key not in self._programs:
                     self._programs[key] = self._build(file, defines)
-            name = file.removesuffix(".cl")
-            handle = cl.Kernel(self._programs[key], name)
-            self._kernels[key] = Kernel(handle, parameters_of(read_kernel(file), name, defines))
+                name = file.removesuffix(".cl")
+                handle = cl.Kernel(self._programs[key], name)
+                self._kernels[key] = Kernel(handle, parameters_of(read_kernel(file), name, defines))
         return self._kernels[key]
 
     def _build(self, file: str, defines: dict[str, object]) -> Any:

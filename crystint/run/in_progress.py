@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from crystint.run.ordered import in_order, thread_pool
 from crystint.run.outcome import NAMED
 from crystint.run.step import Job
 
-__all__ = ["RunInProgress", "in_progress"]
+__all__ = ["RunInProgress", "ended", "in_progress"]
 
 _WORTH_S = 60.0
 """After an error the journal is kept when this much work is in it; below, it is simply done again."""
@@ -130,6 +130,10 @@ class RunInProgress:
         self.done += 1
         return record
 
+    def at_its_end(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The provenance of an output, and which frames it lacks: those that are missing, and those not reached."""
+        return ended(record, self.missing, self.done, self.total)
+
     def again(self, number: int) -> FrameRecord:
         """A record that `records` gave before, from the journal: for steps that look at frames twice.
 
@@ -161,6 +165,13 @@ class RunInProgress:
             raise FileError(which + next(iter(self.missing.values())))
         which = "the frame" if self.total == 1 else f"any of the {self.total} frames"
         raise FileError(f"no usable pixel in {which}: all are masked, marked as unusable, or saturated")
+
+
+def ended(record: dict[str, Any], missing: Iterable[int], done: int, total: int) -> dict[str, Any]:
+    """See `RunInProgress.at_its_end`. A resumed run that has finished reads there what it lacks."""
+    numbers = sorted(missing)
+    lacking = {"missing": numbers} if numbers else {}
+    return record | lacking | ({"incomplete": {"frames": done, "of": total}} if done < total else {})
 
 
 @contextmanager

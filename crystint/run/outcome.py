@@ -74,8 +74,13 @@ class Outcome:
         """A sentence about the frames that are missing; empty when none is."""
         if not self.missing:
             return ""
-        count = f"{len(self.missing)} of {self.frames}"
-        return f"{count} frames could not be read and are recorded as missing: {listed(self.missing)}"
+        one = len(self.missing) == 1 and not self.frames
+        count = (
+            f"{len(self.missing)} of {self.frames} frames"
+            if self.frames
+            else f"{len(self.missing)} frame{'s' * (not one)}"
+        )
+        return f"{count} could not be read and {'is' if one else 'are'} recorded as missing: {listed(self.missing)}"
 
     @property
     def interrupted(self) -> str:

@@ -33,14 +33,15 @@ def is_finished(outputs: Sequence[Path], *, resume: bool, overwrite: bool) -> bo
     return resume and not overwrite and not begun and all(output.is_file() for output in outputs)
 
 
-def check_made(outputs: Sequence[Path], record: Mapping[str, Any]) -> None:
-    """Raise unless finished outputs are what a run would make that has this provenance.
+def check_made(outputs: Sequence[Path], record: Mapping[str, Any]) -> list[int]:
+    """The frames that finished outputs lack, which must be what a run would make that has this provenance.
 
     Raises
     ------
     FileError
         When one was made from other inputs, with other settings, only in part, or not by crystint.
     """
+    missing: set[int] = set()
     for path in outputs:
         made = read_provenance(path)
         if "incomplete" in made:
@@ -51,6 +52,8 @@ def check_made(outputs: Sequence[Path], record: Mapping[str, Any]) -> None:
         changes = differences(_what_matters(made), _what_matters(plain(record)))
         if changes:
             raise FileError(f"{path} is no output of this run: {changes}; --overwrite replaces it")
+        missing.update(made.get("missing", ()))
+    return sorted(missing)
 
 
 def _what_matters(record: Mapping[str, Any]) -> dict[str, Any]:

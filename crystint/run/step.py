@@ -221,9 +221,10 @@ class Job(Generic[S]):
         """
         from crystint.run.resume import check_made
 
-        check_made(self.outputs, self.provenance(inputs, **used))
+        numbers = check_made(self.outputs, self.provenance(inputs, **used))
         names = ", ".join(shlex.quote(str(path)) for path in self.outputs)
-        return Outcome(f"nothing left to do: {names} finished before", unchanged=True)
+        missing = dict.fromkeys(numbers, f"recorded as missing in {names}")
+        return Outcome(f"nothing left to do: {names} finished before", missing=missing, unchanged=True)
 
     def write(self, result: Any, writers: Mapping[str, Callable[[Path], None]] | Callable[[Path], None]) -> None:
         """Write all of the outputs, each in the format of its suffix, or none.

@@ -51,8 +51,7 @@ def find(job: Job[Settings]) -> Outcome:
 def _write(job: Job[Settings], run: PreparedRun, progress: RunInProgress, peaks: PeakList, snr: float) -> None:
     """All of the outputs, or none."""
     record = job.provenance(run.frames.files, progress.command, snr=snr, **run.used(progress.device))
-    if progress.stopped:
-        record["incomplete"] = {"frames": progress.done, "of": progress.total}
+    record = progress.at_its_end(record)
 
     def write(path: Path) -> None:
         write_peaks(

@@ -98,8 +98,7 @@ def integrate_frames(job: Job[IntegrateSettings]) -> Outcome:
                 raise FileError(f"{source}: no image can be integrated: {next(iter(integrated.notes.values()))}")
             _check_reference(settings, reference, integrated.observations.hkl, images.space_group)
             record = job.provenance(inputs, progress.command, d_min=d_min, width=vars(width))
-            if progress.stopped:
-                record["incomplete"] = {"frames": progress.done, "of": progress.total}
+            record = progress.at_its_end(record)
             run = StillsRun(
                 experiment=images,
                 observations=integrated.observations,

@@ -384,6 +384,17 @@ def test_a_frame_that_cannot_be_read_is_named_and_left_out(row, work):
     assert not hidden(work)
 
 
+@by_path([row for row in FRAMES if row.path != "compare"])  # its picture is made again
+def test_a_finished_run_that_is_resumed_still_lacks_its_frames(row, work):
+    words = [*shlex.split(f"{row.path} {row.missing}"), "-o", row.output]
+    run(3, *words)
+    before = content(work)
+    result = run(3, *words, "--resume")
+    assert "nothing left to do" in result.stdout
+    assert re.search(r"1 frames? could not be read .*: 1$", result.stderr.splitlines()[-1])
+    assert not changes(before, content(work))
+
+
 @by_path(FRAMES)
 def test_a_strict_run_stops_at_a_frame_that_cannot_be_read(row, work):
     refused(1, work, *shlex.split(f"{row.path} {row.missing}"), "-o", row.output, "--strict")

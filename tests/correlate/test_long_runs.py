@@ -122,7 +122,7 @@ def test_a_run_that_was_stopped_goes_on(made: Path, tmp_path: Path, name: str, c
     run(3, *words(name, made, output), "--resume")
     assert data_of(output) == data_of(made / f"{name}.h5")
     assert not journal_of(output).exists()
-    assert "nothing left to do" in run(0, *words(name, made, output), "--resume").stdout
+    assert "nothing left to do" in run(3, *words(name, made, output), "--resume").stdout
     said = refused(tmp_path, 1, *words(name, made, output), "--origin", "loki", "--resume")
     assert "is no output of this run" in said
 
@@ -140,7 +140,7 @@ def test_a_centre_that_was_stopped_goes_on(made: Path, tmp_path: Path) -> None:
     run(3, *center, tmp_path / "p.json", "--threads", 1)
     assert Geometry.read(output) == Geometry.read(tmp_path / "p.json") != early
     assert not journal_of(output).exists()
-    assert "nothing left to do" in run(0, *center, output, "--resume").stdout
+    assert "nothing left to do" in run(3, *center, output, "--resume").stdout
 
 
 def test_a_journal_of_other_settings_is_refused(made: Path, tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_a_scheduler_that_is_lost_is_no_error_of_the_output(source, tmp_path, mo
     monkeypatch.setattr("crystint.run.cluster._client", lambda *_: Breaking(9))
     with (
         pytest.warns(crystint.CrystintWarning, match=r"o\.h5\.partial keeps the \d+ frames that are done; --resume"),
-        pytest.raises(ClusterError, match="^the cluster is lost: OSError: TCP closed$"),
+        pytest.raises(ClusterError, match=r"^the cluster is lost: OSError: TCP closed$"),
     ):
         sparsify([source], tmp_path / "o.h5", Settings(rings=60), execution=Execution(dask="x", dask_frames=5))
     assert os.listdir(tmp_path) == ["o.h5.partial"]

@@ -140,6 +140,8 @@ class DenseWriter:
         with self._stack:
             if chunks is not None:
                 chunks.flush()
+            if self._missing:
+                self._provenance = {**self._provenance, "missing": self._missing}
             process(self._entry, "densify", self._provenance, self._provenance)
             if self._missing:
                 put(self._entry["densify"], "missing", np.array(self._missing, np.uint32))

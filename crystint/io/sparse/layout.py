@@ -94,6 +94,8 @@ def finish(
     own: h5py.Group, provenance: Mapping[str, Any], sources: Sequence[Any] | None, frames: int, missing: Sequence[int]
 ) -> None:
     """What is known at the end: where the `frames` came from, which of them are missing, and the provenance."""
+    if missing:
+        provenance = {**provenance, "missing": list(missing)}
     put(own, "provenance", json.dumps(plain(provenance)), type="text/json")
     if missing:
         made = put(own, "missing", np.array(missing, dtype=np.uint32))
