@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import GeometryError, note
+from crystint.errors import GeometryError, note, warn
 from crystint.io.frames.sequence import Frames
+from crystint.io.geometry.curved import PANELS_NEEDED, curved_detector
 from crystint.io.geometry.files import partial_geometry_in
 from crystint.io.opened_file import OpenedFile
 from crystint.model.facts import range_text
@@ -63,6 +64,8 @@ def geometry_of(frames: Frames, settings: DetectorSettings, files: Sequence[int]
             f"{frames.files[files[0] if files else 0]}: no {whole}geometry in it; give one with "
             f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing}{together.reasons} (and --wavelength)"
         )
+    if geometry.panels is None and (curved := curved_detector(frames.shape)):
+        warn(f"the frames are those of {curved}, and the geometry is one flat plane: {PANELS_NEEDED}")
     if together.wavelengths is not None:
         note(
             f"the wavelength is {range_text(together.wavelengths, 'angstrom', '.6g')} from frame to frame; spacings of "

@@ -575,6 +575,13 @@ def test_a_header_does_not_place_the_modules_of_a_curved_detector(name, shape):
         cbf_geometry(text, shape, "f")
 
 
+def test_a_flat_plane_in_place_of_a_curved_detector_is_warned_of():
+    frames = open_frames(np.broadcast_to(np.uint16(0), (5071, 2463)))
+    options = DetectorSettings(distance=0.25, beam=(2595.0, 1080.0), pixel_size=(172e-6, 172e-6))
+    with pytest.warns(CrystintWarning, match=r"PILATUS 12M.*one flat plane: give its panels"):
+        assert geometry_of(frames, options).distance == 0.25
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
