@@ -248,7 +248,7 @@ def test_what_a_crystfel_geometry_masks(tmp_path, before, after, bad):
 def test_masks_of_bits_of_a_crystfel_geometry(tmp_path, older):
     """A pixel is bad without one of the good bits, or with one of the bad (crystfel_geometry(5), BAD REGIONS)."""
     bits = np.zeros((30, 21), dtype=np.uint16)
-    bits[3, 4], bits[5, 6], bits[20, 7] = 0b0001, 0b0101, 0b0001
+    bits[3, 4], bits[5, 6], bits[20, 7], bits[8, 8] = 0b0011, 0b0111, 0b1011, 0b0001
     with h5py.File(tmp_path / "mask.h5", "w") as file:
         file["data/mask"] = bits
     names = (
@@ -256,7 +256,7 @@ def test_masks_of_bits_of_a_crystfel_geometry(tmp_path, older):
         if older
         else [f"mask3_{n}" for n in ("data", "file", "goodbits", "badbits")]
     )
-    values = ("/data/mask", "mask.h5", "0x1", "0x4")
+    values = ("/data/mask", "mask.h5", "0x3", "0x4")
     (tmp_path / "d.geom").write_text("".join(f"{n} = {v}\n" for n, v in zip(names, values, strict=True)) + PANELS)
     good = np.zeros(bits.shape, dtype=bool)
     good[3, 4] = good[20, 7] = True

@@ -25,7 +25,9 @@ def with_ice(share, width=0.012):
     return smooth(Q) * (1.0 + share * np.exp(-0.5 * ((Q[:, None] - CREST) / width) ** 2).sum(axis=1))
 
 
-@pytest.mark.parametrize(("share", "error", "expected"), [(0.0, 1e-3, False), (0.03, 1e-4, False), (0.2, 1e-3, True)])
+@pytest.mark.parametrize(
+    ("share", "error", "expected"), [(0.0, 1e-3, False), (0.03, 1e-4, False), (0.085, 1e-4, True), (0.2, 1e-3, True)]
+)
 def test_rings_stand_out_by_their_share(share, error, expected):
     variance = np.full(len(Q), error**2)
     assert np.all(IceRings(Q).standing_out(with_ice(share), variance) == expected)
