@@ -153,6 +153,14 @@ def check(what: str, array: np.ndarray[Any, Any], shape: tuple[int, ...], dtypes
     ShapeError, DTypeError
         With the name `what`, the value found and the value expected.
     """
+    if array.ndim == 0:
+        value = array.item()
+        hint = (
+            "; open the file first, with crystint.open_frames or crystint.Geometry.read"
+            if isinstance(value, str)
+            else ""
+        )
+        raise ShapeError(f"{what} is {described(value)}, expected an array of {shape} (slow, fast){hint}")
     if array.shape != shape:
         hint = "; it looks transposed" if array.shape == shape[::-1] else ""
         raise ShapeError(f"{what} is {array.shape}, expected {shape} (slow, fast){hint}")

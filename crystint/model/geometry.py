@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
+from difflib import get_close_matches
 from os import PathLike
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +18,7 @@ from crystint.errors import GeometryError
 from crystint.html import html_table
 from crystint.model.panels import Panel, check_geometry, rotation_matrix
 from crystint.model.pixel_maps import Formula, Place, fill, two_theta
-from crystint.units import d_of, q_of
+from crystint.units import d_of, q_of, wavelength_of
 
 __all__ = ["Geometry", "Panel"]
 
@@ -25,6 +26,14 @@ _FLAT_LIMIT = math.radians(80.0)
 """Largest two-theta for which rings are made equally wide on a plane; beyond it, equally wide in angle."""
 
 _Range: TypeAlias = tuple[int, int]
+
+
+def _instead(name: str, value: object) -> str:
+    """What to write in place of an argument that `Geometry` does not have."""
+    if name == "energy" and isinstance(value, int | float) and value > 0:
+        return f": give wavelength={wavelength_of(value):.6g}, in angstrom, which is what {value:g} eV are"
+    like = get_close_matches(name, Geometry.__dataclass_fields__, 1)
+    return f" (did you mean {like[0]}?)" if like else f"; it has {', '.join(Geometry.__dataclass_fields__)}"
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,19 @@ class Geometry:
     """allow a direct beam that misses the frame"""
     panels: tuple[Panel, ...] | None = None
     """panels of a detector that is not one plane; pixels in no panel have NaN maps. None = one flat panel"""
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *values: Any, **named: Any) -> Self:
+            """Refuse names that there are not, with the way to what is meant, and name what lacks."""
+            for name, value in named.items():
+                if name not in cls.__dataclass_fields__:
+                    raise GeometryError(f"Geometry has no {name}{_instead(name, value)}")
+            needed = [each.name for each in fields(cls) if each.default is MISSING and each.default_factory is MISSING]
+            lacking = [name for name in needed[len(values) :] if name not in named]
+            if lacking and (values or named):  # pickle makes it without any
+                raise GeometryError(f"Geometry needs {', '.join(lacking)} as well")
+            return object.__new__(cls)
 
     def __post_init__(self) -> None:
         for name, value in check_geometry(self).items():

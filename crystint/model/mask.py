@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crystint.errors import DTypeError, ShapeError
+from crystint.errors import DTypeError, ShapeError, described
 
 __all__ = ["USER_MASK", "combine_masks", "marker", "unusable"]
 
@@ -92,6 +92,10 @@ def combine_masks(*masks: ArrayLike | None, shape: tuple[int, int]) -> NDArray[n
         if each is None:
             continue
         mask = np.asarray(each)
+        if mask.ndim == 0:
+            raise ShapeError(
+                f"mask {number} is {described(mask.item())}, expected an array of {tuple(shape)} (slow, fast)"
+            )
         if mask.shape != tuple(shape):
             hint = "; it looks transposed" if mask.shape == tuple(shape)[::-1] else ""
             raise ShapeError(f"mask {number} is {mask.shape}, expected {tuple(shape)} (slow, fast){hint}")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.engine import Buffer, Engine, Kernel, default_engine
-from crystint.errors import DTypeError, SettingError, ShapeError
+from crystint.errors import DTypeError, SettingError, ShapeError, described
 from crystint.model.mask import marker
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
@@ -253,7 +253,10 @@ def densify(
     ((100, 110), dtype('uint16'))
     """
     if not isinstance(sparse, SparseFrame):
-        raise SettingError(f"sparse is {type(sparse).__name__}, expected a SparseFrame")
+        raise SettingError(
+            f"sparse is {described(sparse)}, expected a SparseFrame: Separator.sparsify makes one, "
+            "crystint.open_sparse opens a file of them"
+        )
     if isinstance(engine, str):
         engine = Engine(engine)
     return Densifier(engine if engine is not None else default_engine(), sparse.background.rings).run(

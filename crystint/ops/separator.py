@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crystint.arrays import Frame, FrameStack
 from crystint.engine import Buffer, Engine, default_engine, engine_on, refuse_after_fork
-from crystint.errors import DeviceError, GeometryError, SettingError, check
+from crystint.errors import DeviceError, GeometryError, SettingError, check, described
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
 from crystint.model.rings import ERROR_MODELS, Background, RingMap
@@ -52,6 +52,8 @@ class _Launch(NamedTuple):
 
 
 def _number(name: str, value: Any, low: float, *, inclusive: bool = True) -> float:
+    if isinstance(value, str | bytes | bool):
+        raise SettingError(f"{name} is {described(value)}, expected a number")
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -214,6 +216,25 @@ class Separator:
         check("frame", frame[0] if frame.ndim == 3 and len(frame) else frame, self.rings.shape, PIXEL_TYPES)
         return np.ascontiguousarray(frame)
 
+    def _check_background(self, background: Background) -> None:
+        """Refuse one whose rings are not those of this detector."""
+        if not isinstance(background, Background):
+            raise SettingError(f"background is {described(background)}, expected what Separator.background gives")
+        theirs, own = background.rings, self.rings
+        if theirs is own:
+            return
+        what = "of another detector, or with another mask or normalization"
+        if theirs.shape != own.shape:
+            what = f"of a frame of {theirs.shape}, expected {own.shape} (slow, fast)"
+        elif theirs.rings != own.rings:
+            what = f"of {theirs.rings} rings, expected {own.rings}"
+        elif all(
+            np.array_equal(getattr(theirs, name), getattr(own, name), equal_nan=True)
+            for name in ("radius", "position", "weight")
+        ):
+            return
+        raise SettingError(f"background is {what}: take one that this Separator made, or one like it")
+
     @contextmanager
     def _workspace(self, frames: int) -> Iterator[Workspace]:
         """A workspace that no other thread uses meanwhile."""
@@ -248,6 +269,8 @@ class Separator:
         """What `find` makes of each launch, once its table of rings is there; for a single frame, its one result."""
         if background is not None and frame.ndim == 3:
             raise SettingError("background is given for several frames, expected one frame")
+        if background is not None:
+            self._check_background(background)
         results: list[_T] = []
         for launch in self._launches(frame):
             start_table(launch.workspace, self._clip, background, len(launch.frames))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import ShapeError
+from crystint.errors import ShapeError, described
 from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks, unusable
 from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
@@ -83,7 +83,9 @@ def plot_frame(
     """
     frame = np.asarray(frame)
     if frame.ndim != 2 or 0 in frame.shape:
-        raise ShapeError(f"frame is {frame.shape}, expected an image (slow, fast)")
+        raise ShapeError(
+            f"frame is {frame.shape if frame.ndim else described(frame.item())}, expected an image (slow, fast)"
+        )
     if geometry is not None and geometry.shape != frame.shape:
         raise ShapeError(f"geometry is {geometry.shape}, expected {frame.shape} (slow, fast)")
     bad = unusable(frame) | (combine_masks(mask, shape=frame.shape) != 0)

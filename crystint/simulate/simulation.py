@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.arrays import Floats
-from crystint.errors import SettingError
+from crystint.errors import SettingError, described
 from crystint.model.geometry import Geometry
 from crystint.simulate.scene import TRUTH_DTYPE, Scene
 
@@ -132,6 +132,9 @@ def simulate(
 
 
 def _default_geometry(shape: tuple[int, int]) -> Geometry:
+    if not isinstance(shape, Sequence) or len(shape) != 2 or not all(isinstance(n, int | np.integer) for n in shape):
+        value = repr(shape) if isinstance(shape, int | float | list | tuple) else described(shape)
+        raise SettingError(f"shape is {value}, expected two whole numbers (slow, fast)")
     pixel = 172e-6
     center = (0.485 * shape[0], 0.515 * shape[1])
     nearest = max(1.0, 0.5 * min(shape)) * pixel

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.arrays import Frame, FrameStack
-from crystint.errors import DTypeError, FileError, ShapeError, warn
+from crystint.errors import DTypeError, FileError, SettingError, ShapeError, described, warn
 from crystint.html import html_table
 from crystint.io.frames.images import ArrayReader
 from crystint.io.frames.joined_geometry import alike_files, joined_geometry
@@ -234,6 +234,8 @@ class Frames:
             for place, each in enumerate(wanted):
                 self.read(each, stack[place])
             return stack
+        if not isinstance(index, int | np.integer):
+            raise SettingError(f"the number of a frame is {described(index)}, expected a whole number or a slice")
         return self.read(int(index))
 
     def read(self, index: int, out: NDArray[Any] | None = None) -> Frame:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from crystint.errors import DTypeError, FileError, SettingError
+from crystint.errors import DTypeError, FileError, SettingError, warn
 from crystint.io.guard import reads_file
+from crystint.io.hdf5.provenance import provenance as made_by_program
 from crystint.io.kinds import opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.io.outputs import atomic_path
@@ -56,15 +57,36 @@ def peak_format(path: str | PathLike[str]) -> str:
     return _FORMATS[suffix]
 
 
+def _sizes(
+    peaks: PeakList,
+    shape: tuple[int, int] | None,
+    n_frames: int | None,
+    geometry: Geometry | None,
+    frames_per_file: Sequence[Any] | None,
+) -> tuple[tuple[int, int], int]:
+    """Shape and number of the frames, where they are not given: of the geometry, and of the peaks."""
+    if shape is None:
+        if geometry is None:
+            raise SettingError("the shape of the frames is not known: give shape=(slow, fast), or geometry")
+        shape = geometry.shape
+    if n_frames is None and frames_per_file is not None:
+        n_frames = len(frames_per_file)
+    if n_frames is None:
+        n_frames = int(peaks["frame"].max()) + 1 if len(peaks) and getattr(peaks, "dtype", None) == PEAK_DTYPE else 1
+        if n_frames > 1:
+            warn(f"n_frames is taken as {n_frames}, by the last frame with a peak; give n_frames where there are more")
+    return shape, n_frames
+
+
 def write_peaks(
     path: str | PathLike[str],
     peaks: PeakList,
     *,
-    shape: tuple[int, int],
-    n_frames: int,
+    shape: tuple[int, int] | None = None,
+    n_frames: int | None = None,
     geometry: Geometry | None = None,
     frames_per_file: Sequence[Any] | None = None,
-    provenance: Mapping[str, Any],
+    provenance: Mapping[str, Any] | None = None,
     missing: Sequence[int] = (),
     overwrite: bool = False,
 ) -> None:
@@ -78,15 +100,16 @@ def write_peaks(
     path : path
     peaks : PeakList [n]
         Sorted by frame; positions in px from the outer corner. Each format gets its own half-pixel.
-    shape : (slow, fast)
-        Of the frames.
-    n_frames : int
-        Frames of the input; those without peaks are rows too.
+    shape : (slow, fast), optional
+        Of the frames; None = that of the geometry.
+    n_frames : int, optional
+        Frames of the input; those without peaks are rows too. None = to the last frame with a peak, with a warning
+        where there are several.
     geometry : Geometry, optional
     frames_per_file : sequence of FrameSource, optional
         Where frame i came from; `n_frames` of them.
-    provenance : mapping
-        From `crystint.io.hdf5.provenance.provenance`.
+    provenance : mapping, optional
+        From `crystint.provenance`; None = the program that runs.
     missing : sequence of int, optional
         Frames of the input that could not be read. They are rows without peaks; which they are is recorded beside
         them, or with the provenance.
@@ -113,6 +136,8 @@ def write_peaks(
     True
     """
     path, kind = Path(path), peak_format(path)
+    shape, n_frames = _sizes(peaks, shape, n_frames, geometry, frames_per_file)
+    provenance = made_by_program({}, []) if provenance is None else provenance
     peaks = _checked(peaks, n_frames, frames_per_file)
     if kind in ("refl", "xds"):
         notes = {
