@@ -56,6 +56,20 @@ def test_different_observations_are_none(rng, images, places, whole_counts):
     assert repeated(table, images)[1] == []
 
 
+def test_images_without_a_count_are_no_copies(rng, images):
+    """Nearly every count is 0, so that two images agree in nine of ten reflections and more."""
+    table = observations(rng, places=False)
+    counts = rng.poisson(0.03, len(table)).astype(float)
+    assert np.mean(counts == 0) > 0.95
+    assert repeated(table.replace(intensity=counts, sigma=np.sqrt(1.0 + counts)), images)[1] == []
+
+
+def test_a_reflection_twice_with_other_values_and_no_places(rng, images):
+    table = observations(rng, places=False)
+    other = table.select(np.arange(5)).replace(intensity=table.intensity[:5] + 1.0)
+    assert repeated(Observations.join([table, other]), images)[1] == []
+
+
 @pytest.mark.parametrize("places", [True, False])
 @pytest.mark.parametrize("order", ["after", "among"])
 def test_rows_twice_in_an_image(rng, images, places, order):

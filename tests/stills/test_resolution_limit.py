@@ -42,10 +42,21 @@ def test_the_limit_of_a_curve(rng, middle, width):
 
 def test_a_signal_that_ends_at_once_and_an_ice_ring(rng):
     def curve(s):
-        return np.where((s < 2.4**-2) & (np.abs(s - 3.67**-2) > 0.003), 0.98, 0.0)
+        return np.where((s < 2.4**-2) & (np.abs(s - 3.67**-2) > 0.012), 0.98, 0.0)
 
     limits = [resolution_limit(*halves(rng, curve)) for _ in range(8)]
     np.testing.assert_allclose(limits, 2.4, rtol=0.02)
+
+
+@pytest.mark.parametrize(("ring", "middle"), [(2.25, 0.3), (2.67, 0.2)])
+def test_an_ice_ring_in_a_smooth_curve(rng, ring, middle):
+    """Least squares would be off by 2 to 5 %."""
+
+    def curve(s):
+        return np.where(np.abs(s - ring**-2) < 0.012, 0.0, tanh(middle, 0.03)(s))
+
+    limits = [resolution_limit(*halves(rng, curve)) for _ in range(8)]
+    assert np.mean(limits) == pytest.approx((middle + 0.03 * np.arctanh(0.4)) ** -0.5, rel=0.01)
 
 
 def test_data_that_are_good_to_their_end(rng):
@@ -140,3 +151,13 @@ def test_a_bin_that_is_half_noise_does_not_make_the_b(rng):
         np.full(5000, 1.0),
         d_min=1.95,
     ) == pytest.approx(whole, abs=0.7)
+
+
+def test_noise_beyond_is_no_fall_off(rng):
+    """No limit is known, and a third of the bins has means of noise: a little above 0, by accident."""
+    d = np.concatenate([rng.uniform(2.0, 4.0, 4000), rng.uniform(1.8, 2.0, 2000)])
+    sigma = np.full(len(d), 1.0)
+    intensity = 300.0 * np.exp(-2 * 30.0 * 0.25 / d**2) * rng.exponential(1.0, len(d))
+    whole = wilson_b(intensity[:4000], d[:4000], np.ones(4000), sigma[:4000])
+    intensity[4000:] = np.abs(rng.normal(0.0, 0.05, 2000))
+    assert wilson_b(intensity, d, np.ones(6000), sigma) == pytest.approx(whole, abs=0.7)
