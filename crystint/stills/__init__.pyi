@@ -30,8 +30,13 @@ from .prediction.predict import predict as predict
 from .report import stills_report as stills_report
 from .scaling.error_model import ErrorModel as ErrorModel
 from .scaling.error_model import fit_error_model as fit_error_model
+from .scaling.geometry_refinement import GeometryRefinement as GeometryRefinement
+from .scaling.geometry_refinement import refine_geometry as refine_geometry
 from .scaling.image_widths import ImageWidths as ImageWidths
 from .scaling.image_widths import fit_image_widths as fit_image_widths
+from .scaling.posterior import Posterior as Posterior
+from .scaling.posterior import posterior_with_reference as posterior_with_reference
+from .scaling.posterior import posterior_with_wilson as posterior_with_wilson
 from .scaling.rocking import RockingFit as RockingFit
 from .scaling.rocking import fit_rocking as fit_rocking
 from .scaling.scale import scale as scale

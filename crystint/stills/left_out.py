@@ -12,11 +12,9 @@ is best for the true model: Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102, 35
 
 from __future__ import annotations
 
-from math import sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crystint.arrays import Floats
 from crystint.model.experiment import Experiment
@@ -29,32 +27,12 @@ from crystint.stills.scaling.scale import scale
 from crystint.stills.scaling.scales import Scales
 from crystint.stills.scaling.variance_fit import fit_variance
 
-__all__ = ["Gain", "divided", "gain_of", "left_out_loss", "scaled_and_merged"]
+__all__ = ["divided", "left_out_loss", "scaled_and_merged"]
 
 _SHARE = 0.25
 _MOST_IMAGES = 1000
 """of larger data sets so many, evenly spread, are enough"""
 _LIMIT = 4.0
-_CERTAIN = 2.0
-"""standard errors, between images"""
-_LEAST_GAIN = 0.01
-"""per observation: less is not worth another model"""
-
-
-class Gain(NamedTuple):
-    """How much better one model explains observations left out than another."""
-
-    mean: float
-    """per observation, of minus twice the log likelihood; above 0 = better"""
-    error: float
-    """standard deviation of the mean, from the sums of the images; infinite where nothing can be compared"""
-    used: int
-    """observations"""
-
-    @property
-    def certain(self) -> bool:
-        """By two standard errors, and worth it."""
-        return self.mean > _CERTAIN * self.error and self.mean > _LEAST_GAIN
 
 
 def divided(observations: Observations, images: int, seed: int = 0) -> tuple[Observations, Observations]:
@@ -92,14 +70,3 @@ def left_out_loss(working: Observations, left_out: Observations, images: Experim
         spread = variance.expected(model[rows], errors.a, errors.b)
         loss[rows] = huber_loss(np.sqrt(square / spread), _LIMIT) + np.log(spread)
     return loss
-
-
-def gain_of(before: Floats, after: Floats, image: NDArray[np.int32]) -> Gain:
-    """What `after` gains over `before`, losses of the same observations, over those that both have."""
-    gain = before - after
-    both = np.isfinite(gain)
-    used = int(np.count_nonzero(both))
-    if not used:
-        return Gain(0.0, float("inf"), 0)
-    per_image = np.bincount(image[both], gain[both])
-    return Gain(float(per_image.sum()) / used, sqrt(float(per_image @ per_image)) / used, used)

@@ -55,6 +55,7 @@ def scale_images(job: Job[ScaleSettings]) -> Outcome:
         options: dict[str, Any] = {
             "space_group": group, "reference": reference, "refine_b": settings.refine_b,
             "wavelength_nodes": settings.wavelength_nodes, "min_partiality": settings.min_partiality,
+            "prior_ln_g": settings.prior_ln_g, "prior_b": settings.prior_b,
         }  # fmt: skip
         partialities = with_width(table, inputs, settings, options)
         table = partialities.observations

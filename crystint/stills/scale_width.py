@@ -10,8 +10,9 @@ from crystint.errors import SettingError, warn
 from crystint.model.experiment import Experiment
 from crystint.model.facts import counted
 from crystint.model.observations import Observations
-from crystint.stills.left_out import divided, gain_of, left_out_loss, scaled_and_merged
+from crystint.stills.left_out import divided, left_out_loss, scaled_and_merged
 from crystint.stills.prediction.partiality import RockingWidth, partiality
+from crystint.stills.scaling.gain import gain_of
 from crystint.stills.scaling.image_widths import ImageWidths, fit_image_widths
 from crystint.stills.scaling.rocking import RockingFit, excitation_sweep, fit_rocking
 from crystint.stills.scaling.scale import scale
@@ -129,8 +130,13 @@ def _each_its_own(
 def _own_widths(table: Observations, width: RockingWidth, images: Experiment, options: dict[str, Any]) -> ImageWidths:
     scales = scale(table, images, **options)
     return fit_image_widths(
-        table, images, scales, width=width, space_group=images.space_group, reference=options["reference"]
-    )
+        table, images, scales, width=width, space_group=images.space_group, reference=options["reference"],
+        **_priors(options),
+    )  # fmt: skip
+
+
+def _priors(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in ("prior_ln_g", "prior_b")}
 
 
 def _present(table: Observations) -> str:
@@ -173,7 +179,7 @@ def _fitted(
             rows = table.select(np.isfinite(scales.ln_g)[table.image])
         fit = fit_rocking(
             rows, images, reference=reference, space_group=images.space_group, start=width, merged=merged,
-            max_images=JOINT if merged else _IMAGES,
+            max_images=JOINT if merged else _IMAGES, **_priors(options),
         )  # fmt: skip
         change = abs(fit.width.at(2.0, 1.0) / width.at(2.0, 1.0) - 1.0)
         width = fit.width

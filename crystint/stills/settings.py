@@ -117,6 +117,10 @@ class ScaleSettings(StepSettings):
     intensity: str | None = setting(None, ".refl: profile or sum; .mtz: label of the intensities", metavar="NAME")
     batch: Positive | None = setting(None, "scale this many degrees of rotation data as one image", metavar="DEG")
     refine_b: bool = setting(True, "a temperature factor per image", option="--b", negative="--no-b")
+    prior_ln_g: Positive = setting(
+        1.5, "standard deviation of ln G between images, that is known beforehand", metavar="SD"
+    )
+    prior_b: Positive = setting(20.0, "the same of temperature factors, angstrom^2", metavar="A2")
     fit_width: bool | None = setting(
         None,
         "fit the rocking width of the data set, and so the partialities (default: for stills that crystint integrated, "

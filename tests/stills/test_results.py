@@ -54,6 +54,12 @@ def objects(data, tmp_path_factory):
             observations, experiment, reference=data.reference(), start=width, space_group=experiment.space_group
         ),
         stills.fit_image_widths(observations, experiment, scales, width=width, space_group=experiment.space_group),
+        stills.refine_geometry(
+            experiment,
+            *(getattr(data.listed, name) for name in ("image", "hkl", "slow", "fast")),
+            *np.ones((2, len(data.listed))),
+        ),
+        stills.posterior_with_wilson(merged.intensity, merged.sigma, mean=1000.0, centric=False),
         stills.find_ambiguity(observations, cell=experiment.cell, space_group=experiment.space_group),
         stills.french_wilson(
             merged.hkl, merged.intensity, merged.sigma, cell=merged.cell, space_group=merged.space_group
@@ -87,6 +93,8 @@ def objects(data, tmp_path_factory):
         ("ErrorModel", ["a = 1.44", "b = 0.05", "ISa 20>"]),
         ("RockingFit", ["domain 0.00", " ± ", "20 images"]),
         ("ImageWidths", ["20 images", "spread ", "<RockingWidth: "]),
+        ("GeometryRefinement", ["of 20 images turned by 0.0", "it does not help"]),
+        ("Posterior", [" intensities>"]),
         ("Ambiguity", ["1 indexing,", "0 of 20 images"]),
         ("Amplitudes", ["reflections"]),
         ("BoxRules", ["reach=2.5", "ring_pixels=100"]),

@@ -12,18 +12,19 @@ from click.testing import CliRunner
 from crystint.cli import main
 from crystint.errors import SettingError
 from crystint.stills.files import read_stills
-from crystint.stills.left_out import divided, gain_of, left_out_loss, scaled_and_merged
+from crystint.stills.left_out import divided, left_out_loss, scaled_and_merged
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scale_width import with_width
 from crystint.stills.scaling.expected import SignalVariance
+from crystint.stills.scaling.gain import gain_of
 from crystint.stills.settings import ScaleSettings
 from crystint.stills.simulation.files import write_frames
 from crystint.stills.simulation.simulate import simulate_stills
-from crystint.stills.step_functions import merge_files
+from crystint.stills.step_functions import merge_files, scale_files
 from tests.oracles import dials_files
 from tests.stills.streams import write_stream
 
-OPTIONS = {"refine_b": True, "wavelength_nodes": 0, "min_partiality": 0.1}
+OPTIONS = {"refine_b": True, "wavelength_nodes": 0, "min_partiality": 0.1, "prior_ln_g": 1.5, "prior_b": 20.0}
 GEOMETRY = {"d_min": 4.0, "shape": (300, 320), "distance": 0.05}
 
 
@@ -107,6 +108,17 @@ def test_images_that_share_nothing_are_left_as_they_came():
     data = simulate_stills(2, seed=1, **GEOMETRY)
     words = treated(flat(data), data.experiment).words
     assert words.startswith("partialities are 1: 2 images merged by averaging; ")
+
+
+def test_priors_reach_the_scales(data, tmp_path):
+    stream = write_stream(tmp_path / "run.stream", data, data.observations())
+    spreads = []
+    for number, prior in enumerate((20.0, 0.01)):
+        out = tmp_path / f"{number}.h5"
+        scale_files([stream], [out], space_group="P212121", prior_b=prior)
+        spreads.append(np.std(read_stills(out).scales.b))
+    assert spreads[0] == pytest.approx(np.std(data.b), rel=0.25)
+    assert spreads[1] < 0.05
 
 
 def test_losses_are_those_of_the_formula(data):

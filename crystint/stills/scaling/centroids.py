@@ -82,9 +82,10 @@ class CentroidResiduals:
 
     @property
     def used(self) -> NDArray[np.bool_]:
-        """bool [n]: rows with a residual and a sigma."""
-        sigma = self.radial_sigma + self.tangential_sigma
-        return np.asarray(np.isfinite(self.radial + self.tangential) & np.isfinite(sigma) & (sigma > 0.0))
+        """bool [n]: rows with a residual and a sigma; of hkl 0 0 0, which has no direction, there is none."""
+        sigma, pixel = self.radial_sigma + self.tangential_sigma, self.radial_pixel * self.tangential_pixel
+        good = np.isfinite(self.radial + self.tangential) & np.isfinite(sigma) & (sigma > 0.0)
+        return np.asarray(good & (pixel > 0.0))
 
     def floor(self) -> tuple[float, float]:
         """Spread, px, that the sigmas from counts do not explain (sampling, profile, model), radial and tangential.

@@ -17,25 +17,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystint.arrays import Floats
-from crystint.errors import SettingError
+from crystint.errors import SettingError, warn
+from crystint.html import html_table
 from crystint.model.experiment import Experiment
+from crystint.model.facts import counted
 from crystint.stills.prediction.offsets import rays
 from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scaling.centroids import CentroidResiduals, centroid_residuals
+from crystint.stills.scaling.gain import Gain, gain_of
 from crystint.stills.scaling.geometry_moves import excitations, moved, reach_of, slopes_of_offsets
-from crystint.stills.scaling.robust import huber_weight
+from crystint.stills.scaling.robust import huber_loss, huber_weight, median_spread
 
 __all__ = ["GeometryRefinement", "refine_geometry"]
 
 _LIMIT = 3.0
 _CYCLES = 6
+_NAMED = 3
 _HELD = 1e-12
 """standard deviation of a distance that is not refined"""
 
 
 @dataclass(frozen=True, eq=False)
 class GeometryRefinement:
-    """A new experiment, and what it is worth."""
+    """A new experiment, and what it is worth. Made by `refine_geometry`."""
 
     experiment: Experiment
     """images that were not refined are as before; with a distance refined each image has a detector of its own"""
@@ -53,12 +57,40 @@ class GeometryRefinement:
     """the same, refined"""
     excitation: tuple[float, float]
     """median |excitation| of the spots left out, 1/angstrom, before and refined: what was seen is near the sphere"""
+    gain: tuple[Gain, Gain]
+    """of the spots left out: in their places, and in their excitations, minus twice the log likelihood of a spot"""
     failed: dict[int, str]
+    """image -> why it was not refined"""
+
+    def __repr__(self) -> str:
+        return (
+            f"<GeometryRefinement: {len(self.rotation) - len(self.failed)} of {counted(len(self.rotation), 'image')} "
+            f"turned by {np.degrees(self.turned):.3f} degrees (rms), it {'helps' if self.helps else 'does not help'}>"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "images refined": len(self.rotation) - len(self.failed),
+            "rotation, rms (degrees)": float(np.degrees(self.turned)),
+            "floor of centroids, radial and tangential (px)": "{:.2f}, {:.2f}".format(*self.floor),
+            "verdict": self.verdict,
+        }
+        return html_table("GeometryRefinement", facts)
+
+    @property
+    def turned(self) -> float:
+        """rad: rms angle of the images that were refined."""
+        angle = np.linalg.norm(self.rotation, axis=1)
+        return float(np.sqrt(np.nanmean(angle**2))) if np.isfinite(angle).any() else 0.0
 
     @property
     def helps(self) -> bool:
-        """Spots that the fit did not see come closer to their prediction, by 2 % or more, and not off the sphere."""
-        return bool(self.after[1] < 0.98 * self.before[1] and self.excitation[1] <= 1.002 * self.excitation[0])
+        """Spots that the fit did not see are explained better: in their places or their excitations, worse in neither.
+
+        By two standard errors between images. The distances of `before` and `after` tell less: the spread of centroids
+        is in both, and hides what places gain.
+        """
+        return any(gain.certain for gain in self.gain) and not any(gain.harms for gain in self.gain)
 
     @property
     def verdict(self) -> str:
@@ -90,8 +122,13 @@ def refine_geometry(
 
     Parameters
     ----------
-    image, hkl, slow, fast, sigma_slow, sigma_fast
-        As in `centroid_residuals`; of strong spots.
+    experiment : Experiment
+    image, hkl : int [n] and [n, 3]
+        Of strong spots.
+    slow, fast : float [n]
+        Where they are seen: centroids, px of the frame from the outer corner; NaN = none.
+    sigma_slow, sigma_fast : float [n]
+        Their standard deviations from the counts, px.
     prior_rotation : float
         rad: how well the orientations are known.
     prior_distance : float, optional
@@ -103,10 +140,28 @@ def refine_geometry(
     min_spots : int
         Images with fewer are not refined.
 
+    Returns
+    -------
+    GeometryRefinement
+        The experiment to go on with if it `helps`, and the errors of what was moved. Spots of hkl 0 0 0 are left out,
+        with a warning: no reflection is there.
+
     Raises
     ------
     SettingError
         When a prior, the floor or `min_spots` is not above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crystint import stills
+    >>> data = stills.simulate_stills(10, d_min=3.0, shape=(900, 920), orientation_error=1e-3, seed=1)
+    >>> spots = data.listed.select(data.listed.signal > 200.0)  # where they are seen: here the truth
+    >>> sigma = 2.5 / np.sqrt(spots.signal)
+    >>> places, width = (spots.slow, spots.fast, sigma, sigma), stills.RockingWidth(1e-3)
+    >>> refined = stills.refine_geometry(data.experiment, spots.image, spots.hkl, *places, width=width)
+    >>> refined.helps, refined.failed
+    (True, {})
     """
     for name, value in (("prior_rotation", prior_rotation), ("prior_distance", prior_distance), ("floor", floor)):
         if value is not None and not (np.isfinite(value) and value > 0.0):
@@ -117,6 +172,10 @@ def refine_geometry(
         np.asarray(image, dtype=np.intp), np.asarray(hkl),
         *(np.asarray(column, dtype=np.float64) for column in (slow, fast, sigma_slow, sigma_fast)),
     )  # fmt: skip
+    no_reflection = ~spots.hkl.any(axis=1)
+    if no_reflection.any():
+        where = ", ".join(experiment.name[number] for number in np.unique(spots.image[no_reflection])[:_NAMED])
+        warn(f"{counted(int(no_reflection.sum()), 'spot')} of hkl 0 0 0 (on {where}) left out: no reflection is there")
     start = spots.residuals(experiment)
     floors = start.floor() if floor is None else (floor, floor)
     priors = np.array([prior_rotation] * 3 + [prior_distance or _HELD])
@@ -136,6 +195,7 @@ def refine_geometry(
         (_off(start, use), _off(start, out)),
         (_off(spots.residuals(every), use), _off(spots.residuals(other), out)),
         (_away(experiment, spots, out), _away(other, spots, out)),
+        _gains(experiment, other, spots, out, floors),
         dict(sorted(failed.items())),
     )  # fmt: skip
 
@@ -155,9 +215,32 @@ class _Spots:
         )
 
 
+def _gains(
+    before: Experiment, after: Experiment, spots: _Spots, rows: NDArray[np.bool_], floors: tuple[float, float]
+) -> tuple[Gain, Gain]:
+    """What spots gain by new orientations, in places and in excitations."""
+    image, hkl = spots.image[rows], spots.hkl[rows]
+    if not rows.any():
+        return gain_of(np.zeros(0), np.zeros(0), image), gain_of(np.zeros(0), np.zeros(0), image)
+    places, away = [], []
+    spread = median_spread(excitations(before, image, hkl))[1]
+    for experiment in (before, after):
+        residuals = spots.residuals(experiment)
+        loss = np.zeros(len(image))
+        for part, floor in zip(("radial", "tangential"), floors, strict=True):
+            pixel = getattr(residuals, f"{part}_pixel")[rows]
+            sigma = np.hypot(getattr(residuals, f"{part}_sigma")[rows], floor * pixel)
+            loss += huber_loss(getattr(residuals, part)[rows] / sigma, _LIMIT)
+        places.append(loss)
+        away.append(huber_loss(excitations(experiment, image, hkl) / max(spread, 1e-300), _LIMIT))
+    return gain_of(places[0], places[1], image), gain_of(away[0], away[1], image)
+
+
 def _off(residuals: CentroidResiduals, rows: NDArray[np.bool_]) -> float:
-    apart = np.hypot(residuals.radial / residuals.radial_pixel, residuals.tangential / residuals.tangential_pixel)
-    return float(np.median(apart[rows])) if rows.any() else float("nan")
+    parts = (
+        getattr(residuals, part)[rows] / getattr(residuals, f"{part}_pixel")[rows] for part in ("radial", "tangential")
+    )
+    return float(np.median(np.hypot(*parts))) if rows.any() else float("nan")
 
 
 def _away(experiment: Experiment, spots: _Spots, rows: NDArray[np.bool_]) -> float:

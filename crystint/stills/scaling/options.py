@@ -21,8 +21,8 @@ class ScalingOptions:
     """See `scale`."""
 
     refine_b: bool = _DEFAULTS.refine_b
-    prior_ln_g: float = 1.5
-    prior_b: float = 20.0
+    prior_ln_g: float = _DEFAULTS.prior_ln_g
+    prior_b: float = _DEFAULTS.prior_b
     limit: float = 3.0
     max_b: float = 100.0
     fit_errors: bool = True

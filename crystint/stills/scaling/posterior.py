@@ -19,6 +19,8 @@ from scipy.special import erfcx, log_ndtr
 
 from crystint.arrays import Floats
 from crystint.errors import SettingError
+from crystint.html import html_table
+from crystint.model.facts import range_text
 
 __all__ = ["Posterior", "posterior_with_reference", "posterior_with_wilson", "truncated_normal"]
 
@@ -27,7 +29,10 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Mean and standard deviation of each intensity; NaN where neither prior nor data say anything."""
+    """Mean and standard deviation of each intensity; NaN where neither prior nor data say anything.
+
+    Made by `posterior_with_reference` and `posterior_with_wilson`.
+    """
 
     intensity: Floats
     """float64 [n]"""
@@ -35,6 +40,18 @@ class Posterior:
     """float64 [n]"""
     share: Floats
     """float64 [n], 0 to 1: how much of the information is the prior's; NaN for Wilson's prior, which is no Gaussian"""
+
+    def __repr__(self) -> str:
+        return f"<Posterior: {len(self.intensity)} intensities>"
+
+    def _repr_html_(self) -> str:
+        share = self.share[np.isfinite(self.share)]
+        facts = {
+            "intensities": range_text(self.intensity) or None,
+            "sigma": range_text(self.sigma) or None,
+            "share of the prior, median": float(np.median(share)) if share.size else None,
+        }
+        return html_table("Posterior", facts)
 
 
 def truncated_normal(mean: ArrayLike, sigma: ArrayLike) -> tuple[Floats, Floats]:
@@ -78,10 +95,21 @@ def posterior_with_reference(
     positive : bool
         Cut off below 0: true intensities are not negative.
 
+    Returns
+    -------
+    Posterior
+
     Raises
     ------
     SettingError
         When a sigma is 0 or negative.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> posterior = stills.posterior_with_reference([100.0, 10.0], 10.0, prior=50.0, prior_sigma=[10.0, 1e6])
+    >>> posterior.intensity.round(1), posterior.share.round(1)
+    (array([75. , 12.9]), array([0.5, 0. ]))
     """
     columns = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (intensity, sigma, prior, prior_sigma)))
     value, error, reference, spread = columns
@@ -114,10 +142,21 @@ def posterior_with_wilson(intensity: ArrayLike, sigma: ArrayLike, mean: ArrayLik
         S, the mean intensity of such reflections (the factor epsilon of special ones in), above 0.
     centric : bool [n]
 
+    Returns
+    -------
+    Posterior
+
     Raises
     ------
     SettingError
         When a sigma or a mean is 0 or negative.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> posterior = stills.posterior_with_wilson([100.0, -5.0], 5.0, mean=50.0, centric=False)
+    >>> posterior.intensity.round(1)
+    array([99.5,  2.5])
     """
     value, error, level = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (intensity, sigma, mean)))
     if (error <= 0.0).any() or (level <= 0.0).any():
