@@ -36,6 +36,7 @@ from tests.io.hdf5_files import beam, detector, stack
         ("pixel_size", 0.172, "write 0.172mm, or 0.000172"),
         ("pixel_size", 75.0, "write 75um, or 7.5e-05"),
         ("pixel_size", 5e-7, "1 um to 5 mm"),
+        ("pixel_size", 0.006, "write 0.006mm"),
         ("wavelength", 0.01, ""),
         ("wavelength", 100.0, ""),
         ("wavelength", 9.7e-11, "looks like metres"),

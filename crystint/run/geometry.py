@@ -111,7 +111,7 @@ def wavelengths_of(frames: Frames, settings: DetectorSettings) -> NDArray[np.flo
 def _together(frames: Frames, settings: DetectorSettings, files: Sequence[int] | None) -> PartialGeometry:
     options, file = _options(settings), _geometry_file(settings, frames.shape)
     besides = _from_elsewhere(options, file)
-    below = _of_frames(frames, besides, files, needed=bool(options.over(file).missing)).without(*besides & _PLACED)
+    below = _of_frames(frames, besides, files, needed=bool(options.over(file).missing)).without(*_placed_anew(file))
     if settings.geometry is not None:
         _tell_gaps(settings.geometry, options.over(file), below)
     return _over(options, file.over(below))
@@ -119,8 +119,14 @@ def _together(frames: Frames, settings: DetectorSettings, files: Sequence[int] |
 
 def _from_elsewhere(options: PartialGeometry, file: PartialGeometry) -> set[str]:
     """Fields that are not asked of the frames: options and the file given tell them, or place the detector anew."""
-    placed = _PLACED if not file.missing else _TILTS if "rotation" in file.values else set()
-    return set(options.over(file).values) | placed
+    return {*options.over(file).values, *_placed_anew(file)}
+
+
+def _placed_anew(file: PartialGeometry) -> set[str]:
+    """Fields of the frames that belong to another place of the detector than that of the file given."""
+    if not file.missing:
+        return _PLACED
+    return _TILTS if "rotation" in file.values else set()
 
 
 def _options(settings: DetectorSettings) -> PartialGeometry:

@@ -17,7 +17,7 @@ from crystint.io.frames.sequence import open_frames
 from crystint.model.geometry import Geometry
 from crystint.run.geometry import geometry_of, wavelengths_of
 from crystint.separation.settings import Settings
-from tests.io.hdf5_files import SHAPE, beam, detector, stack
+from tests.io.hdf5_files import SHAPE, add_module, beam, detector, stack
 
 FRAMES = stack(2)
 
@@ -49,7 +49,7 @@ def test_options_go_before_the_file_and_that_before_the_frames(tmp_path, name):
     field = {"beam": "beam_center"}.get(name, name)
     opened = open_frames(master(tmp_path / "x.h5"))
     given = tmp_path / "g.json"
-    Geometry(SHAPE, (1e-4, 1e-4), 0.2, (13.0, 26.0), 1.25, polarization=0.9).write(given)
+    Geometry(SHAPE, (1e-4, 1e-4), 0.2, (13.0, 26.0), 1.25).write(given)
     assert getattr(geometry_of(opened, settings()), field) == pytest.approx(frames)
     assert getattr(geometry_of(opened, settings(geometry=given)), field) == pytest.approx(file)
     assert getattr(geometry_of(opened, settings(geometry=given, **{name: text})), field) == pytest.approx(option)
@@ -85,8 +85,10 @@ def test_a_tilt_of_the_frames_is_none_of_a_file_that_is_given(tmp_path):
         arm(file, 10.0)
         file["entry/data/data"] = FRAMES
     Geometry(SHAPE, (1e-4, 1e-4), 0.2, (13.0, 26.0), 1.0, polarization=0.9).write(tmp_path / "g.json")
-    geometry = geometry_of(open_frames(tmp_path / "x.h5"), settings(geometry=tmp_path / "g.json"))
-    assert geometry.rotation == (0.0, 0.0, 0.0)
+    master(tmp_path / "g.h5")  # which tells no rotation at all
+    for name, distance in (("g.json", 0.2), ("g.h5", 0.1)):
+        geometry = geometry_of(open_frames(tmp_path / "x.h5"), settings(geometry=tmp_path / name))
+        assert (geometry.rotation, geometry.distance) == ((0.0, 0.0, 0.0), distance)
 
 
 @pytest.mark.parametrize(
@@ -262,5 +264,15 @@ def test_options_move_panels(tmp_path):
     x, y, _ = before._lab(slow, fast)
     x0, y0, _ = before._lab(np.array([5.5]), np.array([7.25]))
     np.testing.assert_allclose(after.two_theta_at(slow, fast), np.arctan2(np.hypot(x - x0, y - y0), 0.25), rtol=1e-9)
+    with h5py.File(tmp_path / "x.h5", "w") as file:  # panels of the frames' own file
+        group = detector(file, beam_center_x=None, detector_distance=None)
+        for n, (rows, corner) in enumerate((((0, 15), (1e-3, 2e-3, 0.1)), ((15, 31), (1.1e-3, -1e-4, 0.102)))):
+            size = (rows[1] - rows[0], SHAPE[1])
+            add_module(group, f"m{n}", corner=corner, depends_on=".", origin=(rows[0], 0), size=size)
+        file["entry/data/data"] = FRAMES
+    own = open_frames(tmp_path / "x.h5")
+    z, moved = own.geometry, geometry_of(own, settings(distance="0.3"))
+    shift = np.array(moved.panels[1].origin) - np.array(z.panels[1].origin)
+    np.testing.assert_allclose(shift, [0.0, 0.0, 0.3 - z.distance], atol=1e-12)
     with pytest.raises(GeometryError, match="--pixel-size cannot change 2 panels"):
         geometry_of(frames, settings(geometry=tmp_path / "g.geom", pixel_size="1e-4"))
