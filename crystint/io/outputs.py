@@ -47,7 +47,7 @@ def atomic_path(path: str | PathLike[str], overwrite: bool = False) -> Iterator[
     """
     target = Path(os.path.realpath(path))
     _check(target, path, overwrite)
-    temporary = target.with_name(f"{_beginning(target)}{secrets.token_hex(_BYTES)}{target.suffix}")
+    temporary = target.with_name(_temporary(target, secrets.token_hex(_BYTES)))
     mode = mode_of(target)
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else 0o600))
@@ -125,10 +125,10 @@ def check_outputs(
                 names.add(str(target))  # by another name: a hard link
         if str(target) in names:
             raise FileError(f"{path} is also an input; give the output another name")
-        passing = _passing(target)
+        journal = journal_of(target).name
         for name in names:
             folder, _, last = name.rpartition("/")
-            if passing.fullmatch(last) and folder == str(target.parent):
+            if (last == journal or _is_temporary(target, last)) and folder == str(target.parent):
                 raise FileError(f"{name} is an input, and named like a temporary file of {path}; rename one of them")
         _check(target, path, overwrite)
         if not os.access(target.parent, os.W_OK | os.X_OK):
@@ -146,12 +146,15 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
 
 def remove_leftovers(path: str | PathLike[str]) -> None:
-    """Remove temporary files of `path` that a killed process left; only where a lock says that none is in use."""
+    """Remove temporary files of `path` that a killed process left; only where a lock says that none is in use.
+
+    Their names prove that they were made for this output: files of others that look like them stay.
+    """
     target = Path(os.path.realpath(path))
-    pattern = f"{glob.escape(_beginning(target))}{'[0-9a-f]' * 2 * _BYTES}{glob.escape(target.suffix)}"
-    for left in target.parent.glob(pattern):
-        with suppress(OSError):
-            left.unlink()
+    for left in target.parent.glob(f"{glob.escape(_beginning(target))}*{glob.escape(target.suffix)}"):
+        if _is_temporary(target, left.name):
+            with suppress(OSError):
+                left.unlink()
 
 
 def _beginning(target: Path) -> str:
@@ -172,10 +175,16 @@ def journal_of(output: Path) -> Path:
     return output.with_name(output.name + ".partial")
 
 
-def _passing(target: Path) -> re.Pattern[str]:
-    """Names of the files that a run makes beside an output and removes: temporary ones, and the journal."""
-    temporary = f"{re.escape(_beginning(target))}[0-9a-f]{{{2 * _BYTES}}}{re.escape(target.suffix)}"
-    return re.compile(f"{temporary}|{re.escape(journal_of(target).name)}")
+def _temporary(target: Path, drawn: str) -> str:
+    """The name of a temporary file of an output: digits that were drawn, and a sum of them and the output's name."""
+    proof = hashlib.sha256(os.fsencode(target.name) + drawn.encode()).hexdigest()[: 2 * _BYTES]
+    return f"{_beginning(target)}{drawn}{proof}{target.suffix}"
+
+
+def _is_temporary(target: Path, name: str) -> bool:
+    """Whether a file of this name was made for an output, to be renamed to it."""
+    drawn = name.removeprefix(_beginning(target))[: 2 * _BYTES]
+    return re.fullmatch("[0-9a-f]+", drawn) is not None and name == _temporary(target, drawn)
 
 
 def _check(target: Path, name: str | PathLike[str], overwrite: bool) -> None:

@@ -12,7 +12,7 @@ import pytest
 import crystint
 from crystint.errors import FileError, SettingError
 from crystint.io.linked_files import files_read
-from crystint.io.outputs import atomic_path, check_outputs, remove_leftovers
+from crystint.io.outputs import _temporary, atomic_path, check_outputs, remove_leftovers
 from tests.io.hdf5_files import stack
 
 FRAMES = stack(3)
@@ -108,7 +108,7 @@ def test_nested_files_are_known_to_a_run_that_is_resumed(tmp_path):
         assert real([target, tmp_path / "middle.h5"]) < real(frames.all_files())
 
 
-@pytest.mark.parametrize("name", ["out.h5.partial", ".out.0a1b2c3d.h5"])
+@pytest.mark.parametrize("name", ["out.h5.partial", _temporary(Path("out.h5"), "0a1b2c3d")])
 def test_an_input_named_like_what_a_run_removes(tmp_path, name):
     source = data_file(tmp_path / name)
     with pytest.raises(FileError, match="named like a temporary file of"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import struct
@@ -15,6 +16,7 @@ import pytest
 
 from crystint.errors import FileError
 from crystint.io.frame_record import FrameRecord
+from crystint.io.outputs import _temporary
 from crystint.run.journal import Journal, check_free, journal_of, records_in
 
 HEADER = {"command": ["crystint"], "same": {"snr": 3.0, "rings": 60}}
@@ -162,8 +164,11 @@ def test_what_is_no_journal_is_left_alone(tmp_path):
 
 
 def test_leftovers_of_a_killed_run_go_and_nothing_else_does(tmp_path):
-    mine = [".out.0123abcd.h5", ".out.ffffffff.h5"]
-    others = [".out.0123abcd.cxi", ".other.0123abcd.h5", ".out.0123abcz.h5", "out.0123abcd.h5", ".out.h5"]
+    mine = [_temporary(tmp_path / "out.h5", drawn) for drawn in ("0123abcd", "ffffffff")]
+    (digits,) = re.findall("[0-9a-f]{16}", mine[0])
+    others = [f".out.{digits}.cxi", f".other.{digits}.h5", f".out.{digits[:-1]}z.h5", f"out.{digits}.h5", ".out.h5"]
+    others += [".out.0123abcd.h5", ".out.0123abcd01234567.h5", _temporary(tmp_path / "out.nxs", "0123abcd")]
+    others += [_temporary(tmp_path / f"out.{digits}.h5", "0123abcd")]
     for name in mine + others:
         (tmp_path / name).write_text("x")
     Journal.open(tmp_path / "out.h5", HEADER, resume=False).close(keep=False)
