@@ -21,16 +21,19 @@ from crystint.io.frame_record import FrameRecord
 from crystint.io.frames.masks import mask_in, read_mask
 from crystint.io.frames.sequence import Frames
 from crystint.io.frames.sources import reader_of
+from crystint.io.frames.stack_search import NoFramesError, find_datasets
 from crystint.io.geometry.files import partial_geometry_in
 from crystint.io.guard import guarded
 from crystint.io.hdf5.provenance import provenance_in, read_provenance
 from crystint.io.kinds import kinds_read, opened_kind
+from crystint.io.linked_files import master_of
 from crystint.io.opened_file import OpenedFile
-from crystint.io.peaks.files import peaks_in
+from crystint.io.peaks.files import peaks_in, rows_in
 from crystint.io.sparse.dense_file import missing_in
 from crystint.io.sparse.open import sparse_in
 from crystint.model.geometry import Geometry
 from crystint.model.mask import unusable
+from crystint.model.peaks import HIT
 from crystint.references import resolve
 
 __all__ = ["describe", "made_by"]
@@ -174,6 +177,8 @@ def _frames(frames: Frames) -> dict[str, Any]:
     except FileError as error:
         mask, about["mask"] = None, f"unusable: {error}"
     about["saturation"] = "not known" if frames.saturation is None else float(frames.saturation)
+    if (master := master_of(frames.files[0])) is not None:
+        about["master"] = f"{master.name} beside it shows these frames"
     first = next((number for number in range(len(frames)) if number not in frames.missing), None)
     if first is not None:
         frame = frames[first]
@@ -231,13 +236,32 @@ def _missing(numbers: Sequence[int]) -> dict[str, Any]:
 
 
 def peaks(file: OpenedFile) -> dict[str, Any]:
-    """Number of peaks, of frames that have any, and their resolution."""
+    """Number of peaks and of frames, hits among these, resolution; and the frames that a CXI file shows as well."""
     listed = peaks_in(file)
-    about: dict[str, Any] = {
-        "peaks": len(listed),
-        "frames": len(np.unique(listed["frame"])) if len(listed) else 0,
-    }
+    rows, missing = rows_in(file)
+    counts = np.bincount(listed["frame"], minlength=rows or 0)
+    about: dict[str, Any] = {"peaks": len(listed)}
+    about |= {"frames": "not told"} if rows is None else {"frames": rows}
+    about["with peaks"] = int(np.count_nonzero(counts))
+    about["hits"] = f"{np.count_nonzero(counts >= HIT)} (>= {HIT} peaks)"
+    about |= _missing(missing)
     spacing = listed["d"][np.isfinite(listed["d"]) & (listed["d"] > 0)]
     if len(spacing):
         about["resolution"] = f"{spacing.max():.3g} to {spacing.min():.3g} angstrom"
-    return about | made_by(read_provenance(file.path) if file.hdf5 is None else provenance_in(file.hdf5))
+    about |= made_by(read_provenance(file.path) if file.hdf5 is None else provenance_in(file.hdf5))
+    return about | {name: value for name, value in _shown_frames(file).items() if name not in about}
+
+
+def _shown_frames(file: OpenedFile) -> dict[str, Any]:
+    """The frames in a file that is something else as well; nothing when there are none."""
+    if file.hdf5 is None:
+        return {}
+    try:
+        find_datasets(file.hdf5, str(file.path), None)
+        shown = frames(file)
+    except NoFramesError:
+        return {}
+    except FileError as error:
+        return {"images": f"cannot be read: {error}"}
+    missing = {"images missing": shown.pop("missing")} if "missing" in shown else {}
+    return {"images": shown.pop("frames"), **missing, **shown}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from os import PathLike
@@ -22,7 +23,7 @@ from crystint.io.hdf5.files import open_hdf5
 from crystint.io.hdf5.source_names import SERIES, files_named, series_pattern, source_patterns
 from crystint.io.names import expand
 
-__all__ = ["files_behind", "files_read", "linked_by", "missing_sources", "source_files"]
+__all__ = ["files_behind", "files_read", "linked_by", "master_of", "missing_sources", "source_files"]
 
 _BESIDE = {".refl": (".expt",)}
 """Suffix of a file, and of those beside it that are read with it where they are there."""
@@ -64,6 +65,22 @@ def linked_by(path: Path) -> list[Path]:
                 files |= dict.fromkeys(linked)
                 waiting += linked
     return list(files)
+
+
+def master_of(path: str | PathLike[str]) -> Path | None:
+    """The master beside a data file that shows its frames; None when there is none.
+
+    Names are those of DECTRIS: run_data_000001.h5 and run_master.h5, or run.nxs as a program of NeXus writes it.
+    """
+    own = Path(path)
+    run = re.fullmatch(r"(.+)_data_\d+", own.stem)
+    if run is None or not own.is_file():
+        return None
+    for name in (f"{run[1]}_master{own.suffix}", f"{run[1]}_master.h5", f"{run[1]}.nxs"):
+        master = own.with_name(name)
+        if master.is_file() and os.path.realpath(own) in map(os.path.realpath, linked_by(master)):
+            return master
+    return None
 
 
 def _names(file: h5py.File) -> Iterator[str]:

@@ -8,8 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ICE_D", "PEAK_DTYPE", "PeakFlag", "PeakList", "empty_peaks"]
+__all__ = ["HIT", "ICE_D", "PEAK_DTYPE", "PeakFlag", "PeakList", "empty_peaks"]
 
+HIT = 10
+"""Peaks that make a frame a hit."""
 PeakList: TypeAlias = NDArray[np.void]
 """Structured array of `PEAK_DTYPE`, sorted by frame and then by the pixel number of the spot's maximum."""
 

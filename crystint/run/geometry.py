@@ -14,6 +14,7 @@ from crystint.errors import GeometryError, note, warn
 from crystint.io.frames.sequence import Frames
 from crystint.io.geometry.curved import PANELS_NEEDED, curved_detector
 from crystint.io.geometry.files import partial_geometry_in
+from crystint.io.linked_files import master_of
 from crystint.io.opened_file import OpenedFile
 from crystint.model.facts import range_text
 from crystint.model.geometry import Geometry
@@ -60,9 +61,11 @@ def geometry_of(frames: Frames, settings: DetectorSettings, files: Sequence[int]
     if geometry is None:
         whole = "whole " if together.places else ""
         missing = ", ".join(OPTIONS[name] for name in together.missing)
+        master = master_of(frames.files[0])
+        hint = f"; {master} beside it shows these frames: work on that, or give it with -g" if master else ""
         raise NoGeometryError(
             f"{frames.files[files[0] if files else 0]}: no {whole}geometry in it; give one with "
-            f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing}{together.reasons} (and --wavelength)"
+            f"-g FILE (.poni, .geom, NXmx, CBF), or the missing {missing}{together.reasons} (and --wavelength){hint}"
         )
     if geometry.panels is None and (curved := curved_detector(frames.shape)):
         warn(f"the frames are those of {curved}, and the geometry is one flat plane: {PANELS_NEEDED}")

@@ -101,9 +101,8 @@ def densify(job: Job[DensifySettings]) -> Outcome:
                         writer.write_packed(record.arrays["packed"])
                     else:
                         writer.write(record.arrays["frame"])
+                progress.check()
                 if progress.stopped:
-                    if not progress.done:
-                        raise KeyboardInterrupt
                     writer.end_early(total)
     return outcome_of(progress, Separated())
 

@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import warn
+from crystint.model.peaks import HIT
 from crystint.run.in_progress import RunInProgress
 from crystint.run.outcome import Outcome, listed, rate_text
 
-__all__ = ["HIT", "Separated", "outcome_of"]
-
-HIT = 10
-"""Peaks that make a frame a hit."""
+__all__ = ["Separated", "outcome_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,9 +11,12 @@ import pytest
 
 import crystint
 from crystint.errors import FileError, SettingError
-from crystint.io.linked_files import files_read
+from crystint.io.describe import describe
+from crystint.io.linked_files import files_read, master_of
 from crystint.io.outputs import _temporary, atomic_path, check_outputs, remove_leftovers
-from tests.io.hdf5_files import stack
+from crystint.run.geometry import geometry_of
+from crystint.run.settings import DetectorSettings
+from tests.io.hdf5_files import eiger_master, stack
 
 FRAMES = stack(3)
 
@@ -106,6 +109,18 @@ def test_nested_files_are_known_to_a_run_that_is_resumed(tmp_path):
     virtual(tmp_path / "m.h5", "middle.h5")
     with crystint.open_frames(tmp_path / "m.h5") as frames:
         assert real([target, tmp_path / "middle.h5"]) < real(frames.all_files())
+
+
+def test_a_data_file_tells_of_the_master_beside_it(tmp_path):
+    master = eiger_master(tmp_path, FRAMES)
+    part = tmp_path / "run_data_000001.h5"
+    assert master_of(part) == master
+    assert describe(part)["master"] == "run_master.h5 beside it shows these frames"
+    with pytest.raises(crystint.GeometryError, match=r"run_master\.h5 beside it shows these frames: work on that"):
+        geometry_of(crystint.open_frames(part), DetectorSettings())
+    assert "master" not in describe(master)
+    data_file(tmp_path / "run_data_000009.h5")  # which the master knows nothing of
+    assert master_of(tmp_path / "run_data_000009.h5") is None
 
 
 @pytest.mark.parametrize("name", ["out.h5.partial", _temporary(Path("out.h5"), "0a1b2c3d")])

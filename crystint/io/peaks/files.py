@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from crystint.errors import DTypeError, FileError, SettingError, warn
@@ -26,7 +27,7 @@ from crystint.io.sparse.open import sparse_in
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakList
 
-__all__ = ["peak_format", "peaks_in", "read_peaks", "write_peaks"]
+__all__ = ["peak_format", "peaks_in", "read_peaks", "rows_in", "write_peaks"]
 
 _FORMATS = {
     ".cxi": "cxi",
@@ -242,5 +243,29 @@ def peaks_in(file: OpenedFile) -> PeakList:
     raise unexpected(file, "peak list", f"{path} holds no peak list; crystint reads {', '.join(_FORMATS)}")
 
 
+def rows_in(file: OpenedFile) -> tuple[int | None, list[int]]:
+    """How many frames a peak list is of, those without peaks too, and which of them could not be read.
+
+    The number is None where nothing tells it: formats that list peaks alone, without crystint's notes beside them.
+    """
+    if file.hdf5 is not None:
+        for place, name, more in _ROWS:
+            group = file.hdf5.get(place)
+            if isinstance(group, h5py.Group) and isinstance(group.get(name), h5py.Dataset):
+                missing = group["missing"][()].tolist() if "missing" in group else []
+                return len(group[name]) - more, missing
+        return None, []
+    if form_of(file) == "JSON lines":
+        lines = [json.loads(line) for line in file.path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return len(lines), [line["frame"] for line in lines if line.get("missing")]
+    try:
+        notes = json.loads(file.path.with_name(file.path.name + ".json").read_text(encoding="utf-8"))
+        return int(notes["n_frames"]), list(notes.get("missing") or ())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, []
+
+
+_ROWS = (("entry_1/result_1", "nPeaks", 0), ("entry/peaks", "frame_ptr", 1), ("entry_0000/peaks", "nPeaks", 0))
+"""Where HDF5 files count their frames, and how many entries more than these there are."""
 _TEXT = {".json": read_json_lines, ".jsonl": read_json_lines, ".xds": read_spot_xds, ".refl": read_refl}
 """Readers of damaged files, by suffix."""

@@ -69,6 +69,11 @@ class RingsInFile:
         )
 
 
+_BACKGROUND = ("background_avg", "background_std")
+_STATISTICS = ("background_count", "background_sem", "background_excess", "background_additive")
+"""Of the background of all frames, without which none can be read."""
+
+
 class SparseFile:
     """An open sparse file: a sequence of `SparseFrame`, each read lazily, when it is indexed.
 
@@ -92,6 +97,11 @@ class SparseFile:
         self.path = Path(path)
         self._file = file
         self._data, self._own = self._groups()
+        lacking = [name for name in _BACKGROUND if name not in self._data] + [
+            name for name in _STATISTICS if type(self) is SparseFile and name not in self._own
+        ]
+        if lacking:
+            raise FileError(f"{path} is a damaged sparse file: it has no {', '.join(lacking)}")
         self._ptr = self._pointer(self._data, "frame_ptr")
         if self._ptr[-1] > len(self._data["intensity"]):
             raise FileError(f"{path} is damaged: frame_ptr reaches beyond the pixels that are there")
