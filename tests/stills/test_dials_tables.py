@@ -97,7 +97,7 @@ class _Harm:
 def test_nothing_in_a_pickle_is_executed(tmp_path, protocol):
     path, sign = tmp_path / "a.refl", tmp_path / "harm"
     path.write_bytes(b"\x80\x02" + pickle.dumps(_Harm(sign), protocol))
-    with pytest.raises(FileError, match="not of a reflection table"):
+    with pytest.raises(FileError, match="no table of DIALS"):
         read_table(path)
     inside = dials_files.pickled({"id": ("int", [1])})[:-1]
     path.write_bytes(inside + b"0cbuiltins\neval\n(U\x03" + b"1/0tR.")
@@ -138,3 +138,36 @@ def test_a_real_table():
     assert table.identifiers == {0: "0812526a-eca7-467f-b271-26cb05ff56f4"}
     assert (table["flags"] & 256 != 0).sum() == 63
     assert table["miller_index"].shape == (92, 3)
+
+
+def _shared(depth):
+    """A tuple of twice a tuple of twice a tuple, ..., as a key: 2^depth to hash."""
+    opcodes = b")q\x00"
+    for number in range(depth):
+        opcodes += b"h" + bytes([number]) + b"h" + bytes([number]) + b"\x86q" + bytes([number + 1])
+    return opcodes
+
+
+ENCODE = b"c_codecs\nencode\nq\x00X\x00\x04\x00\x00" + b"x" * 1024 + b"q\x01"
+TABLE = b"\x80\x02cdials_array_family_flex_ext\nreflection_table\n)R"
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "why"),
+    [
+        (b"}" + _shared(60) + b"K\x01s.", "neither a name nor a number"),
+        (b"}(" + _shared(60) + b"K\x01u.", "neither a name nor a number"),
+        (b"(" + _shared(60) + b"tb.", "version is no number"),
+        (b"\x8b" + b"\xff\xff\xff\x7f" + b".", "long4"),
+        (b"\x8a\xff" + b"\x01" * 255 + b".", "absurd size"),
+        (b"cos\nsystem\n(U\x04true\x85R.", "names 'os system'"),
+        (b"(" * 200_000 + b".", "more than 100000 operations"),
+        (b"\x95" + b"\0" * 8 + b".", "operation FRAME"),
+        (ENCODE + b"h\x00h\x01\x85R" * 900 + b".", "texts are longer"),
+    ],
+)
+def test_pickles_that_dials_never_writes_are_refused_at_once(tmp_path, opcodes, why):
+    path = tmp_path / "a.refl"
+    path.write_bytes(TABLE + opcodes)
+    with pytest.raises(FileError, match=why):
+        read_table(path)

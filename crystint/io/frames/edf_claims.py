@@ -14,10 +14,14 @@ from pathlib import Path
 
 from crystint.errors import FileError
 from crystint.io.containers import open_as_it_is, packing_of, unpacked
+from crystint.io.limits import check_claim
 
 __all__ = ["check_edf"]
 
 _AXIS = re.compile(rb"\bDim_0*(\d{1,20})\s*=\s*([^;\s]{1,40})", re.IGNORECASE)
+_SIZE = re.compile(rb"\b(?:EDF_BinarySize|Size)\s*=\s*(\d{1,30})", re.IGNORECASE)
+_LONGEST = 1 << 14
+"""Bytes of the first header, at most."""
 _SPELLINGS = (b"Dim_", b"DIM_", b"dim_")
 _AXES = 3
 _SEARCHED = 1 << 28
@@ -46,6 +50,8 @@ def check_edf(path: Path) -> None:
 def _check(path: Path, content: bytes | mmap.mmap) -> None:
     if content[:1] != b"{":
         return
+    for size in _SIZE.findall(content[:_LONGEST]):
+        check_claim(path, int(size), len(content))
     pixels = 1.0
     for number, length in _axes(content):
         if number > _AXES:

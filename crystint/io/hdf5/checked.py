@@ -93,6 +93,10 @@ class CheckedDataset(_Member, h5py.Dataset):  # type: ignore[misc]
         self._check(selection)
         return super().__getitem__(selection, new_dtype)
 
+    def __iter__(self) -> Iterator[Any]:
+        self._check(())
+        return iter(super().__iter__())
+
     def read_direct(self, dest: Any, source_sel: Any = None, dest_sel: Any = None) -> None:
         """As h5py's."""
         self._check(() if source_sel is None else source_sel)

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, prod
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 import h5py
 import numpy as np
@@ -21,10 +21,8 @@ from crystint.io.hdf5.pool import ResourcePool
 
 __all__ = ["ChunkReader", "DirectReader", "Layers", "RawChunk", "layer_cache", "stored_plainly"]
 
-_PLACE = np.dtype([("offset", np.int64), ("size", np.int64), ("mask", np.int64)])
-"""Where a chunk is in its file, its length, and which filters were left out."""
-_ABSENT = -1
-"""The offset of a chunk that was never written."""
+_MOST_GROWN, _HEADER = 2, 1 << 12
+"""How many times longer than its data a chunk may be, and bytes besides; packing makes noise a little longer."""
 _MANY = 1 << 27
 """Bytes: chunks of several frames are unpacked as a whole and cached; larger ones are left to HDF5."""
 
@@ -45,6 +43,57 @@ class RawChunk:
     dtype: np.dtype[Any]
     """dtype of its pixels in the file, which may be big-endian"""
     codec: str = "bslz4"
+
+
+class _Place(NamedTuple):
+    """Where a chunk is in its file, its length, and which filters were left out."""
+
+    offset: int
+    size: int
+    mask: int
+
+
+class _Contiguous:
+    """The frames of a data set that is not chunked, each as if it were one."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._start = int(dataset.id.get_offset())
+        self._size = prod(dataset.shape[-2:]) * dataset.dtype.itemsize
+
+    def place(self, layer: int, row: int, column: int) -> _Place | None:
+        """Of a frame."""
+        return _Place(self._start + layer * self._size, self._size, 0)
+
+
+class _Chunks:
+    """The chunks that are there, by their number along frames, slow and fast: no memory for those that are not."""
+
+    def __init__(self, dataset: h5py.Dataset, grid: tuple[int, ...]) -> None:
+        self._grid = grid
+        steps, entries = dataset.chunks, []
+        frames = [prod(dataset.shape[axis + 1 : -2]) for axis in range(dataset.ndim - 2)]
+        deep = prod(steps[:-2])
+
+        def note(chunk: Any) -> None:
+            first = sum(start * step for start, step in zip(chunk.chunk_offset, frames, strict=False))
+            row, column = (start // step for start, step in zip(chunk.chunk_offset[-2:], steps[-2:], strict=True))
+            number = self._number(first // deep, row, column)
+            entries.append((number, chunk.byte_offset, chunk.size, chunk.filter_mask))
+
+        dataset.id.chunk_iter(note)
+        table = np.array(entries, np.int64).reshape(-1, 4)
+        self._entries = table[np.argsort(table[:, 0], kind="stable")]
+
+    def _number(self, layer: int, row: int, column: int) -> int:
+        return (layer * self._grid[1] + row) * self._grid[2] + column
+
+    def place(self, layer: int, row: int, column: int) -> _Place | None:
+        """Of a chunk; None = it was never written."""
+        number = self._number(layer, row, column)
+        at = int(np.searchsorted(self._entries[:, 0], number))
+        if at == len(self._entries) or self._entries[at, 0] != number:
+            return None
+        return _Place(*self._entries[at, 1:].tolist())
 
 
 class DirectReader(Protocol):
@@ -84,7 +133,7 @@ class ChunkReader:
         self.shape: tuple[int, int] = (int(shape[-2]), int(shape[-1]))
         self.count: int = prod(shape[:-2])
         self._grid = tuple(map(ceil, (self.count / chunk[0], self.shape[0] / chunk[1], self.shape[1] / chunk[2])))
-        self._places = _contiguous(dataset, self.count) if dataset.chunks is None else _chunks(dataset, self._grid)
+        self._index = _Contiguous(dataset) if dataset.chunks is None else _Chunks(dataset, self._grid)
         self._layers = layers
         self._mark = object()
 
@@ -136,8 +185,8 @@ class ChunkReader:
         whole = (high, wide) == self.shape
         for row, column in product(range(self._grid[1]), range(self._grid[2])):
             here = stack[:, row * high : (row + 1) * high, column * wide : (column + 1) * wide]
-            place = self._places[layer, row, column]
-            if place["offset"] == _ABSENT:
+            place = self._index.place(layer, row, column)
+            if place is None:
                 here[...] = self._fill
             elif whole:
                 self._decode(place, stack)
@@ -148,12 +197,14 @@ class ChunkReader:
                 self._decode(place, tile)
                 here[...] = tile[:, : here.shape[1], : here.shape[2]]
 
-    def _decode(self, place: np.void, out: NDArray[Any]) -> None:
-        decode(self._filters, int(place["mask"]), self._load(place), out.reshape(-1).view(np.uint8))
+    def _decode(self, place: _Place, out: NDArray[Any]) -> None:
+        decode(self._filters, place.mask, self._load(place), out.reshape(-1).view(np.uint8))
 
-    def _load(self, place: np.void) -> NDArray[np.uint8]:
+    def _load(self, place: _Place) -> NDArray[np.uint8]:
         """The bytes of a chunk."""
-        offset, size = int(place["offset"]), int(place["size"])
+        offset, size, _ = place
+        if size > _MOST_GROWN * prod(self._chunk) * self._stored.itemsize + _HEADER:
+            raise DamagedChunk(f"its chunk claims {size} bytes")
         raw = np.empty(size, np.uint8)
         done = 0
         while done < size:
@@ -173,8 +224,8 @@ class ChunkReader:
         """
         if self._chunk != (1, *self.shape):
             return None
-        place = self._places[index, 0, 0]
-        if place["offset"] == _ABSENT or not is_bslz4(self._filters, int(place["mask"])):
+        place = self._index.place(index, 0, 0)
+        if place is None or not is_bslz4(self._filters, place.mask):
             return None
         raw, size = self._load(place), self._stored.itemsize
         if self._filters[0].values[2] != size:
@@ -212,25 +263,3 @@ def _deep(shape: tuple[int, ...], chunk: tuple[int, ...]) -> int | None:
 def _filter(entry: tuple[Any, ...]) -> Filter:
     number, _, values, _ = entry
     return Filter(int(number), tuple(int(value) for value in values))
-
-
-def _contiguous(dataset: h5py.Dataset, count: int) -> NDArray[np.void]:
-    places = np.zeros((count, 1, 1), _PLACE)
-    places["size"] = prod(dataset.shape[-2:]) * dataset.dtype.itemsize
-    places["offset"][:, 0, 0] = dataset.id.get_offset() + np.arange(count) * places["size"][:, 0, 0]
-    return places
-
-
-def _chunks(dataset: h5py.Dataset, grid: tuple[int, ...]) -> NDArray[np.void]:
-    """Where the chunks are, by their number along frames, slow and fast."""
-    steps, places = dataset.chunks, np.full(grid, _ABSENT, _PLACE)
-    frames = [prod(dataset.shape[axis + 1 : -2]) for axis in range(dataset.ndim - 2)]
-    deep = prod(steps[:-2])
-
-    def note(chunk: Any) -> None:
-        first = sum(start * step for start, step in zip(chunk.chunk_offset, frames, strict=False))
-        rows, columns = (start // step for start, step in zip(chunk.chunk_offset[-2:], steps[-2:], strict=True))
-        places[first // deep, rows, columns] = chunk.byte_offset, chunk.size, chunk.filter_mask
-
-    dataset.id.chunk_iter(note)
-    return places

@@ -12,7 +12,9 @@ import h5py
 import numpy as np
 
 from crystint.errors import FileError, warn
+from crystint.io.hdf5.checked import stored_bytes
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
+from crystint.io.limits import check_claim
 from crystint.io.outputs import utf8
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakList, empty_peaks
@@ -202,6 +204,8 @@ def peaks_of_tables(result: h5py.Group, columns: Mapping[str, str], path: str | 
             f"{path}: {result.name} has nPeaks of shape {counts.shape} and tables of {listed}, expected a count, 0 or "
             "more, and a row of each table for each frame"
         )
+    for table in tables.values():
+        check_claim(f"{path}, {table.name}", 8 * table.size, stored_bytes(table))
     cut = np.flatnonzero(counts > shape[1])
     if len(cut):
         lost = int((counts[cut] - shape[1]).sum())

@@ -10,7 +10,7 @@ import io
 import pickle
 import pickletools
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,19 @@ _TYPES: dict[str, tuple[Any, int]] = {
 }
 
 
-_MEMO = ("PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET")
+_MEMO = {"PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"}
+_NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG1", "NONE", "NEWTRUE", "NEWFALSE", "BINFLOAT"}
+_TEXTS = {"STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE"}
+_SHAPES = {"MARK", "TUPLE", "EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_DICT", "EMPTY_LIST", "LIST"}
+_FILLING = {"SETITEM", "SETITEMS", "APPEND", "APPENDS", "GLOBAL", "REDUCE", "BUILD", "NEWOBJ", "PROTO", "STOP"}
+_ALLOWED = _MEMO | _NUMBERS | _TEXTS | _SHAPES | _FILLING
+"""Operations of which tables that DIALS pickled (Python 2, protocol 2) consist."""
+_MODULES = ("dials", "scitbx", "cctbx", "boost", "libtbx", "_codecs", "copy_reg", "copyreg", "__builtin__", "builtins")
+"""Beginnings of the modules whose classes they name."""
+_MOST_OPERATIONS = 100_000
+"""A table has some dozen columns of some dozen operations each."""
+_LONGEST_NUMBER = 16
+"""Bytes of a whole number."""
 
 
 class _Inert:
@@ -53,10 +65,46 @@ class _Text(_Inert):
         self.state = text.encode("latin-1") if isinstance(text, str) else b""
 
 
-class _Reader(pickle.Unpickler):
+class _Reader(pickle._Unpickler):
+    """Python's own unpickler, written in Python: what it does with a key can be looked at before."""
+
+    stack: list[Any]
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="latin-1")
+        self._room = 2 * len(content)
+
+    def _encoded(self, text: Any = "", *_: Any) -> _Text:
+        """A text, as often as a pickle asks for it, but in all no longer than the file allows."""
+        self._room -= len(text)
+        if self._room < 0:
+            raise ValueError("its texts are longer than the file")
+        return _Text(text)
+
+    def load_setitems(self) -> None:
+        """Keys are names and numbers: one that holds itself twice, over and over, would take for ever."""
+        items: list[Any] = self.pop_mark()  # type: ignore[attr-defined]
+        for key in items[::2]:
+            if not isinstance(key, str | int):
+                raise ValueError("a key in it is neither a name nor a number")
+        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
+
+    def load_setitem(self) -> None:
+        """As `load_setitems`, of one."""
+        value, key = self.stack.pop(), self.stack.pop()
+        if not isinstance(key, str | int):
+            raise ValueError("a key in it is neither a name nor a number")
+        self.stack[-1][key] = value
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+    }
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("_codecs", "encode"):
-            return _Text
+            return self._encoded
         return type("_Inert", (_Inert,), {"kind": name})
 
     def persistent_load(self, pid: Any) -> Any:
@@ -74,23 +122,21 @@ def columns_of_pickle(content: bytes) -> tuple[int, dict[int, str], dict[str, ND
     try:
         with warnings.catch_warnings():  # of escapes in damaged strings
             warnings.simplefilter("ignore")
-            for operation, argument, _ in pickletools.genops(content):
-                # a memo far beyond what is in the file would only take memory
-                if operation.name in _MEMO and int(argument or 0) > len(content):
-                    raise ValueError("its memo has holes")
-            table = _Reader(io.BytesIO(content), encoding="latin-1").load()
+            _check_operations(content)
+            table = _Reader(content).load()
     except (pickle.UnpicklingError, EOFError, AttributeError, MemoryError, ImportError) as error:
         raise ValueError(f"not a pickle that can be read: {error}") from None
     if getattr(table, "kind", "") != "reflection_table" or not isinstance(table.state, tuple):
         raise ValueError("a pickle, but not of a reflection table")
     state = table.state
     names: dict[Any, Any] = {}
-    if state[0] == 1 and len(state) == 4:
+    if len(state) == 4 and state[0] == 1:
         _, rows, _, data = state
-    elif state[0] == 2 and len(state) == 5:
+    elif len(state) == 5 and state[0] == 2:
         _, names, rows, _, data = state
     else:
-        raise ValueError(f"its version is {state[0]!r}; 1 and 2 are known")
+        version = state[0] if state and isinstance(state[0], int) else "no number"
+        raise ValueError(f"its version is {version}; 1 and 2 are known")
     columns, skipped = {}, {}
     for name, column in data.items():
         kind = getattr(column, "kind", type(column).__name__)
@@ -101,6 +147,26 @@ def columns_of_pickle(content: bytes) -> tuple[int, dict[int, str], dict[str, ND
         raw = raw.state if isinstance(raw, _Text) else raw.encode("latin-1") if isinstance(raw, str) else bytes(raw)
         columns[str(name)] = _decode(str(name), raw, int(rows), *_TYPES[kind])
     return int(rows), {int(key): str(value) for key, value in names.items()}, columns, skipped
+
+
+def _check_operations(content: bytes) -> None:
+    """Raise ValueError unless a pickle consists of what DIALS writes, in numbers that its size allows."""
+    used = 0
+    for number, (operation, argument, _) in enumerate(pickletools.genops(content)):
+        if operation.name not in _ALLOWED:
+            raise ValueError(f"it has the operation {operation.name}, which no table of DIALS has")
+        if number > _MOST_OPERATIONS:
+            raise ValueError(f"it has more than {_MOST_OPERATIONS} operations")
+        if operation.name in _MEMO and int(argument or 0) > number:
+            raise ValueError("its memo has holes")  # the memory for them would be taken
+        if operation.name == "GLOBAL" and not str(argument).startswith(_MODULES):
+            raise ValueError(f"it names {str(argument)[:60]!r}, which no table of DIALS does")
+        if isinstance(argument, int) and argument.bit_length() > 8 * _LONGEST_NUMBER:
+            raise ValueError("it has a whole number of absurd size")
+        # a text that is taken from the memo again and again, and encoded anew each time
+        used += len(str(argument)) if operation.name in _TEXTS else 0
+        if used > 2 * len(content):
+            raise ValueError("its texts are longer than the file")
 
 
 def _decode(name: str, raw: bytes, rows: int, dtype: Any, width: int) -> NDArray[Any]:

@@ -103,6 +103,8 @@ class SparseFile:
         if lacking:
             raise FileError(f"{path} is a damaged sparse file: it has no {', '.join(lacking)}")
         self._ptr = self._pointer(self._data, "frame_ptr")
+        if self._data["intensity"].dtype.kind not in "iuf":
+            raise FileError(f"{path} is damaged: its intensities are {self.dtype}, expected numbers")
         if self._ptr[-1] > len(self._data["intensity"]):
             raise FileError(f"{path} is damaged: frame_ptr reaches beyond the pixels that are there")
 
@@ -135,8 +137,9 @@ class SparseFile:
         radius, first, step = data["mask"][()], float(own["ring_radius"][0]), float(own.attrs["ring_step"])
         radius.ravel()[own["unusable_index"][()]] = own["unusable_radius"][()]
         for each in (data["normalization"], own["pixel_mask"], *([own["dark"]] if "dark" in own else [])):
-            if each.shape != radius.shape:
-                raise FileError(f"{self.path} is damaged: {each.name} is {each.shape}, expected {radius.shape}")
+            if each.shape != radius.shape or each.dtype.kind not in "iuf":
+                what = f"{each.name} is {each.dtype} of {each.shape}, expected numbers of {radius.shape}"
+                raise FileError(f"{self.path} is damaged: {what}")
         return RingMap(
             to_position(radius, first, step),
             data["normalization"][()],
