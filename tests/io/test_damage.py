@@ -333,3 +333,12 @@ def test_what_is_read_lazily_is_guarded_as_well(tmp_path, name):
 
     with pytest.raises(CrystintError, match=r"s\.h5"):
         read()
+
+
+def test_asking_for_a_part_of_a_damaged_stills_file_is_guarded(tmp_path, monkeypatch):
+    data = stills.simulate_stills(2, d_min=4.0, shape=(60, 70), distance=0.02, seed=1)
+    stills.write_stills(tmp_path / "r.h5", experiment=data.experiment, provenance={})
+    with stills.open_stills(tmp_path / "r.h5") as file:
+        monkeypatch.setattr(h5py.Group, "__contains__", lambda *_: 1 // 0)
+        with pytest.raises(FileError, match=r"r\.h5: .*zero"):
+            _ = "experiment" in file

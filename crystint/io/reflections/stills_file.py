@@ -213,6 +213,7 @@ class StillsFile:
         """Close the file."""
         self._file.close()
 
+    @reads_file
     def __contains__(self, name: object) -> bool:
         return name in self._entry
 
