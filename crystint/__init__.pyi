@@ -35,6 +35,7 @@ from .model.peaks import PeakList as PeakList
 from .model.rings import Background as Background
 from .model.rings import RingMap as RingMap
 from .model.sparse import SparseFrame as SparseFrame
+from .model.valid_values import ValidValues as ValidValues
 from .ops.densify import Densifier as Densifier
 from .ops.densify import densify as densify
 from .ops.separator import Separator as Separator

@@ -80,7 +80,7 @@ __kernel void densify_noisy(__global const float *position,
         }
         for (int i = 0; i < LANES; i++) counts[i] = poisson_from_table(mean[i], bits[i], laws);
         for (int i = 0; i < LANES; i++) high |= counts[i] > column[3][i] * w[i];
-#if PIXEL_KIND == 2
+#if PIXEL_KIND == 2 || NEGATIVE
         for (int i = 0; i < LANES; i++) unusual |= table[half_ring[i] >> 1].w > 0.5f;
 #endif
         if (unusual) {
@@ -89,6 +89,8 @@ __kernel void densify_noisy(__global const float *position,
         }
 #if HAS_DARK
         for (int i = 0; i < LANES; i++) counts[i] = AS_READ(counts[i], dark[min(first + i, pixels - 1)]);
+#elif NEGATIVE
+        for (int i = 0; i < LANES; i++) counts[i] = AS_READ(counts[i], 0.0f);
 #endif
         if (unusual || HAS_DARK) {
             high = 0;

@@ -3,7 +3,7 @@
  * A mask has all bits of a lane set, or none, whatever LANES is.
  *
  * Defines   LANES = 1 | 8 | 16; LOCAL_SIZE; one of the two is 1
- *           PIXEL_T, PIXEL_KIND, PIXEL_WIDE (pixel.h)
+ *           PIXEL_T, PIXEL_KIND, PIXEL_WIDE and those of measurements (pixel.h)
  */
 #ifndef LANES_H
 #define LANES_H
@@ -120,13 +120,7 @@ static inline uint lane_bits(const ints mask)
 /* Masks of the pixels that hold a measurement (pixel.h, `usable`). */
 static inline ints usable_lanes(const wides raw)
 {
-#if PIXEL_KIND == 2
-    return MASK(raw - raw == 0.0f);
-#elif PIXEL_KIND == 1
-    return MASK(raw >= 0);
-#else
-    return MASK(raw != (PIXEL_T)~(PIXEL_T)0);
-#endif
+    return MASK(MEASURED(raw));
 }
 
 /* s - c w without losing what the two have in common. Whole numbers of 32 bits go in two parts that floats hold. */

@@ -4,20 +4,36 @@
  *           PIXEL_KIND = 0 unsigned | 1 signed | 2 float
  *           PIXEL_WIDE = 1 for whole numbers of 32 bits, which a float does not hold exactly
  *           HAS_DARK = 0 | 1
+ *           LOWEST: the smallest measurement; where there is a limit. NEGATIVE = 1 for signed integers with measurements below
+ *           zero: they are no photon counts. MARKS = 0 | 1 | 2; MARK_1, MARK_2: values that mean "no measurement"
  */
 #ifndef PIXEL_H
 #define PIXEL_H
 
-/* A pixel of this frame that holds a measurement: not the all-ones value, not negative, not NaN or infinite. */
+/* Whether raw values, one or a vector of them, are measurements: finite, not below a limit, no mark. */
+#if PIXEL_KIND == 2
+#define FINITE(raw) ((raw) - (raw) == 0.0f)
+#else
+#define FINITE(raw) ((raw) == (raw))
+#endif
+#ifdef LOWEST
+#define NOT_TOO_LOW(raw) ((raw) >= LOWEST)
+#else
+#define NOT_TOO_LOW(raw) FINITE(raw)
+#endif
+#if MARKS == 2
+#define NO_MARK(raw) (((raw) != MARK_1) & ((raw) != MARK_2))
+#elif MARKS == 1
+#define NO_MARK(raw) ((raw) != MARK_1)
+#else
+#define NO_MARK(raw) FINITE(raw)
+#endif
+#define MEASURED(raw) (FINITE(raw) & NOT_TOO_LOW(raw) & NO_MARK(raw))
+
+/* A pixel of this frame that holds a measurement. */
 static inline int usable(const PIXEL_T raw)
 {
-#if PIXEL_KIND == 0
-    return raw != (PIXEL_T)~(PIXEL_T)0;
-#elif PIXEL_KIND == 1
-    return raw >= 0;
-#else
-    return isfinite(raw);
-#endif
+    return MEASURED(raw);
 }
 
 /* A load that compilers leave as it is: of loads that stand together they make gather instructions, which take longer than

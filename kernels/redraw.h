@@ -1,6 +1,6 @@
 /* redraw.h - counts of a background pixel that no separation picks.
  *
- * Defines   PIXEL_KIND (pixel.h); CURVE_* (significance.h); POISSON_*, KNOTS (random.h)
+ * Defines   PIXEL_KIND, NEGATIVE (pixel.h); CURVE_* (significance.h); POISSON_*, KNOTS (random.h)
  */
 #ifndef REDRAW_H
 #define REDRAW_H
@@ -24,8 +24,9 @@
 static inline float drawn(const float expected, const float excess, const float fractions, const uint bits,
                           __global const uint *laws, __global const float *knots)
 {
-#if PIXEL_KIND == 2
-    if (fractions > 0.5f) return expected + sqrt(fmax(expected + excess, 0.0f)) * normal_number(bits, knots);
+#if PIXEL_KIND == 2 || NEGATIVE
+    const float rounding = NEGATIVE ? 1.0f / 12.0f : 0.0f; /* the variance that it will add */
+    if (fractions > 0.5f) return expected + sqrt(fmax(expected + excess - rounding, 0.0f)) * normal_number(bits, knots);
 #endif
     const float most = HIGHER(expected, 0.0f), mean = modulated(most, HIGHER(excess, 0.0f), more_bits(bits));
     return mean <= POISSON_MOST ? (float)poisson_from_table(mean, bits, laws) : poisson_of_many(mean, bits, knots);

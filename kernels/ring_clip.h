@@ -19,7 +19,7 @@ typedef struct {
     int n_tails;
     Start start;
     float mean_weight, heaviest, lightest;
-    float core[MOMENTS + 3]; /* and how many work-items lack room, have unusable pixels; counts that are not whole */
+    float core[MOMENTS + 3]; /* and how many work-items lack room, have unusable pixels; counts that no photons make */
     int whole;               /* the core is not what it was meant to be: look at all of the ring */
 } Ring;
 
@@ -39,8 +39,8 @@ static inline void add_ring(Moments *sum, const Ring *ring, const Limits limits,
         const int last = ring->segment[band * GROUP + 1];
         for (int k = ring->segment[band * GROUP] + get_local_id(0) * LANES; k < last; k += LOCAL_SIZE * LANES) {
             const floats w = FLOATS(__global const, in->weight, k);
-            ints known;
-            const floats a = above_at(in, w, c, k, &known);
+            ints known, uncounted;
+            const floats a = above_at(in, w, c, k, &known, &uncounted);
             add_pixels(&part, a, w, inside(a, w, c, limits), about);
         }
         add_block(sum, &part);
@@ -111,11 +111,13 @@ Clipped clip_ring(Ring *ring, const float clip, const int cycles, __local float 
 #else
         const float std = sqrt(left.vv / left.omega2);
 #endif
-        const float reach = (clip > 0.0f ? clip : chauvenet(left.n)) * std, level = (c + left.mean) * ring->mean_weight;
-        limits.low = fmax(limits.low, left.mean - reach);
-        limits.high = fmin(limits.high, left.mean + reach);
-        limits.floor_count = level < 10.0f ? reached_by_chance((c + left.mean) * ring->heaviest, left.n) : -INFINITY;
-        limits.zero_stays = level < 10.0f;
+        const float t = clip > 0.0f ? clip : chauvenet(left.n), reach = t * std, level = (c + left.mean) * ring->mean_weight;
+        if (t < INFINITY) { /* one or two pixels are nothing to judge one another by */
+            limits.low = fmax(limits.low, left.mean - reach);
+            limits.high = fmin(limits.high, left.mean + reach);
+            limits.floor_count = level < 10.0f ? reached_by_chance((c + left.mean) * ring->heaviest, left.n) : -INFINITY;
+            limits.zero_stays = level < 10.0f;
+        }
     }
     return left;
 }

@@ -15,7 +15,7 @@ typedef struct {
     Moments sum;
     int n_tails; /* more than there is room for are counted, but not listed */
     ints missing; /* lanes with a pixel that is unusable */
-    float fractions; /* counts that are not whole */
+    float fractions; /* counts that are not whole, or below zero */
 } Core;
 
 /* Where a work-item lists the tails of a ring: at 0, LOCAL_SIZE, 2 LOCAL_SIZE, ... */
@@ -47,14 +47,13 @@ static inline void add_core(Core *core, const Pixels *in, const Start *start, co
     clear(&part);
     for (int k = first + get_local_id(0) * LANES; k < last; k += LOCAL_SIZE * LANES) {
         const floats w = FLOATS(__global const, in->weight, k);
-        ints known;
-        const floats a = above_at(in, w, c, k, &known);
+        ints known, uncounted;
+        const floats a = above_at(in, w, c, k, &known, &uncounted);
         const ints inner = MASK(a >= core_low * w) & (MASK(a <= core_high * w) | MASK(a <= core_count));
         add_pixels(&part, a, w, inner, near);
         unknown |= ~known;
 #if PIXEL_KIND == 2
-        const floats s = a + c * w;
-        core->fractions += lane_sum(where(MASK(s != rint(s)) & MASK(s == s), (floats)1.0f));
+        core->fractions += lane_sum(where(uncounted & MASK(w == w), (floats)1.0f)); /* NaN: padding */
 #endif
         /* Vectors with a pixel of the tails are held back, without a branch that could not be foreseen. */
         const ints outer = known & ~inner & MASK(w == w); /* NaN: padding */

@@ -24,8 +24,9 @@ static inline float value_at(const Pixels *in, const int k)
     return usable(raw) && raw <= in->saturation ? COUNTS(raw, in->dark, k) / in->weight[k] : INFINITY;
 }
 
-/* Counts of LANES pixels less c w; NaN where there is no measurement. `known`: those that are usable, if saturated. */
-static inline floats above_at(const Pixels *in, const floats w, const float c, const int k, ints *known)
+/* Counts of LANES pixels less c w; NaN where there is no measurement. `known`: those that are usable, if saturated; `uncounted`:
+ * measurements that are not whole, or below zero (of floats alone). */
+static inline floats above_at(const Pixels *in, const floats w, const float c, const int k, ints *known, ints *uncounted)
 {
     const wides raw = GATHER(in->frame, in->order + k);
     floats a = TO_FLOATS(raw);
@@ -35,6 +36,9 @@ static inline floats above_at(const Pixels *in, const floats w, const float c, c
 #endif
     *known = usable_lanes(raw);
     const ints good = *known & MASK(raw <= WIDE(in->saturation));
+#if PIXEL_KIND == 2
+    *uncounted = good & (MASK(raw != rint(raw)) | MASK(raw < 0.0f));
+#endif
     return AS_FLOATS((AS_INTS(a) & good) | (AS_INTS((floats)NAN) & ~good));
 }
 

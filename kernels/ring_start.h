@@ -1,6 +1,6 @@
 /* ring_start.h - a robust first estimate of a ring's background from a sample of its pixels, and what that says of the ring.
  *
- * Defines   POISSON_CLIP, HAS_DARK, LOCAL_SIZE
+ * Defines   POISSON_CLIP, LOCAL_SIZE; HAS_DARK (pixel.h)
  */
 #ifndef RING_START_H
 #define RING_START_H
@@ -87,7 +87,8 @@ typedef struct {
     Limits limits;
 } Start;
 
-static inline Start robust_start(const Order order, const int known, const float n, const float mean_weight,
+/* `whole`: whether the sample's raw counts are whole numbers. */
+static inline Start robust_start(const Order order, const int known, const int whole, const float n, const float mean_weight,
                                  const float heaviest, const float lightest, const float clip, const int cycles)
 {
     float level = order.median, most = level, spread, core; /* `most`: highest level that the sample allows */
@@ -98,9 +99,8 @@ static inline Start robust_start(const Order order, const int known, const float
         core = spread = sqrt(most / mean_weight);
     } else {
         spread = sqrt(fmax(level, 0.0f) / mean_weight);
-#if HAS_DARK
-        spread = fmax(spread, 1.0f / mean_weight); /* whole counts have steps of one */
-#endif
+        /* Whole counts have steps of one, which matter about zero. */
+        if (HAS_DARK || (whole && order.lowest < 0.0f)) spread = fmax(spread, 1.0f / mean_weight);
         core = spread;
 #if !POISSON_CLIP
         core = fmax(core, CORE_SPREAD * (level - order.lower));

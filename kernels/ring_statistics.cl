@@ -27,8 +27,8 @@
  *           tails  [frames][rings][LOCAL_SIZE]  how many; -1 = there was no room: all of the ring is tail
  *           cover  [frames][rings]   normalized counts above which every pixel is in the tails
  *           lost   [frames][rings]   1 if a pixel is unusable, else 0
- *           sums   [frames][rings][8]  n, V / Omega - c, Omega, OmegaOmega, VV azimuthal, c, n of counts that are not whole or
- *                                have a dark subtracted, excess variance (azimuthal / Poisson)
+ *           sums   [frames][rings][8]  n, V / Omega - c, Omega, OmegaOmega, VV azimuthal, c, n of counts that are not whole, below
+ *                                zero or have a dark subtracted, excess variance (azimuthal / Poisson)
  * Defines   PIXEL_T, PIXEL_KIND, PIXEL_WIDE, HAS_DARK (pixel.h); POISSON_CLIP = 1: clip with the Poisson spread, 0: azimuthal;
  *           LANES, LOCAL_SIZE (lanes.h); GROUP; TOUCH: 1 to load the lines of a group first
  * Exact     s - c w is exact to 24 bits of the difference, whatever the counts; moments are taken about a value within a few std
@@ -71,7 +71,7 @@ void ring_statistics(__global const PIXEL_T *frame,
     __local float sample[SAMPLE];
     __local float slot[(MOMENTS + 3) * LOCAL_SIZE];
     __local Order statistics;
-    __local int n_sample;
+    __local Seen seen;
     const int group = get_group_id(0), number = get_group_id(1), me = get_local_id(0);
     const int members = min(GROUP, rings - group * GROUP);
     const size_t shift = (size_t)number * room[rings];
@@ -86,14 +86,16 @@ void ring_statistics(__global const PIXEL_T *frame,
     /* From a sample of each ring, where its core is. */
     Start start[GROUP];
     int empty[GROUP];
+    float4 weights[GROUP];
     for (int g = 0; g < members; g++) {
         const int ring = group * GROUP + g;
-        const int known = take_sample(&in, segment + g, sample_pixel + ring * SAMPLE, sample_value + ring * SAMPLE,
-                                      about[ring].w, sample, &n_sample);
-        empty[g] = known == 0; /* the same for all work-items */
-        if (known > 0) order_statistics(sample, known, &statistics);
-        start[g] = robust_start(statistics, max(known, 1), about[ring].w, about[ring].x, about[ring].y,
-                                about[ring].z, clip, cycles);
+        take_sample(&in, segment + g, sample_pixel + ring * SAMPLE, sample_value + ring * SAMPLE, about[ring], sample, &seen);
+        empty[g] = seen.known == 0; /* the same for all work-items */
+        if (seen.known > 0) order_statistics(sample, seen.known, &statistics);
+        weights[g] = (float4)(seen.mean_weight, seen.heaviest, seen.lightest, seen.usable);
+        const int whole = PIXEL_KIND != 2 || !seen.fractional;
+        start[g] = robust_start(statistics, max(seen.known, 1), whole, seen.usable, seen.mean_weight, seen.heaviest,
+                                seen.lightest, clip, cycles);
         barrier(CLK_LOCAL_MEM_FENCE);
     }
 
@@ -124,12 +126,12 @@ void ring_statistics(__global const PIXEL_T *frame,
         }
         const int n_tails = core[g].n_tails, rounds = (room[ring + 1] - room[ring]) / LOCAL_SIZE;
         Ring all = {&in, segment + g, tail_above + room[ring] + me, tail_weight + room[ring] + me, n_tails, start[g],
-                    about[ring].x, about[ring].y, about[ring].z};
+                    weights[g].x, weights[g].y, weights[g].z};
         for (int i = n_tails; i % LANES != 0 && i < rounds; i++) tail_above[room[ring] + me + i * LOCAL_SIZE] = NAN;
         lane_sums(&core[g].sum, all.core);
         all.core[MOMENTS] = n_tails > rounds;
         all.core[MOMENTS + 1] = any_lane(core[g].missing) ? 1.0f : 0.0f;
-        all.core[MOMENTS + 2] = HAS_DARK ? 1.0f : core[g].fractions;
+        all.core[MOMENTS + 2] = HAS_DARK || NEGATIVE ? 1.0f : core[g].fractions;
         group_sums(all.core, MOMENTS + 3, slot);
         const int full = all.core[MOMENTS] > 0.0f;
         tails[row * LOCAL_SIZE + me] = full ? -1 : n_tails;

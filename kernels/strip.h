@@ -72,6 +72,15 @@ static inline __attribute__((always_inline)) float nearest(const float x)
     return x < 4194304.0f ? (x + 12582912.0f) - 12582912.0f : x;
 }
 
+/* The fewest counts that a pixel can hold. */
+#if !defined(LOWEST)
+#define LEAST_COUNTS (PIXEL_KIND == 2 ? -INFINITY : 0.0f)
+#elif NEGATIVE || PIXEL_KIND == 2
+#define LEAST_COUNTS ((float)LOWEST)
+#else
+#define LEAST_COUNTS HIGHER((float)LOWEST, 0.0f)
+#endif
+
 /* Write counts to the frame, whole ones in integer frames (`whole`: they are already), and the marker where none are expected. */
 static inline __attribute__((always_inline)) void store_strip(__global PIXEL_T *frame, const uint first, const uint pixels, const float *counts,
                                const float *expected, const PIXEL_T marker, const PIXEL_T largest, const int whole)
@@ -79,10 +88,10 @@ static inline __attribute__((always_inline)) void store_strip(__global PIXEL_T *
     PIXEL_T value[LANES];
     for (int i = 0; i < LANES; i++) {
 #if PIXEL_KIND == 2
-        const PIXEL_T one = counts[i];
+        const PIXEL_T one = HIGHER(counts[i], LEAST_COUNTS);
 #else
-        const float positive = HIGHER(counts[i], 0.0f);
-        const float near = whole ? positive : nearest(positive);
+        const float counted = HIGHER(counts[i], LEAST_COUNTS);
+        const float near = whole ? counted : nearest(counted);
         const PIXEL_T one = near < (float)largest ? (PIXEL_T)near : largest;
 #endif
         value[i] = expected[i] == expected[i] ? one : marker;

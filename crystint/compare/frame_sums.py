@@ -59,7 +59,8 @@ def measure(
     raw, again, index = frame.ravel(), noisy.ravel(), sparse.index.astype(np.intp)
     stored = sparse.background.image().ravel()
     in_ring = np.isfinite(stored) & (sparse.background.rings.mask.ravel() == 0)
-    free = in_ring & ~unusable(raw)
+    valid = sparse.background.rings.valid
+    free = in_ring & ~unusable(raw, valid)
     if sparse.unusable_index is not None:
         free[sparse.unusable_index] = False
     free[index] = False
@@ -94,7 +95,7 @@ def measure(
         add(shell[missed], raw[missed] - stored[missed]),
     )
 
-    changed = in_ring & (unusable(raw) != unusable(again))
+    changed = in_ring & (unusable(raw, valid) != unusable(again, valid))
     if sparse.unusable_index is not None:
         changed[sparse.unusable_index] = _differ(raw, again)[sparse.unusable_index]
     return Comparison(

@@ -22,6 +22,7 @@ from crystint.io.frame_record import FrameRecord
 from crystint.io.geometry.files import write_geometry
 from crystint.model.geometry import Geometry
 from crystint.model.mask import unusable
+from crystint.model.valid_values import ValidValues
 from crystint.run.in_progress import ended, in_progress
 from crystint.run.outcome import NAMED, Outcome
 from crystint.run.settings import DetectorSettings
@@ -61,9 +62,10 @@ class FrameSums:
         """Of no frame yet."""
         return cls(np.zeros(shape), np.zeros(shape, np.int64))
 
-    def add_frame(self, frame: NDArray[Any], saturation: float | None) -> None:
-        """Add a frame; values that mark a pixel as unusable, or lie above saturation, are no data."""
-        bad = unusable(frame)
+    def add_frame(self, frame: NDArray[Any], saturation: float | None, valid: ValidValues | None = None) -> None:
+        """Add a frame; values that are no measurements, or lie above saturation, are no data."""
+        bad = unusable(frame, valid)
+        saturation = saturation if valid is None else valid.limit(saturation)
         if saturation is not None:
             bad |= frame > saturation
         self.total += np.where(bad, 0, frame)
@@ -135,7 +137,7 @@ class _Worker:
             except FileError as error:
                 missing.append((one, str(error)))
                 continue
-            sums.add_frame(frame, frames.saturation)
+            sums.add_frame(frame, frames.saturation, self.exposures.valid)
         return sums.record(number, missing)
 
 

@@ -21,6 +21,7 @@ from crystint.io.frames.sequence import Frames, open_frames
 from crystint.io.hdf5.provenance import read_provenance
 from crystint.model.geometry import Geometry
 from crystint.model.polar_grid import PolarGrid
+from crystint.model.valid_values import ValidValues
 from crystint.run.frames import mask_of, read_frame
 from crystint.run.geometry import NoGeometryError, geometry_of
 from crystint.run.settings import DetectorSettings
@@ -38,6 +39,8 @@ class Exposures:
     geometry: Geometry | None = None
     center: tuple[float, float] | None = None
     """(slow, fast), px from the outer corner; None = that of the geometry"""
+    valid: ValidValues | None = None
+    """which values are measurements; None = the default of the dtype"""
     masked: str = ""
     """how much of the frame is masked, for the end of the run; empty without masks that were given"""
 
@@ -67,6 +70,7 @@ class Exposures:
             mask=self.mask,
             geometry=self.geometry if settings.corrections else None,
             saturation=self.frames.saturation,
+            valid=self.valid,
         )
 
     @property
@@ -79,6 +83,7 @@ class Exposures:
         return {
             "device": device,
             "geometry_used": None if self.geometry is None else self.geometry.to_dict(),
+            "valid_values": None if self.valid is None else self.valid.to_dict(),
             "masked_pixels": int((self.mask != 0).sum()),
         }
 
@@ -117,7 +122,8 @@ def opened(
             elif not isinstance(error, NoGeometryError):
                 warn(f"the geometry of the frames is left out: {error}")
         mask = mask_of(frames, settings, settings.geometry)
-        yield Exposures(frames, mask.pixels, geometry, settings.beam, mask.about)
+        valid = frames.valid_from(settings.lowest)
+        yield Exposures(frames, mask.pixels, geometry, settings.beam, valid, mask.about)
 
 
 def grid_of(exposures: Exposures, settings: GridSettings) -> PolarGrid:

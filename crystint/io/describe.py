@@ -182,7 +182,8 @@ def _frames(frames: Frames) -> dict[str, Any]:
     first = next((number for number in range(len(frames)) if number not in frames.missing), None)
     if first is not None:
         frame = frames[first]
-        bad = unusable(frame)
+        about["valid values"] = frames.valid.text(frames.dtype)
+        bad = unusable(frame, frames.valid)
         about[f"frame {first}"] = _counts(frame, bad if mask is None else bad | (mask != 0))
     return about
 

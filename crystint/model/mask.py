@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystint.errors import DTypeError, ShapeError, described
+from crystint.model.valid_values import ValidValues
 
 __all__ = ["USER_MASK", "combine_masks", "marker", "unusable"]
 
@@ -16,16 +17,18 @@ USER_MASK = 0x100
 """Bit 8 of the NXmx pixel mask: masked by the user."""
 
 
-def unusable(frame: NDArray[Any]) -> NDArray[np.bool_]:
+def unusable(frame: NDArray[Any], valid: ValidValues | None = None) -> NDArray[np.bool_]:
     """Pixels that the frame itself marks as holding no measurement.
 
-    Negative values of signed integers (CBF writes -1 and -2), the all-ones value of unsigned integers, and
-    NaN and infinities of floats. Saturation is not looked at: that needs a limit.
+    Without `valid` negative values of signed integers (CBF writes -1 and -2), the all-ones value of unsigned integers,
+    and NaN and infinities of floats. Saturation is not looked at: that needs a limit.
 
     Parameters
     ----------
     frame : int, uint or float [slow, fast]
         Counts; any other shape works as well.
+    valid : ValidValues, optional
+        Which values are measurements, such as `Frames.valid`.
 
     Returns
     -------
@@ -37,32 +40,20 @@ def unusable(frame: NDArray[Any]) -> NDArray[np.bool_]:
     DTypeError
         For bool, complex and other dtypes that are no counts.
     """
-    kind = frame.dtype.kind
-    if kind == "i":
-        return np.asarray(frame < 0)
-    if kind == "u":
-        return np.asarray(frame == np.iinfo(frame.dtype).max)
-    if kind == "f":
-        return np.asarray(~np.isfinite(frame))
-    raise DTypeError(f"the frame is {frame.dtype}, expected an integer or a float dtype")
+    return (valid or ValidValues.of(frame.dtype)).unusable(frame)
 
 
-def marker(dtype: np.dtype[Any] | type) -> int | float:
+def marker(dtype: np.dtype[Any] | type, valid: ValidValues | None = None) -> int | float:
     """The value that marks an unusable pixel in this dtype: -1 (signed), all ones (unsigned) or NaN (float).
+
+    With `valid` one that is no measurement by it.
 
     Raises
     ------
     DTypeError
         For bool, complex and other dtypes that are no counts.
     """
-    dtype = np.dtype(dtype)
-    if dtype.kind == "i":
-        return -1
-    if dtype.kind == "u":
-        return int(np.iinfo(dtype).max)
-    if dtype.kind == "f":
-        return float("nan")
-    raise DTypeError(f"{dtype} has no marker for unusable pixels, expected an integer or a float dtype")
+    return (valid or ValidValues.of(dtype)).marker(np.dtype(dtype))
 
 
 def combine_masks(*masks: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.uint32]:

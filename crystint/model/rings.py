@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crystint.html import html_table
 from crystint.model.labelled_arrays import imported_xarray
 from crystint.model.ring_pickle import RingRecipe, pack_rings, unpack_rings
+from crystint.model.valid_values import ValidValues
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -52,6 +53,8 @@ class RingMap:
     """float32 [slow, fast]: counts of a dark frame, subtracted from the raw counts; None = 0."""
     recipe: RingRecipe | None = field(default=None, repr=False)
     """how another process makes this map (crystint.model.ring_pickle); None = from the arrays themselves"""
+    valid: ValidValues | None = None
+    """which values of a pixel are measurements; None = the default of the frame's dtype"""
     packed: list[tuple[bytes, bytes]] = field(default_factory=list, init=False, repr=False)
     """what it is pickled as, once it was"""
 
@@ -80,7 +83,7 @@ class RingMap:
 
     def __reduce__(self) -> tuple[Callable[..., RingMap], tuple[Any, ...]]:
         if self.recipe is None:
-            return RingMap, (self.position, self.weight, self.mask, self.radius, self.q, self.dark)
+            return RingMap, (self.position, self.weight, self.mask, self.radius, self.q, self.dark, None, self.valid)
         if not self.packed:
             self.packed.append(pack_rings(self, self.recipe))
         return unpack_rings, self.packed[0]

@@ -189,13 +189,12 @@ class Densifier:
         )
 
     def _kernel(self, file: str, dtype: np.dtype[Any], **defines: object) -> Kernel:
-        return self.engine.kernel(
-            file, **defines, **self._tuning, **pixel_defines(dtype, dark=self.rings.dark is not None)
-        )
+        pixels = pixel_defines(dtype, self.rings.valid, dark=self.rings.dark is not None)
+        return self.engine.kernel(file, **defines, **self._tuning, **pixels)
 
     def _launch(self, kernel: Kernel, halves: Buffer, frame_buffer: Buffer, **arguments: Any) -> None:
         dtype = frame_buffer.dtype
-        # the all-ones value of unsigned frames is no count; kernels for floats do not look at it
+        # the all-ones value of unsigned frames is no background; kernels for floats do not look at it
         largest = 0 if dtype.kind == "f" else np.iinfo(dtype).max - (dtype.kind == "u")
         per_group = self._tuning["LANES"] * self._tuning["STRIPS"] * self._local_size
         self.engine.launch(
@@ -207,7 +206,7 @@ class Densifier:
             dark=self._dark,
             halves=halves,
             rings=self.rings.rings,
-            marker=marker(dtype),
+            marker=marker(dtype, self.rings.valid),
             largest=largest,
             pixels=self.rings.position.size,
             frame=frame_buffer,
@@ -236,8 +235,8 @@ def densify(
     Returns
     -------
     frame dtype [slow, fast]
-        Masked pixels hold the value that marks unusable ones: -1, all ones, or NaN; pixels that were unusable in
-        this frame hold what they held.
+        Masked pixels hold the value that marks unusable ones: -1, all ones, or NaN, or that of ``rings.valid``; pixels
+        that were unusable in this frame hold what they held.
 
     Raises
     ------

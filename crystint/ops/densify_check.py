@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from crystint.engine import Engine
 from crystint.model.rings import Background, RingMap
 from crystint.model.sparse import SparseFrame
+from crystint.model.valid_values import fewest_counts
 from crystint.ops.background import Clipping, read_background, start_statistics, start_table
 from crystint.ops.detector_buffers import DetectorBuffers
 from crystint.ops.significant import start_picking
@@ -68,4 +69,4 @@ class InventedPixels:
                 flat[pixels] = np.minimum(flat[pixels], 0.999 * limit)
             else:
                 lower = np.minimum(np.floor(0.9999 * limit), flat[pixels].astype(np.float64) - 1.0)
-                flat[pixels] = np.maximum(lower, 0.0).astype(frame.dtype)
+                flat[pixels] = np.maximum(lower, fewest_counts(frame.dtype, self.rings.valid)).astype(frame.dtype)

@@ -67,7 +67,7 @@ class DetectorBuffers:
 
     def pixel_defines(self, dtype: np.dtype[Any]) -> dict[str, object]:
         """What kernels/pixel.h needs to be told."""
-        return pixel_defines(dtype, dark=self.ring_map.dark is not None)
+        return pixel_defines(dtype, self.ring_map.valid, dark=self.ring_map.dark is not None)
 
     def defines(self, dtype: np.dtype[Any]) -> dict[str, object]:
         """What kernels that judge the pixels of frames need to be told."""

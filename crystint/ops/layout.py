@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import DTypeError, GeometryError, SettingError, ShapeError
 from crystint.model.rings import RingMap
+from crystint.model.valid_values import ValidValues
 from crystint.units import q_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def ring_map(
     flat: NDArray[Any] | None = None,
     normalization: NDArray[Any] | None = None,
     solid_angle: bool = True,
+    valid: ValidValues | None = None,
 ) -> RingMap:
     """Divide a detector into rings of equal width.
 
@@ -65,6 +67,8 @@ def ring_map(
     rings : int
     dark, flat, normalization : real [slow, fast]
         Dark counts, relative efficiency, and any further factor on the expected counts.
+    valid : ValidValues, optional
+        Which values of the frames are measurements; None = the default of their dtype.
 
     Raises
     ------
@@ -113,7 +117,8 @@ def ring_map(
         centre,
         np.asarray(q, dtype=np.float64),
         None if dark_image is None else np.where(np.isfinite(dark_image), dark_image, 0.0).astype(np.float32),
-        _Recipe(geometry, rings, solid_angle, dark is not None, flat is not None or normalization is not None),
+        _Recipe(geometry, rings, solid_angle, dark is not None, flat is not None or normalization is not None, valid),
+        valid,
     )
 
 
@@ -130,13 +135,15 @@ class _Recipe:
     has_dark: bool
     has_images: bool
     """whether the normalization is more than follows from the geometry"""
+    valid: ValidValues | None
 
     @property
     def parts(self) -> tuple[str, ...]:
         return "mask", *["dark"] * self.has_dark, *["weight"] * self.has_images
 
     def __call__(self, parts: Mapping[str, NDArray[Any]]) -> RingMap:
-        rings = ring_map(self.geometry, parts["mask"], self.rings, dark=parts.get("dark"), solid_angle=self.solid_angle)
+        use: Any = {"solid_angle": self.solid_angle, "valid": self.valid}
+        rings = ring_map(self.geometry, parts["mask"], self.rings, dark=parts.get("dark"), **use)
         return replace(rings, weight=parts.get("weight", rings.weight), recipe=self)
 
 

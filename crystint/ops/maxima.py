@@ -138,7 +138,7 @@ def spot_sums(
     )
     heads, spot = np.unique(roots(maxima, engine.receive(parent, n)), return_inverse=True)
     head = maxima[heads]
-    members, owners = plateaus(frame, maxima, spot, engine.receive(flat, n), use.saturation)
+    members, owners = plateaus(frame, maxima, spot, engine.receive(flat, n), use.saturation, detector.ring_map.valid)
     m, spots = len(members), len(head)
 
     member = workspace.filled("members", members)

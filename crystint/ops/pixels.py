@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+
+from crystint.model.valid_values import ValidValues, least
 
 __all__ = ["PIXEL_TYPES", "largest_valid", "pixel_defines"]
 
@@ -19,11 +22,26 @@ PIXEL_TYPES: dict[np.dtype[Any], tuple[str, int]] = {
 """dtype -> (OpenCL type, kind as kernels/pixel.h counts them)"""
 
 
-def pixel_defines(dtype: np.dtype[Any], *, dark: bool) -> dict[str, object]:
-    """The defines of kernels/pixel.h."""
+def pixel_defines(dtype: np.dtype[Any], valid: ValidValues | None, *, dark: bool) -> dict[str, object]:
+    """The defines of kernels/pixel.h. `valid`: which values are measurements; None = the dtype's default."""
     name, kind = PIXEL_TYPES[dtype]
     wide = dtype.kind != "f" and dtype.itemsize == 4
-    return {"PIXEL_T": name, "PIXEL_KIND": kind, "PIXEL_WIDE": int(wide), "HAS_DARK": int(dark)}
+    valid = valid or ValidValues.of(dtype)
+    defines: dict[str, object] = {"PIXEL_T": name, "PIXEL_KIND": kind, "PIXEL_WIDE": int(wide), "HAS_DARK": int(dark)}
+    defines["NEGATIVE"] = int(valid.negative(dtype))
+    lowest = valid.lowest_of(dtype)
+    if lowest is not None and lowest > least(dtype):
+        defines["LOWEST"] = _literal(lowest if kind == 2 else min(math.ceil(lowest), int(np.iinfo(dtype).max)), dtype)
+    highest = math.inf if kind == 2 else int(np.iinfo(dtype).max)
+    marks = [mark for mark in valid.marks if least(dtype) < mark <= highest and (kind == 2 or mark == int(mark))]
+    return defines | {"MARKS": len(marks)} | {f"MARK_{i}": _literal(mark, dtype) for i, mark in enumerate(marks, 1)}
+
+
+def _literal(value: float, dtype: np.dtype[Any]) -> str:
+    """A number in OpenCL C."""
+    if dtype.kind == "f":
+        return f"({float(np.float32(value))!r}f)"
+    return f"({int(value)}{'u' if dtype == np.uint32 else ''})"
 
 
 def largest_valid(dtype: np.dtype[Any], saturation: float | None) -> np.generic[Any]:

@@ -17,6 +17,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
 from crystint.model.rings import ERROR_MODELS, Background, RingMap
 from crystint.model.sparse import SparseFrame
+from crystint.model.valid_values import ValidValues
 from crystint.ops.background import Clipping, read_background, ring_means, start_statistics, start_table
 from crystint.ops.detector_buffers import DetectorBuffers
 from crystint.ops.ice import IceRings
@@ -83,8 +84,7 @@ class Separator:
     ----------
     geometry : Geometry
     mask : integer or bool [slow, fast], optional
-        Nonzero = masked. Pixels that a frame itself marks as unusable need no mask: negative values in signed integer
-        frames, the all-ones value in unsigned ones, NaN and infinities in float frames.
+        Nonzero = masked. Pixels that a frame itself marks as unusable need no mask (see `valid`).
     rings : int
         Rings of equal width between the smallest and the largest radius of the detector.
     error_model : {"hybrid", "poisson", "azimuthal"}
@@ -103,6 +103,9 @@ class Separator:
         has one.
     saturation : float, optional
         Largest valid value of a pixel. Saturated pixels never enter the background; they are signal.
+    valid : ValidValues, optional
+        Which values of a pixel are measurements, such as `Frames.valid`. None = no negative values in signed integer
+        frames, not the all-ones value in unsigned ones; NaN and infinities in float frames never are.
 
     Raises
     ------
@@ -138,6 +141,7 @@ class Separator:
         normalization: NDArray[Any] | None = None,
         solid_angle: bool = True,
         saturation: float | None = None,
+        valid: ValidValues | None = None,
     ) -> None:
         if geometry is None:
             raise GeometryError(
@@ -151,10 +155,19 @@ class Separator:
             snr_clip = _number("snr_clip", snr_clip, 0.0, inclusive=False)
         if saturation is not None:
             saturation = _number("saturation", saturation, 0.0)
+        if valid is not None:
+            saturation = valid.limit(saturation)
         cycles = _whole("cycles", cycles, 0, 1000)
         self.geometry, self.error_model, self.saturation = geometry, error_model, saturation
         self.rings: RingMap = ring_map(
-            geometry, mask, rings, dark=dark, flat=flat, normalization=normalization, solid_angle=solid_angle
+            geometry,
+            mask,
+            rings,
+            dark=dark,
+            flat=flat,
+            normalization=normalization,
+            solid_angle=solid_angle,
+            valid=valid,
         )
         if isinstance(engine, str):
             engine = Engine(engine)

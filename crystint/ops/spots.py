@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.model.mask import unusable
+from crystint.model.valid_values import ValidValues
 
 __all__ = ["plateaus", "roots"]
 
@@ -33,6 +34,7 @@ def plateaus(
     spot: NDArray[np.intp],
     flat: NDArray[np.uint8],
     saturation: float | None,
+    valid: ValidValues | None = None,
 ) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
     """Add the pixels of the flat top that a maximum is a corner of to its spot, so that all of the spot is measured.
 
@@ -54,7 +56,7 @@ def plateaus(
         slow, fast = divmod(int(maxima[row]), frame.shape[1])
         top, left = max(slow - reach, 0), max(fast - reach, 0)
         box = frame[top : slow + reach + 1, left : fast + reach + 1]
-        parts, _ = label((box >= level) & ~unusable(box), structure=np.ones((3, 3), int))
+        parts, _ = label((box >= level) & ~unusable(box, valid), structure=np.ones((3, 3), int))
         here = np.argwhere(parts == parts[slow - top, fast - left])
         extra.append(((here[:, 0] + top) * frame.shape[1] + here[:, 1] + left).astype(np.uint32))
         owner.append(np.full(len(here), spot[row]))

@@ -84,12 +84,13 @@ def draw_frames(file: OpenedFile, view: View) -> Drawing:
                     geometry=run.geometry,
                     mask=run.separator.rings.mask,
                     title=title,
+                    valid=run.valid,
                 )
         except GeometryError as error:
             if settings.find or settings.geometry or settings.distance or settings.beam or settings.pixel_size:
                 raise
             warn(f"drawn without rings: {error}")
-            figure = plot_frame(frames[number], peaks=peaks, mask=frames.mask, title=title)
+            figure = plot_frame(frames[number], peaks=peaks, mask=frames.mask, title=title, valid=frames.valid)
     return Drawing(figure, label + ("" if peaks is None else f", {len(peaks)} peaks"))
 
 
@@ -114,6 +115,7 @@ def draw_sparse(file: OpenedFile, view: View) -> Drawing:
             geometry=sparse.geometry,
             mask=sparse.rings.mask,
             title=view.title(f"frame {number}, densified" if len(sparse) > 1 else "densified"),
+            valid=sparse.rings.valid,
         )
     text = f"frame {number}, {len(frame.index)} pixels kept"
     return Drawing(figure, text + ("" if peaks is None else f", {len(peaks)} peaks"))

@@ -12,6 +12,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks, unusable
 from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
 from crystint.model.rings import Background
+from crystint.model.valid_values import ValidValues
 from crystint.plot.assembled import assembled
 from crystint.plot.levels import label_place, ring_levels
 from crystint.plot.panels import draw_closeup, draw_histogram, draw_profile
@@ -42,6 +43,7 @@ def plot_frame(
     geometry: Geometry | None = None,
     mask: NDArray[Any] | None = None,
     title: str | None = None,
+    valid: ValidValues | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw a frame; the more is given, the more is shown.
@@ -60,6 +62,8 @@ def plot_frame(
     mask : [slow, fast] or None
         Nonzero = masked, shown in pale blue, as are pixels that the frame marks as unusable.
     title : str or None
+    valid : ValidValues or None
+        Which values are measurements; None = the default of the dtype.
     ax : matplotlib.axes.Axes, optional
         Draw the frame with its rings and peaks there, and nothing else.
 
@@ -88,7 +92,7 @@ def plot_frame(
         )
     if geometry is not None and geometry.shape != frame.shape:
         raise ShapeError(f"geometry is {geometry.shape}, expected {frame.shape} (slow, fast)")
-    bad = unusable(frame) | (combine_masks(mask, shape=frame.shape) != 0)
+    bad = unusable(frame, valid) | (combine_masks(mask, shape=frame.shape) != 0)
     if ax is not None:
         _draw_detector(ax, frame, bad, geometry, peaks)
         return figure_of(ax, title)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import ShapeError
 from crystint.model.mask import combine_masks, unusable
+from crystint.model.valid_values import ValidValues
 from crystint.plot import stills_panels as panels
 from crystint.plot.frame import _draw_frame
 from crystint.plot.panels import draw_closeup
@@ -137,6 +138,7 @@ def plot_prediction(
     image: int | None = None,
     mask: NDArray[Any] | None = None,
     title: str | None = None,
+    valid: ValidValues | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """Predicted spots over a frame, and close-ups of those that are excited most.
@@ -150,6 +152,8 @@ def plot_prediction(
     mask : [slow, fast], optional
         Nonzero = masked.
     title : str, optional
+    valid : ValidValues, optional
+        Which values are measurements; None = the default of the dtype.
     ax : matplotlib.axes.Axes, optional
         Draw the frame with its spots there, and nothing else.
 
@@ -177,7 +181,7 @@ def plot_prediction(
     rows = np.ones(len(predicted), bool) if image is None else predicted.image == image
     slow, fast = np.asarray(predicted.slow, float)[rows], np.asarray(predicted.fast, float)[rows]
     share, d = predicted.partiality[rows], predicted.d[rows]
-    bad = unusable(frame) | (combine_masks(mask, shape=frame.shape) != 0)
+    bad = unusable(frame, valid) | (combine_masks(mask, shape=frame.shape) != 0)
     if ax is not None:
         _draw_spots(ax, frame, bad, slow, fast, share)
         if len(share):

@@ -333,6 +333,15 @@ class PixelSettings(StepSettings):
         (), "mask files, combined with the mask of the frames: 0 = good", flag="-m", metavar="FILE"
     )
     mask_valid: bool = setting(False, "in the files of -m it is 0 that is masked, and all else is good")
+    min_valid: Literal["file"] | Finite = setting(
+        "file", "smallest valid counts; file = what the file, its format, or what is below zero in it says",
+        metavar="NUMBER|file",
+    )  # fmt: skip
+
+    @property
+    def lowest(self) -> float | None:
+        """The smallest valid counts; None = as the frames have it."""
+        return None if self.min_valid == "file" else float(self.min_valid)
 
 
 class SourceSettings(StepSettings):

@@ -92,6 +92,7 @@ def densify(job: Job[DensifySettings]) -> Outcome:
                 provenance=job.provenance(command=progress.command, device=progress.device, sparse=sparse.provenance),
                 compression=settings.compression,
                 overwrite=job.overwrite,
+                valid=sparse.rings.valid,
             )
             with writer, closing(progress.records()) as records:
                 for record in job.progress(records, total, "densify"):

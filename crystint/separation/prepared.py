@@ -21,6 +21,7 @@ from crystint.model.mask import unusable
 from crystint.model.peaks import PeakList
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
+from crystint.model.valid_values import ValidValues
 from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
 from crystint.run.frames import image_of, mask_of, read_frame, saturation_in
@@ -49,6 +50,8 @@ class PreparedRun:
     """of files that place the detector differently: the same with the other geometries; for peaks alone"""
     which: tuple[int, ...] = ()
     """of each file: 0 = its geometry is that of this run, n = that of ``apart[n - 1]``"""
+    valid: ValidValues | None = None
+    """which values are measurements; None = the default of the dtype"""
     masked: str = ""
     """how much of the frame is masked, for the end of the run; empty without masks that were given"""
     _own: threading.local = field(default_factory=threading.local, init=False)
@@ -72,6 +75,7 @@ class PreparedRun:
                     **self.images,
                     solid_angle=use.solid_angle,
                     saturation=self.saturation,
+                    valid=self.valid,
                 )
                 self._made.append(made)
             return self._made[0]
@@ -96,7 +100,9 @@ class PreparedRun:
         if self.engine is not None:
             return self.separator.rings
         use = self.settings
-        return ring_map(self.geometry, self.mask, use.rings, **self.images, solid_angle=use.solid_angle)
+        return ring_map(
+            self.geometry, self.mask, use.rings, **self.images, solid_angle=use.solid_angle, valid=self.valid
+        )
 
     def read(self, number: int) -> NDArray[Any]:
         """A frame. The memory is this thread's, and used again for its next frame.
@@ -116,6 +122,7 @@ class PreparedRun:
             "device": device,
             "geometry_used": self.geometry.to_dict(),
             "saturation_used": self.saturation,
+            "valid_values": None if self.valid is None else self.valid.to_dict(),
         } | ({"geometries_used": self._geometries_used} if self.apart else {})
 
     @property
@@ -172,7 +179,7 @@ class PreparedRun:
         some = self._good[:: max(1, len(self._good) // 1000)]
         for place in (some, self._good):  # nearly always the few say enough
             values = flat[place]
-            bad = unusable(values)
+            bad = unusable(values, self.valid)
             if limit is not None:
                 bad |= values > limit
             if not bad.all():
@@ -229,9 +236,11 @@ def opened(
         }
         saturation = saturation_in(frames, settings) if settings.saturation == "file" else settings.saturation
         limit = None if saturation is None or saturation == "none" else float(saturation)
-        wavelengths = wavelengths_of(frames, settings)
+        valid = frames.valid_from(settings.lowest)
+        common: Any = {"wavelengths": wavelengths_of(frames, settings), "valid": valid, "masked": mask.about}
+        limit = valid.limit(limit)
         runs = [
-            PreparedRun(frames, settings, geometry, mask.pixels, images, limit, engine, wavelengths, masked=mask.about)
+            PreparedRun(frames, settings, geometry, mask.pixels, images, limit, engine, **common)
             for geometry in geometries
         ]
         run = replace(runs[0], apart=tuple(runs[1:]), which=tuple(which))

@@ -128,4 +128,5 @@ def plan_of(
     return IntegrationPlan.of(
         frames, images, width=width, d_min=d_min, reference=reference, method=settings.method, mask=mask,
         band=settings.band, noise=settings.noise, recenter=settings.recenter, pairing=pairing,
+        valid=frames.valid_from(settings.lowest),
     )  # fmt: skip

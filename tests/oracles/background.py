@@ -35,6 +35,8 @@ def robust_start(s, w, t, model, cycles):
         spread = np.sqrt(max(level, 0) / mean_w)
         if model != "poisson":
             spread = max(spread, level - sample[int(0.16 * (m - 1))])
+        if sample[0] < 0 and (s == np.rint(s)).all():
+            spread = max(spread, 1 / mean_w)
     spread = max(spread, 1e-6 * abs(level))
     wide = max(1.5 * t, 3.0)
     low, high = level - wide * spread, max(level, most) + wide * spread

@@ -15,6 +15,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.mask import combine_masks
 from crystint.model.polar_grid import ORIGINS, PolarGrid, smooth_size
 from crystint.model.polar_image import PolarImage
+from crystint.model.valid_values import ValidValues
 from crystint.ops.pixels import PIXEL_TYPES, largest_valid, pixel_defines
 
 __all__ = ["METHODS", "ORIGINS", "PolarGrid", "PolarImage", "PolarTransform", "polar_image", "smooth_size"]
@@ -49,6 +50,8 @@ class PolarTransform:
         Divide by this as well; where it is not a positive number, the pixel is masked.
     saturation : float, optional
         Values above it are no data.
+    valid : ValidValues, optional
+        Which values are measurements; None = the default of the frame's dtype.
 
     Raises
     ------
@@ -82,6 +85,7 @@ class PolarTransform:
         geometry: Geometry | None = None,
         normalization: NDArray[Any] | None = None,
         saturation: float | None = None,
+        valid: ValidValues | None = None,
     ) -> None:
         if method not in METHODS:
             raise SettingError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
@@ -89,7 +93,8 @@ class PolarTransform:
         if slow < 1 or fast < 1 or (slow + 2) * (fast + 2) >= 2**31:
             raise ShapeError(f"shape is {shape}, expected at least one pixel and fewer than 2^31")
         self.engine, self.grid, self.shape, self.method = engine, grid, (int(slow), int(fast)), method
-        self.saturation = saturation
+        self.saturation = saturation if valid is None else valid.limit(saturation)
+        self.valid = valid
         scale = _scale(self.shape, mask, geometry, normalization)
         self._scaled = scale is not None
         self._scale = engine.send(np.ones(1, np.float32) if scale is None else scale)
@@ -162,7 +167,10 @@ class PolarTransform:
         """Start to turn a frame into floats within a border; `frame` must live until they are used."""
         engine, (slow, fast) = self.engine, self.shape
         kernel = engine.kernel(
-            "polar_frame.cl", LOCAL_SIZE=GROUP, HAS_SCALE=int(self._scaled), **pixel_defines(frame.dtype, dark=False)
+            "polar_frame.cl",
+            LOCAL_SIZE=GROUP,
+            HAS_SCALE=int(self._scaled),
+            **pixel_defines(frame.dtype, self.valid, dark=False),
         )
         engine.launch(
             kernel,
@@ -185,7 +193,7 @@ def polar_image(frame: NDArray[Any], grid: PolarGrid, **options: Any) -> PolarIm
     frame : real [slow, fast]
     grid : PolarGrid
     **options
-        method, mask, geometry, normalization, saturation: as `PolarTransform`.
+        method, mask, geometry, normalization, saturation, valid: as `PolarTransform`.
 
     Returns
     -------

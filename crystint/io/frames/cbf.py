@@ -23,6 +23,7 @@ from crystint.io.containers import DAMAGE, open_as_it_is, open_packed, packing_o
 from crystint.io.frames.readers import FrameSource
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.valid_values import FileLimits
 
 __all__ = ["CbfReader", "read_cbf_header"]
 
@@ -210,6 +211,10 @@ class CbfReader:
     def saturation(self) -> float | None:
         """Count_cutoff of the mini header, or the overload of a full one."""
         return cbf_saturation(self.header.text)
+
+    def limits(self) -> FileLimits:
+        """Negative values mark pixels: -1 gaps, -2 bad ones."""
+        return FileLimits(marks_negative=True)
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -19,6 +19,7 @@ from crystint.io.frames.readers import READABLE, FrameSource, folded, native
 from crystint.io.geometry.image_header import header_geometry
 from crystint.io.opened_file import OpenedFile
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.valid_values import FileLimits
 
 __all__ = ["ArrayReader", "ImageReader", "NumpyReader"]
 
@@ -92,6 +93,10 @@ class ImageReader:
         """None: these formats tell no limit that crystint reads."""
         return None
 
+    def limits(self) -> FileLimits:
+        """Negative values mark pixels in the files of a PILATUS."""
+        return FileLimits(marks_negative="pilatus" in str(self._image.header).lower())
+
     def close(self) -> None:
         """Close the file."""
         self._image.close()
@@ -139,6 +144,10 @@ class ArrayReader:
     def saturation(self) -> float | None:
         """None: an array tells no limit."""
         return None
+
+    def limits(self) -> FileLimits:
+        """None: an array tells nothing."""
+        return FileLimits()
 
     def close(self) -> None:
         """Nothing is kept open."""

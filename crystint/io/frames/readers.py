@@ -14,6 +14,7 @@ from crystint.model.partial_geometry import PartialGeometry
 if TYPE_CHECKING:
     from crystint.io.frames.nexus_mask import NexusMask
     from crystint.io.hdf5.chunks import RawChunk
+    from crystint.model.valid_values import FileLimits
 
 __all__ = ["READABLE", "FrameSource", "Reader", "folded", "native"]
 
@@ -68,6 +69,9 @@ class Reader(Protocol):
 
     def saturation(self) -> float | None:
         """The largest value that is a valid measurement."""
+
+    def limits(self) -> FileLimits:
+        """What else the file tells of the values of its pixels."""
 
     def close(self) -> None:
         """Let go of the file."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from crystint.arrays import Frame, FrameStack
 from crystint.errors import DTypeError, FileError, SettingError, ShapeError, described, warn
 from crystint.html import html_table
+from crystint.io.frames.below_zero import negative_measurements
 from crystint.io.frames.images import ArrayReader
 from crystint.io.frames.joined_geometry import alike_files, joined_geometry
 from crystint.io.frames.nexus_mask import NexusMask, merged
@@ -29,8 +30,8 @@ from crystint.io.hdf5.chunks import RawChunk
 from crystint.io.hdf5.pool import ResourcePool
 from crystint.io.names import Source, each_once, expand
 from crystint.model.geometry import Geometry
-from crystint.model.mask import marker
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.valid_values import ValidValues, hidden_value, valid_values
 
 __all__ = ["FrameSource", "Frames", "open_frames"]
 
@@ -95,8 +96,8 @@ class Frames:
     Made by `open_frames`. A few files are open at a time. Threads may share it and read at the same time; those of an
     HDF5 file whose packing only HDF5 knows, and those that FabIO reads from one file, wait for each other.
 
-    Pixels that the files mask in some of the frames alone are set to the value that marks unusable ones
-    (`crystint.model.mask.marker`) when such a frame is read.
+    Pixels that the files mask in some of the frames alone are set to a value that is no measurement (the lowest
+    integer, all ones or NaN) when such a frame is read.
 
     Examples
     --------
@@ -110,6 +111,7 @@ class Frames:
     def __init__(self, readers: Sequence[LazyFile | Reader], files: list[str]) -> None:
         self._readers = readers
         self._opened: ResourcePool[int, Reader] = ResourcePool(lambda reader: reader.close())
+        self._valid: dict[float | None, ValidValues] = {}
         self.files: list[str] = files
         """names of the files, in order; of a selection, those that hold its frames"""
         self.opened_files: list[str] = files
@@ -275,7 +277,7 @@ class Frames:
             self._check(number, frame.shape, frame.dtype)
             more = self._more_masked(number, reader)
             if more is not None:
-                frame[(more[0].of_frame(within) != 0) & (more[1] == 0)] = marker(frame.dtype)
+                frame[(more[0].of_frame(within) != 0) & (more[1] == 0)] = hidden_value(frame.dtype)
         if out is None or frame is out:
             return frame
         np.copyto(out, frame)
@@ -469,6 +471,25 @@ class Frames:
         if value is None or not isfinite(value):
             return None
         return int(value) if value == int(value) else value
+
+    @property
+    def valid(self) -> ValidValues:
+        """Which values of a pixel are measurements: one rule for all frames, from the first file and what is in it."""
+        return self.valid_from(None)
+
+    def valid_from(self, lowest: float | None) -> ValidValues:
+        """As `valid`, with a lower limit in place of what the file tells; None = that of the file."""
+        if lowest not in self._valid:
+            self._valid[lowest] = self._valid_from(lowest)
+        return self._valid[lowest]
+
+    def _valid_from(self, lowest: float | None) -> ValidValues:
+        with self._use(0) as reader:
+            told, own = reader.limits(), reader.mask()[0]
+            masked = own is not None and not own.problem and self._more_masked(0, reader) is None
+        asked = lowest is None and told.asks_for(self.dtype)
+        negative = asked and negative_measurements(self.read, len(self), told.marks_negative, self.files[0])
+        return valid_values(self.dtype, told, masked=masked, lowest=lowest, negative=bool(negative))
 
     def close(self) -> None:
         """Close the open files. Asking for a frame opens them again."""

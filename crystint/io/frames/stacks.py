@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, GeometryError, MissingFrameError, warn
+from crystint.io.frames.nexus_limits import nexus_limits
 from crystint.io.frames.nexus_mask import NexusMask, Stack, nexus_mask
 from crystint.io.frames.presence import Presence, presence_of
 from crystint.io.frames.readers import FrameSource, folded
@@ -36,6 +37,7 @@ from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
 from crystint.io.linked_files import files_behind
 from crystint.io.opened_file import OpenedFile
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.valid_values import FileLimits
 
 __all__ = ["StackReader"]
 
@@ -216,6 +218,13 @@ class StackReader:
         except GeometryError as error:
             warn(f"no saturation value is read: {error}")
             return None
+
+    def limits(self) -> FileLimits:
+        """underload_value, error_value and the depth of the counter."""
+        try:
+            return nexus_limits(self._detector, str(self._path))
+        except GeometryError:
+            return FileLimits()  # it is not told which detector the frames are of: geometry and mask say so
 
     def close(self) -> None:
         """Close the file."""

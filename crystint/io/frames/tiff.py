@@ -23,6 +23,7 @@ from crystint.io.geometry.marccd import marccd_geometry, marccd_saturation
 from crystint.io.limits import check_claim
 from crystint.io.opened_file import OpenedFile
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.valid_values import FileLimits
 
 __all__ = ["TiffReader", "count_frames"]
 
@@ -184,6 +185,11 @@ class TiffReader:
         start = self._start()
         limit = cbf_saturation(self._mini_header(start))
         return marccd_saturation(start, self.shape) if limit is None else limit
+
+    def limits(self) -> FileLimits:
+        """Negative values mark pixels in the files of a PILATUS."""
+        header = self._mini_header(self._start())
+        return FileLimits(marks_negative=re.search("pilatus|Count_cutoff", header, re.IGNORECASE) is not None)
 
     def close(self) -> None:
         """Close the file."""

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from crystint import __version__
 from crystint.arrays import Bytes
 from crystint.errors import DTypeError, SettingError, ShapeError
+from crystint.io.frames.nexus_limits import VALID_VALUES
 from crystint.io.geometry.nexus_detector import write_axes, write_modules
 from crystint.io.hdf5.files import create_hdf5, group, process, put
 from crystint.io.hdf5.packing import BSLZ4, GZIP, PLAIN, ChunkWriter
 from crystint.io.hdf5.provenance import plain
 from crystint.model.geometry import Geometry
-from crystint.model.mask import marker
+from crystint.model.valid_values import ValidValues
 
 __all__ = ["DenseWriter", "missing_in"]
 
@@ -65,6 +66,8 @@ class DenseWriter:
         Metres. DIALS corrects positions for parallax with it, which the geometry knows nothing of.
     pool : concurrent.futures.Executor, optional
         Its threads compress the frames; without one `write` does. The file is the same.
+    valid : ValidValues, optional
+        Which values are measurements; None = the default of the dtype.
 
     Raises
     ------
@@ -103,6 +106,7 @@ class DenseWriter:
         sensor_material: str = "Si",
         sensor_thickness: float | None = None,
         pool: Executor | None = None,
+        valid: ValidValues | None = None,
     ) -> None:
         self._path, self._overwrite = path, overwrite
         self._shape, self._dtype = (int(shape[0]), int(shape[1])), np.dtype(dtype).newbyteorder("=")
@@ -116,6 +120,7 @@ class DenseWriter:
         self._packing, self._pool = _COMPRESSIONS[compression], pool
         self._geometry, self._mask, self._saturation = geometry, mask, saturation
         self._provenance = plain(provenance)
+        self._valid = valid or ValidValues.of(self._dtype)
         self._exposure, self._material, self._thickness = exposure, sensor_material, sensor_thickness
         self._stack = ExitStack()
         self._chunks: ChunkWriter | None = None
@@ -185,7 +190,7 @@ class DenseWriter:
         ``/entry/densify/missing`` holds the numbers of such frames.
         """
         self._missing.append(self._written)
-        self.write(np.full(self._shape, marker(self._dtype), self._dtype))
+        self.write(np.full(self._shape, self._valid.marker(self._dtype), self._dtype))
 
     def end_early(self, frames: int) -> None:
         """Note that the input has more frames than this file will have.
@@ -236,8 +241,13 @@ class DenseWriter:
         if self._dtype.kind != "f":
             put(detector, "bit_depth_image", np.int64(8 * self._dtype.itemsize))
             put(detector, "bit_depth_readout", np.int64(8 * self._dtype.itemsize))
-            put(detector, "error_value", np.asarray(marker(self._dtype), dtype=self._dtype))
-            put(detector, "underload_value", np.int64(0))
+        lowest, marks = self._valid.lowest, self._valid.marks
+        if self._dtype.kind != "f" and (marks or lowest is not None):
+            put(detector, "error_value", np.asarray(self._valid.marker(self._dtype), dtype=self._dtype))
+        if self._dtype.kind != "f" or lowest is not None:
+            put(detector, "underload_value", 0 if lowest is None else lowest)
+        if self._valid != ValidValues.of(self._dtype):
+            put(detector, VALID_VALUES, json.dumps(self._valid.to_dict()), type="text/json", program="crystint")
         if self._saturation is not None:
             put(detector, "saturation_value", self._saturation)
         if self._exposure is not None:

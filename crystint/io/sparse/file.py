@@ -25,6 +25,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
 from crystint.model.rings import Background, RingMap
 from crystint.model.sparse import SparseFrame
+from crystint.model.valid_values import ValidValues
 
 if TYPE_CHECKING:
     from crystint.io.frames.sequence import FrameSource
@@ -148,6 +149,7 @@ class SparseFile:
             own["ring_q"][()],
             own["dark"][()] if "dark" in own else None,
             RingsInFile.of(self.path, type(self)),
+            ValidValues.from_dict(json.loads(own.attrs.get("valid_values", "null"))),
         )
 
     @property

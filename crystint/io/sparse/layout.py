@@ -153,11 +153,12 @@ def static(
         interpretation="spectrum",
     )
     _image(data, "normalization", keep_bits(rings.weight, _WEIGHT_BITS), interpretation="image")
-    put(data, "dummy", np.asarray(marker(dtype), dtype=dtype))
+    put(data, "dummy", np.asarray(marker(dtype, rings.valid), dtype=dtype))
     _image(own, "pixel_mask", rings.mask, interpretation="image", meaning="NXmx pixel mask, 0 = good")
     if rings.dark is not None:
         _image(own, "dark", rings.dark, interpretation="image", units="count")
     own.attrs["ring_step"] = step
+    own.attrs["valid_values"] = json.dumps(None if rings.valid is None else rings.valid.to_dict())
     put(own, "ring_radius", np.asarray(rings.radius, dtype=np.float64), "m")
     put(own, "ring_q", np.asarray(rings.q, dtype=np.float64), "1/angstrom")
     for name, values in (

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from crystint.io.sparse.codec import same_bits
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
+from crystint.model.valid_values import fewest_counts
 
 __all__ = ["PICKED", "PLAIN", "UNUSABLE", "FirstMask"]
 
@@ -104,4 +105,6 @@ class FirstMask:
 def _expected(sparse: SparseFrame, pixels: NDArray[np.uint32], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The background of some pixels as counts."""
     counts = np.nan_to_num(sparse.background.image().ravel()[pixels])
-    return counts.astype(dtype) if dtype.kind == "f" else np.rint(np.maximum(counts, 0.0)).astype(dtype)
+    if dtype.kind == "f":
+        return counts.astype(dtype)
+    return np.rint(np.maximum(counts, fewest_counts(dtype, sparse.background.rings.valid))).astype(dtype)

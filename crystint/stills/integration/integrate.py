@@ -19,6 +19,7 @@ from crystint.model.experiment import Experiment
 from crystint.model.facts import counted, resolution_text
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
+from crystint.model.valid_values import ValidValues
 from crystint.stills.integration.fit_check import check_fit
 from crystint.stills.integration.frame_stream import FrameResult, by_frame, stream_parts
 from crystint.stills.integration.one_frame import FrameIntegrator
@@ -140,6 +141,7 @@ class IntegrationPlan:
         strong: float = _STRONG,
         recenter: bool = _DEFAULTS.recenter,
         pairing: Pairing | None = None,
+        valid: ValidValues | None = None,
     ) -> IntegrationPlan:
         """For the arguments of `integrate`.
 
@@ -173,6 +175,7 @@ class IntegrationPlan:
             strong=strong,
             reference=reference,
             recenter=recenter,
+            valid=valid or opened.valid,
         )
         return cls(opened, integrator, by_frame(experiment), notes)
 
@@ -215,6 +218,7 @@ def integrate(
     method: str = _DEFAULTS.method,
     mask: NDArray[Any] | None = None,
     saturation: float | None = None,
+    valid: ValidValues | None = None,
     rules: BoxRules | None = None,
     band: float = _DEFAULTS.band,
     noise: float = _DEFAULTS.noise,
@@ -252,6 +256,8 @@ def integrate(
         Pixels other than 0 are not used; None = the mask in the file, if there is one.
     saturation : float, optional
         Counts above are not used; None = what the detector, or the file, tells.
+    valid : ValidValues, optional
+        Which values of a pixel are measurements; None = `Frames.valid`.
     rules : BoxRules, optional
         What is core and what is ring.
     band : float
@@ -298,7 +304,7 @@ def integrate(
     plan = IntegrationPlan.of(
         frames, experiment, width=width, d_min=d_min, reference=reference, method=method, mask=mask,
         saturation=saturation, rules=rules, band=band, noise=noise, background_floor=background_floor, strong=strong,
-        recenter=recenter, pairing=pairing,
+        recenter=recenter, pairing=pairing, valid=valid,
     )  # fmt: skip
     integrated, doubts = _carried_out(plan, profile, sample, threads, round_profile, progress)
     for doubt in doubts:

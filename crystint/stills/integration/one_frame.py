@@ -12,6 +12,7 @@ from crystint.errors import SettingError
 from crystint.model.experiment import Detector, Experiment
 from crystint.model.observations import Flag, Observations
 from crystint.model.reference import Reference
+from crystint.model.valid_values import ValidValues
 from crystint.stills.integration.amplitude import Amplitudes, amplitudes, box_sums, combined
 from crystint.stills.integration.first_scale import expected_intensity
 from crystint.stills.integration.place_offsets import coordinates, smooth_offsets
@@ -99,6 +100,8 @@ class FrameIntegrator:
     recenter: bool = True
     first_width: float = 2.0
     """px: R of the profiles before any was measured"""
+    valid: ValidValues | None = None
+    """which values are measurements; None = the default of the frames' dtype"""
 
     def __post_init__(self) -> None:
         if self.method not in _METHODS:
@@ -192,7 +195,9 @@ class FrameIntegrator:
 
     def _seen(self, frame: NDArray[Any], detector: Detector, places: Places, predicted: Prediction) -> Seen:
         """Amplitudes of all reflections, and the strong spots, in cores at these places."""
-        boxes = list(cut(frame, detector, places, self.rules, mask=self.mask, saturation=self.saturation))
+        boxes = list(
+            cut(frame, detector, places, self.rules, mask=self.mask, saturation=self.saturation, valid=self.valid)
+        )
         columns = self._measure(boxes, places, predicted)
         moments, rows, both = [], [np.zeros(0, dtype=np.intp)], [np.zeros((0, 2))]
         seen, expected = [np.zeros((0, FORM_RINGS))], [np.zeros((0, FORM_RINGS))]

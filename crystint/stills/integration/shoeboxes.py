@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from crystint.errors import SettingError, ShapeError
 from crystint.html import html_table
 from crystint.model.experiment import Detector, Experiment
-from crystint.model.mask import unusable
 from crystint.model.observations import Flag
+from crystint.model.valid_values import ValidValues
 from crystint.stills.prediction.offsets import excitation_of, rays
 
 __all__ = ["FORM_RINGS", "FORM_WIDTH", "BoxRules", "Places", "Shoeboxes", "cut", "pixel_axes"]
@@ -190,6 +190,7 @@ def cut(
     *,
     mask: NDArray[np.bool_] | None = None,
     saturation: float | None = None,
+    valid: ValidValues | None = None,
 ) -> Iterator[Shoeboxes]:
     """The shoeboxes of all reflections on a frame, those of one shape together.
 
@@ -205,6 +206,8 @@ def cut(
         True where a pixel must not be used.
     saturation : float, optional
         Counts above this are not used; None = the detector's.
+    valid : ValidValues, optional
+        Which values are measurements; None = the default of the frame's dtype.
 
     Raises
     ------
@@ -214,13 +217,14 @@ def cut(
     for name, array in (("frame", frame), ("mask", mask)):
         if array is not None and array.shape != detector.shape:
             raise ShapeError(f"{name} is {array.shape}, expected {detector.shape} (slow, fast), as the detector")
-    limit = detector.saturation if saturation is None else saturation
+    valid = valid or ValidValues.of(frame.dtype)
+    limit = valid.limit(detector.saturation if saturation is None else saturation)
     shapes = [_Shape(detector, places, rules, rows, half) for half, rows in _by_half(places, rules)]
     claims = np.zeros(frame.size, dtype=np.uint16)
     for shape in shapes:
         np.add.at(claims, shape.claimed(), np.uint16(1))
     for shape in shapes:
-        yield shape.fill(frame, claims, mask, np.inf if limit is None else float(limit))
+        yield shape.fill(frame, claims, mask, np.inf if limit is None else float(limit), valid)
 
 
 def _by_half(places: Places, rules: BoxRules) -> Iterator[tuple[int, NDArray[np.intp]]]:
@@ -274,11 +278,16 @@ class _Shape:
         return np.asarray(self.pixel[self.core & self.inside])
 
     def fill(
-        self, frame: NDArray[Any], claims: NDArray[np.uint16], mask: NDArray[np.bool_] | None, limit: float
+        self,
+        frame: NDArray[Any],
+        claims: NDArray[np.uint16],
+        mask: NDArray[np.bool_] | None,
+        limit: float,
+        valid: ValidValues,
     ) -> Shoeboxes:
         rules, core = self.rules, self.core
         values = frame.reshape(-1)[self.pixel]
-        counted = self.inside & ~unusable(values)
+        counted = self.inside & ~valid.unusable(values)
         if mask is not None:
             counted &= ~mask.reshape(-1)[self.pixel]
         full = counted & (values > limit)
