@@ -129,6 +129,8 @@ class Engine:
         options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
         # Some compilers always have something to say. Nothing is restored: in threads that would undo what others set.
         warnings.filterwarnings("ignore", category=cl.CompilerWarning)
+        # Kernels of one name, of two engines: PyOpenCL makes the function that sets their arguments twice.
+        warnings.filterwarnings("ignore", message="Overwriting existing generated code")
         try:
             return build(self.context, read_kernel(file), options)
         except cl.Error as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -109,6 +110,18 @@ def test_a_selection_of_several_files(tmp_path):
     with pytest.raises(SettingError, match="there are 3 frames"):
         some.select("5")
     assert np.array_equal(crystint.open_frames(frames, frames=slice(2, 4))[:], frames[2:4])
+
+
+def test_a_pickled_selection_is_the_same_selection(tmp_path):
+    for number in range(2):
+        np.save(
+            tmp_path / f"f{number}.npy", (np.arange(5)[:, None, None] + np.full((5, 4, 6), 10 * number)).astype("u2")
+        )
+    some = crystint.open_frames(tmp_path / "f*.npy").select("1:9:3")
+    again = pickle.loads(pickle.dumps(some))
+    assert [int(frame[0, 0]) for frame in again] == [1, 4, 12]
+    assert again.numbers.tolist() == [1, 4, 7]
+    assert again.total == 10
 
 
 def test_missing_frames_and_wavelengths_are_those_of_the_selection(tmp_path):

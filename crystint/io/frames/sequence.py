@@ -131,7 +131,8 @@ class Frames:
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process opens the files anew, from any folder; an array is pickled whole."""
         readers = [reader.absolute() if isinstance(reader, LazyFile) else reader for reader in self._readers]
-        return Frames, (readers, self.files)
+        chosen = ("_selection", "numbers", "total", "opened_files")
+        return Frames, (readers, self.files), {name: getattr(self, name) for name in chosen}
 
     @contextmanager
     def _use(self, number: int, place: str = "") -> Iterator[Reader]:
