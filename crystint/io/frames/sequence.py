@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import accumulate, chain
-from math import isfinite
+from itertools import accumulate
 from types import TracebackType
 from typing import Any, Self, overload
 
@@ -15,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.arrays import Frame, FrameStack
-from crystint.errors import DTypeError, FileError, SettingError, ShapeError, described, warn
+from crystint.errors import DTypeError, FileError, SettingError, ShapeError, described
 from crystint.html import html_table
-from crystint.io.frames.below_zero import negative_measurements
+from crystint.io.frames.detector_of_frames import DetectorOfFrames
 from crystint.io.frames.images import ArrayReader
-from crystint.io.frames.joined_geometry import alike_files, joined_geometry
-from crystint.io.frames.nexus_mask import NexusMask, merged
 from crystint.io.frames.readers import FrameSource, Reader
 from crystint.io.frames.selection import FrameSelection, selected
 from crystint.io.frames.sources import LazyFile, shown_once
@@ -29,9 +26,7 @@ from crystint.io.guard import guarded
 from crystint.io.hdf5.chunks import RawChunk
 from crystint.io.hdf5.pool import ResourcePool
 from crystint.io.names import Source, each_once, expand
-from crystint.model.geometry import Geometry
-from crystint.model.partial_geometry import PartialGeometry
-from crystint.model.valid_values import ValidValues, hidden_value, valid_values
+from crystint.model.valid_values import ValidValues, hidden_value
 
 __all__ = ["FrameSource", "Frames", "open_frames"]
 
@@ -90,7 +85,7 @@ def _chosen(whole: Frames, frames: FrameSelection | None) -> Frames:
         return whole.select(frames)
 
 
-class Frames:
+class Frames(DetectorOfFrames):
     """Frames by number: ``frames[3]``, ``frames[-1]``, ``frames[2:5]``, ``for frame in frames``.
 
     Made by `open_frames`. A few files are open at a time. Threads may share it and read at the same time; those of an
@@ -342,156 +337,6 @@ class Frames:
                     files |= dict.fromkeys(opened.behind() if isinstance(opened, StackReader) else ())
         return list(files)
 
-    @cached_property
-    def geometry(self) -> Geometry | None:
-        """What the files tell; None when beam centre, distance or pixel size are missing.
-
-        Raises
-        ------
-        GeometryError
-            When they tell something impossible, such as a beam centre outside the frame, or different places of the
-            detector; the wavelength may differ (`wavelengths`).
-        """
-        return self.read_geometry()
-
-    def read_geometry(self, *, beam_outside: bool = False) -> Geometry | None:
-        """As `geometry`; `beam_outside` allows a direct beam that misses the frame."""
-        return self.partial_geometry().whole(self.shape, self.files[0], beam_outside=beam_outside)
-
-    def partial_geometry(self, besides: Collection[str] = (), files: Sequence[int] | None = None) -> PartialGeometry:
-        """What the files tell of the geometry, be it whole or not, and where in the (first) file.
-
-        The headers of all files are read. `besides` names fields that come from elsewhere and may differ; `files` are
-        the numbers of those that are asked.
-
-        Raises
-        ------
-        GeometryError
-            As `geometry`.
-        """
-        numbers, chosen = range(len(self.files)) if files is None else files, self._selection
-        counts = np.diff([0, *self._ends]).tolist()
-        return joined_geometry(
-            [self._geometries[number] for number in numbers],
-            [self.files[number] for number in numbers],
-            [counts[number] for number in numbers],
-            besides,
-            chosen if chosen is None or files is None else _in_files(chosen, self._ends, files),
-        )
-
-    def alike_files(self, besides: Collection[str], most: int) -> list[int] | None:
-        """Of each file the number of its group, from 0; those of a group place the detector alike.
-
-        None when there are more than `most` groups.
-        """
-        return alike_files(self._geometries, besides, most)
-
-    @cached_property
-    def _geometries(self) -> list[PartialGeometry]:
-        """What each file tells."""
-        parts = []
-        for number in range(len(self._readers)):
-            with self._use(number) as reader:
-                parts.append(reader.geometry())
-        return parts
-
-    @cached_property
-    def wavelengths(self) -> NDArray[np.float64] | None:
-        """float64 [frames], angstrom: of each frame, where the files tell it; None = one for all, or none.
-
-        `geometry` has their mean.
-        """
-        return self.partial_geometry().wavelengths
-
-    @cached_property
-    def mask(self) -> NDArray[np.uint32] | None:
-        """uint32 [slow, fast]: the pixel mask (NXmx bit field, 0 = good) of all frames; None = the files have none.
-
-        Where each file, or each frame, has one of its own: what all of them mask.
-
-        Raises
-        ------
-        FileError
-            When a file has one that cannot be read, or whose axes cannot be understood.
-        """
-        for text in self.unusable_masks:
-            warn(text)
-        for _, (own, _) in self._masks_of_files():
-            if own is not None and own.problem:
-                raise FileError(own.problem)
-        return None if self._masks is None else self._masks[0]
-
-    def mask_of(self, index: int) -> NDArray[np.uint32] | None:
-        """uint32 [slow, fast]: the pixel mask of one frame, as `mask`; None = its file has none.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import crystint
-        >>> crystint.open_frames(np.zeros((3, 4, 5), dtype=np.uint16)).mask_of(1) is None
-        True
-        """
-        number, within = self._find(index)
-        with self._use(number) as reader:
-            own = reader.mask()[0]
-            return None if own is None else own.of_frame(within)
-
-    @cached_property
-    def unusable_masks(self) -> list[str]:
-        """A sentence for each mask in the files that cannot be used: where it is, and why."""
-        return [text for _, (_, unusable) in self._masks_of_files() for text in unusable]
-
-    def _masks_of_files(self) -> Iterator[tuple[int, tuple[NexusMask | None, list[str]]]]:
-        """Number and `Reader.mask` of each file that may have one, which is open meanwhile."""
-        for number, reader in enumerate(self._readers):
-            if not isinstance(reader, LazyFile) or reader.frames is None:
-                with self._use(number) as opened:
-                    yield number, opened.mask()
-
-    @cached_property
-    def _masks(self) -> tuple[NDArray[np.uint32], frozenset[int]] | None:
-        """What all files mask, and the numbers of those that mask more."""
-        own = self._masks_of_files()
-        masks = ((number, mask) for number, (mask, _) in own if mask is not None and not mask.problem)
-        first = next(masks, None)
-        return None if first is None else merged(chain([first], masks))
-
-    def _more_masked(self, number: int, reader: Reader) -> tuple[NexusMask, NDArray[np.uint32]] | None:
-        """The mask of a file, and `mask`, where single frames of it may have more pixels masked than that."""
-        own = reader.mask()[0]
-        if own is None or own.problem or not (own.frames or len(self._readers) > 1) or self._masks is None:
-            return None
-        common, more = self._masks
-        return (own, common) if own.frames or number in more else None
-
-    @cached_property
-    def saturation(self) -> int | float | None:
-        """The largest value that is a valid measurement, from the first file; None = not recorded."""
-        with self._use(0) as reader:
-            value = reader.saturation()
-        if value is None or not isfinite(value):
-            return None
-        return int(value) if value == int(value) else value
-
-    @property
-    def valid(self) -> ValidValues:
-        """Which values of a pixel are measurements: one rule for all frames, from the first file and what is in it."""
-        return self.valid_from(None)
-
-    def valid_from(self, lowest: float | None) -> ValidValues:
-        """As `valid`, with a lower limit in place of what the file tells; None = that of the file."""
-        if lowest not in self._valid:
-            self._valid[lowest] = self._valid_from(lowest)
-        return self._valid[lowest]
-
-    def _valid_from(self, lowest: float | None) -> ValidValues:
-        with self._use(0) as reader:
-            told, own = reader.limits(), reader.mask()[0]
-            masked = own is not None and not own.problem and self._more_masked(0, reader) is None
-        asked = lowest is None and told.asks_for(self.dtype)
-        negative = asked and negative_measurements(self.read, len(self), told.marks_negative, self.files[0])
-        return valid_values(self.dtype, told, masked=masked, lowest=lowest, negative=bool(negative))
-
     def close(self) -> None:
         """Close the open files. Asking for a frame opens them again."""
         self._opened.clear()
@@ -503,10 +348,3 @@ class Frames:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _in_files(selection: NDArray[np.int64], ends: Sequence[int], files: Sequence[int]) -> NDArray[np.int64]:
-    """int64 [n]: places of the frames of a selection that lie in some of the files, among all frames of these."""
-    starts = [0, *ends]
-    inside = np.concatenate([np.isin(np.arange(starts[number], ends[number]), selection) for number in files])
-    return np.flatnonzero(inside)
