@@ -18,10 +18,11 @@ from crystint import stills
 from crystint.errors import CrystintError, CrystintWarning, FileError, GeometryError
 from crystint.io.describe import describe
 from crystint.io.frames.masks import read_mask
+from crystint.io.frames.virtual import _whole_frames
 from crystint.io.guard import guarded, reads_file
 from crystint.io.hdf5.checked import stored_bytes
 from crystint.io.hdf5.files import open_hdf5
-from tests.io.hdf5_files import stack
+from tests.io.hdf5_files import SHAPE, stack
 
 FRAME = stack(1, dtype=np.int32)[0]
 
@@ -273,6 +274,28 @@ def test_peak_tables_as_wide_as_a_disk_are_refused(tmp_path):
             result.create_dataset(name, (3, 2**34), "f4", chunks=(1, 64))
     with pytest.raises(FileError, match=r"p\.cxi.*peak\w+ claims"):
         crystint.read_peaks(tmp_path / "p.cxi")
+
+
+def test_peaks_that_a_sparse_file_only_claims_are_refused(tmp_path):
+    data = crystint.simulate.simulate((60, 70), peaks=3, seed=1)
+    separator = crystint.Separator(data.geometry, data.mask, rings=20)
+    where = {"geometry": data.geometry, "provenance": {}}
+    with crystint.SparseWriter(tmp_path / "s.h5", separator.rings, data.dtype, **where) as writer:
+        writer.write(separator.sparsify(data[0]))
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        columns = file.create_group("entry_0000/peaks/columns")
+        for name in crystint.PEAK_DTYPE.names:
+            columns.create_dataset(name, (2**31,), "f4", chunks=(1000,))
+    with crystint.open_sparse(tmp_path / "s.h5") as opened, pytest.raises(FileError, match="columns claims"):
+        _ = opened.peaks
+
+
+def test_a_virtual_selection_of_endless_frames_takes_no_memory():
+    space = h5py.h5s.create_simple((2**40, *SHAPE))
+    space.select_hyperslab((0, 0, 0), (2**39, *SHAPE))
+    assert _whole_frames(space, most=4) is None
+    space.select_hyperslab((2, 0, 0), (3, *SHAPE))
+    assert _whole_frames(space, most=4).tolist() == [2, 3, 4]
 
 
 def free_object_without_size(content):

@@ -76,8 +76,8 @@ class VirtualReader:
         frame = np.zeros(dataset.shape[0], np.intp)
         sources: list[tuple[Path, str]] = []
         for part in dataset.virtual_sources():
-            shown = _whole_frames(part.vspace)
-            taken = None if shown is None else _whole_frames(part.src_space, len(shown))
+            shown = _whole_frames(part.vspace, most=len(source))
+            taken = None if shown is None else _whole_frames(part.src_space, len(shown), most=len(source))
             path = Path(dataset.file.filename) if part.file_name == "." else folder / part.file_name
             if not path.is_file() and not source_files(Path(dataset.file.filename), part.file_name):
                 continue  # it does not exist: its frames are missing
@@ -123,8 +123,8 @@ class VirtualReader:
         self._files.clear()
 
 
-def _whole_frames(space: h5py.h5s.SpaceID, number: int | None = None) -> NDArray[np.intp] | None:
-    """The numbers of the frames that a selection holds, in its order; None where it is not whole frames.
+def _whole_frames(space: h5py.h5s.SpaceID, number: int | None = None, *, most: int) -> NDArray[np.intp] | None:
+    """The numbers of the frames that a selection holds, in its order; None where it is not whole frames, or too many.
 
     `number` is how many there are when everything is selected: HDF5 does not know the shape of a source then.
     """
@@ -142,7 +142,7 @@ def _whole_frames(space: h5py.h5s.SpaceID, number: int | None = None) -> NDArray
         solid = count[axis] == 1 or stride[axis] == block[axis]
         if start[axis] != 0 or not solid or count[axis] * block[axis] != shape[axis]:
             return None
-    if count[0] * block[0] > shape[0]:  # without limit
+    if count[0] * block[0] > min(shape[0], most):  # without limit
         return None
     first = start[0] + stride[0] * np.arange(count[0])
     return np.asarray((first[:, None] + np.arange(block[0])).reshape(-1), np.intp)

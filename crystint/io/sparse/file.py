@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.io.guard import guarded, reads_file
+from crystint.io.hdf5.checked import stored_bytes
 from crystint.io.hdf5.files import open_hdf5
+from crystint.io.limits import check_claim
 from crystint.io.sparse.codec import decode_index, to_position
 from crystint.io.sparse.layout import ENTRY, FORMAT, PEAK_GROUP
 from crystint.io.sparse.mask import PICKED, FirstMask
@@ -226,8 +228,13 @@ class SparseFile:
     def peaks(self) -> PeakList:
         """The peaks of all frames; empty when none were stored."""
         columns = self._file.get(f"{ENTRY}/{PEAK_GROUP}/columns")
-        peaks = empty_peaks(0 if columns is None else len(columns["frame"]))
-        for name in PEAK_DTYPE.names or () if columns is not None else ():
+        if columns is None:
+            return empty_peaks(0)
+        names, number = PEAK_DTYPE.names or (), len(columns["frame"])
+        stored = sum(stored_bytes(columns[name]) for name in names)
+        check_claim(f"{self.path}, {columns.name}", number * PEAK_DTYPE.itemsize, stored)
+        peaks = empty_peaks(number)
+        for name in names:
             peaks[name] = columns[name][()]
         return peaks
 
