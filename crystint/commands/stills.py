@@ -1,4 +1,4 @@
-"""stills: predict, integrate, scale, merge, simulate."""
+"""stills: predict, integrate, refine, scale, merge, simulate."""
 
 from __future__ import annotations
 
@@ -42,6 +42,17 @@ for command in (
         """
         crystint stills integrate indexed.expt 'l-cyst_01_*.cbf' -o integrated.h5
         crystint stills integrate run.stream run_0001.h5 run_0002.h5 -o integrated.h5 -o integrated.mtz -r model.mtz""",
+    ),
+    command_of(
+        steps.REFINE,
+        """Turn the crystals of INTEGRATED to where their strong spots are seen, and write images to integrate again.
+
+        INTEGRATED is an .h5 of integration, with the centroids of its strong spots. The refinement is judged by spots
+        left out of it; where it does not help, the images are written as they were.
+        """,
+        """
+        crystint stills refine integrated.h5 -o refined.h5
+        crystint stills integrate refined.h5 'frames_*.cbf' -o again.h5""",
     ),
     command_of(
         steps.SCALE,

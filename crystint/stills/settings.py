@@ -24,7 +24,14 @@ from crystint.run.settings import (
     setting,
 )
 
-__all__ = ["IntegrateSettings", "MergeSettings", "PredictSettings", "ScaleSettings", "SimulateSettings"]
+__all__ = [
+    "IntegrateSettings",
+    "MergeSettings",
+    "PredictSettings",
+    "RefineSettings",
+    "ScaleSettings",
+    "SimulateSettings",
+]
 
 _SPACE_GROUP = "space group to use instead of that of the input, such as P43212"
 _EXPERIMENT = "the .expt that belongs to a .refl file, where that is not beside it"
@@ -104,6 +111,18 @@ class IntegrateSettings(PixelSettings, SourceSettings, _RockingCurve):
     reference_column: str | None = setting(None, _COLUMN, metavar="LABEL")
     noise: NotNegative = setting(0.0, "RMS noise of the detector, counts")
     geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")
+
+
+class RefineSettings(StepSettings):
+    """What ``crystint stills refine`` can be told."""
+
+    prior_rotation: Positive = setting(
+        2e-3, "standard deviation of rotations of the crystals, that is known beforehand", metavar="RAD"
+    )
+    prior_distance: Positive | None = setting(
+        None, "the same of distances of the detector, relative; without it they stay as they are", metavar="SHARE"
+    )
+    min_spots: Whole = setting(10, "images with fewer centroids stay as they are", metavar="N", ge=2)
 
 
 class ScaleSettings(StepSettings):

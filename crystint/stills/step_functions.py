@@ -12,9 +12,9 @@ from crystint.run.execution import PLAIN, Execution
 from crystint.run.outcome import Outcome
 from crystint.run.step import Progress, silent
 from crystint.stills.settings import MergeSettings
-from crystint.stills.steps import INTEGRATE, MERGE, PREDICT, SCALE, SIMULATE
+from crystint.stills.steps import INTEGRATE, MERGE, PREDICT, REFINE, SCALE, SIMULATE
 
-__all__ = ["integrate_files", "merge_files", "predict_files", "scale_files", "simulate_files"]
+__all__ = ["integrate_files", "merge_files", "predict_files", "refine_files", "scale_files", "simulate_files"]
 
 
 def predict_files(
@@ -87,6 +87,21 @@ def integrate_files(
         experiment, frames, outputs=outputs, settings=settings, overwrite=overwrite, progress=progress,
         command=command, execution=execution,
     )  # fmt: skip
+
+
+def refine_files(
+    source: FileName,
+    outputs: Sequence[FileName],
+    *,
+    overwrite: bool = False,
+    command: Sequence[str] | None = None,
+    **settings: Any,
+) -> Outcome:
+    """Refine the orientations of an integrated file and write .h5 with images to be integrated again.
+
+    As `predict_files`; `settings` are those of `crystint.stills.settings.RefineSettings`.
+    """
+    return REFINE(source, outputs=outputs, settings=settings, overwrite=overwrite, command=command)
 
 
 def scale_files(

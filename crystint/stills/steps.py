@@ -1,11 +1,18 @@
-"""The steps of stills: predict, integrate, scale, merge, simulate."""
+"""The steps of stills: predict, integrate, refine, scale, merge, simulate."""
 
 from __future__ import annotations
 
 from crystint.run.step import HDF5, PICTURES, Argument, Outputs, Step
-from crystint.stills.settings import IntegrateSettings, MergeSettings, PredictSettings, ScaleSettings, SimulateSettings
+from crystint.stills.settings import (
+    IntegrateSettings,
+    MergeSettings,
+    PredictSettings,
+    RefineSettings,
+    ScaleSettings,
+    SimulateSettings,
+)
 
-__all__ = ["INTEGRATE", "MERGE", "PREDICT", "SCALE", "SIMULATE"]
+__all__ = ["INTEGRATE", "MERGE", "PREDICT", "REFINE", "SCALE", "SIMULATE"]
 
 _EXPERIMENT = Argument("experiment", "EXPERIMENT")
 
@@ -24,6 +31,14 @@ INTEGRATE = Step(
     (_EXPERIMENT, Argument("frames", "FRAMES", many=True)),
     Outputs("file to write", (*HDF5, ".mtz"), many=True),
     by_frame=True,
+    device="",
+)
+REFINE = Step(
+    "stills refine",
+    RefineSettings,
+    "crystint.stills.refine_step:refine_images",
+    (Argument("source", "INTEGRATED"),),
+    Outputs("file to write", HDF5, many=True),
     device="",
 )
 SCALE = Step(

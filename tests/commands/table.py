@@ -180,6 +180,15 @@ ROWS = (
         value=0.5,
     ),
     Row(
+        "stills refine",
+        "integrated.h5",
+        output="o.h5",
+        formats=(".h5",),
+        reads=("integrated.h5",),
+        key="min-spots",
+        value=5,
+    ),
+    Row(
         "stills scale",
         "integrated.h5 -r reference.mtz",
         output="o.h5",
