@@ -30,7 +30,7 @@ def info(job: Job[InfoSettings]) -> Outcome:
     for name in names:
         try:
             (path,) = expand(name)
-            about = describe(path, job.settings.dataset)
+            about = describe(path, job.settings.dataset, lowest=job.settings.lowest)
             if job.settings.mask and about["kind"] == "frames":
                 with open_frames(path, dataset=job.settings.dataset) as frames:
                     about["with -m"] = mask_of(frames, job.settings).about

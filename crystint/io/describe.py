@@ -39,7 +39,7 @@ from crystint.references import resolve
 __all__ = ["describe", "made_by"]
 
 
-def describe(path: str | PathLike[str], dataset: str | None = None) -> dict[str, Any]:
+def describe(path: str | PathLike[str], dataset: str | None = None, *, lowest: float | None = None) -> dict[str, Any]:
     """What is in a file. It is opened once.
 
     Parameters
@@ -47,6 +47,8 @@ def describe(path: str | PathLike[str], dataset: str | None = None) -> dict[str,
     path : path
     dataset : str, optional
         Path of frames inside an HDF5 file: of these it tells, whatever else the file is.
+    lowest : float, optional
+        Smallest valid counts of frames; None = that of the file.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def describe(path: str | PathLike[str], dataset: str | None = None) -> dict[str,
     FileError
         When the file is missing, damaged or of no kind that is known.
     """
-    with OpenedFile(path, dataset) as file:
+    with OpenedFile(path, dataset, lowest=lowest) as file:
         if dataset is not None and file.hdf5 is not None:
             return {"kind": "frames", "form": "HDF5", "size": file.size, **frames(file)}
         recognised = opened_kind(file)
@@ -78,7 +80,7 @@ def frames(file: OpenedFile) -> dict[str, Any]:
     with Frames([reader_of(file)], [str(file.path)]) as opened:
         reasons = opened.missing
         why = {"why missing": "; ".join(list(dict.fromkeys(reasons.values()))[:3])} if reasons else {}
-        return {**_missing(sorted({*recorded, *reasons})), **why, **_frames(opened)}
+        return {**_missing(sorted({*recorded, *reasons})), **why, **_frames(opened, file.lowest)}
 
 
 def geometry(file: OpenedFile) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def _shape(shape: Sequence[int]) -> str:
     return f"{shape[0]} x {shape[1]} (slow x fast)"
 
 
-def _frames(frames: Frames) -> dict[str, Any]:
+def _frames(frames: Frames, lowest: float | None) -> dict[str, Any]:
     about: dict[str, Any] = {"frames": len(frames), "shape": _shape(frames.shape), "dtype": str(frames.dtype)}
     if len(frames) and (inside := frames.source(0).dataset):
         about["dataset"] = inside
@@ -182,8 +184,9 @@ def _frames(frames: Frames) -> dict[str, Any]:
     first = next((number for number in range(len(frames)) if number not in frames.missing), None)
     if first is not None:
         frame = frames[first]
-        about["valid values"] = frames.valid.text(frames.dtype)
-        bad = unusable(frame, frames.valid)
+        valid = frames.valid_from(lowest)
+        about["valid values"] = valid.text(frames.dtype)
+        bad = unusable(frame, valid)
         about[f"frame {first}"] = _counts(frame, bad if mask is None else bad | (mask != 0))
     return about
 

@@ -30,6 +30,8 @@ class OpenedFile:
     path : path
     dataset : str, optional
         Path of the frames inside an HDF5 file, where the user named one.
+    lowest : float, optional
+        Smallest valid counts of its frames, where the user named them.
 
     Raises
     ------
@@ -37,9 +39,10 @@ class OpenedFile:
         When the file is missing, a folder or not readable; `head` also when it is empty or its packing is damaged.
     """
 
-    def __init__(self, path: str | PathLike[str], dataset: str | None = None) -> None:
+    def __init__(self, path: str | PathLike[str], dataset: str | None = None, *, lowest: float | None = None) -> None:
         self.path = Path(path)
         self.dataset = dataset
+        self.lowest = lowest
         with open_as_it_is(self.path) as stream:
             self._start = stream.read(_HEAD)
             self.size: int = os.fstat(stream.fileno()).st_size

@@ -18,6 +18,9 @@ from crystint.run.settings import DetectorSettings, PixelSettings
 
 __all__ = ["RunMask", "check_shape", "frame_number", "image_of", "mask_of", "masks_in", "read_frame", "saturation_in"]
 
+_MOST_MASKED = 0.5
+"""Share of the pixels: a mask of more may be upside down."""
+
 
 def frame_number(number: int, total: int) -> int:
     """The frame that was asked for, from 0; -1 is the last.
@@ -80,12 +83,16 @@ def saturation_in(frames: Frames, settings: DetectorSettings) -> float | None:
 def _mask_in_files(frames: Frames, settings: PixelSettings) -> NDArray[np.uint32] | None:
     """That of the frames; where it cannot be understood, one that is given is enough."""
     try:
-        return frames.mask
+        mask = frames.mask
     except FileError as error:
         if not settings.mask:
             raise
         warn(f"{error}: it is left out")
         return None
+    share = 0.0 if mask is None else np.count_nonzero(mask) / mask.size
+    if share > _MOST_MASKED:
+        warn(f"the mask in {frames.files[0]}: {share:.0%} of the pixels are masked (0 is good, all else is masked)")
+    return mask
 
 
 def _share(mask: NDArray[np.uint32] | None) -> str:
@@ -107,7 +114,7 @@ def masks_in(settings: PixelSettings, shape: tuple[int, int]) -> list[NDArray[np
         if settings.mask_valid:
             mask = np.where(mask == 0, np.uint32(USER_MASK), np.uint32(0))
         share = np.count_nonzero(mask) / mask.size
-        if share > 0.5:  # LOKI, DIALS and psana write maps of good pixels
+        if share > _MOST_MASKED:  # LOKI, DIALS and psana write maps of good pixels
             meaning = "0 is masked, all else is good" if settings.mask_valid else "0 is good, all else is masked"
             hint = "leave --mask-valid out" if settings.mask_valid else "give --mask-valid"
             warn(f"mask {path}: {share:.0%} of the pixels are masked ({meaning}); if it is the other way round, {hint}")

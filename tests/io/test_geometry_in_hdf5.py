@@ -114,6 +114,28 @@ def test_the_detector_is_the_one_of_the_frames(tmp_path, link, small):
     assert frames.mask is None or frames.mask.max() == 0  # that of the other has 3
 
 
+@pytest.mark.parametrize("entry", ["entry", "entry_2"])
+def test_the_detector_is_that_of_the_entry_of_the_frames(tmp_path, entry):
+    """Two scans in one file, each with a detector of its own and frames that nothing links to it."""
+    with h5py.File(tmp_path / "x.nxs", "w") as file:
+        detector(file)
+        beam(file)
+        file["entry/data/data"] = FRAMES
+        file.copy("entry", "entry_2")
+        file["entry_2/instrument/detector/detector_distance"][()] *= 2
+        expected = file[f"{entry}/instrument/detector/detector_distance"][()]
+    assert open_frames(tmp_path / "x.nxs", dataset=f"{entry}/data/data").geometry.distance == expected
+
+
+def test_detectors_of_another_shape_are_not_that_of_the_frames(tmp_path):
+    """Nothing tells the shape of the right one, but that of the others."""
+    with h5py.File(tmp_path / "x.nxs", "w") as file:
+        two_detectors(file, small=(20, 30))
+        del file["entry/instrument/waxs/pixel_mask"]
+        file["entry/plot/data"] = FRAMES
+    assert open_frames(tmp_path / "x.nxs").geometry.distance == 0.2
+
+
 def test_a_choice_of_detectors_is_said(tmp_path):
     with h5py.File(tmp_path / "x.nxs", "w") as file:
         two_detectors(file, small=SHAPE, names=("left", "right"))
@@ -273,6 +295,7 @@ def test_arrays_of_wavelengths(tmp_path, name, value, weights, expected, each):
     [
         ([1.0, 1.1], 1.05, "2 wavelengths, 1 to 1.1 angstrom, with neither weights nor one for each of 3 frames"),
         ([1.0, np.nan, 1.2], 1.1, "none for 1 of 3 frames"),
+        ([0.0, 1.0, np.nan], 1.0, "none for 2 of 3 frames"),
     ],
 )
 def test_other_arrays_of_wavelengths_are_warned_of(tmp_path, value, expected, warned):

@@ -109,6 +109,23 @@ def test_a_mask_for_each_frame(tmp_path, dtype):
             assert (frames.mask_of(number) == masks[number]).all()
 
 
+@pytest.mark.parametrize("axes", [(4, 2), (1, 2), (2,), (4, 1)], ids=str)
+def test_folded_frames_have_the_masks_of_their_modules(tmp_path, axes):
+    """As EXtra-data's virtual CXI files have it: frames and masks of (trains, modules, slow, fast)."""
+    masks = (np.random.default_rng(5).random((*axes, *SHAPE)) < 0.3).astype("u4") * 2
+    each = np.broadcast_to(masks, (4, 2, *SHAPE)).reshape(8, *SHAPE)
+    with h5py.File(tmp_path / "a.cxi", "w") as file:
+        file["entry_1/instrument_1/detector_1/data"] = np.full((4, 2, *SHAPE), 7, "f4")
+        file["entry_1/instrument_1/detector_1/mask"] = masks
+    with pytest.warns(CrystintWarning, match="taken as 8 frames"):
+        frames = crystint.open_frames(tmp_path / "a.cxi", frames="1:")
+    with frames:
+        assert (frames.mask == np.where(each.all(axis=0), 2, 0)).all()
+        for number in (0, 5, 6):
+            assert (frames.mask_of(number) == each[number + 1]).all()
+            assert (unusable(frames[number]) == (each[number + 1] != 0) & ~each.all(axis=0)).all()
+
+
 def test_files_with_masks_of_their_own(tmp_path):
     """Each file's mask holds for its own frames; a file without one is taken to be as the others."""
     other = np.roll(BAD, 3, axis=0)
@@ -210,6 +227,27 @@ def test_shares_of_masks_are_told(tmp_path):
         about = mask_of(frames, PixelSettings(mask=[tmp_path / "half.npy"])).about
     assert about == "masked 50.6 % (file 0.7 %, -m 50 %)"
     assert INFO(path, settings={"mask": [tmp_path / "half.npy"]}).data[0]["with -m"] == about
+
+
+@pytest.mark.parametrize("share", [0.4, 0.95])
+def test_a_mask_in_the_file_that_hides_most_is_warned_of(tmp_path, share, recwarn):
+    mask = (np.arange(SHAPE[0] * SHAPE[1]) < share * SHAPE[0] * SHAPE[1]).reshape(SHAPE)
+    with crystint.open_frames(file_with(tmp_path / "a.h5", mask)) as frames:
+        mask_of(frames, PixelSettings())
+    said = [str(each.message) for each in recwarn]
+    assert said == ([f"the mask in {tmp_path / 'a.h5'}: 95% of the pixels are masked (0 is good, all else is masked)"]
+                    if share > 0.5 else [])  # fmt: skip
+
+
+def test_info_takes_the_smallest_valid_counts(tmp_path, recwarn):
+    """Scattered values below zero are data, and a note says so; not where the limit is given."""
+    path = file_with(tmp_path / "a.h5", dtype="i2")
+    with h5py.File(path, "r+") as file:
+        file["entry/data/data"][:, ::2, ::3] = -np.arange(-2, 10)[None, None, :]
+    (about,) = INFO(path, settings={"min_valid": -3}).data
+    assert about["valid values"] == "from -3"
+    assert about["frame 0"]["unusable"].startswith(f"{11 * 6} px")
+    assert not len(recwarn)
 
 
 def test_early_firmware_keeps_the_limit_with_the_modules(tmp_path):

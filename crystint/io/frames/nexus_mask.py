@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,19 +48,31 @@ class NexusMask:
     _shape: tuple[int, int]
     frames: int
     """number of frames that have a mask each; 0 = one for all"""
-    _axis: int
-    """the one that counts these"""
+    _counting: tuple[tuple[int, int | None], ...]
+    """length of each axis that counts frames, the last counting fastest, and which axis of the mask it is, if any"""
     problem: str = ""
     """why it cannot be read, though it fits"""
 
     @cached_property
     def common(self) -> NDArray[np.uint32]:
         """uint32 [slow, fast]: masked in every frame."""
-        return _common(map(self.of_frame, range(self.frames))) if self.frames else self._read(())
+        if not self.frames:
+            return self._read(())
+        axes = [axis for _, axis in self._counting if axis is not None]
+        places = np.ndindex(*(self._item.shape[axis] for axis in axes))
+        return _common(self._read(self._place(dict(zip(axes, place, strict=True)))) for place in places)
 
     def of_frame(self, number: int) -> NDArray[np.uint32]:
         """uint32 [slow, fast]: masked in one frame of the file."""
-        return self._read((slice(None),) * self._axis + (number,)) if self.frames else self.common
+        if not self.frames:
+            return self.common
+        place: dict[int | None, int] = {}
+        for length, axis in reversed(self._counting):
+            number, place[axis] = divmod(number, length)
+        return self._read(self._place(place))
+
+    def _place(self, along: Mapping[int | None, int]) -> tuple[Any, ...]:
+        return tuple(along.get(axis, slice(None)) for axis in range(self._item.ndim))
 
     def _read(self, chosen: tuple[Any, ...]) -> NDArray[np.uint32]:
         if self.problem:
@@ -111,8 +123,8 @@ def nexus_mask(
     name : str
         For messages.
     stack : Stack, optional
-        The frames. A mask for each of them has their number as an axis; those of modules or thresholds are merged.
-        None: the last two axes are the frame's.
+        The frames. A mask for each of them has their number as an axis, or the axes that count them, of which the first
+        may be absent; those of modules or thresholds are merged. None: the last two axes are the frame's.
 
     Returns
     -------
@@ -120,7 +132,7 @@ def nexus_mask(
     unusable : list of str
         A sentence for each mask that was met before, and why it cannot be used.
     """
-    layers = _layers(detector) if stack is None else _layers(detector) | set(stack.dataset.shape[1:-2])
+    layers = _layers(detector)
     unusable: list[str] = []
     for group, key in _places(file, detector, stack):
         place = f"{name}: the mask {group.name.rstrip('/')}/{key}"
@@ -201,10 +213,12 @@ def _usable(item: h5py.Dataset, place: str, stack: Stack | None, layers: set[int
         hint = "; it looks transposed" if tuple(n for n in axes if n > 1)[-2:] == shape[::-1] else ""
         raise _UnusableError(f"its shape is {axes}, that of a frame {shape} (slow, fast){hint}")
     count = 0 if stack is None else stack.count
-    counting = count if count not in layers else 0
-    axis = leading.index(counting) if counting > 1 and counting in leading else None
+    counting = () if stack is None else _counting(leading, stack, layers)
+    axes_of_frames = {axis for _, axis in counting}
     unknown = [
-        length for number, length in enumerate(leading) if number != axis and length > 1 and length not in layers
+        length
+        for axis, length in enumerate(leading)
+        if axis not in axes_of_frames and length > 1 and length not in layers
     ]
     problem = (
         f"{place} has the shape {axes}: its axis of {unknown[0]} is neither that of the frames"
@@ -212,7 +226,26 @@ def _usable(item: h5py.Dataset, place: str, stack: Stack | None, layers: set[int
         if unknown
         else ""
     )
-    return NexusMask(place, item, shape, 0 if axis is None else counting, axis or 0, problem)
+    return NexusMask(place, item, shape, count if counting else 0, counting, problem)
+
+
+def _counting(leading: tuple[int, ...], stack: Stack, layers: set[int]) -> tuple[tuple[int, int | None], ...]:
+    """Lengths of the axes that count the frames, and which axis of a mask each is; empty = one mask for all."""
+    inner = stack.dataset.shape[1:-2]
+    grid = (stack.count // math.prod(inner), *inner) if inner else ()
+    first = len(grid) - len(leading)
+    if (
+        first >= 0
+        and any(n > 1 for n in leading)
+        and all(n in (1, m) for n, m in zip(leading, grid[first:], strict=True))
+    ):
+        axes = (axis - first for axis in range(len(grid)))
+        return tuple(
+            (length, axis if axis >= 0 and leading[axis] > 1 else None) for length, axis in zip(grid, axes, strict=True)
+        )
+    if stack.count > 1 and stack.count not in layers and stack.count in leading:
+        return ((stack.count, leading.index(stack.count)),)
+    return ()
 
 
 def _frame_of(axes: tuple[int, ...]) -> tuple[int, int]:

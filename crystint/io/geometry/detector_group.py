@@ -21,8 +21,8 @@ _OWN = ("x_pixel_size", "beam_center_x", "distance", "detector_distance", "pixel
 def detector_of(file: h5py.File, dataset: str | None, shape: tuple[int, int] | None) -> h5py.Group | None:
     """The detector that frames are of.
 
-    The only one of the file; else the one that holds them, is linked to them or named like them; else the only one with
-    data, a mask or pixels of their shape.
+    The only one of the file; else the one that holds them, is linked to them or named like them; else the only one of
+    their NXentry; else the only one with data, a mask or pixels of their shape, or none of another.
 
     Parameters
     ----------
@@ -46,8 +46,10 @@ def detector_of(file: h5py.File, dataset: str | None, shape: tuple[int, int] | N
     if len(detectors) > 1 and dataset is not None:
         linked = [group for group in detectors if _shows(group, file[dataset], f"/{dataset.lstrip('/')}")]
         detectors = linked or [group for group in detectors if _named_like(group, dataset)] or detectors
+        detectors = [group for group in detectors if _entry(group.name) == _entry(dataset)] or detectors
     if len(detectors) > 1 and shape is not None:
-        detectors = [group for group in detectors if shape in _shapes(group)] or detectors
+        alike = [group for group in detectors if shape in _shapes(group)]
+        detectors = alike or [group for group in detectors if not _shapes(group)] or detectors
     if len(detectors) > 1:
         names = ", ".join(group.name for group in detectors)
         frames = dataset or "the frames"
@@ -108,6 +110,10 @@ def _shows(group: h5py.Group, frames: h5py.Dataset, path: str) -> bool:
 def _sources(dataset: h5py.Dataset) -> set[Any]:
     """File and path of what a virtual data set shows."""
     return {part[1:3] for part in dataset.virtual_sources()} if dataset.is_virtual else set()
+
+
+def _entry(path: str) -> str:
+    return path.lstrip("/").partition("/")[0]
 
 
 def _named_like(group: h5py.Group, path: str) -> bool:

@@ -103,19 +103,19 @@ def _one_or_each(
         values = np.asarray(np.nansum(values * weights, axis=-1) / np.sum(weights, axis=-1))
     flat = values.reshape(-1)
     mean = float(np.nanmean(flat))
+    place = f"{holder.file.filename}: {place_of(holder, key)}"
+    if len(flat) == frames and np.isnan(flat).any():
+        warn(
+            f"{place} has none for {np.isnan(flat).sum()} of {frames} frames; the mean of the others is used for these"
+        )
     if np.nanmax(np.abs(flat / mean - 1.0)) <= _SAME:
         return float(flat[np.isfinite(flat)][0]), None
-    place = f"{holder.file.filename}: {place_of(holder, key)}"
     if len(flat) != frames:
         warn(
             f"{place} gives {len(flat)} wavelengths, {range_text(flat, 'angstrom', '.6g')}, with neither weights nor "
             f"one for each of {frames or 'the'} frames; their mean is used, {mean:.6g}"
         )
         return mean, None
-    if np.isnan(flat).any():
-        warn(
-            f"{place} has none for {np.isnan(flat).sum()} of {frames} frames; the mean of the others is used for these"
-        )
     return mean, np.where(np.isnan(flat), mean, flat)
 
 
