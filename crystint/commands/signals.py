@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from crystint.io.interrupts import interrupt
+
 __all__ = ["INTERRUPTED", "Interruption", "ctrl_c_came", "leave_at_ctrl_c", "noting_ctrl_c"]
 
 INTERRUPTED = "interrupted; no half-written output was left"
@@ -40,10 +42,10 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     os._exit(128 + signal.SIGINT)
 
 
-def _raise_and_note(_number: int, _frame: FrameType | None) -> None:
+def _raise_and_note(number: int, frame: FrameType | None) -> None:
     global _came
     _came = True
-    raise KeyboardInterrupt
+    interrupt(number, frame)
 
 
 def ctrl_c_came() -> bool:
@@ -97,13 +99,13 @@ class Interruption:
             raise KeyboardInterrupt
         since = 0.0
 
-        def note(number: int, _frame: FrameType | None) -> None:
+        def note(number: int, frame: FrameType | None) -> None:
             nonlocal since
             if not self.number:
                 self.number, since = number, time.monotonic()
                 os.write(2, _NOTE)  # in a handler, buffered output may be in use already
             elif number == signal.SIGINT and time.monotonic() - since > _ONE_KEY_S:
-                raise KeyboardInterrupt
+                interrupt(number, frame)
 
         try:
             heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]

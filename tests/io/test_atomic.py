@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,6 +20,7 @@ import pytest
 from crystint.errors import FileError
 from crystint.io.hdf5.files import create_hdf5, open_hdf5
 from crystint.io.hdf5.provenance import provenance
+from crystint.io.interrupts import deferring
 from crystint.io.outputs import atomic_path
 
 
@@ -122,30 +125,125 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-_FULL = """
-import resource, signal, sys
+_WRITERS = """
+import os, resource, signal, sys
+from pathlib import Path
 import numpy as np
+import crystint
 from crystint.errors import FileError
 from crystint.io.hdf5.files import create_hdf5
+from crystint.io.hdf5.appendable import AppendableDataset
+
+def appended(path):
+    with create_hdf5(path, False, "test") as file:
+        column = AppendableDataset(file, "a", np.float64, (100,), chunk=4)
+        for row in np.random.default_rng(0).random((200, 1, 100)):
+            column.add(row)
+        column.flush()
+
+def grown(path):
+    with create_hdf5(path, False, "test") as file:
+        for number in range(20):
+            group = file.create_group(f"entry_{number}")
+            data = group.create_dataset("a", (0, 100), "f8", maxshape=(None, 100), chunks=(1, 100))
+            for row, values in enumerate(np.random.default_rng(0).random((10, 100))):
+                data.resize(row + 1, axis=0)
+                data[row] = values
+            group.attrs["text"] = "x" * 1000
+
+simulated = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+separator = crystint.Separator(simulated.geometry, simulated.mask, rings=300)
+sparsified = separator.sparsify(simulated[0])
+
+def sparse(path):
+    with crystint.SparseWriter(
+        path, separator.rings, simulated.dtype, geometry=simulated.geometry, provenance={}
+    ) as writer:
+        for _ in range(100):
+            writer.write(sparsified)
+
+write, target = globals()[sys.argv[1]], Path(sys.argv[2])
+write(target)
+size = target.stat().st_size
+target.unlink()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-try:
-    with create_hdf5(sys.argv[1], False, "test") as file:
-        data = file.create_dataset("a", (0, 1000), maxshape=(None, 1000), chunks=(1, 1000))
-        for row in range(100):
-            data.resize(row + 1, axis=0)
-            data[row] = np.random.default_rng(0).random(1000)
-            file.flush()
-except FileError as error:
-    print("FileError", error)
+most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+for limit in np.linspace(0, size - 1, 40).astype(int):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    try:
+        write(target)
+    except FileError as error:
+        assert str(error).startswith(f"{target} cannot be written: the file is too large"), error
+    else:
+        raise AssertionError(f"written in {limit} bytes")
+    assert not os.listdir(target.parent), limit
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+write(target)
 """
 
 
-def test_hdf5_on_a_device_that_fills_up(tmp_path: Path) -> None:
-    """A limit on the size of files is what a full disk looks like to HDF5."""
-    target = tmp_path / "out.h5"
-    done = subprocess.run([sys.executable, "-c", _FULL, target], capture_output=True, text=True, check=False)
-    assert done.stdout.startswith(f"FileError {target} cannot be written: the file is too large"), done
+@pytest.mark.parametrize("writer", ["appended", "grown", "sparse"])
+def test_hdf5_on_a_device_that_fills_up(tmp_path: Path, writer: str) -> None:
+    """A limit on the size of files is what a full disk looks like to HDF5, which can crash of it: wherever it comes."""
+    done = subprocess.run(
+        [sys.executable, "-c", _WRITERS, writer, tmp_path / "out.h5"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done
+    assert not done.stderr
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert len(file)
+
+
+_FEW = """
+import resource, signal, sys
+import numpy as np
+from crystint.io.hdf5.appendable import AppendableDataset
+from crystint.io.hdf5.files import create_hdf5
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+rows = 0
+try:
+    with create_hdf5(sys.argv[1], False, "test") as file:
+        column = AppendableDataset(file, "a", np.uint8, (1000,), chunk=1)
+        for rows in range(10_000):
+            column.add(np.random.default_rng(rows).integers(0, 256, (1, 1000)))
+finally:
+    print(rows)
+"""
+
+
+def test_a_full_device_is_told_when_it_fills_up(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FEW, tmp_path / "out.h5"], capture_output=True, text=True, check=False
+    )
+    assert 50 < int(done.stdout) < 120, done
+    assert "FileError" in done.stderr
+
+
+def test_ctrl_c_while_hdf5_writes_comes_up_behind_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception in the midst of HDF5 would crash it."""
+
+    @deferring
+    def pressed(self: Any, data: Any) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return len(data)
+
+    def write() -> None:
+        with create_hdf5(tmp_path / "out.h5", False, "test") as file:
+            monkeypatch.setattr("crystint.io.hdf5.files._Target.write", pressed)
+            for name in "ab":
+                file[name] = np.arange(1000)
+                file.flush()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert os.listdir(tmp_path) == []
 
 

@@ -85,7 +85,7 @@ def write_setup(path: str | PathLike[str], setup: Setup, *, overwrite: bool = Fa
     FileError
         When it exists and `overwrite` is False, or cannot be written.
     """
-    with create_hdf5(path, overwrite, f"crystint {__version__}", small=True) as file:
+    with create_hdf5(path, overwrite, f"crystint {__version__}") as file:
         put_setup(file, setup)
 
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from io import BytesIO
+from contextlib import closing, contextmanager
+from io import FileIO
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import h5py
 import hdf5plugin
@@ -20,9 +21,21 @@ from crystint import __version__
 from crystint.errors import CrystintError, FileError, warn
 from crystint.io.containers import is_hdf5
 from crystint.io.hdf5.checked import CheckedFile
+from crystint.io.interrupts import deferring, interrupts_deferred
 from crystint.io.outputs import atomic_path, utf8
 
-__all__ = ["LEVEL", "PACKED", "create_hdf5", "group", "open_hdf5", "packed", "planes", "process", "put"]
+__all__ = [
+    "LEVEL",
+    "PACKED",
+    "check_written",
+    "create_hdf5",
+    "group",
+    "open_hdf5",
+    "packed",
+    "planes",
+    "process",
+    "put",
+]
 
 
 LEVEL = 7
@@ -38,35 +51,90 @@ PACKED: dict[str, Any] = packed()
 """`packed` at that level."""
 
 
-@contextmanager
-def create_hdf5(
-    path: str | PathLike[str], overwrite: bool, creator: str, *, small: bool = False
-) -> Iterator[h5py.File]:
-    """A new HDF5 file that appears at `path` when the block ends well, and not at all otherwise.
+class _Target(FileIO):
+    """The file that HDF5 writes into.
 
-    A `small` one is made in memory and written at once: HDF5 can crash when a full disk keeps it from closing a file.
+    HDF5 can crash, at once or when it closes the file, after writing failed: it is told that all went well. What went
+    wrong, Ctrl-C too, is in `failure`, and nothing is written any more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "r+")
+        self.failure: BaseException | None = None
+
+    def __repr__(self) -> str:
+        """h5py takes it for the name of the file."""
+        return str(id(self))
+
+    @deferring
+    def write(self, data: Any, /) -> int:
+        """All of the bytes, or none."""
+        rest = memoryview(data)
+        size = len(rest)
+        try:
+            while len(rest) and self.failure is None:
+                rest = rest[super().write(rest) :]
+        except BaseException as error:
+            self.failure = error
+        return size
+
+    @deferring
+    def truncate(self, size: int | None = None, /) -> int:
+        """As `write`."""
+        try:
+            if self.failure is None:
+                super().truncate(size)
+        except BaseException as error:
+            self.failure = error
+        return size or 0
+
+    def check(self) -> None:
+        """Raise what went wrong."""
+        if self.failure is not None:
+            raise self.failure
+
+
+_targets: WeakValueDictionary[bytes, _Target] = WeakValueDictionary()
+"""by their names"""
+
+
+def check_written(item: h5py.Dataset | h5py.Group) -> None:
+    """Raise OSError when the file of `create_hdf5` that has this item could not be written, such as on a full disk.
+
+    HDF5 itself does not notice. `create_hdf5` asks at the end; ask before then where there is a lot to write.
+    """
+    target = _targets.get(h5py.h5f.get_name(item.id))
+    if target is not None:
+        target.check()
+
+
+@contextmanager
+def create_hdf5(path: str | PathLike[str], overwrite: bool, creator: str) -> Iterator[h5py.File]:
+    """A new HDF5 file that appears at `path` when the block ends well, and not at all otherwise.
 
     Raises
     ------
     FileError
         As `atomic_path`; also when HDF5 cannot write (full disk).
     """
-    with atomic_path(path, overwrite) as temporary:
-        memory = BytesIO()
+    with atomic_path(path, overwrite) as temporary, interrupts_deferred(), _Target(temporary) as target:
+        _targets[repr(target).encode()] = target
         try:
-            with h5py.File(memory if small else temporary, "w") as file:
+            with closing(h5py.File(target, "w")) as file, file:  # Ctrl-C can keep one of the two from closing it
                 file.attrs["NX_class"] = "NXroot"
                 file.attrs["creator"] = creator
                 file.attrs["creator_version"] = __version__
                 file.attrs["file_name"] = utf8(Path(path).name)
                 file.attrs["HDF5_Version"] = h5py.version.hdf5_version
                 yield file
-            if small:
-                temporary.write_bytes(memory.getbuffer())
         except CrystintError:
             raise
-        except RuntimeError as error:  # h5py's class for some failures of HDF5 itself
-            raise OSError(str(error)) from error
+        except Exception as error:
+            target.check()
+            if isinstance(error, RuntimeError):  # h5py's class for some failures of HDF5 itself
+                raise OSError(str(error)) from error
+            raise
+        target.check()
 
 
 def open_hdf5(path: str | PathLike[str]) -> CheckedFile:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.arrays import Bytes
-from crystint.io.hdf5.files import LEVEL, PACKED
+from crystint.io.hdf5.files import LEVEL, PACKED, check_written
 from crystint.io.hdf5.filters import library
 
 __all__ = ["BSLZ4", "GZIP", "PLAIN", "ZSTD", "ChunkWriter", "Packing", "packed_size"]
@@ -130,6 +130,7 @@ class ChunkWriter:
         if not self._direct:
             self._grow(start + rows)
             self._data[start : start + rows] = chunk[:rows]
+            check_written(self._data)
             return
         pack = self._packing.pack
         self._waiting.append((start, rows, pack(chunk) if self._pool is None else self._pool.submit(pack, chunk)))
@@ -152,6 +153,7 @@ class ChunkWriter:
         packed = packed.result() if isinstance(packed, Future) else packed
         self._grow(start + rows)
         self._data.id.write_direct_chunk((start, *(0,) * (self._data.ndim - 1)), packed)
+        check_written(self._data)
 
     def _grow(self, rows: int) -> None:
         if rows > len(self._data):

@@ -23,7 +23,7 @@ from crystint.errors import FileError, SettingError, ShapeError
 from crystint.html import html_table
 from crystint.io.guard import guarded, reads_file
 from crystint.io.hdf5.dataclass_tree import read_tree, write_tree
-from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, packed, process, put
+from crystint.io.hdf5.files import check_written, create_hdf5, group, open_hdf5, packed, process, put
 from crystint.io.hdf5.provenance import provenance_in
 from crystint.io.opened_file import OpenedFile
 from crystint.model.experiment import Detector, Experiment
@@ -127,6 +127,7 @@ class StillsWriter:
         for name in COLUMNS:
             data[name].resize(start + len(observations), axis=0)
             data[name][start:] = getattr(observations, name)
+        check_written(data)
 
     def put(self, name: str, value: Any) -> None:
         """Store a part: a dataclass, or mapping, of arrays, numbers and text. Each name once."""
