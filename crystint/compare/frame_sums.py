@@ -57,54 +57,26 @@ def measure(
     for what, image in (("raw frame", frame), ("clean frame", clean), ("noisy frame", noisy)):
         check(what, image, sparse.shape, [np.dtype(sparse.dtype)])
     raw, again, index = frame.ravel(), noisy.ravel(), sparse.index.astype(np.intp)
-    stored = sparse.background.image().ravel()
-    in_ring = np.isfinite(stored) & (sparse.background.rings.mask.ravel() == 0)
-    valid = sparse.background.rings.valid
-    free = in_ring & ~unusable(raw, valid)
+    free = ~unusable(raw, sparse.background.rings.valid)
     if sparse.unusable_index is not None:
         free[sparse.unusable_index] = False
     free[index] = False
-    at = np.flatnonzero(free)
-    count = len(shells.edges) - 1
-    shell = shells.number.ravel()
-    of_pixel, level = shell[at], stored[at]
-    over_raw, over_noisy = raw[at] - level, again[at] - level
-
-    def add(number: NDArray[Any], weights: NDArray[Any] | None = None) -> NDArray[Any]:
-        return np.bincount(number, weights, minlength=count + 1)[:count]
-
-    sums = np.zeros(count, SHELL_DTYPE)
-    sums["picked"], sums["pixels"] = add(shell[index]), add(of_pixel)
-    sums["expected"] = add(of_pixel, level)
-    sums["raw"], sums["raw_square"] = add(of_pixel, over_raw), add(of_pixel, over_raw**2)
-    sums["clean"] = add(of_pixel, clean.ravel()[at] - level)
-    sums["noisy"], sums["noisy_square"] = add(of_pixel, over_noisy), add(of_pixel, over_noisy**2)
-    sums["raw_zeros"], sums["noisy_zeros"] = add(of_pixel[raw[at] == 0]), add(of_pixel[again[at] == 0])
-    signal = index[in_ring[index]]
-    sums["signal"] = add(shell[signal], raw[signal] - stored[signal])
-    tail = _neighbours(index, sparse.shape)
-    tail = tail[free[tail]]
-    sums["tail"] = add(shell[tail], raw[tail] - stored[tail])
-    close, sigma = _close(raw, stored, at, over_raw, sparse)
-    strongest = np.zeros(count + 1)
-    np.maximum.at(strongest, shell[close], sigma)
-    sums["strongest"] = strongest[:count]
-    missed = close[sigma > sparse.snr + _MARGIN]
-    sums["missed"], sums["missed_signal"] = (
-        add(shell[missed]),
-        add(shell[missed], raw[missed] - stored[missed]),
-    )
-
-    changed = in_ring & (unusable(raw, valid) != unusable(again, valid))
-    if sparse.unusable_index is not None:
-        changed[sparse.unusable_index] = _differ(raw, again)[sparse.unusable_index]
+    sums = np.zeros(len(shells.edges) - 1, SHELL_DTYPE)
+    for shell, pixels in shells.blocks:
+        _add_block(sums[shell], pixels[free[pixels]], raw, clean.ravel(), again, sparse)
+    number = shells.number.ravel()
+    sums["picked"] = np.bincount(number[index], minlength=len(sums) + 1)[:-1]
+    for name, pixels in (("signal", index), ("tail", _neighbours(index, free, sparse.shape))):
+        level = sparse.background.image_at(pixels)
+        over = np.where(np.isfinite(level), raw[pixels] - level, 0.0)
+        sums[name] = np.bincount(number[pixels], over, minlength=len(sums) + 1)[:-1]
     return Comparison(
         shells.edges,
         shells.unit,
         sums,
         frames=1,
         wrong_picked=int(np.sum((raw[index] != sparse.value) | (raw[index] != again[index]))),
-        wrong_unusable=int(changed.sum()),
+        wrong_unusable=_wrong_unusable(raw, again, sparse),
         dense_bytes=frame.nbytes,
         packed_bytes=packed_size(frame),
         payload_bytes=sparse.index.nbytes + sparse.value.nbytes,
@@ -116,23 +88,64 @@ def _differ(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray((one != other) & ~((one != one) & (other != other)))
 
 
-def _neighbours(index: NDArray[np.intp], shape: tuple[int, int]) -> NDArray[np.intp]:
-    """The pixels that touch the given ones by side or corner, each once, ascending."""
+def _wrong_unusable(raw: NDArray[Any], again: NDArray[Any], sparse: SparseFrame) -> int:
+    """How many pixels are unusable in one of the two only, or changed where the sparse frame keeps them as unusable."""
+    rings, listed = sparse.background.rings, 0
+    changed = unusable(raw, rings.valid) != unusable(again, rings.valid)
+    if sparse.unusable_index is not None:
+        changed[sparse.unusable_index] = False
+        listed = int(_differ(raw[sparse.unusable_index], again[sparse.unusable_index]).sum())
+    at = np.flatnonzero(changed)
+    in_ring = np.isfinite(sparse.background.image_at(at)) & (rings.mask.ravel()[at] == 0)
+    return listed + int(in_ring.sum())
+
+
+def _add_block(
+    sums: np.void,
+    at: NDArray[np.intp],
+    raw: NDArray[Any],
+    clean: NDArray[Any],
+    noisy: NDArray[Any],
+    sparse: SparseFrame,
+) -> None:
+    """Add background pixels of one shell to its sums; those without a stored background are left out."""
+    level = sparse.background.image_at(at)
+    finite = np.isfinite(level)
+    if not finite.all():
+        at, level = at[finite], level[finite]
+    of_raw, of_noisy = raw[at], noisy[at]
+    over, over_noisy = of_raw - level, of_noisy - level
+    sums["pixels"] += len(at)
+    sums["expected"] += level.sum()
+    sums["raw"] += over.sum()
+    sums["raw_square"] += np.square(over).sum()
+    sums["clean"] += (clean[at] - level).sum()
+    sums["noisy"] += over_noisy.sum()
+    sums["noisy_square"] += np.square(over_noisy).sum()
+    sums["raw_zeros"] += len(at) - np.count_nonzero(of_raw)
+    sums["noisy_zeros"] += len(at) - np.count_nonzero(of_noisy)
+    over, sigma = _close(at, level, over, sparse)
+    missed = over[sigma > sparse.snr + _MARGIN]
+    sums["missed"] += len(missed)
+    sums["missed_signal"] += missed.sum()
+    sums["strongest"] = sigma.max(initial=sums["strongest"])
+
+
+def _neighbours(index: NDArray[np.intp], free: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.intp]:
+    """The free pixels that touch the given ones by side or corner, each once, ascending."""
     slow, fast = np.divmod(index, shape[1])
     row = (slow[:, None] + np.repeat([-1, 0, 1], 3)).ravel()
     column = (fast[:, None] + np.tile([-1, 0, 1], 3)).ravel()
     inside = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
-    return np.unique(row[inside] * shape[1] + column[inside])
+    touched = np.zeros(len(free), bool)
+    touched[row[inside] * shape[1] + column[inside]] = True
+    return np.flatnonzero(touched & free)
 
 
 def _close(
-    raw: NDArray[Any],
-    stored: NDArray[np.float64],
-    at: NDArray[np.intp],
-    over: NDArray[np.float64],
-    sparse: SparseFrame,
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The unpicked pixels that come close to SNR_pick, and their significance in sigma.
+    at: NDArray[np.intp], level: NDArray[np.float64], over: NDArray[np.float64], sparse: SparseFrame
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Counts above the background, and significance in sigma, of the unpicked pixels that come close to SNR_pick.
 
     Counting: the Gaussian sigma whose tail is P(N >= n / phi | lambda / phi). What is not from counting
     (read-out noise; all in the azimuthal model) is taken out of n in quadrature first, at SNR_pick sigma.
@@ -140,7 +153,7 @@ def _close(
     """
     rings, background = sparse.background.rings, sparse.background
     counting = sparse.error_model != "azimuthal"
-    level = np.maximum(stored[at] - (0.0 if rings.dark is None else rings.dark.ravel()[at]), 0.0)
+    level = np.maximum(level if rings.dark is None else level - rings.dark.ravel()[at], 0.0)
     above = over > (0.9 * sparse.snr * np.sqrt(level) if counting else 0.0)  # the variance is not below the level
     at, over, level = at[above], over[above], level[above]
     weight, place = rings.weight.ravel()[at], rings.position.ravel()[at]
@@ -149,7 +162,6 @@ def _close(
     other = interpolate(additive, place) * weight**2 + sparse.noise**2
     variance = excess * level + other
     near = over > 0.9 * sparse.snr * np.sqrt(variance)
-    at = at[near]
     over, level, excess, other, variance = (x[near] for x in (over, level, excess, other, variance))
     with np.errstate(divide="ignore"):
         sigma = over / np.sqrt(variance)
@@ -157,4 +169,4 @@ def _close(
         counted = np.sqrt(np.maximum(over**2 - sparse.snr**2 * other, 0.0))
         with np.errstate(divide="ignore"):
             sigma = np.minimum(sigma, -ndtri(gammainc((level + counted) / excess, level / excess)))
-    return at, np.nan_to_num(sigma, nan=0.0, posinf=1e3, neginf=0.0)
+    return over, np.nan_to_num(sigma, nan=0.0, posinf=1e3, neginf=0.0)

@@ -36,6 +36,9 @@ SHELL_DTYPE: np.dtype[Any] = np.dtype(
 )
 """Dtype of the sums of a shell, pixels of each kind, and counts with their squares, raw and densified."""
 
+_BLOCK = 131072
+"""Pixels that are summed at a time: what is computed of them stays in the cache."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shells:
@@ -58,6 +61,8 @@ class Shells:
     """"q" or "radius" """
     number: NDArray[np.int32]
     """int32 [slow, fast]: shell of each pixel; `shells` where it lies in none"""
+    blocks: tuple[tuple[int, NDArray[np.intp]], ...]
+    """shells and some of their pixels (intp, flat, ascending): each pixel of each shell once"""
 
     @classmethod
     def of(cls, sparse: SparseFrame, shells: int, geometry: Geometry | None = None) -> Self:
@@ -81,5 +86,14 @@ class Shells:
         inside &= np.isfinite(value)
         low, high = (value[inside].min(), value[inside].max()) if inside.any() else (0.0, 1.0)
         edges = np.linspace(low, high if high > low else low + 1.0, shells + 1)
-        number = np.clip(np.searchsorted(edges, value, side="right") - 1, 0, shells - 1)
-        return cls(edges, unit, np.where(inside, number, shells).astype(np.int32))
+        nearest = np.clip(np.searchsorted(edges, value, side="right") - 1, 0, shells - 1)
+        number = np.where(inside, nearest, shells).astype(np.int32)
+        return cls(edges, unit, number, _blocks(number, shells))
+
+
+def _blocks(number: NDArray[np.int32], shells: int) -> tuple[tuple[int, NDArray[np.intp]], ...]:
+    """See `Shells.blocks`."""
+    order = np.argsort(number.ravel().astype(np.min_scalar_type(shells)), kind="stable")
+    ends = np.cumsum(np.bincount(number.ravel(), minlength=shells + 1))[:-1]
+    parts = enumerate(np.split(order, ends)[:-1])
+    return tuple((shell, pixels[i : i + _BLOCK]) for shell, pixels in parts for i in range(0, len(pixels), _BLOCK))

@@ -117,17 +117,15 @@ def interpolate(values: NDArray[np.float64], position: NDArray[Any]) -> NDArray[
         As `RingMap.position`.
     """
     last = len(values) - 1
-    place = np.clip(np.asarray(position, dtype=np.float64), 0.0, last)
-    finite = np.isfinite(place)
-    place = np.where(finite, place, 0.0)
-    low = np.minimum(np.floor(place).astype(np.intp), max(last - 1, 0))
-    high = np.minimum(low + 1, last)
-    part = place - low
-    own = values[np.floor(place + 0.5).astype(np.intp)]
-    at_low, at_high = values[low], values[high]
+    half = np.arange(2 * last + 2)  # of a ring: 2 i = its inner, 2 i + 1 = its outer half
+    low = np.clip((half - 1) // 2, 0, max(last - 1, 0))
+    at_low, at_high = values[low], values[np.minimum(low + 1, last)]
     at_low, at_high = np.where(np.isnan(at_low), at_high, at_low), np.where(np.isnan(at_high), at_low, at_high)
-    interpolated = at_low + part * (at_high - at_low)
-    return np.where(finite & ~np.isnan(own), interpolated, np.nan)
+    start, step = np.where(np.isnan(values[half // 2]), np.nan, at_low), at_high - at_low
+    place = np.clip(np.asarray(position, dtype=np.float64), 0.0, last)
+    half = np.fmax(2.0 * place + 1.0, 0.0).astype(np.intp)  # a place that is NaN makes what follows NaN
+    part = place - np.minimum(np.floor(place), max(last - 1, 0))
+    return np.asarray(start[half] + part * step[half])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -218,5 +216,10 @@ class Background:
 
     def image(self) -> NDArray[np.float64]:
         """float64 [slow, fast]: counts that the background puts into each pixel of the frame; NaN where unknown."""
-        image = interpolate(self.mean, self.rings.position) * self.rings.weight
-        return image if self.rings.dark is None else image + self.rings.dark
+        return self.image_at(slice(None)).reshape(self.rings.shape)
+
+    def image_at(self, pixels: NDArray[np.integer[Any]] | slice) -> NDArray[np.float64]:
+        """float64 [pixels]: `image` at some pixels alone, given by their number in the flat frame."""
+        rings = self.rings
+        image = interpolate(self.mean, rings.position.ravel()[pixels]) * rings.weight.ravel()[pixels]
+        return image if rings.dark is None else image + rings.dark.ravel()[pixels]

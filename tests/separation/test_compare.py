@@ -88,6 +88,48 @@ def test_sums_equal_plain_averages_over_the_background() -> None:
     assert 0 < total.packed_bytes < raw.nbytes
 
 
+def test_sums_of_every_shell_leave_out_what_is_no_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crystint.compare.shells._BLOCK", 100)
+    raw, clean, noisy = poisson(4.0, 1), poisson(4.0, 2), poisson(4.0, 3)
+    raw[3, 4] = noisy[3, 4] = clean[3, 4] = -1
+    mean = np.linspace(6.0, 3.0, 40)
+    mean[12] = np.nan  # a ring without a background
+    picked = [700, 701, 2000, 30 * 83 + 56]
+    sparse = sparse_of(raw, picked, 4.0)
+    mask = np.zeros(SHAPE, np.uint32)
+    mask[20:23] = 1
+    dark = np.full(SHAPE, 0.25, np.float32)
+    rings = replace(sparse.background.rings, mask=mask, dark=dark)
+    sparse = replace(
+        sparse,
+        background=replace(sparse.background, mean=mean, rings=rings),
+        unusable_index=np.array([500], np.uint32),
+        unusable_value=raw.ravel()[[500]],
+    )
+    shells = Shells.of(sparse, 6)
+    level = sparse.background.image()
+    free = np.isfinite(level) & (mask == 0) & (raw >= 0)
+    free.flat[[500, *picked]] = False
+    sums = measure(raw, sparse, clean, noisy, shells).sums
+    for shell, row in enumerate(sums):
+        at = free & (shells.number == shell)
+        over, over_noisy = (raw - level)[at], (noisy - level)[at]
+        assert (row["pixels"], row["raw_zeros"]) == (at.sum(), (raw[at] == 0).sum())
+        assert row["noisy_zeros"] == (noisy[at] == 0).sum()
+        for name, expected in {
+            "expected": level[at].sum(),
+            "raw": over.sum(),
+            "raw_square": (over**2).sum(),
+            "clean": (clean - level)[at].sum(),
+            "noisy": over_noisy.sum(),
+            "noisy_square": (over_noisy**2).sum(),
+        }.items():
+            assert row[name] == pytest.approx(expected, rel=1e-11), (shell, name)
+    assert sums["pixels"].sum() == free.sum()
+    assert np.isnan(level.flat[picked]).tolist() == [False, False, False, True]
+    assert sums["signal"].sum() == pytest.approx((raw - level).flat[picked[:3]].sum())
+
+
 def test_shells_divide_the_pixels_by_q() -> None:
     raw = poisson(2.0, 3)
     sparse = sparse_of(raw, [], 2.0)
