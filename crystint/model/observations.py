@@ -91,6 +91,7 @@ _COLUMNS: dict[str, tuple[Any, int, float]] = {
     "fast": (np.float32, 1, np.nan),
     "background": (np.float32, 1, np.nan),
     "background_variance": (np.float64, 1, np.nan),
+    "profile_error": (np.float32, 1, 0),
     "wavelength": (np.float32, 1, np.nan),
     "flags": (np.uint32, 1, 0),
 }
@@ -145,6 +146,8 @@ class Observations:
     """float32 [n], counts per pixel"""
     background_variance: NDArray[np.float64] = None  # type: ignore[assignment]
     """float64 [n], counts^2: the variance of `intensity` that would be left without any signal"""
+    profile_error: NDArray[np.float32] = None  # type: ignore[assignment]
+    """float32 [n]: share of the intensity that is uncertain as spots are not like their profiles; it is in `sigma`"""
     wavelength: NDArray[np.float32] = None  # type: ignore[assignment]
     """float32 [n], angstrom, of the reflection (Laue, pink beam); NaN = that of the image"""
     flags: NDArray[np.uint32] = None  # type: ignore[assignment]

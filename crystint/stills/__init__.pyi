@@ -10,6 +10,7 @@ from .inputs import read_reference as read_reference
 from .integration.first_width import first_width as first_width
 from .integration.integrate import Integrated as Integrated
 from .integration.integrate import integrate as integrate
+from .integration.misfit import ImageFit as ImageFit
 from .integration.profile import ProfileWidths as ProfileWidths
 from .integration.shoeboxes import BoxRules as BoxRules
 from .integration.spot_moments import SpotMoments as SpotMoments

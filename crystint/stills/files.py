@@ -17,6 +17,7 @@ from crystint.model.experiment import Experiment
 from crystint.model.facts import counted
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
+from crystint.stills.integration.misfit import ImageFit
 from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.integration.spot_moments import SpotMoments
 from crystint.stills.merging.merged import Merged
@@ -38,6 +39,7 @@ _PARTS = (
     "error_model",
     "merged",
     "profile",
+    "fit",
     "moments",
     "width",
     "image_widths",
@@ -47,6 +49,7 @@ _PARTS = (
 )
 _CLASSES = (
     ErrorModel,
+    ImageFit,
     ImageWidths,
     MergeSums,
     Merged,
@@ -90,6 +93,8 @@ class StillsRun:
     """merged intensities"""
     profile: ProfileWidths | None = None
     """profile widths R1"""
+    fit: ImageFit | None = None
+    """how strong spots fit their profiles, image by image"""
     moments: SpotMoments | None = None
     """centroids and widths of the spots"""
     width: RockingWidth | None = None

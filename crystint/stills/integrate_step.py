@@ -29,7 +29,6 @@ from crystint.stills.integration.frame_record import result_of
 from crystint.stills.integration.frame_stream import FrameResult
 from crystint.stills.integration.integrate import edge_resolution
 from crystint.stills.integration.pair_frames import pair_frames
-from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.integration_work import IntegrationWork, IntegrationWorker, images_on, plan_of
 from crystint.stills.settings import IntegrateSettings
 from crystint.stills.start_width import bandwidth_of, check_images, given_width, measured_width
@@ -103,6 +102,7 @@ def integrate_frames(job: Job[IntegrateSettings]) -> Outcome:
                 experiment=images,
                 observations=integrated.observations,
                 profile=integrated.profile,
+                fit=integrated.fit,
                 moments=integrated.moments,
                 width=width,
                 notes=integrated.notes,
@@ -154,7 +154,7 @@ def _outcome(run: StillsRun, progress: RunInProgress, results: list[FrameResult]
     text = (
         f"{usable.sum()} of {len(usable)} reflections integrated on {len(np.unique(observations.image))} of "
         f"{len(run.images)} images, {strong.sum()} above 5 sigma; rocking width {width.domain:.3g} 1/angstrom"
-        f"{f' and {1e3 * width.mosaicity:.3g} mrad' if width.mosaicity else ''} ({origin}){_offsets(run.profile)}"
+        f"{f' and {1e3 * width.mosaicity:.3g} mrad' if width.mosaicity else ''} ({origin}){_offsets(run)}"
         f"{masked and f'; {masked}'}"
     )
     told = {image for result in results if result.missing is not None for image in result.notes}
@@ -169,8 +169,15 @@ def _outcome(run: StillsRun, progress: RunInProgress, results: list[FrameResult]
     )
 
 
-def _offsets(profile: ProfileWidths) -> str:
-    before, after = typical_offset(profile)
-    if not np.isfinite(before):
-        return ""
-    return f"; spots {before:.2f} px from predicted places, {after:.2f} px from their profiles"
+def _offsets(run: StillsRun) -> str:
+    """How far spots are from where they are predicted, and from their profiles."""
+    assert run.profile is not None
+    assert run.fit is not None
+    before, after = typical_offset(run.profile)
+    text = (
+        ""
+        if not np.isfinite(before)
+        else (f"; spots {before:.2f} px from predicted places, {after:.2f} px from their profiles")
+    )
+    chi2 = run.fit.chi2[np.isfinite(run.fit.chi2)]
+    return f"{text}, with chi^2 {np.median(chi2):.2f} per pixel" if text and len(chi2) else text

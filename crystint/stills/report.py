@@ -235,6 +235,11 @@ def _widths(run: StillsRun) -> list[str]:
         lines.append(_line("R0 of images over that", f"{_spread(own.ratio)}; spread {own.spread:.1%}"))
     if run.profile is not None:
         lines += _profile(run.profile)
+    if run.fit is not None and np.isfinite(run.fit.chi2).any():
+        lines.append(_line("chi^2 per pixel of strong spots", _spread(run.fit.chi2[np.isfinite(run.fit.chi2)])))
+        names = run.experiment.name if run.experiment is not None else [f"image {i}" for i in range(len(run.fit.chi2))]
+        if len(run.fit.worst):
+            lines.append(_line("not like their profiles", ", ".join(run.fit.named(names))))
     return lines
 
 

@@ -52,10 +52,13 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "fast": ("pixel", "predicted place, from the outer corner of the first pixel, whose centre is 0.5"),
     "background": ("count", "background per pixel"),
     "background_variance": ("count^2", "variance that the intensity would have without any signal"),
+    "profile_error": ("", "share of the intensity that is uncertain as spots are not like their profiles"),
     "wavelength": ("angstrom", "of the reflection; NaN = that of the image"),
     "flags": ("", "bits: " + ", ".join(f"{flag.value} {flag.name}" for flag in Flag)),
 }
 """Units and meaning of the columns of observations."""
+_LATER = ("profile_error",)
+"""columns that files of earlier versions do not have: 0"""
 _UNITS = {
     "setting": "1/angstrom",
     "incident": "1/angstrom",
@@ -262,7 +265,7 @@ class StillsFile:
             return Observations.join([])
         data = self._entry["observations"]
         with guarded(self.path, "observations"):
-            columns = {name: data[name][start:stop] for name in COLUMNS}
+            columns = {name: data[name][start:stop] for name in COLUMNS if name in data or name not in _LATER}
         try:
             return Observations(**columns)
         except ShapeError as error:

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.stills.integration.misfit import ImageFit
 from crystint.stills.integration.one_frame import FramePart
 from crystint.stills.integration.profile import ENOUGH, ProfileWidths
 
-__all__ = ["check_fit", "typical_offset"]
+__all__ = ["check_fit", "image_fit", "typical_offset"]
 
 _LESS = 0.05
 """of the sums over cores of strong spots, that profiles may be off"""
@@ -74,6 +75,13 @@ def check_fit(
             "refined"
         )
     return replace(profile, offset=offset, fitted=ratio), warnings
+
+
+def image_fit(parts: Sequence[FramePart], images: int) -> ImageFit:
+    """How the strong spots of all frames fit their profiles, image by image."""
+    image = np.concatenate([part.moments.image for part in parts] or [np.zeros(0, dtype=np.int32)])
+    fit = np.concatenate([part.fit for part in parts] or [np.zeros((0, 3))])
+    return ImageFit.of(images, image, fit, np.concatenate([part.both[:, 1] for part in parts] or [np.zeros(0)]))
 
 
 def _shell(profile: ProfileWidths, number: int) -> str:

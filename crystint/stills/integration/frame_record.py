@@ -13,7 +13,7 @@ from crystint.stills.integration.spot_moments import SpotMoments
 __all__ = ["record_of", "result_of"]
 
 _OBSERVATIONS, _MOMENTS = Observations.columns(), tuple(item.name for item in fields(SpotMoments))
-_ARRAYS = ("ring_pixels", "captured", "both", "away", "pixel")
+_ARRAYS = ("ring_pixels", "captured", "both", "away", "pixel", "fit")
 
 
 def record_of(number: int, result: FrameResult) -> FrameRecord:

@@ -20,8 +20,9 @@ from crystint.model.facts import counted, resolution_text
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.model.valid_values import ValidValues
-from crystint.stills.integration.fit_check import check_fit
+from crystint.stills.integration.fit_check import check_fit, image_fit
 from crystint.stills.integration.frame_stream import FrameResult, by_frame, stream_parts
+from crystint.stills.integration.misfit import ImageFit
 from crystint.stills.integration.one_frame import FrameIntegrator
 from crystint.stills.integration.pair_frames import Pairing, pair_frames
 from crystint.stills.integration.profile import ProfileWidths
@@ -68,6 +69,8 @@ class Integrated:
     """int32 [len(observations)]: of the background"""
     captured: NDArray[np.float32]
     """float32 [len(observations)]: share of each reflection in the pixels that were used"""
+    fit: ImageFit
+    """how strong spots fit their profiles, image by image"""
     notes: dict[int, str] = field(default_factory=dict)
     """images that gave nothing, and why; row of the experiment -> message with its name"""
     warnings: tuple[str, ...] = ()
@@ -196,12 +199,16 @@ class IntegrationPlan:
         joined = Observations.join([part.observations for part in parts])
         order = np.argsort(joined.image, kind="stable")
         empty = [np.zeros(0)]
+        captured = np.concatenate([part.captured for part in parts] or empty).astype(np.float32)[order]
+        fit = image_fit(parts, len(self.integrator.experiment))
+        doubts += [text] if (text := fit.warning(self.integrator.experiment.name)) else []
         integrated = Integrated(
-            observations=joined.select(order),
+            observations=fit.uncertain(joined.select(order), captured),
             profile=profile,
             moments=SpotMoments.join([part.moments for part in parts]),
             ring_pixels=np.concatenate([part.ring_pixels for part in parts] or empty).astype(np.int32)[order],
-            captured=np.concatenate([part.captured for part in parts] or empty).astype(np.float32)[order],
+            captured=captured,
+            fit=fit,
             notes=dict(sorted(notes.items())),
         )
         return integrated, doubts

@@ -15,6 +15,7 @@ from crystint.model.reference import Reference
 from crystint.model.valid_values import ValidValues
 from crystint.stills.integration.amplitude import Amplitudes, amplitudes, box_sums, combined
 from crystint.stills.integration.first_scale import expected_intensity
+from crystint.stills.integration.misfit import spot_fit
 from crystint.stills.integration.place_offsets import coordinates, smooth_offsets
 from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.integration.ring import expected_background, ring_means, ring_shares
@@ -48,6 +49,8 @@ class FramePart:
     """float64 [len(moments), 2, 2], px: how far they are from [predicted, moved] places, [radially, tangentially]"""
     pixel: NDArray[np.float64]
     """float64 [len(moments)], 1/angstrom: a px there"""
+    fit: NDArray[np.float64]
+    """float64 [len(moments), 3]: of the strong spots and their profiles, as `spot_fit`"""
     rings: tuple[NDArray[np.float64], NDArray[np.float64]]
     """float64 [len(moments), 5] each: share of the core in rings of 0.5 R, of counts and of the profile"""
 
@@ -64,6 +67,8 @@ class Seen:
     """int [len(moments)]: which of the places"""
     both: NDArray[np.float64]
     """float64 [len(moments), 2], counts: amplitudes of their profiles, and sums over their cores"""
+    fit: NDArray[np.float64]
+    """float64 [len(moments), 3]: as `FramePart.fit`"""
     rings: tuple[NDArray[np.float64], NDArray[np.float64]]
     """float64 [len(moments), 5] each"""
 
@@ -189,6 +194,7 @@ class FrameIntegrator:
             both=seen.both,
             away=away,
             pixel=pixel,
+            fit=seen.fit,
             rings=seen.rings,
         )
         return part, self._note(notes, images, predicted, observations)
@@ -199,7 +205,7 @@ class FrameIntegrator:
             cut(frame, detector, places, self.rules, mask=self.mask, saturation=self.saturation, valid=self.valid)
         )
         columns = self._measure(boxes, places, predicted)
-        moments, rows, both = [], [np.zeros(0, dtype=np.intp)], [np.zeros((0, 2))]
+        moments, rows, both, fit = [], [np.zeros(0, dtype=np.intp)], [np.zeros((0, 2))], [np.zeros((0, 3))]
         seen, expected = [np.zeros((0, FORM_RINGS))], [np.zeros((0, FORM_RINGS))]
         for box in boxes:
             mean, ring = columns["background"][box.row], columns["ring_pixels"][box.row]
@@ -212,14 +218,14 @@ class FrameIntegrator:
             counted, modelled = ring_shares(box, places, mean, some)
             seen.append(counted)
             expected.append(modelled)
-            counted_in = box.counts[some], box.profile[some], mean[some], ring[some]
-            both.append(
-                np.stack(
-                    [estimate(*counted_in, noise=self.noise).intensity for estimate in (amplitudes, box_sums)], axis=1
-                )
+            pixels = box.counts[some], box.profile[some], mean[some]
+            fitted, total = (
+                estimate(*pixels, ring[some], noise=self.noise).intensity for estimate in (amplitudes, box_sums)
             )
+            both.append(np.stack([fitted, total], axis=1))
+            fit.append(spot_fit(box, some, mean[some], total, floor=self.background_floor, noise=self.noise))
         return Seen(
-            columns, SpotMoments.join(moments), np.concatenate(rows), np.concatenate(both),
+            columns, SpotMoments.join(moments), np.concatenate(rows), np.concatenate(both), np.concatenate(fit),
             (np.concatenate(seen), np.concatenate(expected)),
         )  # fmt: skip
 

@@ -4,9 +4,10 @@ Weights from observed counts favour what fluctuated downwards: every fit and eve
 the weaker the data. So the part of the recorded variance that came from the observed signal is taken out and the
 signal of the model put in:
 
-    v = a (v_0 + g max(y, 0)) + (b y)^2
+    v = a (v_0 + g max(y, 0) + (k y)^2) + (b y)^2
 
-with v_0 the variance without signal, g the variance per unit of signal ("gain"), y the model and a, b the error model.
+with v_0 the variance without signal, g the variance per unit of signal ("gain"), k the column `profile_error`, y the
+model and a, b the error model.
 
 v_0 is the column `background_variance` where it is known, else sigma^2 - g max(J, 0), not below a floor (the lowest
 percent of the recorded variances). What g is depends on where the intensities come from:
@@ -52,6 +53,8 @@ class SignalVariance:
     """float64 [n], counts^2"""
     gain: float
     """counts^2 per count of signal"""
+    profile_error: NDArray[np.floating] | None = None
+    """float [n]: error that is a share of the signal; None = there is none"""
 
     @classmethod
     def of(cls, observations: Observations, gain: float | None = None) -> SignalVariance:
@@ -72,7 +75,10 @@ class SignalVariance:
         if gain is not None and not (np.isfinite(gain) and gain >= 0.0):
             raise SettingError(f"gain is {gain!r}, expected a number, 0 or more (1 for counted photons)")
         intensity, background_variance = observations.intensity, observations.background_variance
+        share = observations.profile_error if observations.profile_error.any() else None
         recorded = observations.sigma**2
+        if share is not None:
+            recorded = recorded - (share * np.maximum(intensity, 0.0)) ** 2
         measured = observations.usable
         if gain is None:
             gain = _gain(intensity[measured], recorded[measured], background_variance[measured])
@@ -80,16 +86,20 @@ class SignalVariance:
             rest = recorded - gain * np.maximum(intensity, 0.0)
             least = float(np.quantile(recorded[measured], _FLOOR)) if measured.any() else 0.0
             rest = np.maximum(rest, least)
-            return cls(np.where(background_variance > 0.0, background_variance, rest), gain)
+            return cls(np.where(background_variance > 0.0, background_variance, rest), gain, share)
 
     def select(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> SignalVariance:
         """Those of some rows."""
-        return SignalVariance(self.without_signal[rows], self.gain)
+        share = None if self.profile_error is None else self.profile_error[rows]
+        return SignalVariance(self.without_signal[rows], self.gain, share)
 
     def expected(self, model: Floats, a: float = 1.0, b: float = 0.0) -> Floats:
         """Variance, counts^2, of observations whose signal is `model`, counts (see the head of this module)."""
         signal = np.maximum(model, 0.0)
-        variance = a * (self.without_signal + self.gain * signal)
+        variance = self.without_signal + self.gain * signal
+        if self.profile_error is not None:
+            variance = variance + (self.profile_error * signal) ** 2
+        variance = a * variance
         return np.asarray(variance + (b * signal) ** 2) if b else np.asarray(variance)
 
 
