@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from crystint.errors import FileError, recorded_warnings, warn
+from crystint.io.monitor import monitor_file
 from crystint.io.reflections.mtz_out import history_of, write_unmerged_mtz
 from crystint.model.cells import symmetric_cell
 from crystint.model.experiment import Experiment
@@ -24,6 +25,7 @@ from crystint.stills.merging.agreement import Agreement
 from crystint.stills.merging.ambiguity import find_ambiguity
 from crystint.stills.merging.image_rejection import image_cc
 from crystint.stills.merging.merge import merge
+from crystint.stills.scale_priors import monitor_of_images
 from crystint.stills.scale_width import with_width
 from crystint.stills.scaling.image_scatter import scatter_of_images
 from crystint.stills.scaling.scale import scale
@@ -42,20 +44,23 @@ def scale_images(job: Job[ScaleSettings]) -> Outcome:
     `StillsRun`.
     """
     sources, settings = job.inputs["sources"], job.settings
+    flux_files = () if settings.monitor is None else (monitor_file(settings.monitor)[0],)
     with recorded_warnings() as messages:
         inputs = read_together(
             sources, settings.experiment, geometry=settings.geometry, space_group=settings.space_group,
             intensity=settings.intensity, batch=settings.batch,
         )  # fmt: skip
-        job.reads(inputs.files)
+        job.reads(inputs.files, flux_files)
         images, group = inputs.experiment, inputs.experiment.space_group
         symmetric_cell(images.cell, group)  # before the images are told to be indexed in several ways
+        monitor, tied = (None, "") if settings.monitor is None else monitor_of_images(settings.monitor, images)
         reference = read_known(settings.reference, images, settings.reference_column)
         table = _indexed_alike(inputs.observations, images, reference, reindex=settings.reindex)
         options: dict[str, Any] = {
             "space_group": group, "reference": reference, "refine_b": settings.refine_b,
             "wavelength_nodes": settings.wavelength_nodes, "min_partiality": settings.min_partiality,
-            "prior_ln_g": settings.prior_ln_g, "prior_b": settings.prior_b,
+            "prior_ln_g": settings.prior_ln_g, "prior_b": settings.prior_b, "prior_monitor": settings.prior_monitor,
+            "monitor": monitor,
         }  # fmt: skip
         partialities = with_width(table, inputs, settings, options)
         table = partialities.observations
@@ -72,7 +77,7 @@ def scale_images(job: Job[ScaleSettings]) -> Outcome:
             "crystint stills merge --unscaled merges a file as it is"
         )
     compared = "" if reference is None else _compared(table, scales, reference, images, settings)
-    files = dict.fromkeys(map(str, (*job.sources, *inputs.files)))
+    files = dict.fromkeys(map(str, (*job.sources, *inputs.files, *flux_files)))
     run = StillsRun(
         experiment=images,
         observations=table,
@@ -91,7 +96,7 @@ def scale_images(job: Job[ScaleSettings]) -> Outcome:
     text += f"; ln G {scales.ln_g[good].std():.3f} and B {scales.b[good].std():.2f} angstrom^2 rms between images"
     unused = counts_text(table.left_out)
     unused = unused and f"not used, of {len(table)} observations: {unused}"
-    text += "".join(f"\n{line}" for line in (unused, partialities.words, scatter, compared) if line)
+    text += "".join(f"\n{line}" for line in (unused, partialities.words, tied, scatter, compared) if line)
     return Outcome(text, run, notes={image: note for image, note in run.notes.items() if image not in inputs.repeats})
 
 

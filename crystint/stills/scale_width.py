@@ -53,7 +53,8 @@ def with_width(
 
     Unless the settings say which, the width is fitted to stills: always where a step of crystint gave the observations
     one, and for others, where their excitation errors are known, if left-out observations are explained better. Where
-    it is fitted, each image of stills gets a width of its own if that explains left-out observations better again.
+    it is fitted, each image of stills gets a width of its own if that explains left-out observations better again, or
+    with `prior_r0` always.
 
     Parameters
     ----------
@@ -63,6 +64,10 @@ def with_width(
     """
     images, width, wanted = inputs.experiment, inputs.width, settings.fit_width
     stills = images.sweep is None and settings.batch is None
+    if settings.prior_r0 is not None:
+        if not stills:
+            raise SettingError("--prior-r0 is for stills; images of a rotation have one rocking width for all")
+        return _about_expected(table, _fitted(table, images, width, options), inputs, settings.prior_r0, options)
     try:
         if wanted or (wanted is None and stills and width is not None):
             fitted = _fitted(table, images, width, options)
@@ -70,7 +75,7 @@ def with_width(
         if wanted is None and stills and not settings.wavelength_nodes:
             return _fitted_if_better(table, images, options)
     except SettingError as error:
-        if wanted:
+        if wanted or settings.prior_r0 is not None:
             raise
         warn(f"the rocking width is not fitted to the data set: {error}")
         return Partialities(table, width, None, None, "")
@@ -127,11 +132,33 @@ def _each_its_own(
     return Partialities(with_partialities(table, images, own), own.width, own, fitted.fit, words)
 
 
-def _own_widths(table: Observations, width: RockingWidth, images: Experiment, options: dict[str, Any]) -> ImageWidths:
+def _about_expected(
+    table: Observations, fitted: Partialities, inputs: StepInputs, spread: float, options: dict[str, Any]
+) -> Partialities:
+    """Widths per image, with a prior about those that came with the data."""
+    assert fitted.width is not None
+    images, expected = inputs.experiment, inputs.expected_widths
+    own = _own_widths(fitted.observations, fitted.width, images, options, prior_r0=spread, expected=expected)
+    there = int(np.isfinite(expected).all(axis=1).sum())
+    if not there:
+        warn(
+            "no width came with the data (profile radius, mosaicity of a profile model, width of an integration): with "
+            "--prior-r0 those of images lie about the middle of all"
+        )
+    words = (
+        f"{fitted.words}\nrocking widths of images differ by {own.spread:.0%} (standard deviation), with a prior of "
+        f"{spread:.0%} about those that came with {there} of {counted(len(images), 'image')}"
+    )
+    return Partialities(with_partialities(table, images, own), own.width, own, fitted.fit, words)
+
+
+def _own_widths(
+    table: Observations, width: RockingWidth, images: Experiment, options: dict[str, Any], **prior: Any
+) -> ImageWidths:
     scales = scale(table, images, **options)
     return fit_image_widths(
         table, images, scales, width=width, space_group=images.space_group, reference=options["reference"],
-        **_priors(options),
+        **_priors(options), **prior,
     )  # fmt: skip
 
 

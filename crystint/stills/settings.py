@@ -140,6 +140,19 @@ class ScaleSettings(StepSettings):
         1.5, "standard deviation of ln G between images, that is known beforehand", metavar="SD"
     )
     prior_b: Positive = setting(20.0, "the same of temperature factors, angstrom^2", metavar="A2")
+    monitor: str | None = setting(
+        None,
+        "tie ln G of images to a beam monitor: a CSV file with the columns image (name, or number of the frame from 0) "
+        "and value, or a data set with a value per frame, as run.h5:/entry/flux",
+        metavar="FILE",
+    )
+    prior_monitor: Positive = setting(0.2, "standard deviation of ln G about the monitor's", metavar="SD")
+    prior_r0: Positive | None = setting(
+        None,
+        "give each image a rocking width of its own, with ln R0 within SD of what came with the data: profile radius, "
+        "mosaicity of the profile model, or the width of the integration",
+        metavar="SD",
+    )
     fit_width: bool | None = setting(
         None,
         "fit the rocking width of the data set, and so the partialities (default: for stills that crystint integrated, "
@@ -154,8 +167,10 @@ class ScaleSettings(StepSettings):
 
     @model_validator(mode="after")
     def _widths_of_stills(self) -> Self:
-        if self.batch is not None and self.fit_width:
+        if self.batch is not None and (self.fit_width or self.prior_r0 is not None):
             raise ValueError("the rocking width cannot be fitted to images that are taken together in batches")
+        if self.fit_width is False and self.prior_r0 is not None:
+            raise ValueError("--prior-r0 is for rocking widths that are fitted, which --keep-width forbids")
         return self
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
+from crystint.arrays import Floats
 from crystint.errors import SettingError, warn
 from crystint.io.opened_file import OpenedFile
 from crystint.model.batches import batches
@@ -21,6 +22,7 @@ from crystint.stills.duplicates import flag_duplicates
 from crystint.stills.files import StillsRun
 from crystint.stills.inputs import read_opened, read_reference
 from crystint.stills.prediction.partiality import RockingWidth
+from crystint.stills.scale_priors import expected_widths
 
 __all__ = ["StepInputs", "read_known", "read_together", "warn_of_another_crystal"]
 
@@ -35,6 +37,8 @@ class StepInputs:
     observations: Observations
     """images counted through all sources"""
     experiment: Experiment
+    expected_widths: Floats
+    """float64 [n_images, 2]: domain, 1/angstrom, and mosaicity, rad, that came with the images; NaN = none did"""
     width: RockingWidth | None
     """rocking width, of the first source that has one"""
     notes: dict[int, str]
@@ -60,7 +64,7 @@ def read_together(
 
     The arguments are those of `read_data`; `batch` in degrees.
     """
-    tables, parts, widths = [], [], []
+    tables, parts, widths, expected = [], [], [], []
     files: list[Path] = []
     notes: dict[int, str] = {}
     run = StillsRun()
@@ -83,6 +87,7 @@ def read_together(
         files += data.files
         tables.append(table.replace(image=table.image + np.int32(first)))
         parts.append(images)
+        expected.append(expected_widths(data, len(images)))
         again = " (again)" if source in read else ""
         read.add(source)
         origin += [f"{source}{again}"] * len(images)
@@ -92,6 +97,7 @@ def read_together(
     return StepInputs(
         observations=observations,
         experiment=together,
+        expected_widths=np.concatenate(expected),
         width=widths[0] if widths else None,
         notes=notes,
         repeats=repeats,

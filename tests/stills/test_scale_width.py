@@ -100,8 +100,9 @@ def test_partialities_stay_where_no_excitation_is_known(data):
     assert (table.partiality[~unknown] < 1.0).any()
     none = half.replace(excitation=np.full(len(half), np.nan))
     assert treated(none, data.experiment).words.endswith("the input has no excitation errors to fit a width to")
-    with pytest.raises(SettingError, match="excitation"):
-        treated(none, data.experiment, fit_width=True)
+    for asked in ({"fit_width": True}, {"prior_r0": 0.1}):
+        with pytest.raises(SettingError, match="excitation"):
+            treated(none, data.experiment, **asked)
 
 
 def test_images_that_share_nothing_are_left_as_they_came():

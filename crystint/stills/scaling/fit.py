@@ -9,7 +9,7 @@ from crystint.arrays import Floats
 from crystint.stills.scaling.acceleration import Anderson
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.newton_steps import LONGEST, errors_of_residuals, inverses, shortened
-from crystint.stills.scaling.options import ScalingOptions, prior_centre
+from crystint.stills.scaling.options import ScalePriors, ScalingOptions, prior_centre
 from crystint.stills.scaling.shared_means import SharedMeans
 from crystint.stills.scaling.signal import levels
 from crystint.stills.scaling.table import ScalingTable
@@ -30,7 +30,10 @@ _NEAR = 0.05
 
 
 class ScalingFit:
-    """ln G and B of the images of a table, fitted to `target` [n] or, with `group` [n], to one another."""
+    """ln G and B of the images of a table, fitted to `target` [n] or, with `group` [n], to one another.
+
+    `monitor` [k] is what their ln G are tied to.
+    """
 
     def __init__(
         self,
@@ -39,8 +42,10 @@ class ScalingFit:
         *,
         target: Floats | None = None,
         group: NDArray[np.intp] | None = None,
+        monitor: Floats | None = None,
     ) -> None:
         self.table, self.options = table, options
+        self.priors = ScalePriors.of(options, len(table.images), monitor)
         self.free = group is not None  # without a reference
         self.group = group if group is not None else np.zeros(0, dtype=np.intp)
         self.groups = int(self.group.max(initial=-1)) + 1
@@ -60,7 +65,7 @@ class ScalingFit:
         self._why: dict[int, str] = {}
         self._errors_at = set(_ERRORS_AT)
         self._anderson, self._dropped = Anderson(), False
-        self.centre = np.zeros(2)  # of the priors on ln G and B; without a reference the gauge puts it at 0
+        self.centre = np.zeros(2)  # of the priors on ln G and B; without a reference the gauge sets it
 
     def set_curve(self, curve: WavelengthCurve, wavelength: Floats) -> None:
         """Fit a wavelength curve too, beginning with this one."""
@@ -114,18 +119,15 @@ class ScalingFit:
     def covariance(self) -> Floats:
         """float64 [k, 2, 2] of (ln G, B), priors in."""
         if self.free:
-            return self._shared().covariance(self._priors(), self.good, self.options.refine_b)
+            return self._shared().covariance(self.priors.stiffness, self.good, self.options.refine_b)
         gg, gb, bb = self._with_priors(self.normal)
         return inverses(gg, gb, bb, self.options.refine_b)
 
     def _shared(self) -> SharedMeans:
         return SharedMeans(self.table, self.group, self._factor, self._weight, self._total, self._target)
 
-    def _priors(self) -> tuple[float, float]:
-        return self.options.prior_ln_g**-2.0, self.options.prior_b**-2.0
-
     def _with_priors(self, information: Floats) -> tuple[Floats, Floats, Floats]:
-        (gg, gb, bb), (first, second) = information.T, self._priors()
+        (gg, gb, bb), (first, second) = information.T, self.priors.stiffness.T
         return gg + first, gb, bb + second
 
     def _begin(self) -> None:
@@ -201,8 +203,9 @@ class ScalingFit:
         gg, gb, bb = self._with_priors(self.normal)
         if not self.free:
             self._find_centre(gradient)
-        pull_g = gradient[:, 0] - (self.ln_g - self.centre[0]) * options.prior_ln_g**-2.0
-        pull_b = gradient[:, 1] - (self.b - self.centre[1]) * options.prior_b**-2.0
+        stiff_g, stiff_b = self.priors.stiffness.T
+        pull_g = gradient[:, 0] - (self.ln_g - self.priors.offset - self.centre[0]) * stiff_g
+        pull_b = gradient[:, 1] - (self.b - self.centre[1]) * stiff_b
         step = np.einsum("kij,jk->ik", inverses(gg, gb, bb, options.refine_b), np.stack([pull_g, pull_b]))
         step = np.where(np.isfinite(step), step, 0.0)
         # a step back over more than half of the last one: go to and fro no longer
@@ -247,14 +250,15 @@ class ScalingFit:
         if self.good.any():
             self.ln_g -= self.ln_g[self.good].mean()
             self.b -= self.b[self.good].mean()
-            self.centre[:] = 0.0
+            self.centre[:] = self.priors.middle(self.ln_g, self.good), 0.0
 
     def _judge(self) -> bool:
         """Drop images that say nothing, or nonsense; True when that changes the others."""
         information = self._shared().information() if self.free else self.normal
         reasons = without_scale(
-            self.table, self.options, self.good, information, self.b - self._middle_b(), self._factor, self._compared
-        )
+            self.table, self.options, self.priors, self.good, information, self.b - self._middle_b(), self._factor,
+            self._compared,
+        )  # fmt: skip
         for number, why in reasons.items():
             self._drop(number, why)
         if reasons:  # what they made of the error model is to be forgotten
@@ -268,11 +272,12 @@ class ScalingFit:
     def _find_centre(self, gradient: Floats) -> None:
         parts = 2 if self.options.refine_b else 1
         good = self.good
-        value = np.stack([self.ln_g, self.b], axis=1)[good, :parts]
+        value = np.stack([self.ln_g - self.priors.offset, self.b], axis=1)[good, :parts]
         information = self.normal[good][:, [0, 1, 1, 2]].reshape(-1, 2, 2)[:, :parts, :parts]
         inverse = self.covariance()[good, :parts, :parts]
         longest = np.array(LONGEST[:parts])
-        step = prior_centre(value, gradient[good, :parts], information, inverse) - self.centre[:parts]
+        weight = self.priors.weight[good, :parts]
+        step = prior_centre(value, gradient[good, :parts], information, inverse, weight) - self.centre[:parts]
         self.centre[:parts] += np.clip(np.nan_to_num(step), -longest, longest)
 
     def _drop(self, number: int, why: str) -> None:

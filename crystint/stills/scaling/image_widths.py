@@ -2,6 +2,8 @@
 
     R^2 = r^2 (domain^2 + (mosaicity / d)^2) + (bandwidth wavelength)^2 / (2 d^4),   ln r ~ N(0, spread^2)
 
+or, with a width R_i that is known of an image beforehand, ln r ~ N(ln(R_i / R) at its median d, prior_r0^2).
+
 On one image r trades against G (correlation about -0.5), so that images that say little about it must be held near the
 others: by how much, the data say themselves. With w the logarithm of r that an image alone would give and v its
 variance, the spread is what makes
@@ -15,15 +17,16 @@ against a mean that follows it any width would fit.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Protocol
 
 import gemmi
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from crystint.arrays import Floats
-from crystint.errors import SettingError
+from crystint.errors import SettingError, ShapeError
 from crystint.html import html_table
 from crystint.model.experiment import Experiment
 from crystint.model.facts import counted, range_text
@@ -97,6 +100,8 @@ def fit_image_widths(
     reference: _Reference | None = None,
     prior_ln_g: float = 1.5,
     prior_b: float = 20.0,
+    prior_r0: float | None = None,
+    expected: ArrayLike | None = None,
     max_iterations: int = 40,
 ) -> ImageWidths:
     """Fit a rocking width to each image, and how much they differ.
@@ -113,6 +118,11 @@ def fit_image_widths(
         Of all, to begin with.
     space_group, reference, prior_ln_g, prior_b
         As for `scale`.
+    prior_r0 : optional
+        Standard deviation of ln r; None = fitted to the data, as the spread between images.
+    expected : float [n_images, 2], optional
+        Domain, 1/angstrom, and mosaicity, rad, that each image is expected to have: with `prior_r0` its width lies
+        about that. Images where they are NaN, or all without `expected`, lie about the middle of all.
     max_iterations
         Steps.
 
@@ -124,7 +134,10 @@ def fit_image_widths(
     Raises
     ------
     SettingError
-        When no observation says anything: none has an excitation, or none a reflection that others have too.
+        When no observation says anything: none has an excitation, or none a reflection that others have too; when
+        `prior_r0` is not above 0.
+    ShapeError
+        When `expected` has another shape.
 
     Examples
     --------
@@ -138,6 +151,8 @@ def fit_image_widths(
     >>> bool(np.corrcoef(own.ratio, data.width_ratio)[0, 1] > 0.99), bool(abs(own.spread - 0.2) < 0.05)
     (True, True)
     """
+    if prior_r0 is not None and not prior_r0 > 0.0:
+        raise SettingError(f"prior_r0 is {prior_r0!r}, expected a standard deviation of ln R0, above 0")
     bare = observations.replace(partiality=np.ones(len(observations)))
     use = bare.usable & np.isfinite(observations.excitation) & np.isfinite(scales.ln_g)[observations.image]
     group = as_space_group(space_group)
@@ -164,6 +179,8 @@ def fit_image_widths(
         width,
         np.array([prior_ln_g, prior_b]) ** -2.0,
     )
+    if prior_r0 is not None:
+        problem.expect(prior_r0, _expected(expected, len(experiment))[table.images])
     problem.scale = np.stack([scales.ln_g[table.images], scales.b[table.images], np.zeros(len(table.images))], axis=1)
     problem.errors = scales.error_model
     problem.run(max_iterations)
@@ -171,8 +188,19 @@ def fit_image_widths(
     middle = float(np.median(problem.scale[:, 2]))
     ratio[table.images] = np.exp(problem.scale[:, 2] - middle)
     sigma[table.images] = np.sqrt(problem.variance)
+    spread = problem.spread if prior_r0 is None else float(problem.scale[:, 2].std())
     grown = RockingWidth(width.domain * np.exp(middle), width.mosaicity * np.exp(middle), width.bandwidth)
-    return ImageWidths(grown, ratio, sigma, problem.spread)
+    return ImageWidths(grown, ratio, sigma, spread)
+
+
+def _expected(expected: ArrayLike | None, images: int) -> Floats:
+    """float64 [n_images, 2]; NaN where nothing is known."""
+    if expected is None:
+        return np.full((images, 2), np.nan)
+    values = np.asarray(expected, dtype=np.float64)
+    if values.shape != (images, 2):
+        raise ShapeError(f"expected is {values.shape}: (domain, mosaicity) of {images} images is {(images, 2)}")
+    return values
 
 
 def _spectral(width: RockingWidth, d: Floats, wavelength: Floats) -> Floats:
@@ -200,6 +228,18 @@ class _Problem:
         self.scale = np.zeros((len(table.images), 3))
         self.variance = np.full(len(table.images), np.nan)
         self.errors, self.spread = ErrorModel(), _START
+        self.d, self.width = d, width
+        self.fixed, self.about = False, np.full(len(table.images), np.nan)
+
+    def expect(self, spread: float, widths: Floats) -> None:
+        """Keep the spread, and put the priors of images about `widths` [k, 2]; NaN = about the middle of all."""
+        self.fixed, self.spread = True, spread
+        first = self.table.first
+        d = np.array([np.median(self.d[start:stop]) for start, stop in itertools.pairwise(first)])
+        own = RockingWidth(self.width.domain, self.width.mosaicity).at(d, 1.0)
+        with np.errstate(divide="ignore"):
+            about = np.log(np.hypot(widths[:, 0], widths[:, 1] / d) / own)
+        self.about = np.where(np.isfinite(about), about, np.nan)
 
     def run(self, max_iterations: int) -> None:
         """Step until nothing moves."""
@@ -259,13 +299,15 @@ class _Problem:
         held = free.copy()
         held[:, 2, 2] += 1.0 / max(self.spread, _SPREADS[1]) ** 2
         stiffness = np.broadcast_to(np.append(self.stiff, 1.0 / max(self.spread, _SPREADS[1]) ** 2), (k, 3))
-        middle = np.append(self.scale[:, :2].mean(axis=0), np.median(self.scale[:, 2]))
+        middle = np.tile(np.append(self.scale[:, :2].mean(axis=0), np.median(self.scale[:, 2])), (k, 1))
+        middle[:, 2] = np.where(np.isfinite(self.about), self.about, middle[:, 2])
         pull = pull - stiffness * (self.scale - middle)
         step = np.linalg.solve(held, pull[:, :, None])[:, :, 0]
         step /= np.maximum(1.0, np.abs(step / _LONGEST).max(axis=1))[:, None]
         self.scale += step
         self.variance = np.linalg.inv(held)[:, 2, 2]
-        self._renew_spread(free)
+        if not self.fixed:
+            self._renew_spread(free)
         return float(np.abs(step[:, 2]).max())
 
     def _renew_spread(self, free: Floats) -> None:

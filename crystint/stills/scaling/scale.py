@@ -5,8 +5,10 @@ For each image, over ln G and B,
     sum rho((J - y) / sigma_J) + ((ln G - m) / prior_ln_g)^2 + ((B - m_B) / prior_b)^2,   y = G exp(-B / 4 d^2) p c I
 
 with rho of Huber, sigma_J^2 the variance expected of y (`expected`), m and m_B the means over all images (0 without a
-reference). The priors do not depend on the number of reflections, so that they bias nothing that is measured. All
-images step at once: Gauss-Newton with 2 x 2 normal equations, weights and variances renewed at every step.
+reference). An image with a beam monitor has ((ln G - ln monitor - c) / prior_monitor)^2 in place of the second term,
+the constant c being fitted; images without one then lie about the mean of ln monitor + c. The priors do not depend on
+the number of reflections, so that they bias nothing that is measured. All images step at once: Gauss-Newton with 2 x 2
+normal equations, weights and variances renewed at every step.
 
 Without a reference I is the weighted mean of the scaled observations of its reflection, renewed at every step too.
 
@@ -20,7 +22,7 @@ from typing import Protocol
 
 import gemmi
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
@@ -30,6 +32,7 @@ from crystint.model.observations import Flag, Observations
 from crystint.model.symmetry import as_space_group, groups
 from crystint.stills.scaling.expected import SignalVariance
 from crystint.stills.scaling.fit import ScalingFit
+from crystint.stills.scaling.monitor import values_of_monitor
 from crystint.stills.scaling.options import ScalingOptions
 from crystint.stills.scaling.scales import Scales
 from crystint.stills.scaling.signal import SIGNIFICANT, levels, no_signal, significance
@@ -53,6 +56,8 @@ def scale(
     refine_b: bool = ScalingOptions.refine_b,
     prior_ln_g: float = ScalingOptions.prior_ln_g,
     prior_b: float = ScalingOptions.prior_b,
+    monitor: ArrayLike | None = None,
+    prior_monitor: float = ScalingOptions.prior_monitor,
     limit: float = ScalingOptions.limit,
     min_partiality: float = ScaleSettings().min_partiality,
     min_observations: int = 5,
@@ -81,6 +86,11 @@ def scale(
     prior_ln_g, prior_b
         Standard deviations of ln G and of B (angstrom^2) between images; infinite = no prior. With 0.25 or less for
         ln G all images count as exposed: one without signal has the scale of the others, and is not left out.
+    monitor : float [n_images], optional
+        What a beam monitor says of each image, in any unit, above 0; NaN = not known. In place of the prior on ln G
+        these images have ln G ~ N(ln monitor + c, `prior_monitor`^2), the constant c being fitted.
+    prior_monitor
+        Standard deviation of ln G about that.
     limit
         Residual, in sigma, from which an observation pulls no harder (Huber); infinite = least squares.
     min_observations
@@ -108,7 +118,7 @@ def scale(
         When an option is impossible, the cell of the experiment is none of this space group, or a wavelength curve is
         asked for and the column is empty.
     ShapeError
-        When a row belongs to an image that the experiment does not have.
+        When a row belongs to an image that the experiment does not have, or `monitor` has another length.
 
     Examples
     --------
@@ -123,7 +133,10 @@ def scale(
     if isinstance(experiment, Experiment):
         symmetric_cell(experiment.cell, space_group)
     names = experiment.name if isinstance(experiment, Experiment) else tuple(f"image {i}" for i in range(experiment))
-    options = ScalingOptions(refine_b, prior_ln_g, prior_b, limit, max_b, fit_errors, max_iterations, wavelength_nodes)
+    options = ScalingOptions(
+        refine_b, prior_ln_g, prior_b, prior_monitor, limit, max_b, fit_errors, max_iterations, wavelength_nodes
+    )
+    flux = None if monitor is None else values_of_monitor(monitor, len(names))
     if not (0.0 <= min_partiality <= 1.0 and min_observations >= 1):
         raise SettingError(f"min_partiality {min_partiality!r}, min_observations {min_observations!r}: not possible")
     image = observations.image
@@ -153,10 +166,11 @@ def scale(
         use = _shared(use, image, group, names, min_observations, failed)
 
     table = ScalingTable.of(observations, use, variance)
+    tied = None if flux is None else flux[table.images]
     if target is not None:
-        fit = ScalingFit(table, options, target=target[table.row])
+        fit = ScalingFit(table, options, target=target[table.row], monitor=tied)
     else:
-        fit = ScalingFit(table, options, group=np.unique(group[table.row], return_inverse=True)[1])
+        fit = ScalingFit(table, options, group=np.unique(group[table.row], return_inverse=True)[1], monitor=tied)
     if wavelength_nodes and len(table):
         wavelength = observations.wavelength[table.row].astype(np.float64)
         fit.set_curve(WavelengthCurve.flat(wavelength, wavelength_nodes), wavelength)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_matrix
 
 from crystint.arrays import Floats, Indices
@@ -76,18 +76,19 @@ class SharedMeans:
                 total[images, part] = table.sums(values, rows, images)
         return total
 
-    def covariance(self, priors: tuple[float, float], good: NDArray[np.bool_], both: bool) -> Floats:
+    def covariance(self, priors: ArrayLike, good: NDArray[np.bool_], both: bool) -> Floats:
         """float64 [k, 2, 2] of (ln G, B) about the means of the good images.
 
         Parameters
         ----------
-        priors
-            Information of the priors.
+        priors : float64 [k, 2], or [2] for all alike
+            Information of the priors on ln G and B.
         both
             B was refined.
         """
         own = self.information()
-        result = inverses(own[:, 0] + priors[0], own[:, 1], own[:, 2] + priors[1], both)
+        stiff = np.broadcast_to(np.asarray(priors, dtype=np.float64), own[:, :2].shape)
+        result = inverses(own[:, 0] + stiff[:, 0], own[:, 1], own[:, 2] + stiff[:, 1], both)
         n, parts = int(np.count_nonzero(good)), 2 if both else 1
         if not 0 < n <= JOINT:
             return result
@@ -104,7 +105,7 @@ class SharedMeans:
             for other in range(parts):
                 matrix[at + one, at + other] += np.bincount(image, pull * slopes[one] * slopes[other], n)
         try:
-            covariance = np.linalg.inv(matrix + np.diag(np.tile(priors[:parts], n))).reshape(n, parts, n, parts)
+            covariance = np.linalg.inv(matrix + np.diag(stiff[good, :parts].ravel())).reshape(n, parts, n, parts)
         except np.linalg.LinAlgError:
             return result
         for axis in (0, 2):  # the gauge: the means are 0

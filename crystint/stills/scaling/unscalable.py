@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.arrays import Floats, Indices
-from crystint.stills.scaling.options import ScalingOptions
+from crystint.stills.scaling.options import ScalePriors, ScalingOptions
 from crystint.stills.scaling.signal import SIGNIFICANT, no_signal, significance
 from crystint.stills.scaling.table import ScalingTable
 
@@ -23,6 +23,7 @@ _CLEAR_SIGNAL = 100.0
 def without_scale(
     table: ScalingTable,
     options: ScalingOptions,
+    priors: ScalePriors,
     good: NDArray[np.bool_],
     information: Floats,
     away: Floats,
@@ -44,10 +45,10 @@ def without_scale(
         Rows -> intensity that these are compared with and its variance, neither of which they have a part in.
     """
     gg, gb, bb = information.T
-    prior = options.prior_ln_g**-2.0
+    of_g, of_b = priors.stiffness.T
     with np.errstate(divide="ignore", invalid="ignore"):
-        of_b = gb * gb / (bb + options.prior_b**-2.0) if options.refine_b else 0.0
-        own_information = gg + (prior if prior >= 1.0 else 0.0) - of_b
+        lost = gb * gb / (bb + of_b) if options.refine_b else 0.0
+        own_information = gg + np.where(of_g >= 1.0, of_g, 0.0) - lost
     reasons: dict[int, str] = {}
     for number in np.flatnonzero(good & ~(own_information > _LEAST_INFORMATION)).tolist():
         reasons[number] = "its intensities do not determine a scale (too weak, or without likeness to the others)"
