@@ -125,6 +125,10 @@ def test_the_detector_is_that_of_the_entry_of_the_frames(tmp_path, entry):
         file["entry_2/instrument/detector/detector_distance"][()] *= 2
         expected = file[f"{entry}/instrument/detector/detector_distance"][()]
     assert open_frames(tmp_path / "x.nxs", dataset=f"{entry}/data/data").geometry.distance == expected
+    together = open_frames(tmp_path / "x.nxs", dataset="/*/data/data")
+    assert len(together) == 6
+    with pytest.raises(GeometryError, match=r"several detectors \(/entry/instrument/detector, /entry_2/instr.*-g, -m"):
+        _ = together.geometry
 
 
 def test_detectors_of_another_shape_are_not_that_of_the_frames(tmp_path):

@@ -28,7 +28,7 @@ from crystint.io.frames.readers import FrameSource, folded
 from crystint.io.frames.stack_parts import StackPart, stack_parts
 from crystint.io.frames.stack_search import NoFramesError, check_claims, find_datasets
 from crystint.io.frames.virtual import VirtualReader
-from crystint.io.geometry.detector_group import detector_of
+from crystint.io.geometry.detector_group import detector_of, entry_of
 from crystint.io.geometry.nexus import nexus_geometry, nexus_saturation
 from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, layer_cache
 from crystint.io.hdf5.filters import DamagedChunk
@@ -190,8 +190,18 @@ class StackReader:
     def _detector(self) -> h5py.Group | None:
         """The one that the frames are of."""
         try:
-            first = next(part.name for part in self._parts if part.dataset is not None)
-            return detector_of(self._file, first, self.shape)
+            names = [part.name for part in self._parts if part.dataset is not None]
+            firsts = {entry_of(name): name for name in reversed(names)}
+            first = detector_of(self._file, names[0], self.shape)
+            if first is None or entry_of(first.name) not in firsts:
+                return first
+            for name in firsts.values():
+                if (other := detector_of(self._file, name, self.shape)) is not None and other != first:
+                    raise GeometryError(
+                        f"the frames are of several detectors ({first.name}, {other.name}): name those of one with "
+                        "dataset= or --dataset, or give geometry and mask (-g, -m)"
+                    )
+            return first
         except GeometryError as error:
             raise GeometryError(f"{self._path}: {error}") from error
 

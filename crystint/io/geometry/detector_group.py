@@ -10,7 +10,7 @@ import h5py
 from crystint.errors import GeometryError
 from crystint.io.hdf5.nexus_values import groups_of_class, text
 
-__all__ = ["detector_of"]
+__all__ = ["detector_of", "entry_of"]
 
 _USUAL = ("entry/instrument/detector", "entry_1/instrument_1/detector_1", "entry/instrument/detector_1")
 _DEPTH = 4
@@ -46,7 +46,7 @@ def detector_of(file: h5py.File, dataset: str | None, shape: tuple[int, int] | N
     if len(detectors) > 1 and dataset is not None:
         linked = [group for group in detectors if _shows(group, file[dataset], f"/{dataset.lstrip('/')}")]
         detectors = linked or [group for group in detectors if _named_like(group, dataset)] or detectors
-        detectors = [group for group in detectors if _entry(group.name) == _entry(dataset)] or detectors
+        detectors = [group for group in detectors if entry_of(group.name) == entry_of(dataset)] or detectors
     if len(detectors) > 1 and shape is not None:
         alike = [group for group in detectors if shape in _shapes(group)]
         detectors = alike or [group for group in detectors if not _shapes(group)] or detectors
@@ -112,7 +112,8 @@ def _sources(dataset: h5py.Dataset) -> set[Any]:
     return {part[1:3] for part in dataset.virtual_sources()} if dataset.is_virtual else set()
 
 
-def _entry(path: str) -> str:
+def entry_of(path: str) -> str:
+    """The top group of a path: in NeXus files its NXentry."""
     return path.lstrip("/").partition("/")[0]
 
 
