@@ -124,6 +124,11 @@ def test_the_detector_is_that_of_the_entry_of_the_frames(tmp_path, entry):
         file.copy("entry", "entry_2")
         file["entry_2/instrument/detector/detector_distance"][()] *= 2
         expected = file[f"{entry}/instrument/detector/detector_distance"][()]
+        for name in ("entry", "entry_2"):
+            file[name].attrs["NX_class"], file[f"{name}/data"].attrs["NX_class"] = "NXentry", "NXdata"
+            file[f"{name}/data"].attrs["signal"] = "data"
+    with pytest.warns(CrystintWarning, match="/entry_2/data/data holds frames as well, left out"):
+        open_frames(tmp_path / "x.nxs").close()
     assert open_frames(tmp_path / "x.nxs", dataset=f"{entry}/data/data").geometry.distance == expected
     together = open_frames(tmp_path / "x.nxs", dataset="/*/data/data")
     assert len(together) == 6

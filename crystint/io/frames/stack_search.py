@@ -13,12 +13,13 @@ import h5py
 from crystint.errors import FileError
 from crystint.io.frames.stack_paths import broken_link, item_at, walk
 from crystint.io.frames.virtual_parts import frame_count
+from crystint.io.geometry.detector_group import entry_of
 from crystint.io.hdf5.checked import stored_bytes
 from crystint.io.hdf5.nexus_values import text
 from crystint.io.limits import ANY_FILE, check_claim
 from crystint.io.names import by_number
 
-__all__ = ["NoFramesError", "check_claims", "find_datasets"]
+__all__ = ["NoFramesError", "check_claims", "find_datasets", "left_out"]
 
 _USUAL = (
     "entry/data/data",
@@ -77,6 +78,20 @@ def find_datasets(file: h5py.File, name: str, wanted: str | None) -> list[str]:
     if not stacks:
         raise NoFramesError(f"{name} holds no frames: no numbers with the shape (frames, slow, fast) or (slow, fast)")
     raise FileError(_choice(file, name, stacks))
+
+
+def left_out(file: h5py.File, names: list[str]) -> list[str]:
+    """What the NeXus attributes of other entries lead to, where it is frames such as those at some paths."""
+    entries, first = set(map(entry_of, names)), item_at(file, names[0], None)
+    others = [(path, item_at(file, path, None)) for path in _defaults(file) if entry_of(path) not in entries]
+    return [
+        path
+        for path, item in others
+        if _is_stack(item)
+        and isinstance(first, h5py.Dataset)
+        and item != first
+        and (item.shape[-2:], item.dtype) == (first.shape[-2:], first.dtype)
+    ]
 
 
 def _choice(file: h5py.File, name: str, stacks: list[list[str]]) -> str:

@@ -26,7 +26,7 @@ from crystint.io.frames.nexus_mask import NexusMask, Stack, nexus_mask
 from crystint.io.frames.presence import Presence, presence_of
 from crystint.io.frames.readers import FrameSource, folded
 from crystint.io.frames.stack_parts import StackPart, stack_parts
-from crystint.io.frames.stack_search import NoFramesError, check_claims, find_datasets
+from crystint.io.frames.stack_search import NoFramesError, check_claims, find_datasets, left_out
 from crystint.io.frames.virtual import VirtualReader
 from crystint.io.geometry.detector_group import detector_of, entry_of
 from crystint.io.geometry.nexus import nexus_geometry, nexus_saturation
@@ -74,6 +74,8 @@ class StackReader:
                         f"but {first.name} of {first.shape[-2:]} {first.dtype}"
                     )
                 _say_folded(each, path)
+            if file.dataset is None and (others := left_out(self._file, names)):
+                warn(f"{path}: {', '.join(others[:3])} holds frames as well, left out; --dataset chooses or takes all")
         except BaseException:
             self._file.close()
             raise
