@@ -124,3 +124,9 @@ def test_a_geometry_names_what_it_lacks():
 def test_calls_that_cannot_be_meant_name_those_that_are(call, message):
     with pytest.raises(CrystintError, match=message):
         call()
+
+
+@pytest.mark.parametrize("value", [None, 5])
+def test_frames_that_are_no_names_are_called_what_they_are(value):
+    with pytest.raises(SettingError, match=f"the frames are {value}, expected a path"):
+        crystint.open_frames(value)

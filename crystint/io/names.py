@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from crystint.arrays import FileName
-from crystint.errors import FileError, warn
+from crystint.errors import FileError, SettingError, warn
 
 __all__ = ["Source", "by_number", "each_once", "expand", "matches"]
 
@@ -31,6 +31,8 @@ def expand(source: Source) -> list[Path]:
         When no file matches a pattern.
     """
     if not isinstance(source, str | PathLike):
+        if not isinstance(source, Iterable):
+            raise SettingError(f"the frames are {source!r}, expected a path, a pattern, a list of those, or an array")
         return [path for one in source for path in expand(one)]
     name = fspath(source)
     if not glob.has_magic(name) or os.path.lexists(name):

@@ -86,6 +86,19 @@ def test_numbers_that_nothing_tells_are_guessed_or_left_out_with_a_warning(tmp_p
     assert (len(frames), list(frames.missing)) == (6, [2, 3])
 
 
+def test_counts_that_cannot_be_are_held_to_the_size_of_the_files(tmp_path):
+    path = lost(tmp_path, 4, images=(1, 10**9), numbered=False)
+    with pytest.warns(CrystintWarning, match="999999994 frames are said to be missing, .* taken as 2"):
+        frames = crystint.open_frames(path)
+    assert (len(frames), list(frames.missing)) == (8, [6, 7])
+
+
+def test_a_run_that_was_stopped_is_told(tmp_path):
+    path = lost(tmp_path, images=(10, 1), numbered=False)
+    with pytest.warns(CrystintWarning, match="8 of the 10 images"):
+        assert len(crystint.open_frames(path)) == 8
+
+
 def test_a_master_without_a_single_data_file(tmp_path):
     path = lost(tmp_path, 1, 2, 3, 4, images=(8, 1))
     with pytest.raises(FileError, match=r"data_000001 is a link .*run_data_000001.h5, which does not exist beside it"):

@@ -88,7 +88,9 @@ def mask_in(file: OpenedFile, shape: tuple[int, int] | None = None) -> NDArray[n
         flat = [name for name in planes(opened) if shape is None or opened[name].shape == shape]
         if len(flat) != 1:
             listed = ", ".join(flat[:12]) or "none"
-            reason = f"{path} holds no pixel_mask, and its 2-D data sets are: {listed}; name one with dataset="
+            reason = f"{path} holds no pixel_mask, and its 2-D data sets are: {listed}" + (
+                "; name one with dataset= in Python, or save it by itself (.npy)" if flat else ""
+            )
             if opened_kind(file, NEVER_FRAMES) is not None:
                 raise unexpected(file, "mask", reason)
             raise FileError(reason)

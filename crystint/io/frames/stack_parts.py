@@ -64,8 +64,22 @@ def stack_parts(file: h5py.File, name: str, paths: Sequence[str]) -> list[StackP
             warn(f"{about}; nothing tells how many frames are missing: taken as {count}, as many as the others hold")
         elif count is None:
             warn(f"{about}; nothing tells how many frames are missing at the end: they are left out")
+        elif count > usual * len(gap):
+            warn(
+                f"{about}; {count} frames are said to be missing, more than such files hold: taken as {usual * len(gap)}"
+            )
+            count = usual * len(gap)
         parts += _shared(gap, count or 0, usual)
+    if all(item is not None for item in items):
+        _tell_of_fewer(file, name, sum(part.count for part in parts))
     return parts
+
+
+def _tell_of_fewer(file: h5py.File, name: str, count: int) -> None:
+    """Warn where a master has fewer images than its run was to have: it was stopped, or links are missing."""
+    total = _images(file)
+    if total is not None and total > count:
+        warn(f"{name}: {count} of the {total} images that the run was to have are in it")
 
 
 def _shared(gap: dict[str, str], count: int, usual: int) -> Iterator[StackPart]:

@@ -88,7 +88,7 @@ def scale(
         ln G all images count as exposed: one without signal has the scale of the others, and is not left out.
     monitor : float [n_images], optional
         What a beam monitor says of each image, in any unit, above 0; NaN = not known. In place of the prior on ln G
-        these images have ln G ~ N(ln monitor + c, `prior_monitor`^2), the constant c being fitted.
+        these images have ln G ~ N(ln monitor + c, s^2), s = `prior_monitor`, the constant c being fitted.
     prior_monitor
         Standard deviation of ln G about that.
     limit
