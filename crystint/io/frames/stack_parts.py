@@ -64,11 +64,9 @@ def stack_parts(file: h5py.File, name: str, paths: Sequence[str]) -> list[StackP
             warn(f"{about}; nothing tells how many frames are missing: taken as {count}, as many as the others hold")
         elif count is None:
             warn(f"{about}; nothing tells how many frames are missing at the end: they are left out")
-        elif count > usual * len(gap):
-            warn(
-                f"{about}; {count} frames are said to be missing, more than such files hold: taken as {usual * len(gap)}"
-            )
-            count = usual * len(gap)
+        elif count > (most := usual * len(gap)):
+            warn(f"{about}; {count} frames are said to be missing, more than such files hold: taken as {most}")
+            count = most
         parts += _shared(gap, count or 0, usual)
     if all(item is not None for item in items):
         _tell_of_fewer(file, name, sum(part.count for part in parts))
