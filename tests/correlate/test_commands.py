@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from crystint.cli import main
 from crystint.commands.correlate import correlate
 from crystint.correlate import PolarGrid, PolarTransform
+from crystint.correlate.exposures import Exposures
 from crystint.engine import default_engine
 from crystint.io.correlations.polar_file import read_polar
-from crystint.io.frames.sequence import Frames
 from crystint.io.hdf5.provenance import read_provenance
 from crystint.model.geometry import Geometry
 from tests.correlate.case import CENTER, GRID, RADII, SHAPE, content, damaged, exposures, gaps, masked, refused, run
@@ -303,7 +303,7 @@ MANY = ("--radii", "1,20,0.1", "--azimuths", "20000")
         (1, ("correlate", "--add", "none.h5", "-o", "x.h5"), "does not exist"),
         (1, ("correlate", "--add", "polar.h5", "-o", "x.h5"), r"holds polar images \(HDF5\); expected correlations"),
         (1, ("correlate", "--add", "cut.h5", "-o", "x.h5"), "truncated or damaged"),
-        (1, ("correlate", "--add", "less.h5", "-o", "x.h5"), "less.h5: damaged"),
+        (1, ("correlate", "--add", "less.h5", "-o", "x.h5"), "less.h5: it is damaged"),
         (2, ("correlate", "--add", "c.h5", "--add", "d.h5", "-o", "x.h5"), "c.h5 and d.h5 do not add.*kind"),
         (2, ("correlate", "f.npy", *PLACE, "--add", "c.h5", "-o", "x.h5"), "c.h5 and these frames do not add.*radii"),
         (1, ("correlate", "--add", "c.h5", "-o", "c.h5", "--overwrite"), "c.h5 is also an input"),
@@ -337,7 +337,7 @@ def test_work_does_not_begin_before_the_outputs_are_possible(made: Path, monkeyp
     def read(*_: object) -> None:
         raise AssertionError("a frame was read")
 
-    monkeypatch.setattr(Frames, "read", read)
+    monkeypatch.setattr(Exposures, "read", read)
     frames, nowhere = made / "f.npy", made / "none" / "x.h5"
     refused(made, 2, "center", frames, "-g", made / "g.json", "--shape", "ellipse", "-o", made / "a.poni")
     refused(made, 1, "center", frames, "-o", made / "a.poni")
