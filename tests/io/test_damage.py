@@ -290,6 +290,18 @@ def test_peaks_that_a_sparse_file_only_claims_are_refused(tmp_path):
         _ = opened.peaks
 
 
+def test_a_virtual_source_of_endless_frames_is_not_believed(tmp_path):
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.create_dataset("data", (2**31, *SHAPE), "u2", chunks=(1, *SHAPE))[0] = 1
+    layout = h5py.VirtualLayout((2, *SHAPE), "u2")
+    layout[:] = h5py.VirtualSource("b.h5", "data", shape=(2**31, *SHAPE))[:2]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+    frames = crystint.open_frames(tmp_path / "a.h5")
+    assert all("2147483648 frames" in reason for reason in frames.missing.values())
+    assert len(frames.missing) == 2
+
+
 def test_a_virtual_selection_of_endless_frames_takes_no_memory():
     space = h5py.h5s.create_simple((2**40, *SHAPE))
     space.select_hyperslab((0, 0, 0), (2**39, *SHAPE))

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
+from crystint.io.frames.stack_search import check_claims
 from crystint.io.frames.virtual_parts import Part, frame_count, parts_of
 from crystint.io.hdf5.files import open_hdf5
 from crystint.io.linked_files import source_files
@@ -155,6 +156,7 @@ class _Shown:
                 source = file.get(member)
                 if not isinstance(source, h5py.Dataset):
                     return f"{paths[0]} has no data set {member}"
+                check_claims(source, str(paths[0]))
                 return frame_count(source.shape), presence_of(source, self.depth + 1)
         except FileError as error:
             return str(error)
