@@ -19,7 +19,7 @@ from crystint.cbc.scaling.device_rows import CellBuffers, DeviceRows, blocks
 from crystint.cbc.scaling.objective import FLOOR, HUBER, Kind, Loss
 from crystint.cbc.scaling.projection import ProjectionMap
 from crystint.cbc.scaling.regression import checked_bandwidth
-from crystint.cbc.scaling.robust import PER_OCTAVE, Robust, skew_table
+from crystint.cbc.scaling.robust import NODES, PER_OCTAVE, Robust, skew_table
 from crystint.cbc.scaling.sums import FAINTEST
 from crystint.engine import Buffer
 
@@ -31,6 +31,8 @@ _CRITERIA: dict[tuple[Kind, Loss], int] = {
     ("robust", "l1"): 5, ("robust", "huber"): 6,
 }  # fmt: skip
 """numbers of criteria in kernels/cbc_streak_sums.cl; Poisson's is 1"""
+_ROBUST: dict[int, Robust] = {5: "l1", 6: "huber"}
+"""of those that read a table"""
 
 
 class DeviceBackend(DeviceRows):
@@ -49,6 +51,7 @@ class DeviceModel:
         self._map = backend.sent(chi.values, np.float32)
         self._amplitude = backend.room(np.float32)
         self._sums = backend.engine.empty(3 * backend.layout.n_streaks, np.float32)
+        self._tables: dict[int, Buffer] = {}
         self._interpolate(self._amplitude, plain=False)
         backend.engine.finish()  # arrays that a CPU works in may go as soon as the model does
 
@@ -154,11 +157,14 @@ class DeviceModel:
         )
         return engine.receive(values, frames * ny * nx).astype(np.float64).reshape(frames, ny, nx)
 
-    @cached_property
-    def _tables(self) -> dict[int, Buffer]:
-        """Those of `robust.skew_table`, by the number of the criterion."""
-        losses: dict[int, Robust] = {5: "l1", 6: "huber"}
-        return {number: self.backend.sent(skew_table(loss), np.float32) for number, loss in losses.items()}
+    def _table(self, criterion: int) -> Buffer:
+        """`robust.skew_table` of a criterion; of those that read none, any buffer."""
+        loss = _ROBUST.get(criterion)
+        if loss is None:
+            return self._sums
+        if criterion not in self._tables:
+            self._tables[criterion] = self.backend.sent(skew_table(loss), np.float32)
+        return self._tables[criterion]
 
     def _streak_sums(self, criterion: int, b: Buffer, q2: Buffer) -> None:
         backend = self.backend
@@ -170,7 +176,7 @@ class DeviceModel:
                 FLOOR=f"{FLOOR}f",
                 HUBER=f"{HUBER}f",
                 OCTAVE=PER_OCTAVE,
-                NODES=len(skew_table("huber")),
+                NODES=NODES,
             ),
             backend.layout.n_streaks,
             backend.local_size,
@@ -179,7 +185,7 @@ class DeviceModel:
             b=b,
             q2=q2,
             streaks=backend.layout.n_streaks,
-            table=self._tables[criterion] if criterion in (5, 6) else self._sums,
+            table=self._table(criterion),
             sums=self._sums,
         )
 

@@ -19,12 +19,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from crystint.arrays import Floats
 from crystint.cbc.scaling.criteria import FLOOR, HUBER
 
-__all__ = ["PER_OCTAVE", "SPREAD", "Robust", "robust_terms", "skew_table"]
+__all__ = ["NODES", "PER_OCTAVE", "SPREAD", "Robust", "robust_terms", "skew_table"]
 
 Robust = Literal["l1", "huber"]
 
@@ -34,6 +33,8 @@ Robust Statistics, 2009)"""
 PER_OCTAVE = 32
 """nodes of the table per factor of 2 in lambda"""
 _OCTAVES = 34
+NODES = PER_OCTAVE * _OCTAVES + 1
+"""of the table"""
 _FINE = 16
 """steps of the integral between two nodes"""
 
@@ -52,7 +53,9 @@ def skew_table(loss: Robust) -> NDArray[np.float64]:
 
 def _mean_score(expected: Floats, loss: Robust) -> Floats:
     """E[psi] over Poisson's law; float64 [n]."""
-    law, root = stats.poisson(expected), np.sqrt(expected)
+    from scipy.stats import poisson  # takes long to import, and Poisson's criterion does without
+
+    law, root = poisson(expected), np.sqrt(expected)
     if loss == "l1":
         return np.asarray(0.5 * (law.sf(np.floor(expected)) - law.cdf(np.ceil(expected) - 1.0)))
     low, high = np.floor(expected - HUBER * root), np.floor(expected + HUBER * root)

@@ -53,13 +53,6 @@ class Quantity:
         scale = _METRES.get(self.unit)
         return None if scale is None else self.value * scale
 
-    @property
-    def electronvolts(self) -> float:
-        """The number in eV; without a unit, eV, or joules when it is tiny (CXI files)."""
-        if self.unit in _ELECTRONVOLTS:
-            return self.value * _ELECTRONVOLTS[self.unit]
-        return self.value * _ELECTRONVOLTS["j"] if self.value < 1e-10 else self.value
-
 
 def text(value: Any) -> str:
     """An attribute or a data set of text as str; "" for anything else."""
@@ -83,10 +76,7 @@ def metres(values: NDArray[np.float64], item: h5py.Dataset) -> NDArray[np.float6
     GeometryError
         When the unit is no length.
     """
-    unit = unit_of(item)
-    if unit and unit not in _METRES:
-        raise GeometryError(f"{item.name} is in {unit!r}, expected a unit of length such as m or mm")
-    return values * _METRES.get(unit, 1.0)
+    return values * _factor(item, _METRES, "m", "length such as m or mm")
 
 
 def electronvolts(values: NDArray[np.float64], item: h5py.Dataset) -> NDArray[np.float64]:
@@ -97,10 +87,16 @@ def electronvolts(values: NDArray[np.float64], item: h5py.Dataset) -> NDArray[np
     GeometryError
         When the unit is no energy.
     """
-    unit = unit_of(item)
-    if unit and unit not in _ELECTRONVOLTS:
-        raise GeometryError(f"{item.name} is in {unit!r}, expected a unit of energy such as eV or keV")
-    return values * _ELECTRONVOLTS[unit or ("j" if np.nanmax(values) < 1e-10 else "ev")]
+    tiny = not unit_of(item) and np.nanmax(values) < 1e-10
+    return values * _factor(item, _ELECTRONVOLTS, "j" if tiny else "ev", "energy such as eV or keV")
+
+
+def _factor(item: h5py.Dataset, factors: dict[str, float], default: str, expected: str) -> float:
+    """What turns the unit of a data set, or the default where it has none, into metres or eV."""
+    unit = unit_of(item) or default
+    if unit not in factors:
+        raise GeometryError(f"{item.name} is in {unit!r}, expected a unit of {expected}")
+    return factors[unit]
 
 
 def _finite(group: h5py.Group, key: str) -> NDArray[np.float64]:
