@@ -34,6 +34,8 @@ class PeakFlag(IntFlag):
     """the neighbourhood touches the border of the frame or of a detector panel"""
     ICE = 8
     """the spot lies on a powder ring of hexagonal ice that stands out of the background"""
+    PERSISTENT = 16
+    """the spot comes back at one place of the detector while the crystal turns, or from crystal to crystal"""
 
 
 PEAK_DTYPE: np.dtype[Any] = np.dtype(

@@ -29,6 +29,7 @@ _LARGEST = 1150
 """Pixels of the picture along its longer side; larger frames are shown by the maximum of blocks."""
 
 _CLASSES = (
+    ("persistent", PeakFlag.PERSISTENT, "#6c757d"),
     ("saturated", PeakFlag.SATURATED, "#8e44ad"),
     ("ice ring", PeakFlag.ICE, "#0a9396"),
     ("touches masked pixel or edge", PeakFlag.MASKED | PeakFlag.EDGE, BLUE),
