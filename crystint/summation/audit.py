@@ -260,7 +260,7 @@ def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
 
 def _added(sums: NDArray[np.void], axis: int) -> NDArray[np.void]:
     """Sums along an axis."""
-    added = np.zeros((sums.shape[0] if axis else sums.shape[1],), CLASS_DTYPE)
+    added = np.zeros(sums["raw"].sum(axis=axis).shape, CLASS_DTYPE)
     for name in CLASS_DTYPE.names or ():
         added[name] = sums[name].sum(axis=axis)
     return added
