@@ -29,11 +29,13 @@ from .io.sparse.open import open_sparse as open_sparse
 from .io.sparse.writer import SparseWriter as SparseWriter
 from .model.geometry import Geometry as Geometry
 from .model.geometry import Panel as Panel
+from .model.instrument import Instrument as Instrument
 from .model.peaks import PEAK_DTYPE as PEAK_DTYPE
 from .model.peaks import PeakFlag as PeakFlag
 from .model.peaks import PeakList as PeakList
 from .model.rings import Background as Background
 from .model.rings import RingMap as RingMap
+from .model.scan import Scan as Scan
 from .model.sparse import SparseFrame as SparseFrame
 from .model.valid_values import ValidValues as ValidValues
 from .ops.densify import Densifier as Densifier

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.io.containers import DAMAGE, open_as_it_is, open_packed, packing_of, unpacked
-from crystint.io.frames.readers import FrameSource
+from crystint.io.frames.readers import FrameSource, ToldScan
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
+from crystint.io.geometry.cbf_scan import cbf_instrument, cbf_scan
+from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
 from crystint.model.valid_values import FileLimits
 
@@ -203,6 +205,14 @@ class CbfReader:
     def geometry(self) -> PartialGeometry:
         """From the axis tables of a full header, else from the mini header."""
         return cbf_geometry(self.header.text, self.shape, str(self._path))
+
+    def scan(self) -> ToldScan:
+        """From the axis tables of a full header, else from the mini header."""
+        return ToldScan(*cbf_scan(self.header.text, self.shape))
+
+    def instrument(self) -> Instrument:
+        """Sensor and names."""
+        return cbf_instrument(self.header.text)
 
     def mask(self) -> tuple[None, list[str]]:
         """None: a CBF file marks unusable pixels in the frame itself."""

@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, warn
+from crystint.errors import CrystintError, FileError, GeometryError, warn
 from crystint.io.frames.below_zero import negative_measurements
 from crystint.io.frames.joined_geometry import alike_files, joined_geometry
+from crystint.io.frames.joined_scan import joined_instrument, joined_scan
 from crystint.io.frames.nexus_mask import NexusMask, merged
-from crystint.io.frames.readers import Reader
+from crystint.io.frames.readers import Reader, ToldScan
 from crystint.io.frames.sources import LazyFile
 from crystint.model.geometry import Geometry
+from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.scan import Scan
 from crystint.model.valid_values import ValidValues, valid_values
 
 __all__ = ["DetectorOfFrames"]
@@ -33,6 +36,7 @@ class DetectorOfFrames:
     dtype: np.dtype[Any]
     _readers: Sequence[LazyFile | Reader]
     _ends: list[int]
+    numbers: NDArray[np.int64]
     _selection: NDArray[np.int64] | None
     _valid: dict[float | None, ValidValues]
 
@@ -96,11 +100,44 @@ class DetectorOfFrames:
     @cached_property
     def _geometries(self) -> list[PartialGeometry]:
         """What each file tells."""
-        parts = []
+        for geometry, _, _ in self._headers:
+            if isinstance(geometry, CrystintError):
+                raise geometry
+        return [geometry for geometry, _, _ in self._headers if isinstance(geometry, PartialGeometry)]
+
+    @cached_property
+    def _headers(self) -> list[tuple[PartialGeometry | GeometryError, ToldScan, Instrument]]:
+        """What each file tells, or why it tells no geometry; they are looked into once."""
+        headers = []
         for number in range(len(self._readers)):
             with self._use(number) as reader:
-                parts.append(reader.geometry())
-        return parts
+                geometry: PartialGeometry | GeometryError
+                try:
+                    geometry = reader.geometry()
+                except GeometryError as error:
+                    geometry = error
+                headers.append((geometry, reader.scan(), reader.instrument()))
+        return headers
+
+    @cached_property
+    def scan(self) -> Scan | None:
+        """How the crystal was turned and exposed, for each frame; None = the files tell no scan, or several.
+
+        Warns
+        -----
+        CrystintWarning
+            Of what is not regular: gaps, repeated angles, frames in another order, of unequal width or exposure, with
+            the names of the frames. Nothing is made regular.
+        """
+        counts = np.diff([0, *self._ends]).tolist()
+        told = [scan for _, scan, _ in self._headers]
+        return joined_scan(told, self.files, counts, self._selection, self.numbers)
+
+    @cached_property
+    def instrument(self) -> Instrument:
+        """What the files tell of sensor, detector, source and sample; nothing is assumed."""
+        own = joined_instrument([instrument for _, _, instrument in self._headers], self.files)
+        return Instrument(saturation=self.saturation).over(own)
 
     @cached_property
     def wavelengths(self) -> NDArray[np.float64] | None:

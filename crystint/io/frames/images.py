@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from crystint.errors import FileError, warn
 from crystint.io.frames.edf_claims import check_edf
 from crystint.io.frames.library_log import log_messages
-from crystint.io.frames.readers import READABLE, FrameSource, folded, native
+from crystint.io.frames.readers import READABLE, FrameSource, ToldScan, folded, native
 from crystint.io.geometry.image_header import header_geometry
 from crystint.io.opened_file import OpenedFile
+from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
 from crystint.model.valid_values import FileLimits
 
@@ -85,6 +86,14 @@ class ImageReader:
         """What the header of the first frame tells, of formats whose header is known."""
         return header_geometry(self._image.header, type(self._image).__name__.lower(), self.shape, str(self._path))
 
+    def scan(self) -> ToldScan:
+        """None that is read."""
+        return ToldScan()
+
+    def instrument(self) -> Instrument:
+        """Nothing that is read."""
+        return Instrument()
+
     def mask(self) -> tuple[None, list[str]]:
         """None: these formats hold no mask beside the frame."""
         return None, []
@@ -136,6 +145,14 @@ class ArrayReader:
     def geometry(self) -> PartialGeometry:
         """Empty: an array tells no geometry."""
         return PartialGeometry()
+
+    def scan(self) -> ToldScan:
+        """None that is read."""
+        return ToldScan()
+
+    def instrument(self) -> Instrument:
+        """Nothing that is read."""
+        return Instrument()
 
     def mask(self) -> tuple[None, list[str]]:
         """None: an array tells no mask."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.scan import Scan
 
 if TYPE_CHECKING:
     from crystint.io.frames.nexus_mask import NexusMask
     from crystint.io.hdf5.chunks import RawChunk
     from crystint.model.valid_values import FileLimits
 
-__all__ = ["READABLE", "FrameSource", "Reader", "folded", "native"]
+__all__ = ["READABLE", "FrameSource", "Reader", "ToldScan", "folded", "native"]
 
 READABLE = "CBF, EDF, TIFF and the other formats of FabIO (also .gz, .bz2), HDF5 and NXmx, NumPy .npy"
 
@@ -31,6 +33,16 @@ class FrameSource:
     """number of the frame in that file (or in that data set), from 0"""
     dataset: str | None = None
     """path of the data set within an HDF5 file"""
+
+
+class ToldScan(NamedTuple):
+    """What a file tells of the scan of its frames."""
+
+    scan: Scan | None = None
+    guess: str = ""
+    """direction of the axis that was assumed, in words; "" = the file tells it, or it does not matter"""
+    problems: tuple[str, ...] = ()
+    """a sentence for each thing that is there and cannot be used"""
 
 
 class Reader(Protocol):
@@ -63,6 +75,12 @@ class Reader(Protocol):
 
     def geometry(self) -> PartialGeometry:
         """What the file tells of the geometry, and where."""
+
+    def scan(self) -> ToldScan:
+        """How the crystal was turned and exposed."""
+
+    def instrument(self) -> Instrument:
+        """What the file tells of detector, source and sample, beside `saturation` and `limits`."""
 
     def mask(self) -> tuple[NexusMask | None, list[str]]:
         """The pixel mask that the file holds, and a sentence for each that cannot be used."""

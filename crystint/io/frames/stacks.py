@@ -24,7 +24,7 @@ from crystint.errors import FileError, GeometryError, MissingFrameError, warn
 from crystint.io.frames.nexus_limits import nexus_limits
 from crystint.io.frames.nexus_mask import NexusMask, Stack, nexus_mask
 from crystint.io.frames.presence import Presence, presence_of
-from crystint.io.frames.readers import FrameSource, folded
+from crystint.io.frames.readers import FrameSource, ToldScan, folded
 from crystint.io.frames.stack_parts import StackPart, stack_parts
 from crystint.io.frames.stack_search import NoFramesError, check_claims, find_datasets, left_out
 from crystint.io.frames.virtual import VirtualReader
@@ -36,6 +36,7 @@ from crystint.io.hdf5.nexus_values import text
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
 from crystint.io.linked_files import files_behind
 from crystint.io.opened_file import OpenedFile
+from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
 from crystint.model.valid_values import FileLimits
 
@@ -210,6 +211,14 @@ class StackReader:
     def geometry(self) -> PartialGeometry:
         """From the NXdetector of the frames and the NXbeam groups."""
         return nexus_geometry(self._file, self._detector, self.shape, str(self._path), self.count)
+
+    def scan(self) -> ToldScan:
+        """None that is read."""
+        return ToldScan()
+
+    def instrument(self) -> Instrument:
+        """Nothing that is read."""
+        return Instrument()
 
     def mask(self) -> tuple[NexusMask | None, list[str]]:
         """The pixel mask of the NXdetector group, or one beside the frames."""

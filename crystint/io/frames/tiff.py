@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from crystint.errors import FileError
 from crystint.io.containers import open_as_it_is, open_packed, packing_of, unpacked
 from crystint.io.frames.library_log import log_messages
-from crystint.io.frames.readers import FrameSource
+from crystint.io.frames.readers import FrameSource, ToldScan
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
 from crystint.io.geometry.marccd import marccd_geometry, marccd_saturation
 from crystint.io.limits import check_claim
 from crystint.io.opened_file import OpenedFile
+from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
 from crystint.model.valid_values import FileLimits
 
@@ -175,6 +176,14 @@ class TiffReader:
         start = self._start()
         mini = cbf_geometry(self._mini_header(start), self.shape, str(self._path))
         return mini.over(marccd_geometry(start, self.shape))
+
+    def scan(self) -> ToldScan:
+        """None that is read."""
+        return ToldScan()
+
+    def instrument(self) -> Instrument:
+        """Nothing that is read."""
+        return Instrument()
 
     def mask(self) -> tuple[None, list[str]]:
         """None: TIFF holds no mask beside the frame."""

@@ -11,15 +11,15 @@ from gemmi import cif
 from numpy.typing import NDArray
 
 from crystint.errors import GeometryError
+from crystint.io.geometry.cbf_header import NUMBER, cif_block, cif_value
 from crystint.io.geometry.curved import PANELS_NEEDED, curved_detector
 from crystint.io.geometry.lab_frame import geometry_in_lab
 from crystint.io.geometry.transforms import rotation, translation
 from crystint.model.geometry import Geometry, Panel
 from crystint.model.partial_geometry import PartialGeometry
 
-__all__ = ["cbf_geometry", "cbf_saturation"]
+__all__ = ["axes_in", "cbf_geometry", "cbf_saturation", "panel_of_axes"]
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _Settings: TypeAlias = dict[str, tuple[float, float]]
 _METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "cm": 1e-2}
 
@@ -77,7 +77,7 @@ def cbf_saturation(text: str) -> float | None:
     if mini.get("Count_cutoff", 0.0) > 0.0:
         return mini["Count_cutoff"]
     if "_array_intensities.overload" in text:
-        for value in _block(text).find_values("_array_intensities.overload"):
+        for value in cif_block(text).find_values("_array_intensities.overload"):
             number = cif.as_number(value)
             if number > 0.0:
                 return float(number)
@@ -92,7 +92,7 @@ def _mini_header(text: str) -> dict[str, float]:
         if key is None:
             continue
         rest = line[key.end() :]
-        numbers = [float(number) for number in re.findall(rf"(?<![\w.]){_NUMBER}", rest)]
+        numbers = [float(number) for number in re.findall(rf"(?<![\w.]){NUMBER}", rest)]
         word = key[0]
         if word in ("Pixel_size", "Beam_xy") and len(numbers) >= 2:
             unit = _length_unit(rest)
@@ -111,7 +111,7 @@ def _mini_header(text: str) -> dict[str, float]:
 
 def _length_unit(text: str) -> str | None:
     """The first unit of length after a number or a bracket; None where there is none, or where it is pixels."""
-    unit = re.search(rf"{_NUMBER}\s*\)?\s*(mm|cm|um|µm|m)\b", text)
+    unit = re.search(rf"{NUMBER}\s*\)?\s*(mm|cm|um|µm|m)\b", text)
     return unit[1] if unit else None
 
 
@@ -146,28 +146,39 @@ def _places(values: dict[str, Any]) -> dict[str, str]:
     return {name: f"{keys.get(name, name.capitalize())} of the mini header" for name in values}
 
 
-def _block(text: str) -> cif.Block:
-    """The header as CIF, without the item whose value is the binary section."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = re.sub(r"\n_array_data\.data[^\n]*\n;?\s*$", "\n", text)
-    text = re.sub(r"\nloop_\s*(?:\n_array_data\.\w+[ \t]*)*\s*$", "\n", text)
-    try:
-        return cif.read_string(text).sole_block()
-    except (ValueError, RuntimeError) as error:
-        raise GeometryError(f"the header is not valid CIF: {error}") from error
-
-
 def _from_axes(text: str, shape: tuple[int, int], mini: dict[str, float]) -> Geometry | None:
     """Geometry from the axis tables; None when they do not describe both axes of the array."""
-    block = _block(text)
-    axes = {row[0]: list(row) for row in block.find("_axis.", _AXIS)}
+    block = cif_block(text)
+    placed = panel_of_axes(block, shape)
+    if placed is None or not any(placed[0].origin):
+        return None
+    panel, beam = placed
+    wavelength = mini.get("Wavelength") or next(
+        (cif.as_number(value) for value in block.find_values("_diffrn_radiation_wavelength.wavelength")), None
+    )
+    return geometry_in_lab(
+        [panel],
+        shape,
+        beam=beam,
+        wavelength=wavelength if wavelength and math.isfinite(wavelength) else None,
+        polarization=_polarization(mini),
+        beam_outside=True,
+    )
+
+
+def panel_of_axes(block: cif.Block, shape: tuple[int, int]) -> tuple[Panel, NDArray[np.float64]] | None:
+    """The detector as the axis tables place it in the file's laboratory frame, m, and the direction of the beam there.
+
+    None when they do not describe both axes of the array.
+    """
+    axes = axes_in(block)
     settings = _settings(block)
     lists = block.find("_array_structure_list.", ["precedence", "axis_set_id"])
     names = ["axis_set_id", "axis_id", "displacement", "displacement_increment"]
     steps = block.find("_array_structure_list_axis.", names)
     if not axes or len(lists) < 2 or len(steps) < 2:
         return None
-    of_set = {row[0]: (row[1], _value(row[2]), _value(row[3])) for row in steps}
+    of_set = {row[0]: (row[1], cif_value(row[2]), cif_value(row[3])) for row in steps}
     order = {int(row[0]): of_set[row[1]] for row in lists if row[1] in of_set}
     if 1 not in order or 2 not in order:
         return None
@@ -176,7 +187,7 @@ def _from_axes(text: str, shape: tuple[int, int], mini: dict[str, float]) -> Geo
     settings[fast_axis], settings[slow_axis] = (0.0, fast_start), (0.0, slow_start)
     frame = _chain(axes, settings, slow_axis if _depends(axes, slow_axis, fast_axis) else fast_axis)
     source = axes.get("SOURCE") or ["SOURCE", "", "", "0", "0", "1"]
-    towards = np.array([_value(part) for part in source[3:6]])
+    towards = np.array([cif_value(part) for part in source[3:6]])
     millimetre = 1e-3
     panel = Panel(
         (0, shape[0]),
@@ -185,19 +196,12 @@ def _from_axes(text: str, shape: tuple[int, int], mini: dict[str, float]) -> Geo
         tuple(millimetre * slow_step * _direction(axes, settings, slow_axis)),
         tuple(millimetre * fast_step * _direction(axes, settings, fast_axis)),
     )
-    if not np.any(frame[:3, 3]):
-        return None
-    wavelength = mini.get("Wavelength") or next(
-        (cif.as_number(value) for value in block.find_values("_diffrn_radiation_wavelength.wavelength")), None
-    )
-    return geometry_in_lab(
-        [panel],
-        shape,
-        beam=-towards,
-        wavelength=wavelength if wavelength and math.isfinite(wavelength) else None,
-        polarization=_polarization(mini),
-        beam_outside=True,
-    )
+    return panel, -towards
+
+
+def axes_in(block: cif.Block) -> dict[str, list[str]]:
+    """The rows of the table of axes by their names, as `_AXIS` orders them."""
+    return {row[0]: list(row) for row in block.find("_axis.", _AXIS)}
 
 
 _AXIS = [
@@ -213,12 +217,6 @@ _AXIS = [
 ]
 
 
-def _value(text: str) -> float:
-    """A CIF number; 0 for "." and "?"."""
-    number = cif.as_number(text)
-    return 0.0 if math.isnan(number) else float(number)
-
-
 def _settings(block: cif.Block) -> _Settings:
     """(angle in degrees, displacement in mm) of each axis in this frame."""
     settings = {}
@@ -227,7 +225,7 @@ def _settings(block: cif.Block) -> _Settings:
         ("_diffrn_scan_frame_axis.", ["axis_id", "angle", "displacement"]),
     ):
         for row in block.find(table, names):
-            settings[row[0]] = (_value(row[1]), _value(row[2]))
+            settings[row[0]] = (cif_value(row[1]), cif_value(row[2]))
     return settings
 
 
@@ -246,7 +244,7 @@ def _chain(axes: dict[str, list[str]], settings: _Settings, axis: str) -> NDArra
     while axis in axes and axis not in seen:
         seen.add(axis)
         _, kind, depends_on, *numbers = axes[axis]
-        vector, offset = np.array([_value(number) for number in numbers]).reshape(2, 3)
+        vector, offset = np.array([cif_value(number) for number in numbers]).reshape(2, 3)
         angle, displacement = settings.get(axis, (0.0, 0.0))
         if kind == "rotation":
             step = rotation(vector, math.radians(angle), offset)
@@ -261,6 +259,6 @@ def _direction(axes: dict[str, list[str]], settings: _Settings, axis: str) -> ND
     """The unit vector of an axis in the laboratory."""
     if axis not in axes:
         raise GeometryError(f"the axis {axis!r} of the array is not in the table of axes")
-    vector = np.array([_value(number) for number in axes[axis][3:6]])
+    vector = np.array([cif_value(number) for number in axes[axis][3:6]])
     turned = _chain(axes, settings, axis)[:3, :3] @ vector
     return np.asarray(turned / np.linalg.norm(turned))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from crystint.errors import GeometryError
 from crystint.model.geometry import Geometry, Panel
 
-__all__ = ["geometry_in_lab"]
+__all__ = ["geometry_in_lab", "lab_axes", "pseudovector"]
+
+_Matrix: TypeAlias = NDArray[np.float64]
 
 _SAME_PLANE = 1e-3
 """px: panels whose corners agree this well with one flat grid are that grid."""
@@ -51,6 +53,31 @@ def geometry_in_lab(
     GeometryError
         When the values make no geometry.
     """
+    axes = lab_axes(panels[0], beam, horizontal)
+    turned = [_turn(axes, panel) for panel in panels]
+    first = turned[0]
+    common: dict[str, Any] = {"wavelength": wavelength, "polarization": polarization}
+    if not as_panels and _fills(turned, shape) and _one_grid(turned):
+        corner = np.array(first.origin) - first.slow[0] * _slow(first) - first.fast[0] * _fast(first)
+        return Geometry(shape=shape, **_flat(corner, first), **common, beam_outside=beam_outside)
+    return Geometry(shape=shape, **_around_beam(turned), **common, beam_outside=True, panels=tuple(turned))
+
+
+def lab_axes(panel: Panel, beam: ArrayLike = (0.0, 0.0, 1.0), horizontal: ArrayLike = (1.0, 0.0, 0.0)) -> _Matrix:
+    """What turns vectors of a laboratory frame of one's own into that of `Geometry`; float64 [3, 3].
+
+    It mirrors y where slow and fast of the panel, seen from the sample, are not PONI's axes 1 and 2 otherwise.
+
+    Parameters
+    ----------
+    panel, beam, horizontal
+        As `geometry_in_lab`; the first of the panels.
+
+    Raises
+    ------
+    GeometryError
+        When the horizontal is along the beam.
+    """
     z = np.asarray(beam, dtype=np.float64)
     z = z / np.linalg.norm(z)
     x = np.asarray(horizontal, dtype=np.float64)
@@ -59,15 +86,12 @@ def geometry_in_lab(
         raise GeometryError("the plane of polarization is not defined: its direction is parallel to the beam")
     x = x / np.linalg.norm(x)
     axes = np.stack([x, np.cross(z, x), z])
-    turned = [_turn(axes, panel) for panel in panels]
-    axes = _signs(turned[0])[:, None] * axes
-    turned = [_turn(axes, panel) for panel in panels]
-    first = turned[0]
-    common: dict[str, Any] = {"wavelength": wavelength, "polarization": polarization}
-    if not as_panels and _fills(turned, shape) and _one_grid(turned):
-        corner = np.array(first.origin) - first.slow[0] * _slow(first) - first.fast[0] * _fast(first)
-        return Geometry(shape=shape, **_flat(corner, first), **common, beam_outside=beam_outside)
-    return Geometry(shape=shape, **_around_beam(turned), **common, beam_outside=True, panels=tuple(turned))
+    return np.asarray(_signs(_turn(axes, panel))[:, None] * axes)
+
+
+def pseudovector(axes: _Matrix, vector: ArrayLike) -> NDArray[np.float64]:
+    """A rotation axis after `lab_axes`: where these mirror, it keeps the sense of the turn; float64 [3]."""
+    return np.asarray(np.linalg.det(axes) * axes @ np.asarray(vector, dtype=np.float64))
 
 
 def _slow(panel: Panel) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import GeometryError
+from crystint.model.turns import turns
 
 __all__ = ["rotation", "translation"]
 
@@ -20,10 +21,8 @@ def rotation(vector: NDArray[np.float64], angle: float, offset: NDArray[np.float
     GeometryError
         When the vector is zero.
     """
-    x, y, z = unit(vector)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     matrix = np.eye(4)
-    matrix[:3, :3] = np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * (cross @ cross)
+    matrix[:3, :3] = turns(unit(vector), np.float64(angle))
     matrix[:3, 3] = offset
     return matrix
 

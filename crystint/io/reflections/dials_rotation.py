@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import ShapeError
+from crystint.model.turns import turns
 
 __all__ = ["Rotation", "rotation_of"]
 
@@ -37,14 +38,6 @@ class Rotation:
             share = (image - low)[:, None, None]
             outer = (1.0 - share) * outer[low] + share * outer[low + 1]
         return np.asarray(outer @ turns(self.axis, self.start + self.step * image) @ self.fixed)
-
-
-def turns(axis: NDArray[np.float64], angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Right-handed rotations about `axis` by angles [n], rad; float64 [n, 3, 3]. After Rodrigues."""
-    x, y, z = axis / np.linalg.norm(axis)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    sine, cosine = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
-    return np.asarray(np.eye(3) + sine * cross + (1.0 - cosine) * (cross @ cross))
 
 
 def rotation_of(scan: dict[str, Any] | None, goniometer: dict[str, Any] | None) -> Rotation | None:
