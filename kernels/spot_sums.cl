@@ -18,11 +18,16 @@
  *           members                  n
  *           number                   of the frame
  *           height, width            of a frame
- * Out       spots  [spots][16]       sums of v - bg, its background variance, 1, (v - bg) / w over neighbourhoods and wide outskirts;
+ * Out       spots  [spots][SUMS]     sums of v - bg, its background variance, 1, (v - bg) / w over neighbourhoods and wide outskirts;
  *                                    of v - bg, max(v - bg, 0), and both times the distance from the head (slow, fast) over
  *                                    neighbourhoods and skirts; pixels above SNR_pick in the neighbourhoods; flags: 1 unusable
- *                                    pixel, 2 border, 4 gap, 8 saturated, 16 several panels; at the head: expected counts, sem
- * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); CURVE_* (significance.h); REACH (spot_window.h); REAL = float | double
+ *                                    pixel, 2 border, 4 gap, 8 saturated, 16 several panels; at the head: expected counts, sem;
+ *                                    box of all pixels in the frame, slow and fast: 4096 (first + 2048) + last + 2048, from the
+ *                                    head; sums over neighbourhoods and skirts of the variance of a pixel, that times the
+ *                                    distance (slow, fast), and times its square; at the head: phi, and the variance in
+ *                                    counts^2 that does not come from counting
+ * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); CURVE_* (significance.h); REACH (spot_window.h); REAL = float | double;
+ *           SUMS = 23
  * Exact     in the precision of REAL; always in the same order
  * Limits    members < 2^31
  * Method    docs/peaks.md
@@ -68,9 +73,10 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
     const int s = get_global_id(0);
     const Members all = {member, spot, skirt, wide, members};
     const int head_slow = head[s] / width, head_fast = head[s] % width;
-    REAL of[16];
-    for (int i = 0; i < 16; i++) of[i] = 0;
+    REAL of[SUMS];
+    for (int i = 0; i < SUMS; i++) of[i] = 0;
     int flags = 0, panel = -1;
+    int4 box = {2047, -2048, 2047, -2048}; /* first and last row, first and last column, from the head */
     for (int at = start[s]; at < start[s + 1]; at++) {
         const int m = list[at], slow = member[m] / width, fast = member[m] % width;
         for (int i = -REACH - 1; i <= REACH + 1; i++) { /* loads that wait together */
@@ -89,6 +95,8 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
                     continue;
                 }
                 const uint pixel = (uint)y * (uint)width + (uint)x;
+                box.s0 = min(box.s0, y - head_slow), box.s1 = max(box.s1, y - head_slow);
+                box.s2 = min(box.s2, x - head_fast), box.s3 = max(box.s3, x - head_fast);
                 const PIXEL_T raw = frame[pixel];
                 const int good = usable(raw) && !isnan(position[pixel]);
                 if (in_core) {
@@ -110,9 +118,10 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
                 if (isnan(above)) continue; /* a ring without background */
                 if (in_core)
                     of[10] += significant(counts, w, position[pixel], pick_reach, table, rings, noise2, pick_k, pick_curve);
+                const REAL spread = ring.y * fmax(ring.x, 0.0f) / w + (REAL)ring.z * ring.z + noise2 / (w * w);
                 if (in_core || in_far) {
                     of[0] += above;
-                    of[1] += ring.y * fmax(ring.x, 0.0f) / w + (REAL)ring.z * ring.z + noise2 / (w * w);
+                    of[1] += spread;
                     of[2] += 1;
                     of[3] += above / w;
                 }
@@ -124,6 +133,12 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
                     of[7] += above * (x - head_fast);
                     of[8] += positive * (y - head_slow);
                     of[9] += positive * (x - head_fast);
+                    const REAL variance = spread + above / w;
+                    of[16] += variance;
+                    of[17] += variance * (y - head_slow);
+                    of[18] += variance * (x - head_fast);
+                    of[19] += variance * (y - head_slow) * (y - head_slow);
+                    of[20] += variance * (x - head_fast) * (x - head_fast);
                 }
             }
     }
@@ -132,7 +147,13 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
     const int low = min((int)low_place, max(rings - 2, 0)), high = min(low + 1, rings - 1);
     const float below = isnan(sem[low]) ? sem[high] : sem[low], beyond = isnan(sem[high]) ? sem[low] : sem[high];
     of[11] = flags;
-    of[12] = (REAL)background_at(table, rings, at_head).x * weight[head[s]];
+    const float4 ring = background_at(table, rings, at_head);
+    of[12] = (REAL)ring.x * weight[head[s]];
+    of[21] = ring.y;
+    of[22] = other_variance(ring, weight[head[s]], noise2);
     of[13] = below + (low_place - low) * (beyond - below);
-    for (int i = 0; i < 16; i++) spots[16 * s + i] = of[i];
+    box = clamp(box, -2048, 2047);
+    of[14] = (box.s0 + 2048) * 4096 + box.s1 + 2048;
+    of[15] = (box.s2 + 2048) * 4096 + box.s3 + 2048;
+    for (int i = 0; i < SUMS; i++) spots[SUMS * s + i] = of[i];
 }

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HIT", "ICE_D", "PEAK_DTYPE", "PeakFlag", "PeakList", "empty_peaks"]
+__all__ = ["HIT", "ICE_D", "PEAK_DTYPE", "PeakFlag", "PeakList", "empty_peaks", "unknown_peaks"]
 
 HIT = 10
 """Peaks that make a frame a hit."""
@@ -48,13 +48,22 @@ PEAK_DTYPE: np.dtype[Any] = np.dtype(
         ("npix", np.int32),  # pixels of the neighbourhood above SNR_pick
         ("maximum", np.float64),  # counts of the strongest pixel, as in the frame
         ("background", np.float64),  # counts expected from the background in the strongest pixel
-        ("snr", np.float64),  # intensity / sigma
+        ("snr", np.float64),  # intensity / sigma, of the whole spot; the threshold of that name is one of significance
         ("d", np.float64),  # spacing at the centroid, angstrom; NaN when the wavelength is unknown
         ("flags", np.uint32),  # PeakFlag bits
+        ("significance", np.float64),  # of the strongest pixel, in sigma: what SNR_peak is a threshold of
+        ("slow_sigma", np.float64),  # standard deviation of the centroid by counting statistics, px
+        ("fast_sigma", np.float64),
+        ("slow0", np.int32),  # box of the spot's pixels, half-open
+        ("slow1", np.int32),
+        ("fast0", np.int32),
+        ("fast1", np.int32),
     ]
 )
 """Dtype of a peak, with the columns frame; slow and fast (px); intensity and sigma (normalised counts); npix; maximum
-and background (counts); snr; d (angstrom); flags (`PeakFlag`)."""
+and background (counts); snr = intensity / sigma; d (angstrom); flags (`PeakFlag`); significance (of the strongest
+pixel, in sigma); slow_sigma and fast_sigma (of the centroid, px); slow0, slow1, fast0, fast1 (box of the spot, half-open,
+px)."""
 
 ICE_D = (
     3.895,
@@ -81,3 +90,11 @@ ICE_D = (
 def empty_peaks(n: int = 0) -> PeakList:
     """A peak list of `n` rows of zeros."""
     return np.zeros(n, dtype=PEAK_DTYPE)
+
+
+def unknown_peaks(n: int = 0) -> PeakList:
+    """As `empty_peaks`, for readers: what a file may not hold and 0 would be wrong for is NaN."""
+    peaks = empty_peaks(n)
+    for name in ("d", "significance", "slow_sigma", "fast_sigma"):
+        peaks[name] = np.nan
+    return peaks

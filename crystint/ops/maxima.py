@@ -28,7 +28,7 @@ _SURE = 3.0
 """sigma of the pixels by which a spot is wider than its neighbourhood"""
 _SIDE = 9
 """rows of the window of kernels/spot_window.h"""
-_SUMS = 16
+_SUMS = 23
 """sums per spot of kernels/spot_sums.cl"""
 _GAP = 0x8000
 _NO_PANEL = 0x7FFF
@@ -113,7 +113,7 @@ def spot_sums(
     Returns
     -------
     head : uint32 [spots]
-    sums : float64 [spots, 16], see kernels/spot_sums.cl
+    sums : float64 [spots, 23], see kernels/spot_sums.cl
     """
     detector, engine, n = workspace.detector, workspace.engine, len(maxima)
     defines = {"REACH": use.reach, **detector.defines(frame.dtype)}
@@ -160,7 +160,7 @@ def spot_sums(
     real = "double" if engine.doubles else "float"
     sums = workspace.buffer("spot sums", _SUMS * spots, np.float64 if engine.doubles else np.float32)
     engine.launch(
-        engine.kernel("spot_sums.cl", REAL=real, **defines),
+        engine.kernel("spot_sums.cl", REAL=real, SUMS=_SUMS, **defines),
         spots,
         1,
         workspace,

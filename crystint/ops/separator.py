@@ -613,6 +613,7 @@ class Separator:
                     geometry=self.geometry,
                     dark=self.rings.dark,
                     saturation=self.saturation,
+                    snr=use.snr,
                     ice=self._ice.standing_out(*ring_means(workspace, i)),
                     number=number + first + i,
                 )

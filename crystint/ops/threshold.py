@@ -8,6 +8,7 @@ counts (Abramowitz & Stegun 26.4.19). The ring's excess variance phi is taken ou
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ __all__ = [
     "counts_at",
     "excess_curve",
     "ring_table",
+    "significance",
     "thresholds",
 ]
 
@@ -126,3 +128,51 @@ def counts_at(
     counting = np.interp(at, np.arange(CURVE_POINTS), excess_curve(k)) * (1.0 + np.sqrt(mu)) * phi
     other = k * k * (np.square(spread * weight) + noise * noise)
     return np.asarray(expected + np.sqrt(np.square(counting) + other))
+
+
+def significance(
+    counts: NDArray[Any], expected: NDArray[Any], phi: NDArray[Any], other: NDArray[Any]
+) -> NDArray[np.float64]:
+    """How many sigma pixels stand above their background: the k at which `counts_at` gives their counts.
+
+    Parameters
+    ----------
+    counts, expected : float [n]
+        Counts of the pixel less the dark ones, and those that the background puts there.
+    phi : float [n]
+        Excess variance; 0 = no counting (azimuthal model).
+    other : float [n]
+        Variance that does not come from counting, counts^2.
+
+    Returns
+    -------
+    float64 [n]; 0 at or below the background, NaN without one
+    """
+    above = np.asarray(counts, np.float64) - expected
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mu = np.maximum(np.maximum(expected, 0.0) / phi, 2.0**CURVE_FIRST)
+        k = np.where(phi > 0, _counting_sigma(above / phi, mu), above / np.sqrt(other))
+    mixed = np.flatnonzero((phi > 0) & (other > 0) & (above > 0))
+    if len(mixed):
+        above_m, phi_m, mu_m, other_m = above[mixed], phi[mixed], mu[mixed], other[mixed]
+        low, high = np.zeros(len(mixed)), np.minimum(k[mixed], above_m / np.sqrt(other_m))
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            counting = np.sqrt(np.maximum(np.square(above_m) - np.square(middle) * other_m, 0.0))
+            more = _counting_sigma(counting / phi_m, mu_m) > middle
+            low, high = np.where(more, middle, low), np.where(more, high, middle)
+        k[mixed] = low
+    return np.where(above > 0, k, np.where(np.isnan(above), np.nan, 0.0))
+
+
+def _counting_sigma(excess: NDArray[np.float64], mu: NDArray[np.float64]) -> NDArray[np.float64]:
+    """k with P(N >= mu + excess | mu) = Q(k); 0 without excess. The inverse of `excess_curve`."""
+    from scipy.special import gammainc, ndtr, ndtri
+
+    excess = np.where(excess > 0, excess, 0.0)
+    x = mu + excess
+    tail = gammainc(x, mu)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviance = np.sqrt(np.maximum(2.0 * (x * np.log1p(excess / mu) - excess), 0.0))
+        k = np.where(tail > ndtr(-30.0), -ndtri(tail), deviance)
+    return np.where(excess > 0, k, 0.0)

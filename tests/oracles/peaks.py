@@ -50,7 +50,9 @@ def outskirts(top, above, reach, far=4):
 
 
 def measure(top, counts, valid, above, sure, weight, background, variance, sem, reach, far=4):
-    """Intensity, sigma, slow, fast of the spot of a lone maximum; background and variance are those of v.
+    """Intensity, sigma, slow, fast of the spot of a lone maximum, sigma of slow and fast, and the box of its pixels.
+
+    background and variance are those of v.
 
     above, sure: pixels above SNR_pick, and above 3 sigma.
     """
@@ -76,4 +78,10 @@ def measure(top, counts, valid, above, sure, weight, background, variance, sem, 
     total = sum(excess[p] for p in centre)
     slow = sum((p[0] + 0.5) * excess[p] for p in centre) / total
     fast = sum((p[1] + 0.5) * excess[p] for p in centre) / total
-    return intensity, sigma, slow, fast
+    spread = {p: variance[p] + excess[p] / weight[p] for p in centre}
+    slow_sigma = np.sqrt(max(sum(spread[p] * (p[0] + 0.5 - slow) ** 2 for p in centre), 0)) / total
+    fast_sigma = np.sqrt(max(sum(spread[p] * (p[1] + 0.5 - fast) ** 2 for p in centre), 0)) / total
+    inside = {(i, j) for i in range(y - reach, y + reach + 1) for j in range(x - reach, x + reach + 1)}
+    own = whole | centre | {p for p in inside if 0 <= p[0] < height and 0 <= p[1] < width}
+    box = min(p[0] for p in own), max(p[0] for p in own) + 1, min(p[1] for p in own), max(p[1] for p in own) + 1
+    return intensity, sigma, slow, fast, slow_sigma, fast_sigma, box

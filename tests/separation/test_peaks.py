@@ -94,7 +94,9 @@ def test_peaks_equal_plain_loops(engine, rng, mean, patch):
         )
         assert peak["intensity"] == pytest.approx(wanted[0], rel=1e-5, abs=1e-4)
         assert peak["sigma"] == pytest.approx(wanted[1], rel=1e-5)
-        assert (peak["slow"], peak["fast"]) == pytest.approx(wanted[2:], abs=1e-4)
+        assert (peak["slow"], peak["fast"]) == pytest.approx(wanted[2:4], abs=1e-4)
+        assert (peak["slow_sigma"], peak["fast_sigma"]) == pytest.approx(wanted[4:6], rel=1e-4, abs=1e-6)
+        assert tuple(peak[["slow0", "slow1", "fast0", "fast1"]].tolist()) == wanted[6]
         assert peak["maximum"] == frame[top]
     for peak in peaks:  # and no peak is without a maximum
         assert any(max(abs(p[0] + 0.5 - peak["slow"]), abs(p[1] + 0.5 - peak["fast"])) < 5 for p in tops)
@@ -118,6 +120,8 @@ def test_position_and_intensity_of_isolated_peaks(engine, rng, mean):
     assert np.median(peaks["snr"]) > 10
     offset = np.stack([peaks["slow"], peaks["fast"]], axis=1) - truth[match]
     assert np.sqrt(np.mean(offset**2)) < 0.15
+    pull = offset / np.stack([peaks["slow_sigma"], peaks["fast_sigma"]], axis=1)
+    assert 0.8 < pull.std() < 1.3  # the discrete pixel adds to counting statistics
     assert np.all(np.abs(offset.mean(axis=0)) < 4 * offset.std(axis=0) / np.sqrt(len(peaks)))
     weight = separator.rings.weight[truth[match, 0].astype(int), truth[match, 1].astype(int)]
     pull = (peaks["intensity"] - photons / weight) / peaks["sigma"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import gammainc
 from scipy.stats import norm, poisson
 
 from crystint.errors import SettingError
 from crystint.model.geometry import Geometry
 from crystint.model.rings import interpolate
 from crystint.ops.separator import Separator
-from crystint.ops.threshold import CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS, counts_at, excess_curve
+from crystint.ops.threshold import CURVE_FIRST, CURVE_PER_OCTAVE, CURVE_POINTS, counts_at, excess_curve, significance
 from tests.oracles import significance as oracle
 
 
@@ -263,3 +264,51 @@ def test_an_unknown_ring_gives_nothing_to_its_neighbours():
 
 def test_one_ring_is_flat():
     np.testing.assert_array_equal(interpolate(np.array([2.0]), np.array([-0.5, 0.0, 0.49])), [2, 2, 2])
+
+
+@pytest.mark.parametrize("k", [0.5, 2.0, 5.0, 12.0, 29.0])
+@pytest.mark.parametrize("phi", [1.0, 1.7])
+def test_the_significance_of_a_threshold_is_its_sigma(k, phi):
+    expected = np.array([1e-4, 0.03, 0.8, 12.0, 3e4])
+    counts = np.array([oracle.threshold(one, phi, k) for one in expected])
+    reached = significance(counts, expected, np.full(5, phi), np.zeros(5))
+    np.testing.assert_allclose(reached, k, rtol=1e-6)
+
+
+@pytest.mark.parametrize("k", [2.0, 5.0, 45.0])
+def test_significance_is_the_inverse_of_the_threshold_with_other_noise_too(k, rng):
+    mean, phi = 10.0 ** rng.uniform(-4, 4, 300), rng.choice([0.0, 1.0, 1.4], 300)
+    spread, weight = rng.uniform(0.1, 3, 300), rng.uniform(0.5, 1.5, 300)
+    counts = counts_at(mean, phi, spread, weight, k, noise=0.5)
+    reached = significance(counts, mean * weight, phi, np.square(spread * weight) + 0.25)
+    np.testing.assert_allclose(reached, k, rtol=1e-3)
+
+
+def test_significance_at_the_background_and_without_one():
+    one = np.ones(4)
+    reached = significance(np.array([3.0, 2.0, 5.0, 0.1]), np.array([3.0, 3.0, np.nan, 0.0]), one, 0 * one)
+    assert reached[:2].tolist() == [0.0, 0.0]
+    assert np.isnan(reached[2])
+    assert 0 < reached[3] < 6
+
+
+def test_every_peak_stands_at_or_above_the_threshold_in_its_significance(engine, rng):
+    """The column is what ``snr`` is a threshold of; intensity over sigma of the whole spot may be below."""
+    shape = (400, 420)
+    separator = Separator(flat_geometry(shape), rings=40, engine=engine)
+    frame = rng.poisson(0.05, shape).astype(np.int32)
+    for slow, fast in zip(rng.integers(2, 398, 300), rng.integers(2, 418, 300)):
+        frame[slow - 1 : slow + 2, fast - 1 : fast + 2] += rng.poisson([[0.4, 1, 0.4], [1, 3, 1], [0.4, 1, 0.4]])
+    background = separator.background(frame)
+    peaks = separator.peaks(frame, snr=4.0)
+    assert len(peaks) > 50
+    assert peaks["significance"].min() >= 4.0
+    assert peaks["significance"].min() < 5.0
+    assert (peaks["snr"] < 4.0).any()
+    expected, phi, _, _ = (image.reshape(shape) for image in background_images(background))
+    for peak in peaks[::5]:
+        near = np.s_[peak["slow0"] : peak["slow1"], peak["fast0"] : peak["fast1"]]
+        at = np.unravel_index(np.argmax(np.where(frame[near] == peak["maximum"], 1, 0)), frame[near].shape)
+        n, mean, excess = peak["maximum"], expected[near][at], phi[near][at]
+        wanted = norm.isf(gammainc(n / excess, mean / excess))
+        assert peak["significance"] == pytest.approx(wanted, rel=2e-3)

@@ -16,8 +16,9 @@ from crystint.io.hdf5.checked import stored_bytes
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
 from crystint.io.limits import check_claim
 from crystint.io.outputs import utf8
+from crystint.io.peaks.nxdata import MEANING
 from crystint.model.geometry import Geometry
-from crystint.model.peaks import PeakList, empty_peaks
+from crystint.model.peaks import PeakList, unknown_peaks
 from crystint.units import energy_of
 
 __all__ = ["cxi_peaks", "peaks_of_tables", "write_cxi"]
@@ -29,6 +30,7 @@ _COLUMNS: dict[str, tuple[str, str]] = {
     "peakYPosRaw": ("slow", "pixel"),
     "peakTotalIntensity": ("intensity", "count"),
     "peakSNR": ("snr", ""),
+    "peakSignificance": ("significance", ""),
     "peakSigma": ("sigma", "count"),
     "peakNPixels": ("npix", ""),
     "peakMaximumValue": ("maximum", "count"),
@@ -87,6 +89,8 @@ def _results(result: h5py.Group, peaks: PeakList, n_frames: int) -> None:
             shuffle=True,
         )
         table.attrs["units"] = unit
+        if column in MEANING:
+            table.attrs["meaning"] = MEANING[column]
         if column in ("slow", "fast"):
             table.attrs["convention"] = CONVENTION
         shift = 0.5 if column in ("slow", "fast") else 0.0
@@ -214,8 +218,7 @@ def peaks_of_tables(result: h5py.Group, columns: Mapping[str, str], path: str | 
             f"the first of them frame {cut[0]}: {lost} peaks are not in the file"
         )
         counts = np.minimum(counts, shape[1])
-    peaks = empty_peaks(int(counts.sum()))
-    peaks["d"] = np.nan
+    peaks = unknown_peaks(int(counts.sum()))
     peaks["frame"] = np.repeat(np.arange(len(counts)), counts)
     filled = np.arange(shape[1]) < counts[:, None]
     for name, table in tables.items():

@@ -13,9 +13,9 @@ import numpy as np
 from crystint.errors import FileError
 from crystint.io.hdf5.files import PACKED, create_hdf5, group, process, put
 from crystint.model.geometry import Geometry
-from crystint.model.peaks import PEAK_DTYPE, PeakFlag, PeakList, empty_peaks
+from crystint.model.peaks import PEAK_DTYPE, PeakFlag, PeakList, unknown_peaks
 
-__all__ = ["POSITION", "UNITS", "hdf5_peaks", "write_hdf5"]
+__all__ = ["LATER", "MEANING", "POSITION", "UNITS", "hdf5_peaks", "write_hdf5"]
 
 POSITION = "pixels from the outer corner of the first pixel, whose centre is (0.5, 0.5)"
 UNITS = {
@@ -26,7 +26,20 @@ UNITS = {
     "maximum": "count",
     "background": "count",
     "d": "angstrom",
+    "slow_sigma": "pixel",
+    "fast_sigma": "pixel",
+    "slow0": "pixel",
+    "slow1": "pixel",
+    "fast0": "pixel",
+    "fast1": "pixel",
 }
+MEANING = {
+    "snr": "intensity / sigma of the whole spot",
+    "significance": "of the strongest pixel, in sigma: what the threshold snr is compared with",
+}
+"""Of the two columns that are easily mistaken for one another."""
+LATER = ("significance", "slow_sigma", "fast_sigma", "slow0", "slow1", "fast0", "fast1")
+"""Columns that files of the first crystint do not have."""
 
 
 def write_hdf5(
@@ -54,6 +67,8 @@ def write_hdf5(
                 column.attrs["units"] = UNITS[name]
             if name in ("slow", "fast"):
                 column.attrs["convention"] = POSITION
+            if name in MEANING:
+                column.attrs["meaning"] = MEANING[name]
         data["flags"].attrs["bits"] = ", ".join(f"{flag.value} {flag.name}" for flag in PeakFlag)
         counts = np.bincount(peaks["frame"], minlength=n_frames)
         put(data, "frame_ptr", np.concatenate([[0], np.cumsum(counts)]).astype(np.uint64))
@@ -70,9 +85,9 @@ def write_hdf5(
 def hdf5_peaks(file: h5py.File, path: Path) -> PeakList:
     """The peaks in an open file that `write_hdf5` made, exactly."""
     data = file.get("entry/peaks")
-    if not isinstance(data, h5py.Group) or not set(PEAK_DTYPE.names or ()) <= set(data):
+    if not isinstance(data, h5py.Group) or not set(PEAK_DTYPE.names or ()) - set(LATER) <= set(data):
         raise FileError(f"{path} holds no peak list of crystint: /entry/peaks with a data set per column")
-    peaks = empty_peaks(len(data["frame"]))
-    for name in PEAK_DTYPE.names or ():
+    peaks = unknown_peaks(len(data["frame"]))
+    for name in set(PEAK_DTYPE.names or ()) & set(data):
         peaks[name] = data[name][()]
     return peaks

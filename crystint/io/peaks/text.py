@@ -12,9 +12,9 @@ import numpy as np
 
 from crystint.errors import FileError
 from crystint.io.outputs import atomic_path
-from crystint.io.peaks.nxdata import POSITION, UNITS
+from crystint.io.peaks.nxdata import LATER, MEANING, POSITION, UNITS
 from crystint.model.geometry import Geometry
-from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
+from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks, unknown_peaks
 
 __all__ = ["read_json_lines", "read_spot_xds", "write_json_lines", "write_spot_xds"]
 
@@ -51,7 +51,7 @@ def write_json_lines(
             for name in _COLUMNS:
                 line[name] = [_number(value) for value in some[name].tolist()]
             if frame == 0:
-                line["conventions"] = {"position": POSITION, "units": UNITS}
+                line["conventions"] = {"position": POSITION, "units": UNITS, "meaning": MEANING}
                 line["shape"] = list(shape)
                 line["geometry"] = None if geometry is None else geometry.to_dict()
                 line["provenance"] = dict(provenance)
@@ -76,9 +76,11 @@ def read_json_lines(path: Path) -> PeakList:
             continue
         try:
             line = json.loads(text)
-            peaks = empty_peaks(len(line["slow"]))
+            peaks = unknown_peaks(len(line["slow"]))
             peaks["frame"] = line["frame"]
             for name in _COLUMNS:
+                if name in LATER and name not in line:
+                    continue
                 peaks[name] = [math.nan if value is None else value for value in line[name]]
         except (ValueError, KeyError, TypeError) as error:
             raise FileError(f"{path} line {number} is not a frame of a peak list ({error!r})") from error
@@ -116,10 +118,9 @@ def read_spot_xds(path: Path) -> PeakList:
         except ValueError as error:
             raise FileError(f"{path} line {number} is not a spot: expected x, y, z and intensity") from error
         rows.append((x - 0.5, y - 0.5, math.floor(z), intensity))
-    peaks = empty_peaks(len(rows))
+    peaks = unknown_peaks(len(rows))
     for column, name in enumerate(("fast", "slow", "frame", "intensity")):
         peaks[name] = [row[column] for row in rows]
-    peaks["d"] = np.nan
     return peaks[np.lexsort((peaks["fast"], np.floor(peaks["slow"]), peaks["frame"]))]
 
 

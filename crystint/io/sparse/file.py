@@ -20,11 +20,12 @@ from crystint.io.guard import guarded, reads_file
 from crystint.io.hdf5.checked import stored_bytes
 from crystint.io.hdf5.files import open_hdf5
 from crystint.io.limits import check_claim
+from crystint.io.peaks.nxdata import LATER
 from crystint.io.sparse.codec import decode_index, to_position
 from crystint.io.sparse.layout import ENTRY, FORMAT, PEAK_GROUP
 from crystint.io.sparse.mask import PICKED, FirstMask
 from crystint.model.geometry import Geometry
-from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
+from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks, unknown_peaks
 from crystint.model.rings import Background, RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
@@ -230,10 +231,11 @@ class SparseFile:
         columns = self._file.get(f"{ENTRY}/{PEAK_GROUP}/columns")
         if columns is None:
             return empty_peaks(0)
-        names, number = PEAK_DTYPE.names or (), len(columns["frame"])
+        names = [name for name in PEAK_DTYPE.names or () if name not in LATER or name in columns]
+        number = len(columns["frame"])
         stored = sum(stored_bytes(columns[name]) for name in names)
         check_claim(f"{self.path}, {columns.name}", number * PEAK_DTYPE.itemsize, stored)
-        peaks = empty_peaks(number)
+        peaks = unknown_peaks(number)
         for name in names:
             peaks[name] = columns[name][()]
         return peaks
