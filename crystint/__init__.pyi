@@ -27,6 +27,8 @@ from .io.sparse.dense_file import DenseWriter as DenseWriter
 from .io.sparse.file import SparseFile as SparseFile
 from .io.sparse.open import open_sparse as open_sparse
 from .io.sparse.writer import SparseWriter as SparseWriter
+from .io.verify import Verified as Verified
+from .io.verify import verify as verify
 from .model.geometry import Geometry as Geometry
 from .model.geometry import Panel as Panel
 from .model.instrument import Instrument as Instrument

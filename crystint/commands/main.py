@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from crystint import __version__
-from crystint.commands import bench, cbc, compare, correlate, demo, devices, info, plot, separate, stills
+from crystint.commands import bench, cbc, compare, correlate, demo, devices, info, plot, separate, stills, verify
 from crystint.commands.program import Program
 
 __all__ = ["main"]
@@ -29,6 +29,7 @@ def main(context: click.Context) -> None:
 for command in (
     devices.devices,
     info.info,
+    verify.verify,
     separate.peaks,
     separate.sparsify,
     separate.densify,

@@ -1,10 +1,10 @@
-"""What ``crystint info`` and ``crystint devices`` can be told."""
+"""What ``crystint info``, ``crystint verify`` and ``crystint devices`` can be told."""
 
 from __future__ import annotations
 
 from crystint.run.settings import PixelSettings, StepSettings, setting
 
-__all__ = ["DevicesSettings", "InfoSettings"]
+__all__ = ["DevicesSettings", "InfoSettings", "VerifySettings"]
 
 
 class InfoSettings(PixelSettings):
@@ -17,3 +17,7 @@ class DevicesSettings(StepSettings):
     """What is done before the devices are listed."""
 
     add_intel: bool = setting(False, "first make Intel's CPU runtime known that pip installed")
+
+
+class VerifySettings(StepSettings):
+    """Nothing: the file says what must be in it."""

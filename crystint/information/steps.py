@@ -1,16 +1,24 @@
-"""The steps that look and change nothing: info, devices."""
+"""The steps that look and change nothing: info, verify, devices."""
 
 from __future__ import annotations
 
-from crystint.information.settings import DevicesSettings, InfoSettings
+from crystint.information.settings import DevicesSettings, InfoSettings, VerifySettings
 from crystint.run.step import Argument, Step
 
-__all__ = ["DEVICES", "INFO"]
+__all__ = ["DEVICES", "INFO", "VERIFY"]
 
 INFO = Step(
     "info",
     InfoSettings,
     "crystint.information.info_step:info",
+    (Argument("files", "FILE", many=True),),
+    device="",
+    json=True,
+)
+VERIFY = Step(
+    "verify",
+    VerifySettings,
+    "crystint.information.verify_step:verify_files",
     (Argument("files", "FILE", many=True),),
     device="",
     json=True,

@@ -92,6 +92,7 @@ _LONG = " ".join(["many.h5"] * 40)
 ROWS = (
     Row("devices", "", settings=False, device=False),
     Row("info", "frames.h5", reads=("frames.h5",), settings=False, device=False),
+    Row("verify", "sparse.h5", reads=("sparse.h5",), settings=False, device=False),
     Row(
         "peaks",
         f"frames.h5 {_SEPARATION}",

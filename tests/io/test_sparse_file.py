@@ -343,7 +343,7 @@ def test_conversion_there_and_back_changes_no_bit(tmp_path: Path, rng: np.random
         assert "entry_0000/sparse_frames/errors" in other
         for name in names:
             assert dict(one[name].attrs).keys() == dict(other[name].attrs).keys()
-            if isinstance(one[name], h5py.Dataset):
+            if isinstance(one[name], h5py.Dataset) and "checksums" not in name:
                 assert one[name].dtype == other[name].dtype
                 np.testing.assert_array_equal(one[name][()], other[name][()])
         assert one.attrs["creator"] == other.attrs["creator"]

@@ -21,6 +21,7 @@ from crystint import __version__
 from crystint.errors import CrystintError, FileError, warn
 from crystint.io.containers import is_hdf5
 from crystint.io.hdf5.checked import CheckedFile
+from crystint.io.hdf5.checksums import Digest, checksums_of, note_of
 from crystint.io.interrupts import deferring, interrupts_deferred
 from crystint.io.outputs import atomic_path, utf8
 
@@ -29,6 +30,7 @@ __all__ = [
     "PACKED",
     "check_written",
     "create_hdf5",
+    "digests_in",
     "group",
     "open_hdf5",
     "packed",
@@ -61,6 +63,8 @@ class _Target(FileIO):
     def __init__(self, path: Path) -> None:
         super().__init__(path, "r+")
         self.failure: BaseException | None = None
+        self.digests: dict[str, Digest] = {}
+        """of data sets, by their paths, as far as they are known while the file is written"""
 
     def __repr__(self) -> str:
         """h5py takes it for the name of the file."""
@@ -108,9 +112,26 @@ def check_written(item: h5py.Dataset | h5py.Group) -> None:
         target.check()
 
 
+def digests_in(item: h5py.Dataset | h5py.Group) -> dict[str, Digest]:
+    """Sums of the data sets of the file of `create_hdf5` that has this item, by their paths; to be added to."""
+    target = _targets.get(h5py.h5f.get_name(item.id))
+    return {} if target is None else target.digests
+
+
 @contextmanager
-def create_hdf5(path: str | PathLike[str], overwrite: bool, creator: str) -> Iterator[h5py.File]:
+def create_hdf5(
+    path: str | PathLike[str], overwrite: bool, creator: str, *, checksums: bool = False
+) -> Iterator[h5py.File]:
     """A new HDF5 file that appears at `path` when the block ends well, and not at all otherwise.
+
+    Parameters
+    ----------
+    path, overwrite
+        As `atomic_path`.
+    creator : str
+        Attribute of the file.
+    checksums : bool
+        End with a table of the SHA-256 of everything in it (`crystint.io.hdf5.checksums`), which `verify` checks.
 
     Raises
     ------
@@ -127,6 +148,12 @@ def create_hdf5(path: str | PathLike[str], overwrite: bool, creator: str) -> Ite
                 file.attrs["file_name"] = utf8(Path(path).name)
                 file.attrs["HDF5_Version"] = h5py.version.hdf5_version
                 yield file
+                if checksums:
+                    file.flush()
+                    table = checksums_of(file, target.digests)
+                    note = group(file, note_of(file), "NXnote")
+                    put(note, "type", "application/json")
+                    put(note, "data", table)
         except CrystintError:
             raise
         except Exception as error:

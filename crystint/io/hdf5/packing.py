@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.arrays import Bytes
-from crystint.io.hdf5.files import LEVEL, PACKED, check_written
+from crystint.io.hdf5.checksums import Digest
+from crystint.io.hdf5.files import LEVEL, PACKED, check_written, digests_in
 from crystint.io.hdf5.filters import library
 
 __all__ = ["BSLZ4", "GZIP", "PLAIN", "ZSTD", "ChunkWriter", "Packing", "packed_size"]
@@ -113,6 +114,9 @@ class ChunkWriter:
         self._data, self._packing, self._pool = data, packing, pool
         self._direct = packing.direct
         self._most = waiting
+        self._digest = Digest()
+        if self._direct:
+            digests_in(data)[data.name] = self._digest
         self._waiting: deque[tuple[int, int, Future[Bytes] | Bytes]] = deque()
 
     def put(self, start: int, rows: int, chunk: NDArray[Any]) -> None:
@@ -152,6 +156,7 @@ class ChunkWriter:
         start, rows, packed = self._waiting.popleft()
         packed = packed.result() if isinstance(packed, Future) else packed
         self._grow(start + rows)
+        self._digest.add(packed, start)
         self._data.id.write_direct_chunk((start, *(0,) * (self._data.ndim - 1)), packed)
         check_written(self._data)
 

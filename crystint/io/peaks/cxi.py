@@ -60,7 +60,7 @@ def write_cxi(
     after the last peak. ``/entry_1/data_1/data`` shows the frames where they are, when `sources` are HDF5
     files. ``missing`` int64: the frames that could not be read, whose rows are empty.
     """
-    with create_hdf5(path, overwrite, "crystint") as file:
+    with create_hdf5(path, overwrite, "crystint", checksums=True) as file:
         put(file, "cxi_version", np.int32(160))
         file.attrs["default"] = "entry_1"
         entry = group(file, "entry_1", "NXentry", default="result_1")

@@ -56,7 +56,7 @@ def write_hdf5(
 ) -> None:
     """``/entry/peaks``: every column of the peak list, exactly, and ``frame_ptr`` uint64 [frames + 1]: the
     peaks of frame i are ``frame_ptr[i]:frame_ptr[i + 1]``. ``missing`` int64: the frames that could not be read."""
-    with create_hdf5(path, overwrite, "crystint") as file:
+    with create_hdf5(path, overwrite, "crystint", checksums=True) as file:
         file.attrs["default"] = "entry"
         entry = group(file, "entry", "NXentry", default="peaks")
         data = group(entry, "peaks", "NXdata", signal="intensity", convention=POSITION)

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from crystint.io.hdf5.appendable import AppendableDataset
+from crystint.io.hdf5.checksums import NOTE
 from crystint.io.sparse.codec import encode_index
 from crystint.io.sparse.file import SparseFile
 from crystint.io.sparse.layout import COMPACT_NOTE, ENTRY
@@ -26,7 +27,7 @@ def copy_sparse(file: SparseFile, made: h5py.File, compact: bool) -> None:
     for name, value in source[ENTRY].attrs.items():
         entry.attrs[name] = value
     for name in source[ENTRY]:
-        if name != "sparse_frames":
+        if name not in ("sparse_frames", NOTE):
             source.copy(source[ENTRY][name], entry, name)
     old, data = source[ENTRY]["sparse_frames"], entry.create_group("sparse_frames")
     for name, value in old.attrs.items():

@@ -128,7 +128,9 @@ class DenseWriter:
         self._missing: list[int] = []
 
     def __enter__(self) -> Self:
-        file = self._stack.enter_context(create_hdf5(self._path, self._overwrite, f"crystint {__version__}"))
+        file = self._stack.enter_context(
+            create_hdf5(self._path, self._overwrite, f"crystint {__version__}", checksums=True)
+        )
         try:
             self._start(file)
         except BaseException as error:

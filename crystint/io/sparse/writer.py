@@ -108,7 +108,7 @@ class SparseWriter:
         """unusable pixels of the first frame that is there; None = none has come yet"""
 
     def __enter__(self) -> Self:
-        file = create_hdf5(self._path, self._overwrite, creator(self._compact))
+        file = create_hdf5(self._path, self._overwrite, creator(self._compact), checksums=True)
         self._file = self._stack.enter_context(file)
         self._written = 0
         return self

@@ -1,0 +1,19 @@
+"""verify: whether a file still is what was written."""
+
+from __future__ import annotations
+
+from crystint.commands.step_command import command_of
+from crystint.information.steps import VERIFY
+
+__all__ = ["verify"]
+
+verify = command_of(
+    VERIFY,
+    """Check that each FILE still is what was written, byte for byte, by the checksums in it.
+
+    Sparse files, dense NXmx files and peak lists in HDF5 (.h5, .cxi) have them; maps that a sparse file shares with
+    others are checked too. Exit status 4 when a byte is not as it was written, each place a line on stderr; 1 when a
+    file cannot be opened or has no checksums.
+    """,
+    "crystint verify sparse.h5 && echo as it was written",
+)
