@@ -123,7 +123,8 @@ def journal(file: OpenedFile) -> dict[str, Any]:
     missing = [record.number for record in map(FrameRecord.unpack, records[1:]) if record.missing is not None]
     command = " ".join(header["command"])
     of = header.get("same", {}).get("frames")
-    done = f"{len(records) - 1}" + (f" of {of} frames" if of is not None else "")
+    frames = (len(records) - 1) * int(header.get("block", 1))
+    done = f"{frames if of is None else min(frames, of)}" + (f" of {of} frames" if of is not None else "")
     return {"of": file.path.with_suffix("").name, "command": command, "done": done, **_missing(missing)}
 
 

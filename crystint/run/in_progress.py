@@ -21,7 +21,7 @@ from crystint.run.ordered import in_order, thread_pool
 from crystint.run.outcome import NAMED
 from crystint.run.step import Job
 
-__all__ = ["RunInProgress", "ended", "in_progress"]
+__all__ = ["RunInProgress", "blocks", "ended", "in_progress"]
 
 _WORTH_S = 60.0
 """After an error the journal is kept when this much work is in it; below, it is simply done again."""
@@ -59,9 +59,11 @@ class RunInProgress:
 
     def __init__(
         self, total: int, execution: Execution, journal: Journal | None, command: list[str], pool: Executor, crew: Crew,
-        stop: Stop,
+        stop: Stop, block: int = 1,
     ) -> None:  # fmt: skip
         self._execution, self._journal, self._crew, self._stop = execution, journal, crew, stop
+        self.block = block
+        """frames of a record; the last one may have fewer"""
         self.pool = pool
         """threads that have time for packing as well"""
         self.device = crew.device
@@ -104,31 +106,45 @@ class RunInProgress:
             for packed in self._journal.replay():
                 yield self._counted(FrameRecord.unpack(packed))
         while first is not None and first() is None and self.done < self.total and not self._stop():
-            yield from self._new(range(self.done, self.done + 1), None)
-        yield from self._new(range(self.done, self.total), None if first is None else first())
+            yield from self._new(range(self._next, self._next + 1), None)
+        yield from self._new(range(self._next, blocks(self.total, self.block)), None if first is None else first())
+
+    @property
+    def _next(self) -> int:
+        """Number of the record that comes next."""
+        return blocks(self.done, self.block)
 
     def _new(self, numbers: range, first: Any) -> Generator[FrameRecord]:
         if not self._worked:
             self._began = time.monotonic()
         with closing(self._crew.records(numbers, first, self._stop)) as records:
             for packed in records:
+                before = self.done
                 record = self._counted(FrameRecord.unpack(packed))
-                self._worked, self._seconds = self._worked + 1, time.monotonic() - self._began
+                self._worked, self._seconds = self._worked + self.done - before, time.monotonic() - self._began
                 if self._journal is not None:
                     self._journal.append(packed)
                 yield record
 
     def _counted(self, record: FrameRecord) -> FrameRecord:
-        if record.missing is not None:
-            if self._execution.strict:
-                raise FileError(record.missing)
-            if len(self.missing) < NAMED:
-                warn(f"{record.missing}; it is recorded as missing")
-            self.missing[record.number] = record.missing
+        if self.block > 1:
+            for number, reason in record.facts.get("missing_frames", {}).items():
+                self._lacks(int(number), reason)
+            self.unusable += record.facts.get("dead_frames", [])
+        elif record.missing is not None:
+            self._lacks(record.number, record.missing)
         elif record.facts.get("dead"):
             self.unusable.append(record.number)
-        self.done += 1
+        self.done = min(self.done + self.block, self.total)
         return record
+
+    def _lacks(self, number: int, reason: str) -> None:
+        """Record a frame as missing, or raise where the run is strict."""
+        if self._execution.strict:
+            raise FileError(reason)
+        if len(self.missing) < NAMED:
+            warn(f"{reason}; it is recorded as missing")
+        self.missing[number] = reason
 
     def at_its_end(self, record: dict[str, Any]) -> dict[str, Any]:
         """The provenance of an output, and which frames it lacks: those that are missing, and those not reached."""
@@ -167,6 +183,11 @@ class RunInProgress:
         raise FileError(f"no usable pixel in {which}: all are masked, marked as unusable, or saturated")
 
 
+def blocks(frames: int, block: int) -> int:
+    """How many blocks some frames make."""
+    return -(-frames // block)
+
+
 def ended(record: dict[str, Any], missing: Iterable[int], done: int, total: int) -> dict[str, Any]:
     """See `RunInProgress.at_its_end`. A resumed run that has finished reads there what it lacks."""
     numbers = sorted(missing)
@@ -183,6 +204,7 @@ def in_progress(
     *,
     same: Mapping[str, Any],
     files: tuple[str, ...] = (),
+    block: int = 1,
 ) -> Iterator[RunInProgress]:
     """Work on frames, with a journal beside the first output for as long as the block takes.
 
@@ -201,6 +223,9 @@ def in_progress(
         What must be the same when a run is resumed, besides the settings and the files that the job names.
     files
         More files of which size and time must be the same: those of the frames.
+    block : int
+        Frames of a record, for results too large to keep one for each frame. Records of blocks tell which frames are
+        missing and which have no usable pixel by the facts "missing_frames" (number to reason) and "dead_frames".
 
     Raises
     ------
@@ -215,18 +240,18 @@ def in_progress(
     with ExitStack() as stack:
         pool = stack.enter_context(thread_pool(how.workers))
         if worker is None or how.dask:
-            crew: Crew = stack.enter_context(_cluster(job, work, total))
+            crew: Crew = stack.enter_context(_cluster(job, work, total, block))
         else:
             crew = Threads(pool, how.workers, worker)
         command, journal = list(job.command), None
         if job.outputs:
-            header = {"command": command, "same": _fingerprint(job, crew.device, total, same, files)}
+            header = {"command": command, "block": block, "same": _fingerprint(job, crew.device, total, same, files)}
             journal = Journal.open(job.outputs[0], header, resume=how.resume)
             command = journal.header["command"]
         start, keep = time.monotonic(), False
         try:
             with how.until() as stop:
-                run = RunInProgress(total, how, journal, command, pool, crew, stop)
+                run = RunInProgress(total, how, journal, command, pool, crew, stop, block)
                 yield run
                 keep = run.stopped
         except BaseException as error:
@@ -237,21 +262,21 @@ def in_progress(
                 if keep and journal.count:
                     name = journal_of(job.outputs[0])
                     with suppress(CrystintWarning):  # where warnings are errors, the first error counts
-                        warn(f"{name} keeps the {journal.count} frames that are done; --resume goes on there")
+                        done = min(journal.count * block, total)
+                    warn(f"{name} keeps the {done} frames that are done; --resume goes on there")
             raise
         finally:
             if journal is not None:
                 journal.close(keep=keep and journal.count > 0)
 
 
-def _cluster(job: Job[Any], work: FrameWork, total: int) -> AbstractContextManager[Crew]:
+def _cluster(job: Job[Any], work: FrameWork, total: int, block: int) -> AbstractContextManager[Crew]:
     """The workers of a dask cluster."""
     from crystint.run.cluster import cluster  # dask is an optional package, and slow to import
 
     how = job.execution
-    return cluster(
-        work, total, str(how.dask), device=how.device, workers=how.workers, frames=how.dask_frames, name=job.name
-    )
+    jobs = max(1, how.dask_frames // block)
+    return cluster(work, total, str(how.dask), device=how.device, workers=how.workers, frames=jobs, name=job.name)
 
 
 def _fingerprint(

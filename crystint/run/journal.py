@@ -41,12 +41,14 @@ def records_in(output: Path) -> int:
     try:
         with FileIO(path) as file:
             size, at = os.fstat(file.fileno()).st_size, len(_MAGIC)
+            header = _read(file, at)
+            block = 1 if header is None else int(json.loads(header).get("block", 1))
             count = -1  # the header
             while at + _FRAME.size <= size:
                 length, _ = _FRAME.unpack(os.pread(file.fileno(), _FRAME.size, at))
                 at += _FRAME.size + length
                 count += at <= size
-            return max(count, 0)
+            return max(count, 0) * block
     except FileNotFoundError:
         return 0
     except OSError as error:
