@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from benchmarks.gates import Row, at_most, told, within
 from crystint.io.frames.sequence import open_frames
 from crystint.io.reflections.dials_experiments import read_expt
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.integration.first_width import first_width
 from crystint.stills.integration.integrate import integrate
 from crystint.stills.merging.merge import merge
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scaling.expected import SignalVariance
 from crystint.stills.scaling.rocking import fit_rocking
 from crystint.stills.scaling.scale import scale

@@ -39,15 +39,15 @@ from crystint.io.reflections.dials_experiments import read_expt
 from crystint.io.reflections.dials_table import read_table
 from crystint.model import symmetry
 from crystint.model.observations import Flag, Observations
+from crystint.prediction.partiality import RockingWidth
+from crystint.prediction.predict import predict
+from crystint.prediction.rays import project
 from crystint.stills.inputs import read_reference
 from crystint.stills.integration.amplitude import amplitudes
 from crystint.stills.integration.amplitude_device import ProfileAmplitude
 from crystint.stills.integration.integrate import integrate
 from crystint.stills.integration.ring import ring_means
 from crystint.stills.merging.merge import merge
-from crystint.stills.prediction.partiality import RockingWidth
-from crystint.stills.prediction.predict import predict
-from crystint.stills.prediction.rays import project
 from crystint.stills.scaling.rocking import fit_rocking
 from crystint.stills.scaling.scale import scale
 from crystint.stills.simulation.files import write_frames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntFlag
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,30 @@ from numpy.typing import NDArray
 from crystint.html import html_table
 from crystint.model.rings import Background
 
-__all__ = ["SparseFrame"]
+__all__ = ["PixelReason", "SparseFrame", "counts_by_reason"]
+
+
+class PixelReason(IntFlag):
+    """Why a pixel is kept: bits of `SparseFrame.reason`. A pixel can have several.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> crystint.PixelReason.SIGNIFICANT in crystint.PixelReason(5)
+    True
+    """
+
+    SIGNIFICANT = 1
+    """it stands out from the background"""
+    GROWN = 2
+    """it is near one that does"""
+    PREDICTED = 4
+    """it lies in the box of a predicted reflection"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseFrame:
-    """The picked pixels of one frame, exactly as they were, and the background of the others.
+    """The kept pixels of one frame, exactly as they were, and the background of the others.
 
     Examples
     --------
@@ -31,9 +50,9 @@ class SparseFrame:
     """
 
     index: NDArray[np.uint32]
-    """uint32 [n]: pixel numbers slow * width + fast of the picked pixels, ascending."""
+    """uint32 [n]: pixel numbers slow * width + fast of the kept pixels, ascending."""
     value: NDArray[Any]
-    """frame dtype [n]: raw counts of the picked pixels, exact."""
+    """frame dtype [n]: raw counts of the kept pixels, exact."""
     background: Background
     """its `rings` carry the mask, the normalization and the place of each pixel"""
     dtype: np.dtype[Any]
@@ -50,6 +69,8 @@ class SparseFrame:
     """number of the frame in its sequence"""
     missing: bool = False
     """whether the frame could not be read when the file was made: then it has no pixel and no background"""
+    reason: NDArray[np.uint8] | None = None
+    """uint8 [n]: why each pixel is kept, `PixelReason` bits; None = all of them because they are significant"""
 
     def __repr__(self) -> str:
         slow, fast = self.shape
@@ -62,6 +83,7 @@ class SparseFrame:
             "shape (slow, fast)": "{} x {} px".format(*self.shape),
             "dtype": str(self.dtype),
             "pixels kept": "missing" if self.missing else len(self.index),
+            **({} if self.reason is None else counts_by_reason(self)),
             "SNR_pick": self.snr,
             "noise": self.noise,
             "error model": self.error_model,
@@ -78,3 +100,23 @@ class SparseFrame:
     def error_model(self) -> str:
         """ "poisson", "azimuthal" or "hybrid"."""
         return self.background.error_model
+
+    @property
+    def significant(self) -> NDArray[np.bool_]:
+        """bool [n]: which of the kept pixels stand out from the background."""
+        if self.reason is None:
+            return np.ones(len(self.index), np.bool_)
+        return np.asarray(self.reason & PixelReason.SIGNIFICANT != 0)
+
+
+def counts_by_reason(sparse: SparseFrame) -> dict[str, int]:
+    """How many pixels each reason has, "significant", "grown" and "predicted"; a pixel counts for its first one."""
+    reason = sparse.reason
+    if reason is None:
+        return {"significant": len(sparse.index)}
+    first = [
+        (reason & PixelReason.SIGNIFICANT) != 0,
+        (reason & (PixelReason.SIGNIFICANT | PixelReason.GROWN)) == PixelReason.GROWN,
+        reason == PixelReason.PREDICTED,
+    ]
+    return {str(bit.name).lower(): int(np.count_nonzero(rows)) for bit, rows in zip(PixelReason, first, strict=True)}

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from crystint.model.observations import Observations
+    from crystint.prediction.predict import Prediction
     from crystint.stills.files import StillsRun
-    from crystint.stills.prediction.predict import Prediction
     from crystint.stills.scaling.centroids import CentroidResiduals
 
 __all__ = ["plot_centroids", "plot_prediction", "plot_stills"]

@@ -9,10 +9,10 @@ import numpy as np
 from crystint.arrays import Floats
 from crystint.model.observations import Observations
 from crystint.plot.style import ACCENT, BLUE, GREY, RING
+from crystint.prediction.partiality import RockingWidth, partiality
 from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.merging.deviates import BinnedDeviates
 from crystint.stills.merging.statistics import Statistics
-from crystint.stills.prediction.partiality import RockingWidth, partiality
 from crystint.stills.scaling.scales import Scales
 
 if TYPE_CHECKING:

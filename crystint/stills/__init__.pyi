@@ -24,10 +24,10 @@ from .merging.statistics import Statistics as Statistics
 from .outputs import StillsFile as StillsFile
 from .outputs import write_merged_mtz as write_merged_mtz
 from .outputs import write_unmerged_mtz as write_unmerged_mtz
-from .prediction.partiality import RockingWidth as RockingWidth
-from .prediction.partiality import partiality as partiality
-from .prediction.predict import Prediction as Prediction
-from .prediction.predict import predict as predict
+from .predictions import Prediction as Prediction
+from .predictions import RockingWidth as RockingWidth
+from .predictions import partiality as partiality
+from .predictions import predict as predict
 from .report import stills_report as stills_report
 from .scaling.error_model import ErrorModel as ErrorModel
 from .scaling.error_model import fit_error_model as fit_error_model

@@ -17,6 +17,7 @@ from crystint.model.experiment import Experiment
 from crystint.model.facts import counted
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.integration.misfit import ImageFit
 from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.integration.spot_moments import SpotMoments
@@ -25,7 +26,6 @@ from crystint.stills.merging.moments import PairMoments
 from crystint.stills.merging.shell_sums import ShellSums
 from crystint.stills.merging.statistics import Shell, Statistics
 from crystint.stills.merging.sums import MergeSums
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.image_widths import ImageWidths
 from crystint.stills.scaling.scales import Scales

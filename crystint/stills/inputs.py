@@ -31,8 +31,8 @@ from crystint.model.facts import counted
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.model.symmetry import as_space_group
+from crystint.prediction.factors import factors_of
 from crystint.stills.files import StillsRun, open_stills, read_stills
-from crystint.stills.prediction.factors import factors_of
 
 __all__ = [
     "StillsInput",

@@ -18,6 +18,8 @@ from crystint.io.hdf5.provenance import read_provenance
 from crystint.io.reflections.mtz_out import history_of, write_unmerged_mtz
 from crystint.model.cells import symmetric_cell
 from crystint.model.reference import Reference
+from crystint.prediction.pair_frames import pair_frames
+from crystint.prediction.resolution import edge_resolution
 from crystint.run.frames import mask_of
 from crystint.run.in_progress import RunInProgress, in_progress
 from crystint.run.outcome import Outcome
@@ -27,8 +29,6 @@ from crystint.stills.inputs import read_indexed
 from crystint.stills.integration.fit_check import typical_offset
 from crystint.stills.integration.frame_record import result_of
 from crystint.stills.integration.frame_stream import FrameResult
-from crystint.stills.integration.integrate import edge_resolution
-from crystint.stills.integration.pair_frames import pair_frames
 from crystint.stills.integration_work import IntegrationWork, IntegrationWorker, images_on, plan_of
 from crystint.stills.settings import IntegrateSettings
 from crystint.stills.start_width import bandwidth_of, check_images, given_width, measured_width

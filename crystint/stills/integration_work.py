@@ -18,14 +18,14 @@ from crystint.io.frames.selection import selected
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.model.experiment import Experiment
 from crystint.model.reference import Reference
+from crystint.prediction.pair_frames import Pairing
+from crystint.prediction.partiality import RockingWidth
 from crystint.run.frames import mask_of
 from crystint.stills.inputs import read_indexed
 from crystint.stills.integration.frame_record import record_of
 from crystint.stills.integration.frame_stream import frame_result
 from crystint.stills.integration.integrate import IntegrationPlan
-from crystint.stills.integration.pair_frames import Pairing
 from crystint.stills.integration.profile import ProfileWidths
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.settings import IntegrateSettings
 from crystint.stills.step_inputs import read_known
 

@@ -11,13 +11,13 @@ import numpy as np
 from crystint.errors import FileError, warn
 from crystint.model.cells import symmetric_cell
 from crystint.model.observations import Observations
+from crystint.prediction.partiality import RockingWidth
+from crystint.prediction.predict import Prediction, predict
+from crystint.prediction.resolution import edge_resolution
 from crystint.run.outcome import Outcome
 from crystint.run.step import HDF5, Job
 from crystint.stills.files import StillsRun, write_stills
 from crystint.stills.inputs import read_indexed
-from crystint.stills.integration.integrate import edge_resolution
-from crystint.stills.prediction.partiality import RockingWidth
-from crystint.stills.prediction.predict import Prediction, predict
 from crystint.stills.prediction.predicted_files import write_predicted_csv, write_predicted_refl
 from crystint.stills.settings import PredictSettings
 from crystint.stills.start_width import bandwidth_of, given_width

@@ -10,8 +10,8 @@ from crystint.errors import SettingError, warn
 from crystint.model.experiment import Experiment
 from crystint.model.facts import counted
 from crystint.model.observations import Observations
+from crystint.prediction.partiality import RockingWidth, partiality
 from crystint.stills.left_out import divided, left_out_loss, scaled_and_merged
-from crystint.stills.prediction.partiality import RockingWidth, partiality
 from crystint.stills.scaling.gain import gain_of
 from crystint.stills.scaling.image_widths import ImageWidths, fit_image_widths
 from crystint.stills.scaling.rocking import RockingFit, excitation_sweep, fit_rocking

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from crystint.prediction.defaults import BAND
 from crystint.run.settings import (
     Distance,
     Finite,
@@ -84,7 +85,7 @@ class _RockingCurve(StepSettings):
         None, "mosaicity: the part of the width that grows as 1/d, rad", metavar="RAD"
     )
     bandwidth: NotNegative | None = setting(None, "bandwidth of the beam, relative, RMS", metavar="B")
-    band: Positive = setting(1.7, "reflections within this many R0 of the sphere")
+    band: Positive = setting(BAND, "reflections within this many R0 of the sphere")
 
 
 class PredictSettings(_Limited, _RockingCurve):

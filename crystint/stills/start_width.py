@@ -12,11 +12,11 @@ from crystint.errors import FileError, warn
 from crystint.io.frames.sequence import Frames
 from crystint.io.reflections.dials_profiles import read_mosaicity
 from crystint.model.experiment import Experiment
+from crystint.prediction.pair_frames import Pairing
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.files import StillsRun
 from crystint.stills.inputs import kind_of
 from crystint.stills.integration.first_width import NoWidthError, first_width
-from crystint.stills.integration.pair_frames import Pairing
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.settings import IntegrateSettings, PredictSettings
 
 __all__ = ["bandwidth_of", "check_images", "given_width", "measured_width"]

@@ -18,10 +18,10 @@ from crystint.model.experiment import Experiment, join_experiments
 from crystint.model.facts import cell_text
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.duplicates import flag_duplicates
 from crystint.stills.files import StillsRun
 from crystint.stills.inputs import read_opened, read_reference
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scale_priors import expected_widths
 
 __all__ = ["StepInputs", "read_known", "read_together", "warn_of_another_crystal"]

@@ -9,8 +9,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from crystint.errors import CrystintWarning, SettingError, ShapeError
-from crystint.stills.prediction.offsets import rays
-from crystint.stills.prediction.partiality import RockingWidth
+from crystint.prediction.offsets import rays
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.scaling.centroids import centroid_residuals
 from crystint.stills.scaling.gain import Gain
 from crystint.stills.scaling.geometry_moves import excitations, moved, reach_of, slopes_of_offsets

@@ -16,9 +16,9 @@ from crystint.io.reflections.dials_observations import read_refl_observations
 from crystint.io.reflections.dials_table import read_table
 from crystint.model.batches import batches
 from crystint.model.observations import Flag
-from crystint.stills.prediction.partiality import RockingWidth
-from crystint.stills.prediction.predict import predict
-from crystint.stills.prediction.rays import project, sensor_efficiency
+from crystint.prediction.partiality import RockingWidth
+from crystint.prediction.predict import predict
+from crystint.prediction.rays import project, sensor_efficiency
 from tests.conftest import shared_data
 from tests.oracles import dials_files
 from tests.oracles.stills_rotation import setting_at, turn

@@ -11,10 +11,10 @@ from crystint.errors import CrystintWarning, recorded_warnings
 from crystint.io.reflections.dials_observations import read_refl_observations
 from crystint.io.reflections.dials_table_out import write_table
 from crystint.io.reflections.mtz_out import write_merged_mtz
+from crystint.prediction.factors import factors_of
+from crystint.prediction.partiality import RockingWidth
+from crystint.prediction.predict import predict
 from crystint.stills.inputs import read_data, read_experiment
-from crystint.stills.prediction.factors import factors_of
-from crystint.stills.prediction.partiality import RockingWidth
-from crystint.stills.prediction.predict import predict
 from crystint.stills.simulate_step import _merged
 from crystint.stills.simulation.files import write_frames
 from crystint.stills.simulation.simulate import simulate_stills

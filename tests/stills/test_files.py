@@ -14,10 +14,10 @@ from crystint.io.hdf5.provenance import provenance
 from crystint.io.reflections.stills_file import COLUMNS, StillsFile, StillsWriter
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Observations
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.files import open_stills, read_stills, write_stills
 from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.merging.merge import merge
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.scales import Scales
 from crystint.stills.scaling.wavelength_curve import WavelengthCurve

@@ -11,8 +11,8 @@ from scipy.optimize import least_squares
 
 from crystint.cli import main
 from crystint.errors import SettingError
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.files import read_stills
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.report import stills_report
 from crystint.stills.scaling.image_scatter import scatter_of_images, scattering_images
 from crystint.stills.scaling.image_widths import fit_image_widths

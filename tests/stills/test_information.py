@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crystint.errors import SettingError, ShapeError
-from crystint.stills.prediction.partiality import RockingWidth
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.scaling.information import PARAMETERS, image_information
 from crystint.stills.scaling.spot_information import spot_information
 from crystint.stills.simulation.simulate import simulate_stills

@@ -15,12 +15,13 @@ from crystint.io.reflections.dials_experiments import read_expt
 from crystint.io.reflections.dials_table import read_table
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag
+from crystint.prediction.partiality import RockingWidth
+from crystint.prediction.resolution import edge_resolution
 from crystint.stills.integration.first_scale import expected_intensity
-from crystint.stills.integration.integrate import edge_resolution, integrate
+from crystint.stills.integration.integrate import integrate
 from crystint.stills.integration.profile import ProfileWidths, core_moment
 from crystint.stills.integration.shoeboxes import BoxRules
 from crystint.stills.integration.spot_moments import SpotMoments
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.simulation.simulate import Crystal, SimulatedStills, StillsSettings
 from tests.conftest import shared_data
 

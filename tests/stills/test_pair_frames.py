@@ -18,10 +18,10 @@ from crystint.io.frames.sequence import open_frames
 from crystint.io.reflections.dials_experiments import read_expt
 from crystint.io.reflections.dials_experiments_out import write_dials_experiments
 from crystint.model.experiment import Experiment, join_experiments
+from crystint.prediction.pair_frames import pair_frames
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.files import read_stills, write_stills
 from crystint.stills.integration.integrate import integrate
-from crystint.stills.integration.pair_frames import pair_frames
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.simulation.simulate import simulate_stills
 from crystint.stills.step_functions import integrate_files
 

@@ -10,11 +10,11 @@ import pytest
 from crystint.errors import SettingError, ShapeError
 from crystint.plot import save_figure
 from crystint.plot.stills import plot_centroids, plot_prediction, plot_stills
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.files import StillsRun
 from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.merging.deviates import binned_deviates
 from crystint.stills.merging.merge import merge
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scaling.centroids import CentroidResiduals
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.scales import Scales

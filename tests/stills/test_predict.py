@@ -12,10 +12,10 @@ from scipy.integrate import quad
 from crystint.errors import GeometryError, SettingError, ShapeError
 from crystint.model.experiment import Detector, Experiment
 from crystint.model.panels import Panel
-from crystint.stills.prediction.candidates import candidates
-from crystint.stills.prediction.partiality import RockingWidth, partiality
-from crystint.stills.prediction.predict import excitation_of, panels_at, polarization, predict, ray_table, rays
-from crystint.stills.prediction.rays import project
+from crystint.prediction.candidates import candidates
+from crystint.prediction.partiality import RockingWidth, partiality
+from crystint.prediction.predict import excitation_of, panels_at, polarization, predict, ray_table, rays
+from crystint.prediction.rays import project
 from tests.oracles import stills_predict as oracle
 
 PX = 172e-6
@@ -143,8 +143,8 @@ def test_a_lattice_point_where_a_line_touches_the_sphere_is_given_once():
 def test_splitting_changes_nothing(rng, monkeypatch):
     experiment = an_experiment(rng, 6, sweep=2e-3)
     whole = predict(experiment, 1.0, WIDTH)
-    monkeypatch.setattr("crystint.stills.prediction.candidates._LINES", 37)
-    monkeypatch.setattr("crystint.stills.prediction.candidates._POINTS", 5)
+    monkeypatch.setattr("crystint.prediction.candidates._LINES", 37)
+    monkeypatch.setattr("crystint.prediction.candidates._POINTS", 5)
     parts = predict(experiment, 1.0, WIDTH)
     for name in whole.columns():
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=0, atol=1e-12)

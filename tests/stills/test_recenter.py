@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from crystint.errors import SettingError
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.files import StillsRun
 from crystint.stills.integration.amplitude import Amplitudes, combined
 from crystint.stills.integration.integrate import integrate
 from crystint.stills.integration.place_offsets import coordinates, smooth_offsets
 from crystint.stills.integration.profile import ProfileWidths
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.report import stills_report
 from crystint.stills.simulation.simulate import simulate_stills
 
@@ -171,8 +171,8 @@ def test_smooth_offsets_are_found_and_noise_is_not():
 
 def test_radial_and_tangential_are_those_of_excitation_of(data):
     """A shift along one direction of the detector is one vector, whatever the azimuth."""
+    from crystint.prediction.predict import predict
     from crystint.stills.integration.shoeboxes import pixel_axes
-    from crystint.stills.prediction.predict import predict
 
     images = data.experiment
     seen = predict(images, 3.21, RockingWidth(1e-3), images=np.array([0]))

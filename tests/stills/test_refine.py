@@ -14,9 +14,9 @@ from scipy.spatial.transform import Rotation
 from crystint.cli import main
 from crystint.errors import CrystintWarning
 from crystint.io.frames.sequence import open_frames
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.files import StillsRun, read_stills, write_stills
 from crystint.stills.integration.integrate import integrate
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.simulation.crystal import Crystal
 from crystint.stills.simulation.files import write_frames
 from crystint.stills.simulation.simulate import SimulatedStills, simulate_stills

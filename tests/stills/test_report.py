@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.files import StillsRun
 from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.merging.merge import merge
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.report import stills_report
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.scales import Scales

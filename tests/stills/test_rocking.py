@@ -10,7 +10,7 @@ from scipy.special import erf
 
 from crystint.errors import SettingError
 from crystint.model.observations import Observations
-from crystint.stills.prediction.partiality import RockingWidth
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.scaling.rocking import excitation_sweep, fit_rocking
 from crystint.stills.simulation.simulate import simulate_stills
 from tests.oracles import stills_scaling as oracle

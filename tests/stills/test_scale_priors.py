@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from crystint.cli import main
 from crystint.errors import CrystintWarning, FileError, SettingError, ShapeError
 from crystint.model.observations import Observations
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.files import read_stills, write_stills
 from crystint.stills.inputs import read_data
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scale_priors import expected_widths, monitor_of_images
 from crystint.stills.scaling.image_widths import fit_image_widths
 from crystint.stills.scaling.scale import scale

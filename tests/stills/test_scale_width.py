@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from crystint.cli import main
 from crystint.errors import SettingError
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.files import read_stills
 from crystint.stills.left_out import divided, left_out_loss, scaled_and_merged
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.scale_width import with_width
 from crystint.stills.scaling.expected import SignalVariance
 from crystint.stills.scaling.gain import gain_of

@@ -8,8 +8,8 @@ import pytest
 from crystint.errors import SettingError
 from crystint.model.observations import Observations
 from crystint.model.symmetry import groups
+from crystint.prediction.partiality import RockingWidth, partiality
 from crystint.stills.merging.merge import merge
-from crystint.stills.prediction.partiality import RockingWidth, partiality
 from crystint.stills.scaling.expected import SignalVariance
 from crystint.stills.scaling.rocking import fit_rocking
 from crystint.stills.scaling.scale import scale

@@ -9,9 +9,9 @@ from crystint.errors import SettingError, ShapeError
 from crystint.model.experiment import Detector
 from crystint.model.observations import Flag
 from crystint.model.panels import Panel
+from crystint.prediction.partiality import RockingWidth
+from crystint.prediction.predict import predict
 from crystint.stills.integration.shoeboxes import BoxRules, Places, cut, pixel_axes
-from crystint.stills.prediction.partiality import RockingWidth
-from crystint.stills.prediction.predict import predict
 from crystint.stills.simulation.simulate import Crystal, SimulatedStills, StillsSettings
 from tests.oracles import stills_shoeboxes as oracle
 

@@ -23,6 +23,7 @@ from crystint.io.frame_record import FrameRecord
 from crystint.io.hdf5.provenance import read_provenance
 from crystint.io.reflections.dials_experiments import read_expt
 from crystint.io.reflections.stills_file import StillsFile
+from crystint.prediction.partiality import RockingWidth
 from crystint.references import resolve
 from crystint.run.execution import Execution
 from crystint.run.journal import journal_of, records_in
@@ -32,7 +33,6 @@ from crystint.stills.integration.frame_stream import frame_result
 from crystint.stills.integration.integrate import IntegrationPlan
 from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.merging.merge import merge
-from crystint.stills.prediction.partiality import RockingWidth
 from crystint.stills.simulation.files import write_frames
 from crystint.stills.simulation.simulate import Crystal, simulate_stills
 from crystint.stills.step_functions import integrate_files, merge_files, predict_files, scale_files

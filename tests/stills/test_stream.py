@@ -12,9 +12,9 @@ import pytest
 
 from crystint.errors import CrystintWarning, FileError, GeometryError, SettingError
 from crystint.io.reflections.crystfel_stream import read_stream
+from crystint.prediction.partiality import RockingWidth
+from crystint.prediction.predict import predict
 from crystint.stills.inputs import kind_of, read_data, read_experiment, read_observations, read_reference
-from crystint.stills.prediction.partiality import RockingWidth
-from crystint.stills.prediction.predict import predict
 from tests.conftest import shared_data
 from tests.oracles.stills_predict import hit
 from tests.stills.test_mtz_in import CELL as MTZ_CELL

@@ -107,6 +107,10 @@ class SparseFile:
         if lacking:
             raise FileError(f"{path} is a damaged sparse file: it has no {', '.join(lacking)}")
         self._ptr = self._pointer(self._data, "frame_ptr")
+        if "reason" in self._own and (
+            self._own["reason"].dtype != np.uint8 or len(self._own["reason"]) < self._ptr[-1]
+        ):
+            raise FileError(f"{path} is damaged: its list of reasons, reason, has no byte for each pixel")
         if self._data["intensity"].dtype.kind not in "iuf":
             raise FileError(f"{path} is damaged: its intensities are {self.dtype}, expected numbers")
         if self._ptr[-1] > len(self._data["intensity"]):
@@ -269,11 +273,14 @@ class SparseFile:
         at = slice(*self._role_ptr[number : number + 2])
         role = np.zeros(len(index), dtype=np.uint8)
         role[own["role_at"][at]] = own["role"][at]
+        picked, reason = role == PICKED, None
+        if "reason" in own:
+            reason = own["reason"][slice(*self._ptr[number : number + 2])][picked]
         missing = number in self._absent
         lost, lost_value = (index[:0], value[:0]) if missing else self._first.unusable(index, value, role)
         return SparseFrame(
-            index=index[role == PICKED],
-            value=value[role == PICKED],
+            index=index[picked],
+            value=value[picked],
             background=self._background(number),
             dtype=self.dtype,
             snr=float(own["snr"][number]),
@@ -282,6 +289,7 @@ class SparseFile:
             unusable_value=lost_value if len(lost) else None,
             frame=int(own["frame"][number]),
             missing=missing,
+            reason=reason,
         )
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -12,12 +13,12 @@ from crystint.io.frame_record import FrameRecord
 from crystint.io.sparse.codec import keep_bits
 from crystint.io.sparse.mask import FirstMask
 from crystint.model.rings import RingMap
-from crystint.model.sparse import SparseFrame
+from crystint.model.sparse import SparseFrame, counts_by_reason
 
 __all__ = ["SparseRow"]
 
 _STD_BITS = 14
-_FACTS = ("frame", "snr", "noise", "error_model", "cycles", "snr_clip", "saturation")
+_FACTS = ("frame", "snr", "noise", "error_model", "cycles", "snr_clip", "saturation", "pixels")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +32,8 @@ class SparseRow:
     cycles: int
     snr_clip: float | None
     saturation: float | None
+    pixels: Mapping[str, int]
+    """how many are kept for which reason, see `counts_by_reason`"""
     index: NDArray[np.uint32]
     """uint32 [n]: pixel numbers, ascending"""
     value: NDArray[Any]
@@ -39,6 +42,9 @@ class SparseRow:
     """uint32 [m]: which of the n were not picked ..."""
     role: NDArray[np.uint8]
     """uint8 [m]: ... and what they are"""
+    reason: NDArray[np.uint8]
+    """uint8 [n]: why each is kept, `PixelReason` bits, 0 where `role` says what it is; empty = all that
+    were picked are significant"""
     avg: NDArray[np.float32]
     """float32 [at least 2 rings]: the background, as `std`; FabIO interpolates between two rings"""
     std: NDArray[np.float32]
@@ -68,8 +74,11 @@ class SparseRow:
         background = sparse.background
         mask = FirstMask.of(sparse, background.rings, sparse.value.dtype) if first is None else first
         index, value, role_at, role = mask.entries(sparse, frame)
+        reason = np.zeros(0, np.uint8)
+        if sparse.reason is not None:
+            reason = np.zeros(len(index), np.uint8)
+            reason[np.delete(np.arange(len(index)), role_at)] = sparse.reason
         none = slice(None if first is None else 0)
-        pad = (0, 1 if background.rings.rings == 1 else 0)
         return cls(
             frame=int(sparse.frame),
             snr=float(sparse.snr),
@@ -78,12 +87,14 @@ class SparseRow:
             cycles=background.cycles,
             snr_clip=background.snr_clip,
             saturation=background.saturation,
+            pixels=counts_by_reason(sparse),
             index=index,
             value=value,
             role_at=role_at,
             role=role,
-            avg=np.pad(background.mean.astype(np.float32), pad, mode="edge"),
-            std=np.pad(keep_bits(background.std, _STD_BITS), pad, mode="edge"),
+            reason=reason,
+            avg=_two(background.mean.astype(np.float32)),
+            std=_two(keep_bits(background.std, _STD_BITS)),
             count=np.rint(np.nan_to_num(background.count)).astype(np.uint32),
             sem=keep_bits(background.sem, _STD_BITS),
             excess=(np.ceil(background.excess * 64.0) / 64.0).astype(np.float32),
@@ -105,10 +116,12 @@ class SparseRow:
             cycles=0,
             snr_clip=None,
             saturation=None,
+            pixels={},
             index=none,
             value=no_value,
             role_at=none,
             role=np.zeros(0, np.uint8),
+            reason=np.zeros(0, np.uint8),
             avg=wide,
             std=wide,
             count=np.zeros(rings.rings, np.uint32),
@@ -138,3 +151,8 @@ class SparseRow:
         values: dict[str, Any] = {name: record.facts[name] for name in _FACTS}
         values |= {each.name: record.arrays[each.name] for each in fields(cls) if each.name not in _FACTS}
         return cls(**values)
+
+
+def _two(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The values of at least two rings: FabIO interpolates between two."""
+    return np.repeat(values, 2) if len(values) == 1 else values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -103,6 +104,8 @@ class SparseWriter:
         self._peaks: Peaks | None = None
         self._written = -1
         self._missing: list[int] = []
+        self.pixels: Counter[str] = Counter()
+        """how many were kept for which reason so far, see `counts_by_reason`"""
         self._early: list[int] = []
         self.first: FirstMask | None = None
         """unusable pixels of the first frame that is there; None = none has come yet"""
@@ -121,7 +124,9 @@ class SparseWriter:
         with self._stack:
             if self.first is None:
                 self._start(None)
-            finish(self._own, self._provenance, self._sources, self._written, self._missing)
+            more = {"kept_pixels": dict(self.pixels)} if "reason" in self._columns else {}
+            record = {**self._provenance, **more}
+            finish(self._own, record, self._sources, self._written, self._missing)
             for column in self._columns.values():
                 column.flush()
             if self._peaks is not None:
@@ -200,6 +205,7 @@ class SparseWriter:
         else:
             column["index"].add(row.index)
         column["intensity"].add(row.value)
+        self._add_kept(row)
         self._pointer("frame_ptr", len(row.index))
         column["role_at"].add(row.role_at)
         column["role"].add(row.role)
@@ -210,7 +216,20 @@ class SparseWriter:
             column[name].add(np.array([getattr(row, name)]))
         if self._peaks is not None:
             self._peaks.add(peaks)
+        self.pixels.update(row.pixels)
         self._written += 1
+
+    def _add_kept(self, row: SparseRow) -> None:
+        """Why pixels are kept; nothing is stored while all of them are significant."""
+        if "reason" not in self._columns and not len(row.reason):
+            return
+        if "reason" not in self._columns:
+            meaning = "why each pixel is kept, bits: 1 significant, 2 near a significant one, 4 in a predicted box"
+            made = AppendableDataset(self._own, "reason", np.uint8, chunk=PIXELS, pool=self._pool, meaning=meaning)
+            self._columns["reason"] = made
+            for start in range(0, self._total["frame_ptr"], PIXELS):
+                made.add(np.ones(min(PIXELS, self._total["frame_ptr"] - start), np.uint8))
+        self._columns["reason"].add(row.reason if len(row.reason) else np.ones(len(row.index), np.uint8))
 
     def _check(self, sparse: SparseFrame) -> None:
         mine = sparse.background.rings

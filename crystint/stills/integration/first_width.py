@@ -14,8 +14,8 @@ from crystint.errors import SettingError, warn
 from crystint.io.frames.sequence import Frames
 from crystint.model.experiment import Experiment
 from crystint.model.observations import Flag, Observations
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.integration.integrate import integrate_sample
-from crystint.stills.prediction.partiality import RockingWidth
 
 __all__ = ["NoWidthError", "first_width", "width_of"]
 

@@ -20,20 +20,20 @@ from crystint.model.facts import counted, resolution_text
 from crystint.model.observations import Observations
 from crystint.model.reference import Reference
 from crystint.model.valid_values import ValidValues
+from crystint.prediction.pair_frames import Pairing, pair_frames
+from crystint.prediction.partiality import RockingWidth
+from crystint.prediction.resolution import edge_resolution
 from crystint.stills.integration.fit_check import check_fit, image_fit
 from crystint.stills.integration.frame_stream import FrameResult, by_frame, stream_parts
 from crystint.stills.integration.misfit import ImageFit
 from crystint.stills.integration.one_frame import FrameIntegrator
-from crystint.stills.integration.pair_frames import Pairing, pair_frames
 from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.integration.settle_widths import settle_widths
 from crystint.stills.integration.shoeboxes import BoxRules
 from crystint.stills.integration.spot_moments import SpotMoments
-from crystint.stills.prediction.partiality import RockingWidth
-from crystint.stills.prediction.predict import rays
 from crystint.stills.settings import IntegrateSettings
 
-__all__ = ["SAMPLE", "Integrated", "IntegrationPlan", "edge_resolution", "integrate", "integrate_sample"]
+__all__ = ["SAMPLE", "Integrated", "IntegrationPlan", "integrate", "integrate_sample"]
 
 _DEFAULTS = IntegrateSettings()
 
@@ -93,25 +93,6 @@ class Integrated:
             "warnings": self.warnings or None,
         }
         return html_table("Integrated", facts)
-
-
-def edge_resolution(experiment: Experiment) -> float:
-    """d of the corner of any panel that is farthest from the beam, angstrom."""
-    largest = 0.0
-    for number, detector in enumerate(experiment.detectors):
-        images = np.flatnonzero(experiment.detector == number)
-        if not images.size:
-            continue
-        shortest = images[np.argmin(experiment.wavelength[images])]
-        corners = [(s, f, p) for p, panel in enumerate(detector.panels) for s in panel.slow for f in panel.fast]
-        slow, fast, panel = (np.array(column) for column in zip(*corners, strict=True))
-        corner_rays = rays(experiment, np.full(len(slow), shortest), slow.astype(float), fast.astype(float), panel)
-        incident = experiment.incident[shortest]
-        q = np.linalg.norm(corner_rays * np.linalg.norm(incident) - incident, axis=1)
-        largest = max(largest, float(np.nanmax(q, initial=0.0)))
-    if not largest > 0.0:
-        raise SettingError("no panel meets a scattered ray, so there is no resolution at its edge; give d_min")
-    return 1.0 / largest
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,8 @@ from crystint.model.experiment import Detector, Experiment
 from crystint.model.observations import Flag, Observations
 from crystint.model.reference import Reference
 from crystint.model.valid_values import ValidValues
+from crystint.prediction.partiality import RockingWidth
+from crystint.prediction.predict import Prediction, predict
 from crystint.stills.integration.amplitude import Amplitudes, amplitudes, box_sums, combined
 from crystint.stills.integration.first_scale import expected_intensity
 from crystint.stills.integration.misfit import spot_fit
@@ -21,8 +23,6 @@ from crystint.stills.integration.profile import ProfileWidths
 from crystint.stills.integration.ring import expected_background, ring_means, ring_shares
 from crystint.stills.integration.shoeboxes import FORM_RINGS, BoxRules, Places, Shoeboxes, cut, pixel_axes
 from crystint.stills.integration.spot_moments import SpotMoments
-from crystint.stills.prediction.partiality import RockingWidth
-from crystint.stills.prediction.predict import Prediction, predict
 
 __all__ = [
     "FrameIntegrator",

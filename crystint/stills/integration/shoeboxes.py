@@ -23,7 +23,7 @@ from crystint.html import html_table
 from crystint.model.experiment import Detector, Experiment
 from crystint.model.observations import Flag
 from crystint.model.valid_values import ValidValues
-from crystint.stills.prediction.offsets import excitation_of, rays
+from crystint.prediction.offsets import excitation_of, rays
 
 __all__ = ["FORM_RINGS", "FORM_WIDTH", "BoxRules", "Places", "Shoeboxes", "cut", "pixel_axes"]
 
@@ -172,7 +172,7 @@ def pixel_axes(
     Returns
     -------
     float64 [n, 2, 2]
-        1/angstrom per px: [radial, tangential] offsets (`crystint.stills.prediction.predict.Offsets`) for a step along
+        1/angstrom per px: [radial, tangential] offsets (`crystint.prediction.predict.Offsets`) for a step along
         [slow, fast].
     """
     down, right = np.array([_STEP, -_STEP, 0.0, 0.0]), np.array([0.0, 0.0, _STEP, -_STEP])

@@ -1,1 +1,1 @@
-"""Which reflections an image shows, where, and how much of each."""
+"""Files of predicted reflections."""

@@ -10,7 +10,7 @@ import numpy as np
 from crystint.io.outputs import atomic_path
 from crystint.io.reflections.dials_table_out import write_table
 from crystint.model.experiment import Experiment
-from crystint.stills.prediction.predict import Prediction
+from crystint.prediction.predict import Prediction
 
 __all__ = ["write_predicted_csv", "write_predicted_refl"]
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from crystint.arrays import Floats
 from crystint.errors import ShapeError
 from crystint.model.experiment import Experiment
-from crystint.stills.prediction.offsets import excitation_of, rays
+from crystint.prediction.offsets import excitation_of, rays
 from crystint.stills.scaling.robust import huber_weight, median_spread
 
 __all__ = ["CentroidResiduals", "ImageResiduals", "centroid_residuals"]

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from crystint.arrays import Floats
 from crystint.model.experiment import Detector, Experiment
-from crystint.stills.prediction.offsets import panels_at
+from crystint.prediction.offsets import panels_at
 
 __all__ = ["distance_of", "excitations", "moved", "reach_of", "slopes_of_offsets"]
 

@@ -21,8 +21,8 @@ from crystint.errors import SettingError, warn
 from crystint.html import html_table
 from crystint.model.experiment import Experiment
 from crystint.model.facts import counted
-from crystint.stills.prediction.offsets import rays
-from crystint.stills.prediction.partiality import RockingWidth
+from crystint.prediction.offsets import rays
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.scaling.centroids import CentroidResiduals, centroid_residuals
 from crystint.stills.scaling.gain import Gain, gain_of
 from crystint.stills.scaling.geometry_moves import excitations, moved, reach_of, slopes_of_offsets

@@ -32,7 +32,7 @@ from crystint.model.experiment import Experiment
 from crystint.model.facts import counted, range_text
 from crystint.model.observations import Observations
 from crystint.model.symmetry import as_space_group, groups
-from crystint.stills.prediction.partiality import RockingWidth
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.expected import SignalVariance
 from crystint.stills.scaling.newton_steps import errors_of_residuals

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from crystint.arrays import Floats
 from crystint.errors import SettingError, ShapeError
 from crystint.model.experiment import Experiment
-from crystint.stills.prediction.partiality import RockingWidth
+from crystint.prediction.partiality import RockingWidth
 from crystint.stills.scaling.geometry_moves import excitations, slopes_of_offsets
 from crystint.stills.scaling.spot_information import Weights, spot_information
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
 from crystint.arrays import Floats
-from crystint.stills.prediction.partiality import RockingWidth, partiality
+from crystint.prediction.partiality import RockingWidth, partiality
 from crystint.stills.scaling.error_model import ErrorModel
 from crystint.stills.scaling.options import prior_centre
 from crystint.stills.scaling.robust import huber_loss, huber_weight

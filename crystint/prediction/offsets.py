@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystint.errors import GeometryError, ShapeError
 from crystint.model.experiment import Detector, Experiment
-from crystint.stills.prediction.rays import pixel_rays
+from crystint.prediction.rays import pixel_rays
 
 __all__ = ["Offsets", "excitation_of", "panels_at", "polarization", "ray_table", "rays"]
 

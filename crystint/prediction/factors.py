@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.model.experiment import Experiment
-from crystint.stills.prediction.offsets import polarization
-from crystint.stills.prediction.rays import sensor_efficiency
+from crystint.prediction.offsets import polarization
+from crystint.prediction.rays import sensor_efficiency
 
 __all__ = ["factors_of"]
 
@@ -15,7 +15,7 @@ __all__ = ["factors_of"]
 def factors_of(
     images: Experiment, image: NDArray[np.int32], hkl: NDArray[np.int32], panel: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Polarization and efficiency of the sensor, float64 [n] each, as `crystint.stills.prediction.predict` has them.
+    """Polarization and efficiency of the sensor, float64 [n] each, as `crystint.prediction.predict` has them.
 
     Parameters
     ----------

@@ -16,11 +16,11 @@ from crystint.errors import SettingError
 from crystint.html import html_table
 from crystint.model.experiment import Experiment
 from crystint.model.facts import counted, range_text, resolution_text
-from crystint.stills.prediction.candidates import candidates, index_bounds
-from crystint.stills.prediction.offsets import Offsets, excitation_of, panels_at, polarization, ray_table, rays
-from crystint.stills.prediction.partiality import RockingWidth, partiality
-from crystint.stills.prediction.rays import project, sensor_efficiency
-from crystint.stills.settings import PredictSettings
+from crystint.prediction.candidates import candidates, index_bounds
+from crystint.prediction.defaults import BAND
+from crystint.prediction.offsets import Offsets, excitation_of, panels_at, polarization, ray_table, rays
+from crystint.prediction.partiality import RockingWidth, partiality
+from crystint.prediction.rays import project, sensor_efficiency
 
 __all__ = ["Offsets", "Prediction", "excitation_of", "panels_at", "polarization", "predict", "ray_table", "rays"]
 
@@ -107,7 +107,7 @@ def predict(
     width: RockingWidth,
     *,
     d_max: float = np.inf,
-    band: float = PredictSettings().band,
+    band: float = BAND,
     images: NDArray[Any] | None = None,
 ) -> Prediction:
     """Reflections on the panels with |excitation| <= band * width (+ half of the change over the exposure).

@@ -38,7 +38,7 @@ class Pairing:
         return type(self)(self.frame[numbers], missing)
 
 
-def pair_frames(experiment: Experiment, frames: Frames) -> Pairing:
+def pair_frames(experiment: Experiment, frames: Frames, *, tell_spare: bool = True) -> Pairing:
     """Find the frame of each image.
 
     A frame belongs to an image when its file has the name that `Experiment.source` has (without folder, and without
@@ -49,6 +49,13 @@ def pair_frames(experiment: Experiment, frames: Frames) -> Pairing:
 
     Where no name is the same, or none is known, images and frames belong together in their order if there are equally
     many of both; a warning says so. Frames that are left out are warned of as well.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    frames : Frames
+    tell_spare : bool
+        Warn of frames that no image is on.
 
     Raises
     ------
@@ -69,7 +76,7 @@ def pair_frames(experiment: Experiment, frames: Frames) -> Pairing:
         for image in np.flatnonzero(number < 0)
     }
     spare = len(frames) - len(np.unique(number[number >= 0]))
-    if spare:
+    if spare and tell_spare:
         warn(f"{spare} of the {len(frames)} frames given belong to no image of the experiment and are left out")
     return Pairing(number, missing)
 

@@ -1,0 +1,1 @@
+"""Which reflections frames show, where, and which pixels they occupy."""
