@@ -44,6 +44,11 @@ from .scaling.scale import scale as scale
 from .scaling.scales import Scales as Scales
 from .simulation.crystal import Crystal as Crystal
 from .simulation.files import write_frames as write_frames
+from .simulation.files import write_rotation as write_rotation
+from .simulation.rotation import ROTATION_TRUTH_DTYPE as ROTATION_TRUTH_DTYPE
+from .simulation.rotation import RotationSettings as RotationSettings
+from .simulation.rotation import SimulatedRotation as SimulatedRotation
+from .simulation.rotation import simulate_rotation as simulate_rotation
 from .simulation.settings import StillsSettings as StillsSettings
 from .simulation.simulate import SimulatedStills as SimulatedStills
 from .simulation.simulate import simulate_stills as simulate_stills

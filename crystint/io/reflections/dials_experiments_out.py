@@ -1,4 +1,4 @@
-"""Experiments as a DIALS `.expt` file: stills, each with its beam, detector and crystal."""
+"""Experiments as a DIALS `.expt` file: stills, each with its beam, detector and crystal, or one scan."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from crystint.errors import SettingError, ShapeError
 from crystint.io.outputs import atomic_path
+from crystint.io.reflections.dials_rotation import Rotation
 from crystint.model.experiment import Detector, Experiment
 
 __all__ = ["write_dials_experiments"]
@@ -26,30 +27,40 @@ def write_dials_experiments(
     experiment: Experiment,
     images: str | PathLike[str] | Sequence[str | PathLike[str]],
     *,
+    rotation: Rotation | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write still images as DIALS reads them (format of dxtbx's ExperimentList, JSON).
+    """Write images as DIALS reads them (format of dxtbx's ExperimentList, JSON).
 
     Parameters
     ----------
     path : path
     experiment : Experiment
-        Stills. Its laboratory frame is taken over as it is.
+        Stills, or the frames of one scan in their order. Its laboratory frame is taken over as it is.
     images : path or sequence of paths
-        One file that holds all frames, or a file for each frame.
+        One file that holds all frames, or a file for each frame; of a scan, one file.
+    rotation : Rotation, optional
+        Of the scan, whose crystal is that of the first frame.
     overwrite : bool
 
     Raises
     ------
     SettingError
-        When the experiment has rotation frames.
+        When the experiment has rotation frames, and there is no `rotation`.
     ShapeError
         When there are fewer files than frames.
     FileError
         When the file exists or cannot be written.
     """
+    if rotation is not None:
+        if not isinstance(images, str | PathLike):
+            raise SettingError("images is a list of files, expected one file with all frames of the scan")
+        content = _scan(experiment, os.path.realpath(images), rotation)
+        with atomic_path(Path(path), overwrite) as temporary:
+            temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        return
     if experiment.sweep is not None:
-        raise SettingError("the experiment has rotation frames; only stills are written to .expt")
+        raise SettingError("the experiment has rotation frames; give the rotation of their scan")
     single = isinstance(images, str | PathLike)
     files: list[Any] = [images] if single else list(images)  # type: ignore[arg-type]
     frames = int(experiment.frame.max()) + 1 if len(experiment) else 0
@@ -58,18 +69,7 @@ def write_dials_experiments(
     names = [os.path.realpath(name) for name in files]
     beams, beam = np.unique(experiment.incident, axis=0, return_inverse=True)
     frame_numbers, imageset = np.unique(experiment.frame, return_inverse=True)
-    real = np.linalg.inv(experiment.setting)
-    hall = experiment.space_group.hall
-    crystals = [
-        {
-            "__id__": "crystal",
-            "real_space_a": row[0].tolist(),
-            "real_space_b": row[1].tolist(),
-            "real_space_c": row[2].tolist(),
-            "space_group_hall_symbol": f" {hall}",
-        }
-        for row in real
-    ]
+    crystals = [_crystal(setting, experiment) for setting in experiment.setting]
     content = {
         "__id__": "ExperimentList",
         "experiment": [
@@ -94,6 +94,73 @@ def write_dials_experiments(
     }
     with atomic_path(Path(path), overwrite) as temporary:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _scan(experiment: Experiment, images: str, rotation: Rotation) -> dict[str, Any]:
+    """The frames of one file as one experiment."""
+    frames, start = len(experiment), float(np.degrees(rotation.start))
+    still = np.linalg.inv(rotation.at(np.array([0.5]))[0]) @ experiment.setting[0]
+    return {
+        "__id__": "ExperimentList",
+        "experiment": [
+            {
+                "__id__": "Experiment",
+                "identifier": str(uuid.uuid5(uuid.NAMESPACE_OID, experiment.name[0])),
+                "beam": 0,
+                "detector": 0,
+                "goniometer": 0,
+                "scan": 0,
+                "crystal": 0,
+                "imageset": 0,
+            }
+        ],
+        "imageset": [
+            {
+                "__id__": "ImageSequence",
+                "template": images,
+                "single_file_indices": list(range(frames)),
+                "mask": None,
+                "gain": None,
+                "pedestal": None,
+                "dx": None,
+                "dy": None,
+                "params": {"dynamic_shadowing": "Auto", "multi_panel": False},
+            }
+        ],
+        "beam": [_beam(experiment.incident[0], experiment)],
+        "detector": [_detector(experiment.detectors[0])],
+        "goniometer": [
+            {
+                "rotation_axis": np.asarray(rotation.axis).tolist(),
+                "fixed_rotation": np.asarray(rotation.fixed).ravel().tolist(),
+                "setting_rotation": np.asarray(rotation.outer).ravel().tolist(),
+            }
+        ],
+        "scan": [
+            {
+                "image_range": [1, frames],
+                "batch_offset": 0,
+                "oscillation": [start, float(np.degrees(rotation.step))],
+                "exposure_time": [0.0] * frames,
+                "epochs": [0.0] * frames,
+                "valid_image_ranges": {},
+            }
+        ],
+        "crystal": [_crystal(still, experiment)],
+        "profile": [],
+        "scaling_model": [],
+    }
+
+
+def _crystal(setting: Any, experiment: Experiment) -> dict[str, Any]:
+    a, b, c = np.linalg.inv(setting)
+    return {
+        "__id__": "crystal",
+        "real_space_a": a.tolist(),
+        "real_space_b": b.tolist(),
+        "real_space_c": c.tolist(),
+        "space_group_hall_symbol": f" {experiment.space_group.hall}",
+    }
 
 
 def _imageset(names: list[str], number: int, single: bool) -> dict[str, Any]:

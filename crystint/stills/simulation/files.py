@@ -13,9 +13,10 @@ from crystint.io.hdf5.provenance import provenance
 from crystint.io.reflections.dials_experiments_out import write_dials_experiments
 from crystint.io.sparse.dense_file import DenseWriter
 from crystint.model.geometry import Geometry
+from crystint.stills.simulation.rotation import SimulatedRotation
 from crystint.stills.simulation.simulate import SimulatedStills
 
-__all__ = ["geometry_of", "write_frames", "write_numbered_frames"]
+__all__ = ["geometry_of", "write_frames", "write_numbered_frames", "write_rotation"]
 
 
 def geometry_of(data: SimulatedStills) -> Geometry:
@@ -109,4 +110,62 @@ def write_numbered_frames(
         for number in numbers:
             writer.write(data.image(number, dtype))
     write_dials_experiments(beside, data.experiment, path, overwrite=overwrite)
+    return path, beside
+
+
+def write_rotation(
+    data: SimulatedRotation,
+    path: str | PathLike[str],
+    *,
+    dtype: Any = np.int32,
+    overwrite: bool = False,
+    compression: str = "gzip",
+) -> tuple[Path, Path]:
+    """Write the frames of a simulated scan to `path` (NXmx HDF5), and the experiment beside it as ``.expt``.
+
+    Parameters
+    ----------
+    data : SimulatedRotation
+    path : path
+    dtype : dtype
+        Of the frames; integers.
+    overwrite : bool
+        Replace existing files.
+    compression : str
+        As `crystint.DenseWriter`.
+
+    Returns
+    -------
+    (Path, Path)
+        Both names.
+
+    Raises
+    ------
+    FileError
+        When a file exists and `overwrite` is False, or cannot be written.
+
+    Examples
+    --------
+    >>> from crystint import stills
+    >>> data = stills.simulate_rotation(4, d_min=4.0, shape=(300, 320), distance=0.1, seed=1)
+    >>> frames, experiment = stills.write_rotation(data, "scan.h5")
+    >>> experiment.name, len(stills.read_experiment(experiment))
+    ('scan.expt', 4)
+    """
+    path = Path(path)
+    beside = path.with_suffix(".expt")
+    with DenseWriter(
+        path,
+        data.settings.shape,
+        dtype,
+        geometry=data.settings.geometry,
+        mask=None,
+        saturation=None,
+        provenance=provenance({"simulated": data.settings}, []),
+        overwrite=overwrite,
+        compression=compression,
+    ) as writer:
+        for number in range(len(data)):
+            writer.write(data.image(number, dtype))
+    write_dials_experiments(beside, data.experiment, path, rotation=data.rotation, overwrite=overwrite)
     return path, beside
