@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.compare.audit_file import AuditRecord, write_json
 from crystint.compare.comparison import Comparison
-from crystint.compare.run import bytes_of, compare_frame
+from crystint.compare.run import auditor_of, bytes_of, compare_frame
 from crystint.compare.settings import CompareSettings
 from crystint.compare.shells import SHELL_DTYPE, Shells
 from crystint.engine import Engine
@@ -24,9 +25,12 @@ from crystint.io.linked_files import files_read
 from crystint.io.sparse.file import SparseFile
 from crystint.io.sparse.open import open_sparse
 from crystint.ops.densify import Densifier
+from crystint.references import resolve
 from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
+from crystint.summation.audit import PART_DTYPE
+from crystint.summation.frame_audit import FrameAudit, FrameAuditor, PeakRules, ReflectionSums, empty_audit
 
 __all__ = ["compare"]
 
@@ -34,19 +38,66 @@ _COUNTS = ("wrong_picked", "wrong_unusable", "dense_bytes", "packed_bytes", "pay
 
 
 @dataclass(eq=False)
-class _Worker:
-    """As `crystint.run.frame_work.FrameWorker`."""
+class _Pairs:
+    """Raw frames and their rows in the sparse file: those that are compared."""
 
     frames: Frames
     sparse: SparseFile
-    densifier: Densifier
-    settings: CompareSettings
     rows: NDArray[np.int64]
     """int64 [frames]: of each raw frame in the sparse file"""
+    chosen: NDArray[np.int64]
+    """int64 [frames]: number of each among the raw frames that were named"""
+    whole: Frames
+    """all that were named"""
+
+    @classmethod
+    @contextmanager
+    def opened(cls, raw: Any, sparse: Path | str, settings: CompareSettings) -> Iterator[Self]:
+        """Open both; of a sample only the files that hold its frames are read."""
+        with (
+            open_frames(*raw, dataset=settings.dataset, frames=settings.frames) as frames,
+            open_sparse(sparse) as file,
+        ):
+            rows, chosen = _rows(frames, file), settings.chosen(len(frames))
+            if len(chosen) == len(frames):
+                yield cls(frames, file, rows, chosen, frames)
+                return
+            with frames.select(chosen.tolist()) as some:
+                yield cls(some, file, rows[chosen], chosen, frames)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether they are some of those that were named."""
+        return len(self.chosen) < len(self.whole)
+
+    @property
+    def rules(self) -> PeakRules:
+        """By which peaks are found: those of the sparse file."""
+        return PeakRules.of_settings((self.sparse.provenance or {}).get("settings", {}))
+
+
+@dataclass(eq=False)
+class _Worker:
+    """As `crystint.run.frame_work.FrameWorker`."""
+
+    pairs: _Pairs
+    densifier: Densifier
+    auditor: FrameAuditor | None
+    settings: CompareSettings
+
+    @classmethod
+    def of(cls, pairs: _Pairs, settings: CompareSettings, device: str | None) -> Self:
+        """On this machine."""
+        engine, sparse = Engine(device), pairs.sparse
+        row = next((row for row in pairs.rows.tolist() if row not in sparse.missing), None)
+        auditor = None
+        if row is not None:
+            auditor = auditor_of(sparse[row], sparse.geometry, pairs.rules, engine=engine)
+        return cls(pairs, Densifier(engine, sparse.rings), auditor, settings)
 
     @property
     def total(self) -> int:
-        return len(self.frames)
+        return len(self.pairs.frames)
 
     @property
     def device(self) -> str:
@@ -54,24 +105,27 @@ class _Worker:
 
     @cached_property
     def shells(self) -> Shells:
-        return Shells.of_rings(self.sparse.rings, self.settings.shells)
+        return Shells.of_rings(self.pairs.sparse.rings, self.settings.shells)
 
     def record(self, number: int, _first: Any) -> FrameRecord:
         """The sums of a pair of frames."""
         try:
-            row = int(self.rows[number])
-            one = self.sparse[row]
+            row = int(self.pairs.rows[number])
+            one = self.pairs.sparse[row]
             if one.missing:
-                return FrameRecord(number, missing=f"frame {row} is missing in {self.sparse.path}")
-            frame = self.frames.read(number)
+                return FrameRecord(number, missing=f"frame {row} is missing in {self.pairs.sparse.path}")
+            frame = self.pairs.frames.read(number)
         except FileError as error:
             return FrameRecord(number, missing=str(error))
-        comparison = compare_frame(frame, one, self.densifier, self.shells, self.settings.seed)
-        return FrameRecord(
-            number,
-            facts={name: getattr(comparison, name) for name in _COUNTS},
-            arrays={"sums": comparison.sums.view(np.uint8)},
+        comparison, reflections = compare_frame(
+            number, frame, one, self.densifier, self.shells, self.settings.seed, self.auditor
         )
+        facts = {name: getattr(comparison, name) for name in _COUNTS}
+        arrays = {"sums": comparison.sums.view(np.uint8)}
+        if reflections is not None:
+            facts |= reflections.facts()
+            arrays["parts"] = reflections.parts.view(np.uint8)
+        return FrameRecord(number, facts=facts, arrays=arrays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +138,8 @@ class _Work:
 
     @contextmanager
     def open(self, device: str | None) -> Iterator[_Worker]:
-        settings = self.settings
-        with (
-            open_frames(list(self.raw), dataset=settings.dataset, frames=settings.frames) as frames,
-            open_sparse(self.sparse) as sparse,
-        ):
-            yield _Worker(frames, sparse, Densifier(Engine(device), sparse.rings), settings, _rows(frames, sparse))
+        with _Pairs.opened(self.raw, self.sparse, self.settings) as pairs:
+            yield _Worker.of(pairs, self.settings, device)
 
 
 def compare(job: Job[CompareSettings]) -> Outcome:
@@ -97,40 +147,57 @@ def compare(job: Job[CompareSettings]) -> Outcome:
     settings, how, source = job.settings, job.execution, job.input("sparse")
     if job.finished:
         job = replace(job, overwrite=True)  # a picture does not tell what it was made of: it is made again
-    with (
-        open_frames(*job.inputs["raw"], dataset=settings.dataset, frames=settings.frames) as frames,
-        open_sparse(source) as sparse,
-    ):
-        total, rows = len(frames), _rows(frames, sparse)
-        worker = None
-        if how.dask is None:
-            worker = _Worker(frames, sparse, Densifier(Engine(how.device), sparse.rings), settings, rows)
-        frame_files, sparse_files = frames.all_files(), [str(file) for file in files_read([source])]
+    with _Pairs.opened(job.inputs["raw"], source, settings) as pairs:
+        frames, sparse, total = pairs.frames, pairs.sparse, len(pairs.frames)
+        worker = None if how.dask is not None else _Worker.of(pairs, settings, how.device)
+        frame_files, sparse_files = pairs.whole.all_files(), [str(file) for file in files_read([source])]
         files = (*frame_files, *sparse_files)
         job.reads(files)
-        work = _Work(tuple(str(Path(file).resolve()) for file in frames.opened_files), str(source.resolve()), settings)
+        raw = tuple(str(Path(file).resolve()) for file in pairs.whole.opened_files)
+        work = _Work(raw, str(source.resolve()), settings.absolute())
         shells = Shells.of_rings(sparse.rings, settings.shells)
         comparison = Comparison()
+        gathered = ReflectionSums(empty_audit(sparse.rings, pairs.rules), spanning=False)
         with in_progress(job, work, worker, total, same={}, files=files) as progress:
             with closing(progress.records()) as records:
                 for record in job.progress(records, total, "compare"):
                     if record.missing is None:
                         comparison += _comparison(record, shells)
+                        gathered.add(_reflections(record))
             progress.check()
-            if total == frames.total:  # files of other frames as well are no measure
+            if len(pairs.whole) == frames.total:  # files of other frames as well are no measure
                 comparison = replace(comparison, raw_bytes=bytes_of(frame_files), sparse_bytes=bytes_of(sparse_files))
-            job.write(comparison, {})
-        broken = comparison.broken(settings.require)
+            comparison = replace(
+                comparison,
+                of=len(pairs.whole) if pairs.sampled else 0,
+                reflections=gathered.audit(),
+            )
+            broken = comparison.broken(settings.require)
+            missing = {int(pairs.chosen[number]): why for number, why in sorted(progress.missing.items())}
+            record_of = AuditRecord(
+                job.provenance([*frame_files, *sparse_files], progress.command, device=progress.device),
+                frame_files, sparse_files, settings.hashes, comparison, broken, missing,
+            )  # fmt: skip
+            job.write(comparison, _writers(record_of, overwrite=job.overwrite))
         return Outcome(
-            comparison.table(),
+            comparison.table(pixels=settings.pixels),
             comparison,
             data=comparison.to_dict() | {"require": list(settings.require), "broken": broken},
             broken=tuple(broken),
             frames=progress.done,
             of=total,
-            missing=dict(sorted(progress.missing.items())),
+            missing=missing,
             resumable=bool(job.outputs),
         )
+
+
+def _writers(record: AuditRecord, *, overwrite: bool) -> Mapping[str, Any]:
+    """What writes an output, by its suffix; other pictures are drawn by the step."""
+    pdf = resolve("crystint.plot.audit:write_audit")
+    return {
+        ".json": partial(write_json, record, overwrite=overwrite),
+        ".pdf": partial(pdf, record, overwrite=overwrite),
+    }
 
 
 def _rows(frames: Frames, sparse: SparseFile) -> NDArray[np.int64]:
@@ -153,3 +220,9 @@ def _comparison(record: FrameRecord, shells: Shells) -> Comparison:
     """What a record tells of its frame."""
     sums = record.arrays["sums"].view(SHELL_DTYPE).copy()
     return Comparison(shells.edges, shells.unit, sums, frames=1, **{name: record.facts[name] for name in _COUNTS})
+
+
+def _reflections(record: FrameRecord) -> FrameAudit:
+    """What a record tells of the reflections of its frame."""
+    counts = {name: record.facts[name] for name in ("spots", "again", "invented")}
+    return FrameAudit(record.arrays["parts"].view(PART_DTYPE), **counts)

@@ -9,18 +9,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.compare.report import comparison_dict, comparison_table, summary
 from crystint.compare.requirements import requirements
 from crystint.compare.shells import SHELL_DTYPE
 from crystint.errors import ShapeError
 from crystint.html import html_table
+from crystint.summation.audit import CLASS_DTYPE, ReflectionAudit
 
-__all__ = [
-    "Comparison",
-    "comparison_dict",
-    "comparison_table",
-    "readable_size",
-    "sizes",
-]
+__all__ = ["Comparison"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +59,10 @@ class Comparison:
     """files of the raw frames; None = not from files"""
     sparse_bytes: int | None = None
     """the sparse file; None = not from a file"""
+    of: int = 0
+    """frames in the files, of which those compared are a sample; 0 = all were compared"""
+    reflections: ReflectionAudit | None = None
+    """sums of reflections, raw and densified; None = none were summed"""
 
     def __repr__(self) -> str:
         frames = f"{self.frames} frame{'' if self.frames == 1 else 's'}"
@@ -78,6 +78,9 @@ class Comparison:
                 "signal kept": f"{total.signal_kept[0]:.2%}",
                 "pixels missed": int(total.sums["missed"][0]),
             }
+        if self.reflections is not None:
+            whole = self.reflections.total
+            facts |= {"reflections": int(whole["reflections"][0]), "kept": f"{self.reflections.kept(whole)[0]:.2%}"}
         return html_table("Comparison", facts)
 
     def __add__(self, other: Self) -> Self:
@@ -98,6 +101,10 @@ class Comparison:
         for name in ("raw_bytes", "sparse_bytes"):
             parts = getattr(self, name), getattr(other, name)
             added[name] = None if None in parts else sum(parts)
+        if self.of or other.of:
+            added["of"] = (self.of or self.frames) + (other.of or other.frames)
+        audits = self.reflections, other.reflections
+        added["reflections"] = None if None in audits else audits[0] + audits[1]  # type: ignore[operator]
         return replace(self, sums=sums, **added)
 
     @property
@@ -182,7 +189,9 @@ class Comparison:
         """What `broken` judges, over all shells, by name; NaN = there is no number.
 
         frames; signal and picked, %; missed pixels and missed_counts; highest, sigma; bias and bias_clean, absolute,
-        counts; variance, densified / raw; zeros, the absolute difference of shares, %; ratio, raw / sparse files.
+        counts; variance, densified / raw; zeros, the absolute difference of shares, %; ratio, raw / sparse files. Of
+        reflections: reflections; kept, kept_strong, kept_medium, kept_weak and kept_outer, % of their counts;
+        missed_strong and missed_medium, % of which no pixel was kept; cc; spots and new_spots, % of the peaks.
         """
         one = self.total if len(self.sums) else replace(self, sums=np.zeros(1, SHELL_DTYPE))
         arrays = {
@@ -197,7 +206,8 @@ class Comparison:
             "zeros": 100 * np.abs(one.zeros_noisy - one.zeros_raw),
         }
         files = self.raw_bytes / self.sparse_bytes if self.raw_bytes and self.sparse_bytes else float("nan")
-        return {"frames": float(self.frames), **{name: float(x[0]) for name, x in arrays.items()}, "ratio": files}
+        pixels = {name: float(x[0]) for name, x in arrays.items()}
+        return {"frames": float(self.frames), **pixels, "ratio": files, **_of_reflections(self.reflections)}
 
     def broken(self, require: str | Sequence[str] = ()) -> list[str]:
         """A line for each limit that does not hold: what ``crystint compare --require`` judges by. Empty = all hold.
@@ -235,162 +245,46 @@ class Comparison:
         lines += [limit.broken(values) for limit in requirements(require) if limit.sign]
         return [line for line in lines if line]
 
-    def table(self) -> str:
-        """The comparison as text: a line per shell, one for all, and the sizes."""
-        return comparison_table(self)
+    def table(self, *, pixels: bool = True) -> str:
+        """The comparison as text: pixels by shell (False = left out), reflections, verdict and sizes."""
+        return comparison_table(self, pixels=pixels)
+
+    def summary(self) -> str:
+        """The end of `table`: frames, whether they are exact, and sizes."""
+        return "\n".join(f"{label:<34s}{value}" for label, value in summary(self))
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON-able values; None where there is no number."""
         return comparison_dict(self)
 
 
+_OUTER = 30
+"""Reflections that the outermost shell needs for `kept_outer`."""
+
+
+def _of_reflections(audit: ReflectionAudit | None) -> dict[str, float]:
+    """The part of `Comparison.quantities` that is about reflections."""
+    audit = ReflectionAudit() if audit is None else audit
+    total, by_class, by_shell = audit.total, audit.by_class, audit.by_shell
+    full = np.flatnonzero(by_shell["reflections"] >= _OUTER)[-1:]
+    outer = by_shell[full] if len(full) else np.zeros(1, CLASS_DTYPE)
+    kept = {"kept": total, "kept_outer": outer}
+    kept |= {f"kept_{name}": by_class[i : i + 1] for i, name in ((1, "weak"), (2, "medium"), (3, "strong"))}
+    if audit.selected:
+        kept["kept_weak"] = np.zeros(1, CLASS_DTYPE)  # those that are peaks by chance
+    missed = 100 * _ratio(by_class["missed"], by_class["reflections"])
+    return {
+        "reflections": float(total["reflections"][0]),
+        **{name: 100 * float(audit.kept(sums)[0]) for name, sums in kept.items()},
+        "missed_strong": float(missed[3]),
+        "missed_medium": float(missed[2]),
+        "cc": float(audit.cc(total)[0]),
+        "spots": 100 * audit.again / audit.spots if audit.spots else np.nan,
+        "new_spots": 100 * audit.invented / audit.spots if audit.spots else np.nan,
+    }
+
+
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
     """part / whole, NaN where whole is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(whole != 0, np.divide(part, whole), np.nan)
-
-
-_COLUMNS = (
-    "mean",
-    "bias_clean",
-    "bias_noisy",
-    "bias_error",
-    "variance_raw",
-    "variance_noisy",
-    "zeros_raw",
-    "zeros_noisy",
-    "picked_share",
-    "signal_kept",
-)
-_TABLE: tuple[tuple[str, str, int], ...] = (
-    ("background", "pixels", 10),
-    ("raw", "mean", 8),
-    ("bias", "clean", 9),
-    ("bias", "noisy", 9),
-    ("", "(error)", 9),
-    ("variance", "raw", 9),
-    ("variance", "noisy", 9),
-    ("zeros %", "raw", 7),
-    ("zeros %", "noisy", 7),
-    ("picked", "%", 7),
-    ("signal", "kept %", 7),
-    ("missed", "pixels", 7),
-    ("highest", "left", 8),
-)
-_LEGEND = (
-    "bias: mean of densified - raw over background pixels, counts; clean, noisy: densified without and with\n"
-    "noise; highest left: the most significant of the pixels that were not picked, sigma"
-)
-
-
-def comparison_table(comparison: Comparison) -> str:
-    """See `Comparison.table`."""
-    if not len(comparison.sums):
-        return "no frames were compared"
-    total = comparison.total
-    by_d = comparison.unit == "q"
-    edges, total_edges = (comparison.d, total.d) if by_d else (1e3 * comparison.edges, 1e3 * total.edges)
-    titles = ("d", "angstrom") if by_d else ("radius", "mm")
-    lines = [
-        _joined(f"{titles[0]:>18s}", [top for top, _, _ in _TABLE]),
-        _joined(f"{titles[1]:>18s}", [name for _, name, _ in _TABLE]),
-    ]
-    lines += [_line(edges[i : i + 2], comparison, i) for i in range(len(comparison.sums))]
-    lines += [_line(total_edges, total, 0), "", _LEGEND, ""]
-    return "\n".join(lines + [f"{label:<34s}{value}" for label, value in _summary(comparison)])
-
-
-def _joined(label: str, cells: Sequence[str]) -> str:
-    return "  ".join([label, *(f"{cell:>{row[2]}s}" for cell, row in zip(cells, _TABLE))])
-
-
-def _line(edges: NDArray[np.float64], comparison: Comparison, i: int) -> str:
-    sums = comparison.sums[i]
-    cells = (
-        f"{sums['pixels']}",
-        f"{comparison.mean[i]:.4g}",
-        f"{comparison.bias_clean[i]:.2g}",
-        f"{comparison.bias_noisy[i]:.2g}",
-        f"({comparison.bias_error[i]:.1g})",
-        f"{comparison.variance_raw[i]:.4g}",
-        f"{comparison.variance_noisy[i]:.4g}",
-        f"{100 * comparison.zeros_raw[i]:.2f}",
-        f"{100 * comparison.zeros_noisy[i]:.2f}",
-        f"{100 * comparison.picked_share[i]:.3f}",
-        f"{100 * comparison.signal_kept[i]:.2f}",
-        f"{sums['missed']}",
-        f"{sums['strongest']:.2f}",
-    )
-    return _joined(f"{edges[0]:8.2f} -{edges[1]:8.2f}", cells)
-
-
-def _summary(comparison: Comparison) -> list[tuple[str, str]]:
-    def verdict(wrong: int) -> str:
-        return "exact" if wrong == 0 else f"{wrong} WRONG"
-
-    total = comparison.total.sums[0]
-    lines = [
-        ("frames", str(comparison.frames)),
-        ("picked pixels", f"{total['picked']}, {verdict(comparison.wrong_picked)}"),
-        ("unusable pixels", verdict(comparison.wrong_unusable)),
-        ("missed pixels", f"{total['missed']}, together {total['missed_signal']:.6g} counts"),
-    ]
-    for label, (size, ratio) in sizes(comparison).items():
-        share = "" if ratio is None else f" = {ratio:.3g} x the sparse form"
-        lines.append((label, f"{readable_size(size)}{share}"))
-    return lines
-
-
-def sizes(comparison: Comparison) -> dict[str, tuple[int, float | None]]:
-    """Size in bytes of each form the frames have, and how many times the sparse form it is.
-
-    The sparse form is the file, or without one the picked pixels as plain arrays.
-    """
-    forms: dict[str, int | None] = {
-        "plain frames": comparison.dense_bytes,
-        "frames under bitshuffle-LZ4": comparison.packed_bytes,
-        "raw files": comparison.raw_bytes,
-        "picked pixels (index and value)": comparison.payload_bytes,
-        "sparse file": comparison.sparse_bytes,
-    }
-    base = comparison.sparse_bytes or comparison.payload_bytes
-    own = "sparse file" if comparison.sparse_bytes else "picked pixels (index and value)"
-    return {
-        label: (size, None if label == own or not base else size / base)
-        for label, size in forms.items()
-        if size is not None
-    }
-
-
-def readable_size(size: int) -> str:
-    """Bytes as text, in the largest unit that fits."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= scale:
-            return f"{size / scale:.2f} {unit}"
-    return f"{size} B"
-
-
-def comparison_dict(comparison: Comparison) -> dict[str, Any]:
-    """See `Comparison.to_dict`."""
-    total = comparison.total
-    plain = ("frames", "wrong_picked", "wrong_unusable", "exact")
-    size = ("dense_bytes", "packed_bytes", "payload_bytes", "raw_bytes", "sparse_bytes")
-    return {
-        **{name: getattr(comparison, name) for name in (*plain, *size)},
-        "unit": comparison.unit,
-        "edges": [_plain(value) for value in comparison.edges],
-        "d": [_plain(value) for value in comparison.d],
-        "shells": [_row(comparison, i) for i in range(len(comparison.sums))],
-        "total": _row(total, 0) if len(total.sums) else None,
-    }
-
-
-def _row(comparison: Comparison, i: int) -> dict[str, Any]:
-    ratios = {name: _plain(getattr(comparison, name)[i]) for name in _COLUMNS}
-    sums = {name: _plain(comparison.sums[name][i]) for name in comparison.sums.dtype.names or ()}
-    return ratios | {"sums": sums}
-
-
-def _plain(value: Any) -> int | float | None:
-    number = np.asarray(value).item()
-    return number if isinstance(number, int) or np.isfinite(number) else None

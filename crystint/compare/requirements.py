@@ -44,6 +44,17 @@ QUANTITIES: dict[str, Quantity] = {
     "variance": Quantity("variance of the background, densified / raw"),
     "zeros": Quantity("|difference| of the shares of zeros, densified and raw", "%"),
     "ratio": Quantity("size of the raw files / size of the sparse file"),
+    "reflections": Quantity("reflections that were summed"),
+    "kept": Quantity("sum of the intensities of reflections, densified / raw", "%"),
+    "kept_strong": Quantity("the same of those with I/sigma above 10", "%"),
+    "kept_medium": Quantity("the same of those with I/sigma 3 to 10", "%"),
+    "kept_weak": Quantity("the same of those with I/sigma 1 to 3", "%"),
+    "kept_outer": Quantity("the same in the outermost shell with 30 reflections", "%"),
+    "missed_strong": Quantity("reflections with I/sigma above 10 of which no pixel was kept", "%"),
+    "missed_medium": Quantity("reflections with I/sigma 3 to 10 of which no pixel was kept", "%"),
+    "cc": Quantity("correlation of the intensities of reflections, raw and densified"),
+    "spots": Quantity("peaks of the raw frames that are found in densified ones", "%"),
+    "new_spots": Quantity("peaks of densified frames that raw ones do not have", "%"),
 }
 """What can be required of a comparison; `Comparison.quantities` has the numbers."""
 

@@ -23,12 +23,14 @@ from crystint.io.frames.sequence import Frames, open_frames
 from crystint.io.linked_files import files_read
 from crystint.model.geometry import Geometry
 from crystint.model.sparse import SparseFrame
+from crystint.ops.separator import Separator
+from crystint.summation.frame_audit import Boxes, FrameAudit, FrameAuditor, PeakRules, ReflectionSums
 
 if TYPE_CHECKING:
     from crystint.engine import Engine
     from crystint.ops.densify import Densifier
 
-__all__ = ["bytes_of", "compare", "compare_frame"]
+__all__ = ["auditor_of", "bytes_of", "compare", "compare_frame"]
 
 _End = object()
 _EXPECTED = (
@@ -58,7 +60,7 @@ def compare(
     sparse : path, SparseFrame or iterable of SparseFrame
         The same frames, sparsified, in the same order.
     geometry : Geometry or None
-        Divides the frame by q; None = the q that the sparse frames carry.
+        Divides the frame by q, and has the panels; None = the q that the sparse frames carry, and one panel.
     shells : int
         Number of resolution shells.
     seed : int
@@ -95,28 +97,54 @@ def compare(
     from crystint.ops.densify import Densifier
 
     comparison = Comparison()
+    auditor: FrameAuditor | None = None
+    gathered: ReflectionSums | None = None
     with ExitStack() as stack:
         raw_frames, raw_bytes = _raw(frames, stack)
         sparse_frames, sparse_bytes = _sparse(sparse, stack)
         device = engine or default_engine()
         of_rings: Shells | None = None
         densifier: Densifier | None = None
-        for raw, one in _pairs(raw_frames, sparse_frames):
+        for number, (raw, one) in enumerate(_pairs(raw_frames, sparse_frames)):
             of_rings = Shells.of(one, shells, geometry) if of_rings is None else of_rings
             if densifier is None or densifier.rings is not one.background.rings:
                 densifier = Densifier(device, one.background.rings)
-            comparison += compare_frame(raw, one, densifier, of_rings, seed)
+                auditor = auditor_of(one, geometry, PeakRules(), engine=device)
+                gathered = ReflectionSums(auditor.empty, False) if gathered is None else gathered
+            compared, reflections = compare_frame(number, raw, one, densifier, of_rings, seed, auditor)
+            comparison += compared
+            if reflections is not None and gathered is not None:
+                gathered.add(reflections)
             if progress is not None:
                 progress()
-    return replace(comparison, raw_bytes=raw_bytes, sparse_bytes=sparse_bytes)
+    audit = None if gathered is None else gathered.audit()
+    return replace(comparison, raw_bytes=raw_bytes, sparse_bytes=sparse_bytes, reflections=audit)
 
 
 def compare_frame(
-    frame: NDArray[Any], sparse: SparseFrame, densifier: Densifier, shells: Shells, seed: int
-) -> Comparison:
-    """Compare one frame with its sparse form, densified with noise and without."""
+    number: int,
+    frame: NDArray[Any],
+    sparse: SparseFrame,
+    densifier: Densifier,
+    shells: Shells,
+    seed: int,
+    auditor: FrameAuditor | None,
+) -> tuple[Comparison, FrameAudit | None]:
+    """Compare one frame with its sparse form, densified with noise and without: its pixels, and its reflections."""
     clean, noisy = (densifier.run(sparse, noise, seed) for noise in (False, True))
-    return measure(frame, sparse, clean, noisy, shells)
+    compared = measure(frame, sparse, clean, noisy, shells)
+    return compared, None if auditor is None else auditor.audit(number, frame, sparse, noisy, clean)
+
+
+def auditor_of(
+    sparse: SparseFrame,
+    geometry: Geometry | None,
+    rules: PeakRules,
+    boxes: Boxes | None = None,
+    engine: Engine | None = None,
+) -> FrameAuditor:
+    """Sums reflections of frames that were separated as `sparse` was."""
+    return FrameAuditor(Separator.of_background(sparse.background, geometry, engine), rules, boxes)
 
 
 def bytes_of(files: Iterable[FileName]) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crystint.compare.settings import CompareSettings
-from crystint.run.step import PICTURES, Argument, Outputs, Step
+from crystint.run.step import Argument, Outputs, Step
 
 __all__ = ["COMPARE"]
 
@@ -12,7 +12,12 @@ COMPARE = Step(
     CompareSettings,
     "crystint.compare.compare_step:compare",
     (Argument("raw", "RAW", many=True), Argument("sparse", "SPARSE")),
-    Outputs("picture", PICTURES, required=False),
+    Outputs(
+        "report to sign (.pdf), numbers (.json) or a picture",
+        (".pdf", ".json", ".png", ".svg"),
+        many=True,
+        required=False,
+    ),
     by_frame=True,
     picture="crystint.plot.comparison:plot_comparison",
     json=True,

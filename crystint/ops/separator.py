@@ -174,6 +174,40 @@ class Separator:
         self._clip = Clipping(error_model, snr_clip, cycles, saturation)
         self._start(engine if engine is not None else default_engine())
 
+    @classmethod
+    def of_background(
+        cls, background: Background, geometry: Geometry | None = None, engine: Engine | None = None
+    ) -> Separator:
+        """A separator like the one that made a background: its rings, mask, corrections and settings.
+
+        Parameters
+        ----------
+        background : Background
+            Such as that of a frame of a sparse file.
+        geometry : Geometry, optional
+            For the panels and the spacings of peaks; None = one panel, and spacings are unknown.
+        engine : Engine, optional
+            None = the default device.
+
+        Examples
+        --------
+        >>> import crystint
+        >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, seed=1)
+        >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+        >>> again = crystint.Separator.of_background(separator.background(data[0]), data.geometry)
+        >>> len(again.peaks(data[0])) == len(separator.peaks(data[0]))
+        True
+        """
+        made, rings = cls.__new__(cls), background.rings
+        if geometry is None:
+            slow, fast = rings.shape
+            geometry = Geometry(rings.shape, (1e-4, 1e-4), 0.1, (slow / 2, fast / 2))
+        made.geometry, made.error_model, made.saturation = geometry, background.error_model, background.saturation
+        made.rings = rings
+        made._clip = Clipping(background.error_model, background.snr_clip, background.cycles, background.saturation)
+        made._start(engine if engine is not None else default_engine())
+        return made
+
     def _start(self, engine: Engine) -> None:
         """What lies on the device."""
         self.engine = engine

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crystint.compare.comparison import Comparison, readable_size, sizes
+from crystint.compare.comparison import Comparison
+from crystint.compare.report import sizes
 from crystint.errors import ShapeError
 from crystint.plot.style import ACCENT, BLUE, GREY, RING, TITLE, figure_of, new_figure, style
+from crystint.summation.report import CLASS_NAMES
+from crystint.summation.verdict import FEWEST, SAFE
+from crystint.units import readable_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +30,8 @@ def plot_comparison(comparison: Comparison, *, title: str | None = None, axes: S
     comparison : Comparison
     title : str or None
     axes : sequence of 6 matplotlib.axes.Axes, optional
-        Draw bias, variance, zeros, signal, the strongest pixel left, and sizes there, and nothing else.
+        Draw bias, variance, zeros, what is kept by resolution, what is lost by I/sigma, and sizes there, and nothing
+        else.
 
     Returns
     -------
@@ -59,24 +64,27 @@ def plot_comparison(comparison: Comparison, *, title: str | None = None, axes: S
         panels = [figure.add_subplot(grid[i, j]) for i in range(2) for j in range(3)]
         _draw_panels(panels, comparison)
         total = comparison.total.sums[0]
-        share = comparison.total.signal_kept[0]
         parts = [
             f"{comparison.frames} frame{'' if comparison.frames == 1 else 's'}",
             f"{total['picked']} pixels picked, {_verdict(comparison.wrong_picked)}",
             f"unusable pixels {_verdict(comparison.wrong_unusable)}",
-            f"{100 * share:.2f} % of the signal kept",
             f"{total['missed']} pixels missed",
         ]
+        if comparison.reflections is not None and comparison.reflections.total["raw"][0]:
+            audit = comparison.reflections
+            parts.append(
+                f"{100 * audit.kept(audit.total)[0]:.1f} % of {audit.total['reflections'][0]} reflections' counts kept"
+            )
         figure.text(0.06, 0.945, title or "What the compression lost", **TITLE)
         figure.text(0.06, 0.91, "   ·   ".join(parts), fontsize=9, color=GREY if comparison.exact else ACCENT)
     return figure
 
 
 def _draw_panels(panels: Sequence[Axes], comparison: Comparison) -> None:
-    draws = (_draw_bias, _draw_variance, _draw_zeros, _draw_signal, _draw_strongest)
-    for panel, draw in zip(panels, draws):
+    for panel, draw in zip(panels, (_draw_bias, _draw_variance, _draw_zeros, _draw_kept)):
         draw(panel, comparison)
         _finish(panel, comparison)
+    _draw_lost(panels[4], comparison)
     _draw_sizes(panels[5], comparison)
 
 
@@ -156,50 +164,68 @@ def _draw_zeros(axes: Axes, comparison: Comparison) -> None:
     axes.set_title("Pixels that hold 0", pad=16)
 
 
-def _draw_signal(axes: Axes, comparison: Comparison) -> None:
-    share = 100 * comparison.signal_kept
-    x = _x(comparison)
-    axes.plot(x, share, "o-", color=BLUE, markersize=3.5, linewidth=1.2, label="signal kept")
-    axes.plot(
-        x,
-        100 * comparison.picked_share,
-        "s-",
-        color=ACCENT,
-        markersize=3,
-        linewidth=1.2,
-        label="pixels picked",
-    )
-    axes.set(ylabel="%", ylim=(-3, 106))
-    axes.legend(loc="center right")
-    axes.set_title("Counts above background, and the pixels they took", pad=16)
+def _draw_kept(axes: Axes, comparison: Comparison) -> None:
+    x, share, audit = _x(comparison), 100 * comparison.signal_kept, comparison.reflections
+    axes.plot(x, share, color=GREY, linewidth=1.2, label="counts above background")
+    lowest = float(np.nanmin(share, initial=100.0))
+    if audit is not None and audit.unit == comparison.unit:
+        sums = audit.by_shell
+        used = sums["reflections"] > 0
+        kept, error = 100 * audit.kept(sums)[used], 100 * audit.kept_error(sums)[used]
+        edges = audit.edges * (1 if audit.unit == "q" else 1e3)
+        middle = 0.5 * (edges[1:] + edges[:-1])[used]
+        axes.errorbar(
+            middle, kept, error, fmt="o", markersize=3.5, color=BLUE, elinewidth=1.0, capsize=2,
+            label="intensities of reflections",
+        )  # fmt: skip
+        lowest = min(lowest, float(np.nanmin(kept, initial=100.0)))
+    axes.set(ylabel="% kept", ylim=(max(min(1.1 * lowest - 10, 90), -5), 104))
+    axes.legend(loc="lower left")
+    axes.set_title("What is kept, by resolution", pad=16)
 
 
-def _draw_strongest(axes: Axes, comparison: Comparison) -> None:
-    x, missed = _x(comparison), comparison.sums["missed"] > 0
-    highest = np.where(comparison.sums["pixels"] > 0, comparison.sums["strongest"], np.nan)
-    axes.plot(x[~missed], highest[~missed], "o", color=BLUE, markersize=3.5, label="nothing missed")
-    if missed.any():
-        axes.plot(x[missed], highest[missed], "o", color=ACCENT, markersize=4.5, label="pixels missed")
-    top = float(np.nanmax(highest)) if np.isfinite(highest).any() else 1.0
-    axes.set(ylabel="σ", ylim=(0, 1.25 * top or 1.0))
-    axes.legend(loc="lower right")
-    axes.set_title("Most significant pixel left unpicked", pad=16)
+def _draw_lost(axes: Axes, comparison: Comparison) -> None:
+    audit = comparison.reflections
+    axes.set_title("Counts lost, by I/σ of the reflections", pad=16)
+    axes.spines[["top", "right"]].set_visible(False)
+    if audit is None or not audit.total["reflections"].any():
+        axes.text(0.5, 0.5, "no reflections were summed", transform=axes.transAxes, ha="center", color=GREY)
+        axes.set(xticks=[], yticks=[])
+        return
+    sums = audit.by_class
+    lost, error, place = 100 * (1 - audit.kept(sums)), 100 * audit.kept_error(sums), np.arange(len(sums))
+    shown = np.isfinite(lost) & (sums["reflections"] >= FEWEST)
+    shown[0] &= audit.expected  # those that noise made weak
+    axes.axhline(0, color=GREY, linewidth=0.9)
+    axes.axhspan(-SAFE, SAFE, color=BLUE, alpha=0.12, linewidth=0)
+    axes.errorbar(place[shown], lost[shown], error[shown], fmt="o", markersize=5, color=BLUE, elinewidth=1.0, capsize=3)
+    for i in place[shown]:
+        axes.annotate(f"{lost[i]:.1f} %", (i, lost[i]), (8, 0), textcoords="offset points", fontsize=8.5, va="center")
+    names = [f"{name}\n{count} refl." for name, count in zip(CLASS_NAMES, sums["reflections"])]
+    top = float(np.max(lost[shown] + error[shown], initial=SAFE))
+    low = float(np.min(lost[shown] - error[shown], initial=-SAFE))
+    axes.set(xticks=place, xticklabels=names, xlim=(-0.5, len(sums) - 0.2), ylabel="% of the counts")
+    axes.set_ylim(low - 0.08 * (top - low), top + 0.12 * (top - low))
+    axes.grid(visible=True, axis="y")
+    axes.set_axisbelow(True)
 
 
 def _draw_sizes(axes: Axes, comparison: Comparison) -> None:
     forms = list(sizes(comparison).items())
     values = [size for _, (size, _) in forms]
-    colours = [ACCENT if ratio is None else BLUE for _, (_, ratio) in forms]
-    axes.barh(range(len(forms)), values, color=colours, height=0.32, alpha=0.85)
     for i, (label, (size, ratio)) in enumerate(forms):
+        axes.plot(size, i, "o", color=ACCENT if ratio is None else BLUE, markersize=6, clip_on=False)
         text = f"{label}: {readable_size(size)}" + ("" if ratio is None else f"  (× {ratio:.3g})")
-        axes.text(0.0, i - 0.22, text, transform=axes.get_yaxis_transform(), fontsize=8.5, va="bottom")
+        axes.text(0.0, i - 0.2, text, transform=axes.get_yaxis_transform(), fontsize=8.5, va="bottom")
     axes.set(
         xscale="log",
         yticks=[],
-        ylim=(len(forms) - 0.6, -0.75),
+        ylim=(len(forms) - 0.5, -0.75),
         xlim=(0.3 * min(values) or 1, 2 * max(values) + 2),
     )
     axes.set_xlabel("bytes")
+    axes.grid(visible=True, axis="x")
+    axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_title("Sizes, and how many times the sparse form", pad=16)
+    which = "sparse file" if comparison.sparse_bytes else "picked pixels"
+    axes.set_title(f"Sizes, in brackets: over that of the {which}", pad=16)

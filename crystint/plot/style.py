@@ -31,6 +31,7 @@ __all__ = [
     "new_figure",
     "one_panel",
     "save_figure",
+    "save_pages",
     "style",
     "titled_panels",
 ]
@@ -198,10 +199,29 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, overwrite: bool = 
     if kind not in _METADATA:
         suffixes = ", ".join(f".{name}" for name in _METADATA)
         raise SettingError(f"figure {Path(path).name!r} has the suffix {kind!r}, expected one of {suffixes}")
+    _writable(figure)
+    with style(), atomic_path(Path(path), overwrite=overwrite) as temporary:
+        figure.savefig(temporary, format=kind, dpi=dpi, metadata=_METADATA[kind])
+
+
+def save_pages(figures: Sequence[Figure], path: Path, *, overwrite: bool = False) -> None:
+    """Write figures as the pages of a PDF; equal figures give equal bytes, as of `save_figure`."""
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    with (
+        style(),
+        atomic_path(path, overwrite=overwrite) as temporary,
+        PdfPages(temporary, metadata=_METADATA["pdf"]) as pages,
+    ):
+        for figure in figures:
+            _writable(figure)
+            pages.savefig(figure)
+
+
+def _writable(figure: Figure) -> None:
+    """Make of all texts what can be written: names of files may be in it."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         if isinstance(text, Text):
-            text.set_text(utf8(text.get_text()))  # names of files may be in it
-    with style(), atomic_path(Path(path), overwrite=overwrite) as temporary:
-        figure.savefig(temporary, format=kind, dpi=dpi, metadata=_METADATA[kind])
+            text.set_text(utf8(text.get_text()))

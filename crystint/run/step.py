@@ -232,7 +232,7 @@ class Job(Generic[S]):
         Parameters
         ----------
         result
-            What is drawn where the suffix is that of a picture and the step has one.
+            What is drawn where the suffix is that of a picture, the step has one, and no writer is for that suffix.
         writers : function of a path, or mapping of suffix to such functions
         """
         from crystint.io.outputs import files_of
@@ -242,7 +242,8 @@ class Job(Generic[S]):
             for path in self.outputs:
                 made += [file for file in files_of(path) if not file.exists()]
                 suffix = path.suffix.lower()
-                if suffix in PICTURES and self.step.picture:
+                own = not callable(writers) and suffix in writers
+                if suffix in PICTURES and self.step.picture and not own:
                     resolve("crystint.plot.style:save_figure")(
                         resolve(self.step.picture)(result), path, overwrite=self.overwrite
                     )

@@ -130,8 +130,8 @@ def joined(parts: NDArray[np.void]) -> NDArray[np.void]:
     whole = np.zeros(len(numbers), PART_DTYPE)
     for name in PART_DTYPE.names or ():
         whole[name] = np.bincount(row, parts[name].astype(np.float64), len(numbers)).astype(PART_DTYPE[name])
-    whole["reflection"] = numbers
-    whole["place"] /= np.maximum(np.bincount(row, minlength=len(numbers)), 1)
+    whole["reflection"], whole["place"] = numbers, -np.inf
+    np.fmax.at(whole["place"], row, parts["place"])
     return whole
 
 
@@ -161,6 +161,18 @@ class ReflectionAudit:
     """[classes, shells] of `CLASS_DTYPE`"""
     cut: int = 0
     """reflections left out: cut off by an edge, unusable or saturated pixels, or without pixels around them"""
+    source: str = ""
+    """what the reflections are, in words"""
+    selected: bool = False
+    """whether they were chosen by their intensity, as peaks are"""
+    expected: bool = False
+    """whether classes are those of expected I/sigma, not of what the raw frames hold"""
+    spots: int = 0
+    """peaks found in the raw frames"""
+    again: int = 0
+    """of these, found in the densified frames as well"""
+    invented: int = 0
+    """peaks of the densified frames that are none of the raw frames"""
 
     def __post_init__(self) -> None:
         shells = max(len(self.edges) - 1, 0)
@@ -209,7 +221,16 @@ class ReflectionAudit:
             return other
         if self.unit != other.unit or not np.array_equal(self.edges, other.edges):
             raise ShapeError("the reflections are in different resolution shells: compare them with the same geometry")
-        return replace(self, sums=_added(np.stack([self.sums, other.sums]), 0), cut=self.cut + other.cut)
+        counts = {name: getattr(self, name) + getattr(other, name) for name in ("cut", "spots", "again", "invented")}
+        return replace(self, sums=_added(np.stack([self.sums, other.sums]), 0), **counts)
+
+    @property
+    def d(self) -> NDArray[np.float64]:
+        """float64 [shells + 1]: spacing at the edges, angstrom, descending from infinity; NaN when q is unknown."""
+        if self.unit != "q":
+            return np.full(len(self.edges), np.nan)
+        with np.errstate(divide="ignore"):
+            return np.asarray(2 * np.pi / self.edges)
 
     @property
     def by_class(self) -> NDArray[np.void]:

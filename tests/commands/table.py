@@ -132,7 +132,7 @@ ROWS = (
         "compare",
         "frames.h5 sparse.h5",
         output="o.png",
-        formats=_PICTURES,
+        formats=(*_PICTURES, ".json"),
         reads=("frames.h5", "sparse.h5"),
         frames=True,
         missing="damaged.h5 sparse.h5",

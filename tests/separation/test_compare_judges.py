@@ -113,8 +113,27 @@ def test_quantities_are_what_the_comparison_shows(comparison):
         "zeros": 100 * abs(total.zeros_noisy[0] - total.zeros_raw[0]),
         "ratio": comparison.raw_bytes / comparison.sparse_bytes,
     }
+    audit = comparison.reflections
+    by_class, shells = audit.by_class, audit.by_shell
+    assert shells["reflections"].max() < 30
+    expected |= {
+        "reflections": audit.total["reflections"][0],
+        "kept": 100 * audit.total["dense"][0] / audit.total["raw"][0],
+        "kept_strong": 100 * by_class["dense"][3] / by_class["raw"][3],
+        "kept_medium": 100 * by_class["dense"][2] / by_class["raw"][2],
+        "kept_weak": np.nan,
+        "kept_outer": np.nan,
+        "missed_strong": 100 * by_class["missed"][3] / by_class["reflections"][3],
+        "missed_medium": 0.0,
+        "cc": audit.cc(audit.total)[0],
+        "spots": 100 * audit.again / audit.spots,
+        "new_spots": 100 * audit.invented / audit.spots,
+    }
     assert sorted(expected) == sorted(QUANTITIES)
     for name, value in expected.items():
+        if np.isnan(value):
+            assert "is not a number here" in comparison.broken(f"{name}>=0")[0]
+            continue
         assert comparison.broken(f"{name}>={float(value)!r},{name}<={float(value)!r}") == [], name
         (line,) = comparison.broken(f"{name}>{float(value)!r}")
         assert line.startswith(f"{name} is "), line

@@ -1,0 +1,192 @@
+"""The reflections of one frame, raw and densified: predicted ones, or those of the peaks that are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from crystint.model.rings import RingMap
+from crystint.model.sparse import SparseFrame
+from crystint.ops.separator import Separator
+from crystint.summation.audit import SHELLS, ReflectionAudit, joined, parts_of, places_of, reflection_shells
+from crystint.summation.footprints import RADIUS, Footprints
+
+__all__ = ["Boxes", "FrameAudit", "FrameAuditor", "PeakRules", "ReflectionSums", "empty_audit"]
+
+_SAME = 2.0
+"""Peaks of the raw and the densified frame that are no further apart are one, px."""
+_WAITING = 200_000
+"""parts of reflections that are kept apart, at most"""
+_FAR = 1 << 20
+"""more than the peaks of a frame: their numbers are those of the frame times this, and on"""
+
+
+class Boxes(Protocol):
+    """As `crystint.prediction.boxes.ReflectionBoxes`."""
+
+    @property
+    def d(self) -> NDArray[np.float64]:
+        """float64 [n], angstrom; NaN = not known."""
+
+    def of_frame(self, number: int) -> NDArray[np.void]:
+        """Boxes on a frame: ``reflection, slow, fast, slow0, slow1, fast0, fast1``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeakRules:
+    """What makes a peak, as `Separator.peaks` has it."""
+
+    snr: float = 5.0
+    snr_pick: float = 2.0
+    connected: int = 3
+    patch: int = 3
+    noise: float = 0.0
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Those of the settings in the provenance of a sparse file; defaults for what it does not tell."""
+        names = {"snr": "snr_peak"}
+        given = {each.name: settings.get(names.get(each.name, each.name)) for each in fields(cls)}
+        numbers: dict[str, Any] = {name: value for name, value in given.items() if isinstance(value, int | float)}
+        return cls(**numbers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameAudit:
+    """What a frame adds to an audit."""
+
+    parts: NDArray[np.void]
+    """`PART_DTYPE` [n]: its reflections"""
+    spots: int
+    """as `ReflectionAudit`"""
+    again: int
+    invented: int
+
+    def facts(self) -> dict[str, Any]:
+        """The counts, for a record."""
+        return {"spots": self.spots, "again": self.again, "invented": self.invented}
+
+
+class FrameAuditor:
+    """Sums the reflections of one frame after the other. Threads may share one.
+
+    Parameters
+    ----------
+    separator : Separator
+        Of the frames: it finds the peaks.
+    rules : PeakRules
+    boxes : Boxes, optional
+        Of predicted reflections; None = discs around the peaks that are found.
+    shells : int
+        Resolution shells.
+    """
+
+    def __init__(
+        self, separator: Separator, rules: PeakRules, boxes: Boxes | None = None, shells: int = SHELLS
+    ) -> None:
+        self._separator, self._rules, self._boxes = separator, rules, boxes
+        self.empty = empty_audit(separator.rings, rules, boxes, shells)
+        """to which the reflections are added"""
+
+    def audit(
+        self, number: int, frame: NDArray[Any], sparse: SparseFrame, dense: NDArray[Any], clean: NDArray[Any]
+    ) -> FrameAudit:
+        """The reflections of a frame.
+
+        Parameters
+        ----------
+        number : int
+            Of the frame in the sequence that `boxes` know.
+        frame : [slow, fast]
+            Raw.
+        sparse : SparseFrame
+        dense, clean : [slow, fast]
+            Densified with and without noise.
+        """
+        rings = sparse.background.rings
+        raw_peaks, dense_peaks = self._peaks(frame), self._peaks(dense)
+        again = _matched(raw_peaks, dense_peaks)
+        known: dict[str, Any] = {"valid": rings.valid, "saturation": sparse.background.saturation}
+        if self._boxes is None:
+            spots = Footprints.discs(raw_peaks[:, 0], raw_peaks[:, 1], frame, rings.mask, **known)
+            reflection, place = np.arange(len(spots)) + number * _FAR, places_of(rings, *raw_peaks.T)
+        else:
+            rows = self._boxes.of_frame(number)
+            spots = Footprints.boxes(rows, frame, rings.mask, **known)
+            reflection, place = rows["reflection"], places_of(rings, rows["slow"], rows["fast"])
+            d = self._boxes.d[reflection]
+            if self.empty.unit == "q":
+                place = np.where(np.isfinite(d), 2 * np.pi / np.where(d > 0, d, np.nan), place)
+        parts = parts_of(spots, reflection, place, sparse.index, frame, dense, clean)
+        invented = len(dense_peaks) - _matched(dense_peaks, raw_peaks)
+        return FrameAudit(parts, len(raw_peaks), again, invented)
+
+    def _peaks(self, frame: NDArray[Any]) -> NDArray[np.float64]:
+        """float64 [n, 2]: slow and fast of the peaks of a frame."""
+        use = self._rules
+        peaks = self._separator.peaks(frame, use.snr, min(use.snr_pick, use.snr), use.connected, use.patch, use.noise)
+        return np.stack([peaks["slow"], peaks["fast"]], axis=1)
+
+
+def empty_audit(rings: RingMap, rules: PeakRules, boxes: Boxes | None = None, shells: int = SHELLS) -> ReflectionAudit:
+    """An audit to which reflections are added; arguments as of `FrameAuditor`."""
+    edges, unit = reflection_shells(rings, shells)
+    peaks = f"peaks found at snr {rules.snr:g} in the raw frames, summed within {RADIUS:g} px"
+    source = peaks if boxes is None else "predicted reflections, summed in their boxes"
+    return ReflectionAudit(edges, unit, source=source, selected=boxes is None)
+
+
+def _matched(peaks: NDArray[np.float64], others: NDArray[np.float64]) -> int:
+    """How many of the peaks have one of the others near them."""
+    if not len(peaks) or not len(others):
+        return 0
+    distance, _ = cKDTree(others).query(peaks, distance_upper_bound=_SAME)
+    return int(np.count_nonzero(np.isfinite(distance)))
+
+
+class ReflectionSums:
+    """Gathers what frames add. Memory grows with the number of predicted reflections, not with that of frames.
+
+    Parameters
+    ----------
+    empty : ReflectionAudit
+    spanning : bool
+        Whether reflections may be on several frames.
+    """
+
+    def __init__(self, empty: ReflectionAudit, spanning: bool) -> None:
+        self._audit, self._spanning = empty, spanning
+        self._parts: list[NDArray[np.void]] = []
+        self._waiting = 0
+
+    def add(self, frame: FrameAudit) -> None:
+        """Add the reflections of a frame."""
+        counts = {name: getattr(self._audit, name) + value for name, value in frame.facts().items()}
+        self._audit = replace(self._audit, **counts)
+        if not self._spanning:
+            self._audit = self._audit.with_parts(frame.parts)
+            return
+        self._parts.append(frame.parts.copy())
+        self._waiting += len(frame.parts)
+        if self._waiting > _WAITING:
+            self._parts, self._waiting = [joined(np.concatenate(self._parts))], 0
+
+    def audit(self, expected: NDArray[np.float64] | None = None) -> ReflectionAudit:
+        """The audit of all frames so far.
+
+        Parameters
+        ----------
+        expected : float64 [reflections], optional
+            Their expected I/sigma, which says the classes.
+        """
+        if not self._parts:
+            return self._audit
+        whole = joined(np.concatenate(self._parts))
+        if expected is None:
+            return self._audit.with_parts(whole)
+        return replace(self._audit, expected=True).with_parts(whole, expected[whole["reflection"]])
