@@ -47,13 +47,13 @@ class AuditRecord:
     @property
     def versions(self) -> dict[str, str]:
         """Of the programs and packages that the result may depend on."""
-        found = {"crystint": __version__, "python": platform.python_version()}
+        versions = {"crystint": __version__, "python": platform.python_version()}
         for name in _PACKAGES:
             try:
-                found[name] = version(name)
+                versions[name] = version(name)
             except PackageNotFoundError:
                 continue
-        return found
+        return versions
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-able values."""

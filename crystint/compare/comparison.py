@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crystint.compare.report import comparison_dict, comparison_table, summary
 from crystint.compare.requirements import requirements
 from crystint.compare.shells import SHELL_DTYPE
-from crystint.errors import ShapeError
+from crystint.compare.sums import ComparisonSums, ratio
 from crystint.html import html_table
 from crystint.summation.audit import CLASS_DTYPE, ReflectionAudit
 
@@ -20,7 +19,7 @@ __all__ = ["Comparison"]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(ComparisonSums):
     """Raw against densified frames.
 
     ``a + b`` is what one pass over both would have given; ``Comparison()`` is zero. Background pixels are the
@@ -36,33 +35,6 @@ class Comparison:
     >>> comparison.exact, comparison.frames, (comparison + comparison).frames
     (True, 1, 2)
     """
-
-    edges: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    """float64 [shells + 1]: q in 1/angstrom, or radius in m"""
-    unit: str = "q"
-    """what `edges` are: "q" or "radius" """
-    sums: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, SHELL_DTYPE))
-    """[shells] of `SHELL_DTYPE`"""
-    frames: int = 0
-    """frames compared"""
-    wrong_picked: int = 0
-    """picked pixels whose value is not the raw one, in the sparse or in the densified frame: must be 0"""
-    wrong_unusable: int = 0
-    """pixels unusable in one of the raw and the densified frame only, or changed where unusable: must be 0"""
-    dense_bytes: int = 0
-    """frames as plain arrays"""
-    packed_bytes: int = 0
-    """raw frames under bitshuffle-LZ4, each alone"""
-    payload_bytes: int = 0
-    """index and value of the picked pixels, plain"""
-    raw_bytes: int | None = None
-    """files of the raw frames; None = not from files"""
-    sparse_bytes: int | None = None
-    """the sparse file; None = not from a file"""
-    of: int = 0
-    """frames in the files, of which those compared are a sample; 0 = all were compared"""
-    reflections: ReflectionAudit | None = None
-    """sums of reflections, raw and densified; None = none were summed"""
 
     def __repr__(self) -> str:
         frames = f"{self.frames} frame{'' if self.frames == 1 else 's'}"
@@ -83,107 +55,6 @@ class Comparison:
             facts |= {"reflections": int(whole["reflections"][0]), "kept": f"{self.reflections.kept(whole)[0]:.2%}"}
         return html_table("Comparison", facts)
 
-    def __add__(self, other: Self) -> Self:
-        if not other.frames and not len(other.sums):
-            return self
-        if not self.frames and not len(self.sums):
-            return other
-        if self.unit != other.unit or not np.array_equal(self.edges, other.edges):
-            raise ShapeError(
-                "the two comparisons have different resolution shells: compare them with the same geometry"
-            )
-        sums = self.sums.copy()
-        for name in SHELL_DTYPE.names or ():
-            sums[name] += other.sums[name]
-        sums["strongest"] = np.maximum(self.sums["strongest"], other.sums["strongest"])
-        plain = ("frames", "wrong_picked", "wrong_unusable", "dense_bytes", "packed_bytes", "payload_bytes")
-        added: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in plain}
-        for name in ("raw_bytes", "sparse_bytes"):
-            parts = getattr(self, name), getattr(other, name)
-            added[name] = None if None in parts else sum(parts)
-        if self.of or other.of:
-            added["of"] = (self.of or self.frames) + (other.of or other.frames)
-        audits = self.reflections, other.reflections
-        added["reflections"] = None if None in audits else audits[0] + audits[1]  # type: ignore[operator]
-        return replace(self, sums=sums, **added)
-
-    @property
-    def total(self) -> Self:
-        """The same comparison with all shells in one."""
-        sums = np.zeros(min(1, len(self.sums)), SHELL_DTYPE)
-        for name in SHELL_DTYPE.names or ():
-            sums[name] = self.sums[name].max(initial=0) if name == "strongest" else self.sums[name].sum()
-        return replace(self, sums=sums, edges=self.edges[[0, -1]] if len(sums) else self.edges)
-
-    def _per_pixel(self, name: str) -> NDArray[np.float64]:
-        return _ratio(self.sums[name], self.sums["pixels"])
-
-    @property
-    def d(self) -> NDArray[np.float64]:
-        """float64 [shells + 1]: spacing at the edges, angstrom, descending; NaN when q is unknown."""
-        if self.unit != "q":
-            return np.full(len(self.edges), np.nan)
-        with np.errstate(divide="ignore"):
-            return np.asarray(2 * np.pi / self.edges)
-
-    @property
-    def mean(self) -> NDArray[np.float64]:
-        """float64 [shells]: counts per background pixel in the raw frames."""
-        return self._per_pixel("expected") + self._per_pixel("raw")
-
-    @property
-    def bias_clean(self) -> NDArray[np.float64]:
-        """float64 [shells]: mean of densified without noise - raw over background pixels, counts."""
-        return self._per_pixel("clean") - self._per_pixel("raw")
-
-    @property
-    def bias_noisy(self) -> NDArray[np.float64]:
-        """float64 [shells]: mean of densified with noise - raw over background pixels, counts."""
-        return self._per_pixel("noisy") - self._per_pixel("raw")
-
-    @property
-    def bias_error(self) -> NDArray[np.float64]:
-        """float64 [shells]: standard error of `bias_noisy`, counts."""
-        return np.sqrt(_ratio(self.variance_raw + self.variance_noisy, self.sums["pixels"]))
-
-    @property
-    def variance_raw(self) -> NDArray[np.float64]:
-        """float64 [shells]: variance of raw - stored background over background pixels, counts^2."""
-        return self._per_pixel("raw_square") - self._per_pixel("raw") ** 2
-
-    @property
-    def variance_noisy(self) -> NDArray[np.float64]:
-        """float64 [shells]: variance of densified with noise - stored background, counts^2."""
-        return self._per_pixel("noisy_square") - self._per_pixel("noisy") ** 2
-
-    @property
-    def zeros_raw(self) -> NDArray[np.float64]:
-        """float64 [shells]: share of background pixels that hold 0 in the raw frames."""
-        return self._per_pixel("raw_zeros")
-
-    @property
-    def zeros_noisy(self) -> NDArray[np.float64]:
-        """float64 [shells]: share of background pixels that hold 0 in the frames densified with noise."""
-        return self._per_pixel("noisy_zeros")
-
-    @property
-    def picked_share(self) -> NDArray[np.float64]:
-        """float64 [shells]: share of usable pixels that were picked."""
-        return _ratio(self.sums["picked"], self.sums["picked"] + self.sums["pixels"])
-
-    @property
-    def signal_kept(self) -> NDArray[np.float64]:
-        """float64 [shells]: share of the counts above background that was kept.
-
-        Lost are the tails of spots: the counts above background in unpicked pixels that touch a picked one.
-        """
-        return _ratio(self.sums["signal"], self.sums["signal"] + np.maximum(self.sums["tail"], 0))
-
-    @property
-    def exact(self) -> bool:
-        """Whether every picked and every unusable pixel came back as it was."""
-        return self.wrong_picked == 0 and self.wrong_unusable == 0
-
     @property
     def quantities(self) -> dict[str, float]:
         """What `broken` judges, over all shells, by name; NaN = there is no number.
@@ -202,7 +73,7 @@ class Comparison:
             "highest": one.sums["strongest"],
             "bias": np.abs(one.bias_noisy),
             "bias_clean": np.abs(one.bias_clean),
-            "variance": _ratio(one.variance_noisy, one.variance_raw),
+            "variance": ratio(one.variance_noisy, one.variance_raw),
             "zeros": 100 * np.abs(one.zeros_noisy - one.zeros_raw),
         }
         files = self.raw_bytes / self.sparse_bytes if self.raw_bytes and self.sparse_bytes else float("nan")
@@ -268,23 +139,17 @@ def _of_reflections(audit: ReflectionAudit | None) -> dict[str, float]:
     total, by_class, by_shell = audit.total, audit.by_class, audit.by_shell
     full = np.flatnonzero(by_shell["reflections"] >= _OUTER)[-1:]
     outer = by_shell[full] if len(full) else np.zeros(1, CLASS_DTYPE)
-    kept = {"kept": total, "kept_outer": outer}
-    kept |= {f"kept_{name}": by_class[i : i + 1] for i, name in ((1, "weak"), (2, "medium"), (3, "strong"))}
+    parts = {"kept": total, "kept_outer": outer}
+    parts |= {f"kept_{name}": by_class[i : i + 1] for i, name in ((1, "weak"), (2, "medium"), (3, "strong"))}
     if audit.selected:
-        kept["kept_weak"] = np.zeros(1, CLASS_DTYPE)  # those that are peaks by chance
-    missed = 100 * _ratio(by_class["missed"], by_class["reflections"])
+        parts["kept_weak"] = np.zeros(1, CLASS_DTYPE)  # those that are peaks by chance
+    missed = 100 * ratio(by_class["missed"], by_class["reflections"])
     return {
         "reflections": float(total["reflections"][0]),
-        **{name: 100 * float(audit.kept(sums)[0]) for name, sums in kept.items()},
+        **{name: 100 * float(audit.kept(sums)[0]) for name, sums in parts.items()},
         "missed_strong": float(missed[3]),
         "missed_medium": float(missed[2]),
         "cc": float(audit.cc(total)[0]),
         "spots": 100 * audit.again / audit.spots if audit.spots else np.nan,
         "new_spots": 100 * audit.invented / audit.spots if audit.spots else np.nan,
     }
-
-
-def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
-    """part / whole, NaN where whole is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(whole != 0, np.divide(part, whole), np.nan)

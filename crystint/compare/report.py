@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.compare.sums import ComparisonSums
 from crystint.summation.report import audit_dict, audit_table, verdict_lines
 from crystint.units import readable_size
-
-if TYPE_CHECKING:
-    from crystint.compare.comparison import Comparison
 
 __all__ = ["comparison_dict", "comparison_table", "sizes", "summary"]
 
@@ -49,7 +47,7 @@ _LEGEND = (
 )
 
 
-def comparison_table(comparison: Comparison, *, pixels: bool = True) -> str:
+def comparison_table(comparison: ComparisonSums, *, pixels: bool = True) -> str:
     """See `Comparison.table`."""
     if not len(comparison.sums):
         return "no frames were compared"
@@ -60,7 +58,7 @@ def comparison_table(comparison: Comparison, *, pixels: bool = True) -> str:
     return "\n".join([*_pixel_lines(comparison), "", *lines] if pixels else lines)
 
 
-def _pixel_lines(comparison: Comparison) -> list[str]:
+def _pixel_lines(comparison: ComparisonSums) -> list[str]:
     """A line for each resolution shell, and one for all."""
     total = comparison.total
     by_d = comparison.unit == "q"
@@ -78,7 +76,7 @@ def _joined(label: str, cells: Sequence[str]) -> str:
     return "  ".join([label, *(f"{cell:>{row[2]}s}" for cell, row in zip(cells, _TABLE))])
 
 
-def _line(edges: NDArray[np.float64], comparison: Comparison, i: int) -> str:
+def _line(edges: NDArray[np.float64], comparison: ComparisonSums, i: int) -> str:
     sums = comparison.sums[i]
     cells = (
         f"{sums['pixels']}",
@@ -98,7 +96,7 @@ def _line(edges: NDArray[np.float64], comparison: Comparison, i: int) -> str:
     return _joined(f"{edges[0]:8.2f} -{edges[1]:8.2f}", cells)
 
 
-def summary(comparison: Comparison) -> list[tuple[str, str]]:
+def summary(comparison: ComparisonSums) -> list[tuple[str, str]]:
     """Label and value of what holds for all frames: whether it is exact, and sizes."""
 
     def verdict(wrong: int) -> str:
@@ -120,7 +118,7 @@ def summary(comparison: Comparison) -> list[tuple[str, str]]:
 _PICKED = "picked pixels (index and value)"
 
 
-def sizes(comparison: Comparison) -> dict[str, tuple[int, float | None]]:
+def sizes(comparison: ComparisonSums) -> dict[str, tuple[int, float | None]]:
     """Size in bytes of each form the frames have, and how many times the sparse form it is.
 
     The sparse form is the file, or without one the picked pixels as plain arrays. Of a sample, the ratios are per
@@ -145,7 +143,7 @@ def sizes(comparison: Comparison) -> dict[str, tuple[int, float | None]]:
     }
 
 
-def comparison_dict(comparison: Comparison) -> dict[str, Any]:
+def comparison_dict(comparison: ComparisonSums) -> dict[str, Any]:
     """See `Comparison.to_dict`."""
     total = comparison.total
     plain = ("frames", "of", "wrong_picked", "wrong_unusable", "exact")
@@ -161,7 +159,7 @@ def comparison_dict(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _row(comparison: Comparison, i: int) -> dict[str, Any]:
+def _row(comparison: ComparisonSums, i: int) -> dict[str, Any]:
     ratios = {name: _plain(getattr(comparison, name)[i]) for name in _COLUMNS}
     sums = {name: _plain(comparison.sums[name][i]) for name in comparison.sums.dtype.names or ()}
     return ratios | {"sums": sums}

@@ -171,14 +171,14 @@ def _draw_kept(axes: Axes, comparison: Comparison) -> None:
     if audit is not None and audit.unit == comparison.unit:
         sums = audit.by_shell
         used = sums["reflections"] > 0
-        kept, error = 100 * audit.kept(sums)[used], 100 * audit.kept_error(sums)[used]
+        percent, error = 100 * audit.kept(sums)[used], 100 * audit.kept_error(sums)[used]
         edges = audit.edges * (1 if audit.unit == "q" else 1e3)
         middle = 0.5 * (edges[1:] + edges[:-1])[used]
         axes.errorbar(
-            middle, kept, error, fmt="o", markersize=3.5, color=BLUE, elinewidth=1.0, capsize=2,
+            middle, percent, error, fmt="o", markersize=3.5, color=BLUE, elinewidth=1.0, capsize=2,
             label="intensities of reflections",
         )  # fmt: skip
-        lowest = min(lowest, float(np.nanmin(kept, initial=100.0)))
+        lowest = min(lowest, float(np.nanmin(percent, initial=100.0)))
     axes.set(ylabel="% kept", ylim=(max(min(1.1 * lowest - 10, 90), -5), 104))
     axes.legend(loc="lower left")
     axes.set_title("What is kept, by resolution", pad=16)

@@ -255,8 +255,8 @@ class ReflectionAudit:
     @staticmethod
     def kept_error(sums: NDArray[np.void]) -> NDArray[np.float64]:
         """float64: standard error of `kept`, from how the reflections scatter about it."""
-        kept = ReflectionAudit.kept(sums)
-        square = sums["dense_square"] - 2 * kept * sums["product"] + kept**2 * sums["raw_square"]
+        share = ReflectionAudit.kept(sums)
+        square = sums["dense_square"] - 2 * share * sums["product"] + share**2 * sums["raw_square"]
         return _ratio(np.sqrt(np.maximum(square, 0.0)), np.abs(sums["raw"]))
 
     @staticmethod

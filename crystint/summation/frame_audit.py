@@ -51,8 +51,8 @@ class PeakRules:
     def of_settings(cls, settings: Mapping[str, Any]) -> Self:
         """Those of the settings in the provenance of a sparse file; defaults for what it does not tell."""
         names = {"snr": "snr_peak"}
-        given = {each.name: settings.get(names.get(each.name, each.name)) for each in fields(cls)}
-        numbers: dict[str, Any] = {name: value for name, value in given.items() if isinstance(value, int | float)}
+        values = {each.name: settings.get(names.get(each.name, each.name)) for each in fields(cls)}
+        numbers: dict[str, Any] = {name: value for name, value in values.items() if isinstance(value, int | float)}
         return cls(**numbers)
 
 
@@ -111,13 +111,13 @@ class FrameAuditor:
         rings = sparse.background.rings
         raw_peaks, dense_peaks = self._peaks(frame), self._peaks(dense)
         again = _matched(raw_peaks, dense_peaks)
-        known: dict[str, Any] = {"valid": rings.valid, "saturation": sparse.background.saturation}
+        limits: dict[str, Any] = {"valid": rings.valid, "saturation": sparse.background.saturation}
         if self._boxes is None:
-            spots = Footprints.discs(raw_peaks[:, 0], raw_peaks[:, 1], frame, rings.mask, **known)
+            spots = Footprints.discs(raw_peaks[:, 0], raw_peaks[:, 1], frame, rings.mask, **limits)
             reflection, place = np.arange(len(spots)) + number * _FAR, places_of(rings, *raw_peaks.T)
         else:
             rows = self._boxes.of_frame(number)
-            spots = Footprints.boxes(rows, frame, rings.mask, **known)
+            spots = Footprints.boxes(rows, frame, rings.mask, **limits)
             reflection, place = rows["reflection"], places_of(rings, rows["slow"], rows["fast"])
             d = self._boxes.d[reflection]
             if self.empty.unit == "q":

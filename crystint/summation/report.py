@@ -63,9 +63,9 @@ def audit_table(audit: ReflectionAudit) -> str:
 
 def _cells(audit: ReflectionAudit, sums: NDArray[np.void], *, by_class: bool = False) -> list[tuple[str, ...]]:
     """A row of cells for each of some sums."""
-    kept, error, cc = 100 * audit.kept(sums), 100 * audit.kept_error(sums), audit.cc(sums)
+    percent, error, cc = 100 * audit.kept(sums), 100 * audit.kept_error(sums), audit.cc(sums)
     if by_class and not audit.expected:
-        kept[0] = error[0] = np.nan
+        percent[0] = error[0] = np.nan
     means = [audit.mean(sums, name) for name in ("raw", "dense", "raw_ratio", "dense_ratio")]
     return [
         (
@@ -73,7 +73,7 @@ def _cells(audit: ReflectionAudit, sums: NDArray[np.void], *, by_class: bool = F
             f"{sums['missed'][i]}",
             _number(means[0][i], ".1f"),
             _number(means[1][i], ".1f"),
-            _number(kept[i], ".1f"),
+            _number(percent[i], ".1f"),
             _number(error[i], ".1f", "± "),
             _number(means[2][i], ".2f"),
             _number(means[3][i], ".2f"),
