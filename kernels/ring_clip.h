@@ -19,7 +19,7 @@ typedef struct {
     int n_tails;
     Start start;
     float mean_weight, heaviest, lightest;
-    float core[MOMENTS + 3]; /* and how many work-items lack room, have unusable pixels; counts that no photons make */
+    float core[MOMENTS + 4]; /* and how many work-items lack room, have unusable pixels; counts that no photons make; sum of floats */
     int whole;               /* the core is not what it was meant to be: look at all of the ring */
 } Ring;
 
@@ -39,8 +39,9 @@ static inline void add_ring(Moments *sum, const Ring *ring, const Limits limits,
         const int last = ring->segment[band * GROUP + 1];
         for (int k = ring->segment[band * GROUP] + get_local_id(0) * LANES; k < last; k += LOCAL_SIZE * LANES) {
             const floats w = FLOATS(__global const, in->weight, k);
+            wides raw;
             ints known, uncounted;
-            const floats a = above_at(in, w, c, k, &known, &uncounted);
+            const floats a = above_at(in, w, c, k, &raw, &known, &uncounted);
             add_pixels(&part, a, w, inside(a, w, c, limits), about);
         }
         add_block(sum, &part);

@@ -7,6 +7,7 @@
 
 #include "moments.h"
 #include "ring_pixels.h"
+#include "ring_totals.h"
 
 #define HELD_VECTORS (LANES == 1 ? 1 : 32)
 
@@ -16,6 +17,7 @@ typedef struct {
     int n_tails; /* more than there is room for are counted, but not listed */
     ints missing; /* lanes with a pixel that is unusable */
     float fractions; /* counts that are not whole, or below zero */
+    Totals totals;
 } Core;
 
 /* Where a work-item lists the tails of a ring: at 0, LOCAL_SIZE, 2 LOCAL_SIZE, ... */
@@ -31,15 +33,17 @@ static inline void clear_core(Core *core)
     core->n_tails = 0;
     core->missing = 0;
     core->fractions = 0.0f;
+    clear_totals(&core->totals);
 }
 
-/* Add the pixels of a segment of the ring. */
+/* Add the pixels of a segment of the ring, or of SEGMENT pixels of it. */
 static inline void add_core(Core *core, const Pixels *in, const Start *start, const Tails *tails, const int first,
                             const int last)
 {
     const float c = start->c, near = start->near, core_low = start->core_low;
     const float core_high = start->core_high, core_count = start->core_count;
     Moments part;
+    Totals totals = core->totals;
     ints unknown = 0;
     int n = core->n_tails, n_held = 0, held_at[HELD_VECTORS];
     int held[HELD_VECTORS * LANES];
@@ -47,16 +51,19 @@ static inline void add_core(Core *core, const Pixels *in, const Start *start, co
     clear(&part);
     for (int k = first + get_local_id(0) * LANES; k < last; k += LOCAL_SIZE * LANES) {
         const floats w = FLOATS(__global const, in->weight, k);
+        wides raw;
         ints known, uncounted;
-        const floats a = above_at(in, w, c, k, &known, &uncounted);
+        const floats a = above_at(in, w, c, k, &raw, &known, &uncounted);
         const ints inner = MASK(a >= core_low * w) & (MASK(a <= core_high * w) | MASK(a <= core_count));
+        const ints real = MASK(w == w); /* NaN: padding */
         add_pixels(&part, a, w, inner, near);
+        add_totals(&totals, raw, real & MASK(a == a)); /* NaN: no measurement */
         unknown |= ~known;
 #if PIXEL_KIND == 2
-        core->fractions += lane_sum(where(uncounted & MASK(w == w), (floats)1.0f)); /* NaN: padding */
+        core->fractions += lane_sum(where(uncounted & real, (floats)1.0f));
 #endif
         /* Vectors with a pixel of the tails are held back, without a branch that could not be foreseen. */
-        const ints outer = known & ~inner & MASK(w == w); /* NaN: padding */
+        const ints outer = known & ~inner & real;
         INTS(__private, held, n_held * LANES) = outer;
         held_at[n_held] = k;
         FLOATS(__private, held_a, n_held * LANES) = a;
@@ -65,6 +72,7 @@ static inline void add_core(Core *core, const Pixels *in, const Start *start, co
             for (int v = 0; v < n_held; v++)
                 for (uint left = lane_bits(INTS(__private, held, v * LANES)); left != 0; left &= left - 1, n++) {
                     const int lane = 31 - clz(left & -left), at = n * LOCAL_SIZE;
+                    totals.saturated += isnan(held_a[v * LANES + lane]);
                     if (n >= tails->rounds) continue;
                     tails->pixel[at] = in->order[held_at[v] + lane];
                     tails->above[at] = held_a[v * LANES + lane];
@@ -73,6 +81,8 @@ static inline void add_core(Core *core, const Pixels *in, const Start *start, co
             n_held = 0;
         }
     }
+    carry_totals(&totals);
+    core->totals = totals;
     core->n_tails = n;
     core->missing |= unknown;
     add_block(&core->sum, &part);

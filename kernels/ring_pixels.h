@@ -24,11 +24,13 @@ static inline float value_at(const Pixels *in, const int k)
     return usable(raw) && raw <= in->saturation ? COUNTS(raw, in->dark, k) / in->weight[k] : INFINITY;
 }
 
-/* Counts of LANES pixels less c w; NaN where there is no measurement. `known`: those that are usable, if saturated; `uncounted`:
- * measurements that are not whole, or below zero (of floats alone). */
-static inline floats above_at(const Pixels *in, const floats w, const float c, const int k, ints *known, ints *uncounted)
+/* Counts of LANES pixels less c w; NaN where there is no measurement. `values`: as they are in the frame; `known`: those that are
+ * usable, if saturated; `uncounted`: measurements that are not whole, or below zero (of floats alone). */
+static inline floats above_at(const Pixels *in, const floats w, const float c, const int k, wides *values, ints *known,
+                              ints *uncounted)
 {
     const wides raw = GATHER(in->frame, in->order + k);
+    *values = raw;
     floats a = TO_FLOATS(raw);
     if (c != 0.0f) a = counts_above(raw, c, w);
 #if HAS_DARK

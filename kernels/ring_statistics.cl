@@ -29,10 +29,11 @@
  *           lost   [frames][rings]   1 if a pixel is unusable, else 0
  *           sums   [frames][rings][8]  n, V / Omega - c, Omega, OmegaOmega, VV azimuthal, c, n of counts that are not whole, below
  *                                zero or have a dark subtracted, excess variance (azimuthal / Poisson)
+ *           totals [frames][rings][8]  of the pixels as they are in the frame: sum, largest, numbers (ring_totals.h)
  * Defines   PIXEL_T, PIXEL_KIND, PIXEL_WIDE, HAS_DARK (pixel.h); POISSON_CLIP = 1: clip with the Poisson spread, 0: azimuthal;
  *           LANES, LOCAL_SIZE (lanes.h); GROUP; TOUCH: 1 to load the lines of a group first
  * Exact     s - c w is exact to 24 bits of the difference, whatever the counts; moments are taken about a value within a few std
- *           of the mean: 1e-5 relative in float32. Always in the same order.
+ *           of the mean: 1e-5 relative in float32. Always in the same order. Totals are exact; the sum of floats to 1e-6.
  * Limits    padded < 2^31
  * Method    Kieffer (2025), J. Appl. Cryst. 58, 138, for clipping, error models and Chauvenet's threshold; the robust start,
  *           the Poisson floor of the upper limit, and core and tails are crystint's (docs/background.md)
@@ -66,10 +67,11 @@ void ring_statistics(__global const PIXEL_T *frame,
                      __global int *tails,
                      __global float *cover,
                      __global uint *lost,
-                     __global float *sums)
+                     __global float *sums,
+                     __global uint *totals)
 {
     __local float sample[SAMPLE];
-    __local float slot[(MOMENTS + 3) * LOCAL_SIZE];
+    __local float slot[(MOMENTS + 4) * LOCAL_SIZE];
     __local Order statistics;
     __local Seen seen;
     const int group = get_group_id(0), number = get_group_id(1), me = get_local_id(0);
@@ -108,7 +110,9 @@ void ring_statistics(__global const PIXEL_T *frame,
             const int ring = group * GROUP + g, mine = room[ring] + me;
             const Tails list = {tail_pixel + mine, tail_above + mine, tail_weight + mine,
                                 (room[ring + 1] - room[ring]) / LOCAL_SIZE};
-            add_core(&core[g], &in, &start[g], &list, segment[band * GROUP + g], segment[band * GROUP + g + 1]);
+            const int last = segment[band * GROUP + g + 1];
+            for (int first = segment[band * GROUP + g]; first < last; first += SEGMENT)
+                add_core(&core[g], &in, &start[g], &list, first, min(first + SEGMENT, last));
         }
     }
 
@@ -122,6 +126,9 @@ void ring_statistics(__global const PIXEL_T *frame,
                 cover[row] = INFINITY;
                 lost[row] = about[ring].w > 0.0f;
             }
+            for (int band = 0; band < bands; band++)
+                core[g].totals.saturated += saturated_in(&in, segment[band * GROUP + g], segment[band * GROUP + g + 1]);
+            write_totals(&core[g].totals, core[g].totals.saturated, 0.0f, totals + TOTALS * row);
             continue;
         }
         const int n_tails = core[g].n_tails, rounds = (room[ring + 1] - room[ring]) / LOCAL_SIZE;
@@ -132,7 +139,10 @@ void ring_statistics(__global const PIXEL_T *frame,
         all.core[MOMENTS] = n_tails > rounds;
         all.core[MOMENTS + 1] = any_lane(core[g].missing) ? 1.0f : 0.0f;
         all.core[MOMENTS + 2] = HAS_DARK || NEGATIVE ? 1.0f : core[g].fractions;
-        group_sums(all.core, MOMENTS + 3, slot);
+        all.core[MOMENTS + 3] = sum_of_floats(&core[g].totals);
+        const uint known = (uint)all.core[0] + n_tails;
+        group_sums(all.core, MOMENTS + 4, slot);
+        write_totals(&core[g].totals, known, all.core[MOMENTS + 3], totals + TOTALS * row);
         const int full = all.core[MOMENTS] > 0.0f;
         tails[row * LOCAL_SIZE + me] = full ? -1 : n_tails;
         all.whole = full;

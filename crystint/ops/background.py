@@ -14,7 +14,7 @@ from crystint.ops.pixels import largest_valid
 from crystint.ops.threshold import ring_table
 from crystint.ops.workspace import Workspace
 
-__all__ = ["Clipping", "read_background", "ring_means", "start_statistics", "start_table"]
+__all__ = ["Clipping", "read_background", "read_table", "start_statistics", "start_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,13 @@ def read_background(workspace: Workspace, clip: Clipping, frame: int = 0) -> Bac
     return _background(sums.reshape(-1, 8), ring_map, clip)
 
 
-def ring_means(workspace: Workspace, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean of each ring of a frame whose table is there, and the variance of that mean; float32 [rings], NaN = none."""
+def read_table(workspace: Workspace, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The table of rings of a frame, where it is there, float32 [rings, 4] as `crystint.ops.threshold.ring_table`, and
+    the variance of each ring's mean, float32 [rings]. NaN = no background."""
     rings = workspace.detector.rings
     table = workspace.engine.receive(workspace.table, 4 * rings, start=frame * 4 * rings).reshape(rings, 4)
     sem = workspace.engine.receive(workspace.sem, rings, start=frame * rings)
-    return table[:, 0], sem * sem * np.maximum(table[:, 1], 1.0)
+    return table, sem * sem * np.maximum(table[:, 1], 1.0)
 
 
 def start_table(workspace: Workspace, clip: Clipping, background: Background | None = None, frames: int = 1) -> None:

@@ -45,6 +45,7 @@ class DetectorBuffers:
         layout = ring_layout(ring_map, self.lanes, self.local_size, group, rows)
         self.group, self.groups, self.bands = layout.group, layout.groups, layout.bands
         self.tail_size = int(layout.room[-1])
+        self.mean_weight, self.ring_pixels = (layout.about[:, i].astype(np.float64) for i in (0, 3))
         send = engine.send
         self.order, self.segment, self.ring_weight = send(layout.order), send(layout.segment), send(layout.weight)
         self.ring_dark, self.about = send(layout.dark), send(layout.about)

@@ -43,6 +43,17 @@ class IceRings:
 
         Parameters
         ----------
+        mean, variance
+            As `scores`.
+        """
+        return np.asarray(self.scores(mean, variance) > 1.0)
+
+    def scores(self, mean: NDArray[np.floating], variance: NDArray[np.floating]) -> NDArray[np.float64]:
+        """float64 [ICE_D]: each ring over the background about it; 1 where it does not stand out, NaN where that is not
+        known.
+
+        Parameters
+        ----------
         mean : float [rings]
             Background; NaN = none.
         variance : float [rings]
@@ -56,7 +67,12 @@ class IceRings:
         filled, spread = np.where(usable, mean, 0.0), np.where(usable, variance, 0.0)
         level, excess = about @ filled, (inside - about) @ filled
         error = np.sqrt(np.square(inside - about) @ spread)
-        return np.asarray((excess > _RELATIVE * level) & (excess > _SIGMA * error))
+        out = (excess > _RELATIVE * level) & (excess > _SIGMA * error)
+        score = np.ones(len(ICE_D))
+        np.divide(level + excess, level, out=score, where=out & (level > 0))
+        score[out & (level <= 0)] = np.inf
+        score[~inside.any(axis=1)] = np.nan
+        return score
 
     def _parabolas(self, usable: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Two of float64 [ICE_D, rings]: weights of the mean in each ring, and of the parabola about it. Zeros where

@@ -18,14 +18,16 @@ from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
 from crystint.model.rings import ERROR_MODELS, Background, RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
-from crystint.ops.background import Clipping, read_background, ring_means, start_statistics, start_table
+from crystint.ops.background import Clipping, read_background, read_table, start_statistics, start_table
 from crystint.ops.detector_buffers import DetectorBuffers
+from crystint.ops.frame_row import FrameRows, FrameStatistics
 from crystint.ops.ice import IceRings
 from crystint.ops.layout import ring_map
 from crystint.ops.maxima import PeakSettings, panel_buffer, spot_sums, start_maxima
 from crystint.ops.peaks import peaks_of_spots
 from crystint.ops.pixels import PIXEL_TYPES
 from crystint.ops.significant import start_picking, unusable_pixels
+from crystint.ops.totals import read_totals
 from crystint.ops.workspace import Workspace
 
 __all__ = ["Separator"]
@@ -33,7 +35,7 @@ __all__ = ["Separator"]
 _BATCH = 8
 """frames that a GPU works on in one launch"""
 
-_ON_THE_DEVICE = {"engine", "_detector", "_ice", "_free", "_panels", "_lock", "_room"}
+_ON_THE_DEVICE = {"engine", "rows", "_detector", "_ice", "_free", "_panels", "_lock", "_room"}
 """attributes of a `Separator` that no other process can use"""
 _ONE_START = threading.Lock()
 
@@ -214,6 +216,7 @@ class Separator:
         self._fits()
         self._detector = DetectorBuffers(self.engine, self.rings)
         self._ice = IceRings(self.rings.q)
+        self.rows = FrameRows(self.rings.q, self._detector.ring_pixels, self._detector.mean_weight)
         self._free: list[Workspace] = []
         self._panels: Buffer | None = None
         self._lock = threading.Lock()
@@ -598,6 +601,47 @@ class Separator:
 
         return self._each(frame, find)
 
+    def examine(
+        self,
+        frame: NDArray[Any],
+        snr: float | None = 3.0,
+        snr_peak: float | None = 5.0,
+        snr_pick: float = 2.0,
+        connected: int = 3,
+        patch: int = 3,
+        noise: float = 0.0,
+        *,
+        strict_mask: bool = False,
+        d_min: float | None = None,
+        d_max: float | None = None,
+        number: int = 0,
+    ) -> tuple[SparseFrame | None, PeakList | None, FrameStatistics]:
+        """`sparsify` and `peaks` of one frame, and what `rows` makes its row in the table of frames of.
+
+        Parameters
+        ----------
+        snr, snr_peak : float or None
+            As `separate`; None = the pixels, or the peaks, are not asked for.
+        snr_pick, connected, patch, noise, strict_mask, d_min, d_max, number
+            As `separate`.
+        """
+        frame = self._check(frame)
+        if frame.ndim != 2:
+            raise SettingError(f"frame is {frame.shape}, expected one frame (slow, fast)")
+        snr = None if snr is None else self._snr("snr", snr)
+        use = None if snr_peak is None else self._peak_settings(snr_peak, snr_pick, connected, patch, noise)
+        keep = self._keep(strict_mask, d_min, d_max)
+
+        def find(launch: _Launch) -> list[tuple[SparseFrame | None, PeakList | None, FrameStatistics]]:
+            table, variance = read_table(launch.workspace, 0)
+            ice = self._ice.scores(table[:, 0], variance)
+            statistics = FrameStatistics(read_totals(launch.workspace, frame.dtype), table, ice)
+            sparse = None if snr is None else self._sparse(launch, snr, noise, number, None)[0]
+            peaks = None if use is None else keep(self._peaks(launch, use, number, ice > 1.0)[0])
+            return [(sparse, peaks, statistics)]
+
+        return self._each(frame, find)  # type: ignore[return-value]
+
     def _sparse(
         self, launch: _Launch, snr: float, noise: float, number: int, background: Background | None
     ) -> list[SparseFrame]:
@@ -624,8 +668,11 @@ class Separator:
             )
         return results
 
-    def _peaks(self, launch: _Launch, use: PeakSettings, number: int) -> list[PeakList]:
-        """The peaks of the frames of a launch whose table of rings is there."""
+    def _peaks(
+        self, launch: _Launch, use: PeakSettings, number: int, ice: NDArray[np.bool_] | None = None
+    ) -> list[PeakList]:
+        """The peaks of the frames of a launch whose table of rings is there. `ice`: rings that stand out, where that is
+        known already."""
         workspace, buffer, frames, first = launch
         n, dtype = len(frames), frames.dtype
         limits = start_maxima(workspace, buffer, dtype, use, n)
@@ -638,6 +685,11 @@ class Separator:
             if not len(maxima):
                 results.append(empty_peaks())
                 continue
+            if ice is None:
+                table, variance = read_table(workspace, i)
+                rings_of_ice = self._ice.standing_out(table[:, 0], variance)
+            else:
+                rings_of_ice = ice
             head, sums = spot_sums(workspace, buffer, frames[i], i, maxima, self._panels, use, limits)
             results.append(
                 peaks_of_spots(
@@ -648,7 +700,7 @@ class Separator:
                     dark=self.rings.dark,
                     saturation=self.saturation,
                     snr=use.snr,
-                    ice=self._ice.standing_out(*ring_means(workspace, i)),
+                    ice=rings_of_ice,
                     number=number + first + i,
                 )
             )

@@ -38,6 +38,7 @@ class Workspace:
         self.cover, self.lost = empty(rings, np.float32), empty(rings, np.uint32)
         self.sums, self.table = empty(8 * rings, np.float32), empty(4 * rings, np.float32)
         self.sem = empty(rings, np.float32)
+        self.totals = empty(8 * rings, np.uint32)
         self.count = empty(2 * frames, np.uint32)
         self.blocks = -(-detector.pixels // BLOCK)
         self.pixel_list = empty(frames * detector.pixels, np.uint32)

@@ -76,7 +76,7 @@ def draw_frames(file: OpenedFile, view: View) -> Drawing:
             with opened(frames, settings, view.device) as run:
                 frame = frames[number]
                 if settings.find:
-                    peaks = run.peaks(frame, number, settings.snr if settings.snr is not None else 5.0)
+                    _, peaks, _ = run.examine(frame, number, None, settings.snr if settings.snr is not None else 5.0)
                 figure = plot_frame(
                     frame,
                     background=run.separator.background(frame),

@@ -15,11 +15,12 @@ from crystint.errors import FileError
 from crystint.io.frame_record import FrameRecord
 from crystint.io.sparse.mask import FirstMask
 from crystint.io.sparse.row import SparseRow
-from crystint.model.peaks import PEAK_DTYPE, PeakList
+from crystint.model.frame_table import FRAME_DTYPE, FrameStatus, FrameTable, empty_frame_table
+from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.settings import Settings
 
-__all__ = ["PeakSearch", "SeparationWork", "SeparationWorker", "Sparsification", "peaks_of", "warm_up"]
+__all__ = ["PeakSearch", "SeparationWork", "SeparationWorker", "Sparsification", "peaks_of", "row_of", "warm_up"]
 
 
 class Treatment(Protocol):
@@ -91,12 +92,13 @@ class PeakSearch:
     snr: float
 
     def record(self, run: PreparedRun, number: int, frame: NDArray[Any], _first: FirstMask | None) -> FrameRecord:
-        """Peaks, and whether the frame had a usable pixel at all."""
-        peaks = run.peaks(frame, number, self.snr)
+        """Peaks, the row of the table of frames, and whether the frame had a usable pixel at all."""
+        _, peaks, row = run.examine(frame, number, None, self.snr)
+        found = empty_peaks() if peaks is None else peaks
         return FrameRecord(
             number,
-            facts={"dead": not len(peaks) and run.nothing_in(frame)},
-            arrays={"peaks": peaks.view(np.uint8)},
+            facts={"dead": not len(found) and bool(np.isnan(row["frame_sum"][0]))},
+            arrays={"peaks": found.view(np.uint8), "row": row.view(np.uint8)},
         )
 
 
@@ -115,15 +117,13 @@ class Sparsification:
         first : FirstMask or None
             Of the first frame of the file; None = this is the one.
         """
-        if self.peaks:
-            sparse, peaks = run.separate(frame, number, self.snr)
-        else:
-            sparse = run.sparsify(frame, number, self.snr)
-        row = SparseRow.of(sparse, frame, first)
-        arrays = row.arrays()
-        if self.peaks:
+        sparse, peaks, row = run.examine(frame, number, self.snr, run.settings.snr_peak if self.peaks else None)
+        assert sparse is not None  # it was asked for
+        stored = SparseRow.of(sparse, frame, first)
+        arrays = stored.arrays() | {"row": row.view(np.uint8)}
+        if peaks is not None:
             arrays["peaks"] = peaks.view(np.uint8)
-        facts = row.facts() | {
+        facts = stored.facts() | {
             "dead": bool(np.isnan(sparse.background.mean).all()),
             "picked": len(sparse.index),
         }
@@ -133,3 +133,12 @@ class Sparsification:
 def peaks_of(record: FrameRecord) -> PeakList | None:
     """The peaks in a record, in memory of their own; None when none were looked for."""
     return record.arrays["peaks"].view(PEAK_DTYPE).copy() if "peaks" in record.arrays else None
+
+
+def row_of(record: FrameRecord) -> FrameTable:
+    """The row of the table of frames in a record, in memory of its own: an array of one."""
+    if "row" in record.arrays:
+        return record.arrays["row"].view(FRAME_DTYPE).copy()
+    row = empty_frame_table(1)
+    row["frame"], row["status"] = record.number, FrameStatus.MISSING
+    return row

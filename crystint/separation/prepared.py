@@ -16,8 +16,8 @@ from crystint.arrays import FileName
 from crystint.engine import Engine
 from crystint.errors import FileError
 from crystint.io.frames.sequence import Frames, open_frames
+from crystint.model.frame_table import FrameTable
 from crystint.model.geometry import Geometry
-from crystint.model.mask import unusable
 from crystint.model.peaks import PeakList
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
@@ -131,60 +131,39 @@ class PreparedRun:
         each = [run.geometry.to_dict() for run in (self, *self.apart)]
         return [each[number] for number in self.which]
 
-    def peaks(self, frame: NDArray[Any], number: int, snr: float) -> PeakList:
-        """Peaks of one frame, with the settings of the run."""
+    def examine(
+        self, frame: NDArray[Any], number: int, snr: float | None, snr_peak: float | None
+    ) -> tuple[SparseFrame | None, PeakList | None, FrameTable]:
+        """Signal and background of a frame, its peaks, and its row in the table of frames, as the settings say.
+
+        Parameters
+        ----------
+        snr, snr_peak : float or None
+            Significance of a pixel, and of a peak; None = they are not asked for.
+        """
         run = (self, *self.apart)[self.which[self.frames.place(number)[0]]] if self.apart else self
-        peaks: PeakList = run.separator.peaks(frame, snr, number=number, **run._spots(number))
-        return run._own_spacings(peaks, number)
-
-    def sparsify(self, frame: NDArray[Any], number: int, snr: float) -> SparseFrame:
-        """Signal and background of one frame, with the settings of the run."""
-        sparse: SparseFrame = self.separator.sparsify(frame, snr, self.settings.noise, number=number)
-        return sparse
-
-    def separate(self, frame: NDArray[Any], number: int, snr: float) -> tuple[SparseFrame, PeakList]:
-        """`sparsify`, and the peaks above ``settings.snr_peak``, in one go."""
-        peak = self.settings.snr_peak
-        sparse, peaks = self.separator.separate(frame, snr, peak, number=number, **self._spots(number))
-        return sparse, self._own_spacings(peaks, number)
-
-    def _spots(self, number: int) -> dict[str, Any]:
-        """What makes a peak, besides its significance; limits of d for the wavelength of the separator."""
-        use, ratio = self.settings, self._wavelength_ratio(number)
-        names = ("snr_pick", "connected", "patch", "noise", "strict_mask")
-        limits = {name: limit / ratio for name in ("d_min", "d_max") if (limit := getattr(use, name)) is not None}
-        return {name: getattr(use, name) for name in names} | limits
-
-    def _own_spacings(self, peaks: PeakList, number: int) -> PeakList:
-        """Peaks with the spacings that the wavelength of their frame gives: d is proportional to it."""
-        if self.wavelengths is not None:
-            peaks["d"] *= self._wavelength_ratio(number)
-        return peaks
+        use, ratio = run.settings, run._wavelength_ratio(number)
+        spots = {name: getattr(use, name) for name in ("snr_pick", "connected", "patch", "noise")}
+        limits = {name: limit for name in ("d_min", "d_max") if (limit := getattr(use, name)) is not None}
+        sparse, peaks, statistics = run.separator.examine(
+            frame, snr, snr_peak, **spots, strict_mask=use.strict_mask, number=number,
+            **{name: limit / ratio for name, limit in limits.items()},  # of the wavelength of the separator
+        )  # fmt: skip
+        if peaks is not None and run.wavelengths is not None:
+            peaks["d"] *= ratio  # proportional to the wavelength
+        row = run.separator.rows.row(
+            number, statistics, peaks, hit_peaks=use.hit_peaks, snr=snr_peak or 5.0, **spots, **limits,
+            wavelength_ratio=ratio,
+        )  # fmt: skip
+        if sparse is not None:
+            row["picked"] = len(sparse.index)
+        return sparse, peaks, row
 
     def _wavelength_ratio(self, number: int) -> float:
         """Wavelength of a frame over that of the separator."""
         if self.wavelengths is None or self.geometry.wavelength is None:
             return 1.0
         return float(self.wavelengths[number]) / self.geometry.wavelength
-
-    @cached_property
-    def _good(self) -> NDArray[np.intp]:
-        """Numbers of the pixels that the mask leaves."""
-        return np.flatnonzero(self.separator.rings.mask == 0)
-
-    def nothing_in(self, frame: NDArray[Any]) -> bool:
-        """Whether the frame has no usable pixel at all."""
-        flat = frame.reshape(-1)
-        limit = self.saturation
-        some = self._good[:: max(1, len(self._good) // 1000)]
-        for place in (some, self._good):  # nearly always the few say enough
-            values = flat[place]
-            bad = unusable(values, self.valid)
-            if limit is not None:
-                bad |= values > limit
-            if not bad.all():
-                return False
-        return True
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, model_validator
 
+from crystint.model.peaks import HIT
 from crystint.run.settings import DetectorSettings, NotNegative, Positive, StepSettings, Whole, number, setting
 
 __all__ = ["ConvertSettings", "DensifySettings", "FrameSettings", "Settings", "SparsifySettings"]
@@ -59,6 +60,7 @@ class Settings(FrameSettings):
     patch: Annotated[Literal[3, 5], BeforeValidator(number)] = setting(3, "width of the neighbourhood of a peak, px")
     connected: int = setting(3, "pixels of the neighbourhood above snr_pick", ge=1, le=25)
     strict_mask: bool = setting(False, "drop peaks that touch an unusable pixel")
+    hit_peaks: int = setting(HIT, "peaks, without those on rings of ice, that make a frame a hit", ge=1)
     d_min: Positive | None = setting(None, "finest spacing of a peak, angstrom")
     d_max: Positive | None = setting(None, "coarsest spacing of a peak, angstrom")
 
