@@ -263,7 +263,7 @@ def in_progress(
                     name = journal_of(job.outputs[0])
                     with suppress(CrystintWarning):  # where warnings are errors, the first error counts
                         done = min(journal.count * block, total)
-                    warn(f"{name} keeps the {done} frames that are done; --resume goes on there")
+                        warn(f"{name} keeps the {done} frames that are done; --resume goes on there")
             raise
         finally:
             if journal is not None:
