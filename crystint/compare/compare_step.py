@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from crystint.io.linked_files import files_read
 from crystint.io.sparse.file import SparseFile
 from crystint.io.sparse.open import open_sparse
 from crystint.ops.densify import Densifier
+from crystint.prediction.boxes import ReflectionBoxes
+from crystint.prediction.reflection_boxes import reflection_boxes
 from crystint.references import resolve
 from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome
@@ -49,6 +51,8 @@ class _Pairs:
     """int64 [frames]: number of each among the raw frames that were named"""
     whole: Frames
     """all that were named"""
+    boxes: ReflectionBoxes | None
+    """of the reflections that were named"""
 
     @classmethod
     @contextmanager
@@ -59,11 +63,9 @@ class _Pairs:
             open_sparse(sparse) as file,
         ):
             rows, chosen = _rows(frames, file), settings.chosen(len(frames))
-            if len(chosen) == len(frames):
-                yield cls(frames, file, rows, chosen, frames)
-                return
-            with frames.select(chosen.tolist()) as some:
-                yield cls(some, file, rows[chosen], chosen, frames)
+            with nullcontext(frames) if len(chosen) == len(frames) else frames.select(chosen.tolist()) as some:
+                boxes = None if settings.reflections is None else reflection_boxes(settings.reflections, some)
+                yield cls(some, file, rows[chosen], chosen, frames, boxes)
 
     @property
     def sampled(self) -> bool:
@@ -92,7 +94,7 @@ class _Worker:
         row = next((row for row in pairs.rows.tolist() if row not in sparse.missing), None)
         auditor = None
         if row is not None:
-            auditor = auditor_of(sparse[row], sparse.geometry, pairs.rules, engine=engine)
+            auditor = auditor_of(sparse[row], sparse.geometry, pairs.rules, pairs.boxes, engine)
         return cls(pairs, Densifier(engine, sparse.rings), auditor, settings)
 
     @property
@@ -157,7 +159,7 @@ def compare(job: Job[CompareSettings]) -> Outcome:
         work = _Work(raw, str(source.resolve()), settings.absolute())
         shells = Shells.of_rings(sparse.rings, settings.shells)
         comparison = Comparison()
-        gathered = ReflectionSums(empty_audit(sparse.rings, pairs.rules), spanning=False)
+        gathered = ReflectionSums(empty_audit(sparse.rings, pairs.rules, pairs.boxes), pairs.boxes)
         with in_progress(job, work, worker, total, same={}, files=files) as progress:
             with closing(progress.records()) as records:
                 for record in job.progress(records, total, "compare"):

@@ -24,7 +24,8 @@ from crystint.io.linked_files import files_read
 from crystint.model.geometry import Geometry
 from crystint.model.sparse import SparseFrame
 from crystint.ops.separator import Separator
-from crystint.summation.frame_audit import Boxes, FrameAudit, FrameAuditor, PeakRules, ReflectionSums
+from crystint.prediction.boxes import ReflectionBoxes
+from crystint.summation.frame_audit import FrameAudit, FrameAuditor, PeakRules, ReflectionSums
 
 if TYPE_CHECKING:
     from crystint.engine import Engine
@@ -110,7 +111,7 @@ def compare(
             if densifier is None or densifier.rings is not one.background.rings:
                 densifier = Densifier(device, one.background.rings)
                 auditor = auditor_of(one, geometry, PeakRules(), engine=device)
-                gathered = ReflectionSums(auditor.empty, False) if gathered is None else gathered
+                gathered = ReflectionSums(auditor.empty) if gathered is None else gathered
             compared, reflections = compare_frame(number, raw, one, densifier, of_rings, seed, auditor)
             comparison += compared
             if reflections is not None and gathered is not None:
@@ -140,7 +141,7 @@ def auditor_of(
     sparse: SparseFrame,
     geometry: Geometry | None,
     rules: PeakRules,
-    boxes: Boxes | None = None,
+    boxes: ReflectionBoxes | None = None,
     engine: Engine | None = None,
 ) -> FrameAuditor:
     """Sums reflections of frames that were separated as `sparse` was."""

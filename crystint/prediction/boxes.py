@@ -57,6 +57,8 @@ class ReflectionBoxes:
     """float64 [n], angstrom; NaN = not known"""
     hkl: NDArray[np.int32] | None = None
     """int32 [n, 3]; None = not known"""
+    expected: NDArray[np.float64] | None = None
+    """float64 [n]: I/sigma that the model tells, NaN = of this one it does not; None = of none"""
     uncovered: tuple[int, ...] = ()
     """numbers of the frames that the model has no image for"""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -116,6 +118,7 @@ class ReflectionBoxes:
         place: NDArray[np.int64] | None = None,
         d: NDArray[np.float64] | None = None,
         hkl: NDArray[Any] | None = None,
+        expected: NDArray[np.float64] | None = None,
         uncovered: tuple[int, ...] = (),
         facts: dict[str, Any] | None = None,
     ) -> Self:
@@ -131,7 +134,7 @@ class ReflectionBoxes:
             How many there are.
         place : int64 [images], optional
             Frame of each image, -1 = it is not there; None = images are frames.
-        d, hkl, uncovered, facts
+        d, hkl, expected, uncovered, facts
             As the attributes.
         """
         first, last = np.asarray(first, np.int64), np.asarray(last, np.int64)
@@ -153,6 +156,7 @@ class ReflectionBoxes:
             listed=reflection[order],
             d=np.full(len(count), np.nan) if d is None else d,
             hkl=None if hkl is None else np.ascontiguousarray(hkl, np.int32),
+            expected=expected,
             uncovered=uncovered,
             facts=facts or {},
         )

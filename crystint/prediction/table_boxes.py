@@ -67,9 +67,19 @@ def boxes_of_table(path: Path, frames: Frames) -> ReflectionBoxes:
         place=place,
         d=np.where(table["d"][rows] > 0.0, table["d"][rows], np.nan) if "d" in table else None,
         hkl=table["miller_index"][rows],
+        expected=_expected(table, rows),
         uncovered=uncovered,
         facts={"model": str(path)},
     )
+
+
+def _expected(table: ReflectionTable, rows: NDArray[np.intp]) -> NDArray[np.float64] | None:
+    """I/sigma of the sums that the table holds; None when it has not been integrated."""
+    if "intensity.sum.value" not in table or "intensity.sum.variance" not in table:
+        return None
+    value, variance = table["intensity.sum.value"][rows], table["intensity.sum.variance"][rows]
+    ratio = np.divide(value, np.sqrt(np.maximum(variance, 0.0)), out=np.full(len(rows), np.nan), where=variance > 0)
+    return ratio if np.isfinite(ratio).any() else None
 
 
 _Places = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None, tuple[int, ...]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,11 @@ from scipy.spatial import cKDTree
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.ops.separator import Separator
+from crystint.prediction.boxes import ReflectionBoxes
 from crystint.summation.audit import SHELLS, ReflectionAudit, joined, parts_of, places_of, reflection_shells
 from crystint.summation.footprints import RADIUS, Footprints
 
-__all__ = ["Boxes", "FrameAudit", "FrameAuditor", "PeakRules", "ReflectionSums", "empty_audit"]
+__all__ = ["FrameAudit", "FrameAuditor", "PeakRules", "ReflectionSums", "empty_audit"]
 
 _SAME = 2.0
 """Peaks of the raw and the densified frame that are no further apart are one, px."""
@@ -24,17 +25,6 @@ _WAITING = 200_000
 """parts of reflections that are kept apart, at most"""
 _FAR = 1 << 20
 """more than the peaks of a frame: their numbers are those of the frame times this, and on"""
-
-
-class Boxes(Protocol):
-    """As `crystint.prediction.boxes.ReflectionBoxes`."""
-
-    @property
-    def d(self) -> NDArray[np.float64]:
-        """float64 [n], angstrom; NaN = not known."""
-
-    def of_frame(self, number: int) -> NDArray[np.void]:
-        """Boxes on a frame: ``reflection, slow, fast, slow0, slow1, fast0, fast1``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +70,14 @@ class FrameAuditor:
     separator : Separator
         Of the frames: it finds the peaks.
     rules : PeakRules
-    boxes : Boxes, optional
+    boxes : ReflectionBoxes, optional
         Of predicted reflections; None = discs around the peaks that are found.
     shells : int
         Resolution shells.
     """
 
     def __init__(
-        self, separator: Separator, rules: PeakRules, boxes: Boxes | None = None, shells: int = SHELLS
+        self, separator: Separator, rules: PeakRules, boxes: ReflectionBoxes | None = None, shells: int = SHELLS
     ) -> None:
         self._separator, self._rules, self._boxes = separator, rules, boxes
         self.empty = empty_audit(separator.rings, rules, boxes, shells)
@@ -133,12 +123,15 @@ class FrameAuditor:
         return np.stack([peaks["slow"], peaks["fast"]], axis=1)
 
 
-def empty_audit(rings: RingMap, rules: PeakRules, boxes: Boxes | None = None, shells: int = SHELLS) -> ReflectionAudit:
+def empty_audit(
+    rings: RingMap, rules: PeakRules, boxes: ReflectionBoxes | None = None, shells: int = SHELLS
+) -> ReflectionAudit:
     """An audit to which reflections are added; arguments as of `FrameAuditor`."""
     edges, unit = reflection_shells(rings, shells)
     peaks = f"peaks found at snr {rules.snr:g} in the raw frames, summed within {RADIUS:g} px"
     source = peaks if boxes is None else "predicted reflections, summed in their boxes"
-    return ReflectionAudit(edges, unit, source=source, selected=boxes is None)
+    expected = boxes is not None and boxes.expected is not None
+    return ReflectionAudit(edges, unit, source=source, selected=boxes is None, expected=expected)
 
 
 def _matched(peaks: NDArray[np.float64], others: NDArray[np.float64]) -> int:
@@ -155,12 +148,12 @@ class ReflectionSums:
     Parameters
     ----------
     empty : ReflectionAudit
-    spanning : bool
-        Whether reflections may be on several frames.
+    boxes : ReflectionBoxes, optional
+        Of predicted reflections, which may be on several frames.
     """
 
-    def __init__(self, empty: ReflectionAudit, spanning: bool) -> None:
-        self._audit, self._spanning = empty, spanning
+    def __init__(self, empty: ReflectionAudit, boxes: ReflectionBoxes | None = None) -> None:
+        self._audit, self._boxes = empty, boxes
         self._parts: list[NDArray[np.void]] = []
         self._waiting = 0
 
@@ -168,7 +161,7 @@ class ReflectionSums:
         """Add the reflections of a frame."""
         counts = {name: getattr(self._audit, name) + value for name, value in frame.facts().items()}
         self._audit = replace(self._audit, **counts)
-        if not self._spanning:
+        if self._boxes is None:
             self._audit = self._audit.with_parts(frame.parts)
             return
         self._parts.append(frame.parts.copy())
@@ -176,17 +169,9 @@ class ReflectionSums:
         if self._waiting > _WAITING:
             self._parts, self._waiting = [joined(np.concatenate(self._parts))], 0
 
-    def audit(self, expected: NDArray[np.float64] | None = None) -> ReflectionAudit:
-        """The audit of all frames so far.
-
-        Parameters
-        ----------
-        expected : float64 [reflections], optional
-            Their expected I/sigma, which says the classes.
-        """
-        if not self._parts:
+    def audit(self) -> ReflectionAudit:
+        """The audit of all frames so far."""
+        if not self._parts or self._boxes is None:
             return self._audit
-        whole = joined(np.concatenate(self._parts))
-        if expected is None:
-            return self._audit.with_parts(whole)
-        return replace(self._audit, expected=True).with_parts(whole, expected[whole["reflection"]])
+        whole, expected = joined(np.concatenate(self._parts)), self._boxes.expected
+        return self._audit.with_parts(whole, None if expected is None else expected[whole["reflection"]])

@@ -36,7 +36,7 @@ def audit_table(audit: ReflectionAudit) -> str:
     if not total["reflections"].any():
         return f"no reflection could be summed ({audit.source}; {audit.cut} are cut off or saturated)"
     which = "expected" if audit.expected else "raw"
-    left_out = f"; {audit.cut} cut off or saturated ones are left out" if audit.cut else ""
+    left_out = f"; {audit.cut} that are cut off or saturated are left out" if audit.cut else ""
     lines = [f"{int(total['reflections'][0])} reflections: {audit.source}{left_out}"]
     if audit.selected:
         lines.append("weak ones are not among them: give --reflections MODEL.expt")
