@@ -13,7 +13,7 @@ from crystint.model.mask import marker
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.ops.densify_check import InventedPixels
-from crystint.ops.densify_floor import is_safe, lowest_table
+from crystint.ops.densify_floor import is_safe, lowest_table, noise_below
 from crystint.ops.detector_buffers import CURVE_DEFINES
 from crystint.ops.pixels import PIXEL_TYPES, pixel_defines
 from crystint.ops.poisson_tables import normal_knots, poisson_laws, table_defines
@@ -21,16 +21,8 @@ from crystint.ops.threshold import counts_at, excess_curve, ring_table
 
 __all__ = ["Densifier", "densify"]
 
-_MARGIN = 0.01
-"""Noise stays this many sigma below SNR_pick, so that a later rounding of the normalization does not matter."""
-
-
 _STRIP = 4096
 """pixels that one work-item of a CPU puts into a frame"""
-
-
-def _below(snr: float) -> float:
-    return max(snr - _MARGIN, 0.5 * snr)
 
 
 def _weights(rings: RingMap) -> NDArray[np.float64]:
@@ -139,7 +131,7 @@ class Densifier:
             raise ShapeError(f"out is {frame.shape}, the frame {self.rings.shape} (slow, fast)")
         if frame.dtype != dtype or not frame.flags.c_contiguous:
             raise DTypeError(f"out is {frame.dtype}, expected a C-contiguous array of {dtype}")
-        snr = _below(sparse.snr)
+        snr = noise_below(sparse.snr)
         table = ring_table(sparse.background)
         safe = not noise or is_safe(sparse.background, table, snr)
         lowest = lowest_table(sparse.background, table, snr) if noise and safe else table

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from crystint.model.rings import Background
 
-__all__ = ["is_safe", "lowest_table"]
+__all__ = ["is_safe", "lowest_table", "noise_below"]
 
 _SIGMAS = 6.0
 """standard errors that a ring may come back lower by"""
@@ -29,6 +29,14 @@ _FEW = 64
 """rings of fewer pixels get no noise: clipping may leave as good as nothing of it, whatever the standard error"""
 _SHARE = 0.02
 """largest share of pixels in rings of less than these"""
+
+
+def noise_below(snr: float) -> float:
+    """Where the noise of a densified frame ends, in sigma.
+
+    0.01 below SNR_pick, so that a later rounding of the normalization does not matter.
+    """
+    return max(snr - 0.01, 0.5 * snr)
 
 
 def _ends(k: float) -> tuple[float, float]:
