@@ -93,6 +93,8 @@ def densify(job: Job[DensifySettings]) -> Outcome:
                 compression=settings.compression,
                 overwrite=job.overwrite,
                 valid=sparse.rings.valid,
+                scan=sparse.scan,
+                instrument=sparse.instrument,
             )
             with writer, closing(progress.records()) as records:
                 for record in job.progress(records, total, "densify"):

@@ -53,6 +53,8 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
                 peaks=settings.peaks,
                 overwrite=job.overwrite,
                 pool=progress.pool,
+                scan=run.frames.scan,
+                instrument=run.frames.instrument,
             )
             with writer, closing(progress.records(lambda: writer.first)) as records:
                 for record in job.progress(records, progress.total, "sparsify"):

@@ -84,9 +84,8 @@ def joined_scan(
         scan = replace(scan, width=np.zeros(len(scan)))
     for sentence in irregularities(scan, numbers, _Names(files, counts, frames)):
         warn(f"the scan is not regular: {sentence}")
-    guesses = dict.fromkeys(each.guess for each in told if each.guess)
-    if scan.rotates and guesses:
-        note(f"{files[0]} does not tell the direction of its axis; it is taken {' and '.join(guesses)}, as DIALS does")
+    for guess in dict.fromkeys(guess for each in told for guess in each.guesses) if scan.rotates else ():
+        note(f"{files[0]}: {guess}")
     return scan
 
 

@@ -39,8 +39,8 @@ class ToldScan(NamedTuple):
     """What a file tells of the scan of its frames."""
 
     scan: Scan | None = None
-    guess: str = ""
-    """direction of the axis that was assumed, in words; "" = the file tells it, or it does not matter"""
+    guesses: tuple[str, ...] = ()
+    """a sentence for each thing that the file does not tell and a scan needs"""
     problems: tuple[str, ...] = ()
     """a sentence for each thing that is there and cannot be used"""
 

@@ -30,6 +30,7 @@ from crystint.io.frames.stack_search import NoFramesError, check_claims, find_da
 from crystint.io.frames.virtual import VirtualReader
 from crystint.io.geometry.detector_group import detector_of, entry_of
 from crystint.io.geometry.nexus import nexus_geometry, nexus_saturation
+from crystint.io.geometry.nexus_scan import nexus_instrument, nexus_scan
 from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, layer_cache
 from crystint.io.hdf5.filters import DamagedChunk
 from crystint.io.hdf5.nexus_values import text
@@ -213,12 +214,20 @@ class StackReader:
         return nexus_geometry(self._file, self._detector, self.shape, str(self._path), self.count)
 
     def scan(self) -> ToldScan:
-        """None that is read."""
-        return ToldScan()
+        """From the chain of axes that the sample depends on, or DECTRIS's goniometer, and times of the detector."""
+        try:
+            return ToldScan(
+                *nexus_scan(self._file, self._detector, entry_of(self._parts[0].name), self.shape, self.count)
+            )
+        except GeometryError:
+            return ToldScan()  # it is not told which detector the frames are of: geometry and mask say so
 
     def instrument(self) -> Instrument:
-        """Nothing that is read."""
-        return Instrument()
+        """Sensor, detector and names."""
+        try:
+            return nexus_instrument(self._file, self._detector, entry_of(self._parts[0].name))
+        except GeometryError:
+            return Instrument()
 
     def mask(self) -> tuple[NexusMask | None, list[str]]:
         """The pixel mask of the NXdetector group, or one beside the frames."""

@@ -21,12 +21,11 @@ from crystint.io.geometry.lab_frame import lab_axes, pseudovector
 from crystint.model.instrument import Instrument
 from crystint.model.scan import STILL, Scan
 
-__all__ = ["FAST_AXIS", "cbf_instrument", "cbf_scan"]
+__all__ = ["cbf_instrument", "cbf_scan"]
 
 _IMGCIF = np.diag([1.0, -1.0, -1.0])
 """From imgCIF's frame (x along fast, z to the source) to that of `Geometry`, of a detector that is not tilted."""
-FAST_AXIS = "along fast"
-"""How the guessed direction of an axis is named."""
+_ALONG_FAST = "the mini header does not tell the direction of the axis; it is taken along fast, as DIALS does"
 _MATERIALS = {"silicon": "Si", "si": "Si", "cdte": "CdTe", "gaas": "GaAs", "cdznte": "CdZnTe", "czt": "CdZnTe"}
 
 
@@ -58,8 +57,8 @@ _PLATES = {"60-0119": (-1.0, 0.0, 0.0)}
 """The axis where Oscillation_axis names the fast direction"""
 
 
-def cbf_scan(text: str, shape: tuple[int, int]) -> tuple[Scan | None, str]:
-    """The scan of the one frame of a CBF file, and what of it is a guess.
+def cbf_scan(text: str, shape: tuple[int, int]) -> tuple[Scan | None, tuple[str, ...], tuple[str, ...]]:
+    """The scan of the one frame of a CBF file.
 
     Parameters
     ----------
@@ -70,19 +69,20 @@ def cbf_scan(text: str, shape: tuple[int, int]) -> tuple[Scan | None, str]:
     Returns
     -------
     scan : Scan or None
-        None where the header tells no angle.
-    guess : str
-        `FAST_AXIS` where nothing tells the direction of the axis; "" elsewhere, and of stills, which need none.
+        None where the header tells neither an angle nor a time.
+    guesses, problems : tuple of str
+        Sentences, as `crystint.io.frames.readers.ToldScan` has them.
     """
     header = _Mini(text)
     if "_axis.vector[1]" in text:
         try:
             scan = _full(cif_block(text), shape, header)
-        except GeometryError:
-            scan = None  # the geometry says what is wrong
+        except GeometryError as error:
+            return None, (), (f"the axis tables of a CBF header make no scan: {error}",)
         if scan is not None:
-            return scan, ""
-    return _mini(header)
+            return scan, (), ()
+    scan, guesses = _mini(header)
+    return scan, guesses, ()
 
 
 def cbf_instrument(text: str) -> Instrument:
@@ -156,17 +156,18 @@ class _Mini:
         return float(self._sensor[2]) or None if self._sensor else None
 
 
-def _mini(header: _Mini) -> tuple[Scan | None, str]:
+def _mini(header: _Mini) -> tuple[Scan | None, tuple[str, ...]]:
     seconds, zone = header.time
     turning = re.match(r"[A-Za-z]+", header.words.get("Oscillation_axis", ""))
     word = turning[0].capitalize() if turning else ""
     start, width = header.number("Start_angle"), header.number("Angle_increment")
     if start is None:
         start, width = header.number(word), header.number(f"{word}_increment")
+    times = _times(header.number("Exposure_time"), header.number("Exposure_period"), seconds)
     if start is None:
-        return None, ""
+        told = any(np.isfinite(values).any() for values in times.values())
+        return (Scan((), np.zeros((0, 3)), np.zeros((0, 1)), 0, np.zeros(1), zone=zone, **times) if told else None), ()
     width = width or 0.0
-    still = abs(width) <= STILL
     axes = _BY_SERIAL.get(re.sub(r"-F$", "", header.serial or ""))
     if axes is not None and axes.since and not (np.isfinite(seconds) and seconds >= _year(axes.since)):
         axes = None
@@ -185,9 +186,9 @@ def _mini(header: _Mini) -> tuple[Scan | None, str]:
         turns,
         width=np.array([width]),
         zone=zone,
-        **_times(header.number("Exposure_time"), header.number("Exposure_period"), seconds),
+        **times,
     )
-    return scan, "" if still or axes is not None else FAST_AXIS
+    return scan, () if axes is not None else (_ALONG_FAST,)
 
 
 def _year(year: int) -> float:

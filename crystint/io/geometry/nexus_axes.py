@@ -16,7 +16,7 @@ from crystint.io.hdf5.nexus_values import Quantity, text
 from crystint.model.geometry import Geometry, Panel
 from crystint.model.partial_geometry import PartialGeometry
 
-__all__ = ["axes_geometry"]
+__all__ = ["axes_geometry", "first_panel", "parent_of", "radians"]
 
 _DEGREES = {"deg", "degree", "degrees", "°", ""}
 _AT_SAMPLE = 1e-3
@@ -111,9 +111,14 @@ def _panels(file: h5py.File, detector: h5py.Group, shape: tuple[int, int]) -> li
     return [_panel(file, module, shape, alone=len(modules) == 1) for module in modules]
 
 
+def first_panel(file: h5py.File, detector: h5py.Group, shape: tuple[int, int]) -> Panel | None:
+    """The first of the panels in the NeXus (McStas) frame, z along the beam, m; None without modules."""
+    return next(iter(_panels(file, detector, shape)), None)
+
+
 def _panel(file: h5py.File, module: h5py.Group, shape: tuple[int, int], *, alone: bool) -> Panel:
     fast, slow = module["fast_pixel_direction"], module["slow_pixel_direction"]
-    above = _chain(file, _parent(fast))
+    above = _chain(file, parent_of(fast))
     place = above[:3, 3] + above[:3, :3] @ _offset(fast)  # where some writers put the corner of the module
     if alone:
         start, size = [0, 0], list(shape)
@@ -135,11 +140,11 @@ def _step(file: h5py.File, axis: h5py.Dataset) -> NDArray[np.float64]:
     """One step along a pixel direction in the laboratory, m."""
     vector = np.asarray(axis.attrs["vector"], dtype=np.float64)
     size = _metres(float(np.ravel(axis[()])[0]), text(axis.attrs.get("units")))
-    turned = _chain(file, _parent(axis))[:3, :3] @ vector
+    turned = _chain(file, parent_of(axis))[:3, :3] @ vector
     return np.asarray(size * turned / np.linalg.norm(turned))
 
 
-def _parent(axis: h5py.Dataset) -> str:
+def parent_of(axis: h5py.Dataset) -> str:
     """Absolute path of what an axis depends on; "." = nothing."""
     path = text(axis.attrs.get("depends_on")) or "."
     if path in (".", "") or path.startswith("/"):
@@ -172,14 +177,14 @@ def _chain(file: h5py.File, path: str) -> NDArray[np.float64]:
         unit = text(axis.attrs.get("units"))
         turns = text(axis.attrs.get("transformation_type")) == "rotation"
         values = np.asarray(axis[()], dtype=np.float64).reshape(-1)
-        convert = _radians if turns else _metres
+        convert = radians if turns else _metres
         start, low, high = (convert(float(value), unit) for value in (values[0], values.min(), values.max()))
         if high - low > (_MOVE if turns else _MOVE * abs(start)):
             ends = f"{values[0]:g} to {values[-1]:g} {unit}"
             warn(f"{file.filename}: {path.lstrip('/')} moves from {ends}; its start is used")
         step = (rotation if turns else translation)(vector, start, _offset(axis))
         transform = step @ transform
-        path = _parent(axis)
+        path = parent_of(axis)
     return transform
 
 
@@ -190,7 +195,14 @@ def _offset(axis: h5py.Dataset) -> NDArray[np.float64]:
     return offset * _metres(1.0, unit)
 
 
-def _radians(value: float, unit: str) -> float:
+def radians(value: float, unit: str) -> float:
+    """An angle in rad; without a unit it is in degrees.
+
+    Raises
+    ------
+    GeometryError
+        When the unit is no unit of angle.
+    """
     per_radian = {"rad": 1.0, "radian": 1.0, "radians": 1.0, "mrad": 1e3}
     unit = unit.strip().lower()
     if unit in _DEGREES:

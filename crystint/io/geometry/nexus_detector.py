@@ -14,9 +14,10 @@ import numpy as np
 from crystint.io.hdf5.files import group, put
 from crystint.model.geometry import Geometry, Panel
 
-__all__ = ["write_axes", "write_modules"]
+__all__ = ["TURNED", "write_axes", "write_modules"]
 
-_TURNED = np.array([-1.0, -1.0, 1.0])
+TURNED = np.array([-1.0, -1.0, 1.0])
+"""Factors that turn a vector of PONI's frame into McStas's, and back."""
 _Z = (0.0, 0.0, 1.0)
 
 
@@ -67,7 +68,7 @@ def _axis(
 ) -> None:
     """One axis; `vector` is in PONI's frame, of any length."""
     length = math.hypot(*vector)
-    direction = np.array([0.0, 0.0, 1.0]) if length == 0.0 else np.array(vector) * _TURNED / length
+    direction = np.array([0.0, 0.0, 1.0]) if length == 0.0 else np.array(vector) * TURNED / length
     put(
         parent,
         name,

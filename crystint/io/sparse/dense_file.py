@@ -19,10 +19,14 @@ from crystint.arrays import Bytes
 from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.io.frames.nexus_limits import VALID_VALUES
 from crystint.io.geometry.nexus_detector import write_axes, write_modules
+from crystint.io.geometry.nexus_scan import UNKNOWN
+from crystint.io.geometry.nexus_scan_out import write_sample_axes, write_times
 from crystint.io.hdf5.files import create_hdf5, group, process, put
 from crystint.io.hdf5.packing import BSLZ4, GZIP, PLAIN, ChunkWriter
 from crystint.io.hdf5.provenance import plain
 from crystint.model.geometry import Geometry
+from crystint.model.instrument import Instrument
+from crystint.model.scan import Scan
 from crystint.model.valid_values import ValidValues
 
 __all__ = ["DenseWriter", "missing_in"]
@@ -57,17 +61,22 @@ class DenseWriter:
     overwrite : bool
         Replace an existing file.
     exposure : float, optional
-        Seconds per frame.
+        Seconds per frame, where there is no scan that tells it.
     compression : "bslz4", "gzip" or "none"
         Bitshuffle-LZ4 needs the filter plugin that programs for Eiger data have; gzip needs none and is slow.
-    sensor_material : str
-        Chemical symbol or compound.
+    sensor_material : str, optional
+        Chemical symbol or compound, where the instrument does not tell it.
     sensor_thickness : float, optional
-        Metres. DIALS corrects positions for parallax with it, which the geometry knows nothing of.
+        Metres, as the material. DIALS corrects positions for parallax with it, which the geometry knows nothing of.
     pool : concurrent.futures.Executor, optional
         Its threads compress the frames; without one `write` does. The file is the same.
     valid : ValidValues, optional
         Which values are measurements; None = the default of the dtype.
+    scan : Scan, optional
+        Of the frames that will be written; of a file that ends early those that were.
+    instrument : Instrument, optional
+        What is known of sensor, detector, source and sample. Fields that NXmx demands and nobody knows are marked as
+        such by their attribute ``unknown``.
 
     Raises
     ------
@@ -103,10 +112,12 @@ class DenseWriter:
         overwrite: bool = False,
         exposure: float | None = None,
         compression: str = "gzip",
-        sensor_material: str = "Si",
+        sensor_material: str | None = None,
         sensor_thickness: float | None = None,
         pool: Executor | None = None,
         valid: ValidValues | None = None,
+        scan: Scan | None = None,
+        instrument: Instrument | None = None,
     ) -> None:
         self._path, self._overwrite = path, overwrite
         self._shape, self._dtype = (int(shape[0]), int(shape[1])), np.dtype(dtype).newbyteorder("=")
@@ -121,7 +132,8 @@ class DenseWriter:
         self._geometry, self._mask, self._saturation = geometry, mask, saturation
         self._provenance = plain(provenance)
         self._valid = valid or ValidValues.of(self._dtype)
-        self._exposure, self._material, self._thickness = exposure, sensor_material, sensor_thickness
+        sensor = Instrument(material=sensor_material, thickness=sensor_thickness)
+        self._exposure, self._scan, self._instrument = exposure, scan, (instrument or Instrument()).over(sensor)
         self._stack = ExitStack()
         self._chunks: ChunkWriter | None = None
         self._written = 0
@@ -149,6 +161,7 @@ class DenseWriter:
                 chunks.flush()
             if self._missing:
                 self._provenance = {**self._provenance, "missing": self._missing}
+            self._finish_scan()
             process(self._entry, "densify", self._provenance, self._provenance)
             if self._missing:
                 put(self._entry["densify"], "missing", np.array(self._missing, np.uint32))
@@ -204,10 +217,22 @@ class DenseWriter:
         """
         self._provenance = {**self._provenance, "incomplete": {"frames": self._written, "of": frames}}
 
+    def _finish_scan(self) -> None:
+        """The scan of the frames that were written."""
+        scan, sample = self._scan, self._entry["sample"]
+        if scan is not None and len(scan) > self._written:
+            scan = scan.select(range(self._written))
+        if scan is not None and len(scan) != self._written:
+            raise ShapeError(f"the scan has {len(scan)} frames, but {self._written} were written")
+        write_sample_axes(sample, scan)
+        if scan is not None and len(scan):
+            write_times(self._entry, self._entry["instrument/detector"], scan)
+
     def _start(self, file: h5py.File) -> None:
         file.attrs["default"] = "entry"
         entry = group(file, "entry", "NXentry", default="data")
         put(entry, "definition", "NXmx", version="1.0")
+        put(entry, "title", f"frames of {self._instrument.sample}" if self._instrument.sample else "frames")
         data = group(entry, "data", "NXdata", signal="data")
         frames = data.create_dataset(
             "data",
@@ -221,12 +246,11 @@ class DenseWriter:
         frames.attrs["units"] = "count"
         self._chunks, self._written = ChunkWriter(frames, self._packing, self._pool, _WAITING), 0
         self._entry = entry
-        put(group(entry, "source", "NXsource"), "name", "unknown")
-        sample = group(entry, "sample", "NXsample")
-        put(sample, "name", "unknown")
-        put(sample, "depends_on", ".")
+        facts = self._instrument
+        _demanded(group(entry, "source", "NXsource"), "name", facts.source)
+        _demanded(group(entry, "sample", "NXsample"), "name", facts.sample)
         instrument = group(entry, "instrument", "NXinstrument")
-        put(instrument, "name", "unknown")
+        _demanded(instrument, "name", facts.name)
         self._detector(group(instrument, "detector", "NXdetector"))
         beam = group(instrument, "beam", "NXbeam")
         if self._geometry is not None and self._geometry.wavelength is not None:
@@ -235,11 +259,17 @@ class DenseWriter:
             put(beam, "incident_polarization_stokes", np.array([1.0, self._geometry.polarization, 0.0, 0.0]))
 
     def _detector(self, detector: h5py.Group) -> None:
-        put(detector, "description", "unknown")
-        put(detector, "sensor_material", self._material)
-        put(detector, "sensor_thickness", self._thickness or _THIN, "m")
-        if not self._thickness:
-            detector["sensor_thickness"].attrs["comment"] = "unknown; so thin that positions are left as they are"
+        facts = self._instrument
+        _demanded(detector, "sensor_material", facts.material, "Si")
+        _demanded(detector, "sensor_thickness", facts.thickness, _THIN)
+        detector["sensor_thickness"].attrs["units"] = "m"
+        for name, told in (
+            ("description", facts.detector),
+            ("serial_number", facts.serial),
+            ("gain_value", facts.gain),
+        ):
+            if told is not None:
+                put(detector, name, told)
         if self._dtype.kind != "f":
             put(detector, "bit_depth_image", np.int64(8 * self._dtype.itemsize))
             put(detector, "bit_depth_readout", np.int64(8 * self._dtype.itemsize))
@@ -252,7 +282,7 @@ class DenseWriter:
             put(detector, VALID_VALUES, json.dumps(self._valid.to_dict()), type="text/json", program="crystint")
         if self._saturation is not None:
             put(detector, "saturation_value", self._saturation)
-        if self._exposure is not None:
+        if self._exposure is not None and self._scan is None:
             put(detector, "count_time", float(self._exposure), "s")
             put(detector, "frame_time", float(self._exposure), "s")
         mask = np.zeros(self._shape) if self._mask is None else self._mask
@@ -277,6 +307,20 @@ class DenseWriter:
         put(detector, "beam_center_y", place.direct_beam[0], "pixel", convention=corner)
         write_axes(detector, place)
         write_modules(detector, place)
+
+
+_INSTEAD = {
+    "sensor_material": "not told by the source; DIALS reads no file without one. Without a thickness it does nothing",
+    "sensor_thickness": "not told by the source; so thin that positions are left as they are",
+}
+"""Why a value that nobody knows is what it is."""
+
+
+def _demanded(parent: h5py.Group, name: str, told: Any, instead: Any = "unknown") -> None:
+    """A field that NXmx demands; where nobody knows it, a value that does no harm, marked as unknown."""
+    put(parent, name, instead if told is None else told)
+    if told is None:
+        parent[name].attrs[UNKNOWN] = _INSTEAD.get(name, "not told by the source; NXmx demands the field")
 
 
 def pack_frame(frame: NDArray[Any], compression: str) -> Bytes | None:

@@ -19,14 +19,17 @@ from crystint.errors import FileError
 from crystint.io.guard import guarded, reads_file
 from crystint.io.hdf5.checked import stored_bytes
 from crystint.io.hdf5.files import open_hdf5
+from crystint.io.hdf5.scan_group import read_scan
 from crystint.io.limits import check_claim
 from crystint.io.peaks.nxdata import LATER
 from crystint.io.sparse.codec import decode_index, to_position
-from crystint.io.sparse.layout import ENTRY, FORMAT, PEAK_GROUP
+from crystint.io.sparse.layout import ENTRY, FORMAT, INSTRUMENT, PEAK_GROUP
 from crystint.io.sparse.mask import PICKED, FirstMask
 from crystint.model.geometry import Geometry
+from crystint.model.instrument import Instrument
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks, unknown_peaks
 from crystint.model.rings import Background, RingMap
+from crystint.model.scan import Scan
 from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
 
@@ -191,6 +194,19 @@ class SparseFile:
         """The geometry of the run; None when the file does not say."""
         values = json.loads(self._own["geometry"].asstr()[()])
         return None if values is None else Geometry.from_dict(values)
+
+    @cached_property
+    @reads_file
+    def scan(self) -> Scan | None:
+        """How the crystal was turned and exposed, for each frame, missing ones too; None = not known."""
+        return read_scan(self._own)
+
+    @property
+    @reads_file
+    def instrument(self) -> Instrument:
+        """What the source files told of sensor, detector, source and sample."""
+        stored = self._own.get(INSTRUMENT)
+        return Instrument() if stored is None else Instrument.from_dict(json.loads(stored.asstr()[()]))
 
     @property
     @reads_file

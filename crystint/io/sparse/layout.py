@@ -19,6 +19,7 @@ from crystint import __version__
 from crystint.io.hdf5.appendable import AppendableDataset
 from crystint.io.hdf5.files import group, packed, process, put
 from crystint.io.hdf5.provenance import plain
+from crystint.io.hdf5.scan_group import write_scan
 from crystint.io.outputs import utf8
 from crystint.io.peaks.nxdata import POSITION, UNITS
 from crystint.io.sparse.codec import fabio_radius, keep_bits, pixel_radius
@@ -27,11 +28,13 @@ from crystint.model.geometry import Geometry
 from crystint.model.mask import marker
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
 from crystint.model.rings import RingMap
+from crystint.model.scan import Scan
 
 __all__ = [
     "COMPACT_NOTE",
     "ENTRY",
     "FORMAT",
+    "INSTRUMENT",
     "PEAK_GROUP",
     "Peaks",
     "creator",
@@ -43,6 +46,7 @@ __all__ = [
 ENTRY = "entry_0000"
 FORMAT = 1
 PEAK_GROUP = "peaks"
+INSTRUMENT = "instrument"
 _WEIGHT_BITS = 12
 _LEVEL = 10
 COMPACT_NOTE = (
@@ -91,7 +95,12 @@ def root(
 
 
 def finish(
-    own: h5py.Group, provenance: Mapping[str, Any], sources: Sequence[Any] | None, frames: int, missing: Sequence[int]
+    own: h5py.Group,
+    provenance: Mapping[str, Any],
+    sources: Sequence[Any] | None,
+    frames: int,
+    missing: Sequence[int],
+    scan: Scan | None = None,
 ) -> None:
     """What is known at the end: where the `frames` came from, which of them are missing, and the provenance."""
     if missing:
@@ -100,6 +109,8 @@ def finish(
     if missing:
         made = put(own, "missing", np.array(missing, dtype=np.uint32))
         made.attrs["meaning"] = "frames, by their rows, that could not be read: they have no pixel and no background"
+    if scan is not None:
+        write_scan(own, scan.select(range(min(frames, len(scan)))))
     if sources is not None:
         sources = sources[:frames]
         files = list(dict.fromkeys((source.file, source.dataset or "") for source in sources))

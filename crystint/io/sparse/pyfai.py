@@ -19,6 +19,7 @@ from crystint.io.sparse.codec import to_position
 from crystint.io.sparse.file import RingsInFile, SparseFile
 from crystint.io.sparse.pyfai_layout import default_entry, sparse_frames
 from crystint.model.geometry import Geometry
+from crystint.model.instrument import Instrument
 from crystint.model.mask import USER_MASK
 from crystint.model.peaks import PeakList, empty_peaks
 from crystint.model.rings import ERROR_MODELS, Background, RingMap
@@ -56,6 +57,15 @@ class PyfaiSparseFile(SparseFile):
             return dict(json.loads(self._own["sparsify/configuration/data"].asstr()[()]))
         except (KeyError, ValueError, TypeError):
             return {}
+
+    @property
+    def scan(self) -> None:
+        """None: pyFAI stores none."""
+
+    @property
+    def instrument(self) -> Instrument:
+        """Nothing: pyFAI stores none."""
+        return Instrument()
 
     @property
     def _settings(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -15,14 +16,16 @@ from numpy.typing import NDArray
 
 from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.io.hdf5.appendable import AppendableDataset
-from crystint.io.hdf5.files import create_hdf5
+from crystint.io.hdf5.files import create_hdf5, put
 from crystint.io.sparse.codec import encode_index
-from crystint.io.sparse.layout import PEAK_GROUP, Peaks, creator, finish, root, static
+from crystint.io.sparse.layout import INSTRUMENT, PEAK_GROUP, Peaks, creator, finish, root, static
 from crystint.io.sparse.mask import FirstMask
 from crystint.io.sparse.row import SparseRow
 from crystint.model.geometry import Geometry
+from crystint.model.instrument import Instrument
 from crystint.model.peaks import PeakList
 from crystint.model.rings import RingMap
+from crystint.model.scan import Scan
 from crystint.model.sparse import SparseFrame
 
 __all__ = ["PIXELS", "SparseWriter"]
@@ -60,6 +63,9 @@ class SparseWriter:
         Replace an existing file.
     pool : concurrent.futures.Executor, optional
         Its threads compress; without one `write` does. The file is the same.
+    scan : Scan, optional
+        Of the frames of the input, in their order; those that were not written are left out.
+    instrument : Instrument, optional
 
     Raises
     ------
@@ -92,13 +98,15 @@ class SparseWriter:
         peaks: bool = False,
         overwrite: bool = False,
         pool: Executor | None = None,
+        scan: Scan | None = None,
+        instrument: Instrument | None = None,
     ) -> None:
         self._path, self._overwrite, self._compact, self._pool = path, overwrite, compact, pool
         self._rings, self._dtype = rings, np.dtype(dtype).newbyteorder("=")
         if self._dtype.kind not in "iuf":
             raise DTypeError(f"the frames are {self._dtype}, expected an integer or a float dtype")
         self._geometry, self._provenance, self._sources = geometry, provenance, sources
-        self._want_peaks = peaks
+        self._want_peaks, self._scan, self._instrument = peaks, scan, instrument
         self._stack = ExitStack()
         self._columns: dict[str, AppendableDataset] = {}
         self._peaks: Peaks | None = None
@@ -126,7 +134,7 @@ class SparseWriter:
                 self._start(None)
             more = {"kept_pixels": dict(self.pixels)} if "reason" in self._columns else {}
             record = {**self._provenance, **more}
-            finish(self._own, record, self._sources, self._written, self._missing)
+            finish(self._own, record, self._sources, self._written, self._missing, self._scan)
             for column in self._columns.values():
                 column.flush()
             if self._peaks is not None:
@@ -250,6 +258,8 @@ class SparseWriter:
         if first is not None:
             self._model, self._snr, self._noise = first.error_model, first.snr, first.noise
         self._data, self._own = root(self._file, self._geometry, self._provenance, first, self._compact)
+        if self._instrument is not None:
+            put(self._own, INSTRUMENT, json.dumps(self._instrument.to_dict()), type="text/json")
         static(self._data, self._own, self._rings, self._dtype, self.first.lost, self.first.value)
         self._make_columns(self._data, self._own)
         if self._want_peaks:
