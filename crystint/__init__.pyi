@@ -41,6 +41,7 @@ from .model.scan import Scan as Scan
 from .model.sparse import PixelReason as PixelReason
 from .model.sparse import SparseFrame as SparseFrame
 from .model.valid_values import ValidValues as ValidValues
+from .ops.dense_frames import DenseFrames as DenseFrames
 from .ops.densify import Densifier as Densifier
 from .ops.densify import densify as densify
 from .ops.separator import Separator as Separator

@@ -8,7 +8,8 @@
  *           weight   [pixels]  normalization w
  *           dark     [pixels]  dark counts (HAS_DARK)
  *           halves   [2 rings] for the inner and the outer half of each ring: mean at its centre, change of the mean per ring,
- *                              c of the excess variance c lambda, a of counts a w below all limits; NaN = no background
+ *                              c of the excess variance c lambda, a of counts a w below all limits (a < 0: -a, and a count of
+ *                              1 may be above them; a = -inf: nothing is below); NaN = no background
  *           table    [rings]   (mean, phi, spread that is not counting, fractions) of each ring
  *           rings              number of them
  *           lowest   [rings]   the same as a new separation finds them at least; last column 2: the ring gets no noise
@@ -30,6 +31,9 @@
 #include "strip.h"
 #include "random.h"
 #include "redraw.h"
+
+/* Counts of a pixel that need no closer look. */
+#define SURE(a, w) ((a) < 0.0f ? ((a) < -FLT_MAX ? -1.0f : -(a) * (w)) : HIGHER((a) * (w), 1.0f))
 
 __kernel void densify_noisy(__global const float *position,
                             __global const float *weight,
@@ -64,8 +68,8 @@ __kernel void densify_noisy(__global const float *position,
         expected_counts(place, w, half_ring, column, expected);
         strip_bits(first, number, seed, bits);
 
-        /* The usual case for all, without branches: whole counts, a small modulation, a mean within the table. */
-        int unusual = 0, high = 0;
+        /* The usual case for all, without branches: whole counts, a mean within the table. */
+        int unusual = 0, wide = 0, high = 0;
         for (int i = 0; i < LANES; i++) {
 #if OTHER
             const float other = table[half_ring[i] >> 1].z * w[i];
@@ -74,12 +78,19 @@ __kernel void densify_noisy(__global const float *position,
             excess[i] = column[2][i] * expected[i];
 #endif
             const float most = HIGHER(expected[i], 0.0f), more = HIGHER(excess[i], 0.0f);
-            const float one = slightly_modulated(most, more, more_bits(bits[i]));
-            unusual |= (3.0f * more > most * most) | (one > POISSON_MOST);
-            mean[i] = LOWER(one, POISSON_MOST);
+            wide |= 3.0f * more > most * most;
+            mean[i] = slightly_modulated(most, more, more_bits(bits[i]));
+        }
+        if (wide) {
+            for (int i = 0; i < LANES; i++)
+                mean[i] = modulated(HIGHER(expected[i], 0.0f), HIGHER(excess[i], 0.0f), more_bits(bits[i]));
+        }
+        for (int i = 0; i < LANES; i++) {
+            unusual |= mean[i] > POISSON_MOST;
+            mean[i] = LOWER(mean[i], POISSON_MOST);
         }
         for (int i = 0; i < LANES; i++) counts[i] = poisson_from_table(mean[i], bits[i], laws);
-        for (int i = 0; i < LANES; i++) high |= counts[i] > column[3][i] * w[i];
+        for (int i = 0; i < LANES; i++) high |= counts[i] > SURE(column[3][i], w[i]);
 #if PIXEL_KIND == 2 || NEGATIVE
         for (int i = 0; i < LANES; i++) unusual |= table[half_ring[i] >> 1].w > 0.5f;
 #endif
@@ -94,11 +105,11 @@ __kernel void densify_noisy(__global const float *position,
 #endif
         if (unusual || HAS_DARK) {
             high = 0;
-            for (int i = 0; i < LANES; i++) high |= counts[i] > column[3][i] * w[i];
+            for (int i = 0; i < LANES; i++) high |= counts[i] > SURE(column[3][i], w[i]);
         }
         if (high) {
             for (int i = 0; i < LANES; i++) {
-                if (!(counts[i] > column[3][i] * w[i]) || place[i] != place[i]) continue;
+                if (!(counts[i] > SURE(column[3][i], w[i])) || place[i] != place[i]) continue;
                 const float zero = HAS_DARK ? dark[first + i] : 0.0f;
                 counts[i] = below_the_threshold(&noise, first + i, half_ring[i] >> 1, place[i], w[i], zero, expected[i], excess[i], counts[i]);
             }

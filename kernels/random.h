@@ -97,13 +97,14 @@ static inline float slightly_modulated(const float expected, const float excess,
     return mean > 0.0f ? mean : 0.0f;
 }
 
-/* The same for any excess: a share of the pixels gets nothing and the others more. */
-static inline float modulated(const float expected, const float excess, const uint bits)
+/* The same for any excess: where it is more, a share of the pixels gets nothing and the others more. Without branches. */
+static inline __attribute__((always_inline)) float modulated(const float expected, const float excess, const uint bits)
 {
     const float square = expected * expected;
-    if (3.0f * excess <= square) return slightly_modulated(expected, excess, bits);
-    const float share = 1.3333333f * square / (square + excess), most = expected / share;
-    return ((bits >> 16) + 0.5f) * (1.0f / 65536.0f) < share ? slightly_modulated(most, most * most * 0.33333333f, bits) : 0.0f;
+    const int wide = 3.0f * excess > square;
+    const float share = wide ? 1.3333333f * square / (square + excess) : 1.0f, most = expected / share;
+    const float mean = slightly_modulated(most, wide ? most * most * 0.33333333f : excess, bits);
+    return wide && ((int)(bits >> 16) + 0.5f) * (1.0f / 65536.0f) >= share ? 0.0f : mean;
 }
 
 /* Poisson number of a mean from 0 to POISSON_MOST. */

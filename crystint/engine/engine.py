@@ -20,9 +20,11 @@ from crystint.engine.kernel import Kernel, parameters_of
 from crystint.engine.source import read_kernel
 from crystint.errors import DeviceError, warn
 
-__all__ = ["Engine", "default_engine", "engine_on"]
+__all__ = ["Engine", "default_engine", "engine_named", "engine_on"]
 
 _FLAGS = cl.mem_flags
+_PAGE = 4096
+"""bytes"""
 _ONE_BUILD = threading.Lock()
 """Threads that want the same kernel get one that was built once."""
 
@@ -105,6 +107,14 @@ class Engine:
             return False
         aligned = array.ctypes.data % (self.device.handle.mem_base_addr_align // 8) == 0
         return aligned or self.device.platform.startswith("Portable Computing Language")
+
+    def new_array(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """An uninitialised array of the host that starts with a page: kernels of CPUs can work in it (`works_in`)."""
+        dtype = np.dtype(dtype)
+        nbytes = int(np.prod(shape)) * dtype.itemsize
+        room = np.empty(nbytes + _PAGE, np.uint8)
+        start = -room.ctypes.data % _PAGE
+        return np.asarray(room[start : start + nbytes].view(dtype).reshape(shape))
 
     def kernel(self, file: str, **defines: object) -> Kernel:
         """Build the kernel that is named like its file, once per set of `defines`.
@@ -272,6 +282,12 @@ class Engine:
 def default_engine() -> Engine:
     """The engine that functions use when none is given: on CRYSTINT_DEVICE, or the best device."""
     return Engine()
+
+
+@cache
+def engine_named(device: str) -> Engine:
+    """The engine that functions use when a device is named to them, as `find_device` takes it: one for each name."""
+    return Engine(device)
 
 
 @cache

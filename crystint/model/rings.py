@@ -57,6 +57,8 @@ class RingMap:
     """which values of a pixel are measurements; None = the default of the frame's dtype"""
     packed: list[tuple[bytes, bytes]] = field(default_factory=list, init=False, repr=False)
     """what it is pickled as, once it was"""
+    by_device: dict[object, object] = field(default_factory=dict, init=False, repr=False)
+    """what operations made of the map for each device, as long as it lives; not pickled"""
 
     def __repr__(self) -> str:
         slow, fast = self.position.shape

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.engine import Buffer, Engine, Kernel, default_engine
+from crystint.engine import Buffer, Engine, Kernel, default_engine, engine_named
 from crystint.errors import DTypeError, SettingError, ShapeError, described
 from crystint.model.mask import marker
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.ops.densify_check import InventedPixels
-from crystint.ops.densify_floor import is_safe, lowest_table, noise_below
+from crystint.ops.densify_few import FewCounts
+from crystint.ops.densify_floor import noise_below, noise_ends
 from crystint.ops.detector_buffers import CURVE_DEFINES
 from crystint.ops.pixels import PIXEL_TYPES, pixel_defines
 from crystint.ops.poisson_tables import normal_knots, poisson_laws, table_defines
 from crystint.ops.threshold import counts_at, excess_curve, ring_table
 
-__all__ = ["Densifier", "densify"]
+__all__ = ["Densifier", "densifier_of", "densify"]
+
+_ONE_MADE = threading.Lock()
+"""Threads that want the same densifier get one that was made once."""
 
 _STRIP = 4096
 """pixels that one work-item of a CPU puts into a frame"""
@@ -30,11 +35,12 @@ def _weights(rings: RingMap) -> NDArray[np.float64]:
     position, weight = rings.position.ravel(), rings.weight.ravel()
     good = np.isfinite(position)
     number = np.clip(np.floor(position[good] + np.float32(0.5)), 0, rings.rings - 1).astype(np.intp)
-    least, most = np.full(rings.rings, np.inf), np.zeros(rings.rings)
+    # of the dtype of the weights, for which NumPy has a fast way
+    least, most = np.full(rings.rings, np.inf, weight.dtype), np.zeros(rings.rings, weight.dtype)
     np.minimum.at(least, number, weight[good])
     np.maximum.at(most, number, weight[good])
     none = most == 0.0
-    return np.array([np.where(none, 1.0, least), np.where(none, 1.0, most)])
+    return np.where(none, 1.0, np.array([least, most], np.float64))
 
 
 def _halves(
@@ -51,10 +57,11 @@ def _halves(
     around = np.full((len(mean) + 2, 3), np.nan)
     around[1:-1] = lowest[:, :3]
     least = np.fmin(np.fmin(around[:-2], around[2:]), around[1:-1])
-    # below all limits: these are concave functions of the weight
-    limit = (counts_at(least[:, 0], least[:, 1], least[:, 2], weight, k, noise) / weight for weight in weights)
-    halves[:, :, 3] = (0.9999 * np.minimum(*limit) - 1e-6)[:, None]
-    halves[lowest[:, 3] > 1.5, :, 3] = -1.0  # no noise: all pixels are looked at again
+    # below all limits: these are concave functions of the weight, and rise with it
+    limit = counts_at(least[:, 0], least[:, 1], least[:, 2], weights, k, noise)
+    below = 0.9999 * (limit / weights).min(axis=0) - 1e-6
+    halves[:, :, 3] = np.where(0.9999 * limit[0] > 1.0, below, -below)[:, None]
+    halves[lowest[:, 3] > 1.5, :, 3] = -np.inf  # no noise: all pixels are looked at again
     halves[np.isnan(mean)] = np.nan
     return halves
 
@@ -90,9 +97,9 @@ class Densifier:
         self._position, self._weight, self._dark = map(engine.lend, self._host_arrays)
         self._laws, self._knots = engine.send(poisson_laws()), engine.send(normal_knots())
         self._weights = _weights(rings)
-        self._check = InventedPixels(engine, rings)
+        self._check, self._few_counts = InventedPixels(engine, rings), FewCounts(rings, self._weights[0])
         self._curves: dict[float, Buffer] = {}
-        self._tuning = {"LANES": 32, "STRIPS": 256} if engine.on_cpu else {"LANES": 1, "STRIPS": 1}
+        self._tuning = {"LANES": 64, "STRIPS": 128} if engine.on_cpu else {"LANES": 1, "STRIPS": 1}
         self._local_size = 1 if engine.on_cpu else 128
 
     def _put(
@@ -126,15 +133,17 @@ class Densifier:
             raise DTypeError(f"the sparse frame holds {dtype}, expected one of {', '.join(map(str, PIXEL_TYPES))}")
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
             raise SettingError(f"seed is {seed!r}, expected a whole number from 0 to 2^64 - 1")
-        frame = np.empty(self.rings.shape, dtype) if out is None else out
-        if frame.shape != self.rings.shape:
-            raise ShapeError(f"out is {frame.shape}, the frame {self.rings.shape} (slow, fast)")
-        if frame.dtype != dtype or not frame.flags.c_contiguous:
-            raise DTypeError(f"out is {frame.dtype}, expected a C-contiguous array of {dtype}")
+        if out is not None and out.shape != self.rings.shape:
+            raise ShapeError(f"out is {out.shape}, the frame {self.rings.shape} (slow, fast)")
+        if out is not None and (out.dtype != dtype or not out.flags.c_contiguous):
+            raise DTypeError(f"out is {out.dtype}, expected a C-contiguous array of {dtype}")
+        if out is None or (self.engine.on_cpu and not self.engine.works_in(out)):
+            frame = self.engine.new_array(self.rings.shape, dtype)
+        else:
+            frame = out
         snr = noise_below(sparse.snr)
         table = ring_table(sparse.background)
-        safe = not noise or is_safe(sparse.background, table, snr)
-        lowest = lowest_table(sparse.background, table, snr) if noise and safe else table
+        lowest, few = noise_ends(sparse.background, table, snr, dtype) if noise else (table, None)
         frame_buffer = self.engine.borrow(frame)
         halves = self.engine.send(_halves(table, lowest, self._weights, snr, sparse.noise))
         if noise:
@@ -146,9 +155,14 @@ class Densifier:
             alive.append(self._put(sparse.unusable_index, sparse.unusable_value, frame_buffer, dtype))
         self.engine.give_back(frame_buffer, frame)
         del alive
-        if not safe:
+        if noise and few is None:
             self._check.lower(frame, sparse, snr)
-        return frame
+        elif few is not None and few.any():
+            self._few_counts.lower(frame, sparse, few, lowest, snr)
+        if out is None or frame is out:
+            return frame
+        np.copyto(out, frame)
+        return out
 
     def _start_noisy(
         self,
@@ -206,12 +220,34 @@ class Densifier:
         )
 
 
+def densifier_of(rings: RingMap, engine: Engine | str | None = None) -> Densifier:
+    """The densifier of a ring map on a device, which lives as long as the map; threads may ask at the same time.
+
+    Parameters
+    ----------
+    engine : Engine or str, optional
+        None = the default device.
+    """
+    wanted = default_engine() if engine is None else engine_named(engine) if isinstance(engine, str) else engine
+    with _ONE_MADE:
+        made = rings.by_device.get(wanted)
+        if not isinstance(made, Densifier):
+            made = rings.by_device[wanted] = Densifier(wanted, rings)
+        return made
+
+
 def densify(
-    sparse: SparseFrame, noise: bool = True, seed: int = 0, *, engine: Engine | str | None = None
+    sparse: SparseFrame,
+    noise: bool = True,
+    seed: int = 0,
+    *,
+    engine: Engine | str | None = None,
+    out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """The frame that a sparse frame was made from: its picked pixels exactly, and its background elsewhere.
 
-    For many frames keep a `Densifier`.
+    What belongs to the device and the rings is kept with ``sparse.background.rings``, which the frames of a file share:
+    the first frame of a file takes longer than the others.
 
     Parameters
     ----------
@@ -223,6 +259,8 @@ def densify(
         The noise of a pixel depends on seed, frame number and pixel number alone.
     engine : Engine or str, optional
         None = the default device.
+    out : frame dtype [slow, fast], optional
+        C-contiguous array to write to, and to return. None = a new one.
 
     Returns
     -------
@@ -248,8 +286,4 @@ def densify(
             f"sparse is {described(sparse)}, expected a SparseFrame: Separator.sparsify makes one, "
             "crystint.open_sparse opens a file of them"
         )
-    if isinstance(engine, str):
-        engine = Engine(engine)
-    return Densifier(engine if engine is not None else default_engine(), sparse.background.rings).run(
-        sparse, noise, seed
-    )
+    return densifier_of(sparse.background.rings, engine).run(sparse, noise, seed, out=out)

@@ -45,7 +45,10 @@ class InventedPixels:
             start_picking(workspace, frame_buffer, frame.dtype, snr, sparse.noise, old.saturation)
             count = int(workspace.engine.receive(workspace.count, 1)[0])
             picked, new = workspace.listed_pixels(0, count), read_background(workspace, clip)
-        return np.setdiff1d(picked, sparse.index, assume_unique=True), new
+        if not len(sparse.index):
+            return picked, new
+        place = np.minimum(np.searchsorted(sparse.index, picked), len(sparse.index) - 1)
+        return picked[sparse.index[place] != picked], new
 
     def lower(self, frame: NDArray[Any], sparse: SparseFrame, snr: float) -> None:
         """Lower noise, in place, until a separation of the frame picks none of it.

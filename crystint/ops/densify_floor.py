@@ -9,13 +9,15 @@ below 1.
 from __future__ import annotations
 
 from math import erfc, exp, pi, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.model.rings import Background
+from crystint.model.valid_values import fewest_counts
 
-__all__ = ["is_safe", "lowest_table", "noise_below"]
+__all__ = ["lowest_table", "noise_below", "noise_ends", "settled_afterwards"]
 
 _SIGMAS = 6.0
 """standard errors that a ring may come back lower by"""
@@ -45,8 +47,13 @@ def _ends(k: float) -> tuple[float, float]:
     return lost, k * lost + lost * lost
 
 
-def is_safe(background: Background, table: NDArray[np.float32], k: float) -> bool:
-    """Whether the noise of a frame may end at the threshold of `lowest_table` without harm to its statistics.
+def settled_afterwards(
+    background: Background, table: NDArray[np.float32], k: float, dtype: np.dtype[Any]
+) -> NDArray[np.bool_] | None:
+    """Rings of so few counts that the threshold of `lowest_table` would harm their statistics; None = it always would.
+
+    Their noise ends at their own threshold, and `FewCounts` looks at what was drawn. Where noise cannot end at the
+    threshold of `lowest_table` in the other rings either without harm, the new frame has to be separated.
 
     Parameters
     ----------
@@ -54,19 +61,40 @@ def is_safe(background: Background, table: NDArray[np.float32], k: float) -> boo
         As `ring_table`.
     k : float
         SNR_pick.
+    dtype : dtype
+        Of the frame.
+
+    Returns
+    -------
+    bool [rings] or None
     """
     mean, phi, other = table[:, 0], table[:, 1], table[:, 2]
     if background.error_model == "azimuthal" or k < _SNR or np.nanmax(other, initial=0.0) > 0.0:
-        return False
+        return None
     count = np.nan_to_num(background.count)
     poor = (mean < _COUNTS) | (mean * count < _PHOTONS * phi) | (count < _FEW)
-    return bool(count[poor].sum() <= _SHARE * count.sum())
+    few = poor & (mean < _COUNTS) & (count >= _FEW)
+    rings = background.rings
+    if dtype.kind == "f" or rings.dark is not None or fewest_counts(dtype, rings.valid) != 0:
+        few[:] = False
+    return few if count[poor & ~few].sum() <= _SHARE * count.sum() else None
+
+
+def noise_ends(
+    background: Background, table: NDArray[np.float32], k: float, dtype: np.dtype[Any]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """The table at whose threshold the noise of each ring ends, and `settled_afterwards`; parameters as there."""
+    few = settled_afterwards(background, table, k, dtype)
+    if few is None:
+        return table, None
+    return np.where(few[:, None], table, lowest_table(background, table, k)), few
 
 
 def lowest_table(background: Background, table: NDArray[np.float32], k: float) -> NDArray[np.float32]:
     """Mean and phi of each ring as a new separation finds them at least, in the form of `ring_table`.
 
-    For backgrounds that are safe (`is_safe`). The last column is 2 in rings of a few pixels: they get no noise.
+    For backgrounds that allow it (`settled_afterwards`). The last column is 2 in rings of a few pixels: they get no
+    noise.
 
     Returns
     -------

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from crystint.arrays import Floats
 from crystint.model.rings import Background, RingMap
 from crystint.model.sparse import SparseFrame
-from crystint.ops.densify_floor import is_safe, lowest_table, noise_below
+from crystint.ops.densify_floor import noise_below, noise_ends
 from crystint.ops.threshold import counts_at, ring_table
 
 __all__ = ["rest_background"]
@@ -109,20 +109,20 @@ def rest_background(sparse: SparseFrame, frame: NDArray[Any]) -> Background:
         typical = np.where(omega > 0, omega2 / omega, 1.0)
     wanted = columns["mean"].copy()
     for _ in range(_STEPS):
-        drawn = _mean_drawn(rest, typical, sparse.snr, sparse.noise)
+        drawn = _mean_drawn(rest, typical, sparse.snr, sparse.noise, sparse.dtype)
         step = np.where(use & np.isfinite(drawn), wanted - drawn, 0.0)
         rest = replace(rest, mean=np.maximum(rest.mean + step, 0.0))
     return rest
 
 
-def _mean_drawn(background: Background, weight: Floats, snr: float, noise: float) -> Floats:
+def _mean_drawn(background: Background, weight: Floats, snr: float, noise: float, dtype: np.dtype[Any]) -> Floats:
     """Mean of the noise that densify draws in each ring: counts above one limit are drawn anew, those above a lower
     one lowered to it."""
     from scipy.special import pdtr
 
     k = noise_below(snr)
     table = ring_table(background)
-    lowest = lowest_table(background, table, k) if is_safe(background, table, k) else table
+    lowest, _ = noise_ends(background, table, k, dtype)
     high, low = (
         np.floor(counts_at(one[:, 0].astype(float), one[:, 1].astype(float), one[:, 2].astype(float), weight, k, noise))
         for one in (table, lowest)

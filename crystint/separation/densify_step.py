@@ -76,6 +76,8 @@ def densify(job: Job[DensifySettings]) -> Outcome:
             raise FileError(f"{source}: no frames in it")
         if job.finished:
             return job.nothing_to_do(sparse=sparse.provenance)
+        if settings.compression == "auto":
+            settings = settings.model_copy(update={"compression": _compression(sparse.provenance)})
         worker = None
         if how.dask is None:
             worker = _Worker(sparse, str(source), Densifier(Engine(how.device), sparse.rings), settings)
@@ -89,7 +91,12 @@ def densify(job: Job[DensifySettings]) -> Outcome:
                 geometry=sparse.geometry,
                 mask=sparse.rings.mask,
                 saturation=_saturation(sparse.provenance),
-                provenance=job.provenance(command=progress.command, device=progress.device, sparse=sparse.provenance),
+                provenance=job.provenance(
+                    command=progress.command,
+                    device=progress.device,
+                    compression_used=settings.compression,
+                    sparse=sparse.provenance,
+                ),
                 compression=settings.compression,
                 overwrite=job.overwrite,
                 valid=sparse.rings.valid,
@@ -107,11 +114,21 @@ def densify(job: Job[DensifySettings]) -> Outcome:
                 progress.check()
                 if progress.stopped:
                     writer.end_early(total)
-    return outcome_of(progress, Separated())
+    return outcome_of(progress, Separated(packing=settings.compression))
+
+
+def _used(made: Mapping[str, Any], name: str) -> Any:
+    """What the run that made a sparse file used, from its provenance; None = not recorded."""
+    settings = made.get("settings", {})
+    return settings.get(name) if isinstance(settings, Mapping) else None
+
+
+def _compression(made: Mapping[str, Any]) -> str:
+    """What those who read the raw frames can read."""
+    return "bslz4" if _used(made, "frames_in_bslz4") is True else "gzip"
 
 
 def _saturation(made: Mapping[str, Any]) -> float | None:
-    """The saturation value that a sparse file was made with, from its provenance; None = not recorded."""
-    settings = made.get("settings", {})
-    value = settings.get("saturation_used") if isinstance(settings, Mapping) else None
+    """The saturation value that a sparse file was made with; None = not recorded."""
+    value = _used(made, "saturation_used")
     return float(value) if isinstance(value, int | float) else None

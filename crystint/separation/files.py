@@ -135,7 +135,7 @@ def densify_file(
     *,
     noise: bool = True,
     seed: int = 0,
-    compression: str = "gzip",
+    compression: str = "auto",
     device: str | None = None,
     overwrite: bool = False,
     progress: Progress = silent,

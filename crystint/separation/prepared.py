@@ -123,7 +123,16 @@ class PreparedRun:
             "geometry_used": self.geometry.to_dict(),
             "saturation_used": self.saturation,
             "valid_values": None if self.valid is None else self.valid.to_dict(),
+            "frames_in_bslz4": self._in_bslz4,
         } | ({"geometries_used": self._geometries_used} if self.apart else {})
+
+    @cached_property
+    def _in_bslz4(self) -> bool:
+        """Whether the frames lie in HDF5 files under bitshuffle and LZ4, so that their readers know it."""
+        try:
+            return self.frames.chunk(0) is not None
+        except FileError:
+            return False
 
     @property
     def _geometries_used(self) -> list[dict[str, Any]]:

@@ -29,6 +29,8 @@ class Separated:
     """numbers of the frames without one usable pixel"""
     masked: str = ""
     """how much of the frame is masked, where masks were given"""
+    packing: str = ""
+    """the compression of whole frames that were written"""
 
     @property
     def hits(self) -> int:
@@ -48,6 +50,8 @@ def outcome_of(run: RunInProgress, separated: Separated, outputs: tuple[Path, ..
     if separated.pixels:
         parts.append(f"{separated.pixels} pixels kept ({separated.pixels / frames:.0f} per frame)")
     parts += [separated.masked] if separated.masked else []
+    if separated.packing:
+        parts.append(f"compression {separated.packing}")
     if run.rate:
         parts.append(rate_text(run.rate))
     more: dict[str, Any] = {"outputs": outputs} if outputs else {}

@@ -86,8 +86,10 @@ class DensifySettings(StepSettings):
 
     noise: bool = setting(True, "draw the background from its distribution")
     seed: Whole = setting(0, "seed of the noise", ge=0, le=2**63 - 1)
-    compression: Literal["gzip", "bslz4", "none"] = setting(
-        "gzip", "gzip: any HDF5 program reads it; bslz4: fast and what Eiger files have, needs a plugin"
+    compression: Literal["auto", "gzip", "bslz4", "none"] = setting(
+        "auto",
+        "gzip: any HDF5 program reads it; bslz4: fast and what Eiger files have, needs a plugin; "
+        "auto: bslz4 where the raw frames came in it, else gzip",
     )
 
 

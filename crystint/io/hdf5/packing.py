@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from struct import pack
 from typing import Any
@@ -22,6 +23,10 @@ from crystint.io.hdf5.files import LEVEL, PACKED, check_written, digests_in
 from crystint.io.hdf5.filters import library
 
 __all__ = ["BSLZ4", "GZIP", "PLAIN", "ZSTD", "ChunkWriter", "Packing", "packed_size"]
+
+
+_NG_LEVEL = 2
+"""of zlib-ng: level 1 is faster, and files half as large again"""
 
 
 def _shuffled(values: NDArray[Any]) -> Bytes:
@@ -44,7 +49,18 @@ def _zstd(values: NDArray[Any]) -> Bytes:
 
 
 def _gzip(values: NDArray[Any]) -> Bytes:
-    return np.frombuffer(zlib.compress(_shuffled(values).data, 1), np.uint8)
+    """By zlib-ng where imagecodecs has it: smaller than zlib's fastest level, in two thirds of the time."""
+    shuffled = _shuffled(values).data
+    encode = _zlib_ng()
+    return np.frombuffer(zlib.compress(shuffled, 1) if encode is None else encode(shuffled, _NG_LEVEL), np.uint8)
+
+
+@cache
+def _zlib_ng() -> Callable[[memoryview, int], bytes] | None:
+    import imagecodecs
+
+    encode: Any = imagecodecs.zlibng_encode
+    return encode if imagecodecs.ZLIBNG.available else None
 
 
 def _bslz4(values: NDArray[Any]) -> Bytes:
@@ -67,7 +83,7 @@ class Packing:
     options: dict[str, Any]
     """arguments of `create_dataset`"""
     pack: Callable[[NDArray[Any]], Bytes]
-    """a chunk, C-contiguous, as HDF5 with those options would pack it; other threads run meanwhile"""
+    """a chunk, C-contiguous, so that HDF5 unpacks it; other threads run meanwhile"""
     native: bool = True
     """whether `pack` needs hdf5plugin's functions"""
 
@@ -82,7 +98,7 @@ ZSTD: Packing = Packing(PACKED, _zstd)
 BSLZ4: Packing = Packing(dict(hdf5plugin.Bitshuffle(cname="lz4")), _bslz4)
 """Bitshuffle with LZ4."""
 GZIP: Packing = Packing({"compression": "gzip", "compression_opts": 1, "shuffle": True}, _gzip, native=False)
-"""Byte shuffle and zlib's fastest level."""
+"""Byte shuffle and zlib's format, packed fast."""
 PLAIN: Packing = Packing({}, lambda values: values.reshape(-1).view(np.uint8), native=False)
 """As it is."""
 

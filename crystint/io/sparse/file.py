@@ -34,7 +34,9 @@ from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
 
 if TYPE_CHECKING:
+    from crystint.engine import Engine
     from crystint.io.frames.sequence import FrameSource
+    from crystint.ops.dense_frames import DenseFrames
 
 __all__ = ["RingsInFile", "SparseFile"]
 
@@ -103,6 +105,7 @@ class SparseFile:
     def __init__(self, path: str | PathLike[str], file: h5py.File) -> None:
         self.path = Path(path)
         self._file = file
+        self._members: dict[tuple[bool, str], h5py.Dataset] = {}
         self._data, self._own = self._groups()
         lacking = [name for name in _BACKGROUND if name not in self._data] + [
             name for name in _STATISTICS if type(self) is SparseFile and name not in self._own
@@ -129,6 +132,18 @@ class SparseFile:
         if "index_delta" in data:
             self._escape_ptr = self._pointer(data, "escape_ptr")
         return data, own
+
+    def _opened(self, group: h5py.Group, name: str) -> h5py.Dataset:
+        """A data set that each frame is read from, opened once."""
+        key = group is self._own, name
+        if key not in self._members:
+            self._members[key] = group[name]
+        return self._members[key]
+
+    @cached_property
+    def _numbers(self) -> dict[str, NDArray[Any]]:
+        """Of each frame: its number, SNR_pick and noise."""
+        return {name: self._own[name][()] for name in ("frame", "snr", "noise")}
 
     def _pointer(self, group: h5py.Group, name: str) -> NDArray[np.int64]:
         """A list of where frames begin, checked."""
@@ -162,27 +177,27 @@ class SparseFile:
             ValidValues.from_dict(json.loads(own.attrs.get("valid_values", "null"))),
         )
 
-    @property
+    @cached_property
     @reads_file
     def shape(self) -> tuple[int, int]:
         """(slow, fast) of the frames."""
         slow, fast = self._data["mask"].shape
         return int(slow), int(fast)
 
-    @property
+    @cached_property
     @reads_file
     def dtype(self) -> np.dtype[Any]:
         """dtype of the frames."""
         dtype: np.dtype[Any] = self._data["intensity"].dtype
         return dtype
 
-    @property
+    @cached_property
     @reads_file
     def compact(self) -> bool:
         """Whether pixel numbers are stored as differences, which FabIO cannot read."""
         return "index_delta" in self._data
 
-    @property
+    @cached_property
     @reads_file
     def error_model(self) -> str:
         """ "poisson", "azimuthal" or "hybrid"."""
@@ -272,26 +287,26 @@ class SparseFile:
         """uint32 [n]: the pixel numbers stored for a frame, ascending; picked ones and others."""
         at = slice(*self._ptr[number : number + 2])
         if self.compact:
-            escape = self._data["index_escape"][slice(*self._escape_ptr[number : number + 2])]
-            index = decode_index(self._data["index_delta"][at], escape)
+            escape = self._opened(self._data, "index_escape")[slice(*self._escape_ptr[number : number + 2])]
+            index = decode_index(self._opened(self._data, "index_delta")[at], escape)
         else:
-            index = self._data["index"][at].astype(np.uint32, copy=False)
+            index = self._opened(self._data, "index")[at].astype(np.uint32, copy=False)
         if len(index) and (index[-1] >= self.shape[0] * self.shape[1] or (index[1:] <= index[:-1]).any()):
             raise FileError(f"{self.path} is damaged: pixel numbers of frame {number} do not ascend or fit")
         return index
 
     def _frame(self, number: int) -> SparseFrame:
-        own = self._own
         index, value = (
             self.stored_index(number),
-            self._data["intensity"][slice(*self._ptr[number : number + 2])],
+            self._opened(self._data, "intensity")[slice(*self._ptr[number : number + 2])],
         )
         at = slice(*self._role_ptr[number : number + 2])
         role = np.zeros(len(index), dtype=np.uint8)
-        role[own["role_at"][at]] = own["role"][at]
+        if at.stop > at.start:
+            role[self._opened(self._own, "role_at")[at]] = self._opened(self._own, "role")[at]
         picked, reason = role == PICKED, None
-        if "reason" in own:
-            reason = own["reason"][slice(*self._ptr[number : number + 2])][picked]
+        if self._has_reasons:
+            reason = self._opened(self._own, "reason")[slice(*self._ptr[number : number + 2])][picked]
         missing = number in self._absent
         lost, lost_value = (index[:0], value[:0]) if missing else self._first.unusable(index, value, role)
         return SparseFrame(
@@ -299,14 +314,18 @@ class SparseFile:
             value=value[picked],
             background=self._background(number),
             dtype=self.dtype,
-            snr=float(own["snr"][number]),
-            noise=float(own["noise"][number]),
+            snr=float(self._numbers["snr"][number]),
+            noise=float(self._numbers["noise"][number]),
             unusable_index=lost if len(lost) else None,
             unusable_value=lost_value if len(lost) else None,
-            frame=int(own["frame"][number]),
+            frame=int(self._numbers["frame"][number]),
             missing=missing,
             reason=reason,
         )
+
+    @cached_property
+    def _has_reasons(self) -> bool:
+        return "reason" in self._own
 
     @cached_property
     def _first(self) -> FirstMask:
@@ -315,7 +334,7 @@ class SparseFile:
 
     def _background(self, number: int) -> Background:
         def row(group: h5py.Group, name: str) -> NDArray[np.float64]:
-            values: NDArray[np.float64] = group[f"background_{name}"][number].astype(np.float64)
+            values: NDArray[np.float64] = self._opened(group, f"background_{name}")[number].astype(np.float64)
             return values[: self.rings.rings]
 
         return Background(
@@ -327,14 +346,51 @@ class SparseFile:
             additive=row(self._own, "additive"),
             rings=self.rings,
             error_model=self.error_model,
-            snr_clip=self._number_or_none("snr_clip"),
-            cycles=int(self._own.attrs["cycles"]),
-            saturation=self._number_or_none("saturation"),
+            **self._facts,
         )
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        """What the backgrounds of all frames share."""
+        return {
+            "snr_clip": self._number_or_none("snr_clip"),
+            "cycles": int(self._own.attrs["cycles"]),
+            "saturation": self._number_or_none("saturation"),
+        }
 
     def _number_or_none(self, name: str) -> float | None:
         value = float(self._own.attrs[name])
         return None if np.isnan(value) else value
+
+    def dense(self, noise: bool = True, seed: int = 0, *, engine: Engine | str | None = None) -> DenseFrames:
+        """The frames as an array (frames, slow, fast) that is densified where it is looked at.
+
+        Parameters
+        ----------
+        noise, seed, engine
+            As `crystint.densify` has them.
+
+        Examples
+        --------
+        >>> import crystint
+        >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, frames=2, seed=1)
+        >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+        >>> with crystint.SparseWriter(
+        ...     "sparse.h5", separator.rings, data.dtype, geometry=data.geometry, provenance={}
+        ... ) as writer:
+        ...     for frame in data:
+        ...         writer.write(separator.sparsify(frame))
+        >>> with crystint.open_sparse("sparse.h5") as file:
+        ...     file.dense()[:, 40:60, 50].shape
+        (2, 20)
+        """
+        from crystint.ops.dense_frames import dense_frames
+
+        return dense_frames(self, noise, seed, engine)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the file anew, from any folder."""
+        return _opened_again, (self.path.resolve(), type(self))
 
     def close(self) -> None:
         """Close the file."""
@@ -347,3 +403,8 @@ class SparseFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@reads_file
+def _opened_again(path: Path, kind: type[SparseFile]) -> SparseFile:
+    return kind(path, open_hdf5(path))

@@ -94,9 +94,14 @@ class FirstMask:
         """Unusable pixels of a frame from what is stored for it: those of the first frame that it does not
         name, and those that it names as such."""
         named = role == UNUSABLE
-        still = np.isin(self.lost, index, assume_unique=True, invert=True)
+        still = np.ones(len(self.lost), np.bool_)
+        if len(self.lost):
+            place = np.minimum(np.searchsorted(self.lost, index), len(self.lost) - 1)
+            still[place[self.lost[place] == index]] = False
         if still.all() and not named.any():
             return self.lost, self.value
+        if not named.any():
+            return self.lost[still], self.value[still]
         pixels = np.concatenate([self.lost[still], index[named]])
         order = np.argsort(pixels, kind="stable")
         return pixels[order], np.concatenate([self.value[still], value[named]])[order]
