@@ -34,6 +34,7 @@ for command in (
     separate.sparsify,
     separate.densify,
     separate.convert,
+    separate.mask,
     compare.compare,
     plot.plot,
     demo.demo,

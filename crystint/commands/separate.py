@@ -5,7 +5,7 @@ from __future__ import annotations
 from crystint.commands.step_command import command_of
 from crystint.separation import steps
 
-__all__ = ["convert", "densify", "peaks", "sparsify"]
+__all__ = ["convert", "densify", "mask", "peaks", "sparsify"]
 
 peaks = command_of(
     steps.PEAKS,
@@ -35,6 +35,19 @@ densify = command_of(
     steps.DENSIFY,
     "Make whole frames again from the sparse file SPARSE.",
     "crystint densify sparse.h5 -o dense.h5 --seed 1",
+)
+
+mask = command_of(
+    steps.MASK,
+    """Find the bad pixels of a detector from the frames that it took, and its beam stop.
+
+    Hot, flickering, dead and under-responding pixels and clusters are told by the statistics of all frames against
+    their rings. What can be a reflection of a crystal that does not move is named and not masked.
+    """,
+    """
+    crystint mask run_master.h5 -o mask.h5 -o mask.png
+    crystint mask 'blank_*.cbf' -m known.tif --motion yes -o mask.tif
+    crystint peaks run_master.h5 -m mask.h5 -o peaks.cxi""",
 )
 
 convert = command_of(

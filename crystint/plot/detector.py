@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_experiment", "plot_geometry", "plot_mask"]
+    from crystint.separation.mask_step import FoundMask
+
+__all__ = ["plot_bad_pixels", "plot_experiment", "plot_geometry", "plot_mask"]
 
 _LARGEST = 1000
 """Pixels of a picture of a mask along its longer side."""
@@ -72,13 +74,24 @@ def _outline(axes: Axes, geometry: Geometry, view: Assembled | None) -> None:
         axes.add_patch(Polygon(places[::-1].T[[0, 1, 3, 2]], fill=False, edgecolor=GREY, linewidth=0.6))
 
 
+_BITS = (
+    (0x02, "dead", "#111111"),
+    (0x08, "hot", ACCENT),
+    (0x10, "flickering", "#ee9b00"),
+    (0x04, "under-responding", "#0a9396"),
+    (0x100, "user, beam stop", BLUE),
+    (0x01, "gap", MASKED),
+)
+"""Bits of NXmx in the order in which a pixel of several is drawn, and their colours."""
+
+
 def plot_mask(mask: NDArray[Any], *, title: str | None = None) -> Figure:
-    """Masked pixels in blue, and how many there are in each row and column.
+    """Masked pixels, coloured by their bits, and how many there are in each row and column.
 
     Parameters
     ----------
     mask : [slow, fast]
-        Nonzero = masked.
+        Nonzero = masked. The bits of an integer mask are those of NXmx.
     title : str, optional
 
     Returns
@@ -91,19 +104,51 @@ def plot_mask(mask: NDArray[Any], *, title: str | None = None) -> Figure:
     >>> import numpy as np
     >>> figure = crystint.plot.plot_mask(np.eye(100, 110))
     """
-    from matplotlib.colors import ListedColormap
-
-    bad = np.asarray(mask) != 0
-    step = max(1, -(-max(bad.shape) // _LARGEST))
+    values = np.asarray(mask)
+    bad = values != 0
     about = [f"{bad.shape[0]} × {bad.shape[1]} px", f"{int(bad.sum())} masked ({100 * bad.mean():.3g} %)"]
     with style():
         figure, (image, rows, columns) = titled_panels(title or "Mask", about, 3)
-        extent = (0, bad.shape[1], bad.shape[0], 0)
-        image.imshow(bad[::step, ::step], cmap=ListedColormap(["white", BLUE]), extent=extent, interpolation="nearest")
+        _draw_classes(image, values)
         finish(image, "Masked pixels", "fast (px)", "slow (px)", grid=False)
         for axes, axis, name in ((rows, 1, "row"), (columns, 0, "column")):
             axes.plot(bad.sum(axis=axis), color=BLUE, linewidth=0.8)
             finish(axes, f"Masked pixels of each {name}", f"{name} (px)", "pixels")
+    return figure
+
+
+def _draw_classes(axes: Axes, mask: NDArray[Any]) -> None:
+    """The classes of masked pixels; a single one in a block of pixels is seen."""
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
+    bits = mask.astype(np.int64) if mask.dtype.kind in "iu" else (mask != 0) * np.int64(0x100)
+    classes = np.where(bits != 0, len(_BITS) + 1, 0)  # masked, by a bit without a colour of its own
+    for number, (bit, _, _) in reversed(list(enumerate(_BITS, start=1))):
+        classes[bits & bit != 0] = number
+    step = max(1, -(-max(classes.shape) // _LARGEST))
+    rank = np.where(classes > 0, len(_BITS) + 2 - classes, 0)  # the first class of a block counts
+    shown = np.maximum.reduceat(rank, np.arange(0, rank.shape[0], step), axis=0)
+    shown = np.maximum.reduceat(shown, np.arange(0, rank.shape[1], step), axis=1)
+    colours = ["white", GREY, *(colour for _, _, colour in reversed(_BITS))]
+    extent = (0, mask.shape[1], mask.shape[0], 0)
+    axes.imshow(
+        shown, cmap=ListedColormap(colours), vmin=0, vmax=len(colours) - 1, extent=extent, interpolation="nearest"
+    )
+    counts = [(name, colour, int(np.count_nonzero(bits & bit))) for bit, name, colour in _BITS]
+    patches = [Patch(color=colour, label=f"{name} {number}") for name, colour, number in counts if number]
+    if patches and mask.dtype.kind in "iu":
+        axes.legend(handles=patches, loc="upper right", fontsize="small")
+
+
+def plot_bad_pixels(found: FoundMask) -> Figure:
+    """What ``crystint mask`` found: the mask, and circles where spots come back."""
+    figure = plot_mask(found.mask, title="Bad pixels")
+    axes = figure.axes[0]
+    axes.plot(
+        found.places["fast"], found.places["slow"], "o", markersize=7, color=INK, markerfacecolor="none",
+        markeredgewidth=0.8,
+    )  # fmt: skip
     return figure
 
 

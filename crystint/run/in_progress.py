@@ -127,11 +127,10 @@ class RunInProgress:
                 yield record
 
     def _counted(self, record: FrameRecord) -> FrameRecord:
-        if self.block > 1:
-            for number, reason in record.facts.get("missing_frames", {}).items():
-                self._lacks(int(number), reason)
-            self.unusable += record.facts.get("dead_frames", [])
-        elif record.missing is not None:
+        for number, reason in record.facts.get("missing_frames", {}).items():
+            self._lacks(int(number), reason)
+        self.unusable += record.facts.get("dead_frames", [])
+        if record.missing is not None:
             self._lacks(record.number, record.missing)
         elif record.facts.get("dead"):
             self.unusable.append(record.number)

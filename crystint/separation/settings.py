@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, model_validator
 from crystint.model.peaks import HIT
 from crystint.run.settings import DetectorSettings, NotNegative, Positive, StepSettings, Whole, number, setting
 
-__all__ = ["ConvertSettings", "DensifySettings", "FrameSettings", "Settings", "SparsifySettings"]
+__all__ = ["ConvertSettings", "DensifySettings", "FrameSettings", "MaskSettings", "Settings", "SparsifySettings"]
 
 
 class FrameSettings(DetectorSettings):
@@ -79,6 +79,20 @@ class SparsifySettings(Settings):
 
     peaks: bool = setting(False, "store the peak list, too")
     compact: bool = setting(False, "smaller, for crystint only: FabIO cannot read it (see convert)")
+
+
+class MaskSettings(Settings):
+    """Those of ``crystint mask`` alone beside the ones that decide on rings and peaks."""
+
+    motion: Literal["auto", "yes", "no"] = setting(
+        "auto",
+        "whether the crystal moves, or is another, from frame to frame: what keeps its place is the detector's then; "
+        "auto = as the scan of the files and the peaks tell",
+    )
+    false_pixels: Positive = setting(1.0, "good pixels that may be masked by chance, in the whole detector")
+    beam_stop: bool = setting(True, "mask the beam stop and its holder")
+    margin: int = setting(2, "px by which the shadow of a beam stop is grown", ge=0, le=100)
+    mask_places: bool = setting(False, "mask, too, the places to which spots come back on half of the frames")
 
 
 class DensifySettings(StepSettings):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from crystint.run.step import Argument, Outputs, Step
-from crystint.separation.settings import ConvertSettings, DensifySettings, Settings, SparsifySettings
+from crystint.run.step import HDF5, PICTURES, Argument, Outputs, Step
+from crystint.separation.settings import ConvertSettings, DensifySettings, MaskSettings, Settings, SparsifySettings
 
-__all__ = ["CONVERT", "DENSIFY", "PEAKS", "SPARSIFY"]
+__all__ = ["CONVERT", "DENSIFY", "MASK", "PEAKS", "SPARSIFY"]
 
 _FRAMES = Argument("frames", "FILE", many=True)
 _SPARSE = Argument("sparse", "SPARSE")
@@ -35,6 +35,17 @@ DENSIFY = Step(
     (_SPARSE,),
     Outputs("NXmx HDF5 file to write"),
     by_frame=True,
+)
+MASK = Step(
+    "mask",
+    MaskSettings,
+    "crystint.separation.mask_step:mask",
+    (_FRAMES,),
+    Outputs("file to write, in the format of its suffix", (*HDF5, ".tif", ".tiff", ".npy", *PICTURES), many=True),
+    by_frame=True,
+    hidden=("snr", "snr_peak", "strict_mask", "hit_peaks", "d_min", "d_max"),
+    picture="crystint.plot.detector:plot_bad_pixels",
+    json=True,
 )
 CONVERT = Step(
     "convert",

@@ -127,6 +127,18 @@ ROWS = (
         key="seed",
         value=7,
     ),
+    Row(
+        "mask",
+        f"frames.h5 {_SEPARATION}",
+        output="o.h5",
+        formats=(".h5", ".tif", ".npy", *_PICTURES),
+        reads=_OF_SEPARATION,
+        frames=True,
+        missing="damaged.h5 --rings 60",
+        long=f"{_LONG} --rings 60",
+        key="margin",
+        value=3,
+    ),
     Row("convert", "sparse.h5", output="o.h5", reads=("sparse.h5",), key="compact", value=False, own_record=False),
     Row(
         "compare",
