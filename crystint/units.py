@@ -44,6 +44,12 @@ def d_of(two_theta: ArrayLike, wavelength: float) -> NDArray[np.float64]:
         return np.asarray(0.5 * wavelength / np.sin(0.5 * np.asarray(two_theta, dtype=np.float64)))
 
 
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
 def readable_size(nbytes: float) -> str:
     """12 B, 3.4 kB, 1.2 GB."""
     for unit in ("B", "kB", "MB", "GB"):

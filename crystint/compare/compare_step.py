@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
@@ -31,12 +32,15 @@ from crystint.references import resolve
 from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
-from crystint.summation.audit import PART_DTYPE
 from crystint.summation.frame_audit import FrameAudit, FrameAuditor, PeakRules, ReflectionSums, empty_audit
 
 __all__ = ["compare"]
 
 _COUNTS = ("wrong_picked", "wrong_unusable", "dense_bytes", "packed_bytes", "payload_bytes")
+
+
+_ENOUGH = 60_000
+"""pixels of the background that are looked at in a frame of a sample"""
 
 
 @dataclass(eq=False)
@@ -72,6 +76,11 @@ class _Pairs:
         """Whether they are some of those that were named."""
         return len(self.chosen) < len(self.whole)
 
+    def shells(self, number: int) -> Shells:
+        """Resolution shells; of the background of a sample some pixels tell enough, and all take most of the time."""
+        rings = self.sparse.rings
+        return Shells.of_rings(rings, number, thin=max(1, rings.position.size // _ENOUGH) if self.sampled else 1)
+
     @property
     def rules(self) -> PeakRules:
         """By which peaks are found: those of the sparse file."""
@@ -86,6 +95,14 @@ class _Worker:
     densifier: Densifier
     auditor: FrameAuditor | None
     settings: CompareSettings
+    _own: threading.local = field(default_factory=threading.local, init=False)
+
+    def _room(self, name: str) -> NDArray[Any]:
+        """Memory of this thread for a frame, which is used again for its next one."""
+        if not hasattr(self._own, name):
+            setattr(self._own, name, np.empty(self.pairs.frames.shape, self.pairs.frames.dtype))
+        room: NDArray[Any] = getattr(self._own, name)
+        return room
 
     @classmethod
     def of(cls, pairs: _Pairs, settings: CompareSettings, device: str | None) -> Self:
@@ -107,7 +124,7 @@ class _Worker:
 
     @cached_property
     def shells(self) -> Shells:
-        return Shells.of_rings(self.pairs.sparse.rings, self.settings.shells)
+        return self.pairs.shells(self.settings.shells)
 
     def record(self, number: int, _first: Any) -> FrameRecord:
         """The sums of a pair of frames."""
@@ -116,17 +133,26 @@ class _Worker:
             one = self.pairs.sparse[row]
             if one.missing:
                 return FrameRecord(number, missing=f"frame {row} is missing in {self.pairs.sparse.path}")
-            frame = self.pairs.frames.read(number)
+            frame = self.pairs.frames.read(number, self._room("raw"))
         except FileError as error:
             return FrameRecord(number, missing=str(error))
+        room = self._room("clean"), self._room("noisy")
         comparison, reflections = compare_frame(
-            number, frame, one, self.densifier, self.shells, self.settings.seed, self.auditor
+            number,
+            frame,
+            one,
+            self.densifier,
+            self.shells,
+            self.settings.seed,
+            self.auditor,
+            room,
+            both=not self.pairs.sampled,  # of a sample, what is quick
         )
         facts = {name: getattr(comparison, name) for name in _COUNTS}
         arrays = {"sums": comparison.sums.view(np.uint8)}
         if reflections is not None:
             facts |= reflections.facts()
-            arrays["parts"] = reflections.parts.view(np.uint8)
+            arrays |= reflections.arrays()
         return FrameRecord(number, facts=facts, arrays=arrays)
 
 
@@ -157,7 +183,7 @@ def compare(job: Job[CompareSettings]) -> Outcome:
         job.reads(files)
         raw = tuple(str(Path(file).resolve()) for file in pairs.whole.opened_files)
         work = _Work(raw, str(source.resolve()), settings.absolute())
-        shells = Shells.of_rings(sparse.rings, settings.shells)
+        shells = pairs.shells(settings.shells) if worker is None else worker.shells
         comparison = Comparison()
         gathered = ReflectionSums(empty_audit(sparse.rings, pairs.rules, pairs.boxes), pairs.boxes)
         with in_progress(job, work, worker, total, same={}, files=files) as progress:
@@ -165,7 +191,7 @@ def compare(job: Job[CompareSettings]) -> Outcome:
                 for record in job.progress(records, total, "compare"):
                     if record.missing is None:
                         comparison += _comparison(record, shells)
-                        gathered.add(_reflections(record))
+                        gathered.add(FrameAudit.of_record(record))
             progress.check()
             if len(pairs.whole) == frames.total:  # files of other frames as well are no measure
                 comparison = replace(comparison, raw_bytes=bytes_of(frame_files), sparse_bytes=bytes_of(sparse_files))
@@ -221,10 +247,6 @@ def _rows(frames: Frames, sparse: SparseFile) -> NDArray[np.int64]:
 def _comparison(record: FrameRecord, shells: Shells) -> Comparison:
     """What a record tells of its frame."""
     sums = record.arrays["sums"].view(SHELL_DTYPE).copy()
-    return Comparison(shells.edges, shells.unit, sums, frames=1, **{name: record.facts[name] for name in _COUNTS})
-
-
-def _reflections(record: FrameRecord) -> FrameAudit:
-    """What a record tells of the reflections of its frame."""
-    counts = {name: record.facts[name] for name in ("spots", "again", "invented")}
-    return FrameAudit(record.arrays["parts"].view(PART_DTYPE), **counts)
+    return Comparison(
+        shells.edges, shells.unit, sums, frames=1, thin=shells.thin, **{name: record.facts[name] for name in _COUNTS}
+    )

@@ -23,14 +23,14 @@ _MARGIN = 0.1
 
 
 def measure(
-    frame: NDArray[Any], sparse: SparseFrame, clean: NDArray[Any], noisy: NDArray[Any], shells: Shells
+    frame: NDArray[Any], sparse: SparseFrame, clean: NDArray[Any] | None, noisy: NDArray[Any], shells: Shells
 ) -> Comparison:
     """Compare one frame with its sparse form and with what densify made of that.
 
     Parameters
     ----------
     frame, clean, noisy : [slow, fast]
-        Raw counts; densified without and with noise; of the sparse frame's dtype.
+        Raw counts; densified without and with noise; of the sparse frame's dtype. `clean` may be None: not known.
     sparse : SparseFrame
     shells : Shells
 
@@ -55,16 +55,17 @@ def measure(
     0
     """
     for what, image in (("raw frame", frame), ("clean frame", clean), ("noisy frame", noisy)):
-        check(what, image, sparse.shape, [np.dtype(sparse.dtype)])
+        if image is not None:
+            check(what, image, sparse.shape, [np.dtype(sparse.dtype)])
     raw, again, index = frame.ravel(), noisy.ravel(), sparse.index.astype(np.intp)
     free = ~unusable(raw, sparse.background.rings.valid)
     if sparse.unusable_index is not None:
         free[sparse.unusable_index] = False
     free[index] = False
     sums = np.zeros(len(shells.edges) - 1, SHELL_DTYPE)
-    for shell, pixels in shells.blocks:
-        _add_block(sums[shell], pixels[free[pixels]], raw, clean.ravel(), again, sparse)
     number = shells.number.ravel()
+    for pixels in shells.blocks:
+        _add_block(sums, number, pixels[free[pixels]], raw, None if clean is None else clean.ravel(), again, sparse)
     sums["picked"] = np.bincount(number[index], minlength=len(sums) + 1)[:-1]
     for name, pixels in (("signal", index), ("tail", _neighbours(index, free, sparse.shape))):
         level = sparse.background.image_at(pixels)
@@ -80,6 +81,7 @@ def measure(
         dense_bytes=frame.nbytes,
         packed_bytes=packed_size(frame),
         payload_bytes=sparse.index.nbytes + sparse.value.nbytes,
+        thin=shells.thin,
     )
 
 
@@ -101,34 +103,46 @@ def _wrong_unusable(raw: NDArray[Any], again: NDArray[Any], sparse: SparseFrame)
 
 
 def _add_block(
-    sums: np.void,
+    sums: NDArray[np.void],
+    number: NDArray[np.int32],
     at: NDArray[np.intp],
     raw: NDArray[Any],
-    clean: NDArray[Any],
+    clean: NDArray[Any] | None,
     noisy: NDArray[Any],
     sparse: SparseFrame,
 ) -> None:
-    """Add background pixels of one shell to its sums; those without a stored background are left out."""
+    """Add background pixels, sorted by their shell, to its sums; those without a stored background are left out."""
     level = sparse.background.image_at(at)
     finite = np.isfinite(level)
     if not finite.all():
         at, level = at[finite], level[finite]
+    if not len(at):
+        return
+    shell = number[at]
+    start = np.flatnonzero(np.diff(shell, prepend=-1))
+    here = shell[start]
     of_raw, of_noisy = raw[at], noisy[at]
     over, over_noisy = of_raw - level, of_noisy - level
-    sums["pixels"] += len(at)
-    sums["expected"] += level.sum()
-    sums["raw"] += over.sum()
-    sums["raw_square"] += np.square(over).sum()
-    sums["clean"] += (clean[at] - level).sum()
-    sums["noisy"] += over_noisy.sum()
-    sums["noisy_square"] += np.square(over_noisy).sum()
-    sums["raw_zeros"] += len(at) - np.count_nonzero(of_raw)
-    sums["noisy_zeros"] += len(at) - np.count_nonzero(of_noisy)
-    over, sigma = _close(at, level, over, sparse)
-    missed = over[sigma > sparse.snr + _MARGIN]
-    sums["missed"] += len(missed)
-    sums["missed_signal"] += missed.sum()
-    sums["strongest"] = sigma.max(initial=sums["strongest"])
+    sums["pixels"][here] += np.diff(start, append=len(at))
+    for name, values in (
+        ("expected", level),
+        ("raw", over),
+        ("raw_square", np.square(over)),
+        ("clean", np.full(len(at), np.nan) if clean is None else clean[at] - level),
+        ("noisy", over_noisy),
+        ("noisy_square", np.square(over_noisy)),
+    ):
+        sums[name][here] += np.add.reduceat(values, start)
+    for name, counts in (("raw_zeros", of_raw), ("noisy_zeros", of_noisy)):
+        sums[name][here] += np.add.reduceat(counts == 0, start, dtype=np.int64)
+    close, over, sigma = _close(at, level, over, sparse)
+    if not len(close):
+        return
+    shell = number[close]
+    np.maximum.at(sums["strongest"], shell, sigma)
+    missed = sigma > sparse.snr + _MARGIN
+    np.add.at(sums["missed"], shell[missed], 1)
+    np.add.at(sums["missed_signal"], shell[missed], over[missed])
 
 
 def _neighbours(index: NDArray[np.intp], free: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.intp]:
@@ -144,8 +158,8 @@ def _neighbours(index: NDArray[np.intp], free: NDArray[np.bool_], shape: tuple[i
 
 def _close(
     at: NDArray[np.intp], level: NDArray[np.float64], over: NDArray[np.float64], sparse: SparseFrame
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Counts above the background, and significance in sigma, of the unpicked pixels that come close to SNR_pick.
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+    """The unpicked pixels that come close to SNR_pick: which, counts above the background, significance in sigma.
 
     Counting: the Gaussian sigma whose tail is P(N >= n / phi | lambda / phi). What is not from counting
     (read-out noise; all in the azimuthal model) is taken out of n in quadrature first, at SNR_pick sigma.
@@ -162,6 +176,7 @@ def _close(
     other = interpolate(additive, place) * weight**2 + sparse.noise**2
     variance = excess * level + other
     near = over > 0.9 * sparse.snr * np.sqrt(variance)
+    at = at[near]
     over, level, excess, other, variance = (x[near] for x in (over, level, excess, other, variance))
     with np.errstate(divide="ignore"):
         sigma = over / np.sqrt(variance)
@@ -169,4 +184,4 @@ def _close(
         counted = np.sqrt(np.maximum(over**2 - sparse.snr**2 * other, 0.0))
         with np.errstate(divide="ignore"):
             sigma = np.minimum(sigma, -ndtri(gammainc((level + counted) / excess, level / excess)))
-    return over, np.nan_to_num(sigma, nan=0.0, posinf=1e3, neginf=0.0)
+    return at, over, np.nan_to_num(sigma, nan=0.0, posinf=1e3, neginf=0.0)

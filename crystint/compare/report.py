@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from crystint.compare.sums import ComparisonSums
 from crystint.summation.report import audit_dict, audit_table, verdict_lines
-from crystint.units import readable_size
+from crystint.units import ordinal, readable_size
 
 __all__ = ["comparison_dict", "comparison_table", "sizes", "summary"]
 
@@ -109,6 +109,8 @@ def summary(comparison: ComparisonSums) -> list[tuple[str, str]]:
         ("unusable pixels", verdict(comparison.wrong_unusable)),
         ("missed pixels", f"{total['missed']}, together {total['missed_signal']:.6g} counts"),
     ]
+    if comparison.thin > 1:
+        lines.append(("background and missed pixels", f"every {ordinal(comparison.thin)} pixel was looked at"))
     for label, (size, ratio) in sizes(comparison).items():
         share = "" if ratio is None else f" = {ratio:.3g} x the sparse form"
         lines.append((label, f"{readable_size(size)}{share}"))
@@ -146,7 +148,7 @@ def sizes(comparison: ComparisonSums) -> dict[str, tuple[int, float | None]]:
 def comparison_dict(comparison: ComparisonSums) -> dict[str, Any]:
     """See `Comparison.to_dict`."""
     total = comparison.total
-    plain = ("frames", "of", "wrong_picked", "wrong_unusable", "exact")
+    plain = ("frames", "of", "thin", "wrong_picked", "wrong_unusable", "exact")
     size = ("dense_bytes", "packed_bytes", "payload_bytes", "raw_bytes", "sparse_bytes")
     return {
         **{name: getattr(comparison, name) for name in (*plain, *size)},

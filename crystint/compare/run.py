@@ -130,9 +130,16 @@ def compare_frame(
     shells: Shells,
     seed: int,
     auditor: FrameAuditor | None,
+    room: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    both: bool = True,
 ) -> tuple[Comparison, FrameAudit | None]:
-    """Compare one frame with its sparse form, densified with noise and without: its pixels, and its reflections."""
-    clean, noisy = (densifier.run(sparse, noise, seed) for noise in (False, True))
+    """Compare one frame with its sparse form, densified with noise and without: its pixels, and its reflections.
+
+    Densified frames are made in `room`, without noise and with it, where there is one; without noise if `both`.
+    """
+    outs = room or (None, None)
+    clean = densifier.run(sparse, False, seed, out=outs[0]) if both else None
+    noisy = densifier.run(sparse, True, seed, out=outs[1])
     compared = measure(frame, sparse, clean, noisy, shells)
     return compared, None if auditor is None else auditor.audit(number, frame, sparse, noisy, clean)
 

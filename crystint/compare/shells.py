@@ -61,8 +61,9 @@ class Shells:
     """"q" or "radius" """
     number: NDArray[np.int32]
     """int32 [slow, fast]: shell of each pixel; `shells` where it lies in none"""
-    blocks: tuple[tuple[int, NDArray[np.intp]], ...]
-    """shells and some of their pixels (intp, flat, ascending): each pixel of each shell once"""
+    blocks: tuple[NDArray[np.intp], ...]
+    """intp each: some pixels (flat), by shell and then ascending: each pixel of each shell once, or every `thin`-th"""
+    thin: int = 1
 
     @classmethod
     def of(cls, sparse: SparseFrame, shells: int, geometry: Geometry | None = None) -> Self:
@@ -70,8 +71,8 @@ class Shells:
         return cls.of_rings(sparse.background.rings, shells, geometry)
 
     @classmethod
-    def of_rings(cls, rings: RingMap, shells: int, geometry: Geometry | None = None) -> Self:
-        """As `of`, for all frames with these rings."""
+    def of_rings(cls, rings: RingMap, shells: int, geometry: Geometry | None = None, *, thin: int = 1) -> Self:
+        """As `of`, for all frames with these rings; of the background every `thin`-th pixel of a shell is summed."""
         if shells < 1:
             raise SettingError(f"shells is {shells}, expected 1 or more")
         inside = np.isfinite(rings.position) & (rings.mask == 0)
@@ -88,12 +89,11 @@ class Shells:
         edges = np.linspace(low, high if high > low else low + 1.0, shells + 1)
         nearest = np.clip(np.searchsorted(edges, value, side="right") - 1, 0, shells - 1)
         number = np.where(inside, nearest, shells).astype(np.int32)
-        return cls(edges, unit, number, _blocks(number, shells))
+        return cls(edges, unit, number, _blocks(number, shells, thin), thin)
 
 
-def _blocks(number: NDArray[np.int32], shells: int) -> tuple[tuple[int, NDArray[np.intp]], ...]:
+def _blocks(number: NDArray[np.int32], shells: int, thin: int) -> tuple[NDArray[np.intp], ...]:
     """See `Shells.blocks`."""
     order = np.argsort(number.ravel().astype(np.min_scalar_type(shells)), kind="stable")
-    ends = np.cumsum(np.bincount(number.ravel(), minlength=shells + 1))[:-1]
-    parts = enumerate(np.split(order, ends)[:-1])
-    return tuple((shell, pixels[i : i + _BLOCK]) for shell, pixels in parts for i in range(0, len(pixels), _BLOCK))
+    pixels = order[: np.count_nonzero(number < shells)][::thin]
+    return tuple(pixels[i : i + _BLOCK] for i in range(0, len(pixels), _BLOCK))

@@ -41,6 +41,8 @@ class ComparisonSums:
     """files of the raw frames; None = not from files"""
     sparse_bytes: int | None = None
     """the sparse file; None = not from a file"""
+    thin: int = 1
+    """background pixels are every `thin`-th of them; picked ones are all"""
     of: int = 0
     """frames in the files, of which those compared are a sample; 0 = all were compared"""
     reflections: ReflectionAudit | None = None
@@ -51,7 +53,7 @@ class ComparisonSums:
             return self
         if not self.frames and not len(self.sums):
             return other
-        if self.unit != other.unit or not np.array_equal(self.edges, other.edges):
+        if self.unit != other.unit or self.thin != other.thin or not np.array_equal(self.edges, other.edges):
             raise ShapeError(
                 "the two comparisons have different resolution shells: compare them with the same geometry"
             )
@@ -132,7 +134,7 @@ class ComparisonSums:
     @property
     def picked_share(self) -> NDArray[np.float64]:
         """float64 [shells]: share of usable pixels that were picked."""
-        return ratio(self.sums["picked"], self.sums["picked"] + self.sums["pixels"])
+        return ratio(self.sums["picked"], self.sums["picked"] + self.thin * self.sums["pixels"])
 
     @property
     def signal_kept(self) -> NDArray[np.float64]:

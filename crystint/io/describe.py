@@ -35,6 +35,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.mask import unusable
 from crystint.model.peaks import HIT
 from crystint.references import resolve
+from crystint.units import ordinal
 
 __all__ = ["describe", "made_by"]
 
@@ -220,7 +221,7 @@ def sparse(file: OpenedFile) -> dict[str, Any]:
         if opened.geometry is not None:
             about |= describe_geometry(opened.geometry)
         about["mask"] = _mask(opened.rings.mask)
-        about |= _missing(opened.missing)
+        about |= _missing(opened.missing) | _audit(opened.audit)
         first = next((number for number in range(len(opened)) if number not in opened.missing), None)
         if first is not None:
             frame = opened[first]
@@ -230,6 +231,17 @@ def sparse(file: OpenedFile) -> dict[str, Any]:
                 "snr": frame.snr,
             }
         return about
+
+
+def _audit(audit: dict[str, Any] | None) -> dict[str, Any]:
+    """What became of reflections, use by use; nothing when that was not asked for."""
+    if audit is None:
+        return {}
+    whole, every = audit["total"], audit["every"]
+    kept = "" if whole["kept"] is None else f", {100 * whole['kept']:.1f} % of their counts kept"
+    frames = "" if every == 1 else f", in every {ordinal(every)} frame"
+    about = {"audit": f"{whole['reflections']} reflections: {audit['source']}{frames}{kept}"}
+    return about | {one["use"]: f"{one['answer']} ({one['why']})" for one in audit["verdicts"]}
 
 
 def _missing(numbers: Sequence[int]) -> dict[str, Any]:

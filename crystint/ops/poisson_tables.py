@@ -28,11 +28,11 @@ def table_defines() -> dict[str, object]:
 
 def _shares(mean: float) -> tuple[int, NDArray[np.int64]]:
     """First count of a window of 64, and the probability of each in units of 2^-22, which add up."""
-    from scipy.stats import poisson
+    from scipy.special import pdtr  # scipy.stats takes a second to import
 
     first = max(0, int(mean - 4.9 * np.sqrt(mean)))
     counts = first + np.arange(_BUCKETS)
-    below = poisson.cdf(counts, mean)
+    below = pdtr(counts, mean)
     below[-1] = 1.0
     ends = np.rint(below * (_BUCKETS * _SHARES)).astype(np.int64)
     return first, np.diff(ends, prepend=0)

@@ -108,6 +108,8 @@ class Sparsification:
 
     snr: float
     peaks: bool
+    audit_every: int = 0
+    """reflections of every n-th frame are audited; 0 = of none"""
 
     def record(self, run: PreparedRun, number: int, frame: NDArray[Any], first: FirstMask | None) -> FrameRecord:
         """The row of the frame in a sparse file.
@@ -127,6 +129,9 @@ class Sparsification:
             "dead": bool(np.isnan(sparse.background.mean).all()),
             "picked": len(sparse.index),
         }
+        if self.audit_every and number % self.audit_every == 0:
+            audit = run.audit(frame, number, sparse)
+            facts, arrays = facts | audit.facts(), arrays | audit.arrays()
         return FrameRecord(number, facts=facts, arrays=arrays)
 
 

@@ -26,7 +26,9 @@ from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
 from crystint.run.frames import image_of, mask_of, read_frame, saturation_in
 from crystint.run.geometry import geometries_of, geometry_of, wavelengths_of
+from crystint.separation.audit import AuditTools
 from crystint.separation.settings import Settings
+from crystint.summation.frame_audit import FrameAudit
 
 __all__ = ["PreparedRun", "opened"]
 
@@ -54,6 +56,7 @@ class PreparedRun:
     """which values are measurements; None = the default of the dtype"""
     masked: str = ""
     """how much of the frame is masked, for the end of the run; empty without masks that were given"""
+    _tools: list[AuditTools] = field(default_factory=list, init=False)
     _own: threading.local = field(default_factory=threading.local, init=False)
     _made: list[Separator] = field(default_factory=list, init=False)
     _making: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -167,6 +170,14 @@ class PreparedRun:
         if sparse is not None:
             row["picked"] = len(sparse.index)
         return sparse, peaks, row
+
+    def audit(self, frame: NDArray[Any], number: int, sparse: SparseFrame) -> FrameAudit:
+        """Its reflections, raw and densified."""
+        separator = self.separator
+        with self._making:
+            if not self._tools:
+                self._tools.append(AuditTools.of(separator, self.settings))
+        return self._tools[0].audit(number, frame, sparse)
 
     def _wavelength_ratio(self, number: int) -> float:
         """Wavelength of a frame over that of the separator."""

@@ -13,6 +13,8 @@ from crystint.errors import warn
 from crystint.model.peaks import HIT
 from crystint.run.in_progress import RunInProgress
 from crystint.run.outcome import Outcome, listed, rate_text
+from crystint.summation.audit import ReflectionAudit
+from crystint.summation.verdict import verdicts
 
 __all__ = ["Separated", "outcome_of"]
 
@@ -31,6 +33,8 @@ class Separated:
     """how much of the frame is masked, where masks were given"""
     packing: str = ""
     """the compression of whole frames that were written"""
+    audit: ReflectionAudit | None = None
+    """what became of reflections; None = that was not asked for"""
 
     @property
     def hits(self) -> int:
@@ -54,9 +58,12 @@ def outcome_of(run: RunInProgress, separated: Separated, outputs: tuple[Path, ..
         parts.append(f"compression {separated.packing}")
     if run.rate:
         parts.append(rate_text(run.rate))
+    text = ", ".join(parts)
+    if separated.audit is not None:
+        text = "\n".join([text, *map(str, verdicts(separated.audit))])
     more: dict[str, Any] = {"outputs": outputs} if outputs else {}
     return Outcome(
-        ", ".join(parts),
+        text,
         separated,
         frames=frames,
         of=run.total,

@@ -79,6 +79,13 @@ class SparsifySettings(Settings):
 
     peaks: bool = setting(False, "store the peak list, too")
     compact: bool = setting(False, "smaller, for crystint only: FabIO cannot read it (see convert)")
+    audit: bool = setting(False, "tell in the file what became of reflections: raw frames against densified ones")
+    audit_every: Whole | None = setting(None, "the same, in every N-th frame alone", ge=1, metavar="N")
+
+    @property
+    def audited(self) -> int:
+        """Every how many frames reflections are audited; 0 = never."""
+        return self.audit_every or int(self.audit)
 
 
 class MaskSettings(Settings):

@@ -12,10 +12,13 @@ from crystint.io.sparse.writer import SparseWriter
 from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
+from crystint.separation.audit import reflection_sums
 from crystint.separation.frame_step import SeparationWork, SeparationWorker, Sparsification, peaks_of, warm_up
 from crystint.separation.prepared import opened
 from crystint.separation.results import Separated, outcome_of
 from crystint.separation.settings import SparsifySettings
+from crystint.summation.frame_audit import FrameAudit
+from crystint.summation.report import audit_dict
 
 __all__ = ["sparsify"]
 
@@ -26,7 +29,8 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
     A journal beside the output keeps what was done while the run lasts.
     """
     settings, how, (output,) = job.settings, job.execution, job.outputs
-    work = Sparsification(settings.snr if settings.snr is not None else 3.0, settings.peaks)
+    every = settings.audited
+    work = Sparsification(settings.snr if settings.snr is not None else 3.0, settings.peaks, every)
     remote = how.dask is not None or job.finished
     counts, pixels = [], 0
     ahead = partial(warm_up, treatment=work)
@@ -56,6 +60,7 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
                 scan=run.frames.scan,
                 instrument=run.frames.instrument,
             )
+            reflections = reflection_sums(run.rings, settings)
             with writer, closing(progress.records(lambda: writer.first)) as records:
                 for record in job.progress(records, progress.total, "sparsify"):
                     peaks = peaks_of(record)
@@ -66,8 +71,12 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
                         continue
                     writer.put(SparseRow.of_record(record), peaks)
                     pixels += record.facts["picked"]
+                    reflections.add(FrameAudit.of_record(record))
                 progress.check()
                 if progress.stopped:
                     writer.end_early(progress.total)
-    separated = Separated(np.array(counts, np.int64), pixels, tuple(progress.unusable), run.masked)
+                audit = reflections.audit() if every else None
+                if audit is not None:
+                    writer.audit = audit_dict(audit) | {"every": every}
+    separated = Separated(np.array(counts, np.int64), pixels, tuple(progress.unusable), run.masked, audit=audit)
     return outcome_of(progress, separated)

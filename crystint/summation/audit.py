@@ -39,7 +39,7 @@ PART_DTYPE: np.dtype[Any] = np.dtype(
         ("raw_variance", np.float64),
         ("dense", np.float64),  # in the frame densified with noise
         ("dense_variance", np.float64),
-        ("clean", np.float64),  # in the frame densified without noise
+        ("clean", np.float64),  # in the frame densified without noise; NaN = it was not
     ]
 )
 """Dtype of a reflection on one frame; the sums of all its frames are the reflection."""
@@ -50,7 +50,7 @@ CLASS_DTYPE: np.dtype[Any] = np.dtype(
         ("missed", np.int64),  # reflections of which no pixel was kept
         ("raw", np.float64),  # sum of I in the raw frames, counts
         ("dense", np.float64),  # in the frames densified with noise
-        ("clean", np.float64),  # in the frames densified without noise
+        ("clean", np.float64),  # in the frames densified without noise; NaN = they were not
         ("raw_square", np.float64),  # sum of I^2
         ("dense_square", np.float64),
         ("product", np.float64),  # sum of I raw * I dense
@@ -92,7 +92,7 @@ def parts_of(
     index: NDArray[np.integer[Any]],
     raw: NDArray[Any],
     dense: NDArray[Any],
-    clean: NDArray[Any],
+    clean: NDArray[Any] | None,
 ) -> NDArray[np.void]:
     """The reflections of one frame, raw and densified.
 
@@ -107,7 +107,7 @@ def parts_of(
     index : integer [m]
         Pixels that the sparse frame keeps, ascending.
     raw, dense, clean : [slow, fast]
-        The raw frame, and the frame densified with and without noise.
+        The raw frame, and the frame densified with and without noise; None = it was not.
 
     Returns
     -------
@@ -116,7 +116,8 @@ def parts_of(
     parts = np.zeros(len(spots), PART_DTYPE)
     parts["reflection"], parts["place"] = reflection, place
     parts["pixels"], parts["kept"] = np.bincount(spots.row, minlength=len(spots)), spots.count(index)
-    for name, image in (("raw", raw), ("dense", dense), ("clean", clean)):
+    parts["clean"] = np.nan
+    for name, image in (("raw", raw), ("dense", dense), *([] if clean is None else [("clean", clean)])):
         sums = spots.sums(image)
         parts[name] = sums["intensity"]
         if name != "clean":
@@ -209,7 +210,7 @@ class ReflectionAudit:
         }
         sums = self.sums.copy()
         for name, value in values.items():
-            weights = None if value is None else np.nan_to_num(np.asarray(value, np.float64))
+            weights = None if value is None else np.asarray(value, np.float64)
             added = np.bincount(cell, weights, classes * shells).reshape(classes, shells)
             sums[name] += added.astype(CLASS_DTYPE[name])
         return replace(self, sums=sums, cut=self.cut + int((~usable).sum()))

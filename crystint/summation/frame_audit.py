@@ -8,13 +8,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from crystint.io.frame_record import FrameRecord
 from crystint.model.rings import RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.ops.separator import Separator
 from crystint.prediction.boxes import ReflectionBoxes
-from crystint.summation.audit import SHELLS, ReflectionAudit, joined, parts_of, places_of, reflection_shells
+from crystint.summation.audit import PART_DTYPE, SHELLS, ReflectionAudit, joined, parts_of, places_of, reflection_shells
 from crystint.summation.footprints import RADIUS, Footprints
 
 __all__ = ["FrameAudit", "FrameAuditor", "PeakRules", "ReflectionSums", "empty_audit"]
@@ -61,6 +61,18 @@ class FrameAudit:
         """The counts, for a record."""
         return {"spots": self.spots, "again": self.again, "invented": self.invented}
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The reflections, for a record."""
+        return {"parts": self.parts.view(np.uint8)}
+
+    @classmethod
+    def of_record(cls, record: FrameRecord) -> Self | None:
+        """What `facts` and `arrays` put there; None = the frame was not audited."""
+        if "parts" not in record.arrays:
+            return None
+        counts = {name: record.facts[name] for name in ("spots", "again", "invented")}
+        return cls(record.arrays["parts"].view(PART_DTYPE), **counts)
+
 
 class FrameAuditor:
     """Sums the reflections of one frame after the other. Threads may share one.
@@ -84,7 +96,7 @@ class FrameAuditor:
         """to which the reflections are added"""
 
     def audit(
-        self, number: int, frame: NDArray[Any], sparse: SparseFrame, dense: NDArray[Any], clean: NDArray[Any]
+        self, number: int, frame: NDArray[Any], sparse: SparseFrame, dense: NDArray[Any], clean: NDArray[Any] | None
     ) -> FrameAudit:
         """The reflections of a frame.
 
@@ -96,7 +108,7 @@ class FrameAuditor:
             Raw.
         sparse : SparseFrame
         dense, clean : [slow, fast]
-            Densified with and without noise.
+            Densified with and without noise; None = it was not.
         """
         rings = sparse.background.rings
         raw_peaks, dense_peaks = self._peaks(frame), self._peaks(dense)
@@ -138,8 +150,13 @@ def _matched(peaks: NDArray[np.float64], others: NDArray[np.float64]) -> int:
     """How many of the peaks have one of the others near them."""
     if not len(peaks) or not len(others):
         return 0
-    distance, _ = cKDTree(others).query(peaks, distance_upper_bound=_SAME)
-    return int(np.count_nonzero(np.isfinite(distance)))
+    others = others[np.argsort(others[:, 0])]
+    first = np.searchsorted(others[:, 0], peaks[:, 0] - _SAME)
+    count = np.searchsorted(others[:, 0], peaks[:, 0] + _SAME, side="right") - first
+    one = np.repeat(np.arange(len(peaks)), count)
+    other = np.arange(len(one)) - np.repeat(np.cumsum(count) - count - first, count)
+    near = np.hypot(*(peaks[one] - others[other]).T) <= _SAME
+    return len(np.unique(one[near]))
 
 
 class ReflectionSums:
@@ -157,8 +174,10 @@ class ReflectionSums:
         self._parts: list[NDArray[np.void]] = []
         self._waiting = 0
 
-    def add(self, frame: FrameAudit) -> None:
-        """Add the reflections of a frame."""
+    def add(self, frame: FrameAudit | None) -> None:
+        """Add the reflections of a frame; None = it was not audited."""
+        if frame is None:
+            return
         counts = {name: getattr(self._audit, name) + value for name, value in frame.facts().items()}
         self._audit = replace(self._audit, **counts)
         if self._boxes is None:

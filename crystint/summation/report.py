@@ -107,7 +107,7 @@ def audit_dict(audit: ReflectionAudit) -> dict[str, Any]:
         "shells": _rows(audit, audit.by_shell),
         "total": _rows(audit, audit.total)[0],
         "verdicts": [{"use": one.use, "answer": one.answer, "why": one.why} for one in verdicts(audit)],
-        "sums": {name: audit.sums[name].tolist() for name in CLASS_DTYPE.names or ()},
+        "sums": {name: [_list(row) for row in audit.sums[name]] for name in CLASS_DTYPE.names or ()},
     }
 
 
@@ -142,7 +142,7 @@ def audit_of(values: Mapping[str, Any]) -> ReflectionAudit:
     """
     try:
         edges = np.array([np.inf if edge is None else edge for edge in values["edges"]], np.float64)
-        columns = {name: np.array(values["sums"][name]) for name in CLASS_DTYPE.names or ()}
+        columns = {name: np.array(values["sums"][name], np.float64) for name in CLASS_DTYPE.names or ()}
         sums = np.zeros(columns["raw"].shape, CLASS_DTYPE)
         for name, column in columns.items():
             sums[name] = column

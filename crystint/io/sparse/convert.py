@@ -74,5 +74,6 @@ def rewrite_sparse(file: SparseFile, target: str | PathLike[str], compact: bool,
         overwrite=overwrite,
     )
     with writer:
+        writer.audit = file.audit
         for number, sparse in enumerate(file):
             writer.write(sparse, peaks[peaks["frame"] == number])

@@ -231,6 +231,15 @@ class SparseFile:
 
     @property
     @reads_file
+    def audit(self) -> dict[str, Any] | None:
+        """What became of reflections, as ``crystint sparsify --audit`` found; None = it was not asked for.
+
+        The figures are those of `crystint.compare.ReflectionAudit`, over frames 0, `every`, 2 `every`, ...
+        """
+        return dict(json.loads(self._own["audit"].asstr()[()])) if "audit" in self._own else None
+
+    @property
+    @reads_file
     def sources(self) -> list[FrameSource]:
         """Where the frames of the input came from, by their number; empty when not recorded."""
         from crystint.io.frames.sequence import FrameSource

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.io.hdf5.appendable import AppendableDataset
 from crystint.io.hdf5.files import create_hdf5, put
+from crystint.io.hdf5.provenance import plain
 from crystint.io.sparse.codec import encode_index
 from crystint.io.sparse.layout import INSTRUMENT, PEAK_GROUP, Peaks, creator, finish, root, static
 from crystint.io.sparse.mask import FirstMask
@@ -114,6 +115,8 @@ class SparseWriter:
         self._missing: list[int] = []
         self.pixels: Counter[str] = Counter()
         """how many were kept for which reason so far, see `counts_by_reason`"""
+        self.audit: Mapping[str, Any] | None = None
+        """JSON-able: what became of reflections, see `SparseFile.audit`; to be set before the block ends"""
         self._early: list[int] = []
         self.first: FirstMask | None = None
         """unusable pixels of the first frame that is there; None = none has come yet"""
@@ -135,6 +138,8 @@ class SparseWriter:
             more = {"kept_pixels": dict(self.pixels)} if "reason" in self._columns else {}
             record = {**self._provenance, **more}
             finish(self._own, record, self._sources, self._written, self._missing, self._scan)
+            if self.audit is not None:
+                put(self._own, "audit", json.dumps(plain(self.audit)), type="text/json")
             for column in self._columns.values():
                 column.flush()
             if self._peaks is not None:
