@@ -28,12 +28,14 @@ from crystint.io.hdf5.provenance import provenance_in, read_provenance
 from crystint.io.kinds import kinds_read, opened_kind
 from crystint.io.linked_files import master_of
 from crystint.io.opened_file import OpenedFile
-from crystint.io.peaks.files import peaks_in, rows_in
+from crystint.io.peaks.files import peaks_in, rows_in, scan_in
 from crystint.io.sparse.dense_file import missing_in
 from crystint.io.sparse.open import sparse_in
 from crystint.model.geometry import Geometry
+from crystint.model.instrument import Instrument
 from crystint.model.mask import unusable
 from crystint.model.peaks import HIT
+from crystint.model.scan import Scan
 from crystint.references import resolve
 from crystint.units import ordinal
 
@@ -101,6 +103,8 @@ def notes(file: OpenedFile) -> dict[str, Any]:
     content = json.loads(file.path.read_text(encoding="utf-8"))
     about = {"of": file.path.with_suffix("").name, "frames": content.get("n_frames", 0)}
     about |= made_by(content["provenance"]) | _missing(content.get("missing") or ())
+    if content.get("scan"):
+        about |= _scan(Scan.from_dict(content["scan"]), Instrument())
     if content.get("geometry"):
         about |= describe_geometry(Geometry.from_dict(content["geometry"]))
     return about
@@ -180,6 +184,7 @@ def _frames(frames: Frames, lowest: float | None) -> dict[str, Any]:
         about["mask"] = _mask(mask) if mask is not None else "; ".join(frames.unusable_masks) or "none"
     except FileError as error:
         mask, about["mask"] = None, f"unusable: {error}"
+    about |= _scan(frames.scan, frames.instrument)
     about["saturation"] = "not known" if frames.saturation is None else float(frames.saturation)
     if (master := master_of(frames.files[0])) is not None:
         about["master"] = f"{master.name} beside it shows these frames"
@@ -220,6 +225,7 @@ def sparse(file: OpenedFile) -> dict[str, Any]:
             about["peaks"] = len(opened.peaks)
         if opened.geometry is not None:
             about |= describe_geometry(opened.geometry)
+        about |= _scan(opened.scan, opened.instrument)
         about["mask"] = _mask(opened.rings.mask)
         about |= _missing(opened.missing) | _audit(opened.audit)
         first = next((number for number in range(len(opened)) if number not in opened.missing), None)
@@ -244,6 +250,14 @@ def _audit(audit: dict[str, Any] | None) -> dict[str, Any]:
     return about | {one["use"]: f"{one['answer']} ({one['why']})" for one in audit["verdicts"]}
 
 
+def _scan(scan: Scan | None, instrument: Instrument) -> dict[str, Any]:
+    """How the crystal was turned and exposed, and what is known of the instrument; nothing when that is nothing."""
+    told = instrument.facts()
+    told.pop("valid counts", None)  # `saturation` and `valid values` say it
+    about = {"scan": {} if scan is None else scan.facts(), "instrument": told}
+    return {name: facts for name, facts in about.items() if facts}
+
+
 def _missing(numbers: Sequence[int]) -> dict[str, Any]:
     """Frames that could not be read when the file was made; nothing when there are none."""
     if not len(numbers):
@@ -262,6 +276,7 @@ def peaks(file: OpenedFile) -> dict[str, Any]:
     about["with peaks"] = int(np.count_nonzero(counts))
     about["hits"] = f"{np.count_nonzero(counts >= HIT)} (>= {HIT} peaks)"
     about |= _missing(missing)
+    about |= _scan(scan_in(file), Instrument())
     spacing = listed["d"][np.isfinite(listed["d"]) & (listed["d"] > 0)]
     if len(spacing):
         about["resolution"] = f"{spacing.max():.3g} to {spacing.min():.3g} angstrom"

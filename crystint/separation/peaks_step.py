@@ -64,6 +64,7 @@ def _write(job: Job[Settings], run: PreparedRun, progress: RunInProgress, peaks:
             provenance=record,
             missing=list(progress.missing),
             overwrite=job.overwrite,
+            scan=run.frames.scan,
         )
 
     job.write(peaks, write)

@@ -89,15 +89,13 @@ def nexus_scan(
     except (CrystintError, KeyError, ValueError, IndexError):
         panel = None  # the geometry says what is wrong
     lab = np.diag(TURNED) if panel is None else lab_axes(panel)
-    scan = Scan(
-        tuple(axis.name for axis in axes),
-        np.array([pseudovector(lab, axis.vector) for axis in axes]),
-        np.array([axis.angles for axis in axes]).reshape(len(axes), frames),
-        at,
-        width=width,
-        zone=zone,
-        **times,
-    )
+    vectors = np.array([pseudovector(lab, axis.vector) for axis in axes])
+    angles = np.array([axis.angles for axis in axes]).reshape(len(axes), frames)
+    scan = None
+    try:
+        scan = Scan(tuple(axis.name for axis in axes), vectors, angles, at, width=width, zone=zone, **times)
+    except CrystintError as error:
+        told.problems.append(f"{file.filename}: the axes of the sample make no scan: {error}")
     return scan, tuple(told.guesses), tuple(told.problems)
 
 

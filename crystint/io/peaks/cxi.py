@@ -14,11 +14,13 @@ import numpy as np
 from crystint.errors import FileError, warn
 from crystint.io.hdf5.checked import stored_bytes
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
+from crystint.io.hdf5.scan_group import write_scan
 from crystint.io.limits import check_claim
 from crystint.io.outputs import utf8
 from crystint.io.peaks.nxdata import MEANING
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakList, unknown_peaks
+from crystint.model.scan import Scan
 from crystint.units import energy_of
 
 __all__ = ["cxi_peaks", "peaks_of_tables", "write_cxi"]
@@ -53,6 +55,7 @@ def write_cxi(
     provenance: Mapping[str, Any],
     missing: Sequence[int] = (),
     overwrite: bool,
+    scan: Scan | None = None,
 ) -> None:
     """One row per frame of the input, frames without peaks too; positions lowered by half a pixel.
 
@@ -71,6 +74,8 @@ def write_cxi(
         _instrument(group(entry, "instrument_1", "NXinstrument"), geometry)
         if sources is not None:
             _data(group(entry, "data_1", "NXdata"), path, sources, shape)
+        if scan is not None:
+            write_scan(entry, scan)
         process(entry, "process_1", provenance, provenance)
 
 

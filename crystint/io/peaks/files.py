@@ -14,6 +14,7 @@ import numpy as np
 from crystint.errors import DTypeError, FileError, SettingError, warn
 from crystint.io.guard import reads_file
 from crystint.io.hdf5.provenance import provenance as made_by_program
+from crystint.io.hdf5.scan_group import read_scan
 from crystint.io.kinds import opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.io.outputs import atomic_path
@@ -26,8 +27,9 @@ from crystint.io.recognise import reflections, sparse
 from crystint.io.sparse.open import sparse_in
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakList
+from crystint.model.scan import Scan
 
-__all__ = ["peak_format", "peaks_in", "read_peaks", "rows_in", "write_peaks"]
+__all__ = ["peak_format", "peaks_in", "read_peaks", "rows_in", "scan_in", "write_peaks"]
 
 _FORMATS = {
     ".cxi": "cxi",
@@ -90,6 +92,7 @@ def write_peaks(
     provenance: Mapping[str, Any] | None = None,
     missing: Sequence[int] = (),
     overwrite: bool = False,
+    scan: Scan | None = None,
 ) -> None:
     """Write a peak list; the suffix says how: .cxi, .refl, .h5, .json (JSON lines) or .XDS.
 
@@ -116,6 +119,8 @@ def write_peaks(
         them, or with the provenance.
     overwrite : bool
         Replace an existing file.
+    scan : Scan, optional
+        Of the frames of the input; those beyond `n_frames` are left out.
 
     Raises
     ------
@@ -140,6 +145,10 @@ def write_peaks(
     shape, n_frames = _sizes(peaks, shape, n_frames, geometry, frames_per_file)
     provenance = made_by_program({}, []) if provenance is None else provenance
     peaks = _checked(peaks, n_frames, frames_per_file)
+    if scan is not None:
+        if len(scan) < n_frames:
+            raise SettingError(f"the scan has {len(scan)} frames, the input {n_frames}")
+        scan = scan.select(range(n_frames))
     if kind in ("refl", "xds"):
         notes = {
             "provenance": dict(provenance),
@@ -147,6 +156,7 @@ def write_peaks(
             "n_frames": n_frames,
             "shape": list(shape),
             "geometry": None if geometry is None else geometry.to_dict(),
+            "scan": None if scan is None else scan.to_dict(),
             "frames": None if frames_per_file is None else [[s.file, s.index] for s in frames_per_file],
         }
         with atomic_path(path.with_name(path.name + ".json"), overwrite) as beside:
@@ -167,6 +177,7 @@ def write_peaks(
         provenance=provenance,
         missing=missing,
         overwrite=overwrite,
+        scan=scan,
     )
 
 
@@ -263,6 +274,25 @@ def rows_in(file: OpenedFile) -> tuple[int | None, list[int]]:
         return int(notes["n_frames"]), list(notes.get("missing") or ())
     except (OSError, ValueError, KeyError, TypeError):
         return None, []
+
+
+def scan_in(file: OpenedFile) -> Scan | None:
+    """How the crystal was turned and exposed in the frames of a peak list; None where that is not known."""
+    if file.hdf5 is not None:
+        if sparse(file):
+            return sparse_in(file).scan
+        groups = [file.hdf5.get(place) for place in ("entry_1", "entry")]
+        return next((scan for group in groups if isinstance(group, h5py.Group) and (scan := read_scan(group))), None)
+    try:
+        if form_of(file) == "JSON lines":
+            with file.path.open(encoding="utf-8") as lines:
+                notes = json.loads(lines.readline())
+        else:
+            notes = json.loads(file.path.with_name(file.path.name + ".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    stored = notes.get("scan") if isinstance(notes, dict) else None
+    return Scan.from_dict(stored) if isinstance(stored, dict) else None
 
 
 _ROWS = (("entry_1/result_1", "nPeaks", 0), ("entry/peaks", "frame_ptr", 1), ("entry_0000/peaks", "nPeaks", 0))

@@ -12,8 +12,10 @@ import numpy as np
 
 from crystint.errors import FileError
 from crystint.io.hdf5.files import PACKED, create_hdf5, group, process, put
+from crystint.io.hdf5.scan_group import write_scan
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakFlag, PeakList, unknown_peaks
+from crystint.model.scan import Scan
 
 __all__ = ["LATER", "MEANING", "POSITION", "UNITS", "hdf5_peaks", "write_hdf5"]
 
@@ -53,6 +55,7 @@ def write_hdf5(
     provenance: Mapping[str, Any],
     missing: Sequence[int] = (),
     overwrite: bool,
+    scan: Scan | None = None,
 ) -> None:
     """``/entry/peaks``: every column of the peak list, exactly, and ``frame_ptr`` uint64 [frames + 1]: the
     peaks of frame i are ``frame_ptr[i]:frame_ptr[i + 1]``. ``missing`` int64: the frames that could not be read."""
@@ -79,6 +82,8 @@ def write_hdf5(
         if sources is not None:
             put(entry, "source_file", np.array([source.file for source in sources], dtype=h5py.string_dtype()))
             put(entry, "source_index", np.array([source.index for source in sources], dtype=np.int64))
+        if scan is not None:
+            write_scan(entry, scan)
         process(entry, "process", provenance, provenance)
 
 

@@ -15,6 +15,7 @@ from crystint.io.outputs import atomic_path
 from crystint.io.peaks.nxdata import LATER, MEANING, POSITION, UNITS
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks, unknown_peaks
+from crystint.model.scan import Scan
 
 __all__ = ["read_json_lines", "read_spot_xds", "write_json_lines", "write_spot_xds"]
 
@@ -32,11 +33,12 @@ def write_json_lines(
     provenance: Mapping[str, Any],
     missing: Sequence[int] = (),
     overwrite: bool,
+    scan: Scan | None = None,
 ) -> None:
     """One object per frame, frames without peaks too: ``frame``, ``n_peaks``, ``file``, ``index`` and a
     list per column; ``missing``, true, in those that could not be read.
 
-    The line of the first frame also has ``conventions``, ``shape``, ``geometry`` and ``provenance``.
+    The line of the first frame also has ``conventions``, ``shape``, ``geometry``, ``scan`` and ``provenance``.
     Numbers that JSON cannot hold (d without a wavelength, d on the beam) are null.
     """
     first, absent = np.searchsorted(peaks["frame"], np.arange(n_frames + 1)), frozenset(missing)
@@ -54,6 +56,7 @@ def write_json_lines(
                 line["conventions"] = {"position": POSITION, "units": UNITS, "meaning": MEANING}
                 line["shape"] = list(shape)
                 line["geometry"] = None if geometry is None else geometry.to_dict()
+                line["scan"] = None if scan is None else scan.to_dict()
                 line["provenance"] = dict(provenance)
             file.write(json.dumps(line, allow_nan=False) + "\n")
 

@@ -1,0 +1,594 @@
+"""Scans and instruments: read as others write them, kept in every file of crystint, and read again by others."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import crystint
+from crystint.errors import CrystintNote, CrystintWarning, FileError, GeometryError, ShapeError
+from crystint.io.geometry.clock import moment
+from crystint.model.scan import Scan
+from crystint.separation import densify_file, find_peaks, sparsify
+from tests.conftest import shared_data
+from tests.io.scan_files import dectris_master, kappa_nxmx, mini_cbf, mini_cbfs
+from tests.stills.dials import run_dials_python
+
+RINGS = {"rings": 20}
+TO_DIALS = np.array([1.0, -1.0, -1.0])
+"""Factors that turn a vector of crystint's laboratory into dxtbx's: x along fast, y up, z to the source."""
+
+
+def said(action):
+    """What it gives, and the texts of warnings and of notes."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = action()
+    told = [each for each in caught if issubclass(each.category, CrystintWarning)]
+    notes = [str(each.message) for each in told if each.category is CrystintNote]
+    return result, [str(each.message) for each in told if each.category is not CrystintNote], notes
+
+
+def scan_of(*files, **options):
+    """The scan, warnings and notes of files."""
+    return said(lambda: crystint.open_frames(*files, **options).scan)
+
+
+def same_scan(actual: Scan | None, expected: Scan) -> None:
+    assert actual is not None
+    assert actual.names == expected.names
+    assert actual.scan_axis == expected.scan_axis
+    assert actual.zone == expected.zone
+    for name, margin in (
+        ("vectors", 1e-12),
+        ("angles", 0),
+        ("width", 1e-9),
+        ("exposure", 0),
+        ("frame_time", 0),
+        ("times", 1e-6),
+    ):
+        np.testing.assert_allclose(getattr(actual, name), getattr(expected, name), rtol=0, atol=margin, err_msg=name)
+
+
+# reading
+
+
+def test_mini_headers_become_one_scan(tmp_path: Path) -> None:
+    files = mini_cbfs(tmp_path)
+    scan, problems, notes = scan_of(tmp_path / "*.cbf")
+    assert not problems
+    assert len(notes) == 1
+    assert "taken along fast, as DIALS does" in notes[0]
+    assert files[0].name in notes[0]
+    assert scan.names == ("omega",)
+    assert scan.rotates
+    assert scan.vectors.tolist() == [[1.0, 0.0, 0.0]]
+    np.testing.assert_allclose(scan.angles, [[12.5, 12.75, 13.0, 13.25, 13.5]])
+    assert scan.width.tolist() == [0.25] * 5
+    assert set(scan.exposure) == {0.019}
+    assert set(scan.frame_time) == {0.02}
+    assert scan.time_text(scan.times[0]) == "2026-03-05T09:01:45.613"
+    np.testing.assert_allclose(np.diff(scan.times), 0.02, atol=1e-6)
+    instrument = crystint.open_frames(files).instrument
+    assert instrument.to_dict() == {
+        "material": "Si",
+        "thickness": 450e-6,
+        "saturation": 115897,
+        "detector": "PILATUS3 2M",
+        "serial": "24-0999",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "axis", "angles"),
+    [  # by `dials.import` and `dials.show` (DIALS 3.12.1) of such files of 195 x 487 px
+        ({}, ("omega",), (1, 0, 0), (12.5,)),
+        ({"detector": "PILATUS3 6M, S/N 60-0119", "axis": "X.CW +SLOW"}, ("omega",), (0, 1, 0), (12.5,)),
+        ({"detector": "PILATUS3 6M, S/N 60-0119", "axis": "X.CW +FAST"}, ("omega",), (-1, 0, 0), (12.5,)),
+        ({"detector": "PILATUS3 6M, S/N 60-0125"}, ("omega",), (-1, 0, 0), (12.5,)),
+        ({"detector": "PILATUS 6M-F, S/N 60-0115-F"}, ("omega",), (0, 1, 0), (12.5,)),
+        ({"detector": "PILATUS3 6M, S/N 60-0114"}, ("omega",), (0, 1, 0), (12.5,)),
+        (
+            {"detector": "PILATUS3 6M, S/N 60-0100 Diamond", "kappa": 20.0, "phi": 35.0},
+            ("phi", "kappa", "omega"),
+            (1, 0, 0),
+            (35.0, 20.0, 12.5),
+        ),
+        (
+            {"detector": "Dectris EIGER 2X 16M, S/N 160-0001", "phi": 12.0},
+            ("phi", "chi", "omega"),
+            (1, 0, 0),
+            (12.0, 0.0, 12.5),
+        ),
+    ],
+)  # fmt: skip
+def test_axes_of_known_detectors_are_those_of_dials(tmp_path: Path, values, names, axis, angles) -> None:
+    scan, _, notes = scan_of(mini_cbfs(tmp_path, 2, **values))
+    assert scan.names == names
+    np.testing.assert_allclose(scan.axis * TO_DIALS, axis, atol=1e-12)
+    assert tuple(scan.angles[:, 0]) == angles
+    assert bool(notes) == (not values)
+
+
+def test_kappa_of_a_known_detector_turns_the_crystal_as_in_dials(tmp_path: Path) -> None:
+    """Fixed rotation that `dials.show` (3.12.1) prints for the serial number 60-0100, kappa 20, phi 35."""
+    files = mini_cbfs(tmp_path, 2, detector="PILATUS3 6M, S/N 60-0100 Diamond", kappa=20.0, phi=35.0)
+    scan, _, _ = scan_of(files)
+    still = replace(scan, angles=np.array([[35.0] * 2, [20.0] * 2, [0.0] * 2]), width=np.zeros(2))
+    by_dials = [[0.99, 0.141045, -0.00231086], [-0.0861501, 0.591555, -0.801649], [-0.111702, 0.793832, 0.59779]]
+    turn = np.diag(TO_DIALS)
+    np.testing.assert_allclose(turn @ still.rotation(0) @ turn, by_dials, atol=1e-4)
+
+
+def test_full_header_of_a_swung_detector() -> None:
+    """What `dials.import` and `dials.show` (3.12.1) say of the l-cysteine frames."""
+    folder = shared_data("stills/l_cysteine_wedge")
+    frames = crystint.open_frames(sorted(folder.glob("*.cbf.bz2"))[:3])
+    scan, problems, notes = said(lambda: frames.scan)
+    assert not problems
+    assert not notes
+    assert scan.names == ("GON_PHI", "GON_OMEGA")
+    np.testing.assert_allclose(scan.vectors * TO_DIALS, [[0.577382, -0.816474, 0.0], [1.0, 0.0, 0.0]], atol=1e-6)
+    np.testing.assert_allclose(scan.angles, [[0.0] * 3, [-145.0, -144.9, -144.8]])
+    assert scan.scan_axis == 1
+    np.testing.assert_allclose(scan.width, 0.1)
+    assert set(scan.exposure) == {0.0964}
+    assert set(scan.frame_time) == {0.1}
+    assert scan.time_text(scan.times[0]) == "2016-03-05T09:01:45.613"
+    assert frames.instrument.to_dict() == {
+        "material": "Si",
+        "thickness": 320e-6,
+        "saturation": 388705,
+        "detector": "PILATUS 2M",
+        "serial": "24-0107",
+        "source": "Diamond Light Source Beamline I19-1",
+    }
+
+
+def test_stills_of_a_grid_scan_are_stills() -> None:
+    folder = shared_data("thaumatin")
+    scan, problems, notes = scan_of(sorted(folder.glob("*.cbf.bz2"))[:2])
+    assert not problems
+    assert not notes
+    assert not scan.rotates
+    assert set(scan.angles[0]) == {89.9997}
+    np.testing.assert_allclose(scan.axis * TO_DIALS, [0, 1, 0], atol=1e-12)  # as `dials.show` has it
+
+
+@pytest.mark.parametrize("turns", ["omega", "phi"])
+def test_kappa_goniometer_of_an_nxmx_file(tmp_path: Path, turns: str) -> None:
+    """Vectors in McStas's frame: x against fast, y up, z along the beam."""
+    path = kappa_nxmx(tmp_path / "k.h5", turns=turns)
+    scan, problems, notes = scan_of(path)
+    assert not problems
+    assert not notes
+    assert scan.names == ("phi", "kappa", "omega")
+    assert scan.names[scan.scan_axis] == turns
+    np.testing.assert_allclose(scan.vectors, [[1, 0, 0], [0.642788, -0.766044, 0], [1, 0, 0]], atol=1e-6)
+    moved = {name: 0.1 if name == turns else 0.0 for name in scan.names}
+    expected = [
+        start + moved[name] * np.arange(6) for name, start in (("phi", 30.0), ("kappa", 25.0), ("omega", -95.0))
+    ]
+    np.testing.assert_allclose(scan.angles, expected)
+    np.testing.assert_allclose(scan.width, 0.1)
+    assert set(scan.exposure) == {0.0099}
+    assert set(scan.frame_time) == {0.01}
+    assert scan.time_text(scan.times[0]) == "2026-03-05T09:01:45Z"
+    facts = crystint.open_frames(path).instrument
+    assert (facts.material, facts.thickness, facts.detector, facts.serial) == (
+        "Si",
+        450e-6,
+        "EIGER2 Si 9M",
+        "E-18-0999",
+    )
+    assert (facts.name, facts.source, facts.sample) == ("DIAMOND BEAMLINE I19-2", "Diamond Light Source", "ylid 3")
+
+
+def test_masters_of_dectris(tmp_path: Path) -> None:
+    path = dectris_master(tmp_path / "a_master.h5", chi=np.full(6, 45.0))
+    scan, problems, notes = scan_of(path)
+    assert not problems
+    assert len(notes) == 1
+    assert "chi 45" in notes[0]
+    assert "along fast" in notes[0]
+    assert scan.names == ("omega",)
+    assert scan.axis.tolist() == [1.0, 0.0, 0.0]
+    np.testing.assert_allclose(scan.angles, [10.0 + 0.2 * np.arange(6)])
+    np.testing.assert_allclose(scan.width, 0.2)
+    assert scan.time_text(scan.times[0]) == "2026-03-05T09:01:45.123456"
+    scan, problems, notes = scan_of(dectris_master(tmp_path / "b_master.h5", chain=True))
+    assert not problems
+    assert not notes
+    np.testing.assert_allclose(scan.axis * TO_DIALS, [0, 1, 0], atol=1e-12)  # McStas's y is up
+    np.testing.assert_allclose(scan.width, 0.2)
+
+
+def test_masters_of_jungfraujoch_tell_no_width(tmp_path: Path) -> None:
+    path = kappa_nxmx(tmp_path / "j.h5", axes={"omega": ([1.0, 0.0, 0.0], 5.0)}, width=0.5)
+    with h5py.File(path, "a") as file:
+        del file["entry/sample/transformations/omega_end"], file["entry/sample/transformations/omega_increment_set"]
+    scan, problems, notes = scan_of(path)
+    assert not problems
+    assert len(notes) == 1
+    assert "the width of the frames is not told" in notes[0]
+    np.testing.assert_allclose(scan.width, 0.5)
+    np.testing.assert_allclose(scan.axis, [-1, 0, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2016-03-05T09:01:45.613", (1457168505.613, "")),
+        ("2016/Mar/05 09:01:45.613", (1457168505.613, "")),
+        ("2016-Mar-05T09:01:45", (1457168505.0, "")),
+        ("2016-03-05T09:01:45.5+01:00", (1457168505.5, "+01:00")),
+        ("2016-03-05T09:01:45Z", (1457168505.0, "Z")),
+        ("2016-13-05T09:01:45", (np.nan, "")),
+        ("2016-Xyz-05T09:01:45", (np.nan, "")),
+        ("no time", (np.nan, "")),
+    ],
+)  # fmt: skip
+def test_moments(text: str, expected) -> None:
+    np.testing.assert_allclose(moment(text)[0], expected[0])
+    assert moment(text)[1] == expected[1]
+
+
+# what is not regular is said
+
+
+def angles(**by_frame):
+    return {int(name[1:]): {"angle": value} for name, value in by_frame.items()}
+
+
+@pytest.mark.parametrize(
+    ("each", "words"),
+    [
+        ({3: {"angle": 14.0}, 4: {"angle": 14.25}}, ["a gap at frame 3", "scan_00004.cbf", "comes 14"]),
+        ({3: {"angle": 13.0}, 4: {"angle": 13.25}}, ["the same angle again at frame 3", "scan_00004.cbf"]),
+        ({3: {"angle": 13.1}, 4: {"angle": 13.35}}, ["an overlap at frame 3"]),
+        ({1: {"angle": 13.0}, 2: {"angle": 12.75}}, ["a step back at frame 2", "not in the order of omega"]),
+        ({2: {"width": 0.5, "angle": 13.0}}, ["turn by 0.25 degrees, but frame 2", "0.5 degrees"]),
+        ({4: {"exposure": 0.009}}, ["exposed for 0.019 s, but frame 4", "0.009 s"]),
+        ({4: {"period": 0.05}}, ["frame time of 0.02 s, but frame 4", "0.05 s"]),
+    ],
+)
+def test_what_is_irregular_is_said_by_name(tmp_path: Path, each, words) -> None:
+    scan, problems, _ = scan_of(mini_cbfs(tmp_path, each=each))
+    for word in words:
+        assert any(word in problem for problem in problems), problems
+    for number, values in each.items():  # and nothing is made regular
+        if "angle" in values:
+            assert scan.angles[0, number] == values["angle"]
+        if "exposure" in values:
+            assert scan.exposure[number] == values["exposure"]
+
+
+def test_files_in_another_order_are_told_and_left_so(tmp_path: Path) -> None:
+    files = mini_cbfs(tmp_path)
+    scan, problems, _ = scan_of(files[::-1])
+    assert any("not in the order of omega" in problem for problem in problems)
+    np.testing.assert_allclose(scan.angles[0], [13.5, 13.25, 13.0, 12.75, 12.5])
+
+
+def test_a_missing_file_is_a_gap(tmp_path: Path) -> None:
+    files = mini_cbfs(tmp_path)
+    _, problems, _ = scan_of(files[:2] + files[3:])
+    assert len(problems) == 1
+    assert "a gap at frame 2" in problems[0]
+    assert "scan_00004.cbf" in problems[0]
+
+
+def test_a_scan_goes_on_through_360_degrees(tmp_path: Path) -> None:
+    starts = [359.5, 359.75, 0.0, 0.25, 0.5]
+    files = mini_cbfs(tmp_path, each={number: {"angle": start} for number, start in enumerate(starts)})
+    scan, problems, _ = scan_of(files)
+    assert not problems
+    np.testing.assert_allclose(scan.angles[0], [359.5, 359.75, 360.0, 360.25, 360.5])
+
+
+def test_a_negative_width_is_regular(tmp_path: Path) -> None:
+    scan, problems, _ = scan_of(mini_cbfs(tmp_path, width=-0.5))
+    assert not problems
+    np.testing.assert_allclose(scan.angles[0], [12.5, 12.0, 11.5, 11.0, 10.5])
+
+
+def test_a_selection_has_the_angles_of_its_frames(tmp_path: Path) -> None:
+    files = mini_cbfs(tmp_path, 6)
+    for frames, starts in (("1:6:2", [12.75, 13.25, 13.75]), ("4", [13.5])):
+        scan, problems, _ = scan_of(files, frames=frames)
+        assert not problems  # what the selection leaves out is no gap
+        np.testing.assert_allclose(scan.angles[0], starts)
+        np.testing.assert_allclose(scan.width, 0.25)
+    scan, problems, _ = scan_of(kappa_nxmx(tmp_path / "k.h5"), frames="1:6:2")
+    assert not problems
+    np.testing.assert_allclose(scan.angles[2], [-94.9, -94.7, -94.5])
+
+
+def test_an_angle_that_does_not_move_is_no_scan(tmp_path: Path) -> None:
+    files = mini_cbfs(tmp_path, each={number: {"angle": 10.0} for number in range(5)})
+    scan, problems, _ = scan_of(files)
+    assert len(problems) == 1
+    assert "taken for stills" in problems[0]
+    assert "0.25" in problems[0]
+    assert not scan.rotates
+    assert set(scan.angles[0]) == {10.0}
+
+
+def test_two_scans_are_not_one(tmp_path: Path) -> None:
+    one = mini_cbfs(tmp_path, 2)
+    other = mini_cbf(tmp_path / "other.cbf", 2, detector="PILATUS3 6M, S/N 60-0125")
+    scan, problems, _ = scan_of([*one, other])
+    assert scan is None
+    assert any("directions of goniometer axes" in problem and "other.cbf" in problem for problem in problems)
+    frames = crystint.open_frames([*one, other])
+    instrument, problems, _ = said(lambda: frames.instrument)
+    assert instrument.detector == "PILATUS3 2M"
+    assert any("differ in the detector" in problem and "PILATUS3 6M" in problem for problem in problems)
+
+
+def test_files_that_tell_no_scan_are_named(tmp_path: Path) -> None:
+    drop = ("angle", "Angle", "Omega", "Start", "# 2026")
+    files = [*mini_cbfs(tmp_path, 3), mini_cbf(tmp_path / "z.cbf", 3, drop=(*drop, "Exposure"))]
+    scan, problems, _ = scan_of(files)
+    assert any("z.cbf first, tell no scan" in problem for problem in problems)
+    assert np.isnan(scan.angles[0]).tolist() == [False] * 3 + [True]
+    alone, problems, _ = scan_of(mini_cbf(tmp_path / "y.cbf", drop=drop))
+    assert not problems
+    assert alone.names == ()
+    assert not alone.rotates
+    assert alone.exposure.tolist() == [0.019]
+    assert scan_of(mini_cbf(tmp_path / "x.cbf", drop=(*drop, "Exposure")))[0] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda place: place["kappa"].attrs.__setitem__("vector", np.zeros(3)), "make no scan"),
+        (lambda place: place["kappa"].attrs.__setitem__("depends_on", b"/entry/none"), "/entry/none is not there"),
+        (lambda place: place["omega"].attrs.__setitem__("depends_on", place["phi"].name), "depends on itself"),
+        (lambda place: place["omega"].attrs.__setitem__("units", "furlong"), "no unit of angle"),
+    ],
+)
+def test_unusable_axes_are_told(tmp_path: Path, change, words: str) -> None:
+    path = kappa_nxmx(tmp_path / "k.h5")
+    with h5py.File(path, "a") as file:
+        change(file["entry/sample/transformations"])
+    scan, problems, _ = scan_of(path)
+    assert scan is None or scan.names == ()
+    assert any(words in problem for problem in problems), problems
+
+
+def test_a_list_of_angles_of_another_length_is_told(tmp_path: Path) -> None:
+    path = kappa_nxmx(tmp_path / "k.h5")
+    with h5py.File(path, "a") as file:
+        place = file["entry/sample/transformations"]
+        attributes = dict(place["omega"].attrs)
+        for name in ("omega", "omega_end"):
+            del place[name]
+        place["omega"] = -95.0 + 0.1 * np.arange(9)
+        place["omega"].attrs.update(attributes)
+    scan, problems, _ = scan_of(path)
+    assert len(problems) == 1
+    assert "9 values for 6 frames" in problems[0]
+    np.testing.assert_allclose(scan.angles[2], -95.0 + 0.1 * np.arange(6))
+
+
+# every file of crystint has it
+
+
+@pytest.fixture
+def kappa(tmp_path: Path) -> Path:
+    return kappa_nxmx(tmp_path / "kappa.h5")
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_sparse_and_dense_files_have_it(tmp_path: Path, kappa: Path, compact: bool) -> None:
+    expected = crystint.open_frames(kappa)
+    sparsify([kappa], tmp_path / "s.h5", RINGS, compact=compact)
+    with crystint.open_sparse(tmp_path / "s.h5") as file:
+        same_scan(file.scan, expected.scan)
+        assert file.instrument == expected.instrument
+    densify_file(tmp_path / "s.h5", tmp_path / "d.h5")
+    dense = crystint.open_frames(tmp_path / "d.h5")
+    first = replace(expected.scan, times=np.r_[expected.scan.times[0], np.full(5, np.nan)])
+    same_scan(dense.scan, first)
+    assert dense.instrument == expected.instrument
+    with h5py.File(tmp_path / "d.h5") as file:
+        assert file["entry/start_time"].asstr()[()] == "2026-03-05T09:01:45Z"
+        assert file["entry/end_time_estimated"].asstr()[()] == "2026-03-05T09:01:45.06Z"
+        place = file["entry/sample/transformations"]
+        np.testing.assert_allclose(place["omega_end"], place["omega"][()] + 0.1)
+        assert place["omega_increment_set"][()] == pytest.approx(0.1)
+        np.testing.assert_allclose(place["kappa"].attrs["vector"], [-0.642788, 0.766044, 0.0], atol=1e-6)
+        assert file["entry/sample/depends_on"].asstr()[()] == "/entry/sample/transformations/phi"
+
+
+def test_missing_frames_keep_their_angles(tmp_path: Path) -> None:
+    files = mini_cbfs(tmp_path, frames=4)
+    files[2].write_bytes(files[2].read_bytes()[:-600])  # the header is whole, the image is not
+    outcome, _, _ = said(lambda: sparsify(files, tmp_path / "s.h5", RINGS))
+    assert list(outcome.missing) == [2]
+    with crystint.open_sparse(tmp_path / "s.h5") as file:
+        np.testing.assert_allclose(file.scan.angles[0], [12.5, 12.75, 13.0, 13.25])
+    _, problems, _ = said(lambda: densify_file(tmp_path / "s.h5", tmp_path / "d.h5"))
+    assert len(problems) == 1
+    np.testing.assert_allclose(crystint.open_frames(tmp_path / "d.h5").scan.angles[0], [12.5, 12.75, 13.0, 13.25])
+
+
+@pytest.mark.parametrize("name", ["p.cxi", "p.h5", "p.jsonl", "p.refl", "SPOT.XDS"])
+def test_peak_lists_have_it(tmp_path: Path, kappa: Path, name: str) -> None:
+    from crystint.io.opened_file import OpenedFile
+    from crystint.io.peaks.files import scan_in
+
+    find_peaks([kappa], [tmp_path / name], RINGS)
+    with OpenedFile(tmp_path / name) as file:
+        same_scan(scan_in(file), crystint.open_frames(kappa).scan)
+
+
+def test_fabio_opens_what_has_a_scan(tmp_path: Path, kappa: Path) -> None:
+    import fabio
+
+    sparsify([kappa], tmp_path / "s.h5", RINGS)
+    densify_file(tmp_path / "s.h5", tmp_path / "d.h5")
+    for name in ("s.h5", "d.h5"):
+        with fabio.open(str(tmp_path / name)) as image:
+            assert image.nframes == 6
+            assert image.data.shape == (31, 47)
+
+
+def test_stills_depend_on_nothing(tmp_path: Path) -> None:
+    """Programs take whatever stands under a goniometer for a scan; the angle is kept all the same."""
+    files = mini_cbfs(tmp_path, 3, width=0.0)
+    sparsify(files, tmp_path / "s.h5", RINGS)
+    densify_file(tmp_path / "s.h5", tmp_path / "d.h5")
+    with h5py.File(tmp_path / "d.h5") as file:
+        assert file["entry/sample/depends_on"].asstr()[()] == "."
+    scan, problems, notes = scan_of(tmp_path / "d.h5")
+    assert not problems
+    assert not notes
+    assert not scan.rotates
+    np.testing.assert_allclose(scan.angles, [[12.5] * 3])
+
+
+def test_what_nobody_knows_is_marked(tmp_path: Path) -> None:
+    data = crystint.simulate.simulate((40, 50), background=5.0, peaks=2, intensity=900.0, seed=1)
+    writer = crystint.DenseWriter(
+        tmp_path / "d.h5", data.shape, data.dtype, geometry=data.geometry, mask=None, saturation=None, provenance={}
+    )
+    with writer:
+        writer.write(data[0])
+    with h5py.File(tmp_path / "d.h5") as file:
+        demanded = [file["entry"][name] for name in ("sample/name", "source/name", "instrument/name")] + [
+            file["entry/instrument/detector"][name] for name in ("sensor_material", "sensor_thickness")
+        ]
+        assert all("not told by the source" in each.attrs["unknown"] for each in demanded)
+        assert "description" not in file["entry/instrument/detector"]
+        assert "start_time" not in file["entry"]
+    frames = crystint.open_frames(tmp_path / "d.h5")
+    assert frames.instrument.to_dict() == {"underload": 0}
+    assert frames.scan is None
+
+
+def test_a_scan_that_does_not_fit_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
+    scan = Scan(("omega",), [[1.0, 0.0, 0.0]], [[0.0, 1.0]], width=1.0)
+    arguments = {"geometry": None, "mask": None, "saturation": None, "provenance": {}, "scan": scan}
+    frame = rng.poisson(3, (9, 8)).astype(np.uint16)
+
+    def write_three() -> None:
+        with crystint.DenseWriter(tmp_path / "d.h5", (9, 8), "uint16", **arguments) as writer:
+            for _ in range(3):
+                writer.write(frame)
+
+    with pytest.raises(ShapeError, match="the scan has 2 frames, but 3 were written"):
+        write_three()
+    assert not (tmp_path / "d.h5").exists()
+    with crystint.DenseWriter(tmp_path / "e.h5", (9, 8), "uint16", **arguments) as writer:
+        writer.write(frame)
+        writer.end_early(2)
+    np.testing.assert_allclose(crystint.open_frames(tmp_path / "e.h5").scan.angles, [[0.0]])
+
+
+def test_a_damaged_scan_in_a_sparse_file_is_an_error(tmp_path: Path, kappa: Path) -> None:
+    sparsify([kappa], tmp_path / "s.h5", RINGS)
+    with h5py.File(tmp_path / "s.h5", "a") as file:
+        del file["entry_0000/crystint/scan/vectors"]
+    with crystint.open_sparse(tmp_path / "s.h5") as file, pytest.raises(FileError, match="its scan cannot be read"):
+        file.scan  # noqa: B018
+
+
+# the model
+
+
+def test_rotation_is_the_product_of_its_turns() -> None:
+    from scipy.spatial.transform import Rotation
+
+    rng = np.random.default_rng(3)
+    vectors, angles = rng.normal(size=(3, 3)), rng.uniform(-180, 180, (3, 4))
+    scan = Scan(("phi", "kappa", "omega"), vectors, angles, 1, width=np.full(4, 3.0))
+    for at in (0.0, 0.5, 1.0):
+        for frame in range(4):
+            turned = Rotation.identity()
+            for number in range(3):
+                angle = angles[number, frame] + (3.0 * at if number == 1 else 0.0)
+                turned = Rotation.from_rotvec(np.radians(angle) * scan.vectors[number]) * turned
+            np.testing.assert_allclose(scan.rotation(frame, at), turned.as_matrix(), atol=1e-12)
+    assert scan.rotation(np.arange(4)).shape == (4, 3, 3)
+    axis = Rotation.from_rotvec(np.radians(angles[2, 0]) * scan.vectors[2]).apply(scan.vectors[1])
+    np.testing.assert_allclose(scan.axis, axis, atol=1e-12)
+
+
+def test_scan_as_plain_values_and_back() -> None:
+    scan = Scan(
+        ("phi", "omega"),
+        np.eye(3)[:2],
+        [[1.0, 2.0, np.nan], [0.0, 0.0, 0.0]],
+        width=0.5,
+        times=np.array([1.5, np.nan, 2.0]),
+    )
+    same_scan(Scan.from_dict(json.loads(json.dumps(scan.to_dict()))), scan)
+    with pytest.raises(ShapeError, match="not the fields"):
+        Scan.from_dict({"names": ["omega"]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((("omega",), [[0.0, 0.0, 0.0]], [[1.0]]), GeometryError),
+        ((("omega",), [[1.0, 0.0, 0.0]], [[1.0], [2.0]]), ShapeError),
+        ((("omega", "phi"), [[1.0, 0.0, 0.0]], [[1.0]]), ShapeError),
+        ((("omega",), [[1.0, 0.0, 0.0]], [[1.0, 2.0]], 1), ShapeError),
+        ((("omega",), [[1.0, 0.0, 0.0]], [[1.0, 2.0]], 0, np.zeros(3)), ShapeError),
+    ],
+)
+def test_a_wrong_scan_is_refused(arguments, error) -> None:
+    with pytest.raises(error):
+        Scan(*arguments)
+
+
+# DIALS
+
+
+_SHOWN = """
+import json, sys
+from dxtbx.model.experiment_list import ExperimentListFactory
+def shown(names):
+    (one,) = ExperimentListFactory.from_filenames(names)
+    scan, gonio, panel = one.scan, one.goniometer, one.detector[0]
+    return {
+        "still": one.is_still(), "images": len(one.imageset),
+        "axis": gonio.get_rotation_axis(), "fixed": gonio.get_fixed_rotation(), "range": scan.get_image_range(),
+        "oscillation": scan.get_oscillation(), "exposure": list(scan.get_exposure_times()),
+        "beam": one.beam.get_s0(), "origin": panel.get_origin(), "fast": panel.get_fast_axis(),
+        "slow": panel.get_slow_axis(), "pixel": panel.get_pixel_size(), "thickness": panel.get_thickness(),
+        "mu": panel.get_mu(), "trusted": panel.get_trusted_range(), "material": panel.get_material(),
+    }
+print(json.dumps([shown(names) for names in NAMES]))
+"""
+
+
+def test_dials_sees_the_same_sweeps(tmp_path: Path) -> None:
+    frame = np.random.default_rng(0).poisson(3, (195, 487)).astype(np.int32)  # of a PILATUS, else dxtbx reads none
+    sources = {
+        "kappa": [kappa_nxmx(tmp_path / "k.h5")],
+        "phi": [kappa_nxmx(tmp_path / "p.h5", turns="phi")],
+        "vertical": [kappa_nxmx(tmp_path / "v.h5", axes={"omega": ([0.0, 1.0, 0.0], 170.0)}, width=35.0)],
+        "cbf": [mini_cbf(tmp_path / f"s_{n + 1:04d}.cbf", n, frame) for n in range(3)],
+    }
+    for name, files in sources.items():
+        said(lambda name=name, files=files: sparsify(files, tmp_path / f"{name}_sparse.h5", RINGS))
+        densify_file(tmp_path / f"{name}_sparse.h5", tmp_path / f"{name}_dense.h5")
+    names = [[file.name for file in files] for files in sources.values()] + [[f"{name}_dense.h5"] for name in sources]
+    shown = json.loads(run_dials_python(f"NAMES = {names!r}\n{_SHOWN}", tmp_path))
+    for name, raw, dense in zip(sources, shown, shown[len(sources) :], strict=False):
+        assert not raw["still"], name
+        for what, value in raw.items():
+            if what in ("still", "images", "material", "trusted", "range"):
+                assert dense[what] == value, (name, what)
+            else:
+                np.testing.assert_allclose(dense[what], value, rtol=1e-6, atol=1e-9, err_msg=f"{name} {what}")
