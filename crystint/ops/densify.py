@@ -99,22 +99,36 @@ class Densifier:
         self._weights = _weights(rings)
         self._check, self._few_counts = InventedPixels(engine, rings), FewCounts(rings, self._weights[0])
         self._curves: dict[float, Buffer] = {}
+        self._put_before: tuple[Any, ...] = None, None
         self._tuning = {"LANES": 64, "STRIPS": 128} if engine.on_cpu else {"LANES": 1, "STRIPS": 1}
         self._local_size = 1 if engine.on_cpu else 128
 
     def _put(
-        self, index: NDArray[np.uint32], value: NDArray[Any], frame_buffer: Buffer, dtype: np.dtype[Any]
+        self,
+        index: NDArray[np.uint32],
+        value: NDArray[Any],
+        frame_buffer: Buffer,
+        dtype: np.dtype[Any],
+        many: bool = False,
     ) -> tuple[Any, ...]:
-        """Start writing the values of some pixels into a frame on the device; what must live until it is done."""
+        """Start writing the values of some pixels into a frame on the device; what must live until it is done.
+
+        `many`: these arrays may come again, with other frames, and stay on the device.
+        """
         if not len(index):
             return ()
         strip = _STRIP if self.engine.on_cpu else 1
         kernel = self.engine.kernel("put_pixels.cl", PIXEL_T=PIXEL_TYPES[dtype][0], STRIP=strip)
-        index, value = np.ascontiguousarray(index, np.uint32), np.ascontiguousarray(value, dtype)
         groups = -(-len(index) // (strip * self._local_size))
-        buffers: dict[str, Any] = {"index": self.engine.lend(index), "value": self.engine.lend(value)}
-        self.engine.launch(kernel, groups, self._local_size, **buffers, n=len(index), frame=frame_buffer)
-        return index, value, buffers
+        alive = self._put_before
+        if index is not alive[0] or value is not alive[1]:
+            arrays = np.ascontiguousarray(index, np.uint32), np.ascontiguousarray(value, dtype)
+            alive = index, value, arrays, [self.engine.lend(array) for array in arrays]
+            if many:
+                self._put_before = alive
+        at, what = alive[3]
+        self.engine.launch(kernel, groups, self._local_size, index=at, value=what, n=len(index), frame=frame_buffer)
+        return alive
 
     def run(
         self, sparse: SparseFrame, noise: bool = True, seed: int = 0, *, out: NDArray[Any] | None = None
@@ -152,7 +166,7 @@ class Densifier:
             self._launch(self._kernel("densify_clean.cl", dtype), halves, frame_buffer)
         alive = [self._put(sparse.index, sparse.value, frame_buffer, dtype)]
         if sparse.unusable_index is not None and sparse.unusable_value is not None:
-            alive.append(self._put(sparse.unusable_index, sparse.unusable_value, frame_buffer, dtype))
+            alive.append(self._put(sparse.unusable_index, sparse.unusable_value, frame_buffer, dtype, many=True))
         self.engine.give_back(frame_buffer, frame)
         del alive
         if noise and few is None:

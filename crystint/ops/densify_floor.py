@@ -74,10 +74,10 @@ def settled_afterwards(
     count = np.nan_to_num(background.count)
     poor = (mean < _COUNTS) | (mean * count < _PHOTONS * phi) | (count < _FEW)
     few = poor & (mean < _COUNTS) & (count >= _FEW)
-    rings = background.rings
-    if dtype.kind == "f" or rings.dark is not None or fewest_counts(dtype, rings.valid) != 0:
+    rings, most = background.rings, _SHARE * count.sum()
+    if count[poor].sum() <= most or dtype.kind == "f" or rings.dark is not None or fewest_counts(dtype, rings.valid):
         few[:] = False
-    return few if count[poor & ~few].sum() <= _SHARE * count.sum() else None
+    return few if count[poor & ~few].sum() <= most else None
 
 
 def noise_ends(
