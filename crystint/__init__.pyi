@@ -18,6 +18,8 @@ from .errors import GeometryError as GeometryError
 from .errors import MissingFrameError as MissingFrameError
 from .errors import SettingError as SettingError
 from .errors import ShapeError as ShapeError
+from .io.frame_table import read_frame_table as read_frame_table
+from .io.frame_table import write_frame_table as write_frame_table
 from .io.frames.sequence import Frames as Frames
 from .io.frames.sequence import open_frames as open_frames
 from .io.hdf5.provenance import provenance as provenance
@@ -29,6 +31,8 @@ from .io.sparse.open import open_sparse as open_sparse
 from .io.sparse.writer import SparseWriter as SparseWriter
 from .io.verify import Verified as Verified
 from .io.verify import verify as verify
+from .model.frame_table import FRAME_DTYPE as FRAME_DTYPE
+from .model.frame_table import FrameStatus as FrameStatus
 from .model.geometry import Geometry as Geometry
 from .model.geometry import Panel as Panel
 from .model.instrument import Instrument as Instrument

@@ -5,7 +5,20 @@ from __future__ import annotations
 import click
 
 from crystint import __version__
-from crystint.commands import bench, cbc, compare, correlate, demo, devices, info, plot, separate, stills, verify
+from crystint.commands import (
+    bench,
+    cbc,
+    compare,
+    correlate,
+    demo,
+    devices,
+    info,
+    plot,
+    separate,
+    series,
+    stills,
+    verify,
+)
 from crystint.commands.program import Program
 
 __all__ = ["main"]
@@ -35,6 +48,8 @@ for command in (
     separate.densify,
     separate.convert,
     separate.mask,
+    series.frames,
+    series.sum_frames,
     compare.compare,
     plot.plot,
     demo.demo,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from crystint.errors import FileError, GeometryError
 from crystint.io.describe_geometry import describe_geometry, describe_partial
 from crystint.io.frame_record import FrameRecord
+from crystint.io.frame_table import frame_table_in
 from crystint.io.frames.masks import mask_in, read_mask
 from crystint.io.frames.sequence import Frames
 from crystint.io.frames.sources import reader_of
@@ -31,6 +32,7 @@ from crystint.io.opened_file import OpenedFile
 from crystint.io.peaks.files import peaks_in, rows_in, scan_in
 from crystint.io.sparse.dense_file import missing_in
 from crystint.io.sparse.open import sparse_in
+from crystint.model.frame_table import FrameStatus, FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.instrument import Instrument
 from crystint.model.mask import unusable
@@ -223,6 +225,8 @@ def sparse(file: OpenedFile) -> dict[str, Any]:
         about |= {"rings": opened.rings.rings, **made_by(opened.provenance or {})}
         if opened.has_peaks:
             about["peaks"] = len(opened.peaks)
+        if opened.results is not None:
+            about |= _results(opened.results)
         if opened.geometry is not None:
             about |= describe_geometry(opened.geometry)
         about |= _scan(opened.scan, opened.instrument)
@@ -274,7 +278,11 @@ def peaks(file: OpenedFile) -> dict[str, Any]:
     about: dict[str, Any] = {"peaks": len(listed)}
     about |= {"frames": "not told"} if rows is None else {"frames": rows}
     about["with peaks"] = int(np.count_nonzero(counts))
-    about["hits"] = f"{np.count_nonzero(counts >= HIT)} (>= {HIT} peaks)"
+    results = frame_table_in(file)
+    if results is None:
+        about["hits"] = f"{np.count_nonzero(counts >= HIT)} (>= {HIT} peaks)"
+    else:
+        about |= _results(results)
     about |= _missing(missing)
     about |= _scan(scan_in(file), Instrument())
     spacing = listed["d"][np.isfinite(listed["d"]) & (listed["d"] > 0)]
@@ -282,6 +290,34 @@ def peaks(file: OpenedFile) -> dict[str, Any]:
         about["resolution"] = f"{spacing.max():.3g} to {spacing.min():.3g} angstrom"
     about |= made_by(read_provenance(file.path) if file.hdf5 is None else provenance_in(file.hdf5))
     return about | {name: value for name, value in _shown_frames(file).items() if name not in about}
+
+
+def frame_table(file: OpenedFile) -> dict[str, Any]:
+    """How many frames there are, and what they hold."""
+    rows = frame_table_in(file)
+    if rows is None:
+        return {}
+    missing = np.flatnonzero(rows["status"] == FrameStatus.MISSING)
+    about = {"frames": len(rows), **_results(rows), **_missing(rows["frame"][missing].tolist())}
+    return about | made_by(read_provenance(file.path) if file.hdf5 is None else provenance_in(file.hdf5))
+
+
+def _results(rows: FrameTable) -> dict[str, Any]:
+    """Hits, resolution and background of frames."""
+    about: dict[str, Any] = {}
+    judged = int(np.count_nonzero(rows["hit"] >= 0))
+    if judged:
+        hits = int(np.count_nonzero(rows["hit"] == 1))
+        about["hits"] = f"{hits} of {judged} ({100 * hits / judged:.3g} %)"
+    if (vetoed := int(np.count_nonzero(rows["status"] == FrameStatus.VETOED))) > 0:
+        about["vetoed"] = f"{vetoed}: their signal was left out"
+    limits = rows["d_min"][np.isfinite(rows["d_min"])]
+    if len(limits):
+        about["d_min"] = f"{limits.min():.3g} to {limits.max():.3g} angstrom, median {np.median(limits):.3g}"
+    background = rows["background"][np.isfinite(rows["background"])]
+    if len(background):
+        about["background"] = f"median {np.median(background):.3g} counts from 3 to 5 angstrom"
+    return about
 
 
 def _shown_frames(file: OpenedFile) -> dict[str, Any]:

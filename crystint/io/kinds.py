@@ -165,6 +165,14 @@ _SPECIFIC = (
         advice="crystint.read_peaks reads it; crystint plot FRAMES --peaks draws it over its frames",
     ),
     Kind(
+        "table of frames", by.frame_table, (".csv", ".h5"),
+        reader="crystint.io.frame_table:read_frame_table",
+        writer="crystint.io.frame_table:write_frame_table",
+        describe="crystint.io.describe:frame_table",
+        draw="crystint.plot.files:draw_frame_table",
+        advice="crystint.read_frame_table reads it; crystint frames prints and draws it",
+    ),
+    Kind(
         "reflections", by.reflections, (".refl", ".pickle"), plural=True,
         reader="crystint.stills:read_observations",
         writer="crystint.io.reflections.dials_table_out:write_table",

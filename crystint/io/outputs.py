@@ -23,8 +23,8 @@ _FULL = {
     errno.EDQUOT: "the quota is used up",
     errno.EFBIG: "the file is too large",
 }
-_WITH_NOTES = (".refl", ".xds")
-"""Suffixes of peak lists that write a second file, <name>.json."""
+_WITH_NOTES = (".refl", ".xds", ".csv")
+"""Suffixes of peak lists and tables of frames that write a second file, <name>.json."""
 _BYTES = 4
 """Random ones in the name of a temporary file."""
 _LONGEST = 160

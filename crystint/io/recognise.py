@@ -25,6 +25,7 @@ __all__ = [
     "crystfel_stream",
     "experiments",
     "fabio_frames",
+    "frame_table",
     "frames",
     "geometry",
     "hdf5_frames",
@@ -241,6 +242,14 @@ def peak_list(file: OpenedFile) -> str | None:
         return "JSON lines"
     spots = not file.head or len(_numbers(file.first_line)) >= 4
     return "SPOT.XDS" if file.suffix == ".xds" and spots else None
+
+
+def frame_table(file: OpenedFile) -> str | None:
+    """Results of frames, a row for each, in a file of their own."""
+    if file.hdf5 is not None:
+        data = _group(file, "entry/results")
+        return "HDF5" if data is not None and {"frame", "status"} <= set(data) else None
+    return "CSV" if file.first_line.lstrip("\ufeff").startswith("frame,status,") else None
 
 
 def reflections(file: OpenedFile) -> str | None:

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.model.peaks import ICE_D
+from crystint.model.peaks import HIT, ICE_D, PeakFlag, PeakList
+
+if TYPE_CHECKING:
+    from crystint.model.scan import Scan
 
 __all__ = [
     "BACKGROUND_D",
@@ -22,9 +25,11 @@ __all__ = [
     "Column",
     "FrameStatus",
     "FrameTable",
+    "count_spots",
     "empty_frame_table",
     "flat_columns",
     "is_known",
+    "put_scan",
 ]
 
 FrameTable: TypeAlias = NDArray[np.void]
@@ -36,6 +41,9 @@ BACKGROUND_D = (3.0, 5.0)
 """angstrom: where the background of a frame is told"""
 SHELL_D = (np.inf, 10.0, 6.0, 4.0, 3.0, 2.5, 2.0, 1.5, 0.0)
 """angstrom: edges of the resolution shells, the same for all runs, so that tables can be compared and added"""
+
+
+_SHELL_EDGES = np.array(SHELL_D[::-1])
 
 
 class FrameStatus(IntEnum):
@@ -76,7 +84,7 @@ def _shell(high: float, low: float) -> str:
 COLUMNS = (
     Column("frame", "i8", "", "number of the frame in its sequence, from 0"),
     Column("status", "u1", "", "0 ok, 1 missing: could not be read, 2 vetoed: no hit, so its signal was left out"),
-    Column("time", "f8", "s", "begin of the exposure, seconds since 1970-01-01 UTC"),
+    Column("time", "f8", "s", "begin of the exposure, since 1970-01-01: of UTC, or of the clock that the file has"),
     Column("angle", "f8", "deg", "angle of the scan axis at the begin of the exposure"),
     Column("hit", "i1", "", "1 = at least as many spots without ice as a hit needs, 0 = fewer"),
     Column("score", "f8", "", "sum of ln(1 + intensity / sigma) over the spots without ice"),
@@ -122,6 +130,53 @@ def empty_frame_table(n: int = 0) -> FrameTable:
         rows[column.name] = np.nan if column.type.startswith("f") else 0 if column.type == "u1" else -1
     rows["frame"] = np.arange(n)
     return rows
+
+
+def count_spots(row: np.void, peaks: PeakList, hit_peaks: int = HIT) -> tuple[PeakList, NDArray[np.float64]]:
+    """Put into a row what the peaks of its frame tell by themselves: all but the resolution limit.
+
+    Parameters
+    ----------
+    row : FRAME_DTYPE
+    peaks : PeakList
+        Of this frame.
+    hit_peaks : int
+        Spots without ice that make it a hit.
+
+    Returns
+    -------
+    PeakList, float64 [n]
+        The spots without ice, and intensity / sigma of each.
+    """
+    good = peaks[(peaks["flags"] & PeakFlag.ICE) == 0]
+    snr = np.divide(good["intensity"], good["sigma"], out=np.zeros(len(good)), where=good["sigma"] > 0)
+    row["n_spots"], row["n_no_ice"], row["n_ice"] = len(peaks), len(good), len(peaks) - len(good)
+    row["hit"] = len(good) >= hit_peaks
+    row["score"] = np.log1p(np.maximum(snr, 0.0)).sum()
+    row["total_intensity"] = good["intensity"].sum()
+    if np.isfinite(good["d"]).any() or not len(good):
+        row["n_low"] = np.count_nonzero(good["d"] > LOW_D)
+        row["shells"] = np.histogram(good["d"], _SHELL_EDGES)[0][::-1]
+    return good, snr
+
+
+def put_scan(rows: FrameTable, scan: Scan | None) -> None:
+    """Put angles and times of a scan into the rows of its frames, which are numbered as in the scan.
+
+    Times are of UTC where the file tells the zone of its clock, and of that clock where it does not.
+    """
+    if scan is None:
+        return
+    rows["angle"] = scan.angles[scan.scan_axis][rows["frame"]] if len(scan.names) else np.nan
+    rows["time"] = scan.times[rows["frame"]] - _offset(scan.zone)
+
+
+def _offset(zone: str) -> float:
+    """Seconds that a clock is before UTC."""
+    if len(zone) < 3 or zone[0] not in "+-":
+        return 0.0
+    hours, minutes = int(zone[1:3]), int(zone[-2:]) if len(zone) > 3 else 0
+    return (3600.0 * hours + 60.0 * minutes) * (-1.0 if zone[0] == "-" else 1.0)
 
 
 def is_known(values: NDArray[Any]) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag
 from typing import Any
 
@@ -71,10 +71,12 @@ class SparseFrame:
     """whether the frame could not be read when the file was made: then it has no pixel and no background"""
     reason: NDArray[np.uint8] | None = None
     """uint8 [n]: why each pixel is kept, `PixelReason` bits; None = all of them because they are significant"""
+    vetoed: bool = False
+    """whether the frame was no hit and its signal was left out for that: then it has its background alone"""
 
     def __repr__(self) -> str:
         slow, fast = self.shape
-        pixels = "missing" if self.missing else f"{len(self.index)} pixels kept"
+        pixels = "missing" if self.missing else "vetoed" if self.vetoed else f"{len(self.index)} pixels kept"
         return f"<SparseFrame {self.frame}: {pixels} of {slow} x {fast} px, {self.dtype}, snr {self.snr:g}>"
 
     def _repr_html_(self) -> str:
@@ -82,7 +84,7 @@ class SparseFrame:
             "frame": self.frame,
             "shape (slow, fast)": "{} x {} px".format(*self.shape),
             "dtype": str(self.dtype),
-            "pixels kept": "missing" if self.missing else len(self.index),
+            "pixels kept": "missing" if self.missing else "vetoed" if self.vetoed else len(self.index),
             **({} if self.reason is None else counts_by_reason(self)),
             "SNR_pick": self.snr,
             "noise": self.noise,
@@ -100,6 +102,11 @@ class SparseFrame:
     def error_model(self) -> str:
         """ "poisson", "azimuthal" or "hybrid"."""
         return self.background.error_model
+
+    def vetoed_form(self) -> SparseFrame:
+        """The frame without its signal, marked so."""
+        reason = None if self.reason is None else self.reason[:0]
+        return replace(self, index=self.index[:0], value=self.value[:0], reason=reason, vetoed=True)
 
     @property
     def significant(self) -> NDArray[np.bool_]:

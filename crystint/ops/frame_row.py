@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.model.frame_table import BACKGROUND_D, LOW_D, SHELL_D, FrameTable, empty_frame_table
-from crystint.model.peaks import HIT, PeakFlag, PeakList
+from crystint.model.frame_table import BACKGROUND_D, FrameTable, count_spots, empty_frame_table
+from crystint.model.peaks import HIT, PeakList
 from crystint.ops.false_spots import expected_false_spots
 from crystint.ops.resolution import LEAST_SPOTS, DetectedArea, outermost
 from crystint.ops.totals import FrameTotals
 
 __all__ = ["FrameRows", "FrameStatistics"]
-
-_SHELL_EDGES = np.array(SHELL_D[-1::-1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,22 +113,12 @@ class FrameRows:
         peaks, hit_peaks, wavelength_ratio
             As `row`.
         """
+        good, snr = count_spots(rows[0], peaks, hit_peaks)
         row = rows[0]
-        good = peaks[(peaks["flags"] & PeakFlag.ICE) == 0]
-        snr = np.divide(good["intensity"], good["sigma"], out=np.zeros(len(good)), where=good["sigma"] > 0)
-        row["n_spots"], row["n_no_ice"], row["n_ice"] = len(peaks), len(good), len(peaks) - len(good)
-        row["hit"] = len(good) >= hit_peaks
-        row["score"] = np.log1p(np.maximum(snr, 0.0)).sum()
-        row["total_intensity"] = good["intensity"].sum()
         row["d_min"] = row["d_min_snr"] = np.nan
-        if not self._area.known:
-            return
-        row["n_low"] = np.count_nonzero(good["d"] > LOW_D)
-        row["shells"] = np.histogram(good["d"], _SHELL_EDGES)[0][::-1]
-        if len(good) >= LEAST_SPOTS:
-            limit, inside = outermost(
-                self._area.share(good["d"] / wavelength_ratio), float(row["expected_false_spots"])
-            )
+        if self._area.known and len(good) >= LEAST_SPOTS:
+            share = self._area.share(good["d"] / wavelength_ratio)
+            limit, inside = outermost(share, float(row["expected_false_spots"]))
             row["d_min"] = wavelength_ratio * self._area.spacing(limit)
             order = np.argsort(-good["d"], kind="stable")[:inside]
             row["d_min_snr"] = np.median(snr[order[-max(inside // 10, 5) :]])

@@ -20,6 +20,7 @@ from crystint.io.sparse.open import sparse_in
 from crystint.model.geometry import Geometry
 from crystint.plot.detector import plot_experiment, plot_geometry, plot_mask
 from crystint.plot.frame import plot_frame
+from crystint.plot.frame_table import plot_series
 from crystint.plot.peaks import plot_peaks, plot_spots
 from crystint.plot.reflections import plot_reflections
 from crystint.plot.view import Drawing, View
@@ -29,6 +30,7 @@ __all__ = [
     "draw_cbc",
     "draw_correlations",
     "draw_experiments",
+    "draw_frame_table",
     "draw_frames",
     "draw_geometry",
     "draw_hkl",
@@ -92,6 +94,17 @@ def draw_frames(file: OpenedFile, view: View) -> Drawing:
             warn(f"drawn without rings: {error}")
             figure = plot_frame(frames[number], peaks=peaks, mask=frames.mask, title=title, valid=frames.valid)
     return Drawing(figure, label + ("" if peaks is None else f", {len(peaks)} peaks"))
+
+
+def draw_frame_table(file: OpenedFile, view: View) -> Drawing:
+    """The results of frames, over their numbers."""
+    from crystint.io.frame_table import frame_table_in
+    from crystint.series.settings import SHOWN
+    from crystint.series.summary import Series
+
+    rows = frame_table_in(file)
+    assert rows is not None  # it was recognised
+    return Drawing(plot_series(Series(rows, SHOWN, title=view.title())))
 
 
 def draw_sparse(file: OpenedFile, view: View) -> Drawing:

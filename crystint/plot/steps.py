@@ -13,5 +13,5 @@ PLOT = Step(
     "crystint.plot.plot_step:plot",
     (Argument("files", "FILE", many=True),),
     Outputs("picture to write", PICTURES),
-    hidden=("snr_peak",),
+    hidden=("snr_peak", "hit_peaks", "hits_only"),
 )

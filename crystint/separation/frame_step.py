@@ -90,14 +90,19 @@ class PeakSearch:
     """Find the peaks of a frame."""
 
     snr: float
+    hits_only: bool = False
+    """peaks of hits alone"""
 
     def record(self, run: PreparedRun, number: int, frame: NDArray[Any], _first: FirstMask | None) -> FrameRecord:
         """Peaks, the row of the table of frames, and whether the frame had a usable pixel at all."""
         _, peaks, row = run.examine(frame, number, None, self.snr)
         found = empty_peaks() if peaks is None else peaks
+        dead = not len(found) and bool(np.isnan(row["frame_sum"][0]))
+        if self.hits_only and not dead and vetoed(row):
+            found = found[:0]
         return FrameRecord(
             number,
-            facts={"dead": not len(found) and bool(np.isnan(row["frame_sum"][0]))},
+            facts={"dead": dead},
             arrays={"peaks": found.view(np.uint8), "row": row.view(np.uint8)},
         )
 
@@ -108,6 +113,11 @@ class Sparsification:
 
     snr: float
     peaks: bool
+    """keep their list"""
+    spots: bool = True
+    """look for them, for the row of the frame"""
+    hits_only: bool = False
+    """pixels and peaks of hits alone"""
     audit_every: int = 0
     """reflections of every n-th frame are audited; 0 = of none"""
 
@@ -119,20 +129,33 @@ class Sparsification:
         first : FirstMask or None
             Of the first frame of the file; None = this is the one.
         """
-        sparse, peaks, row = run.examine(frame, number, self.snr, run.settings.snr_peak if self.peaks else None)
+        looked_for = self.peaks or self.spots or self.hits_only
+        sparse, peaks, row = run.examine(frame, number, self.snr, run.settings.snr_peak if looked_for else None)
         assert sparse is not None  # it was asked for
+        dead = bool(np.isnan(sparse.background.mean).all())
+        if self.hits_only and not dead and vetoed(row):
+            sparse, peaks = sparse.vetoed_form(), empty_peaks()
+            row["picked"] = 0
         stored = SparseRow.of(sparse, frame, first)
         arrays = stored.arrays() | {"row": row.view(np.uint8)}
-        if peaks is not None:
+        if self.peaks and peaks is not None:
             arrays["peaks"] = peaks.view(np.uint8)
         facts = stored.facts() | {
-            "dead": bool(np.isnan(sparse.background.mean).all()),
+            "dead": dead,
             "picked": len(sparse.index),
         }
         if self.audit_every and number % self.audit_every == 0:
             audit = run.audit(frame, number, sparse)
             facts, arrays = facts | audit.facts(), arrays | audit.arrays()
         return FrameRecord(number, facts=facts, arrays=arrays)
+
+
+def vetoed(row: FrameTable) -> bool:
+    """Whether a frame is no hit, which its row then tells."""
+    if row["hit"][0] != 0:
+        return False
+    row["status"] = FrameStatus.VETOED
+    return True
 
 
 def peaks_of(record: FrameRecord) -> PeakList | None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from crystint.io.frame_table import write_frame_table
 from crystint.io.peaks.files import write_peaks
+from crystint.model.frame_table import FrameTable, empty_frame_table, put_scan
 from crystint.model.peaks import PeakList, empty_peaks
 from crystint.run.in_progress import RunInProgress, in_progress
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
-from crystint.separation.frame_step import PeakSearch, SeparationWork, SeparationWorker, peaks_of, warm_up
+from crystint.separation.frame_step import PeakSearch, SeparationWork, SeparationWorker, peaks_of, row_of, warm_up
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.results import Separated, outcome_of
 from crystint.separation.settings import Settings
@@ -24,9 +26,10 @@ __all__ = ["find"]
 def find(job: Job[Settings]) -> Outcome:
     """Peaks of all frames. A journal beside the first output keeps what was found while the run lasts."""
     settings, how = job.settings, job.execution
-    search = PeakSearch(settings.snr if settings.snr is not None else 5.0)
+    search = PeakSearch(settings.snr if settings.snr is not None else 5.0, settings.hits_only)
     remote = how.dask is not None or job.finished
     lists: list[PeakList] = []
+    rows: list[FrameTable] = [empty_frame_table()]
     ahead = partial(warm_up, treatment=search)
     with opened(job.inputs["frames"], settings, how.device, remote=remote, apart=True, warm_up=ahead) as run:
         files = tuple(run.frames.all_files())
@@ -42,18 +45,27 @@ def find(job: Job[Settings]) -> Outcome:
                 for record in job.progress(records, progress.total, "peaks"):
                     peaks = peaks_of(record)
                     lists.append(empty_peaks() if peaks is None else peaks)
+                    rows.append(row_of(record))
             progress.check()
-            _write(job, run, progress, np.concatenate([empty_peaks(), *lists]), search.snr)
-    counts = np.array([len(peaks) for peaks in lists], dtype=np.int64)
-    return outcome_of(progress, Separated(counts, unusable=tuple(progress.unusable), masked=run.masked))
+            results = np.concatenate(rows)
+            put_scan(results, run.frames.scan)
+            _write(job, run, progress, np.concatenate([empty_peaks(), *lists]), results, search.snr)
+    return outcome_of(
+        progress, Separated(results, unusable=tuple(progress.unusable), masked=run.masked, hit_peaks=settings.hit_peaks)
+    )
 
 
-def _write(job: Job[Settings], run: PreparedRun, progress: RunInProgress, peaks: PeakList, snr: float) -> None:
+def _write(
+    job: Job[Settings], run: PreparedRun, progress: RunInProgress, peaks: PeakList, results: FrameTable, snr: float
+) -> None:
     """All of the outputs, or none."""
     record = job.provenance(run.frames.files, progress.command, snr=snr, **run.used(progress.device))
     record = progress.at_its_end(record)
 
     def write(path: Path) -> None:
+        if path.suffix.lower() == ".csv":
+            write_frame_table(path, results, provenance=record, overwrite=job.overwrite)
+            return
         write_peaks(
             path,
             peaks,
@@ -63,6 +75,7 @@ def _write(job: Job[Settings], run: PreparedRun, progress: RunInProgress, peaks:
             frames_per_file=[run.frames.source(i) for i in range(progress.done)],
             provenance=record,
             missing=list(progress.missing),
+            results=results,
             overwrite=job.overwrite,
             scan=run.frames.scan,
         )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import warn
+from crystint.model.frame_table import FrameStatus, FrameTable, empty_frame_table
 from crystint.model.peaks import HIT
 from crystint.run.in_progress import RunInProgress
 from crystint.run.outcome import Outcome, listed, rate_text
@@ -23,8 +24,8 @@ __all__ = ["Separated", "outcome_of"]
 class Separated:
     """What was found in the frames of a run."""
 
-    peaks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    """int64 [frames]: peaks per frame; empty when no peaks were looked for"""
+    results: FrameTable = field(default_factory=empty_frame_table)
+    """structured array of `crystint.FRAME_DTYPE` [frames]: what was found in each"""
     pixels: int = 0
     """pixels kept, of all frames"""
     unusable: tuple[int, ...] = ()
@@ -36,10 +37,24 @@ class Separated:
     audit: ReflectionAudit | None = None
     """what became of reflections; None = that was not asked for"""
 
+    hit_peaks: int = HIT
+    """peaks that make a frame a hit"""
+
+    @property
+    def peaks(self) -> NDArray[np.int64]:
+        """int64 [frames]: spots of each; empty when none were looked for. Those of missing frames are 0."""
+        counts = self.results["n_spots"].astype(np.int64)
+        return np.maximum(counts, 0) if (counts >= 0).any() else counts[:0]
+
     @property
     def hits(self) -> int:
-        """Frames with at least `HIT` peaks."""
-        return int(np.count_nonzero(self.peaks >= HIT))
+        """Frames with enough peaks, without those on rings of ice."""
+        return int(np.count_nonzero(self.results["hit"] == 1))
+
+    @property
+    def vetoed(self) -> int:
+        """Frames whose signal was left out since they are no hits."""
+        return int(np.count_nonzero(self.results["status"] == FrameStatus.VETOED))
 
 
 def outcome_of(run: RunInProgress, separated: Separated, outputs: tuple[Path, ...] = ()) -> Outcome:
@@ -50,7 +65,9 @@ def outcome_of(run: RunInProgress, separated: Separated, outputs: tuple[Path, ..
     parts = [f"{frames} frame{'s' if frames != 1 else ''}"]
     if len(peaks):
         parts.append(f"{int(peaks.sum())} peaks (median {np.median(peaks):g} per frame)")
-        parts.append(f"{separated.hits} hit{'s' if separated.hits != 1 else ''} (>= {HIT} peaks)")
+        parts.append(f"{separated.hits} hit{'s' if separated.hits != 1 else ''} (>= {separated.hit_peaks} peaks)")
+    if separated.vetoed:
+        parts.append(f"{separated.vetoed} vetoed")
     if separated.pixels:
         parts.append(f"{separated.pixels} pixels kept ({separated.pixels / frames:.0f} per frame)")
     parts += [separated.masked] if separated.masked else []

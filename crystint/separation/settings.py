@@ -61,6 +61,7 @@ class Settings(FrameSettings):
     connected: int = setting(3, "pixels of the neighbourhood above snr_pick", ge=1, le=25)
     strict_mask: bool = setting(False, "drop peaks that touch an unusable pixel")
     hit_peaks: int = setting(HIT, "peaks, without those on rings of ice, that make a frame a hit", ge=1)
+    hits_only: bool = setting(False, "leave out the signal of frames that are no hits; their rows of results stay")
     d_min: Positive | None = setting(None, "finest spacing of a peak, angstrom")
     d_max: Positive | None = setting(None, "coarsest spacing of a peak, angstrom")
 
@@ -78,6 +79,10 @@ class SparsifySettings(Settings):
     """Those of ``crystint sparsify`` alone beside the others."""
 
     peaks: bool = setting(False, "store the peak list, too")
+    spots: bool = setting(
+        True,
+        "look for spots, for the results of each frame: 5 % of the time on weak frames, 25 % with 1600 spots each",
+    )
     compact: bool = setting(False, "smaller, for crystint only: FabIO cannot read it (see convert)")
     audit: bool = setting(False, "tell in the file what became of reflections: raw frames against densified ones")
     audit_every: Whole | None = setting(None, "the same, in every N-th frame alone", ge=1, metavar="N")

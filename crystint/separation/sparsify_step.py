@@ -9,11 +9,12 @@ import numpy as np
 
 from crystint.io.sparse.row import SparseRow
 from crystint.io.sparse.writer import SparseWriter
+from crystint.model.frame_table import FrameTable, empty_frame_table, put_scan
 from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
 from crystint.separation.audit import reflection_sums
-from crystint.separation.frame_step import SeparationWork, SeparationWorker, Sparsification, peaks_of, warm_up
+from crystint.separation.frame_step import SeparationWork, SeparationWorker, Sparsification, peaks_of, row_of, warm_up
 from crystint.separation.prepared import opened
 from crystint.separation.results import Separated, outcome_of
 from crystint.separation.settings import SparsifySettings
@@ -30,9 +31,12 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
     """
     settings, how, (output,) = job.settings, job.execution, job.outputs
     every = settings.audited
-    work = Sparsification(settings.snr if settings.snr is not None else 3.0, settings.peaks, every)
+    work = Sparsification(
+        settings.snr if settings.snr is not None else 3.0, settings.peaks, settings.spots, settings.hits_only, every
+    )
     remote = how.dask is not None or job.finished
-    counts, pixels = [], 0
+    rows: list[FrameTable] = [empty_frame_table()]
+    pixels = 0
     ahead = partial(warm_up, treatment=work)
     with opened(job.inputs["frames"], settings, how.device, remote=remote, warm_up=ahead) as run:
         files = tuple(run.frames.all_files())
@@ -64,8 +68,7 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
             with writer, closing(progress.records(lambda: writer.first)) as records:
                 for record in job.progress(records, progress.total, "sparsify"):
                     peaks = peaks_of(record)
-                    if settings.peaks:
-                        counts.append(0 if peaks is None else len(peaks))
+                    rows.append(row_of(record))
                     if record.missing is not None:
                         writer.put_missing(record.number)
                         continue
@@ -78,5 +81,10 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
                 audit = reflections.audit() if every else None
                 if audit is not None:
                     writer.audit = audit_dict(audit) | {"every": every}
-    separated = Separated(np.array(counts, np.int64), pixels, tuple(progress.unusable), run.masked, audit=audit)
+                results = np.concatenate(rows)
+                put_scan(results, run.frames.scan)
+                writer.put_results(results)
+    separated = Separated(
+        results, pixels, tuple(progress.unusable), run.masked, hit_peaks=settings.hit_peaks, audit=audit
+    )
     return outcome_of(progress, separated)

@@ -9,14 +9,18 @@ __all__ = ["CONVERT", "DENSIFY", "MASK", "PEAKS", "SPARSIFY"]
 
 _FRAMES = Argument("frames", "FILE", many=True)
 _SPARSE = Argument("sparse", "SPARSE")
-PEAK_FILES = (".cxi", ".refl", ".h5", ".json", ".jsonl", ".xds")
+PEAK_FILES = (".cxi", ".refl", ".h5", ".json", ".jsonl", ".xds", ".csv")
 
 PEAKS = Step(
     "peaks",
     Settings,
     "crystint.separation.peaks_step:find",
     (_FRAMES,),
-    Outputs("file to write, in the format of its suffix", PEAK_FILES, many=True),
+    Outputs(
+        "file to write, in the format of its suffix: a peak list, or, .csv, the results of each frame",
+        PEAK_FILES,
+        many=True,
+    ),
     by_frame=True,
     hidden=("snr_peak",),
 )

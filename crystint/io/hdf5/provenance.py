@@ -78,7 +78,7 @@ def read_provenance(path: str | PathLike[str]) -> dict[str, Any]:
         if is_hdf5(path):
             with open_hdf5(path) as file:
                 return provenance_in(file)
-        if path.suffix.lower() in (".refl", ".xds"):
+        if path.suffix.lower() in (".refl", ".xds", ".csv"):
             return dict(json.loads(beside.read_text(encoding="utf-8"))["provenance"])
         with path.open(encoding="utf-8") as lines:
             text = lines.readline()

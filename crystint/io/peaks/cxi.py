@@ -12,12 +12,14 @@ import h5py
 import numpy as np
 
 from crystint.errors import FileError, warn
+from crystint.io.frame_table import put_frame_table
 from crystint.io.hdf5.checked import stored_bytes
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
 from crystint.io.hdf5.scan_group import write_scan
 from crystint.io.limits import check_claim
 from crystint.io.outputs import utf8
 from crystint.io.peaks.nxdata import MEANING
+from crystint.model.frame_table import FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakList, unknown_peaks
 from crystint.model.scan import Scan
@@ -54,6 +56,7 @@ def write_cxi(
     sources: Sequence[Any] | None,
     provenance: Mapping[str, Any],
     missing: Sequence[int] = (),
+    results: FrameTable | None = None,
     overwrite: bool,
     scan: Scan | None = None,
 ) -> None:
@@ -68,6 +71,7 @@ def write_cxi(
         file.attrs["default"] = "entry_1"
         entry = group(file, "entry_1", "NXentry", default="result_1")
         result = group(entry, "result_1", "NXdata", signal="nPeaks", convention=CONVENTION)
+        result.attrs["frame_shape"] = np.array(shape, dtype=np.int64)
         _results(result, peaks, n_frames)
         if missing:
             put(result, "missing", np.array(missing, dtype=np.int64))
@@ -76,6 +80,8 @@ def write_cxi(
             _data(group(entry, "data_1", "NXdata"), path, sources, shape)
         if scan is not None:
             write_scan(entry, scan)
+        if results is not None:
+            put_frame_table(entry, results)
         process(entry, "process_1", provenance, provenance)
 
 

@@ -12,8 +12,10 @@ import h5py
 import numpy as np
 
 from crystint.errors import DTypeError, FileError, SettingError, warn
+from crystint.io.frame_table import RESULTS, json_table
 from crystint.io.guard import reads_file
 from crystint.io.hdf5.provenance import provenance as made_by_program
+from crystint.io.hdf5.provenance import provenance_in
 from crystint.io.hdf5.scan_group import read_scan
 from crystint.io.kinds import opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
@@ -25,11 +27,12 @@ from crystint.io.peaks.text import read_json_lines, read_spot_xds, write_json_li
 from crystint.io.recognise import peak_list as form_of
 from crystint.io.recognise import reflections, sparse
 from crystint.io.sparse.open import sparse_in
+from crystint.model.frame_table import FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakList
 from crystint.model.scan import Scan
 
-__all__ = ["peak_format", "peaks_in", "read_peaks", "rows_in", "scan_in", "write_peaks"]
+__all__ = ["peak_format", "peaks_in", "read_peaks", "rows_in", "scan_in", "shape_in", "write_peaks"]
 
 _FORMATS = {
     ".cxi": "cxi",
@@ -91,6 +94,7 @@ def write_peaks(
     frames_per_file: Sequence[Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     missing: Sequence[int] = (),
+    results: FrameTable | None = None,
     overwrite: bool = False,
     scan: Scan | None = None,
 ) -> None:
@@ -117,6 +121,8 @@ def write_peaks(
     missing : sequence of int, optional
         Frames of the input that could not be read. They are rows without peaks; which they are is recorded beside
         them, or with the provenance.
+    results : FrameTable, optional
+        A row for each of the `n_frames` frames, which `read_frame_table` reads again.
     overwrite : bool
         Replace an existing file.
     scan : Scan, optional
@@ -149,6 +155,8 @@ def write_peaks(
         if len(scan) < n_frames:
             raise SettingError(f"the scan has {len(scan)} frames, the input {n_frames}")
         scan = scan.select(range(n_frames))
+    if results is not None and len(results) != n_frames:
+        raise SettingError(f"{len(results)} rows of results were given for {n_frames} frames")
     if kind in ("refl", "xds"):
         notes = {
             "provenance": dict(provenance),
@@ -158,6 +166,7 @@ def write_peaks(
             "geometry": None if geometry is None else geometry.to_dict(),
             "scan": None if scan is None else scan.to_dict(),
             "frames": None if frames_per_file is None else [[s.file, s.index] for s in frames_per_file],
+            **({} if results is None else {RESULTS: json_table(results)}),
         }
         with atomic_path(path.with_name(path.name + ".json"), overwrite) as beside:
             beside.write_text(json.dumps(notes, indent=1), encoding="utf-8")
@@ -176,6 +185,7 @@ def write_peaks(
         sources=frames_per_file,
         provenance=provenance,
         missing=missing,
+        results=results,
         overwrite=overwrite,
         scan=scan,
     )
@@ -293,6 +303,34 @@ def scan_in(file: OpenedFile) -> Scan | None:
         return None
     stored = notes.get("scan") if isinstance(notes, dict) else None
     return Scan.from_dict(stored) if isinstance(stored, dict) else None
+
+
+def shape_in(file: OpenedFile) -> tuple[int, int] | None:
+    """(slow, fast) of the frames of a peak list; None where nothing tells it."""
+    shape: Any = None
+    if file.hdf5 is not None:
+        if sparse(file):
+            with sparse_in(file) as opened:
+                return opened.shape
+        for place in ("entry_1/result_1", "entry/peaks"):
+            if place in file.hdf5:
+                shape = file.hdf5[place].attrs.get("frame_shape")
+        if shape is None:
+            settings = provenance_in(file.hdf5).get("settings") or {}
+            shape = (settings.get("geometry_used") or {}).get("shape")
+    else:
+        lines = form_of(file) == "JSON lines"
+        notes = file.path if lines else file.path.with_name(file.path.name + ".json")
+        try:
+            text = notes.read_text(encoding="utf-8")
+            shape = json.loads(text.partition("\n")[0] if lines else text).get("shape")
+        except (OSError, ValueError, AttributeError):
+            return None
+    try:
+        slow, fast = shape
+        return int(slow), int(fast)
+    except (TypeError, ValueError):
+        return None
 
 
 _ROWS = (("entry_1/result_1", "nPeaks", 0), ("entry/peaks", "frame_ptr", 1), ("entry_0000/peaks", "nPeaks", 0))

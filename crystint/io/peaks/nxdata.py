@@ -11,8 +11,10 @@ import h5py
 import numpy as np
 
 from crystint.errors import FileError
+from crystint.io.frame_table import put_frame_table
 from crystint.io.hdf5.files import PACKED, create_hdf5, group, process, put
 from crystint.io.hdf5.scan_group import write_scan
+from crystint.model.frame_table import FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakFlag, PeakList, unknown_peaks
 from crystint.model.scan import Scan
@@ -54,6 +56,7 @@ def write_hdf5(
     sources: Sequence[Any] | None,
     provenance: Mapping[str, Any],
     missing: Sequence[int] = (),
+    results: FrameTable | None = None,
     overwrite: bool,
     scan: Scan | None = None,
 ) -> None:
@@ -84,6 +87,8 @@ def write_hdf5(
             put(entry, "source_index", np.array([source.index for source in sources], dtype=np.int64))
         if scan is not None:
             write_scan(entry, scan)
+        if results is not None:
+            put_frame_table(entry, results)
         process(entry, "process", provenance, provenance)
 
 

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from crystint.errors import FileError
+from crystint.io.frame_table import RESULTS, json_rows
 from crystint.io.outputs import atomic_path
 from crystint.io.peaks.nxdata import LATER, MEANING, POSITION, UNITS
+from crystint.model.frame_table import FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks, unknown_peaks
 from crystint.model.scan import Scan
@@ -32,15 +34,17 @@ def write_json_lines(
     sources: Sequence[Any] | None,
     provenance: Mapping[str, Any],
     missing: Sequence[int] = (),
+    results: FrameTable | None = None,
     overwrite: bool,
     scan: Scan | None = None,
 ) -> None:
     """One object per frame, frames without peaks too: ``frame``, ``n_peaks``, ``file``, ``index`` and a
-    list per column; ``missing``, true, in those that could not be read.
+    list per column; ``missing``, true, in those that could not be read; ``results``, the row of the table of frames.
 
     The line of the first frame also has ``conventions``, ``shape``, ``geometry``, ``scan`` and ``provenance``.
     Numbers that JSON cannot hold (d without a wavelength, d on the beam) are null.
     """
+    lines = None if results is None else json_rows(results)
     first, absent = np.searchsorted(peaks["frame"], np.arange(n_frames + 1)), frozenset(missing)
     with atomic_path(path, overwrite) as temporary, temporary.open("w", encoding="utf-8") as file:
         for frame in range(n_frames):
@@ -50,6 +54,8 @@ def write_json_lines(
                 line |= {"file": sources[frame].file, "index": sources[frame].index}
             if frame in absent:
                 line["missing"] = True
+            if lines is not None:
+                line[RESULTS] = lines[frame]
             for name in _COLUMNS:
                 line[name] = [_number(value) for value in some[name].tolist()]
             if frame == 0:

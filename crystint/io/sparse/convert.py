@@ -77,3 +77,5 @@ def rewrite_sparse(file: SparseFile, target: str | PathLike[str], compact: bool,
         writer.audit = file.audit
         for number, sparse in enumerate(file):
             writer.write(sparse, peaks[peaks["frame"] == number])
+        if file.results is not None:
+            writer.put_results(file.results)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
+from crystint.io.frame_table import results_in
 from crystint.io.guard import guarded, reads_file
 from crystint.io.hdf5.checked import stored_bytes
 from crystint.io.hdf5.files import open_hdf5
@@ -25,6 +26,7 @@ from crystint.io.peaks.nxdata import LATER
 from crystint.io.sparse.codec import decode_index, to_position
 from crystint.io.sparse.layout import ENTRY, FORMAT, INSTRUMENT, PEAK_GROUP
 from crystint.io.sparse.mask import PICKED, FirstMask
+from crystint.model.frame_table import FrameStatus, FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.instrument import Instrument
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks, unknown_peaks
@@ -259,6 +261,24 @@ class SparseFile:
         return tuple(self._own["missing"][()].tolist()) if "missing" in self._own else ()
 
     @cached_property
+    @reads_file
+    def results(self) -> FrameTable | None:
+        """The table of frames, structured array of `crystint.FRAME_DTYPE`; None in files that have none."""
+        return results_in(self._file, self.path)
+
+    @cached_property
+    def vetoed(self) -> tuple[int, ...]:
+        """Numbers of the frames that were no hits and have their background alone (``--hits-only``)."""
+        rows = self.results
+        if rows is None:
+            return ()
+        return tuple(np.flatnonzero(rows["status"][: len(self)] == FrameStatus.VETOED).tolist())
+
+    @cached_property
+    def _vetoed(self) -> frozenset[int]:
+        return frozenset(self.vetoed)
+
+    @cached_property
     def _absent(self) -> frozenset[int]:
         return frozenset(self.missing)
 
@@ -329,6 +349,7 @@ class SparseFile:
             unusable_value=lost_value if len(lost) else None,
             frame=int(self._numbers["frame"][number]),
             missing=missing,
+            vetoed=number in self._vetoed,
             reason=reason,
         )
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import DTypeError, SettingError, ShapeError
+from crystint.io.frame_table import put_frame_table
 from crystint.io.hdf5.appendable import AppendableDataset
 from crystint.io.hdf5.files import create_hdf5, put
 from crystint.io.hdf5.provenance import plain
@@ -22,6 +23,7 @@ from crystint.io.sparse.codec import encode_index
 from crystint.io.sparse.layout import INSTRUMENT, PEAK_GROUP, Peaks, creator, finish, root, static
 from crystint.io.sparse.mask import FirstMask
 from crystint.io.sparse.row import SparseRow
+from crystint.model.frame_table import FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.instrument import Instrument
 from crystint.model.peaks import PeakList
@@ -113,6 +115,7 @@ class SparseWriter:
         self._peaks: Peaks | None = None
         self._written = -1
         self._missing: list[int] = []
+        self._results: FrameTable | None = None
         self.pixels: Counter[str] = Counter()
         """how many were kept for which reason so far, see `counts_by_reason`"""
         self.audit: Mapping[str, Any] | None = None
@@ -140,6 +143,8 @@ class SparseWriter:
             finish(self._own, record, self._sources, self._written, self._missing, self._scan)
             if self.audit is not None:
                 put(self._own, "audit", json.dumps(plain(self.audit)), type="text/json")
+            if self._results is not None:
+                put_frame_table(self._data.parent, self._results[: self._written])
             for column in self._columns.values():
                 column.flush()
             if self._peaks is not None:
@@ -193,6 +198,10 @@ class SparseWriter:
             self._written += 1
         else:
             self._add(self._absent(number), None)
+
+    def put_results(self, rows: FrameTable) -> None:
+        """Store a table of the frames of this file, one row each."""
+        self._results = rows
 
     def end_early(self, frames: int) -> None:
         """Note that the input has more frames than this file will have.

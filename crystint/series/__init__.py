@@ -1,0 +1,1 @@
+"""Series of frames: the results of each, and sums over all of them."""
