@@ -274,7 +274,9 @@ def read_frame_table(path: str | PathLike[str]) -> FrameTable:
     --------
     >>> import crystint
     >>> data = crystint.simulate.simulate((100, 110), frames=2, background=5.0, peaks=8, intensity=900.0, seed=1)
-    >>> with crystint.DenseWriter("run.h5", data.shape, data.dtype, geometry=data.geometry) as writer:
+    >>> with crystint.DenseWriter(
+    ...     "run.h5", data.shape, data.dtype, geometry=data.geometry, mask=None, saturation=None, provenance={}
+    ... ) as writer:
     ...     for frame in data:
     ...         writer.write(frame)
     >>> outcome = crystint.separation.find_peaks(["run.h5"], ["peaks.cxi"], {"rings": 30})

@@ -92,11 +92,12 @@ def _map(figure: Figure, axes: Axes, series: Series, values: NDArray[np.float64]
     slow, fast = np.nonzero(absent)
     axes.plot(fast, slow, "x", color=ACCENT, markersize=4)
     best = raster.best(values, lowest=name in _LOWEST_IS_BEST)
-    title = name
+    title = label
     if best is not None:
         axes.plot([best.fast], [best.slow], "s", markerfacecolor="none", markeredgecolor=ACCENT, markersize=9)
-        title = f"{name}: best {best.value:.4g} at {best.fast}, {best.slow} (frame {best.frame})"
-    figure.colorbar(image, ax=axes, label=label, fraction=0.046, pad=0.03)
+        title = f"{label}: best {best.value:.4g} at {best.fast}, {best.slow} (frame {best.frame})"
+    figure.colorbar(image, ax=axes, fraction=0.04, pad=0.03)
+    axes.locator_params(integer=True)
     finish(axes, title, "fast (cells)", "slow (cells)", grid=False)
 
 
@@ -121,5 +122,7 @@ def _image(figure: Figure, axes: Axes, image: NDArray[Any], found: SumImages, na
     norm = PowerNorm(0.5, low, high if high > low else low + 1.0, clip=True)
     drawn = axes.imshow(np.ma.masked_invalid(shown), cmap=frame_colours(), norm=norm, interpolation="nearest")
     unit = found.units[name]
-    figure.colorbar(drawn, ax=axes, label=f"{name} ({unit})" if unit else name, fraction=0.046, pad=0.03)
-    finish(axes, found.meaning[name], "fast (px)", "slow (px)", grid=False)
+    figure.colorbar(drawn, ax=axes, fraction=0.04, pad=0.03)
+    finish(
+        axes, f"{found.meaning[name]} ({unit})" if unit else found.meaning[name], "fast (px)", "slow (px)", grid=False
+    )

@@ -36,7 +36,6 @@ class Separated:
     """the compression of whole frames that were written"""
     audit: ReflectionAudit | None = None
     """what became of reflections; None = that was not asked for"""
-
     hit_peaks: int = HIT
     """peaks that make a frame a hit"""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, model_validator
 
 from crystint.model.frame_table import COLUMNS
-from crystint.run.settings import PixelSettings, SourceSettings, StepSettings, Whole, setting
+from crystint.run.settings import DetectorSettings, StepSettings, Whole, setting
 
 __all__ = ["SHOWN", "WHAT", "FramesSettings", "SumSettings"]
 
@@ -48,7 +48,7 @@ class FramesSettings(StepSettings):
     )
     zigzag: bool = setting(False, "every second row of the raster was scanned backwards")
     hit_peaks: Whole | None = setting(
-        None, "judge again: peaks without ice that make a frame a hit (default: as the table has it)", ge=1
+        None, "judge again which frames are hits: those with so many peaks without ice", ge=1
     )
     csv: bool = setting(False, "print the whole table as CSV, and nothing else")
 
@@ -62,7 +62,7 @@ class FramesSettings(StepSettings):
         return self
 
 
-class SumSettings(PixelSettings, SourceSettings):
+class SumSettings(DetectorSettings):
     """What is summed up over frames."""
 
     what: Annotated[tuple[str, ...], BeforeValidator(_words)] = setting(

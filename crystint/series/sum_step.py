@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, GeometryError, SettingError
+from crystint.errors import FileError, GeometryError, SettingError, warn
 from crystint.io.frame_record import FrameRecord
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.io.image_out import write_image, write_images
@@ -23,7 +23,8 @@ from crystint.io.recognise import peak_list, sparse
 from crystint.model.geometry import Geometry
 from crystint.model.valid_values import ValidValues
 from crystint.ops.pixel_sums import PixelSums
-from crystint.run.frames import mask_of, read_frame
+from crystint.run.frames import mask_of, read_frame, saturation_in
+from crystint.run.geometry import NoGeometryError, geometry_of
 from crystint.run.in_progress import blocks, in_progress
 from crystint.run.outcome import Outcome, rate_text
 from crystint.run.step import HDF5, Job
@@ -56,9 +57,9 @@ class _Opened:
         with open_frames(*files, dataset=settings.dataset, frames=settings.frames) as frames:
             if not len(frames):
                 raise FileError(f"{', '.join(frames.files)}: no frames in it")
-            mask = mask_of(frames, settings)
+            mask = mask_of(frames, settings, settings.geometry)
             valid = frames.valid_from(settings.lowest)
-            yield cls(frames, mask.pixels, valid, valid.limit(frames.saturation), mask.about)
+            yield cls(frames, mask.pixels, valid, valid.limit(saturation_in(frames, settings)), mask.about)
 
     def unusable(self, frame: NDArray[Any]) -> NDArray[np.intp]:
         """Numbers of the pixels that are not masked and hold no measurement in a frame, or are saturated."""
@@ -126,6 +127,7 @@ def sum_frames(job: Job[SumSettings]) -> Outcome:
         frames = opened.frames
         files = tuple(frames.all_files())
         job.reads(files)
+        geometry = _geometry(frames, settings)
         used = {"valid_values": opened.valid.to_dict(), "saturation_used": opened.limit}
         if job.finished:
             return job.nothing_to_do(frames.files, **used)
@@ -141,7 +143,7 @@ def sum_frames(job: Job[SumSettings]) -> Outcome:
             progress.check()
             found = images_of_frames(sums, opened.mask, what, _title(paths))
             made = progress.at_its_end(job.provenance(frames.files, progress.command, **used))
-            _write(job, found, _geometry(frames), made)
+            _write(job, found, geometry, made)
         text = f"{sums.frames} frames: {', '.join(what)}" + (f", {opened.about}" if opened.about else "")
         return Outcome(
             text + (f", {rate_text(progress.rate)}" if progress.rate else ""), found, frames=progress.done,
@@ -206,11 +208,16 @@ def _added(one: SumImages | None, other: SumImages, path: Any) -> SumImages:
     return one
 
 
-def _geometry(frames: Frames) -> Geometry | None:
-    """That of the frames, where it is told and makes sense."""
+def _geometry(frames: Frames, settings: SumSettings) -> Geometry | None:
+    """Where the detector is, for those who read the images; nothing else depends on it."""
     try:
-        return frames.geometry
-    except GeometryError:
+        return geometry_of(frames, settings)
+    except NoGeometryError:
+        return None
+    except GeometryError as error:
+        if settings.geometry is not None or settings.distance is not None or settings.beam is not None:
+            raise
+        warn(f"the geometry of the frames is left out: {error}")
         return None
 
 
