@@ -42,6 +42,7 @@ from .model.peaks import PeakList as PeakList
 from .model.rings import Background as Background
 from .model.rings import RingMap as RingMap
 from .model.scan import Scan as Scan
+from .model.source_metadata import SourceMetadata as SourceMetadata
 from .model.sparse import PixelReason as PixelReason
 from .model.sparse import SparseFrame as SparseFrame
 from .model.valid_values import ValidValues as ValidValues

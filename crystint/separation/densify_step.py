@@ -102,6 +102,7 @@ def densify(job: Job[DensifySettings]) -> Outcome:
                 valid=sparse.rings.valid,
                 scan=sparse.scan,
                 instrument=sparse.instrument,
+                metadata=sparse.metadata(),
             )
             with writer, closing(progress.records()) as records:
                 for record in job.progress(records, total, "densify"):

@@ -63,6 +63,7 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
                 pool=progress.pool,
                 scan=run.frames.scan,
                 instrument=run.frames.instrument,
+                metadata=run.frames.metadata(),
             )
             reflections = reflection_sums(run.rings, settings)
             with writer, closing(progress.records(lambda: writer.first)) as records:

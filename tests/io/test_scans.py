@@ -431,6 +431,45 @@ def test_peak_lists_have_it(tmp_path: Path, kappa: Path, name: str) -> None:
         same_scan(scan_in(file), crystint.open_frames(kappa).scan)
 
 
+def test_what_a_source_holds_beside_the_pixels_is_carried(tmp_path: Path, kappa: Path) -> None:
+    with h5py.File(kappa, "a") as file:
+        user = file["entry"].create_group("user")
+        user.attrs["NX_class"], user["name"] = "NXuser", "A. Person"
+        file["entry/sample/temperature"] = 100.0
+        file["entry/sample/temperature"].attrs["units"] = "K"
+        file["entry/instrument/detector/large"] = np.zeros(20000)
+        file["entry/instrument/detector/dangling"] = h5py.SoftLink("/entry/nothing")
+    sparsify([kappa], tmp_path / "s.h5", RINGS)
+    densify_file(tmp_path / "s.h5", tmp_path / "d.h5")
+    with h5py.File(tmp_path / "d.h5") as file:
+        kept = file["entry/source_metadata"]
+        assert kept["user/name"].asstr()[()] == "A. Person"
+        assert kept["user"].attrs["source_class"] == "NXuser"
+        assert kept["sample/temperature"][()] == 100.0
+        assert kept["sample/temperature"].attrs["units"] == "K"
+        assert kept.attrs["source_file"] == str(kappa)
+        left = set(kept.attrs["left_out"])
+        assert {"data", "instrument/detector/large", "instrument/detector/dangling"} <= left
+        assert "instrument/detector/pixel_mask" in left
+        assert "large" not in kept["instrument/detector"]
+    same_scan(crystint.open_frames(tmp_path / "d.h5").scan, crystint.open_frames(tmp_path / "d.h5").scan)
+    again = crystint.open_frames(tmp_path / "d.h5").metadata()
+    assert again.values["sample/temperature"][0] == 100.0  # and not nested once more
+    sparsify([tmp_path / "d.h5"], tmp_path / "again.h5", RINGS)
+    with crystint.open_sparse(tmp_path / "again.h5") as file:
+        assert file.metadata().groups["user"] == "NXuser"
+
+
+def test_the_header_of_a_cbf_file_is_carried(tmp_path: Path) -> None:
+    files = mini_cbfs(tmp_path, 2)
+    said(lambda: sparsify(files, tmp_path / "s.h5", RINGS))
+    densify_file(tmp_path / "s.h5", tmp_path / "d.h5")
+    with h5py.File(tmp_path / "d.h5") as file:
+        header = file["entry/source_metadata/header"].asstr()[()]
+    assert "Filter_transmission 0.2547" in header
+    assert "N_excluded_pixels = 3" in header
+
+
 def test_fabio_opens_what_has_a_scan(tmp_path: Path, kappa: Path) -> None:
     import fabio
 

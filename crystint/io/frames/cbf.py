@@ -25,6 +25,7 @@ from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
 from crystint.io.geometry.cbf_scan import cbf_instrument, cbf_scan
 from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.source_metadata import SourceMetadata
 from crystint.model.valid_values import FileLimits
 
 __all__ = ["CbfReader", "read_cbf_header"]
@@ -213,6 +214,10 @@ class CbfReader:
     def instrument(self) -> Instrument:
         """Sensor and names."""
         return cbf_instrument(self.header.text)
+
+    def metadata(self) -> SourceMetadata:
+        """The header."""
+        return SourceMetadata.of_header(str(self._path), self.header.text)
 
     def mask(self) -> tuple[None, list[str]]:
         """None: a CBF file marks unusable pixels in the frame itself."""

@@ -23,6 +23,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
 from crystint.model.scan import Scan
+from crystint.model.source_metadata import SourceMetadata
 from crystint.model.valid_values import ValidValues, valid_values
 
 __all__ = ["DetectorOfFrames"]
@@ -132,6 +133,11 @@ class DetectorOfFrames:
         counts = np.diff([0, *self._ends]).tolist()
         told = [scan for _, scan, _ in self._headers]
         return joined_scan(told, self.files, counts, self._selection, self.numbers)
+
+    def metadata(self) -> SourceMetadata:
+        """What the first file holds beside the pixels, as it is."""
+        with self._use(0) as reader:
+            return reader.metadata()
 
     @cached_property
     def instrument(self) -> Instrument:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from crystint.io.geometry.image_header import header_geometry
 from crystint.io.opened_file import OpenedFile
 from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.source_metadata import SourceMetadata
 from crystint.model.valid_values import FileLimits
 
 __all__ = ["ArrayReader", "ImageReader", "NumpyReader"]
@@ -94,6 +96,11 @@ class ImageReader:
         """Nothing that is read."""
         return Instrument()
 
+    def metadata(self) -> SourceMetadata:
+        """The header of the first frame, as FabIO reads it."""
+        header = {str(key): str(value) for key, value in self._image.header.items()}
+        return SourceMetadata.of_header(str(self._path), json.dumps(header, indent=0)) if header else SourceMetadata()
+
     def mask(self) -> tuple[None, list[str]]:
         """None: these formats hold no mask beside the frame."""
         return None, []
@@ -153,6 +160,10 @@ class ArrayReader:
     def instrument(self) -> Instrument:
         """Nothing that is read."""
         return Instrument()
+
+    def metadata(self) -> SourceMetadata:
+        """None: an array has none."""
+        return SourceMetadata()
 
     def mask(self) -> tuple[None, list[str]]:
         """None: an array tells no mask."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
 from crystint.model.scan import Scan
+from crystint.model.source_metadata import SourceMetadata
 
 if TYPE_CHECKING:
     from crystint.io.frames.nexus_mask import NexusMask
@@ -81,6 +82,9 @@ class Reader(Protocol):
 
     def instrument(self) -> Instrument:
         """What the file tells of detector, source and sample, beside `saturation` and `limits`."""
+
+    def metadata(self) -> SourceMetadata:
+        """What else the file holds beside the pixels."""
 
     def mask(self) -> tuple[NexusMask | None, list[str]]:
         """The pixel mask that the file holds, and a sentence for each that cannot be used."""

@@ -34,11 +34,13 @@ from crystint.io.geometry.nexus_scan import nexus_instrument, nexus_scan
 from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, layer_cache
 from crystint.io.hdf5.filters import DamagedChunk
 from crystint.io.hdf5.nexus_values import text
+from crystint.io.hdf5.source_metadata import read_metadata
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
 from crystint.io.linked_files import files_behind
 from crystint.io.opened_file import OpenedFile
 from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.source_metadata import SourceMetadata
 from crystint.model.valid_values import FileLimits
 
 __all__ = ["StackReader"]
@@ -228,6 +230,11 @@ class StackReader:
             return nexus_instrument(self._file, self._detector, entry_of(self._parts[0].name))
         except GeometryError:
             return Instrument()
+
+    def metadata(self) -> SourceMetadata:
+        """What stands in the entry of the frames beside them."""
+        entry = self._file.get(entry_of(self._parts[0].name))
+        return read_metadata(entry, self.shape) if isinstance(entry, h5py.Group) else SourceMetadata()
 
     def mask(self) -> tuple[NexusMask | None, list[str]]:
         """The pixel mask of the NXdetector group, or one beside the frames."""

@@ -24,6 +24,7 @@ from crystint.io.limits import check_claim
 from crystint.io.opened_file import OpenedFile
 from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.source_metadata import SourceMetadata
 from crystint.model.valid_values import FileLimits
 
 __all__ = ["TiffReader", "count_frames"]
@@ -184,6 +185,10 @@ class TiffReader:
     def instrument(self) -> Instrument:
         """Nothing that is read."""
         return Instrument()
+
+    def metadata(self) -> SourceMetadata:
+        """None that is read."""
+        return SourceMetadata()
 
     def mask(self) -> tuple[None, list[str]]:
         """None: TIFF holds no mask beside the frame."""

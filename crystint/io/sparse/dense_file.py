@@ -24,9 +24,11 @@ from crystint.io.geometry.nexus_scan_out import write_sample_axes, write_times
 from crystint.io.hdf5.files import create_hdf5, group, process, put
 from crystint.io.hdf5.packing import BSLZ4, GZIP, PLAIN, ChunkWriter
 from crystint.io.hdf5.provenance import plain
+from crystint.io.hdf5.source_metadata import write_metadata
 from crystint.model.geometry import Geometry
 from crystint.model.instrument import Instrument
 from crystint.model.scan import Scan
+from crystint.model.source_metadata import SourceMetadata
 from crystint.model.valid_values import ValidValues
 
 __all__ = ["DenseWriter", "missing_in"]
@@ -77,6 +79,8 @@ class DenseWriter:
     instrument : Instrument, optional
         What is known of sensor, detector, source and sample. Fields that NXmx demands and nobody knows are marked as
         such by their attribute ``unknown``.
+    metadata : SourceMetadata, optional
+        What the source holds beside the pixels; it is kept in ``/entry/source_metadata``.
 
     Raises
     ------
@@ -118,6 +122,7 @@ class DenseWriter:
         valid: ValidValues | None = None,
         scan: Scan | None = None,
         instrument: Instrument | None = None,
+        metadata: SourceMetadata | None = None,
     ) -> None:
         self._path, self._overwrite = path, overwrite
         self._shape, self._dtype = (int(shape[0]), int(shape[1])), np.dtype(dtype).newbyteorder("=")
@@ -134,6 +139,7 @@ class DenseWriter:
         self._valid = valid or ValidValues.of(self._dtype)
         sensor = Instrument(material=sensor_material, thickness=sensor_thickness)
         self._exposure, self._scan, self._instrument = exposure, scan, (instrument or Instrument()).over(sensor)
+        self._metadata = metadata
         self._stack = ExitStack()
         self._chunks: ChunkWriter | None = None
         self._written = 0
@@ -162,6 +168,8 @@ class DenseWriter:
             if self._missing:
                 self._provenance = {**self._provenance, "missing": self._missing}
             self._finish_scan()
+            if self._metadata:
+                write_metadata(self._entry, self._metadata)
             process(self._entry, "densify", self._provenance, self._provenance)
             if self._missing:
                 put(self._entry["densify"], "missing", np.array(self._missing, np.uint32))

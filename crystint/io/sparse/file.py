@@ -21,6 +21,7 @@ from crystint.io.guard import guarded, reads_file
 from crystint.io.hdf5.checked import stored_bytes
 from crystint.io.hdf5.files import open_hdf5
 from crystint.io.hdf5.scan_group import read_scan
+from crystint.io.hdf5.source_metadata import stored_metadata
 from crystint.io.limits import check_claim
 from crystint.io.peaks.nxdata import LATER
 from crystint.io.sparse.codec import decode_index, to_position
@@ -32,6 +33,7 @@ from crystint.model.instrument import Instrument
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks, unknown_peaks
 from crystint.model.rings import Background, RingMap
 from crystint.model.scan import Scan
+from crystint.model.source_metadata import SourceMetadata
 from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
 
@@ -217,6 +219,11 @@ class SparseFile:
     def scan(self) -> Scan | None:
         """How the crystal was turned and exposed, for each frame, missing ones too; None = not known."""
         return read_scan(self._own)
+
+    @reads_file
+    def metadata(self) -> SourceMetadata:
+        """What the first source file held beside the pixels, as it was."""
+        return stored_metadata(self._own)
 
     @property
     @reads_file

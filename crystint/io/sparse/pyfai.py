@@ -23,6 +23,7 @@ from crystint.model.instrument import Instrument
 from crystint.model.mask import USER_MASK
 from crystint.model.peaks import PeakList, empty_peaks
 from crystint.model.rings import ERROR_MODELS, Background, RingMap
+from crystint.model.source_metadata import SourceMetadata
 from crystint.model.sparse import SparseFrame
 from crystint.units import q_of
 
@@ -61,6 +62,10 @@ class PyfaiSparseFile(SparseFile):
     @property
     def scan(self) -> None:
         """None: pyFAI stores none."""
+
+    def metadata(self) -> SourceMetadata:
+        """Nothing: pyFAI stores none."""
+        return SourceMetadata()
 
     @property
     def instrument(self) -> Instrument:

@@ -19,6 +19,7 @@ from crystint.io.frame_table import put_frame_table
 from crystint.io.hdf5.appendable import AppendableDataset
 from crystint.io.hdf5.files import create_hdf5, put
 from crystint.io.hdf5.provenance import plain
+from crystint.io.hdf5.source_metadata import write_metadata
 from crystint.io.sparse.codec import encode_index
 from crystint.io.sparse.layout import INSTRUMENT, PEAK_GROUP, Peaks, creator, finish, root, static
 from crystint.io.sparse.mask import FirstMask
@@ -29,6 +30,7 @@ from crystint.model.instrument import Instrument
 from crystint.model.peaks import PeakList
 from crystint.model.rings import RingMap
 from crystint.model.scan import Scan
+from crystint.model.source_metadata import SourceMetadata
 from crystint.model.sparse import SparseFrame
 
 __all__ = ["PIXELS", "SparseWriter"]
@@ -69,6 +71,8 @@ class SparseWriter:
     scan : Scan, optional
         Of the frames of the input, in their order; those that were not written are left out.
     instrument : Instrument, optional
+    metadata : SourceMetadata, optional
+        What the source holds beside the pixels (`Frames.metadata`).
 
     Raises
     ------
@@ -103,13 +107,14 @@ class SparseWriter:
         pool: Executor | None = None,
         scan: Scan | None = None,
         instrument: Instrument | None = None,
+        metadata: SourceMetadata | None = None,
     ) -> None:
         self._path, self._overwrite, self._compact, self._pool = path, overwrite, compact, pool
         self._rings, self._dtype = rings, np.dtype(dtype).newbyteorder("=")
         if self._dtype.kind not in "iuf":
             raise DTypeError(f"the frames are {self._dtype}, expected an integer or a float dtype")
         self._geometry, self._provenance, self._sources = geometry, provenance, sources
-        self._want_peaks, self._scan, self._instrument = peaks, scan, instrument
+        self._want_peaks, self._scan, self._instrument, self._metadata = peaks, scan, instrument, metadata
         self._stack = ExitStack()
         self._columns: dict[str, AppendableDataset] = {}
         self._peaks: Peaks | None = None
@@ -272,6 +277,8 @@ class SparseWriter:
         if first is not None:
             self._model, self._snr, self._noise = first.error_model, first.snr, first.noise
         self._data, self._own = root(self._file, self._geometry, self._provenance, first, self._compact)
+        if self._metadata:
+            write_metadata(self._own, self._metadata)
         if self._instrument is not None:
             put(self._own, INSTRUMENT, json.dumps(self._instrument.to_dict()), type="text/json")
         static(self._data, self._own, self._rings, self._dtype, self.first.lost, self.first.value)
