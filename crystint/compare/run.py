@@ -25,6 +25,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.sparse import SparseFrame
 from crystint.ops.separator import Separator
 from crystint.prediction.boxes import ReflectionBoxes
+from crystint.prediction.reflection_boxes import reflection_boxes
 from crystint.summation.frame_audit import FrameAudit, FrameAuditor, PeakRules, ReflectionSums
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def compare(
     shells: int = SHELLS,
     seed: int = SEED,
     *,
+    reflections: FileName | None = None,
     engine: Engine | None = None,
     progress: Callable[[], object] | None = None,
 ) -> Comparison:
@@ -66,8 +68,11 @@ def compare(
         Number of resolution shells.
     seed : int
         Of the noise that densify draws.
+    reflections : path or None
+        Reflections to sum, as of ``crystint compare --reflections``; None = the peaks that are found in the raw frames,
+        each frame by itself.
     engine : Engine or None
-        Device for densify; None = the default one.
+        Device; None = the default one.
     progress : callable or None
         Called after every frame.
 
@@ -102,6 +107,7 @@ def compare(
     gathered: ReflectionSums | None = None
     with ExitStack() as stack:
         raw_frames, raw_bytes = _raw(frames, stack)
+        boxes = None if reflections is None else reflection_boxes(reflections, _sequence(raw_frames))
         sparse_frames, sparse_bytes = _sparse(sparse, stack)
         device = engine or default_engine()
         of_rings: Shells | None = None
@@ -110,8 +116,8 @@ def compare(
             of_rings = Shells.of(one, shells, geometry) if of_rings is None else of_rings
             if densifier is None or densifier.rings is not one.background.rings:
                 densifier = Densifier(device, one.background.rings)
-                auditor = auditor_of(one, geometry, PeakRules(), engine=device)
-                gathered = ReflectionSums(auditor.empty) if gathered is None else gathered
+                auditor = auditor_of(one, geometry, PeakRules(), boxes, device)
+                gathered = ReflectionSums(auditor.empty, boxes) if gathered is None else gathered
             compared, reflections = compare_frame(number, raw, one, densifier, of_rings, seed, auditor)
             comparison += compared
             if reflections is not None and gathered is not None:
@@ -170,6 +176,13 @@ def _raw(frames: Any, stack: ExitStack) -> tuple[Iterable[NDArray[Any]], int | N
     ):
         frames = stack.enter_context(open_frames(frames))
     return frames, bytes_of(frames.all_files()) if isinstance(frames, Frames) else None
+
+
+def _sequence(frames: Any) -> Frames:
+    """Frames that reflections can be paired with."""
+    if isinstance(frames, Frames | np.ndarray):
+        return frames if isinstance(frames, Frames) else open_frames(frames)
+    raise SettingError(f"frames are {described(frames)}, expected files or an array where reflections are given")
 
 
 def _sparse(sparse: Any, stack: ExitStack) -> tuple[Iterable[SparseFrame], int | None]:

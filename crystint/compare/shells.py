@@ -64,6 +64,7 @@ class Shells:
     blocks: tuple[NDArray[np.intp], ...]
     """intp each: some pixels (flat), by shell and then ascending: each pixel of each shell once, or every `thin`-th"""
     thin: int = 1
+    """of the background every how many pixels are in `blocks`"""
 
     @classmethod
     def of(cls, sparse: SparseFrame, shells: int, geometry: Geometry | None = None) -> Self:

@@ -255,10 +255,10 @@ class ReflectionAudit:
 
     @staticmethod
     def kept_error(sums: NDArray[np.void]) -> NDArray[np.float64]:
-        """float64: standard error of `kept`, from how the reflections scatter about it."""
+        """float64: standard error of `kept`, from how the reflections scatter about it; NaN for fewer than 3."""
         share = ReflectionAudit.kept(sums)
         square = sums["dense_square"] - 2 * share * sums["product"] + share**2 * sums["raw_square"]
-        return _ratio(np.sqrt(np.maximum(square, 0.0)), np.abs(sums["raw"]))
+        return np.where(sums["reflections"] > 2, _ratio(np.sqrt(np.maximum(square, 0.0)), np.abs(sums["raw"])), np.nan)
 
     @staticmethod
     def cc(sums: NDArray[np.void]) -> NDArray[np.float64]:

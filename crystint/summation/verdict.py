@@ -26,12 +26,14 @@ _USES = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a use gives the same with densified frames."""
+    """Whether a use gives the same with densified frames. Made by `verdicts`."""
 
     use: str
+    """such as "spot finding" """
     answer: str
     """ "safe", "with care", "not usable", or "not judged" """
     why: str
+    """the figures that it rests on"""
 
     def __str__(self) -> str:
         return f"{self.use}: {self.answer} ({self.why})"
@@ -41,6 +43,24 @@ def verdicts(audit: ReflectionAudit) -> list[Verdict]:
     """One for spot finding, and one for each class of reflections.
 
     A loss counts as within a limit when it is by no more than its standard error above it.
+
+    Parameters
+    ----------
+    audit : ReflectionAudit
+        Such as `Comparison.reflections`.
+
+    Returns
+    -------
+    list of Verdict
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> separator = crystint.Separator(data.geometry, data.mask, rings=30)
+    >>> comparison = crystint.compare.compare(data[0], separator.sparsify(data[0]), shells=4)
+    >>> [one.use for one in crystint.compare.verdicts(comparison.reflections)][0]
+    'spot finding'
     """
     return [_spot_finding(audit), *(_class(audit, name, number) for name, number in reversed(_USES))]
 
