@@ -50,5 +50,9 @@ from .ops.dense_frames import DenseFrames as DenseFrames
 from .ops.densify import Densifier as Densifier
 from .ops.densify import densify as densify
 from .ops.separator import Separator as Separator
+from .prediction.boxes import BOX_DTYPE as BOX_DTYPE
+from .prediction.boxes import ReflectionBoxes as ReflectionBoxes
+from .prediction.keep import keep_pixels as keep_pixels
+from .prediction.reflection_boxes import reflection_boxes as reflection_boxes
 
 __version__: str

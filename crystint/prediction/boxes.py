@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 
 from crystint.errors import ShapeError
 from crystint.html import html_table
+from crystint.model.experiment import Detector
 from crystint.model.facts import counted, resolution_text
+from crystint.prediction.defaults import MARGIN
 
-__all__ = ["BOX_DTYPE", "ReflectionBoxes"]
+__all__ = ["BOX_DTYPE", "BoxOptions", "ReflectionBoxes", "whole_pixels"]
 
 BOX_DTYPE: np.dtype[Any] = np.dtype(
     [
@@ -26,6 +29,32 @@ BOX_DTYPE: np.dtype[Any] = np.dtype(
     ]
 )
 """Dtype of the boxes of one frame, with the columns reflection; slow and fast (px); slow0, slow1, fast0 and fast1."""
+
+
+@dataclass(frozen=True)
+class BoxOptions:
+    """How large the boxes of reflections are, where that is not for the model to say."""
+
+    d_min: float | None = None
+    """finest spacing, angstrom; None = that of the corner of the detector"""
+    margin: int = MARGIN
+    """px that are added on each side"""
+    radius: float | None = None
+    """px from the place of a reflection to the end of its box; None = as the model says"""
+    mosaicity: float | None = None
+    """RMS spread of the crystal, degrees; None = as the model says"""
+
+
+def whole_pixels(
+    ends: NDArray[np.float64], detector: Detector, panel: NDArray[np.integer[Any]], margin: int
+) -> NDArray[np.int32]:
+    """The pixels between ends, float64 [n, 4] (slow, slow, fast, fast), and more around, on their panels."""
+    panels = detector.panels
+    bounds = np.array([[*each.slow, *each.fast] for each in panels])[panel]
+    low = np.floor(ends[:, ::2]).astype(np.int64) - margin
+    high = np.ceil(ends[:, 1::2]).astype(np.int64) + margin
+    low, high = np.maximum(low, bounds[:, ::2]), np.minimum(high, bounds[:, 1::2])
+    return np.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]], axis=1).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +74,9 @@ class ReflectionBoxes:
     """
 
     slow: NDArray[np.float64]
-    """float64 [n]: where the reflection is, px of the frame from the outer corner, as `fast`"""
+    """float64 [n]: where the reflection is, px of the frame from the outer corner"""
     fast: NDArray[np.float64]
+    """float64 [n]: along fast, too"""
     box: NDArray[np.int32]
     """int32 [n, 4]: slow0, slow1, fast0, fast1, half-open, within one panel"""
     start: NDArray[np.int64]
@@ -59,8 +89,13 @@ class ReflectionBoxes:
     """int32 [n, 3]; None = not known"""
     expected: NDArray[np.float64] | None = None
     """float64 [n]: I/sigma that the model tells, NaN = of this one it does not; None = of none"""
+    outside: NDArray[np.bool_] | None = None
+    """bool [n]: reflections that cross the Ewald sphere before or after the scan, and are at its ends for the sake of
+    programs that look for them there; None = none is"""
     uncovered: tuple[int, ...] = ()
     """numbers of the frames that the model has no image for"""
+    files: tuple[Path, ...] = ()
+    """that were read"""
     facts: dict[str, Any] = field(default_factory=dict)
     """what the boxes were made of and with, for a provenance"""
 
@@ -119,8 +154,7 @@ class ReflectionBoxes:
         d: NDArray[np.float64] | None = None,
         hkl: NDArray[Any] | None = None,
         expected: NDArray[np.float64] | None = None,
-        uncovered: tuple[int, ...] = (),
-        facts: dict[str, Any] | None = None,
+        **more: Any,
     ) -> Self:
         """From the images that each reflection reaches.
 
@@ -134,7 +168,7 @@ class ReflectionBoxes:
             How many there are.
         place : int64 [images], optional
             Frame of each image, -1 = it is not there; None = images are frames.
-        d, hkl, expected, uncovered, facts
+        d, hkl, expected, **more
             As the attributes.
         """
         first, last = np.asarray(first, np.int64), np.asarray(last, np.int64)
@@ -157,6 +191,5 @@ class ReflectionBoxes:
             d=np.full(len(count), np.nan) if d is None else d,
             hkl=None if hkl is None else np.ascontiguousarray(hkl, np.int32),
             expected=expected,
-            uncovered=uncovered,
-            facts=facts or {},
+            **more,
         )

@@ -95,14 +95,17 @@ def _in_order(experiment: Experiment, frames: Frames) -> Pairing:
     names = f"the experiment names {_some([experiment.name[image] for image in order])}, the frames are in " + _some(
         [os.path.basename(name) for name in frames.files]
     )
-    if len(place) != len(frames):
+    total = len(frames) if len(place) == len(frames) else frames.total
+    if len(place) != total:
         raise FileError(
             f"no image has the name of a frame ({names}), and {len(place)} frames were indexed, but "
             f"{len(frames)} given; give the files that were indexed, or exactly {len(place)} frames in their order"
         )
+    chosen = np.full(total, -1, dtype=np.int64)
+    chosen[np.arange(total) if total == len(frames) else frames.numbers] = np.arange(len(frames))
     number = np.empty(len(experiment), dtype=np.int64)
-    number[order] = [place[key] for key in keys]
-    warn(f"no image has the name of a frame ({names}): both are taken in their order, {len(frames)} of each")
+    number[order] = chosen[[place[key] for key in keys]]
+    warn(f"no image has the name of a frame ({names}): both are taken in their order, {total} of each")
     return Pairing(number)
 
 
@@ -145,8 +148,8 @@ class _FramesByFile:
     """The frames there are, by file."""
 
     frames: Frames
-    members: list[list[int]]
-    """numbers of the frames of each file"""
+    members: list[dict[int, int]]
+    """of each file: number of a frame in it to number in the sequence"""
     parts: list[tuple[str, ...]]
     """of the absolute path of each file"""
     by_name: dict[str, list[int]]
@@ -156,9 +159,10 @@ class _FramesByFile:
 
     @classmethod
     def of(cls, frames: Frames) -> Self:
-        members: list[list[int]] = [[] for _ in frames.files]
+        members: list[dict[int, int]] = [{} for _ in frames.files]
         for number in range(len(frames)):
-            members[frames.place(number)[0]].append(number)
+            file, within = frames.place(number)
+            members[file][within] = number
         by_name: dict[str, list[int]] = {}
         by_target: dict[str, list[int]] = {}
         for number, name in enumerate(frames.files):
@@ -177,14 +181,13 @@ class _FramesByFile:
         file = self._nearest(path, files)
         members = self.members[file]
         if words:
-            places = [(frame, self.frames.source(frame)) for frame in members]
+            places = [(frame, self.frames.source(frame)) for frame in members.values()]
             held = [(frame, at.index) for frame, at in places if all(word in (at.dataset or "") for word in words)]
             here = [frame for frame, index in held if index == (number or 0)]
             return here[0] if len(here) == 1 else None
         if len(members) == 1 and not _STACK.search(_plain(path)):
-            return members[0]  # a file of one frame, whatever number it was given
-        number = number or 0
-        return members[number] if number < len(members) else None
+            return next(iter(members.values()))  # a file of one frame, whatever number it was given
+        return members.get(number or 0)
 
     def _nearest(self, path: str, files: list[int]) -> int:
         tails = [_tail(_parts(path), self.parts[file]) for file in files]

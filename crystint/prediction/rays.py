@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from crystint.model.experiment import Detector
 from crystint.model.panels import Panel
 
-__all__ = ["pixel_rays", "project", "sensor_efficiency"]
+__all__ = ["pixel_rays", "project", "project_on", "sensor_efficiency"]
 
 _STEPS = 10
 _CLOSE = 1e-9
@@ -91,17 +91,49 @@ def project(
         width, height = panel.fast[1] - panel.fast[0], panel.slow[1] - panel.slow[0]
         here = (inverse > 0.0) & (distance < nearest) & (np.abs(x - 0.5 * width) <= 0.5 * width + margin[0])
         rows = np.flatnonzero(here & (np.abs(y - 0.5 * height) <= 0.5 * height + margin[1]))
-        x, y = x[rows], y[rows]
-        if _thick(detector):
-            u = ray[rows]
-            depth = _depth(detector, np.abs(u @ plane.normal))
-            shift = plane.in_plane @ u.T
-            x, y = x + depth * shift[0], y + depth * shift[1]
-        x, y = x + panel.fast[0], y + panel.slow[0]
+        y, x = _counted(detector, plane, ray[rows], x[rows], y[rows])
         inside = panel.holds(y, x)
         rows = rows[inside]
         panel_of[rows], nearest[rows], slow[rows], fast[rows] = number, distance[rows], y[inside], x[inside]
     return panel_of, slow, fast
+
+
+def _counted(
+    detector: Detector, plane: _Plane, ray: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Slow and fast, px of the frame, at which rays are counted that enter a panel at x and y, px from its corner."""
+    if _thick(detector):
+        depth = _depth(detector, np.abs(ray @ plane.normal))
+        shift = plane.in_plane @ ray.T
+        x, y = x + depth * shift[0], y + depth * shift[1]
+    return y + plane.panel.slow[0], x + plane.panel.fast[0]
+
+
+def project_on(
+    detector: Detector, panel: NDArray[np.integer], ray: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where rays are counted on the planes of these panels, which go on beyond their edges.
+
+    Parameters
+    ----------
+    panel : int [n]
+    ray : float64 [n, 3]
+        Unit vectors.
+
+    Returns
+    -------
+    slow, fast : float64 [n]
+        px of the frame from the outer corner, parallax in; NaN where a ray does not meet the plane.
+    """
+    slow, fast = np.full(len(ray), np.nan), np.full(len(ray), np.nan)
+    for number in np.unique(panel):
+        plane = _Plane.of(detector.panels[number])
+        if plane is None:
+            continue
+        x, y, inverse = plane.to_panel @ ray.T
+        rows = np.flatnonzero((panel == number) & (inverse > 0.0))
+        slow[rows], fast[rows] = _counted(detector, plane, ray[rows], x[rows] / inverse[rows], y[rows] / inverse[rows])
+    return slow, fast
 
 
 def pixel_rays(

@@ -120,6 +120,7 @@ class Sparsification:
     """pixels and peaks of hits alone"""
     audit_every: int = 0
     """reflections of every n-th frame are audited; 0 = of none"""
+    grow: int = 0
 
     def record(self, run: PreparedRun, number: int, frame: NDArray[Any], first: FirstMask | None) -> FrameRecord:
         """The row of the frame in a sparse file.
@@ -133,9 +134,10 @@ class Sparsification:
         sparse, peaks, row = run.examine(frame, number, self.snr, run.settings.snr_peak if looked_for else None)
         assert sparse is not None  # it was asked for
         dead = bool(np.isnan(sparse.background.mean).all())
-        if self.hits_only and not dead and vetoed(row):
+        if self.hits_only and not dead and not run.has_boxes(number) and vetoed(row):
             sparse, peaks = sparse.vetoed_form(), empty_peaks()
             row["picked"] = 0
+        sparse = run.keep(sparse, frame, number, self.grow)
         stored = SparseRow.of(sparse, frame, first)
         arrays = stored.arrays() | {"row": row.view(np.uint8)}
         if self.peaks and peaks is not None:

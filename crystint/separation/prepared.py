@@ -24,10 +24,13 @@ from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
 from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
+from crystint.prediction.boxes import ReflectionBoxes
+from crystint.prediction.keep import PanelPlaces, keep_pixels
+from crystint.prediction.reflection_boxes import reflection_boxes
 from crystint.run.frames import image_of, mask_of, read_frame, saturation_in
 from crystint.run.geometry import geometries_of, geometry_of, wavelengths_of
 from crystint.separation.audit import AuditTools
-from crystint.separation.settings import Settings
+from crystint.separation.settings import Settings, SparsifySettings
 from crystint.summation.frame_audit import FrameAudit
 
 __all__ = ["PreparedRun", "opened"]
@@ -56,6 +59,10 @@ class PreparedRun:
     """which values are measurements; None = the default of the dtype"""
     masked: str = ""
     """how much of the frame is masked, for the end of the run; empty without masks that were given"""
+    boxes: ReflectionBoxes | None = None
+    """of reflections whose pixels are kept whatever their counts"""
+    panels: PanelPlaces | None = None
+    """of a detector of several"""
     _tools: list[AuditTools] = field(default_factory=list, init=False)
     _own: threading.local = field(default_factory=threading.local, init=False)
     _made: list[Separator] = field(default_factory=list, init=False)
@@ -95,7 +102,19 @@ class PreparedRun:
         images = {"dark": dark, "flat": None, "normalization": None}
         settings = self.settings.model_copy(update={"rings": rings})
         mask = np.zeros(frame.shape, np.uint32)
-        return replace(self, settings=settings, geometry=geometry, mask=mask, images=images), frame
+        small = replace(self, settings=settings, geometry=geometry, mask=mask, images=images, boxes=None, panels=None)
+        return small, frame
+
+    def has_boxes(self, number: int) -> bool:
+        """Whether reflections are predicted on a frame."""
+        return self.boxes is not None and self.boxes.start[number] < self.boxes.start[number + 1]
+
+    def keep(self, sparse: SparseFrame, frame: NDArray[Any], number: int, grow: int) -> SparseFrame:
+        """A sparse frame with the pixels of predicted reflections, and those around significant ones."""
+        if self.boxes is None and not grow:
+            return sparse
+        boxes = None if self.boxes is None else self.boxes.of_frame(number)
+        return keep_pixels(sparse, frame, boxes, grow, self.panels)
 
     @cached_property
     def rings(self) -> RingMap:
@@ -121,13 +140,16 @@ class PreparedRun:
 
     def used(self, device: str) -> dict[str, Any]:
         """What the run used where the settings leave it open, for the provenance of its outputs."""
-        return {
+        used = {
             "device": device,
             "geometry_used": self.geometry.to_dict(),
             "saturation_used": self.saturation,
             "valid_values": None if self.valid is None else self.valid.to_dict(),
             "frames_in_bslz4": self._in_bslz4,
-        } | ({"geometries_used": self._geometries_used} if self.apart else {})
+        }
+        if self.boxes is not None:
+            used["boxes_used"] = self.boxes.facts
+        return used | ({"geometries_used": self._geometries_used} if self.apart else {})
 
     @cached_property
     def _in_bslz4(self) -> bool:
@@ -176,7 +198,7 @@ class PreparedRun:
         separator = self.separator
         with self._making:
             if not self._tools:
-                self._tools.append(AuditTools.of(separator, self.settings))
+                self._tools.append(AuditTools.of(separator, self.settings, self.boxes))
         return self._tools[0].audit(number, frame, sparse)
 
     def _wavelength_ratio(self, number: int) -> float:
@@ -237,6 +259,7 @@ def opened(
         limit = None if saturation is None or saturation == "none" else float(saturation)
         valid = frames.valid_from(settings.lowest)
         common: Any = {"wavelengths": wavelengths_of(frames, settings), "valid": valid, "masked": mask.about}
+        common |= {"boxes": _boxes_of(frames, settings, geometries[0]), "panels": PanelPlaces.of(geometries[0])}
         limit = valid.limit(limit)
         runs = [
             PreparedRun(frames, settings, geometry, mask.pixels, images, limit, engine, **common)
@@ -249,6 +272,21 @@ def opened(
             run.separator  # noqa: B018  (now, not in the first frame)
             warming.join()
         yield run
+
+
+def _boxes_of(frames: Frames, settings: Settings, geometry: Geometry) -> ReflectionBoxes | None:
+    """Boxes of the model whose reflections are to be kept; None = there is no such model."""
+    if not isinstance(settings, SparsifySettings) or settings.keep is None:
+        return None
+    return reflection_boxes(
+        settings.keep,
+        frames,
+        geometry=geometry,
+        d_min=settings.d_min,
+        margin=settings.keep_margin,
+        radius=settings.keep_radius,
+        mosaicity=settings.keep_mosaicity,
+    )
 
 
 def _warm_up_quietly(warm_up: Callable[[PreparedRun], object] | None, run: PreparedRun) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class Separated:
     """what became of reflections; None = that was not asked for"""
     hit_peaks: int = HIT
     """peaks that make a frame a hit"""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """pixels kept, by their first reason: significant, grown, predicted"""
 
     @property
     def peaks(self) -> NDArray[np.int64]:
@@ -68,7 +71,9 @@ def outcome_of(run: RunInProgress, separated: Separated, outputs: tuple[Path, ..
     if separated.vetoed:
         parts.append(f"{separated.vetoed} vetoed")
     if separated.pixels:
-        parts.append(f"{separated.pixels} pixels kept ({separated.pixels / frames:.0f} per frame)")
+        parts.append(
+            f"{separated.pixels} pixels kept ({separated.pixels / frames:.0f} per frame){_by_reason(separated)}"
+        )
     parts += [separated.masked] if separated.masked else []
     if separated.packing:
         parts.append(f"compression {separated.packing}")
@@ -88,3 +93,12 @@ def outcome_of(run: RunInProgress, separated: Separated, outputs: tuple[Path, ..
         rate=run.rate,
         **more,
     )
+
+
+def _by_reason(separated: Separated) -> str:
+    """How many pixels each reason has, where there are several."""
+    reasons = {name: count for name, count in separated.reasons.items() if count}
+    if set(reasons) <= {"significant"}:
+        return ""
+    words = {"significant": "significant", "grown": "around these", "predicted": "more in boxes of reflections"}
+    return ": " + ", ".join(f"{count} {words[name]}" for name, count in reasons.items())

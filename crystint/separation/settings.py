@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, model_validator
 
 from crystint.model.peaks import HIT
+from crystint.prediction.defaults import MARGIN
 from crystint.run.settings import DetectorSettings, NotNegative, Positive, StepSettings, Whole, number, setting
 
 __all__ = ["ConvertSettings", "DensifySettings", "FrameSettings", "MaskSettings", "Settings", "SparsifySettings"]
@@ -86,11 +87,35 @@ class SparsifySettings(Settings):
     compact: bool = setting(False, "smaller, for crystint only: FabIO cannot read it (see convert)")
     audit: bool = setting(False, "tell in the file what became of reflections: raw frames against densified ones")
     audit_every: Whole | None = setting(None, "the same, in every N-th frame alone", ge=1, metavar="N")
+    keep: Path | None = setting(
+        None,
+        "keep all pixels in the boxes of the reflections that these experiments with crystals (.expt) predict, or that "
+        "a .refl of predictions or a CrystFEL stream lists, whatever their counts; to --d-min, if it is given",
+        metavar="MODEL",
+    )
+    keep_margin: Whole = setting(MARGIN, "px added on each side of a box", ge=0, le=1000)
+    keep_radius: Positive | None = setting(
+        None, "px from a predicted place to the end of its box (default: as the model says)", metavar="PX"
+    )
+    keep_mosaicity: Positive | None = setting(
+        None, "RMS mosaicity of the crystal, degrees (default: as the model says)", metavar="DEG"
+    )
+    grow: Whole = setting(0, "keep the pixels around each significant one, too, up to so many px away", ge=0, le=100)
 
     @property
     def audited(self) -> int:
         """Every how many frames reflections are audited; 0 = never."""
         return self.audit_every or int(self.audit)
+
+    @model_validator(mode="after")
+    def _boxes(self) -> Self:
+        more = [
+            name for name in ("keep_margin", "keep_radius", "keep_mosaicity")
+            if getattr(self, name) != type(self).model_fields[name].default
+        ]  # fmt: skip
+        if more and self.keep is None:
+            raise ValueError(f"{more[0]} is about the boxes of keep: give keep a model, too")
+        return self
 
 
 class MaskSettings(Settings):

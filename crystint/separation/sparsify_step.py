@@ -32,14 +32,20 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
     settings, how, (output,) = job.settings, job.execution, job.outputs
     every = settings.audited
     work = Sparsification(
-        settings.snr if settings.snr is not None else 3.0, settings.peaks, settings.spots, settings.hits_only, every
+        settings.snr if settings.snr is not None else 3.0,
+        settings.peaks,
+        settings.spots,
+        settings.hits_only,
+        every,
+        settings.grow,
     )
     remote = how.dask is not None or job.finished
     rows: list[FrameTable] = [empty_frame_table()]
-    pixels = 0
     ahead = partial(warm_up, treatment=work)
     with opened(job.inputs["frames"], settings, how.device, remote=remote, warm_up=ahead) as run:
         files = tuple(run.frames.all_files())
+        if run.boxes is not None:
+            files += tuple(map(str, run.boxes.files))
         job.reads(files)
         if job.finished:
             return job.nothing_to_do(run.frames.files, snr=work.snr, **run.used(""))
@@ -65,7 +71,7 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
                 instrument=run.frames.instrument,
                 metadata=run.frames.metadata(),
             )
-            reflections = reflection_sums(run.rings, settings)
+            reflections = reflection_sums(run.rings, settings, run.boxes)
             with writer, closing(progress.records(lambda: writer.first)) as records:
                 for record in job.progress(records, progress.total, "sparsify"):
                     peaks = peaks_of(record)
@@ -74,7 +80,6 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
                         writer.put_missing(record.number)
                         continue
                     writer.put(SparseRow.of_record(record), peaks)
-                    pixels += record.facts["picked"]
                     reflections.add(FrameAudit.of_record(record))
                 progress.check()
                 if progress.stopped:
@@ -86,6 +91,12 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
                 put_scan(results, run.frames.scan)
                 writer.put_results(results)
     separated = Separated(
-        results, pixels, tuple(progress.unusable), run.masked, hit_peaks=settings.hit_peaks, audit=audit
+        results,
+        writer.pixels.total(),
+        tuple(progress.unusable),
+        run.masked,
+        audit=audit,
+        reasons=dict(writer.pixels),
+        hit_peaks=settings.hit_peaks,
     )
     return outcome_of(progress, separated)

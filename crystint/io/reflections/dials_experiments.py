@@ -25,7 +25,15 @@ from crystint.model.cells import common_cell
 from crystint.model.experiment import Detector, Experiment
 from crystint.model.plausible import implausible
 
-__all__ = ["is_experiment_list", "read_expt"]
+__all__ = [
+    "beam_points",
+    "image_range",
+    "is_experiment_list",
+    "lattice_points",
+    "model_of",
+    "read_content",
+    "read_expt",
+]
 
 _POLARIZED = 0.999
 _MOST_IMAGES = 10**6
@@ -59,6 +67,21 @@ def read_expt(path: str | Path) -> Experiment:
         When it is missing, damaged, or lacks a model that is needed.
     """
     path = Path(path)
+    content = read_content(path)
+    try:
+        return _experiment(path, content)
+    except (GeometryError, ShapeError) as error:
+        raise FileError(f"{path}: {error}") from error
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """The JSON of an experiment list.
+
+    Raises
+    ------
+    FileError
+        When it is missing, damaged or something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -67,10 +90,7 @@ def read_expt(path: str | Path) -> Experiment:
         raise FileError(f"{path} is damaged or not an experiment list: {error}") from error
     if not isinstance(content, dict) or content.get("__id__") != "ExperimentList":
         raise FileError(f"{path} is no experiment list of DIALS (an .expt file)")
-    try:
-        return _experiment(path, content)
-    except (GeometryError, ShapeError) as error:
-        raise FileError(f"{path}: {error}") from error
+    return content
 
 
 def _experiment(path: Path, content: dict[str, Any]) -> Experiment:
@@ -82,11 +102,11 @@ def _experiment(path: Path, content: dict[str, Any]) -> Experiment:
     without: list[int] = []
     unpolarized = total = 0
     for number, entry in enumerate(content["experiment"]):
-        crystal = _model(content, entry, "crystal")
+        crystal = model_of(content, entry, "crystal")
         if crystal is None:
             without.append(number)
             continue
-        beam, detector = _model(content, entry, "beam"), _model(content, entry, "detector")
+        beam, detector = model_of(content, entry, "beam"), model_of(content, entry, "detector")
         if beam is None or detector is None:
             what = "beam" if beam is None else "detector"
             raise FileError(f"{path}: experiment {number} has no {what}; write it with dials.import or dials.index")
@@ -94,9 +114,9 @@ def _experiment(path: Path, content: dict[str, Any]) -> Experiment:
         if key not in detectors:
             detectors[key] = len(models)
             models.append(detector_of(detector))
-        scan = _model(content, entry, "scan")
-        rotation = rotation_of(scan, _model(content, entry, "goniometer"))
-        images = range(*_image_range(scan)) if scan is not None else range(1, 2)
+        scan = model_of(content, entry, "scan")
+        rotation = rotation_of(scan, model_of(content, entry, "goniometer"))
+        images = range(*image_range(scan)) if scan is not None else range(1, 2)
         total += len(images)
         if total > _MOST_IMAGES:
             raise FileError(f"{path}: its scans claim {total} images and more, expected {_MOST_IMAGES} at most")
@@ -151,22 +171,29 @@ def _experiment(path: Path, content: dict[str, Any]) -> Experiment:
     )
 
 
-def _model(content: dict[str, Any], entry: dict[str, Any], kind: str) -> Any:
+def model_of(content: dict[str, Any], entry: dict[str, Any], kind: str) -> Any:
+    """The model of a kind that an experiment names; None = it has none."""
     number = entry.get(kind)
     return None if number is None else content[kind][number]
 
 
-def _image_range(scan: dict[str, Any]) -> tuple[int, int]:
+def image_range(scan: dict[str, Any]) -> tuple[int, int]:
+    """First image of a scan, and the one after its last."""
     first, last = (int(value) for value in scan["image_range"])
     return first, last + 1
 
 
 def _incident(beam: dict[str, Any], images: int) -> NDArray[np.float64]:
     """s0 of each image, at the middle of its exposure."""
+    ends = beam_points(beam, images)
+    return np.asarray(0.5 * (ends[1:] + ends[:-1]))
+
+
+def beam_points(beam: dict[str, Any], images: int) -> NDArray[np.float64]:
+    """s0 at the ends of all images; float64 [images + 1, 3]."""
     points = beam.get("s0_at_scan_points")
     if points is not None and len(points) == images + 1:
-        ends = np.array(points, dtype=np.float64)
-        return np.asarray(0.5 * (ends[1:] + ends[:-1]))
+        return np.array(points, dtype=np.float64)
     if "wavelength" not in beam:
         raise ShapeError("a beam has a spectrum instead of a wavelength (time-of-flight or Laue); that is not read")
     reason = implausible("wavelength", float(beam["wavelength"]))
@@ -174,13 +201,11 @@ def _incident(beam: dict[str, Any], images: int) -> NDArray[np.float64]:
         raise GeometryError(f"the wavelength of a beam {reason}")
     direction = np.array(beam["direction"], dtype=np.float64)
     s0 = -direction / np.linalg.norm(direction) / float(beam["wavelength"])
-    return np.tile(s0, (images, 1))
+    return np.tile(s0, (images + 1, 1))
 
 
-def _settings(
-    number: int, crystal: dict[str, Any], rotation: Rotation | None, images: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Setting at mid-exposure and its change over the exposure; float64 [images, 3, 3]."""
+def lattice_points(number: int, crystal: dict[str, Any], rotation: Rotation | None, images: int) -> NDArray[np.float64]:
+    """A without the goniometer at the ends of all images; float64 [images + 1, 3, 3]."""
     points = crystal.get("A_at_scan_points")
     if points is not None and rotation is not None:
         at = np.array(points, dtype=np.float64).reshape(-1, 3, 3)
@@ -195,6 +220,14 @@ def _settings(
             except np.linalg.LinAlgError:
                 still = np.full((3, 3), np.nan)
         at = np.broadcast_to(still, (images + 1, 3, 3))
+    return at
+
+
+def _settings(
+    number: int, crystal: dict[str, Any], rotation: Rotation | None, images: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Setting at mid-exposure and its change over the exposure; float64 [images, 3, 3]."""
+    at = lattice_points(number, crystal, rotation, images)
     if rotation is None:
         return np.array(at[:-1]), np.zeros((images, 3, 3))
     start, end = rotation.at(np.arange(images)), rotation.at(np.arange(images) + 1)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from crystint.errors import ShapeError
 from crystint.model.turns import turns
 
-__all__ = ["Rotation", "rotation_of"]
+__all__ = ["Rotation", "between", "rotation_of"]
 
 _STILL = 1e-7
 """degrees: images that turn by less are stills, as in dxtbx"""
@@ -32,12 +32,18 @@ class Rotation:
     def at(self, image: NDArray[Any]) -> NDArray[np.float64]:
         """float64 [n, 3, 3] at positions along the scan, in images from its start."""
         image = np.asarray(image, dtype=np.float64)
-        outer = self.outer
-        if outer.ndim == 3:
-            low = np.minimum(image.astype(np.intp), len(outer) - 2)
-            share = (image - low)[:, None, None]
-            outer = (1.0 - share) * outer[low] + share * outer[low + 1]
-        return np.asarray(outer @ turns(self.axis, self.start + self.step * image) @ self.fixed)
+        return np.asarray(self.outer_at(image) @ turns(self.axis, self.start + self.step * image) @ self.fixed)
+
+    def outer_at(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`outer` at positions along the scan, float64 [n, 3, 3], or [3, 3] where it stays."""
+        return self.outer if self.outer.ndim == 2 else between(self.outer, image)
+
+
+def between(points: NDArray[np.float64], image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values [n, ...] between those at the ends of images [images + 1, ...]; beyond the scan those at its end."""
+    low = np.clip(np.floor(image).astype(np.intp), 0, len(points) - 2)
+    share = np.clip(image - low, 0.0, 1.0).reshape(-1, *[1] * (points.ndim - 1))
+    return np.asarray((1.0 - share) * points[low] + share * points[low + 1])
 
 
 def rotation_of(scan: dict[str, Any] | None, goniometer: dict[str, Any] | None) -> Rotation | None:

@@ -1,0 +1,1 @@
+"""Prediction: which reflections, where, and which pixels they occupy."""
