@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from crystint.engine import Engine
-from crystint.errors import FileError
+from crystint.errors import FileError, note, warn
 from crystint.io.frame_record import FrameRecord
 from crystint.io.linked_files import files_read
 from crystint.io.sparse.dense_file import DenseWriter, pack_frame
 from crystint.io.sparse.file import SparseFile
 from crystint.io.sparse.open import open_sparse
+from crystint.model.scan_checks import irregularities
 from crystint.ops.densify import Densifier
 from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome
@@ -78,6 +79,7 @@ def densify(job: Job[DensifySettings]) -> Outcome:
             return job.nothing_to_do(sparse=sparse.provenance)
         if settings.compression == "auto":
             settings = settings.model_copy(update={"compression": _compression(sparse.provenance)})
+        _tell(sparse)
         worker = None
         if how.dask is None:
             worker = _Worker(sparse, str(source), Densifier(Engine(how.device), sparse.rings), settings)
@@ -127,6 +129,20 @@ def _used(made: Mapping[str, Any], name: str) -> Any:
 def _compression(made: Mapping[str, Any]) -> str:
     """What those who read the raw frames can read."""
     return "bslz4" if _used(made, "frames_in_bslz4") is True else "gzip"
+
+
+def _tell(sparse: SparseFile) -> None:
+    """Say what programs that read the dense file will take otherwise, or lack."""
+    scan = sparse.scan
+    if scan is None or not scan.rotates:
+        return
+    for sentence in irregularities(scan):
+        warn(f"programs that take a scan for regular, as DIALS does, will read other angles or times: {sentence}")
+    if sparse.instrument.thickness is None:
+        note(
+            f"{sparse.path} does not tell how thick the sensor is: DIALS will take positions of spots as they are on its "
+            "surface, without parallax"
+        )
 
 
 def _saturation(made: Mapping[str, Any]) -> float | None:

@@ -470,6 +470,25 @@ def test_the_header_of_a_cbf_file_is_carried(tmp_path: Path) -> None:
     assert "N_excluded_pixels = 3" in header
 
 
+def test_densify_says_what_dials_would_take_otherwise(tmp_path: Path, kappa: Path) -> None:
+    sparsify([kappa], tmp_path / "s.h5", RINGS | {"frames": "::2"})
+    _, problems, notes = said(lambda: densify_file(tmp_path / "s.h5", tmp_path / "d.h5"))
+    assert len(problems) == 1
+    assert "will read other angles" in problems[0]
+    assert "a gap at frame 1, frame 2" in problems[0]
+    assert not notes
+    scan, problems, _ = scan_of(tmp_path / "d.h5")
+    assert len(problems) == 1
+    np.testing.assert_allclose(scan.angles[2], [-95.0, -94.8, -94.6])
+    with h5py.File(kappa, "a") as file:
+        del file["entry/instrument/detector/sensor_thickness"]
+    sparsify([kappa], tmp_path / "t.h5", RINGS)
+    _, problems, notes = said(lambda: densify_file(tmp_path / "t.h5", tmp_path / "e.h5"))
+    assert not problems
+    assert len(notes) == 1
+    assert "how thick the sensor is" in notes[0]
+
+
 def test_fabio_opens_what_has_a_scan(tmp_path: Path, kappa: Path) -> None:
     import fabio
 
