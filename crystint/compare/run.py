@@ -112,16 +112,16 @@ def compare(
         device = engine or default_engine()
         of_rings: Shells | None = None
         densifier: Densifier | None = None
-        for number, (raw, one) in enumerate(_pairs(raw_frames, sparse_frames)):
+        for number, raw, one in _pairs(raw_frames, sparse_frames):
             of_rings = Shells.of(one, shells, geometry) if of_rings is None else of_rings
             if densifier is None or densifier.rings is not one.background.rings:
                 densifier = Densifier(device, one.background.rings)
                 auditor = auditor_of(one, geometry, PeakRules(), boxes, device)
                 gathered = ReflectionSums(auditor.empty, boxes) if gathered is None else gathered
-            compared, reflections = compare_frame(number, raw, one, densifier, of_rings, seed, auditor)
+            compared, summed = compare_frame(number, raw, one, densifier, of_rings, seed, auditor)
             comparison += compared
-            if reflections is not None and gathered is not None:
-                gathered.add(reflections)
+            if gathered is not None:
+                gathered.add(summed)
             if progress is not None:
                 progress()
     audit = None if gathered is None else gathered.audit()
@@ -198,8 +198,10 @@ def _sparse(sparse: Any, stack: ExitStack) -> tuple[Iterable[SparseFrame], int |
     return sparse, None
 
 
-def _pairs(frames: Iterable[NDArray[Any]], sparse: Iterable[SparseFrame]) -> Iterator[tuple[NDArray[Any], SparseFrame]]:
-    """Frames side by side, without those that are missing; an error when one of the two ends first."""
+def _pairs(
+    frames: Iterable[NDArray[Any]], sparse: Iterable[SparseFrame]
+) -> Iterator[tuple[int, NDArray[Any], SparseFrame]]:
+    """Number and frames side by side, without those that are missing; an error when one of the two ends first."""
     left, right = _readers(frames), iter(sparse)
     number = 0
     while True:
@@ -213,7 +215,7 @@ def _pairs(frames: Iterable[NDArray[Any]], sparse: Iterable[SparseFrame]) -> Ite
         if not isinstance(one, SparseFrame):
             raise SettingError(f"sparse frame {number} is {described(one)}, {_EXPECTED}")
         if not one.missing:
-            yield np.asarray(read()), one
+            yield number, np.asarray(read()), one
         number += 1
 
 

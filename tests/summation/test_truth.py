@@ -109,3 +109,16 @@ def test_verdicts_say_what_the_figures_say(run):
     answers = {one.use.split(" ")[0]: one.answer for one in verdicts(run[2])}
     assert answers["strong"] == "with care"
     assert answers["medium"] == answers["weak"] == "not usable"
+
+
+def test_in_python_reflections_are_those_of_the_command(run, tmp_path):
+    data, truth, audit, _ = run
+    frames = np.stack([data.image(number) for number in range(len(data))])
+    separator = crystint.Separator(data.settings.geometry, rings=150)
+    sparse = [separator.sparsify(frame, number=number) for number, frame in enumerate(frames)]
+    table_of(truth, tmp_path / "true.refl")
+    with pytest.warns(match="no .expt beside it"):
+        again = crystint.compare.compare(frames, sparse, reflections=tmp_path / "true.refl").reflections
+    assert (again.by_class["reflections"] == audit.by_class["reflections"]).all()
+    np.testing.assert_allclose(again.by_class["raw"], audit.by_class["raw"], rtol=1e-9)
+    np.testing.assert_allclose(again.total["dense"], audit.total["dense"], rtol=0.005)
