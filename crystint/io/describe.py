@@ -31,6 +31,7 @@ from crystint.io.linked_files import master_of
 from crystint.io.opened_file import OpenedFile
 from crystint.io.peaks.files import peaks_in, rows_in, scan_in
 from crystint.io.sparse.dense_file import missing_in
+from crystint.io.sparse.maps import MAPS
 from crystint.io.sparse.open import sparse_in
 from crystint.model.frame_table import FrameStatus, FrameTable
 from crystint.model.geometry import Geometry
@@ -39,7 +40,7 @@ from crystint.model.mask import unusable
 from crystint.model.peaks import HIT
 from crystint.model.scan import Scan
 from crystint.references import resolve
-from crystint.units import ordinal
+from crystint.units import ordinal, readable_size
 
 __all__ = ["describe", "made_by"]
 
@@ -230,6 +231,13 @@ def sparse(file: OpenedFile) -> dict[str, Any]:
         if opened.geometry is not None:
             about |= describe_geometry(opened.geometry)
         about |= _scan(opened.scan, opened.instrument)
+        if opened.shared_maps:
+            about["detector maps"] = f"in {opened.shared_maps}, which other files may share"
+        if opened.gzipped:
+            about["compression"] = "gzip: readers need no plug-in"
+        raw = (opened.provenance or {}).get("raw_bytes")
+        if isinstance(raw, int) and raw > 0:
+            about["raw files"] = f"{readable_size(raw)}, {raw / file.size:.3g} times this file"
         about["mask"] = _mask(opened.rings.mask)
         about |= _missing(opened.missing) | _audit(opened.audit)
         first = next((number for number in range(len(opened)) if number not in opened.missing), None)
@@ -260,6 +268,16 @@ def _scan(scan: Scan | None, instrument: Instrument) -> dict[str, Any]:
     told.pop("valid counts", None)  # `saturation` and `valid values` say it
     about = {"scan": {} if scan is None else scan.facts(), "instrument": told}
     return {name: facts for name, facts in about.items() if facts}
+
+
+def detector_maps(file: OpenedFile) -> dict[str, Any]:
+    """Shape, rings and mask of detector maps that sparse files share."""
+    if file.hdf5 is None:
+        return {}
+    held = file.hdf5[MAPS]
+    mask = held["pixel_mask"][()]
+    about = {"shape": _shape(mask.shape), "rings": len(held["ring_radius"]), "mask": _mask(mask)}
+    return about | {"unusable in the first frame": len(held["unusable_index"])}
 
 
 def _missing(numbers: Sequence[int]) -> dict[str, Any]:

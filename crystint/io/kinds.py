@@ -101,6 +101,13 @@ _SPECIFIC = (
         advice="open it with crystint.open_sparse, or crystint densify makes frames of it",
     ),
     Kind(
+        "detector maps of sparse files", by.detector_maps, (".h5", ".hdf5"), plural=True,
+        reader="crystint.io.sparse.maps:SharedMaps.read",
+        writer="crystint.io.sparse.maps:SharedMaps.make",
+        describe="crystint.io.describe:detector_maps",
+        advice="sparse files link to it: keep it beside them; crystint sparsify --maps takes it for more files",
+    ),
+    Kind(
         "stills file", by.stills_run, (".h5", ".hdf5"),
         reader="crystint.stills:read_stills",
         writer="crystint.stills:write_stills",
@@ -326,7 +333,7 @@ _GENERAL = (
 NEVER_FRAMES = tuple(
     kind
     for kind in _SPECIFIC
-    if kind.name.startswith(("sparse", "stills", "scaled", "convergent", "polar", "correlations"))
+    if kind.name.startswith(("sparse", "detector maps", "stills", "scaled", "convergent", "polar", "correlations"))
 )
 """Kinds of HDF5 files of which no data set is a frame, whatever its shape."""
 

@@ -23,6 +23,7 @@ __all__ = [
     "cbc_table",
     "correlations",
     "crystfel_stream",
+    "detector_maps",
     "experiments",
     "fabio_frames",
     "frame_table",
@@ -85,6 +86,12 @@ def _scalar_text(file: OpenedFile, path: str) -> str:
     with suppress(OSError, KeyError, RuntimeError, TypeError, AttributeError):
         return text(file.hdf5[path][()])
     return ""
+
+
+def detector_maps(file: OpenedFile) -> str | None:
+    """Detector maps that sparse files share."""
+    held = _group(file, "entry_0000/detector_maps")
+    return "HDF5" if held is not None and "format" in held.attrs else None
 
 
 def sparse(file: OpenedFile) -> str | None:

@@ -134,7 +134,9 @@ def _data(file: h5py.File, name: str, row: dict[str, Any]) -> tuple[str, int]:
         item = file[name]
         digest = data_digest(item)
     except Exception as error:  # whatever damage makes of it
-        return f"{name} cannot be read: {_words(error)}", 0
+        link = file.get(name, getlink=True) if name in file or name.rpartition("/")[0] in file else None
+        place = f" (in {link.filename})" if isinstance(link, h5py.ExternalLink) else ""
+        return f"{name}{place} cannot be read: {_words(error)}", 0
     behind = Path(item.file.filename).name
     place = name if behind == Path(file.filename).name else f"{name} (in {behind})"
     if digest is None or digest.row() != row:

@@ -101,6 +101,20 @@ class SparsifySettings(Settings):
         None, "RMS mosaicity of the crystal, degrees (default: as the model says)", metavar="DEG"
     )
     grow: Whole = setting(0, "keep the pixels around each significant one, too, up to so many px away", ge=0, le=100)
+    compression: Literal["zstd", "gzip"] = setting(
+        "zstd", "zstd: small, readers need hdf5plugin's filters; gzip: any HDF5 program reads it, larger"
+    )
+    maps: Path | None = setting(
+        None,
+        "file of the detector maps, which the sparse files of a series share by a relative link: made if it is not "
+        "there, else its maps must be the same",
+        metavar="FILE.h5",
+    )
+    estimate: bool = setting(False, "write nothing, but tell size, ratio and time of the run from some of its frames")
+    sample: Whole = setting(50, "frames that --estimate works on, spread over the run", ge=1)
+    checksum_inputs: bool = setting(
+        False, "note SHA-256, size and time of every input file in the output; reads them once more"
+    )
 
     @property
     def audited(self) -> int:
@@ -116,6 +130,10 @@ class SparsifySettings(Settings):
         if more and self.keep is None:
             raise ValueError(f"{more[0]} is about the boxes of keep: give keep a model, too")
         return self
+
+    def files(self) -> tuple[Path, ...]:
+        """Every file that is there before the run; that of the maps may be made by it."""
+        return tuple(path for path in super().files() if path != self.maps)
 
 
 class MaskSettings(Settings):

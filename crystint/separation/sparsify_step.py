@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from crystint.errors import SettingError
+from crystint.io.sparse.maps import maps_state
 from crystint.io.sparse.row import SparseRow
 from crystint.io.sparse.writer import SparseWriter
 from crystint.model.frame_table import FrameTable, empty_frame_table, put_scan
@@ -14,8 +17,11 @@ from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
 from crystint.separation.audit import reflection_sums
+from crystint.separation.estimate import estimate
 from crystint.separation.frame_step import SeparationWork, SeparationWorker, Sparsification, peaks_of, row_of, warm_up
+from crystint.separation.input_sums import input_sums
 from crystint.separation.prepared import opened
+from crystint.separation.ratio import Ratio
 from crystint.separation.results import Separated, outcome_of
 from crystint.separation.settings import SparsifySettings
 from crystint.summation.frame_audit import FrameAudit
@@ -29,6 +35,10 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
 
     A journal beside the output keeps what was done while the run lasts.
     """
+    if job.settings.estimate:
+        return estimate(job, sparsify)
+    if not job.outputs:
+        raise SettingError("no output: name the file to write with -o (--estimate alone does without)")
     settings, how, (output,) = job.settings, job.execution, job.outputs
     every = settings.audited
     work = Sparsification(
@@ -46,14 +56,17 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
         files = tuple(run.frames.all_files())
         if run.boxes is not None:
             files += tuple(map(str, run.boxes.files))
-        job.reads(files)
+        job.reads(files, () if settings.maps is None else settings.maps)
+        raw_bytes = run.frames.stored_bytes
         if job.finished:
             return job.nothing_to_do(run.frames.files, snr=work.snr, **run.used(""))
         worker = None if remote else SeparationWorker(run, work)
         same = {"snr": work.snr, "shape": list(run.frames.shape), "dtype": str(run.frames.dtype)}
-        with in_progress(
-            job, SeparationWork.of(run, work), worker, len(run.frames), same=same, files=files
-        ) as progress:
+        same |= maps_state(settings.maps, output)
+        with (
+            input_sums(files, settings.checksum_inputs) as sums,
+            in_progress(job, SeparationWork.of(run, work), worker, len(run.frames), same=same, files=files) as progress,
+        ):
             writer = SparseWriter(
                 output,
                 run.rings,
@@ -70,6 +83,8 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
                 scan=run.frames.scan,
                 instrument=run.frames.instrument,
                 metadata=run.frames.metadata(),
+                compression=settings.compression,
+                maps=settings.maps,
             )
             reflections = reflection_sums(run.rings, settings, run.boxes)
             with writer, closing(progress.records(lambda: writer.first)) as records:
@@ -82,8 +97,12 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
                     writer.put(SparseRow.of_record(record), peaks)
                     reflections.add(FrameAudit.of_record(record))
                 progress.check()
+                raw_bytes = round(raw_bytes * progress.done / progress.total)
+                writer.note(raw_bytes=raw_bytes)
                 if progress.stopped:
                     writer.end_early(progress.total)
+                elif sums is not None:
+                    writer.note(input_files=sums.rows())
                 audit = reflections.audit() if every else None
                 if audit is not None:
                     writer.audit = audit_dict(audit) | {"every": every}
@@ -99,4 +118,8 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
         reasons=dict(writer.pixels),
         hit_peaks=settings.hit_peaks,
     )
-    return outcome_of(progress, separated)
+    outcome = outcome_of(progress, separated)
+    ratio = Ratio.of(output, raw_bytes, settings.maps)
+    data = {"frames": progress.done, "missing": sorted(progress.missing), "pixels": separated.pixels, **ratio.to_dict()}
+    first, *rest = outcome.text.split("\n")
+    return replace(outcome, text="\n".join([f"{first}, {ratio.text}", *rest]), data=data)

@@ -29,8 +29,9 @@ SPARSIFY = Step(
     SparsifySettings,
     "crystint.separation.sparsify_step:sparsify",
     (_FRAMES,),
-    Outputs("HDF5 file to write"),
+    Outputs("HDF5 file to write", required=False),
     by_frame=True,
+    json=True,
 )
 DENSIFY = Step(
     "densify",

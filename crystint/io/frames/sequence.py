@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -336,6 +337,12 @@ class Frames(DetectorOfFrames):
                 with self._use(number) as opened:
                     files |= dict.fromkeys(opened.behind() if isinstance(opened, StackReader) else ())
         return list(files)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all files that hold the frames; of files that hold others as well, the share of these frames."""
+        size = sum(os.stat(file).st_size for file in self.all_files() if os.path.isfile(file))
+        return round(size * len(self) / self._ends[-1])
 
     def close(self) -> None:
         """Close the open files. Asking for a frame opens them again."""

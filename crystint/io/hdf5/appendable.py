@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.io.hdf5.packing import ZSTD, ChunkWriter
+from crystint.io.hdf5.files import is_gzipped
+from crystint.io.hdf5.packing import GZIP_SMALL, ZSTD, ChunkWriter
 
 __all__ = ["AppendableDataset"]
 
@@ -43,12 +44,13 @@ class AppendableDataset:
         pool: Executor | None = None,
         **attributes: Any,
     ) -> None:
+        packing = GZIP_SMALL if is_gzipped(parent) else ZSTD
         self.data = parent.create_dataset(
-            name, shape=(0, *row), maxshape=(None, *row), dtype=dtype, chunks=(chunk, *row), **ZSTD.options
+            name, shape=(0, *row), maxshape=(None, *row), dtype=dtype, chunks=(chunk, *row), **packing.options
         )
         for key, value in attributes.items():
             self.data.attrs[key] = value
-        self._writer = ChunkWriter(self.data, ZSTD, pool)
+        self._writer = ChunkWriter(self.data, packing, pool)
         self._start = 0
         self._rows = 0
         self._chunk = self._empty()

@@ -26,12 +26,14 @@ from crystint.io.interrupts import deferring, interrupts_deferred
 from crystint.io.outputs import atomic_path, utf8
 
 __all__ = [
+    "GZIPPED",
     "LEVEL",
     "PACKED",
     "check_written",
     "create_hdf5",
     "digests_in",
     "group",
+    "is_gzipped",
     "open_hdf5",
     "packed",
     "planes",
@@ -44,9 +46,29 @@ LEVEL = 7
 """Of Zstandard, for data that comes frame by frame: the lowest that packs pixel numbers as well as 9."""
 
 
-def packed(level: int = LEVEL) -> dict[str, Any]:
-    """Arguments of `create_dataset` for bytes of like weight stored together and then Zstandard."""
+GZIPPED: dict[str, Any] = {"shuffle": True, "compression": "gzip", "compression_opts": 6}
+"""Arguments of `create_dataset` for a packing that every HDF5 library can read."""
+
+
+def packed(level: int = LEVEL, parent: h5py.Group | None = None) -> dict[str, Any]:
+    """Arguments of `create_dataset` for bytes of like weight stored together and then Zstandard.
+
+    Parameters
+    ----------
+    level : int
+        Of Zstandard.
+    parent : h5py.Group, optional
+        Where the data set is to be: gzip takes the place of Zstandard in a file for readers without plug-ins.
+    """
+    if parent is not None and is_gzipped(parent):
+        return dict(GZIPPED)
     return {"shuffle": True, **hdf5plugin.Zstd(clevel=level)}
+
+
+def is_gzipped(item: h5py.Dataset | h5py.Group) -> bool:
+    """Whether the file of `create_hdf5` that has this item is to be readable without plug-ins."""
+    target = _targets.get(h5py.h5f.get_name(item.id))
+    return target is not None and target.gzipped
 
 
 PACKED: dict[str, Any] = packed()
@@ -65,6 +87,7 @@ class _Target(FileIO):
         self.failure: BaseException | None = None
         self.digests: dict[str, Digest] = {}
         """of data sets, by their paths, as far as they are known while the file is written"""
+        self.gzipped = False
 
     def __repr__(self) -> str:
         """h5py takes it for the name of the file."""
@@ -120,7 +143,7 @@ def digests_in(item: h5py.Dataset | h5py.Group) -> dict[str, Digest]:
 
 @contextmanager
 def create_hdf5(
-    path: str | PathLike[str], overwrite: bool, creator: str, *, checksums: bool = False
+    path: str | PathLike[str], overwrite: bool, creator: str, *, checksums: bool = False, gzipped: bool = False
 ) -> Iterator[h5py.File]:
     """A new HDF5 file that appears at `path` when the block ends well, and not at all otherwise.
 
@@ -132,6 +155,8 @@ def create_hdf5(
         Attribute of the file.
     checksums : bool
         End with a table of the SHA-256 of everything in it (`crystint.io.hdf5.checksums`), which `verify` checks.
+    gzipped : bool
+        What is packed in it is packed with gzip, for readers without plug-ins.
 
     Raises
     ------
@@ -140,6 +165,7 @@ def create_hdf5(
     """
     with atomic_path(path, overwrite) as temporary, interrupts_deferred(), _Target(temporary) as target:
         _targets[repr(target).encode()] = target
+        target.gzipped = gzipped
         try:
             with closing(h5py.File(target, "w")) as file, file:  # Ctrl-C can keep one of the two from closing it
                 file.attrs["NX_class"] = "NXroot"

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from crystint.arrays import Bytes
 from crystint.io.hdf5.checksums import Digest
-from crystint.io.hdf5.files import LEVEL, PACKED, check_written, digests_in
+from crystint.io.hdf5.files import GZIPPED, LEVEL, PACKED, check_written, digests_in
 from crystint.io.hdf5.filters import library
 
-__all__ = ["BSLZ4", "GZIP", "PLAIN", "ZSTD", "ChunkWriter", "Packing", "packed_size"]
+__all__ = ["BSLZ4", "GZIP", "GZIP_SMALL", "PLAIN", "ZSTD", "ChunkWriter", "Packing", "packed_size"]
 
 
 _NG_LEVEL = 2
@@ -63,6 +63,10 @@ def _zlib_ng() -> Callable[[memoryview, int], bytes] | None:
     return encode if imagecodecs.ZLIBNG.available else None
 
 
+def _gzip_small(values: NDArray[Any]) -> Bytes:
+    return np.frombuffer(zlib.compress(_shuffled(values).data, GZIPPED["compression_opts"]), np.uint8)
+
+
 def _bslz4(values: NDArray[Any]) -> Bytes:
     size = values.dtype.itemsize
     block = int(library().bshuf_default_block_size(size))
@@ -99,6 +103,8 @@ BSLZ4: Packing = Packing(dict(hdf5plugin.Bitshuffle(cname="lz4")), _bslz4)
 """Bitshuffle with LZ4."""
 GZIP: Packing = Packing({"compression": "gzip", "compression_opts": 1, "shuffle": True}, _gzip, native=False)
 """Byte shuffle and zlib's format, packed fast."""
+GZIP_SMALL: Packing = Packing(GZIPPED, _gzip_small, native=False)
+"""Byte shuffle and zlib's usual level."""
 PLAIN: Packing = Packing({}, lambda values: values.reshape(-1).view(np.uint8), native=False)
 """As it is."""
 

@@ -23,7 +23,7 @@ def write_scan(parent: h5py.Group, scan: Scan) -> None:
     put(made, "vectors", scan.vectors)
     for name, unit in _UNITS.items():
         values = getattr(scan, name)
-        made.create_dataset(name, data=values, **(packed() if values.size else {})).attrs["units"] = unit
+        made.create_dataset(name, data=values, **(packed(parent=made) if values.size else {})).attrs["units"] = unit
     made["times"].attrs["meaning"] = "since 1970-01-01T00:00:00 of the clock of the zone"
 
 

@@ -12,6 +12,7 @@ from crystint.io.hdf5.checksums import NOTE
 from crystint.io.sparse.codec import encode_index
 from crystint.io.sparse.file import SparseFile
 from crystint.io.sparse.layout import COMPACT_NOTE, ENTRY
+from crystint.io.sparse.maps import SHARED
 from crystint.io.sparse.writer import PIXELS, SparseWriter
 
 __all__ = ["copy_sparse", "rewrite_sparse"]
@@ -28,7 +29,8 @@ def copy_sparse(file: SparseFile, made: h5py.File, compact: bool) -> None:
         entry.attrs[name] = value
     for name in source[ENTRY]:
         if name not in ("sparse_frames", NOTE):
-            source.copy(source[ENTRY][name], entry, name)
+            source.copy(source[ENTRY][name], entry, name, expand_external=True)  # a file that stands alone
+    entry["crystint"].attrs.pop(SHARED, None)
     old, data = source[ENTRY]["sparse_frames"], entry.create_group("sparse_frames")
     for name, value in old.attrs.items():
         if name != "compact":

@@ -26,6 +26,7 @@ from crystint.io.limits import check_claim
 from crystint.io.peaks.nxdata import LATER
 from crystint.io.sparse.codec import decode_index, to_position
 from crystint.io.sparse.layout import ENTRY, FORMAT, INSTRUMENT, PEAK_GROUP
+from crystint.io.sparse.maps import check_shared
 from crystint.io.sparse.mask import PICKED, FirstMask
 from crystint.model.frame_table import FrameStatus, FrameTable
 from crystint.model.geometry import Geometry
@@ -108,6 +109,8 @@ class SparseFile:
 
     def __init__(self, path: str | PathLike[str], file: h5py.File) -> None:
         self.path = Path(path)
+        self.shared_maps = ""
+        """name of the file with the detector maps, where several files share them; empty = they are in this one"""
         self._file = file
         self._members: dict[tuple[bool, str], h5py.Dataset] = {}
         self._data, self._own = self._groups()
@@ -132,6 +135,7 @@ class SparseFile:
             raise FileError(
                 f"{self.path} has the format {own.attrs['format']}, this crystint knows up to {FORMAT}: update crystint"
             )
+        self.shared_maps = check_shared(self.path, data, own)
         self._role_ptr = self._pointer(own, "role_ptr")
         if "index_delta" in data:
             self._escape_ptr = self._pointer(data, "escape_ptr")
@@ -200,6 +204,12 @@ class SparseFile:
     def compact(self) -> bool:
         """Whether pixel numbers are stored as differences, which FabIO cannot read."""
         return "index_delta" in self._data
+
+    @cached_property
+    @reads_file
+    def gzipped(self) -> bool:
+        """Whether it is packed with gzip, which every HDF5 library reads without plug-ins."""
+        return bool(self._data["intensity"].compression == "gzip")
 
     @cached_property
     @reads_file

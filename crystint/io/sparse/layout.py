@@ -13,7 +13,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from crystint import __version__
 from crystint.io.hdf5.appendable import AppendableDataset
@@ -22,12 +21,9 @@ from crystint.io.hdf5.provenance import plain
 from crystint.io.hdf5.scan_group import write_scan
 from crystint.io.outputs import utf8
 from crystint.io.peaks.nxdata import POSITION, UNITS
-from crystint.io.sparse.codec import fabio_radius, keep_bits, pixel_radius
 from crystint.io.sparse.row import SparseRow
 from crystint.model.geometry import Geometry
-from crystint.model.mask import marker
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
-from crystint.model.rings import RingMap
 from crystint.model.scan import Scan
 
 __all__ = [
@@ -40,15 +36,12 @@ __all__ = [
     "creator",
     "finish",
     "root",
-    "static",
 ]
 
 ENTRY = "entry_0000"
 FORMAT = 1
 PEAK_GROUP = "peaks"
 INSTRUMENT = "instrument"
-_WEIGHT_BITS = 12
-_LEVEL = 10
 COMPACT_NOTE = (
     "index_delta is uint8: the difference of a pixel number to the one before it in its frame (the first one "
     "to 0); 255 stands for the next number of index_escape. Frame i owns "
@@ -118,7 +111,7 @@ def finish(
         put(own, "source_files", np.array([utf8(name) for name, _ in files], dtype=h5py.string_dtype()))
         put(own, "source_datasets", np.array([name for _, name in files], dtype=h5py.string_dtype()))
         table = np.array([(number[s.file, s.dataset or ""], s.index) for s in sources], dtype=np.int64)
-        own.create_dataset("sources", data=table.reshape(-1, 2), **(packed() if len(table) else {}))
+        own.create_dataset("sources", data=table.reshape(-1, 2), **(packed(parent=own) if len(table) else {}))
 
 
 def _detector(entry: h5py.Group, geometry: Geometry) -> None:
@@ -135,60 +128,6 @@ def _detector(entry: h5py.Group, geometry: Geometry) -> None:
         put(beam, "incident_wavelength", geometry.wavelength, "angstrom")
 
 
-def static(
-    data: h5py.Group,
-    own: h5py.Group,
-    rings: RingMap,
-    dtype: np.dtype[Any],
-    lost: NDArray[np.uint32],
-    value: NDArray[Any],
-) -> None:
-    """The ring map, the masks and the normalization.
-
-    ``mask`` is FabIO's: the radius of each pixel, NaN where it is masked or was unusable in the first frame
-    (`lost`). ``unusable_radius`` keeps the radius of the latter, ``unusable_value`` what the first frame
-    held there.
-    """
-    step = rings.step
-    radius = pixel_radius(rings, step)
-    seen = radius.copy()
-    seen[rings.mask != 0] = np.nan
-    seen.ravel()[lost] = np.nan
-    _image(data, "mask", seen, interpretation="image", units="m")
-    put(
-        data,
-        "radius",
-        fabio_radius(rings, step),
-        "m",
-        long_name="Radius $r$ ($m$)",
-        interpretation="spectrum",
-    )
-    _image(data, "normalization", keep_bits(rings.weight, _WEIGHT_BITS), interpretation="image")
-    put(data, "dummy", np.asarray(marker(dtype, rings.valid), dtype=dtype))
-    _image(own, "pixel_mask", rings.mask, interpretation="image", meaning="NXmx pixel mask, 0 = good")
-    if rings.dark is not None:
-        _image(own, "dark", rings.dark, interpretation="image", units="count")
-    own.attrs["ring_step"] = step
-    own.attrs["valid_values"] = json.dumps(None if rings.valid is None else rings.valid.to_dict())
-    put(own, "ring_radius", np.asarray(rings.radius, dtype=np.float64), "m")
-    put(own, "ring_q", np.asarray(rings.q, dtype=np.float64), "1/angstrom")
-    for name, values in (
-        ("unusable_index", lost),
-        ("unusable_value", value),
-        ("unusable_radius", radius.ravel()[lost]),
-    ):
-        own.create_dataset(name, data=values, **(packed(_LEVEL) if len(values) else {}))
-
-
-def _image(parent: h5py.Group, name: str, values: NDArray[Any], **attributes: Any) -> None:
-    """One chunk for the whole image: rings repeat themselves from row to row, which Zstandard then finds."""
-    slow, fast = values.shape
-    rows = max(1, min(slow, (1 << 28) // (fast * values.dtype.itemsize)))
-    made = parent.create_dataset(name, data=values, chunks=(rows, fast), **packed(_LEVEL))
-    for key, value in attributes.items():
-        made.attrs[key] = value
-
-
 class Peaks:
     """The peaks of all frames: pyFAI's padded tables, and crystint's columns one peak after the other."""
 
@@ -203,7 +142,9 @@ class Peaks:
         made = group(entry, name, "NXdata", signal="nPeaks", convention="the centre of the first pixel is (0, 0)")
         self._counts = AppendableDataset(made, "nPeaks", np.int32, chunk=1024, pool=pool)
         self._padded = [
-            made.create_dataset(table, (0, 1), np.float32, maxshape=(None, None), chunks=(16, 128), **packed())
+            made.create_dataset(
+                table, (0, 1), np.float32, maxshape=(None, None), chunks=(16, 128), **packed(parent=made)
+            )
             for table, _, _ in self._tables
         ]
         columns = group(made, "columns", "NXcollection", convention=POSITION)

@@ -90,7 +90,7 @@ def convert_sparse(
     """
     with closing(open_sparse(source)) as file:
         if type(file) is SparseFile:
-            with create_hdf5(target, overwrite, creator(compact), checksums=True) as made:
+            with create_hdf5(target, overwrite, creator(compact), checksums=True, gzipped=file.gzipped) as made:
                 copy_sparse(file, made, compact)
         else:
             rewrite_sparse(file, target, compact, overwrite)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,7 +22,8 @@ from crystint.io.hdf5.files import create_hdf5, put
 from crystint.io.hdf5.provenance import plain
 from crystint.io.hdf5.source_metadata import write_metadata
 from crystint.io.sparse.codec import encode_index
-from crystint.io.sparse.layout import INSTRUMENT, PEAK_GROUP, Peaks, creator, finish, root, static
+from crystint.io.sparse.layout import INSTRUMENT, PEAK_GROUP, Peaks, creator, finish, root
+from crystint.io.sparse.maps import SharedMaps, put_maps
 from crystint.io.sparse.mask import FirstMask
 from crystint.io.sparse.row import SparseRow
 from crystint.model.frame_table import FrameTable
@@ -73,6 +75,11 @@ class SparseWriter:
     instrument : Instrument, optional
     metadata : SourceMetadata, optional
         What the source holds beside the pixels (`Frames.metadata`).
+    compression : "zstd" or "gzip"
+        Readers need the plug-in of Zstandard, which hdf5plugin has; gzip needs none, and is larger.
+    maps : path, optional
+        File of the detector maps that this file shares with others: it is made if it is not there, and otherwise must
+        have the maps of `rings`. The sparse file links to it, by a name relative to its own folder.
 
     Raises
     ------
@@ -108,6 +115,8 @@ class SparseWriter:
         scan: Scan | None = None,
         instrument: Instrument | None = None,
         metadata: SourceMetadata | None = None,
+        compression: str = "zstd",
+        maps: str | PathLike[str] | None = None,
     ) -> None:
         self._path, self._overwrite, self._compact, self._pool = path, overwrite, compact, pool
         self._rings, self._dtype = rings, np.dtype(dtype).newbyteorder("=")
@@ -115,6 +124,10 @@ class SparseWriter:
             raise DTypeError(f"the frames are {self._dtype}, expected an integer or a float dtype")
         self._geometry, self._provenance, self._sources = geometry, provenance, sources
         self._want_peaks, self._scan, self._instrument, self._metadata = peaks, scan, instrument, metadata
+        if compression not in ("zstd", "gzip"):
+            raise SettingError(f"compression is {compression!r}, expected zstd or gzip")
+        self._gzipped, self._maps = compression == "gzip", maps
+        self._shared: SharedMaps | None = None
         self._stack = ExitStack()
         self._columns: dict[str, AppendableDataset] = {}
         self._peaks: Peaks | None = None
@@ -130,7 +143,10 @@ class SparseWriter:
         """unusable pixels of the first frame that is there; None = none has come yet"""
 
     def __enter__(self) -> Self:
-        file = create_hdf5(self._path, self._overwrite, creator(self._compact), checksums=True)
+        if self._maps is not None and Path(self._maps).exists():
+            self._shared = SharedMaps.read(self._maps, self._rings, self._dtype, gzipped=self._gzipped)
+            self.first = self._shared.first
+        file = create_hdf5(self._path, self._overwrite, creator(self._compact), checksums=True, gzipped=self._gzipped)
         self._file = self._stack.enter_context(file)
         self._written = 0
         return self
@@ -141,7 +157,7 @@ class SparseWriter:
         if kind is not None:
             return self._stack.__exit__(kind, error, trace)
         with self._stack:
-            if self.first is None:
+            if not self._columns:
                 self._start(None)
             more = {"kept_pixels": dict(self.pixels)} if "reason" in self._columns else {}
             record = {**self._provenance, **more}
@@ -183,7 +199,7 @@ class SparseWriter:
         """Append a frame that was turned into a row somewhere else, with the `first` of this writer."""
         if self._written < 0:
             raise SettingError(_CLOSED)
-        if self.first is None:
+        if not self._columns:
             self._start(row)
         self._add(row, peaks)
 
@@ -198,7 +214,7 @@ class SparseWriter:
         if self._written < 0:
             raise SettingError(_CLOSED)
         self._missing.append(self._written)
-        if self.first is None:  # nothing is known yet that all frames share
+        if not self._columns:  # nothing is known yet that all frames share
             self._early.append(number)
             self._written += 1
         else:
@@ -216,7 +232,11 @@ class SparseWriter:
         frames : int
             Of the input.
         """
-        self._provenance = {**self._provenance, "incomplete": {"frames": self._written, "of": frames}}
+        self.note(incomplete={"frames": self._written, "of": frames})
+
+    def note(self, **more: Any) -> None:
+        """Add to the provenance, which is written at the end."""
+        self._provenance = {**self._provenance, **more}
 
     def _absent(self, number: int) -> SparseRow:
         """The row of a missing frame, with the thresholds of those that are there."""
@@ -267,12 +287,19 @@ class SparseWriter:
             )
         if sparse.value.dtype != self._dtype:
             raise DTypeError(f"the sparse frame is {sparse.value.dtype}, the file {self._dtype}")
-        if self.first is not None and sparse.error_model != self._model:
+        if self._columns and sparse.error_model != self._model:
             raise SettingError(f"the sparse frame has the error model {sparse.error_model!r}, the file {self._model!r}")
 
     def _start(self, first: SparseRow | None) -> None:
         """Write what all frames share; the mask that FabIO sees is that of the first frame."""
-        self.first = FirstMask.of(None, self._rings, self._dtype) if first is None else first.first
+        mask = FirstMask.of(None, self._rings, self._dtype) if first is None else first.first
+        if self._maps is not None and self._shared is None and first is not None:
+            self._shared = SharedMaps.make(self._maps, self._rings, mask, Path(self._path), gzipped=self._gzipped)
+        if self._shared is not None:
+            if first is not None and len(first.lost):
+                self._shared.check(mask)
+            mask = self._shared.first
+        self.first = mask
         self._model, self._snr, self._noise = "hybrid", 1.0, 0.0
         if first is not None:
             self._model, self._snr, self._noise = first.error_model, first.snr, first.noise
@@ -281,7 +308,7 @@ class SparseWriter:
             write_metadata(self._own, self._metadata)
         if self._instrument is not None:
             put(self._own, INSTRUMENT, json.dumps(self._instrument.to_dict()), type="text/json")
-        static(self._data, self._own, self._rings, self._dtype, self.first.lost, self.first.value)
+        put_maps(self._data, self._own, self._rings, self._dtype, mask, self._shared, Path(self._path))
         self._make_columns(self._data, self._own)
         if self._want_peaks:
             self._peaks = Peaks(self._data.parent, PEAK_GROUP, self._pool)
