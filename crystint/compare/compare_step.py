@@ -68,7 +68,11 @@ class _Pairs:
         ):
             rows, chosen = _rows(frames, file), settings.chosen(len(frames))
             with nullcontext(frames) if len(chosen) == len(frames) else frames.select(chosen.tolist()) as some:
-                boxes = None if settings.reflections is None else reflection_boxes(settings.reflections, some)
+                boxes = (
+                    None
+                    if settings.reflections is None
+                    else reflection_boxes(settings.reflections, some, geometry=file.geometry)
+                )
                 yield cls(some, file, rows[chosen], chosen, frames, boxes)
 
     @property

@@ -107,7 +107,7 @@ def compare(
     gathered: ReflectionSums | None = None
     with ExitStack() as stack:
         raw_frames, raw_bytes = _raw(frames, stack)
-        boxes = None if reflections is None else reflection_boxes(reflections, _sequence(raw_frames))
+        boxes = None if reflections is None else reflection_boxes(reflections, _sequence(raw_frames), geometry=geometry)
         sparse_frames, sparse_bytes = _sparse(sparse, stack)
         device = engine or default_engine()
         of_rings: Shells | None = None

@@ -26,8 +26,6 @@ RADIUS = 4.0
 """Pixels whose centre is no further than this from the place of a reflection are summed, px."""
 RING = (5.0, 8.0)
 """Pixels from the first to the second distance tell the background, px."""
-GAP, WIDTH = 1, 3
-"""Of a box: pixels around it that are left out, and then those that tell the background."""
 LEAST_BACKGROUND = 10
 """With fewer pixels for its background a reflection is not summed."""
 
@@ -101,33 +99,6 @@ class Footprints:
         distance = np.hypot(*(at + 0.5 - places[row]).T)
         inside, around = distance <= radius, (distance >= ring[0]) & (distance <= ring[1])
         return cls._of(row, at, distance, inside, around, len(places), frame, mask, valid, saturation)
-
-    @classmethod
-    def boxes(
-        cls,
-        boxes: NDArray[Any],
-        frame: NDArray[Any],
-        mask: NDArray[Any] | None = None,
-        *,
-        valid: ValidValues | None = None,
-        saturation: float | None = None,
-    ) -> Self:
-        """Boxes, with a frame of pixels around each for the background: a gap of `GAP`, then `WIDTH` pixels.
-
-        Parameters
-        ----------
-        boxes : structured [n]
-            With ``slow0, slow1, fast0, fast1``, half-open, px.
-        frame, mask, valid, saturation
-            As in `discs`.
-        """
-        low = np.stack([boxes["slow0"], boxes["fast0"]], axis=1).astype(np.int64)
-        high = np.stack([boxes["slow1"], boxes["fast1"]], axis=1).astype(np.int64)
-        middle = 0.5 * (low + high)
-        row, at = _rectangles(low - GAP - WIDTH, high + GAP + WIDTH)
-        outside = np.maximum(np.maximum(low[row] - at, at - high[row] + 1).max(axis=1), 0)
-        distance = np.hypot(*(at + 0.5 - middle[row]).T)
-        return cls._of(row, at, distance, outside == 0, outside > GAP, len(boxes), frame, mask, valid, saturation)
 
     @classmethod
     def _of(

@@ -15,7 +15,7 @@ from crystint.model.sparse import SparseFrame
 from crystint.ops.separator import Separator
 from crystint.prediction.boxes import ReflectionBoxes
 from crystint.summation.audit import PART_DTYPE, SHELLS, ReflectionAudit, joined, parts_of, places_of, reflection_shells
-from crystint.summation.footprints import RADIUS, Footprints
+from crystint.summation.footprints import RADIUS, RING, Footprints
 
 __all__ = ["FrameAudit", "FrameAuditor", "PeakRules", "ReflectionSums", "empty_audit"]
 
@@ -83,7 +83,7 @@ class FrameAuditor:
         Of the frames: it finds the peaks.
     rules : PeakRules
     boxes : ReflectionBoxes, optional
-        Of predicted reflections; None = discs around the peaks that are found.
+        Of predicted reflections; None = the peaks that are found.
     shells : int
         Resolution shells.
     """
@@ -91,7 +91,7 @@ class FrameAuditor:
     def __init__(
         self, separator: Separator, rules: PeakRules, boxes: ReflectionBoxes | None = None, shells: int = SHELLS
     ) -> None:
-        self._separator, self._rules, self._boxes = separator, rules, boxes
+        self._separator, self._rules, self._boxes, self._radius = separator, rules, boxes, radius_of(boxes)
         self.empty = empty_audit(separator.rings, rules, boxes, shells)
         """to which the reflections are added"""
 
@@ -115,16 +115,20 @@ class FrameAuditor:
         again = _matched(raw_peaks, dense_peaks)
         limits: dict[str, Any] = {"valid": rings.valid, "saturation": sparse.background.saturation}
         if self._boxes is None:
-            spots = Footprints.discs(raw_peaks[:, 0], raw_peaks[:, 1], frame, rings.mask, **limits)
-            reflection, place = np.arange(len(spots)) + number * _FAR, places_of(rings, *raw_peaks.T)
+            at, reflection = raw_peaks, np.arange(len(raw_peaks)) + number * _FAR
         else:
             rows = self._boxes.of_frame(number)
-            spots = Footprints.boxes(rows, frame, rings.mask, **limits)
-            reflection, place = rows["reflection"], places_of(rings, rows["slow"], rows["fast"])
+            at, reflection = np.stack([rows["slow"], rows["fast"]], axis=1), rows["reflection"]
+        slow, fast, radius = at[:, 0], at[:, 1], self._radius
+        place = places_of(rings, slow, fast)
+        if self._boxes is not None and self.empty.unit == "q":
             d = self._boxes.d[reflection]
-            if self.empty.unit == "q":
-                place = np.where(np.isfinite(d), 2 * np.pi / np.where(d > 0, d, np.nan), place)
+            place = np.where(np.isfinite(d), 2 * np.pi / np.where(d > 0, d, np.nan), place)
+        ring = (radius + RING[0] - RADIUS, radius + RING[1] - RADIUS)
+        spots = Footprints.discs(slow, fast, frame, rings.mask, radius=radius, ring=ring, **limits)
         parts = parts_of(spots, reflection, place, sparse.index, frame, dense, clean)
+        if self._boxes is not None and self._boxes.outside is not None:
+            parts = parts[~self._boxes.outside[reflection]]  # only a part of them is on the frames
         invented = len(dense_peaks) - _matched(dense_peaks, raw_peaks)
         return FrameAudit(parts, len(raw_peaks), again, invented)
 
@@ -140,10 +144,18 @@ def empty_audit(
 ) -> ReflectionAudit:
     """An audit to which reflections are added; arguments as of `FrameAuditor`."""
     edges, unit = reflection_shells(rings, shells)
-    peaks = f"peaks found at snr {rules.snr:g} in the raw frames, summed within {RADIUS:g} px"
-    source = peaks if boxes is None else "predicted reflections, summed in their boxes"
+    what = f"peaks found at snr {rules.snr:g} in the raw frames" if boxes is None else "predicted reflections"
+    source = f"{what}, summed within {radius_of(boxes):.3g} px"
     expected = boxes is not None and boxes.expected is not None
     return ReflectionAudit(edges, unit, source=source, selected=boxes is None, expected=expected)
+
+
+def radius_of(boxes: ReflectionBoxes | None) -> float:
+    """Within which distance pixels are summed, px: half of what boxes reach, which hold background as well."""
+    if boxes is None or not len(boxes):
+        return RADIUS
+    sides = boxes.box[:, 1::2] - boxes.box[:, ::2]
+    return max(RADIUS, float(np.median(sides.min(axis=1))) / 4)
 
 
 def _matched(peaks: NDArray[np.float64], others: NDArray[np.float64]) -> int:

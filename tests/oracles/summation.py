@@ -35,20 +35,6 @@ def disc_sums(frame, bad, places, radius=4.0, ring=(5.0, 8.0), least=10):
     return results
 
 
-def box_sum(frame, box, gap=1, width=3):
-    """(intensity, variance, background) of one box (slow0, slow1, fast0, fast1) that nothing disturbs."""
-    slow0, slow1, fast0, fast1 = box
-    inside, around = [], []
-    for i in range(frame.shape[0]):
-        for j in range(frame.shape[1]):
-            outside = max(slow0 - i, i - slow1 + 1, fast0 - j, j - fast1 + 1, 0)
-            if outside == 0:
-                inside.append(float(frame[i, j]))
-            elif gap < outside <= gap + width:
-                around.append(float(frame[i, j]))
-    return _sum(inside, around)
-
-
 def _sum(inside, around):
     level = np.mean(around)
     under = level * len(inside)

@@ -7,9 +7,7 @@ import pytest
 
 from crystint.model.valid_values import ValidValues
 from crystint.summation.footprints import Footprints
-from tests.oracles.summation import box_sum, disc_sums
-
-BOX = np.dtype([(name, np.int32) for name in ("slow0", "slow1", "fast0", "fast1")])
+from tests.oracles.summation import disc_sums
 
 
 @pytest.fixture
@@ -31,13 +29,6 @@ def test_discs_are_summed_as_pixel_by_pixel(frame):
     assert 5 < spots.whole.sum() < 25
     for name, values in zip(("intensity", "variance", "background"), zip(*[one or [np.nan] * 3 for one in expected])):
         np.testing.assert_allclose(spots.sums(frame)[name], values, rtol=1e-12, atol=1e-9)
-
-
-def test_boxes_are_summed_as_pixel_by_pixel(frame):
-    boxes = np.array([(10, 15, 5, 12), (40, 41, 30, 33)], BOX)
-    sums = Footprints.boxes(boxes, frame).sums(frame)
-    for one, box in zip(sums, boxes):
-        np.testing.assert_allclose(one.tolist(), box_sum(frame, box.tolist()), rtol=1e-12)
 
 
 def test_unusable_and_saturated_pixels_and_edges_leave_no_sum(frame):

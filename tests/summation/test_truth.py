@@ -122,3 +122,20 @@ def test_in_python_reflections_are_those_of_the_command(run, tmp_path):
     assert (again.by_class["reflections"] == audit.by_class["reflections"]).all()
     np.testing.assert_allclose(again.by_class["raw"], audit.by_class["raw"], rtol=1e-9)
     np.testing.assert_allclose(again.total["dense"], audit.total["dense"], rtol=0.005)
+
+
+def test_what_is_kept_whole_is_the_same(run, tmp_path):
+    data, truth, *_ = run
+    stills.write_rotation(data, tmp_path / "scan.h5", compression="none")
+    table_of(truth, tmp_path / "true.refl")
+    settings = {"rings": 150, "keep": tmp_path / "true.refl", "keep_margin": 5, "audit": True}
+    with pytest.warns(match="no .expt beside it"):
+        audit = sparsify(tmp_path / "scan.h5", tmp_path / "kept.h5", settings).result.audit
+    share, error = audit.kept(audit.by_class), audit.kept_error(audit.by_class)
+    assert audit.expected
+    for i in (1, 2, 3):
+        assert share[i] == pytest.approx(1.0, abs=max(3 * error[i], 1e-6)), i
+    assert error[2] < 0.005
+    assert audit.total["missed"][0] == 0
+    answers = {one.use.split(" ")[0]: one.answer for one in verdicts(audit)}
+    assert answers["strong"] == answers["medium"] == "safe"
