@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -36,9 +37,20 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
     A journal beside the output keeps what was done while the run lasts.
     """
     if job.settings.estimate:
-        return estimate(job, sparsify)
+        return estimate(job, _sparsify)
     if not job.outputs:
         raise SettingError("no output: name the file to write with -o (--estimate alone does without)")
+    outcome = _sparsify(job)
+    if outcome.unchanged:
+        return outcome
+    ratio = Ratio.of(job.outputs[0], outcome.data["raw_bytes"], job.settings.maps)
+    first, *rest = outcome.text.split("\n")
+    text = "\n".join([f"{first}, {ratio.text}", *rest])
+    return replace(outcome, text=text, data={**outcome.data, **ratio.to_dict()})
+
+
+def _sparsify(job: Job[SparsifySettings]) -> Outcome:
+    """The run, and the file that it makes."""
     settings, how, (output,) = job.settings, job.execution, job.outputs
     every = settings.audited
     work = Sparsification(
@@ -118,8 +130,6 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
         reasons=dict(writer.pixels),
         hit_peaks=settings.hit_peaks,
     )
-    outcome = outcome_of(progress, separated)
-    ratio = Ratio.of(output, raw_bytes, settings.maps)
-    data = {"frames": progress.done, "missing": sorted(progress.missing), "pixels": separated.pixels, **ratio.to_dict()}
-    first, *rest = outcome.text.split("\n")
-    return replace(outcome, text="\n".join([f"{first}, {ratio.text}", *rest]), data=data)
+    data: dict[str, Any] = {"frames": progress.done, "missing": sorted(progress.missing)}
+    data |= {"pixels": separated.pixels, "raw_bytes": raw_bytes}
+    return replace(outcome_of(progress, separated), data=data)

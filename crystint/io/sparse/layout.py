@@ -70,7 +70,7 @@ def root(
     data = group(entry, "sparse_frames", "NXdata", signal="background_avg", axes=[".", "radius"])
     if compact:
         data.attrs["compact"] = COMPACT_NOTE
-    own = group(entry, "crystint", "NXcollection", format=FORMAT)
+    own = group(entry, "crystint", "NXcollection", format_version=FORMAT, format=FORMAT)  # older versions read format
     own.attrs["error_model"] = "" if first is None else first.error_model
     if first is not None:
         own.attrs["cycles"] = first.cycles
