@@ -140,8 +140,8 @@ def _tell(sparse: SparseFile) -> None:
         warn(f"programs that take a scan for regular, as DIALS does, will read other angles or times: {sentence}")
     if sparse.instrument.thickness is None:
         note(
-            f"{sparse.path} does not tell how thick the sensor is: DIALS will take positions of spots as they are on its "
-            "surface, without parallax"
+            f"{sparse.path} does not tell how thick the sensor is: DIALS will take positions of spots as they are on "
+            "its surface, without parallax"
         )
 
 

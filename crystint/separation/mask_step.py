@@ -82,7 +82,7 @@ def mask(job: Job[MaskSettings]) -> Outcome:
 
 def _found(run: PreparedRun, statistics: RunStatistics, spots: NDArray[np.void], frames: int) -> FoundMask:
     settings: MaskSettings = run.settings  # type: ignore[assignment]
-    scan = run.frames.scan
+    scan = run.scan
     motion = motion_of(spots, frames, None if scan is None or len(scan) < frames else scan, settings.motion)
     rings = run.rings
     usable = max(int(np.count_nonzero(rings.mask == 0)), 1)

@@ -48,7 +48,7 @@ def find(job: Job[Settings]) -> Outcome:
                     rows.append(row_of(record))
             progress.check()
             results = np.concatenate(rows)
-            put_scan(results, run.frames.scan)
+            put_scan(results, run.scan)
             _write(job, run, progress, np.concatenate([empty_peaks(), *lists]), results, search.snr)
     return outcome_of(
         progress, Separated(results, unusable=tuple(progress.unusable), masked=run.masked, hit_peaks=settings.hit_peaks)
@@ -77,7 +77,7 @@ def _write(
             missing=list(progress.missing),
             results=results,
             overwrite=job.overwrite,
-            scan=run.frames.scan,
+            scan=run.scan,
         )
 
     job.write(peaks, write)

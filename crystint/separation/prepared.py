@@ -18,8 +18,10 @@ from crystint.errors import FileError
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.model.frame_table import FrameTable
 from crystint.model.geometry import Geometry
+from crystint.model.instrument import Instrument
 from crystint.model.peaks import PeakList
 from crystint.model.rings import RingMap
+from crystint.model.scan import Scan
 from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
 from crystint.ops.layout import ring_map
@@ -29,6 +31,7 @@ from crystint.prediction.keep import PanelPlaces, keep_pixels
 from crystint.prediction.reflection_boxes import reflection_boxes
 from crystint.run.frames import image_of, mask_of, read_frame, saturation_in
 from crystint.run.geometry import geometries_of, geometry_of, wavelengths_of
+from crystint.run.scan import scan_of
 from crystint.separation.audit import AuditTools
 from crystint.separation.settings import Settings, SparsifySettings
 from crystint.summation.frame_audit import FrameAudit
@@ -115,6 +118,20 @@ class PreparedRun:
             return sparse
         boxes = None if self.boxes is None else self.boxes.of_frame(number)
         return keep_pixels(sparse, frame, boxes, grow, self.panels)
+
+    @cached_property
+    def _told(self) -> tuple[Scan | None, Instrument]:
+        return scan_of(self.frames, self.settings)
+
+    @property
+    def scan(self) -> Scan | None:
+        """How the crystal was turned and exposed, of each frame."""
+        return self._told[0]
+
+    @property
+    def instrument(self) -> Instrument:
+        """What is known of sensor, detector, source and sample."""
+        return self._told[1]
 
     @cached_property
     def rings(self) -> RingMap:

@@ -92,8 +92,8 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                 peaks=settings.peaks,
                 overwrite=job.overwrite,
                 pool=progress.pool,
-                scan=run.frames.scan,
-                instrument=run.frames.instrument,
+                scan=run.scan,
+                instrument=run.instrument,
                 metadata=run.frames.metadata(),
                 compression=settings.compression,
                 maps=settings.maps,
@@ -119,7 +119,7 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                 if audit is not None:
                     writer.audit = audit_dict(audit) | {"every": every}
                 results = np.concatenate(rows)
-                put_scan(results, run.frames.scan)
+                put_scan(results, run.scan)
                 writer.put_results(results)
     separated = Separated(
         results,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 
 import h5py
@@ -186,4 +187,35 @@ def dectris_master(path, frames=6, start=10.0, width=0.2, chain=False, **motors)
                 vector=np.array([0.0, 1.0, 0.0]),
             )  # fmt: skip
             sample["depends_on"] = np.bytes_("/entry/sample/transformations/omega")
+    return path
+
+
+def experiments(path, frames=5, still=False, gonio=None, angles=(12.5, 0.25), shape=SIZE):
+    """Experiments of DIALS without a crystal, as dials.import writes them (format of dxtbx 3.12)."""
+    panel = {
+        "name": "Panel", "type": "SENSOR_PAD", "fast_axis": [1.0, 0.0, 0.0], "slow_axis": [0.0, -1.0, 0.0],
+        "origin": [-20.25 * 0.172, 11.5 * 0.172, -200.0], "raw_image_offset": [0, 0], "image_size": list(shape[::-1]),
+        "pixel_size": [0.172, 0.172], "trusted_range": [-1.0, 115897.0], "thickness": 0.45, "material": "Si",
+        "mu": 3.96, "identifier": "", "mask": [], "gain": 1.0, "pedestal": 0.0,
+        "px_mm_strategy": {"type": "ParallaxCorrectedPxMmStrategy"},
+    }  # fmt: skip
+    beam = {
+        "direction": [0.0, 0.0, 1.0], "wavelength": 0.9795, "polarization_normal": [0.0, 1.0, 0.0],
+        "polarization_fraction": 0.999,
+    }  # fmt: skip
+    gonio = gonio or {
+        "axes": [[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [1.0, 0.0, 0.0]], "angles": [30.0, 25.0, angles[0]],
+        "names": ["PHI", "KAPPA", "OMEGA"], "scan_axis": 2,
+    }  # fmt: skip
+    scan = {
+        "image_range": [1, frames], "batch_offset": 0, "oscillation": list(angles), "exposure_time": [0.02] * frames,
+        "epochs": [1772701305.5 + 0.02 * number for number in range(frames)],
+    }  # fmt: skip
+    entry = {"__id__": "Experiment", "identifier": "", "beam": 0, "detector": 0}
+    entry |= {} if still else {"goniometer": 0, "scan": 0}
+    content = {
+        "__id__": "ExperimentList", "experiment": [entry], "imageset": [], "beam": [beam], "goniometer": [gonio],
+        "detector": [{"panels": [panel]}], "scan": [scan], "crystal": [], "profile": [], "scaling_model": [],
+    }  # fmt: skip
+    path.write_text(json.dumps(content), encoding="utf-8")
     return path

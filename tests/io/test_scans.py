@@ -17,7 +17,7 @@ from crystint.io.geometry.clock import moment
 from crystint.model.scan import Scan
 from crystint.separation import densify_file, find_peaks, sparsify
 from tests.conftest import shared_data
-from tests.io.scan_files import dectris_master, kappa_nxmx, mini_cbf, mini_cbfs
+from tests.io.scan_files import dectris_master, experiments, kappa_nxmx, mini_cbf, mini_cbfs
 from tests.stills.dials import run_dials_python
 
 RINGS = {"rings": 20}
@@ -558,6 +558,75 @@ def test_a_damaged_scan_in_a_sparse_file_is_an_error(tmp_path: Path, kappa: Path
         del file["entry_0000/crystint/scan/vectors"]
     with crystint.open_sparse(tmp_path / "s.h5") as file, pytest.raises(FileError, match="its scan cannot be read"):
         file.scan  # noqa: B018
+
+
+# experiments of DIALS
+
+
+def test_experiments_of_dials_fill_what_frames_lack(tmp_path: Path) -> None:
+    """``-g`` with frames that tell nothing: geometry, goniometer, exposure and sensor."""
+    np.save(tmp_path / "f.npy", np.random.default_rng(0).poisson(3.0, (5, 31, 47)).astype(np.int32))
+    path = experiments(tmp_path / "e.expt")
+    settings = {**RINGS, "geometry": path, "frames": "1:5"}
+    _, problems, notes = said(lambda: sparsify([tmp_path / "f.npy"], tmp_path / "s.h5", settings))
+    assert not problems
+    assert any("the scan is that of" in text and "e.expt" in text for text in notes)
+    with crystint.open_sparse(tmp_path / "s.h5") as file:
+        scan, facts, geometry = file.scan, file.instrument, file.geometry
+    assert scan.names == ("PHI", "KAPPA", "OMEGA")
+    np.testing.assert_allclose(scan.vectors, [[1, 0, 0], [0.6, -0.8, 0], [1, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(scan.angles, [[30.0] * 4, [25.0] * 4, [12.75, 13.0, 13.25, 13.5]])
+    assert set(scan.exposure) == {0.02}
+    np.testing.assert_allclose(scan.times, 1772701305.5 + 0.02 * np.arange(1, 5), atol=1e-6)
+    assert (facts.material, facts.thickness) == ("Si", pytest.approx(450e-6))
+    assert geometry.distance == pytest.approx(0.2)
+    assert geometry.beam_center == pytest.approx((11.5, 20.25))
+    assert geometry.polarization == pytest.approx(0.998)
+
+
+def test_fixed_and_setting_rotation_are_axes(tmp_path: Path) -> None:
+    from scipy.spatial.transform import Rotation
+
+    from crystint.io.geometry.dials import expt_scan
+
+    fixed, setting = (Rotation.from_rotvec(vector) for vector in ([0.3, -0.2, 0.5], [0.1, 0.4, -0.2]))
+    gonio = {
+        "rotation_axis": [0.0, 1.0, 0.0],
+        "fixed_rotation": fixed.as_matrix().ravel().tolist(),
+        "setting_rotation": setting.as_matrix().ravel().tolist(),
+    }
+    scan, _ = expt_scan(experiments(tmp_path / "e.expt", gonio=gonio))
+    assert scan.names == ("fixed_rotation", "omega", "setting_rotation")
+    turn = np.diag(TO_DIALS)
+    for frame in range(5):
+        about = Rotation.from_rotvec(np.radians(12.5 + 0.25 * frame) * np.array([0.0, 1.0, 0.0]))
+        expected = (setting * about * fixed).as_matrix()
+        np.testing.assert_allclose(turn @ scan.rotation(frame, 0.0) @ turn, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({"frames": 4}, "has a scan of 4 images, but there are 5 frames"),
+        ({"angles": (90.0, 0.5)}, "differ in angles"),
+        ({"angles": (12.5, 0.0)}, "differ in the kind"),
+        ({"gonio": {"rotation_axis": [0.0, 1.0, 0.0]}}, "differ in the direction of the axis"),
+    ],
+)
+def test_experiments_that_do_not_fit_are_told(tmp_path: Path, made, words: str) -> None:
+    files = mini_cbfs(tmp_path)
+    path = experiments(tmp_path / "e.expt", **({"gonio": {"rotation_axis": [1.0, 0.0, 0.0]}} | made))
+    settings = {**RINGS, "geometry": path}
+    _, problems, _ = said(lambda: sparsify(files, tmp_path / "s.h5", settings))
+    assert any(words in problem for problem in problems), problems
+    with crystint.open_sparse(tmp_path / "s.h5") as file:
+        np.testing.assert_allclose(file.scan.angles, [[12.5, 12.75, 13.0, 13.25, 13.5]])
+
+
+def test_experiments_of_another_detector_are_refused(tmp_path: Path) -> None:
+    path = experiments(tmp_path / "e.expt", shape=(30, 47))
+    with pytest.raises(ShapeError, match=r"e\.expt"):
+        sparsify(mini_cbfs(tmp_path), tmp_path / "s.h5", {**RINGS, "geometry": path})
 
 
 # the model

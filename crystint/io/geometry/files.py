@@ -14,6 +14,7 @@ from crystint.io.frames.sources import reader_of
 from crystint.io.frames.stack_parts import frame_shape
 from crystint.io.geometry.crystfel import read_geom
 from crystint.io.geometry.detector_group import detector_of
+from crystint.io.geometry.dials import expt_geometry
 from crystint.io.geometry.nexus import nexus_geometry
 from crystint.io.geometry.poni import poni_text, read_poni
 from crystint.io.guard import reads_file
@@ -21,13 +22,14 @@ from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
 from crystint.io.limits import check_pixels
 from crystint.io.opened_file import OpenedFile
 from crystint.io.outputs import atomic_path
+from crystint.io.recognise import experiments
 from crystint.io.recognise import geometry as form_of
 from crystint.model.geometry import Geometry
 from crystint.model.partial_geometry import PartialGeometry
 
 __all__ = ["geometry_in", "partial_geometry_in", "read_geometry", "write_geometry"]
 
-_KNOWN = "PONI (.poni), CrystFEL (.geom), crystint's own .json, CBF with a header, NXmx or DECTRIS HDF5 masters"
+_KNOWN = "PONI (.poni), CrystFEL (.geom), DIALS (.expt), crystint's .json, CBF with a header, NXmx or DECTRIS masters"
 
 
 @reads_file
@@ -39,8 +41,8 @@ def read_geometry(
     Parameters
     ----------
     path : path
-        PONI file, CrystFEL geometry, JSON of `Geometry.to_dict`, or a frame (CBF, PILATUS TIFF, HDF5
-        master) that tells its geometry.
+        PONI file, CrystFEL geometry, experiments of DIALS, JSON of `Geometry.to_dict`, or a frame (CBF, PILATUS TIFF,
+        HDF5 master) that tells its geometry.
     shape : (slow, fast), optional
         Of the frames; needed where the file does not tell it (PONI files without a detector's shape).
     beam_outside : bool
@@ -109,6 +111,8 @@ def _geometry_file(
 ) -> tuple[tuple[int, int], PartialGeometry]:
     """Shape and content of a file that is a geometry and nothing else."""
     path = file.path
+    if experiments(file) is not None:
+        return expt_geometry(path)
     form = form_of(file)
     if form == "PONI":
         return _whole(read_poni(path, shape, beam_outside), form)

@@ -50,7 +50,7 @@ def rotation_of(scan: dict[str, Any] | None, goniometer: dict[str, Any] | None) 
     """None for stills: no scan, no goniometer, or images that do not turn."""
     if scan is None or goniometer is None:
         return None
-    start, step = _oscillation(scan)
+    start, step = oscillation_of(scan)
     if abs(step) < _STILL:
         return None
     if "axes" in goniometer:
@@ -79,7 +79,7 @@ def _matrix(goniometer: dict[str, Any], name: str) -> NDArray[np.float64]:
     return np.array(goniometer.get(name, np.eye(3)), dtype=np.float64).reshape(3, 3)
 
 
-def _oscillation(scan: dict[str, Any]) -> tuple[float, float]:
+def oscillation_of(scan: dict[str, Any]) -> tuple[float, float]:
     """Start and width, degrees; newer files list the start of every image among the properties of a scan."""
     if "oscillation" in scan:
         start, width = scan["oscillation"]
