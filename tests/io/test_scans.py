@@ -552,6 +552,19 @@ def test_a_scan_that_does_not_fit_is_refused(tmp_path: Path, rng: np.random.Gene
     np.testing.assert_allclose(crystint.open_frames(tmp_path / "e.h5").scan.angles, [[0.0]])
 
 
+def test_names_of_axes_that_are_no_names_of_data_sets(tmp_path: Path) -> None:
+    scan = Scan(("a/b", "w", "w"), np.eye(3), [[1.0, 1.0], [2.0, 2.0], [0.0, 1.0]], 2, width=1.0)
+    arguments = {"geometry": None, "mask": None, "saturation": None, "provenance": {}, "scan": scan}
+    with crystint.DenseWriter(tmp_path / "d.h5", (9, 8), "uint16", **arguments) as writer:
+        writer.write(np.ones((9, 8), np.uint16))
+        writer.write(np.ones((9, 8), np.uint16))
+    again = crystint.open_frames(tmp_path / "d.h5").scan
+    assert again.names == ("a_b", "w_1", "w_2")
+    np.testing.assert_allclose(again.rotation([0, 1]), scan.rotation([0, 1]), atol=1e-12)
+    with crystint.DenseWriter(tmp_path / "none.h5", (9, 8), "uint16", **arguments):
+        pass
+
+
 def test_a_damaged_scan_in_a_sparse_file_is_an_error(tmp_path: Path, kappa: Path) -> None:
     sparsify([kappa], tmp_path / "s.h5", RINGS)
     with h5py.File(tmp_path / "s.h5", "a") as file:

@@ -5,11 +5,14 @@ Vectors are turned into McStas's frame, as `crystint.io.geometry.nexus_detector`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import h5py
 import numpy as np
 
 from crystint.io.geometry.nexus_detector import TURNED
 from crystint.io.hdf5.files import group, put
+from crystint.io.outputs import utf8
 from crystint.model.scan import Scan
 
 __all__ = ["write_sample_axes", "write_times"]
@@ -21,18 +24,16 @@ def write_sample_axes(sample: h5py.Group, scan: Scan | None) -> None:
     Stills depend on nothing, so that programs which take every goniometer for a rotation scan do not: what is known of
     their angles stands in ``transformations`` all the same.
     """
-    put(
-        sample,
-        "depends_on",
-        "." if scan is None or not scan.rotates else f"{sample.name}/transformations/{scan.names[0]}",
-    )
-    if scan is None or not scan.names:
+    names = [] if scan is None or not len(scan) else _members(scan.names)
+    rotates = bool(names) and scan is not None and scan.rotates
+    put(sample, "depends_on", f"{sample.name}/transformations/{names[0]}" if rotates else ".")
+    if scan is None or not names:
         return
     axes = group(sample, "transformations", "NXtransformations")
-    for number, name in enumerate(scan.names):
+    for number, name in enumerate(names):
         angles, turns = scan.angles[number], number == scan.scan_axis and scan.rotates
         stands = not turns and bool(np.ptp(angles) == 0.0)
-        after = f"{axes.name}/{scan.names[number + 1]}" if number + 1 < len(scan.names) else "."
+        after = f"{axes.name}/{names[number + 1]}" if number + 1 < len(names) else "."
         put(
             axes,
             name,
@@ -48,6 +49,12 @@ def write_sample_axes(sample: h5py.Group, scan: Scan | None) -> None:
             put(axes, f"{name}_end", angles + scan.width, "deg")
             same = bool(np.ptp(scan.width) == 0.0)
             put(axes, f"{name}_increment_set", scan.width[0] if same else scan.width, "deg")
+
+
+def _members(names: Sequence[str]) -> list[str]:
+    """Names of axes as those of data sets, each once."""
+    plain = [utf8(name).replace("/", "_").strip(".") or "axis" for name in names]
+    return [name if plain.count(name) == 1 else f"{name}_{number}" for number, name in enumerate(plain)]
 
 
 def write_times(entry: h5py.Group, detector: h5py.Group, scan: Scan) -> None:

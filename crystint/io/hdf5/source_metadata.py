@@ -13,6 +13,7 @@ import numpy as np
 from crystint.errors import FileError
 from crystint.io.hdf5.files import group
 from crystint.io.hdf5.nexus_values import text
+from crystint.io.outputs import utf8
 from crystint.model.source_metadata import SourceMetadata
 
 __all__ = ["METADATA", "read_metadata", "stored_metadata", "write_metadata"]
@@ -70,16 +71,16 @@ def _small(item: h5py.Dataset, shape: tuple[int, int]) -> bool:
 
 def write_metadata(parent: h5py.Group, metadata: SourceMetadata) -> None:
     """``source_metadata``: the groups and data sets as they were, without their classes."""
-    top = group(parent, METADATA, "NXcollection", source_file=metadata.file)
+    top = group(parent, METADATA, "NXcollection", source_file=utf8(metadata.file))
     if metadata.left_out:
-        top.attrs["left_out"] = list(metadata.left_out[:_NOTED])
+        top.attrs["left_out"] = [utf8(path) for path in metadata.left_out[:_NOTED]]
     for path, kind in metadata.groups.items():
         group(top, path, "NXcollection", source_class=kind)
     for path, (value, attributes) in metadata.values.items():
-        made = top.create_dataset(path, data=value)
+        made = top.create_dataset(path, data=utf8(value) if isinstance(value, str) else value)
         for name, attribute in attributes.items():
             if not isinstance(attribute, h5py.Empty | h5py.Reference | h5py.RegionReference):
-                made.attrs[name] = attribute
+                made.attrs[name] = utf8(attribute) if isinstance(attribute, str) else attribute
 
 
 def stored_metadata(parent: h5py.Group) -> SourceMetadata:
