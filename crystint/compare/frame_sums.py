@@ -66,8 +66,14 @@ def measure(
     number = shells.number.ravel()
     for pixels in shells.blocks:
         _add_block(sums, number, pixels[free[pixels]], raw, None if clean is None else clean.ravel(), again, sparse)
-    sums["picked"] = np.bincount(number[index], minlength=len(sums) + 1)[:-1]
-    for name, pixels in (("signal", index), ("tail", _neighbours(index, free, sparse.shape))):
+    picked = index[sparse.significant]
+    sums["picked"] = np.bincount(number[picked], minlength=len(sums) + 1)[:-1]
+    signal = picked
+    if len(picked) < len(index):  # tails that are kept for another reason are no loss
+        others = np.zeros(len(free), np.bool_)
+        others[index[~sparse.significant]] = True
+        signal = np.concatenate([picked, _neighbours(picked, others, sparse.shape)])
+    for name, pixels in (("signal", signal), ("tail", _neighbours(picked, free, sparse.shape))):
         level = sparse.background.image_at(pixels)
         over = np.where(np.isfinite(level), raw[pixels] - level, 0.0)
         sums[name] = np.bincount(number[pixels], over, minlength=len(sums) + 1)[:-1]

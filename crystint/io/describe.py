@@ -39,6 +39,7 @@ from crystint.model.instrument import Instrument
 from crystint.model.mask import unusable
 from crystint.model.peaks import HIT
 from crystint.model.scan import Scan
+from crystint.model.sparse import counts_by_reason, reasons_text
 from crystint.references import resolve
 from crystint.units import ordinal, readable_size
 
@@ -240,11 +241,14 @@ def sparse(file: OpenedFile) -> dict[str, Any]:
             about["raw files"] = f"{readable_size(raw)}, {raw / file.size:.3g} times this file"
         about["mask"] = _mask(opened.rings.mask)
         about |= _missing(opened.missing) | _audit(opened.audit)
+        if "kept_pixels" in opened.provenance:
+            about["pixels kept"] = reasons_text(opened.provenance["kept_pixels"])
         first = next((number for number in range(len(opened)) if number not in opened.missing), None)
         if first is not None:
             frame = opened[first]
             about[f"frame {first}"] = {
                 "pixels kept": len(frame.index),
+                **({} if frame.reason is None else {"of these": reasons_text(counts_by_reason(frame))}),
                 "error model": frame.error_model,
                 "snr": frame.snr,
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntFlag
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from crystint.html import html_table
 from crystint.model.rings import Background
 
-__all__ = ["PixelReason", "SparseFrame", "counts_by_reason"]
+__all__ = ["PixelReason", "SparseFrame", "counts_by_reason", "reasons_text"]
 
 
 class PixelReason(IntFlag):
@@ -127,3 +128,9 @@ def counts_by_reason(sparse: SparseFrame) -> dict[str, int]:
         reason == PixelReason.PREDICTED,
     ]
     return {str(bit.name).lower(): int(np.count_nonzero(rows)) for bit, rows in zip(PixelReason, first, strict=True)}
+
+
+def reasons_text(counts: Mapping[str, int]) -> str:
+    """What `counts_by_reason` gives, in words: reasons that no pixel has are left out."""
+    words = {"significant": "significant", "grown": "around these", "predicted": "more in boxes of reflections"}
+    return ", ".join(f"{count} {words[name]}" for name, count in counts.items() if count)

@@ -18,6 +18,7 @@ from crystint.io.peaks.files import peaks_in, read_peaks
 from crystint.io.recognise import notes
 from crystint.io.sparse.open import sparse_in
 from crystint.model.geometry import Geometry
+from crystint.model.sparse import counts_by_reason, reasons_text
 from crystint.plot.detector import plot_experiment, plot_geometry, plot_mask
 from crystint.plot.frame import plot_frame
 from crystint.plot.frame_table import plot_series
@@ -131,6 +132,8 @@ def draw_sparse(file: OpenedFile, view: View) -> Drawing:
             valid=sparse.rings.valid,
         )
     text = f"frame {number}, {len(frame.index)} pixels kept"
+    if frame.reason is not None:
+        text += f": {reasons_text(counts_by_reason(frame))}"
     return Drawing(figure, text + ("" if peaks is None else f", {len(peaks)} peaks"))
 
 

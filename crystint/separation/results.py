@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from crystint.errors import warn
 from crystint.model.frame_table import FrameStatus, FrameTable, empty_frame_table
 from crystint.model.peaks import HIT
+from crystint.model.sparse import reasons_text
 from crystint.run.in_progress import RunInProgress
 from crystint.run.outcome import Outcome, listed, rate_text
 from crystint.summation.audit import ReflectionAudit
@@ -97,8 +98,5 @@ def outcome_of(run: RunInProgress, separated: Separated, outputs: tuple[Path, ..
 
 def _by_reason(separated: Separated) -> str:
     """How many pixels each reason has, where there are several."""
-    reasons = {name: count for name, count in separated.reasons.items() if count}
-    if set(reasons) <= {"significant"}:
-        return ""
-    words = {"significant": "significant", "grown": "around these", "predicted": "more in boxes of reflections"}
-    return ": " + ", ".join(f"{count} {words[name]}" for name, count in reasons.items())
+    others = sum(separated.reasons.values()) > separated.reasons.get("significant", 0)
+    return f": {reasons_text(separated.reasons)}" if others else ""
