@@ -24,6 +24,7 @@ from .io.frames.sequence import Frames as Frames
 from .io.frames.sequence import open_frames as open_frames
 from .io.hdf5.provenance import provenance as provenance
 from .io.peaks.files import read_peaks as read_peaks
+from .io.peaks.files import read_spots as read_spots
 from .io.peaks.files import write_peaks as write_peaks
 from .io.sparse.dense_file import DenseWriter as DenseWriter
 from .io.sparse.file import SparseFile as SparseFile
@@ -45,10 +46,13 @@ from .model.scan import Scan as Scan
 from .model.source_metadata import SourceMetadata as SourceMetadata
 from .model.sparse import PixelReason as PixelReason
 from .model.sparse import SparseFrame as SparseFrame
+from .model.spots import SPOT_DTYPE as SPOT_DTYPE
+from .model.spots import SpotList as SpotList
 from .model.valid_values import ValidValues as ValidValues
 from .ops.dense_frames import DenseFrames as DenseFrames
 from .ops.densify import Densifier as Densifier
 from .ops.densify import densify as densify
+from .ops.joining import join_peaks as join_peaks
 from .ops.separator import Separator as Separator
 from .prediction.boxes import BOX_DTYPE as BOX_DTYPE
 from .prediction.boxes import ReflectionBoxes as ReflectionBoxes

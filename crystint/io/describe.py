@@ -29,7 +29,8 @@ from crystint.io.hdf5.provenance import provenance_in, read_provenance
 from crystint.io.kinds import kinds_read, opened_kind
 from crystint.io.linked_files import master_of
 from crystint.io.opened_file import OpenedFile
-from crystint.io.peaks.files import peaks_in, rows_in, scan_in
+from crystint.io.peaks.files import peaks_in, rows_in, scan_in, spots_in
+from crystint.io.recognise import peak_list as form_of
 from crystint.io.sparse.dense_file import missing_in
 from crystint.io.sparse.maps import MAPS
 from crystint.io.sparse.open import sparse_in
@@ -293,18 +294,24 @@ def _missing(numbers: Sequence[int]) -> dict[str, Any]:
 
 
 def peaks(file: OpenedFile) -> dict[str, Any]:
-    """Number of peaks and of frames, hits among these, resolution; and the frames that a CXI file shows as well."""
-    listed = peaks_in(file)
+    """Number of peaks, joined spots and frames, hits among these, resolution; and the frames that a CXI file shows."""
+    listed, spots = peaks_in(file), spots_in(file)
     rows, missing = rows_in(file)
-    counts = np.bincount(listed["frame"], minlength=rows or 0)
-    about: dict[str, Any] = {"peaks": len(listed)}
+    counts = np.bincount(np.maximum(listed["frame"], 0), minlength=rows or 0)
+    about: dict[str, Any] = {}
+    if spots is not None:
+        once = int(np.count_nonzero(spots["n_frames"] == 1))
+        about["spots"] = f"{len(spots)}, joined through frames ({once} of them on one frame)"
+    instead = spots is not None and file.hdf5 is None and form_of(file) != "JSON lines"
+    about |= {} if instead else {"peaks": len(listed)}
     about |= {"frames": "not told"} if rows is None else {"frames": rows}
-    about["with peaks"] = int(np.count_nonzero(counts))
     results = frame_table_in(file)
-    if results is None:
-        about["hits"] = f"{np.count_nonzero(counts >= HIT)} (>= {HIT} peaks)"
-    else:
+    if not instead:
+        about["with peaks"] = int(np.count_nonzero(counts))
+    if results is not None:
         about |= _results(results)
+    elif not instead:
+        about["hits"] = f"{np.count_nonzero(counts >= HIT)} (>= {HIT} peaks)"
     about |= _missing(missing)
     about |= _scan(scan_in(file), Instrument())
     spacing = listed["d"][np.isfinite(listed["d"]) & (listed["d"] > 0)]

@@ -36,6 +36,8 @@ class PeakFlag(IntFlag):
     """the spot lies on a powder ring of hexagonal ice that stands out of the background"""
     PERSISTENT = 16
     """the spot comes back at one place of the detector while the crystal turns, or from crystal to crystal"""
+    CUT = 32
+    """of joined spots: reaches the first or the last frame of the scan, or a gap in it, and may go on beyond"""
 
 
 PEAK_DTYPE: np.dtype[Any] = np.dtype(
@@ -62,8 +64,8 @@ PEAK_DTYPE: np.dtype[Any] = np.dtype(
 )
 """Dtype of a peak, with the columns frame; slow and fast (px); intensity and sigma (normalised counts); npix; maximum
 and background (counts); snr = intensity / sigma; d (angstrom); flags (`PeakFlag`); significance (of the strongest
-pixel, in sigma); slow_sigma and fast_sigma (of the centroid, px); slow0, slow1, fast0, fast1 (box of the spot, half-open,
-px)."""
+pixel, in sigma); slow_sigma and fast_sigma (of the centroid, px); slow0, slow1, fast0, fast1 (box of the spot, px,
+half-open)."""
 
 ICE_D = (
     3.895,

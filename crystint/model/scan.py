@@ -104,6 +104,22 @@ class Scan:
             turned = turns(self.vectors[number], np.radians(self.angles[number, 0])) @ turned
         return turned
 
+    @property
+    def follows(self) -> NDArray[np.bool_]:
+        """bool [frames]: whether a frame begins where the one before ends, to a tenth of its width; the first does not.
+
+        Stills follow nothing.
+        """
+        follows = np.zeros(len(self), bool)
+        if len(self) > 1 and self.names:
+            width = self.width[:-1]
+            ahead = self.angles[:, 1:] - self.angles[:, :-1]
+            ahead[self.scan_axis] -= width
+            off = np.abs(np.remainder(ahead + 180.0, 360.0) - 180.0).max(axis=0)
+            turning = (np.abs(width) > STILL) & (np.sign(width) == np.sign(self.width[1:]))
+            follows[1:] = turning & (off <= 0.1 * np.abs(width))
+        return follows
+
     def rotation(self, frames: ArrayLike, at: float = 0.5) -> NDArray[np.float64]:
         """What turns the crystal from angles of 0 to where it is in frames.
 

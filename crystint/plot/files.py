@@ -14,7 +14,7 @@ from crystint.io.frames.sequence import Frames, open_frames
 from crystint.io.frames.sources import reader_of
 from crystint.io.geometry.files import geometry_in
 from crystint.io.opened_file import OpenedFile
-from crystint.io.peaks.files import peaks_in, read_peaks
+from crystint.io.peaks.files import peaks_in, read_peaks, spots_in
 from crystint.io.recognise import notes
 from crystint.io.sparse.open import sparse_in
 from crystint.model.geometry import Geometry
@@ -138,9 +138,10 @@ def draw_sparse(file: OpenedFile, view: View) -> Drawing:
 
 
 def draw_peaks(file: OpenedFile, view: View) -> Drawing:
-    """The peaks of all frames."""
-    peaks = peaks_in(file)
-    return Drawing(plot_peaks(peaks, title=view.title()), f"{len(peaks)} peaks")
+    """The peaks of all frames, or the spots that they were joined to."""
+    peaks, spots = peaks_in(file), spots_in(file)
+    text = f"{len(peaks)} peaks" if spots is None else f"{len(spots)} spots"
+    return Drawing(plot_peaks(peaks, spots=spots, title=view.title()), text)
 
 
 def draw_geometry(file: OpenedFile, view: View) -> Drawing:

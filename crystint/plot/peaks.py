@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.model.peaks import PeakList
+from crystint.model.spots import SpotList
 from crystint.plot.style import ACCENT, BLUE, finish, style, titled_panels
 
 if TYPE_CHECKING:
@@ -20,12 +21,14 @@ _MOST = 20_000
 """Spots that are drawn one by one; of more, a part evenly spread over the list."""
 
 
-def plot_peaks(peaks: PeakList, *, title: str | None = None) -> Figure:
-    """Where the peaks of all frames are, how many each frame has, how significant they are, and their resolution.
+def plot_peaks(peaks: PeakList, *, spots: SpotList | None = None, title: str | None = None) -> Figure:
+    """Where the peaks of all frames are, how many each frame has, their intensity over sigma, and their resolution.
 
     Parameters
     ----------
     peaks : PeakList
+    spots : SpotList, optional
+        What they were joined to: drawn in place of the peaks, with the number of frames of each.
     title : str, optional
 
     Returns
@@ -39,26 +42,37 @@ def plot_peaks(peaks: PeakList, *, title: str | None = None) -> Figure:
     >>> peaks = crystint.Separator(data.geometry, data.mask, rings=50).peaks(data[0])
     >>> figure = crystint.plot.plot_peaks(peaks)
     """
-    frames = int(peaks["frame"].max()) + 1 if len(peaks) else 0
     about = [f"{len(peaks)} peaks", f"{len(np.unique(peaks['frame']))} frames with peaks"]
+    what = "peaks"
+    if spots is not None:
+        what, about = "spots", [f"{len(spots)} spots, joined through frames", *about]
+        named = {name: spots[name] for name in ("slow", "fast", "intensity", "snr", "d")}
+        lengths, frame = spots["n_frames"], np.maximum(np.floor(spots["z"]).astype(np.int64), 0)
+    else:
+        named = {name: peaks[name] for name in ("slow", "fast", "intensity", "snr", "d")}
+        frame = peaks["frame"]
     with style():
-        figure, panels = titled_panels(title or "Peaks", about, 4, columns=2)
-        places, counts, strength, spacing = panels
-        draw_places(places, peaks["slow"], peaks["fast"], f"Places{_part(len(peaks))}")
-        number = np.bincount(peaks["frame"], minlength=max(frames, 1))
+        figure, panels = titled_panels(title or what.capitalize(), about, 4 if spots is None else 5, columns=2)
+        places, counts, strength, spacing = panels[:4]
+        draw_places(places, named["slow"], named["fast"], f"Places{_part(len(frame))}")
+        number = np.bincount(frame, minlength=1)
         counts.plot(np.arange(len(number)), number, "o", color=BLUE, markersize=3, markeredgewidth=0)
-        finish(counts, "Peaks of each frame", "frame", "peaks")
-        snr = peaks["snr"][np.isfinite(peaks["snr"]) & (peaks["snr"] > 0)]
+        finish(counts, f"{what.capitalize()} of each frame", "frame", what)
+        snr = named["snr"][np.isfinite(named["snr"]) & (named["snr"] > 0)]
         if len(snr):
             _histogram(strength, np.log10(snr))
-            finish(strength, "Significance", "log₁₀ I / σ", "peaks")
+            finish(strength, "Intensity over sigma", "log₁₀ I / σ", what)
         else:
-            intensity = peaks["intensity"][peaks["intensity"] > 0]
+            intensity = named["intensity"][named["intensity"] > 0]
             _histogram(strength, np.log10(intensity))
-            finish(strength, "Intensity", "log₁₀ counts", "peaks")
-        spacings = peaks["d"][np.isfinite(peaks["d"]) & (peaks["d"] > 0)]
+            finish(strength, "Intensity", "log₁₀ counts", what)
+        spacings = named["d"][np.isfinite(named["d"]) & (named["d"] > 0)]
         _histogram(spacing, 1.0 / spacings)
-        finish(spacing, "Resolution", "1 / d (1/Å)", "peaks")
+        finish(spacing, "Resolution", "1 / d (1/Å)", what)
+        if spots is not None:
+            number = np.bincount(lengths, minlength=2)[1:]
+            panels[4].bar(np.arange(1, len(number) + 1), number, color=BLUE, alpha=0.4)
+            finish(panels[4], "Frames of a spot", "frames", what)
     return figure
 
 

@@ -37,6 +37,7 @@ def find_peaks(
     outputs : sequence of path
         Each in the format of its suffix.
     settings : Settings or mapping of name to value
+        A mapping also takes ``join`` (None = where the frames are a rotation scan) and ``min_frames``.
     device : str, optional
         As `crystint.Engine` takes it.
     overwrite : bool
@@ -71,8 +72,9 @@ def find_peaks(
     >>> outcome.frames, len(crystint.read_peaks("peaks.cxi")) > 4
     (2, True)
     """
+    values = None if settings is None else dict(settings)  # a model gives its fields
     return PEAKS(
-        sources, outputs=outputs, settings=settings, device=device, overwrite=overwrite, progress=progress,
+        sources, outputs=outputs, settings=values, device=device, overwrite=overwrite, progress=progress,
         command=command, execution=execution,
     )  # fmt: skip
 

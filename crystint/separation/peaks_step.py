@@ -12,18 +12,20 @@ from crystint.io.frame_table import write_frame_table
 from crystint.io.peaks.files import write_peaks
 from crystint.model.frame_table import FrameTable, empty_frame_table, put_scan
 from crystint.model.peaks import PeakList, empty_peaks
+from crystint.model.spots import SpotList
 from crystint.run.in_progress import RunInProgress, in_progress
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
 from crystint.separation.frame_step import PeakSearch, SeparationWork, SeparationWorker, peaks_of, row_of, warm_up
+from crystint.separation.join_frames import joined_frames
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.results import Separated, outcome_of
-from crystint.separation.settings import Settings
+from crystint.separation.settings import PeaksSettings
 
 __all__ = ["find"]
 
 
-def find(job: Job[Settings]) -> Outcome:
+def find(job: Job[PeaksSettings]) -> Outcome:
     """Peaks of all frames. A journal beside the first output keeps what was found while the run lasts."""
     settings, how = job.settings, job.execution
     search = PeakSearch(settings.snr if settings.snr is not None else 5.0, settings.hits_only)
@@ -34,8 +36,9 @@ def find(job: Job[Settings]) -> Outcome:
     with opened(job.inputs["frames"], settings, how.device, remote=remote, apart=True, warm_up=ahead) as run:
         files = tuple(run.frames.all_files())
         job.reads(files)
+        joined = joined_frames(run.frames.numbers, run.scan, settings, search.snr)
         if job.finished:
-            return job.nothing_to_do(run.frames.files, snr=search.snr, **run.used(""))
+            return job.nothing_to_do(run.frames.files, snr=search.snr, join=joined is not None, **run.used(""))
         worker = None if remote else SeparationWorker(run, search)
         same = {"snr": search.snr, "shape": list(run.frames.shape), "dtype": str(run.frames.dtype)}
         with in_progress(
@@ -46,20 +49,31 @@ def find(job: Job[Settings]) -> Outcome:
                     peaks = peaks_of(record)
                     lists.append(empty_peaks() if peaks is None else peaks)
                     rows.append(row_of(record))
+                    if joined is not None:
+                        joined.add(record, peaks)
             progress.check()
             results = np.concatenate(rows)
             put_scan(results, run.scan)
-            _write(job, run, progress, np.concatenate([empty_peaks(), *lists]), results, search.snr)
-    return outcome_of(
-        progress, Separated(results, unusable=tuple(progress.unusable), masked=run.masked, hit_peaks=settings.hit_peaks)
+            spots = None if joined is None else joined.spots()
+            _write(job, run, progress, np.concatenate([empty_peaks(), *lists]), results, spots, search.snr)
+    separated = Separated(
+        results, unusable=tuple(progress.unusable), masked=run.masked, hit_peaks=settings.hit_peaks, spots=spots
     )
+    return outcome_of(progress, separated)
 
 
 def _write(
-    job: Job[Settings], run: PreparedRun, progress: RunInProgress, peaks: PeakList, results: FrameTable, snr: float
+    job: Job[PeaksSettings],
+    run: PreparedRun,
+    progress: RunInProgress,
+    peaks: PeakList,
+    results: FrameTable,
+    spots: SpotList | None,
+    snr: float,
 ) -> None:
     """All of the outputs, or none."""
-    record = job.provenance(run.frames.files, progress.command, snr=snr, **run.used(progress.device))
+    used = run.used(progress.device) | {"join": spots is not None}
+    record = job.provenance(run.frames.files, progress.command, snr=snr, **used)
     record = progress.at_its_end(record)
 
     def write(path: Path) -> None:
@@ -78,6 +92,8 @@ def _write(
             results=results,
             overwrite=job.overwrite,
             scan=run.scan,
+            spots=spots,
+            numbers=run.frames.numbers[: progress.done],
         )
 
     job.write(peaks, write)

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import warn
+from crystint.model.facts import counted
 from crystint.model.frame_table import FrameStatus, FrameTable, empty_frame_table
 from crystint.model.peaks import HIT
 from crystint.model.sparse import reasons_text
+from crystint.model.spots import SpotList
 from crystint.run.in_progress import RunInProgress
 from crystint.run.outcome import Outcome, listed, rate_text
 from crystint.summation.audit import ReflectionAudit
@@ -42,6 +44,8 @@ class Separated:
     """peaks that make a frame a hit"""
     reasons: Mapping[str, int] = field(default_factory=dict)
     """pixels kept, by their first reason: significant, grown, predicted"""
+    spots: SpotList | None = None
+    """what the peaks of neighbouring frames were joined to; None = they were not"""
 
     @property
     def peaks(self) -> NDArray[np.int64]:
@@ -69,6 +73,8 @@ def outcome_of(run: RunInProgress, separated: Separated, outputs: tuple[Path, ..
     if len(peaks):
         parts.append(f"{int(peaks.sum())} peaks (median {np.median(peaks):g} per frame)")
         parts.append(f"{separated.hits} hit{'s' if separated.hits != 1 else ''} (>= {separated.hit_peaks} peaks)")
+    if separated.spots is not None:
+        parts.append(f"joined to {counted(len(separated.spots), 'spot')}")
     if separated.vetoed:
         parts.append(f"{separated.vetoed} vetoed")
     if separated.pixels:

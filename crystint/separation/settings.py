@@ -11,7 +11,15 @@ from crystint.model.peaks import HIT
 from crystint.prediction.defaults import MARGIN
 from crystint.run.settings import DetectorSettings, NotNegative, Positive, StepSettings, Whole, number, setting
 
-__all__ = ["ConvertSettings", "DensifySettings", "FrameSettings", "MaskSettings", "Settings", "SparsifySettings"]
+__all__ = [
+    "ConvertSettings",
+    "DensifySettings",
+    "FrameSettings",
+    "MaskSettings",
+    "PeaksSettings",
+    "Settings",
+    "SparsifySettings",
+]
 
 
 class FrameSettings(DetectorSettings):
@@ -74,6 +82,15 @@ class Settings(FrameSettings):
         if self.connected > pixels:
             raise ValueError(f"connected is {self.connected}, but a patch of {self.patch} has {pixels} pixels")
         return self
+
+
+class PeaksSettings(Settings):
+    """Those of ``crystint peaks`` alone beside the others."""
+
+    join: bool | None = setting(
+        None, "join the peaks of neighbouring frames to spots (default: where the frames are a rotation scan)"
+    )
+    min_frames: int = setting(1, "fewest frames of a joined spot", ge=1)
 
 
 class SparsifySettings(Settings):

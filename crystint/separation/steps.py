@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crystint.run.step import HDF5, PICTURES, Argument, Outputs, Step
-from crystint.separation.settings import ConvertSettings, DensifySettings, MaskSettings, Settings, SparsifySettings
+from crystint.separation.settings import ConvertSettings, DensifySettings, MaskSettings, PeaksSettings, SparsifySettings
 
 __all__ = ["CONVERT", "DENSIFY", "MASK", "PEAKS", "SPARSIFY"]
 
@@ -13,7 +13,7 @@ PEAK_FILES = (".cxi", ".refl", ".h5", ".json", ".jsonl", ".xds", ".csv")
 
 PEAKS = Step(
     "peaks",
-    Settings,
+    PeaksSettings,
     "crystint.separation.peaks_step:find",
     (_FRAMES,),
     Outputs(

@@ -10,6 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from crystint.errors import DTypeError, FileError, SettingError, warn
 from crystint.io.frame_table import RESULTS, json_table
@@ -21,9 +22,17 @@ from crystint.io.kinds import opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.io.outputs import atomic_path
 from crystint.io.peaks.cxi import cxi_peaks, write_cxi
-from crystint.io.peaks.nxdata import hdf5_peaks, write_hdf5
-from crystint.io.peaks.refl import read_refl, write_refl
-from crystint.io.peaks.text import read_json_lines, read_spot_xds, write_json_lines, write_spot_xds
+from crystint.io.peaks.image_numbers import image_numbers
+from crystint.io.peaks.nxdata import hdf5_peaks, hdf5_spots, write_hdf5
+from crystint.io.peaks.refl import read_refl, refl_spots, write_refl
+from crystint.io.peaks.text import (
+    json_spots,
+    read_json_lines,
+    read_spot_xds,
+    write_json_lines,
+    write_spot_xds,
+    xds_spots,
+)
 from crystint.io.recognise import peak_list as form_of
 from crystint.io.recognise import reflections, sparse
 from crystint.io.sparse.open import sparse_in
@@ -31,8 +40,19 @@ from crystint.model.frame_table import FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakList
 from crystint.model.scan import Scan
+from crystint.model.spots import SPOT_DTYPE, SpotList
 
-__all__ = ["peak_format", "peaks_in", "read_peaks", "rows_in", "scan_in", "shape_in", "write_peaks"]
+__all__ = [
+    "peak_format",
+    "peaks_in",
+    "read_peaks",
+    "read_spots",
+    "rows_in",
+    "scan_in",
+    "shape_in",
+    "spots_in",
+    "write_peaks",
+]
 
 _FORMATS = {
     ".cxi": "cxi",
@@ -97,6 +117,8 @@ def write_peaks(
     results: FrameTable | None = None,
     overwrite: bool = False,
     scan: Scan | None = None,
+    spots: SpotList | None = None,
+    numbers: NDArray[np.int64] | None = None,
 ) -> None:
     """Write a peak list; the suffix says how: .cxi, .refl, .h5, .json (JSON lines) or .XDS.
 
@@ -126,7 +148,14 @@ def write_peaks(
     overwrite : bool
         Replace an existing file.
     scan : Scan, optional
-        Of the frames of the input; those beyond `n_frames` are left out.
+        Of the frames of the input; those beyond `n_frames` are left out. With one that rotates, all rows of a .refl are
+        of one experiment, ``id`` 0; else each frame is one.
+    spots : SpotList, optional
+        What the peaks of a rotation scan were joined to (`join_peaks`). They stand in .refl and .XDS in place of the
+        peaks, in .h5 and .json beside them; CXI is a list by frame and goes without them.
+    numbers : int64 [n_frames], optional
+        Of each frame in the sequence that it was selected from, such as `Frames.numbers`: .refl and .XDS count frames
+        as DIALS and XDS do, from the names of files of a series, and else by these. None = all of it is here.
 
     Raises
     ------
@@ -157,6 +186,7 @@ def write_peaks(
         scan = scan.select(range(n_frames))
     if results is not None and len(results) != n_frames:
         raise SettingError(f"{len(results)} rows of results were given for {n_frames} frames")
+    _check_spots(spots, n_frames)
     if kind in ("refl", "xds"):
         notes = {
             "provenance": dict(provenance),
@@ -168,14 +198,17 @@ def write_peaks(
             "frames": None if frames_per_file is None else [[s.file, s.index] for s in frames_per_file],
             **({} if results is None else {RESULTS: json_table(results)}),
         }
+        images = image_numbers(n_frames, frames_per_file, numbers)
         with atomic_path(path.with_name(path.name + ".json"), overwrite) as beside:
             beside.write_text(json.dumps(notes, indent=1), encoding="utf-8")
             if kind == "refl":
-                write_refl(path, peaks, shape=shape, overwrite=overwrite)
+                turns = spots is not None or (scan is not None and scan.rotates)
+                write_refl(path, peaks, spots, shape=shape, images=images, one_scan=turns, overwrite=overwrite)
             else:
-                write_spot_xds(path, peaks, overwrite=overwrite)
+                write_spot_xds(path, peaks, spots, images=images, overwrite=overwrite)
         return
     write = {"cxi": write_cxi, "hdf5": write_hdf5, "json": write_json_lines}[kind]
+    more: dict[str, Any] = {} if kind == "cxi" else {"spots": spots}
     write(
         path,
         peaks,
@@ -188,6 +221,7 @@ def write_peaks(
         results=results,
         overwrite=overwrite,
         scan=scan,
+        **more,
     )
 
 
@@ -203,6 +237,19 @@ def _checked(peaks: PeakList, n_frames: int, sources: Sequence[Any] | None) -> P
     if sources is not None and len(sources) != n_frames:
         raise SettingError(f"{len(sources)} frame sources were given for {n_frames} frames")
     return peaks[np.argsort(peaks["frame"], kind="stable")]
+
+
+def _check_spots(spots: SpotList | None, n_frames: int) -> None:
+    """Raise when joined spots cannot be written."""
+    if spots is None:
+        return
+    if spots.dtype != SPOT_DTYPE:
+        raise DTypeError(f"the list of spots is {spots.dtype}, expected the columns of SPOT_DTYPE")
+    if len(spots) and not 0 <= spots["frame0"].min() <= spots["frame1"].max() <= n_frames:
+        raise SettingError(
+            f"the list of spots has frames {spots['frame0'].min()} to {spots['frame1'].max() - 1}, "
+            f"but the input has {n_frames}, numbered from 0"
+        )
 
 
 @reads_file
@@ -264,6 +311,61 @@ def peaks_in(file: OpenedFile) -> PeakList:
     raise unexpected(file, "peak list", f"{path} holds no peak list; crystint reads {', '.join(_FORMATS)}")
 
 
+@reads_file
+def read_spots(path: str | PathLike[str]) -> SpotList:
+    """Read the spots that the peaks of a rotation scan were joined to: of crystint, of dials.find_spots or of COLSPOT.
+
+    What the format does not hold is 0, or NaN for ``d``, ``significance`` and the standard deviations.
+
+    Parameters
+    ----------
+    path : path
+        A .refl, SPOT.XDS, .h5 or .json file.
+
+    Returns
+    -------
+    SpotList [n]
+        Its frames are those of the sequence, from 0.
+
+    Raises
+    ------
+    FileError
+        When the file is missing, damaged or holds no joined spots; the message says what it is instead.
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), background=2.0, peaks=6, intensity=900.0, dtype="uint16", seed=1)
+    >>> peaks = crystint.Separator(data.geometry, data.mask, rings=30).peaks(data[0])
+    >>> spots = crystint.join_peaks(peaks)
+    >>> crystint.write_peaks("p.refl", peaks, shape=data.shape, n_frames=1, spots=spots)
+    >>> crystint.read_spots("p.refl")["z"].tolist() == spots["z"].tolist()
+    True
+    """
+    with OpenedFile(path) as file:
+        spots = spots_in(file)
+        if spots is None:
+            peaks_in(file)  # says so when it is something else altogether
+            raise FileError(
+                f"{file.path} lists the peaks of each frame, which are not joined to spots: read_peaks reads them, "
+                "join_peaks joins them, and crystint peaks --join writes such files"
+            )
+        return spots
+
+
+@reads_file
+def spots_in(file: OpenedFile) -> SpotList | None:
+    """As `read_spots`, of a file that is open; None = its peaks are not joined."""
+    form = form_of(file)
+    if file.hdf5 is not None:
+        return hdf5_spots(file.hdf5) if form == "HDF5" else None
+    if form == "JSON lines":
+        return json_spots(file.path)
+    if form == "SPOT.XDS":
+        return xds_spots(file.path)
+    return refl_spots(file.path) if form is not None or reflections(file) else None
+
+
 def rows_in(file: OpenedFile) -> tuple[int | None, list[int]]:
     """How many frames a peak list is of, those without peaks too, and which of them could not be read.
 
@@ -278,6 +380,7 @@ def rows_in(file: OpenedFile) -> tuple[int | None, list[int]]:
         return None, []
     if form_of(file) == "JSON lines":
         lines = [json.loads(line) for line in file.path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line for line in lines if "frame" in line]
         return len(lines), [line["frame"] for line in lines if line.get("missing")]
     try:
         notes = json.loads(file.path.with_name(file.path.name + ".json").read_text(encoding="utf-8"))

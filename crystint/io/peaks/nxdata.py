@@ -18,10 +18,12 @@ from crystint.model.frame_table import FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakFlag, PeakList, unknown_peaks
 from crystint.model.scan import Scan
+from crystint.model.spots import SPOT_DTYPE, SpotList, empty_spots
 
-__all__ = ["LATER", "MEANING", "POSITION", "UNITS", "hdf5_peaks", "write_hdf5"]
+__all__ = ["FRAMES", "LATER", "MEANING", "POSITION", "UNITS", "hdf5_peaks", "hdf5_spots", "write_hdf5"]
 
 POSITION = "pixels from the outer corner of the first pixel, whose centre is (0.5, 0.5)"
+FRAMES = "frames of the sequence, frame i reaches from i to i + 1"
 UNITS = {
     "slow": "pixel",
     "fast": "pixel",
@@ -38,6 +40,7 @@ UNITS = {
     "fast1": "pixel",
 }
 MEANING = {
+    "z": f"centroid, {FRAMES}",
     "snr": "intensity / sigma of the whole spot",
     "significance": "of the strongest pixel, in sigma: what the threshold snr is compared with",
 }
@@ -58,10 +61,12 @@ def write_hdf5(
     missing: Sequence[int] = (),
     results: FrameTable | None = None,
     overwrite: bool,
+    spots: SpotList | None = None,
     scan: Scan | None = None,
 ) -> None:
     """``/entry/peaks``: every column of the peak list, exactly, and ``frame_ptr`` uint64 [frames + 1]: the
-    peaks of frame i are ``frame_ptr[i]:frame_ptr[i + 1]``. ``missing`` int64: the frames that could not be read."""
+    peaks of frame i are ``frame_ptr[i]:frame_ptr[i + 1]``. ``missing`` int64: the frames that could not be read.
+    ``/entry/spots``: every column of the joined spots, where there are any; ``/entry/scan``: JSON."""
     with create_hdf5(path, overwrite, "crystint", checksums=True) as file:
         file.attrs["default"] = "entry"
         entry = group(file, "entry", "NXentry", default="peaks")
@@ -89,7 +94,32 @@ def write_hdf5(
             write_scan(entry, scan)
         if results is not None:
             put_frame_table(entry, results)
+        if spots is not None:
+            _spots(entry, spots)
         process(entry, "process", provenance, provenance)
+
+
+def _spots(entry: h5py.Group, spots: SpotList) -> None:
+    """The joined spots, a data set per column."""
+    data = group(entry, "spots", "NXdata", signal="intensity", convention=f"{POSITION}; z: {FRAMES}")
+    for name in SPOT_DTYPE.names or ():
+        column = data.create_dataset(name, data=spots[name], **(PACKED if len(spots) else {}))
+        if name in UNITS:
+            column.attrs["units"] = UNITS[name]
+        if name in MEANING:
+            column.attrs["meaning"] = MEANING[name]
+    data["flags"].attrs["bits"] = ", ".join(f"{flag.value} {flag.name}" for flag in PeakFlag)
+
+
+def hdf5_spots(file: h5py.File) -> SpotList | None:
+    """The joined spots in an open file that `write_hdf5` made, exactly; None = there are none."""
+    data = file.get("entry/spots")
+    if not isinstance(data, h5py.Group) or not set(SPOT_DTYPE.names or ()) <= set(data):
+        return None
+    spots = empty_spots(len(data["z"]))
+    for name in SPOT_DTYPE.names or ():
+        spots[name] = data[name][()]
+    return spots
 
 
 def hdf5_peaks(file: h5py.File, path: Path) -> PeakList:

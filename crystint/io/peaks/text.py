@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.io.frame_table import RESULTS, json_rows
@@ -18,8 +19,9 @@ from crystint.model.frame_table import FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks, unknown_peaks
 from crystint.model.scan import Scan
+from crystint.model.spots import SPOT_DTYPE, SpotList, empty_spots, unknown_spots
 
-__all__ = ["read_json_lines", "read_spot_xds", "write_json_lines", "write_spot_xds"]
+__all__ = ["json_spots", "read_json_lines", "read_spot_xds", "write_json_lines", "write_spot_xds", "xds_spots"]
 
 _COLUMNS = [name for name in PEAK_DTYPE.names or () if name != "frame"]
 
@@ -36,12 +38,14 @@ def write_json_lines(
     missing: Sequence[int] = (),
     results: FrameTable | None = None,
     overwrite: bool,
+    spots: SpotList | None = None,
     scan: Scan | None = None,
 ) -> None:
     """One object per frame, frames without peaks too: ``frame``, ``n_peaks``, ``file``, ``index`` and a
     list per column; ``missing``, true, in those that could not be read; ``results``, the row of the table of frames.
 
     The line of the first frame also has ``conventions``, ``shape``, ``geometry``, ``scan`` and ``provenance``.
+    Joined spots, where there are any, make a last line: ``n_spots``, and ``spots`` with a list per column.
     Numbers that JSON cannot hold (d without a wavelength, d on the beam) are null.
     """
     lines = None if results is None else json_rows(results)
@@ -65,6 +69,9 @@ def write_json_lines(
                 line["scan"] = None if scan is None else scan.to_dict()
                 line["provenance"] = dict(provenance)
             file.write(json.dumps(line, allow_nan=False) + "\n")
+        if spots is not None:
+            columns = {name: [_number(value) for value in spots[name].tolist()] for name in SPOT_DTYPE.names or ()}
+            file.write(json.dumps({"n_spots": len(spots), "spots": columns}, allow_nan=False) + "\n")
 
 
 def _number(value: float) -> float | None:
@@ -85,6 +92,8 @@ def read_json_lines(path: Path) -> PeakList:
             continue
         try:
             line = json.loads(text)
+            if "n_spots" in line:
+                continue
             peaks = unknown_peaks(len(line["slow"]))
             peaks["frame"] = line["frame"]
             for name in _COLUMNS:
@@ -97,17 +106,26 @@ def read_json_lines(path: Path) -> PeakList:
     return np.concatenate(frames)
 
 
-def write_spot_xds(path: Path, peaks: PeakList, *, overwrite: bool) -> None:
+def write_spot_xds(
+    path: Path, peaks: PeakList, spots: SpotList | None = None, *, images: NDArray[np.int64], overwrite: bool
+) -> None:
     """x, y, z and intensity per line, by falling intensity, with the centre of the first pixel at (1, 1).
 
-    z is in images as XDS counts them: image 1 reaches from 0 to 1, so the frame of index i lies at z = i +
-    0.5.
+    A line for each spot, as COLSPOT of XDS writes them; for each peak of each frame where they are not joined.
+    z is in images as XDS counts them: image 1 reaches from 0 to 1.
+
+    Parameters
+    ----------
+    images : int64 [frames]
+        Of `image_numbers`.
     """
-    order = np.argsort(-peaks["intensity"], kind="stable")
+    rows = peaks if spots is None else spots
+    z = images[peaks["frame"]] + 0.5 if spots is None else spots["z"] + (images[spots["frame0"]] - spots["frame0"])
+    order = np.argsort(-rows["intensity"], kind="stable")
     with atomic_path(path, overwrite) as temporary, temporary.open("w", encoding="ascii") as file:
-        for peak in peaks[order]:
-            x, y, z = peak["fast"] + 0.5, peak["slow"] + 0.5, peak["frame"] + 0.5
-            file.write(f"{x:10.3f} {y:10.3f} {z:10.2f} {peak['intensity']:12.2f}\n")
+        for row, place in zip(rows[order], z[order], strict=True):
+            x, y = row["fast"] + 0.5, row["slow"] + 0.5
+            file.write(f"{x:10.3f} {y:10.3f} {place:10.2f} {row['intensity']:12.2f}\n")
 
 
 def read_spot_xds(path: Path) -> PeakList:
@@ -131,6 +149,35 @@ def read_spot_xds(path: Path) -> PeakList:
     for column, name in enumerate(("fast", "slow", "frame", "intensity")):
         peaks[name] = [row[column] for row in rows]
     return peaks[np.lexsort((peaks["fast"], np.floor(peaks["slow"]), peaks["frame"]))]
+
+
+def xds_spots(path: Path) -> SpotList | None:
+    """The spots of a SPOT.XDS file; None when each lies in the middle of an image: peaks that are not joined."""
+    rows = np.array([line.split()[:4] for line in _text(path).splitlines() if line.strip()], np.float64).reshape(-1, 4)
+    if not len(rows) or np.allclose(rows[:, 2] % 1.0, 0.5, atol=1e-3):
+        return None
+    spots = unknown_spots(len(rows))
+    spots["fast"], spots["slow"], spots["z"], spots["intensity"] = rows.T
+    spots["fast"] -= 0.5
+    spots["slow"] -= 0.5
+    spots["frame0"] = np.floor(spots["z"])
+    spots["frame1"] = spots["frame0"] + 1
+    return spots
+
+
+def json_spots(path: Path) -> SpotList | None:
+    """The joined spots of a file that `write_json_lines` made; None = there are none."""
+    lines = _text(path).splitlines()
+    if not lines or '"n_spots":' not in lines[-1][:40]:
+        return None
+    try:
+        columns = json.loads(lines[-1])["spots"]
+        spots = empty_spots(len(columns["z"]))
+        for name in SPOT_DTYPE.names or ():
+            spots[name] = [math.nan if value is None else value for value in columns[name]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileError(f"{path} line {len(lines)} is not a list of spots ({error!r})") from error
+    return spots
 
 
 def _text(path: Path) -> str:
