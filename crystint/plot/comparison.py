@@ -170,7 +170,7 @@ def _draw_kept(axes: Axes, comparison: Comparison) -> None:
     lowest = float(np.nanmin(share, initial=100.0))
     if audit is not None and audit.unit == comparison.unit:
         sums = audit.by_shell
-        used = sums["reflections"] > 0
+        used = sums["reflections"] > 2  # that have a standard error
         percent, error = 100 * audit.kept(sums)[used], 100 * audit.kept_error(sums)[used]
         edges = audit.edges * (1 if audit.unit == "q" else 1e3)
         middle = 0.5 * (edges[1:] + edges[:-1])[used]

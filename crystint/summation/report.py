@@ -19,6 +19,8 @@ __all__ = ["CLASS_NAMES", "audit_dict", "audit_of", "audit_table", "shell_names"
 CLASS_NAMES = ("below 1", "1 - 3", "3 - 10", "above 10")
 """Of the classes of I/sigma."""
 _HEAD = ("reflections", "none kept", "<I> raw", "densified", "kept %", "", "<I/sigma> raw", "densified", "CC")
+_VAGUE = 50.0
+"""A share with a larger standard error, %, is not printed."""
 _PLAIN = ("source", "selected", "expected", "cut", "spots", "again", "invented", "unit")
 
 
@@ -64,6 +66,7 @@ def audit_table(audit: ReflectionAudit) -> str:
 def _cells(audit: ReflectionAudit, sums: NDArray[np.void], *, by_class: bool = False) -> list[tuple[str, ...]]:
     """A row of cells for each of some sums."""
     percent, error, cc = 100 * audit.kept(sums), 100 * audit.kept_error(sums), audit.cc(sums)
+    percent[error > _VAGUE] = error[error > _VAGUE] = np.nan
     if by_class and not audit.expected:
         percent[0] = error[0] = np.nan
     means = [audit.mean(sums, name) for name in ("raw", "dense", "raw_ratio", "dense_ratio")]
