@@ -12,24 +12,38 @@ from crystint.ops.threshold import counts_at
 __all__ = ["expected_false_spots"]
 
 
-def _above(table: NDArray[np.float64], weight: NDArray[np.float64], snr: float, noise: float) -> NDArray[np.float64]:
+def _above(
+    table: NDArray[np.float64],
+    level: NDArray[np.float64],
+    ratio: float,
+    weight: NDArray[np.float64],
+    snr: float,
+    noise: float,
+) -> NDArray[np.float64]:
     """Probability that a pixel of the background is more than `snr` sigma above it.
 
     Counts are whole, and so their tail is that of the first whole number above the threshold: often far below that of
-    the Gaussian. With the variance phi times that of Poisson's law it is P((n + 1) / phi, mu / phi), which is exact for
-    phi = 1. Where fractions of counts are measured it is the Gaussian's.
+    the Gaussian. With the variance `ratio` times that of Poisson's law it is P((n + 1) / ratio, level / ratio), which
+    is exact for a ratio of 1. Where fractions of counts are measured it is the Gaussian's.
     """
     from scipy.special import gammainc, ndtr
 
     mean, phi, spread, fractions = table.T
-    counts = mean * weight
     limit = counts_at(mean, phi, spread, weight, snr, noise)
-    variance = phi * counts + np.square(spread * weight)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.maximum(variance / counts, 1.0)
-        tail = gammainc((np.floor(limit) + 1.0) / ratio, counts / ratio)
-    gaussian = (fractions > 0) | (counts <= 0)
-    return np.asarray(np.where(gaussian, ndtr(-snr), tail))
+    low = np.where(level * weight < _FEW, np.minimum(level, mean), level)
+    counts = np.maximum(low * weight, 0.0)
+    tail = gammainc(np.maximum(np.floor(limit) + 1.0, 0.5) / ratio, counts / ratio)
+    return np.asarray(np.where((fractions > 0) | (counts <= 0), ndtr(-snr), tail))
+
+
+def _smooth(mean: NDArray[np.float64], pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean over neighbouring rings: what the pixels of a ring have more of by chance raises its threshold, not the
+    counts that are expected. Where they have less, no pixel of it is above the lower threshold; with few counts that
+    matters, and the lower mean is taken."""
+    box = np.ones(_BOX)
+    total = np.convolve(np.where(pixels > 0, mean, 0.0) * pixels, box, "same")
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / np.convolve(pixels, box, "same"))
 
 
 def expected_false_spots(
@@ -45,6 +59,8 @@ def expected_false_spots(
 ) -> float:
     """Spots that noise makes, on average: pixels above `snr` with enough neighbours above `snr_pick`.
 
+    Within about a tenth where pixels hold a count or more; with fewer counts at most two to three times too many.
+
     Parameters
     ----------
     table : float [rings, 4]
@@ -59,9 +75,15 @@ def expected_false_spots(
     usable = np.flatnonzero(np.isfinite(table[:, 0]) & (pixels > 0))
     if not len(usable):
         return 0.0
+    whole = table.astype(np.float64)
+    counted = np.where(np.isfinite(whole[:, 0]), pixels, 0.0)
+    level = _smooth(whole[:, 0], counted) if len(usable) >= 3 * _BOX else whole[:, 0]
     some = usable[:: max(1, len(usable) // _RINGS)]  # neighbours are alike
-    rows, heavy = table[some].astype(np.float64), weight[some]
-    strong, weak = (_above(rows, heavy, k, noise) for k in (snr, snr_pick))
+    rows, heavy = whole[some], weight[some]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = rows[:, 1] + np.square(rows[:, 2]) * heavy / rows[:, 0]
+    ratio = max(float(np.nanmedian(ratios)), 1.0)
+    strong, weak = (_above(rows, level[some], ratio, heavy, k, noise) for k in (snr, snr_pick))
     neighbours = patch * patch - 1
     few = [comb(neighbours, n) * weak**n * (1.0 - weak) ** (neighbours - n) for n in range(connected - 1)]
     enough = 1.0 - np.sum(few, axis=0) if few else np.ones_like(weak)
@@ -69,5 +91,9 @@ def expected_false_spots(
     return float(share * pixels[usable].sum())
 
 
-_RINGS = 256
+_RINGS = 128
 """of which it is worked out"""
+_FEW = 10.0
+"""counts per pixel, below which a ring's own mean tells which counts are in it"""
+_BOX = 9
+"""rings that are alike"""

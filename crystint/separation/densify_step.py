@@ -73,6 +73,12 @@ def densify(job: Job[DensifySettings]) -> Outcome:
     settings, how, source, (output,) = job.settings, job.execution, job.input("sparse"), job.outputs
     with open_sparse(source) as sparse:
         total = len(sparse)
+        if sparse.vetoed:
+            number = len(sparse.vetoed)
+            warn(
+                f"{number} frames of {source} were vetoed, as no hits: their signal is not in it, and they become frames "
+                "of their background alone"
+            )
         if not total:
             raise FileError(f"{source}: no frames in it")
         if job.finished:
