@@ -2,9 +2,9 @@
 
     python benchmarks/validate_frames.py [PART ...] [--frames N]
 
-Frames are simulated here: a Poisson background that falls with the angle, and Gaussian spots spread evenly over the part
-of the detector that a crystal reaches. PART is one of hits, false-hits, resolution; without it all are run. Ends with 1
-where a row is missed.
+Frames are simulated here: a Poisson background that falls with the angle, and Gaussian spots spread evenly over the
+part of the detector that a crystal reaches. PART is one of hits, false-hits, resolution; without it all are run. Ends
+with 1 where a row is missed.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ def densify(job: Job[DensifySettings]) -> Outcome:
         if sparse.vetoed:
             number = len(sparse.vetoed)
             warn(
-                f"{number} frames of {source} were vetoed, as no hits: their signal is not in it, and they become frames "
-                "of their background alone"
+                f"{number} frames of {source} were vetoed, as no hits: their signal is not in it, and they become "
+                "frames of their background alone"
             )
         if not total:
             raise FileError(f"{source}: no frames in it")

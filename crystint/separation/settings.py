@@ -146,6 +146,11 @@ class SparsifySettings(Settings):
         ]  # fmt: skip
         if more and self.keep is None:
             raise ValueError(f"{more[0]} is about the boxes of keep: give keep a model, too")
+        if self.hits_only and self.keep is not None:
+            raise ValueError(
+                "hits_only leaves out frames by what is seen in them, and keep is there so that nothing is: "
+                "expected one of the two"
+            )
         return self
 
     def files(self) -> tuple[Path, ...]:

@@ -48,7 +48,7 @@ MASK = Step(
     (_FRAMES,),
     Outputs("file to write, in the format of its suffix", (*HDF5, ".tif", ".tiff", ".npy", *PICTURES), many=True),
     by_frame=True,
-    hidden=("snr", "snr_peak", "strict_mask", "hit_peaks", "d_min", "d_max"),
+    hidden=("snr", "snr_peak", "strict_mask", "hit_peaks", "hits_only", "d_min", "d_max"),
     picture="crystint.plot.detector:plot_bad_pixels",
     json=True,
 )

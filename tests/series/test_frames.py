@@ -21,6 +21,7 @@ from crystint.io.frame_table import json_table
 from crystint.model.frame_table import COLUMNS, FrameStatus, empty_frame_table, put_scan
 from crystint.model.raster import Raster
 from crystint.separation.files import densify_file, find_peaks, sparsify
+from crystint.separation.settings import SparsifySettings
 from crystint.series.frames_step import rows_of
 
 N = 6
@@ -127,8 +128,9 @@ def test_damaged_tables_are_one_line(tmp_path):
         crystint.read_frame_table(tmp_path / "a.npy")
 
 
+@pytest.mark.filterwarnings("ignore::crystint.errors.CrystintNote")
 def test_vetoed_frames_keep_their_row(run, tmp_path):
-    path, frames, _ = run
+    path, _, _ = run
     find_peaks([path], [tmp_path / "p.h5"], SETTINGS)
     whole = crystint.read_frame_table(tmp_path / "p.h5")
     outcome = find_peaks([path], [tmp_path / "hits.h5"], SETTINGS | {"hits_only": True})
@@ -155,6 +157,11 @@ def test_vetoed_frames_keep_their_row(run, tmp_path):
         densify_file(tmp_path / "s.h5", tmp_path / "d.h5")
 
 
+def test_hits_alone_and_boxes_of_predicted_reflections_exclude_each_other(tmp_path):
+    with pytest.raises(SettingError, match="hits_only"):
+        SparsifySettings.of({"hits_only": True, "keep": tmp_path / "model.expt"})
+
+
 def test_hits_are_what_the_user_says(run, tmp_path):
     path, _, _ = run
     outcome = find_peaks([path], [tmp_path / "p.cxi"], SETTINGS | {"hit_peaks": 1})
@@ -165,7 +172,7 @@ def test_hits_are_what_the_user_says(run, tmp_path):
 
 
 def test_without_spots_there_is_a_row(run, tmp_path):
-    path, frames, _ = run
+    path, _, _ = run
     sparsify([path], tmp_path / "s.h5", SETTINGS | {"spots": False})
     rows = crystint.read_frame_table(tmp_path / "s.h5")
     assert (rows["n_spots"] == -1).all()
@@ -225,7 +232,8 @@ def test_the_command_draws_and_prints(run, tmp_path):
     for words_wrong in (["--grid", "5by2"], ["--show", "nonsense"], ["--zigzag"]):
         assert CliRunner().invoke(main, [*words, *words_wrong]).exit_code == 2
     printed = CliRunner().invoke(main, [*words, "--csv"]).output
-    assert printed.startswith("frame,status,") and printed.count("\n") == N + 1
+    assert printed.startswith("frame,status,")
+    assert printed.count("\n") == N + 1
     about = json.loads(CliRunner().invoke(main, [*words, "--grid", "3x2", "--zigzag", "--json"]).output)
     assert about["hits"] == len(STRONG)
     found = crystint.read_frame_table(tmp_path / "p.cxi")["n_no_ice"]
