@@ -25,6 +25,7 @@ from crystint.prediction.reflection_boxes import reflection_boxes
 from crystint.stills.simulation.simulate import simulate_stills
 from tests.conftest import shared_data
 from tests.oracles import dials_files
+from tests.stills.test_stream import SHIFT, a_stream, chunk, crystal, spots
 
 SHAPE = (1679, 1475)
 
@@ -299,3 +300,43 @@ def test_stills_and_streams(tmp_path: Path) -> None:
             assert fast0 <= fast - 6 or fast0 == 0
             assert fast1 >= fast + 6 or fast1 == 320
     assert len(boxes) < 6 * len(table.hkl)
+
+
+def test_a_stream_by_file_and_event(tmp_path: Path) -> None:
+    """Each crystal's reflections are on the frame of its event, in boxes within the panel that the stream names."""
+    events = [chunk(2, [crystal()]), chunk(0), chunk(5, [crystal(), crystal((0.0, 0.0))])]
+    path = a_stream(tmp_path, *events)
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        file["entry/data/data"] = np.zeros((6, 220, 200), np.int32)
+    whole = open_frames(tmp_path / "run.h5")
+    boxes, words = told(path, whole, radius=3.0, margin=0)
+    assert "no image for 4 of the 6 frames (0, 1, 3, 4)" in words
+    listed = spots(SHIFT)
+    assert [len(boxes.of_frame(number)) for number in range(6)] == [0, 0, len(listed), 0, 0, len(boxes) - len(listed)]
+    mine = rows_by_index(boxes, 2)
+    for h, k, l, slow, fast, panel in listed:  # noqa: E741
+        slow, fast = round(slow, 1), round(fast, 1)
+        low, high = {"a": (0, 100), "b": (120, 220)}[panel]
+        sides = (
+            max(np.floor(slow - 3), low), min(np.ceil(slow + 3), high),
+            max(np.floor(fast - 3), 0), min(np.ceil(fast + 3), 200),
+        )  # fmt: skip
+        assert mine[h, k, l] == pytest.approx(sides, abs=1)  # float32 places
+        assert low <= mine[h, k, l][0] < mine[h, k, l][1] <= high
+    some = quiet(path, open_frames(tmp_path / "run.h5", frames="4:6"), radius=3.0, margin=0)
+    assert rows_by_index(some, 1) == rows_by_index(boxes, 5)
+    with pytest.raises(FileError, match="lists no reflections of its crystals"):
+        quiet(a_stream(tmp_path, chunk(2, [crystal(reflections=False)]), name="bare.stream"), whole)
+    with pytest.raises(FileError, match="has no crystals in its 1 chunks; index the images first"):
+        quiet(a_stream(tmp_path, chunk(2), name="blank.stream"), whole)
+
+
+def test_old_names_of_modules_go_on_to_work() -> None:
+    from crystint.stills.integration.pair_frames import pair_frames as old_pairs
+    from crystint.stills.prediction.rays import project as old_project
+
+    import crystint.prediction.pair_frames
+    import crystint.prediction.rays
+
+    assert old_project is crystint.prediction.rays.project
+    assert old_pairs is crystint.prediction.pair_frames.pair_frames
