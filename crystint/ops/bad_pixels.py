@@ -134,8 +134,6 @@ class _Regions:
     """float64 [regions]: frames that the excess of the brightest pixel is spread over"""
     steadiness: NDArray[np.float64]
     """float64 [regions]: excess of the weakest third of the run over that of the strongest"""
-    lasting: NDArray[np.bool_]
-    """bool [regions]: bright enough, on enough frames, to be looked at"""
 
 
 class _Detector:
@@ -155,7 +153,8 @@ class _Detector:
         self.changes = np.where(self.usable, expected.changes, 0.0)
         noise = np.where(self.usable, np.maximum(expected.variance, 0.0), 0.0)
         self.limit = search.false_pixels / (_TESTS * max(_count(self.usable), 1))
-        self.expected, self.noise, self.variance = self.from_rings, noise, noise
+        self.ring_noise = self.noise = self.variance = noise
+        self.expected = self.from_rings
         spots = _about(self._above(self.usable))
         self.level = local_level(self.total, self.from_rings, noise, self.usable, spots)
         self.expected = self.from_rings * self.level
@@ -208,8 +207,8 @@ class _Detector:
         exposure = self.number * np.nan_to_num(self.rings.weight.astype(np.float64))
         background = self.usable & ~_about(above)
         shadow = find_shadow(
-            self.total, exposure, self.from_rings, self.rings.position, background, self.geometry.direct_beam,
-            self.search.margin,
+            self.total, exposure, self.from_rings, self.ring_noise, self.rings.position, background,
+            self.geometry.direct_beam, self.search.margin,
         )  # fmt: skip
         if not shadow.tile:
             typical = float(np.median(self.from_rings[self.usable])) if self.usable.any() else 0.0
@@ -294,36 +293,55 @@ class _Detector:
         turn_limit: float, visits: float,
     ) -> NDArray[np.int32]:  # fmt: skip
         """Mask the bright regions that are no spots; number those that may be some."""
-        regions = self._regions(excess, above)
-        if not len(regions.top):
-            return regions.labels
-        scanned = motion.scan is not None
-        least = self._least_leak(excess, above)
+        spread = self.spread_over()
+        lasting = above & (self.total >= _BRIGHT * self.expected)
+        lasting &= spread >= max(_LEAST_FRAMES, _LEAST_SHARE * self.frames)
+        bad = self._no_spots(
+            mask, excess, self._regions(excess, above, spread), lasting, scanned=motion.scan is not None
+        )
+        by_chance = float(poisson.isf(self.limit, _CROWDED * visits))
+        places = self._regions(excess, lasting & (spread >= max(SHARE * self.frames, by_chance)), spread)
+        stays = self._persistent(places, motion, turn_limit)
+        bad |= self._marked(mask, places, stays, np.ones(len(stays), bool))
+        regions = ndimage.label(lasting & ~bad, np.ones((3, 3)))[0]
+        return np.asarray(regions, np.int32)
+
+    def _no_spots(
+        self, mask: NDArray[np.uint32], excess: NDArray[np.float64], regions: _Regions, lasting: NDArray[np.bool_], *,
+        scanned: bool,
+    ) -> NDArray[np.bool_]:  # fmt: skip
+        """Mask bright regions whose shape no spot has; a flickering one must do so throughout a scan."""
         leak = leaks(excess, self._error(excess), regions.top)
-        alone = (regions.size == 1) & is_alone(*leak, excess.flat[regions.top], least)
-        gone = alone & ((regions.steadiness >= STEADY) | (not scanned))
-        always = (regions.spread >= _HOT * self.frames) & (regions.steadiness >= STEADY)
-        for number in np.flatnonzero(regions.lasting & always & (regions.size > 1)):
+        alone = is_alone(*leak, excess.flat[regions.top], self._least_leak(excess, regions.labels > 0))
+        steadily = regions.steadiness >= STEADY
+        gone = (regions.size == 1) & alone & (steadily | (not scanned))
+        always = (regions.spread >= _HOT * self.frames) & steadily
+        lasts = lasting.flat[regions.top]
+        for number in np.flatnonzero(lasts & always & (regions.size > 1)):
             gone[number] = self._is_block(excess, regions, int(number))
-        gone |= self._persistent(regions, motion, turn_limit, visits)
-        gone &= regions.lasting
-        bad = np.append(False, gone)[regions.labels]
-        bad &= self.spread_over() >= 0.5 * np.append(0.0, regions.spread)[regions.labels]  # not what has met it once
-        cluster, often = (np.append(False, part)[regions.labels] for part in (regions.size > 1, always))
+        return self._marked(mask, regions, gone & lasts, always)
+
+    def _marked(
+        self, mask: NDArray[np.uint32], regions: _Regions, gone: NDArray[np.bool_], always: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """bool [slow, fast]: the pixels of regions that are masked now."""
+        bad, cluster, often = (
+            np.append(False, part)[regions.labels]
+            for part in (gone, gone & (regions.size > 1), always & (regions.spread >= _HOT * self.frames))
+        )
         mask[bad & (often | cluster)] |= np.uint32(MaskBit.OVER)
         mask[bad & ~often & ~cluster] |= np.uint32(MaskBit.NOISY)
-        mask[bad & cluster] |= np.uint32(MaskBit.CLUSTER)
-        left = np.append(False, regions.lasting & ~gone)[regions.labels]
-        return np.where(left, regions.labels, 0)
+        mask[cluster] |= np.uint32(MaskBit.CLUSTER)
+        return np.asarray(bad)
 
-    def _regions(self, excess: NDArray[np.float64], above: NDArray[np.bool_]) -> _Regions:
-        """The connected pixels with more counts than chance gives."""
-        labels, count = ndimage.label(above, np.ones((3, 3)))
+    def _regions(self, excess: NDArray[np.float64], pixels: NDArray[np.bool_], spread: NDArray[np.float64]) -> _Regions:
+        """The connected ones of some pixels."""
+        labels, count = ndimage.label(pixels, np.ones((3, 3)))
         labels = labels.astype(np.int32)
         index = np.arange(1, count + 1)
         if not count:
             none = np.zeros(0)
-            return _Regions(labels, none.astype(np.intp), none, none, none, none.astype(bool))
+            return _Regions(labels, none.astype(np.intp), none, none, none)
         tops = ndimage.maximum_position(np.nan_to_num(excess), labels, index)
         top = np.array([slow * labels.shape[1] + fast for slow, fast in tops], np.intp)
         thirds = np.zeros((count, 3))
@@ -332,11 +350,8 @@ class _Detector:
             expected = np.nan_to_num(self.statistics.expected(self.rings, number).counts) * self.level
             over = np.where(self.usable, self.statistics.third(number) - expected, 0.0)
             thirds[:, number] = ndimage.sum_labels(over, labels, index) / frames
-        spread = self.spread_over().flat[top]
-        lasting = self.total.flat[top] >= _BRIGHT * self.expected.flat[top]
-        lasting &= spread >= max(_LEAST_FRAMES, _LEAST_SHARE * self.frames)
         size = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-        return _Regions(labels, top, size, spread, steady(thirds), lasting)
+        return _Regions(labels, top, size, spread.flat[top], steady(thirds))
 
     def _least_leak(self, excess: NDArray[np.float64], above: NDArray[np.bool_]) -> float:
         """What the narrowest spots of this run leak into their neighbours."""
@@ -348,18 +363,17 @@ class _Detector:
         slow, fast = np.nonzero(regions.labels == number + 1)
         window = (slice(max(slow.min() - 1, 0), slow.max() + 2), slice(max(fast.min() - 1, 0), fast.max() + 2))
         inside = regions.labels[window] == number + 1
-        return is_block(np.nan_to_num(excess[window], nan=np.inf), self._error(excess)[window], inside)
+        return is_block(excess[window], self._error(excess)[window], inside)
 
     def _error(self, excess: NDArray[np.float64]) -> NDArray[np.float64]:
         """Variance of the excess of a pixel that has none."""
         return np.where(np.isfinite(excess), self.variance, np.nan)
 
-    def _persistent(self, regions: _Regions, motion: Motion, turn_limit: float, visits: float) -> NDArray[np.bool_]:
-        """bool [regions]: which bright regions stay although the crystal moves."""
+    def _persistent(self, regions: _Regions, motion: Motion, turn_limit: float) -> NDArray[np.bool_]:
+        """bool [regions]: which of those that are bright on many frames stay although the crystal moves."""
         if not motion.moves or self.frames < FEWEST:
             return np.zeros(len(regions.top), bool)
-        by_chance = float(poisson.isf(self.limit, _CROWDED * visits))
-        stays = (regions.steadiness >= STEADY) & (regions.spread >= max(SHARE * self.frames, _LEAST_FRAMES, by_chance))
+        stays = regions.steadiness >= STEADY
         if motion.scan is not None:
             slow, fast = np.divmod(regions.top, regions.labels.shape[1])
             zeta = zeta_at(slow + 0.5, fast + 0.5, motion.scan, self.geometry)

@@ -21,7 +21,7 @@ __all__ = ["LEAK", "is_block", "leaks", "least_leak"]
 
 LEAK = 0.2
 """least share of the counts of a pixel in its eight neighbours, of a spot of 0.7 px"""
-_SIGMA_ALONE, _SIGMA = 2.0, 3.0
+_SIGMA = 2.0
 _TOP, _SIDE = 0.6, 0.1
 _NEIGHBOURS = 5
 """usable ones that are needed"""
@@ -73,41 +73,33 @@ def is_alone(
     """Which pixels are no spot, as their neighbours have too little: `error` is that of neighbours without a spot, and
     `counts` those of the pixel, from which follows by how much the leak of a spot would scatter."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(leak + _SIGMA_ALONE * np.sqrt(error**2 + least / counts) < least)
+        return np.asarray(leak + _SIGMA * np.sqrt(error**2 + least / counts) < least)
 
 
 def is_block(excess: NDArray[np.float64], variance: NDArray[np.float64], inside: NDArray[np.bool_]) -> bool:
-    """Whether a cluster is no spot: along both directions it has equal tops and a step at either end.
+    """Whether a cluster is no spot: a rectangle with equal tops and steps at all four sides.
 
-    Three pixels in a row or more in one direction at least; in the other it may be a single pixel wide.
+    Its rows and its columns are summed: those of a Gaussian spot are one-dimensional Gaussians. Three or more in one
+    direction at least; in the other it may be a single pixel wide.
 
     Parameters
     ----------
     excess, variance : float64 [slow, fast]
-        Of a window with a pixel more on each side than the cluster.
+        Of a window with a pixel more on each side than the cluster; NaN where a pixel is not usable.
     inside : bool [slow, fast]
         The cluster.
     """
-    slow, fast = np.unravel_index(np.argmax(np.where(inside, excess, -np.inf)), inside.shape)
-    lengths = [
-        _flat(excess[slow], variance[slow], inside[slow], int(fast)),
-        _flat(excess[:, fast], variance[:, fast], inside[:, fast], int(slow)),
-    ]
+    if inside[[0, -1]].any() or inside[:, [0, -1]].any() or not inside[1:-1, 1:-1].all():
+        return False
+    lengths = (
+        _flat(excess[:, 1:-1].sum(axis=1), variance[:, 1:-1].sum(axis=1)),
+        _flat(excess[1:-1].sum(axis=0), variance[1:-1].sum(axis=0)),
+    )
     return min(lengths) >= 1 and max(lengths) >= 3 and 2 not in lengths
 
 
-def _flat(counts: NDArray[np.float64], variance: NDArray[np.float64], inside: NDArray[np.bool_], place: int) -> int:
-    """How many pixels in a row about a place have equal tops and steps at both ends; 0 = they have not."""
-    first = last = place
-    while first > 0 and inside[first - 1]:
-        first -= 1
-    while last < len(inside) - 1 and inside[last + 1]:
-        last += 1
-    if first == 0 or last == len(inside) - 1:
-        return 0
-    row = counts[first : last + 1]
-    steps = all(
-        counts[out] + _SIGMA * np.sqrt(variance[out]) < _SIDE * counts[end]
-        for end, out in ((first, first - 1), (last, last + 1))
-    )
+def _flat(counts: NDArray[np.float64], variance: NDArray[np.float64]) -> int:
+    """How many pixels in a row have equal tops and steps at both ends; 0 = they have not."""
+    row, limits = counts[1:-1], _SIDE * counts[[1, -2]]
+    steps = bool((counts[[0, -1]] + _SIGMA * np.sqrt(variance[[0, -1]]) < limits).all())
     return len(row) if steps and row.min() >= _TOP * row.max() else 0

@@ -48,6 +48,7 @@ def find_shadow(
     total: NDArray[Any],
     exposure: NDArray[np.float64],
     expected: NDArray[np.float64],
+    variance: NDArray[np.float64],
     radius: NDArray[Any],
     usable: NDArray[np.bool_],
     beam: tuple[float, float],
@@ -67,6 +68,8 @@ def find_shadow(
         What a level is multiplied with to give counts: frames times normalization.
     expected : float64 [slow, fast]
         Counts that rings have pixels expect.
+    variance : float64 [slow, fast]
+        Of the sum of the counts of good pixels.
     radius : float [slow, fast]
         Of the rings, in any unit; NaN in none.
     usable : bool [slow, fast]
@@ -76,17 +79,20 @@ def find_shadow(
         px by which a shadow is grown.
     """
     nothing = np.zeros(usable.shape, bool)
-    typical = float(np.median(expected[usable])) if usable.any() else 0.0
-    tile = next((size for size in (1, 2, 4, 8, 16, _LARGEST) if typical * size**2 >= _COUNTS), 0)
+    typical, noise = (float(np.median(part[usable])) if usable.any() else 0.0 for part in (expected, variance))
+    counts_of = typical**2 / max(typical, noise, 1e-300)  # of a pixel, if noise were that of counting
+    tile = next((size for size in (1, 2, 4, 8, 16, _LARGEST) if counts_of * size**2 >= _COUNTS), 0)
     tile = tile and max(tile, 2)
     if not tile or min(usable.shape) < 8 * tile:
         return Shadow(nothing, nothing, 0)
-    cap = 3.0 * expected + 10.0 * np.sqrt(np.maximum(expected, 0.0)) + 3.0
+    cap = 3.0 * expected + 10.0 * np.sqrt(np.maximum(variance, 0.0)) + 3.0
     sums = [
         tile_sums(np.where(usable, part, 0.0), tile)
-        for part in (np.minimum(total, cap), exposure, np.nan_to_num(radius), usable)
-    ]
-    counts, weight, place, number = sums
+        for part in (
+            np.minimum(total, cap), exposure, np.nan_to_num(radius), usable, np.maximum(variance - expected, 0.0)
+        )
+    ]  # fmt: skip
+    counts, weight, place, number, more = sums
     there = number >= tile * tile / 4
     with np.errstate(invalid="ignore", divide="ignore"):
         level, place = counts / weight, place / number
@@ -96,8 +102,8 @@ def find_shadow(
     local = ratio / _surroundings(ratio, there)
     with np.errstate(invalid="ignore"):
         expect = np.minimum(expect, expect * _surroundings(ratio, there))
-        low = there & (expect > 0) & (counts < expect - 3.0 * np.sqrt(expect))
-        sure = counts < expect - 5.0 * np.sqrt(expect)
+        low = there & (expect > 0) & (counts < expect - 3.0 * np.sqrt(expect + more))
+        sure = counts < expect - 5.0 * np.sqrt(expect + more)
         dark = low & sure & (((ratio < _DARK) & (local < _DARK)) | (ratio < _BLACK))
         dim = low & (local < _DIM)
     dark = ndimage.binary_propagation(dark, np.ones((3, 3)), dim | dark)

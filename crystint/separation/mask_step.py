@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from crystint.io.mask_file import write_mask
+from crystint.model.spot_rows import SPOT_DTYPE
 from crystint.ops.bad_pixels import BadPixels, MaskBit, Search, find_bad_pixels
 from crystint.ops.places import Verdict, limit_of, motion_of, places_of
 from crystint.ops.run_statistics import RunStatistics
 from crystint.run.in_progress import RunInProgress, blocks, in_progress
 from crystint.run.outcome import Outcome, rate_text
 from crystint.run.step import Job
-from crystint.separation.mask_work import SPOT_DTYPE, MaskWork, MaskWorker, block_of, spots_of, third_of
+from crystint.separation.mask_work import MaskWork, MaskWorker, block_of, spots_of, third_of
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.settings import MaskSettings
 

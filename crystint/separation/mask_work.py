@@ -13,18 +13,14 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.io.frame_record import FrameRecord
-from crystint.model.peaks import PeakList
+from crystint.model.spot_rows import SPOT_DTYPE, spots_in
 from crystint.ops.pixel_sums import PixelSums
 from crystint.ops.run_statistics import add_background, no_rings
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.settings import MaskSettings
 
-__all__ = ["SPOT_DTYPE", "MaskWork", "MaskWorker", "block_of", "spots_of", "third_of"]
+__all__ = ["MaskWork", "MaskWorker", "block_of", "spots_of", "third_of"]
 
-SPOT_DTYPE: np.dtype[np.void] = np.dtype(
-    [("frame", np.int64), ("slow", np.float64), ("fast", np.float64), ("intensity", np.float64), ("npix", np.int32)]
-)
-"""What is kept of a peak: 36 bytes."""
 _NO_PIXELS = 50.0
 """SNR_pick of frames of which only the background is wanted"""
 _FEWEST, _MOST = 8, 128
@@ -78,16 +74,9 @@ class MaskWorker:
                 continue
             sums.add(frame, sparse.unusable_index)
             add_background(backgrounds, sparse.background)
-            spots.append(_kept(peaks))
+            spots.append(spots_in(peaks))
         arrays = sums.arrays() | {"rings": backgrounds, "spots": np.concatenate(spots).view(np.uint8)}
         return FrameRecord(number, facts={"missing_frames": missing, "dead_frames": dead}, arrays=arrays)
-
-
-def _kept(peaks: PeakList) -> NDArray[np.void]:
-    spots = np.zeros(len(peaks), SPOT_DTYPE)
-    for name in SPOT_DTYPE.names or ():
-        spots[name] = peaks[name]
-    return spots
 
 
 def spots_of(record: FrameRecord) -> NDArray[np.void]:

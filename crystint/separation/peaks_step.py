@@ -18,6 +18,7 @@ from crystint.run.outcome import Outcome
 from crystint.run.step import Job
 from crystint.separation.frame_step import PeakSearch, SeparationWork, SeparationWorker, peaks_of, row_of, warm_up
 from crystint.separation.join_frames import joined_frames
+from crystint.separation.persistent import persistent_peaks
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.results import Separated, outcome_of
 from crystint.separation.settings import PeaksSettings
@@ -54,10 +55,22 @@ def find(job: Job[PeaksSettings]) -> Outcome:
             progress.check()
             results = np.concatenate(rows)
             put_scan(results, run.scan)
+            found = np.concatenate([empty_peaks(), *lists])
             spots = None if joined is None else joined.spots()
-            _write(job, run, progress, np.concatenate([empty_peaks(), *lists]), results, spots, search.snr)
+            persistent = persistent_peaks(run, found, progress.done)
+            persistent.flag(found)
+            if spots is not None:
+                spots = persistent.judged(spots, keep=settings.persistent)
+            if not settings.persistent:
+                found = persistent.dropped(found, results, settings.hit_peaks)
+            _write(job, run, progress, found, results, spots, search.snr)
     separated = Separated(
-        results, unusable=tuple(progress.unusable), masked=run.masked, hit_peaks=settings.hit_peaks, spots=spots
+        results,
+        unusable=tuple(progress.unusable),
+        masked=run.masked,
+        hit_peaks=settings.hit_peaks,
+        spots=spots,
+        persistent=persistent.text(dropped=not settings.persistent),
     )
     return outcome_of(progress, separated)
 

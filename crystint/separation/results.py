@@ -36,6 +36,8 @@ class Separated:
     """numbers of the frames without one usable pixel"""
     masked: str = ""
     """how much of the frame is masked, where masks were given"""
+    persistent: str = ""
+    """peaks on places that persist, in words"""
     packing: str = ""
     """the compression of whole frames that were written"""
     audit: ReflectionAudit | None = None
@@ -81,7 +83,7 @@ def outcome_of(run: RunInProgress, separated: Separated, outputs: tuple[Path, ..
         parts.append(
             f"{separated.pixels} pixels kept ({separated.pixels / frames:.0f} per frame){_by_reason(separated)}"
         )
-    parts += [separated.masked] if separated.masked else []
+    parts += [text for text in (separated.persistent, separated.masked) if text]
     if separated.packing:
         parts.append(f"compression {separated.packing}")
     if run.rate:

@@ -91,6 +91,10 @@ class PeaksSettings(Settings):
         None, "join the peaks of neighbouring frames to spots (default: where the frames are a rotation scan)"
     )
     min_frames: int = setting(1, "fewest frames of a joined spot", ge=1)
+    persistent: bool = setting(
+        True, "keep peaks on places to which they come back while the crystal moves; they are flagged",
+        negative="--no-persistent",
+    )  # fmt: skip
 
 
 class SparsifySettings(Settings):

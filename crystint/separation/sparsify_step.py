@@ -14,6 +14,7 @@ from crystint.io.sparse.maps import maps_state
 from crystint.io.sparse.row import SparseRow
 from crystint.io.sparse.writer import SparseWriter
 from crystint.model.frame_table import FrameTable, empty_frame_table, put_scan
+from crystint.model.spot_rows import SPOT_DTYPE, spots_in
 from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome
 from crystint.run.step import Job
@@ -21,6 +22,7 @@ from crystint.separation.audit import reflection_sums
 from crystint.separation.estimate import estimate
 from crystint.separation.frame_step import SeparationWork, SeparationWorker, Sparsification, peaks_of, row_of, warm_up
 from crystint.separation.input_sums import input_sums
+from crystint.separation.persistent import persistent_peaks
 from crystint.separation.prepared import opened
 from crystint.separation.ratio import Ratio
 from crystint.separation.results import Separated, outcome_of
@@ -63,6 +65,7 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
     )
     remote = how.dask is not None or job.finished
     rows: list[FrameTable] = [empty_frame_table()]
+    spots, persistent = [np.zeros(0, SPOT_DTYPE)], ""
     ahead = partial(warm_up, treatment=work)
     with opened(job.inputs["frames"], settings, how.device, remote=remote, warm_up=ahead) as run:
         files = tuple(run.frames.all_files())
@@ -103,6 +106,8 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                 for record in job.progress(records, progress.total, "sparsify"):
                     peaks = peaks_of(record)
                     rows.append(row_of(record))
+                    if peaks is not None and settings.peaks:
+                        spots.append(spots_in(peaks))
                     if record.missing is not None:
                         writer.put_missing(record.number)
                         continue
@@ -111,6 +116,10 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                 progress.check()
                 raw_bytes = round(raw_bytes * progress.done / progress.total)
                 writer.note(raw_bytes=raw_bytes)
+                if settings.peaks:
+                    stays = persistent_peaks(run, np.concatenate(spots), progress.done)
+                    writer.flag_persistent(stays.peaks)
+                    persistent = stays.text(dropped=False)
                 if progress.stopped:
                     writer.end_early(progress.total)
                 elif sums is not None:
@@ -129,6 +138,7 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
         audit=audit,
         reasons=dict(writer.pixels),
         hit_peaks=settings.hit_peaks,
+        persistent=persistent,
     )
     data: dict[str, Any] = {"frames": progress.done, "missing": sorted(progress.missing)}
     data |= {"pixels": separated.pixels, "raw_bytes": raw_bytes}

@@ -23,7 +23,7 @@ from crystint.io.outputs import utf8
 from crystint.io.peaks.nxdata import POSITION, UNITS
 from crystint.io.sparse.row import SparseRow
 from crystint.model.geometry import Geometry
-from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
+from crystint.model.peaks import PEAK_DTYPE, PeakFlag, PeakList, empty_peaks
 from crystint.model.scan import Scan
 
 __all__ = [
@@ -155,19 +155,29 @@ class Peaks:
             for column in PEAK_DTYPE.names or ()
         }
         self._waiting: list[PeakList] = []
+        self._flags: list[NDArray[np.uint32]] = []
+        self.persistent: NDArray[np.bool_] | None = None
+        """bool [peaks]: which are flagged as persistent; known when all frames are"""
 
     def add(self, peaks: PeakList | None) -> None:
         """Append the peaks of the next frame."""
         peaks = empty_peaks() if peaks is None else peaks
         self._counts.add(np.array([len(peaks)]))
         for name, column in self._columns.items():
-            column.add(peaks[name])
+            if name != "flags":
+                column.add(peaks[name])
+        self._flags.append(np.array(peaks["flags"]))
         self._waiting.append(peaks)
         if len(self._waiting) >= 16:
             self._pad()
 
     def flush(self) -> None:
         """Write what is still waiting."""
+        flags = np.concatenate([np.zeros(0, np.uint32), *self._flags])
+        self._flags.clear()
+        if self.persistent is not None:
+            flags[self.persistent] |= np.uint32(PeakFlag.PERSISTENT)
+        self._columns["flags"].add(flags)
         for column in (self._counts, *self._columns.values()):
             column.flush()
         self._pad()

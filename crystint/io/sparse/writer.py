@@ -195,6 +195,11 @@ class SparseWriter:
         self._check(sparse)
         self.put(SparseRow.of(sparse, frame, self.first), peaks)
 
+    def flag_persistent(self, peaks: NDArray[np.bool_]) -> None:
+        """Say which of the peaks that were put, bool [peaks], are flagged as persistent."""
+        if self._peaks is not None:
+            self._peaks.persistent = peaks
+
     def put(self, row: SparseRow, peaks: PeakList | None = None) -> None:
         """Append a frame that was turned into a row somewhere else, with the `first` of this writer."""
         if self._written < 0:
