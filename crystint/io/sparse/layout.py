@@ -13,6 +13,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from crystint import __version__
 from crystint.io.hdf5.appendable import AppendableDataset
