@@ -70,7 +70,7 @@ def persistent_peaks(run: PreparedRun, peaks: PeakList, frames: int) -> Persiste
         How many were worked on.
     """
     nothing = Persistent(np.zeros(len(peaks), bool))
-    scan = run.frames.scan
+    scan = run.scan
     if frames < FEWEST or (run.apart and scan is not None and scan.rotates):
         return nothing
     motion = motion_of(peaks, frames, scan)
