@@ -326,6 +326,8 @@ def _of_lines(path: Path) -> FrameTable | None:
             continue
         try:
             line = json.loads(text)
+            if "n_spots" in line:  # joined spots
+                continue
             results = line.get(RESULTS)
             if results is None:
                 return None
