@@ -87,12 +87,12 @@ class Estimate:
     def lines(self) -> list[str]:
         """The estimate in words."""
         even = self.break_even
-        kept = "in a file of their own, once" if self.shared else "in it"
+        place = "in a file of their own, once" if self.shared else "in it"
         of_raw, of_packed = self.raw / self.total, self.packed / self.total
         return [
             f"estimate for {self.frames} frames, from {self.sample} of them",
             f"  sparse file    {readable_size(self.total)}{self._error()}: {readable_size(round(self.per_frame))} per "
-            f"frame, {readable_size(self.fixed)} once (detector maps {readable_size(self.maps)}, {kept})",
+            f"frame, {readable_size(self.fixed)} once (detector maps {readable_size(self.maps)}, {place})",
             f"  raw files      {readable_size(self.raw)}: {of_raw:.3g} times the sparse file",
             f"  bitshuffle-LZ4 {readable_size(round(self.packed))}: {of_packed:.3g} times the sparse file",
             f"  smaller than the raw files from {even} frame{'s' * (even != 1)} on"

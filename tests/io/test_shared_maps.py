@@ -166,6 +166,31 @@ print(json.dumps(sums))
 """
 
 
+def test_everything_that_a_run_can_store_is_gzip_on_request(tmp_path, monkeypatch):
+    from crystint.separation import sparsify
+
+    monkeypatch.chdir(tmp_path)
+    made = crystint.simulate.simulate((150, 160), frames=3, background=3.0, peaks=20, intensity=900.0, seed=2)
+    detector = {"geometry": made.geometry, "mask": None, "saturation": 60000.0, "provenance": {}}
+    with crystint.DenseWriter("run.h5", made.shape, made.dtype, **detector) as writer:
+        for frame in made:
+            writer.write(frame)
+    options = {"rings": 30, "compression": "gzip", "audit": True, "grow": 1}
+    sparsify(["run.h5"], "sparse.h5", options, peaks=True)
+    filters = {}
+
+    def look(name, item):
+        if isinstance(item, h5py.Dataset):
+            plist = item.id.get_create_plist()
+            filters[name] = {plist.get_filter(number)[0] for number in range(plist.get_nfilters())}
+
+    with h5py.File("sparse.h5") as file:
+        file.visititems(look)
+    assert {name: used for name, used in filters.items() if used - {1, 2}} == {}  # gzip and shuffle
+    assert filters["entry_0000/crystint/reason"] == {1, 2}
+    assert crystint.verify("sparse.h5").ok
+
+
 @pytest.mark.parametrize("maps", [False, True])
 def test_a_gzip_file_is_read_without_plugins(data, tmp_path, maps):
     how = {"maps": tmp_path / "maps.h5"} if maps else {}

@@ -70,12 +70,12 @@ def data_digest(data: h5py.Dataset) -> Digest | None:
     places: list[tuple[int, ...]] = []
     largest = os.stat(data.file.filename).st_size if os.path.exists(data.file.filename) else None
 
-    def found(chunk: Any) -> None:
+    def add_place(chunk: Any) -> None:
         if largest is not None and chunk.size > largest:
             raise FileError(f"a chunk of {data.name} claims {readable_size(chunk.size)}, more than the file has")
         places.append(chunk.chunk_offset)
 
-    data.id.chunk_iter(found)
+    data.id.chunk_iter(add_place)
     for place in sorted(places):
         digest.add(data.id.read_direct_chunk(place)[1])
     return digest

@@ -182,11 +182,11 @@ class SharedMaps:
         """Put links into the groups of a sparse file that is to stand at `target`, and the sum of what they show."""
         folder = os.path.dirname(os.path.realpath(target))
         name = os.path.relpath(os.path.realpath(self.path), folder)
-        known = digests_in(own)
+        digests = digests_in(own)
         for each in self.digests:
             parent = data if each in _OF_FABIO else own
             parent[each] = h5py.ExternalLink(name, f"/{MAPS}/{each}")
-            known[f"{parent.name}/{each}"] = self.digests[each]
+            digests[f"{parent.name}/{each}"] = self.digests[each]
         own.attrs[SHARED] = json.dumps({"file": name, "sha256": _sum(self.digests)})
 
 
