@@ -21,7 +21,7 @@ from crystint.model.sparse import SparseFrame
 from crystint.ops.densify_floor import noise_below, noise_ends
 from crystint.ops.threshold import counts_at, ring_table
 
-__all__ = ["rest_background"]
+__all__ = ["mean_drawn", "rest_background"]
 
 _LEAST = 20
 """pixels of a ring that its mean is taken from"""
@@ -40,6 +40,7 @@ class _Rings:
         self.n = rings.rings
         self.pixels = np.bincount(self.number, minlength=self.n + 1)[: self.n].astype(np.float64)
         self.omega, self.omega2 = (self.sums(self.weight**power) for power in (1, 2))
+        self.typical = np.where(self.omega > 0, self.omega2 / np.maximum(self.omega, 1e-300), 1.0)
 
     def sums(self, values: NDArray[Any]) -> Floats:
         """float64 [rings]."""
@@ -47,6 +48,11 @@ class _Rings:
 
 
 _RINGS: WeakKeyDictionary[RingMap, _Rings] = WeakKeyDictionary()
+
+
+def _of(rings: RingMap) -> _Rings:
+    made = _RINGS.get(rings)
+    return _RINGS.setdefault(rings, _Rings(rings)) if made is None else made
 
 
 def rest_background(sparse: SparseFrame, frame: NDArray[Any]) -> Background:
@@ -66,9 +72,7 @@ def rest_background(sparse: SparseFrame, frame: NDArray[Any]) -> Background:
         20 of them.
     """
     old = sparse.background
-    rings = _RINGS.get(old.rings)
-    if rings is None:
-        rings = _RINGS.setdefault(old.rings, _Rings(old.rings))
+    rings = _of(old.rings)
     counts = frame.ravel().astype(np.float64)
     if old.rings.dark is not None:
         counts -= old.rings.dark.ravel()
@@ -105,19 +109,27 @@ def rest_background(sparse: SparseFrame, frame: NDArray[Any]) -> Background:
     rest = replace(old, **columns)
     if integrating or old.error_model == "azimuthal":
         return rest
-    with np.errstate(divide="ignore", invalid="ignore"):
-        typical = np.where(omega > 0, omega2 / omega, 1.0)
+    typical = rings.typical
     wanted = columns["mean"].copy()
     for _ in range(_STEPS):
-        drawn = _mean_drawn(rest, typical, sparse.snr, sparse.noise, sparse.dtype)
+        drawn = _drawn(rest, typical, sparse.snr, sparse.noise, sparse.dtype)
         step = np.where(use & np.isfinite(drawn), wanted - drawn, 0.0)
         rest = replace(rest, mean=np.maximum(rest.mean + step, 0.0))
     return rest
 
 
-def _mean_drawn(background: Background, weight: Floats, snr: float, noise: float, dtype: np.dtype[Any]) -> Floats:
-    """Mean of the noise that densify draws in each ring: counts above one limit are drawn anew, those above a lower
-    one lowered to it."""
+def mean_drawn(background: Background, snr: float, noise: float, dtype: np.dtype[Any]) -> Floats:
+    """Mean of what densify draws in place of pixels that are not kept, float64 [rings], normalised counts.
+
+    Counts above one limit are drawn anew, those above a lower one lowered to it.
+    """
+    if background.error_model == "azimuthal" or np.nansum(background.additive) > 0:
+        return background.mean
+    drawn = _drawn(background, _of(background.rings).typical, snr, noise, dtype)
+    return np.asarray(np.where(np.isfinite(drawn), drawn, background.mean))
+
+
+def _drawn(background: Background, weight: Floats, snr: float, noise: float, dtype: np.dtype[Any]) -> Floats:
     from scipy.special import pdtr
 
     k = noise_below(snr)

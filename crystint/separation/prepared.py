@@ -25,6 +25,7 @@ from crystint.model.scan import Scan
 from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
 from crystint.ops.layout import ring_map
+from crystint.ops.rest import rest_background
 from crystint.ops.separator import Separator
 from crystint.prediction.boxes import ReflectionBoxes
 from crystint.prediction.keep import PanelPlaces, keep_pixels
@@ -113,11 +114,15 @@ class PreparedRun:
         return self.boxes is not None and self.boxes.start[number] < self.boxes.start[number + 1]
 
     def keep(self, sparse: SparseFrame, frame: NDArray[Any], number: int, grow: int) -> SparseFrame:
-        """A sparse frame with the pixels of predicted reflections, and those around significant ones."""
+        """A sparse frame with the pixels of predicted reflections, and those around significant ones.
+
+        The background is that of all other pixels: the ring's own has the spots in it that are too weak to stand out.
+        """
         if self.boxes is None and not grow:
             return sparse
         boxes = None if self.boxes is None else self.boxes.of_frame(number)
-        return keep_pixels(sparse, frame, boxes, grow, self.panels)
+        kept = keep_pixels(sparse, frame, boxes, grow, self.panels)
+        return replace(kept, background=rest_background(kept, frame))
 
     @cached_property
     def _told(self) -> tuple[Scan | None, Instrument]:

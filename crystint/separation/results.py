@@ -40,6 +40,8 @@ class Separated:
     """peaks on places that persist, in words"""
     packing: str = ""
     """the compression of whole frames that were written"""
+    cost: str = ""
+    """what the threshold costs in intensities, in a line"""
     audit: ReflectionAudit | None = None
     """what became of reflections; None = that was not asked for"""
     hit_peaks: int = HIT
@@ -88,7 +90,7 @@ def outcome_of(run: RunInProgress, separated: Separated, outputs: tuple[Path, ..
         parts.append(f"compression {separated.packing}")
     if run.rate:
         parts.append(rate_text(run.rate))
-    text = ", ".join(parts)
+    text = "\n".join([", ".join(parts), *([separated.cost] if separated.cost else [])])
     if separated.audit is not None:
         text = "\n".join([text, *map(str, verdicts(separated.audit))])
     more: dict[str, Any] = {"outputs": outputs} if outputs else {}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from crystint.model.peaks import HIT
 from crystint.prediction.defaults import MARGIN
@@ -97,9 +97,34 @@ class PeaksSettings(Settings):
     )  # fmt: skip
 
 
+def _percent(value: Any) -> Any:
+    """Text "1%" or "0.01" to a share."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return 0.01 * float(value.strip()[:-1])
+        except ValueError:
+            return value
+    return number(value)
+
+
+_Share = Annotated[float, BeforeValidator(_percent), Field(gt=0.0, le=0.5)]
+
+
 class SparsifySettings(Settings):
     """Those of ``crystint sparsify`` alone beside the others."""
 
+    snr: Literal["auto"] | Positive | None = setting(  # type: ignore[assignment]  # more than the others take
+        None,
+        "significance of a pixel to keep (default: 3); auto = what loses no more than --loss, together with --grow "
+        "where that is not given",
+        metavar="NUMBER|auto",
+    )
+    loss: _Share | None = setting(
+        None, "of --snr auto: loss of integrated intensity, 0.01 or 1% (default: 1%)", metavar="SHARE"
+    )
+    loss_above: Positive | None = setting(
+        None, "of --snr auto: I/sigma of the reflections that lose so little (default: 10)", metavar="I/SIGMA"
+    )
     peaks: bool = setting(False, "store the peak list, too")
     spots: bool = setting(
         True,
@@ -121,7 +146,12 @@ class SparsifySettings(Settings):
     keep_mosaicity: Positive | None = setting(
         None, "RMS mosaicity of the crystal, degrees (default: as the model says)", metavar="DEG"
     )
-    grow: Whole = setting(0, "keep the pixels around each significant one, too, up to so many px away", ge=0, le=100)
+    grow: Whole | None = setting(
+        None,
+        "keep the pixels around each significant one, too, up to so many px away (default: 0, or as snr auto finds)",
+        ge=0,
+        le=100,
+    )
     compression: Literal["zstd", "gzip"] = setting(
         "zstd", "zstd: small, readers need hdf5plugin's filters; gzip: any HDF5 program reads it, larger"
     )
@@ -136,6 +166,13 @@ class SparsifySettings(Settings):
     checksum_inputs: bool = setting(
         False, "note SHA-256, size and time of every input file in the output; reads them once more"
     )
+
+    @model_validator(mode="after")
+    def _stated(self) -> Self:
+        more = [name for name in ("loss", "loss_above") if getattr(self, name) is not None]
+        if more and self.snr != "auto":
+            raise ValueError(f"{more[0]} is of snr auto: give snr auto, too")
+        return self
 
     @property
     def audited(self) -> int:

@@ -22,6 +22,7 @@ from crystint.separation.audit import reflection_sums
 from crystint.separation.estimate import estimate
 from crystint.separation.frame_step import SeparationWork, SeparationWorker, Sparsification, peaks_of, row_of, warm_up
 from crystint.separation.input_sums import input_sums
+from crystint.separation.loss import Choice, choose, cost
 from crystint.separation.persistent import persistent_peaks
 from crystint.separation.prepared import opened
 from crystint.separation.ratio import Ratio
@@ -31,6 +32,10 @@ from crystint.summation.frame_audit import FrameAudit
 from crystint.summation.report import audit_dict
 
 __all__ = ["sparsify"]
+
+_SNR = 3.0
+_LOSS, _LOSS_ABOVE = 0.01, 10.0
+"""of intensities above so many sigma, of snr auto"""
 
 
 def sparsify(job: Job[SparsifySettings]) -> Outcome:
@@ -55,15 +60,17 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
     """The run, and the file that it makes."""
     settings, how, (output,) = job.settings, job.execution, job.outputs
     every = settings.audited
+    chosen = Choice.made(output) if settings.snr == "auto" and job.finished else None
     work = Sparsification(
-        settings.snr if settings.snr is not None else 3.0,
+        _SNR if settings.snr is None or settings.snr == "auto" else settings.snr,
         settings.peaks,
         settings.spots,
         settings.hits_only,
         every,
-        settings.grow,
+        settings.grow or 0,
     )
-    remote = how.dask is not None or job.finished
+    elsewhere = how.dask is not None or job.finished
+    remote = elsewhere and (job.finished or settings.snr != "auto")  # the threshold is found here
     rows: list[FrameTable] = [empty_frame_table()]
     spots, persistent = [np.zeros(0, SPOT_DTYPE)], ""
     ahead = partial(warm_up, treatment=work)
@@ -73,10 +80,15 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
             files += tuple(map(str, run.boxes.files))
         job.reads(files, () if settings.maps is None else settings.maps)
         raw_bytes = run.frames.stored_bytes
+        used: dict[str, Any] = {"snr": work.snr}
+        if settings.snr == "auto":
+            chosen = chosen or choose(run, settings.loss or _LOSS, settings.loss_above or _LOSS_ABOVE, settings.grow)
+            work = replace(work, snr=chosen.snr, grow=chosen.grow)
+            used = {"snr": chosen.snr, "chosen": chosen.plain()}
         if job.finished:
-            return job.nothing_to_do(run.frames.files, snr=work.snr, **run.used(""))
-        worker = None if remote else SeparationWorker(run, work)
-        same = {"snr": work.snr, "shape": list(run.frames.shape), "dtype": str(run.frames.dtype)}
+            return job.nothing_to_do(run.frames.files, **used, **run.used(""))
+        worker = None if elsewhere else SeparationWorker(run, work)
+        same = {"snr": work.snr, "grow": work.grow, "shape": list(run.frames.shape), "dtype": str(run.frames.dtype)}
         same |= maps_state(settings.maps, output)
         with (
             input_sums(files, settings.checksum_inputs) as sums,
@@ -87,9 +99,7 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                 run.rings,
                 run.frames.dtype,
                 geometry=run.geometry,
-                provenance=job.provenance(
-                    run.frames.files, progress.command, snr=work.snr, **run.used(progress.device)
-                ),
+                provenance=job.provenance(run.frames.files, progress.command, **used, **run.used(progress.device)),
                 sources=[run.frames.source(i) for i in range(progress.total)],
                 compact=settings.compact,
                 peaks=settings.peaks,
@@ -130,11 +140,13 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                 results = np.concatenate(rows)
                 put_scan(results, run.scan)
                 writer.put_results(results)
+        price = f"{chosen}" if chosen else "" if elsewhere or audit is not None else cost(run, work.snr, work.grow)
     separated = Separated(
         results,
         writer.pixels.total(),
         tuple(progress.unusable),
         run.masked,
+        cost=price,
         audit=audit,
         reasons=dict(writer.pixels),
         hit_peaks=settings.hit_peaks,

@@ -164,6 +164,7 @@ def write_rotation(
         provenance=provenance({"simulated": data.settings}, []),
         overwrite=overwrite,
         compression=compression,
+        scan=data.scan,
     ) as writer:
         for number in range(len(data)):
             writer.write(data.image(number, dtype))
