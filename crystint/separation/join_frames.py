@@ -50,10 +50,11 @@ def joined_frames(
     CrystintWarning
         Where frames do not follow one another, and when those are joined that are no scan.
     """
-    if settings.join is False:
-        return None
     rotates = scan is not None and scan.rotates and len(numbers) > 1
-    if settings.join is None and not rotates:
+    if settings.join is False or (settings.join is None and not rotates):
+        if settings.min_frames > 1:
+            why = "--no-join" if settings.join is False else "the files tell no rotation scan"
+            warn(f"--min-frames {settings.min_frames} has no effect: peaks are not joined ({why})")
         return None
     if scan is not None and rotates:
         follows = scan.follows
@@ -61,7 +62,8 @@ def joined_frames(
     else:
         follows = np.diff(numbers, prepend=numbers[0] - 2) == 1
         why = "frames between are left out"
-        warn("the files tell no rotation scan: --join takes frames of neighbouring numbers as neighbours")
+        if len(numbers) > 1:
+            warn("the files tell no rotation scan: --join takes frames of neighbouring numbers as neighbours")
     ends = np.flatnonzero(~follows[1:])
     if len(ends) and len(ends) == len(follows) - 1:
         warn(f"no two frames follow one another ({why}): nothing is joined")

@@ -98,7 +98,8 @@ def test_files_for_dials_and_xds_count_images_by_their_names(scan: list[Path], t
 
 
 def test_not_joined_where_it_is_not_wanted_or_there_is_no_scan(scan: list[Path], tmp_path: Path) -> None:
-    outcome = find_peaks(scan, [tmp_path / "p.h5"], {"rings": 20, "join": False})
+    with pytest.warns(CrystintWarning, match="--min-frames 2 has no effect: peaks are not joined"):
+        outcome = find_peaks(scan, [tmp_path / "p.h5"], {"rings": 20, "join": False, "min_frames": 2})
     assert outcome.result.spots is None
     with pytest.raises(crystint.FileError, match="not joined"):
         crystint.read_spots(tmp_path / "p.h5")
