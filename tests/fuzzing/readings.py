@@ -13,6 +13,7 @@ from crystint.errors import CrystintError
 from crystint.io.correlations.polar_file import read_polar
 from crystint.io.describe import describe
 from crystint.io.frames.masks import read_mask
+from crystint.io.geometry.dials import expt_scan
 from crystint.io.linked_files import files_read
 
 __all__ = ["outcome_of"]
@@ -29,6 +30,9 @@ def _frames(path: Path) -> Iterator[Callable[[], object]]:
         yield lambda: frames.geometry
         yield lambda: frames.mask
         yield lambda: frames.saturation
+        yield lambda: frames.scan
+        yield lambda: frames.instrument
+        yield frames.metadata
         yield lambda: frames.source(0)
         yield frames.all_files
 
@@ -37,8 +41,19 @@ def _sparse(path: Path) -> Iterator[Callable[[], object]]:
     with crystint.open_sparse(path) as file:
         yield lambda: file[0]
         yield lambda: file[-1].background.image()
-        for name in ("rings", "geometry", "provenance", "sources", "missing", "peaks", "error_model"):
+        for name in (
+            "rings",
+            "geometry",
+            "provenance",
+            "sources",
+            "missing",
+            "peaks",
+            "error_model",
+            "scan",
+            "instrument",
+        ):
             yield lambda name=name: getattr(file, name)
+        yield file.metadata
 
 
 def _each(*readers: Callable[[Path], object]) -> Callable[[Path], Iterator[Callable[[], object]]]:
@@ -55,7 +70,7 @@ READERS: dict[str, Callable[[Path], Iterator[Callable[[], object]]]] = {
     "cxi": _each(crystint.read_peaks),
     "peaks": _each(crystint.read_peaks),
     "refl": _each(crystint.read_peaks, stills.read_data),
-    "expt": _each(stills.read_experiment),
+    "expt": _each(stills.read_experiment, crystint.Geometry.read, expt_scan),
     "poni": _each(crystint.Geometry.read),
     "geom": _each(crystint.Geometry.read, read_mask),
     "json": _each(crystint.Geometry.read),

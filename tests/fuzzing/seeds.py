@@ -23,6 +23,7 @@ from crystint import cbc, stills
 from crystint.cli import main
 from tests.correlate.case import GRID, exposures
 from tests.io.hdf5_files import eiger_master, stack, virtual_master
+from tests.io.scan_files import dectris_master, kappa_nxmx
 from tests.oracles import dials_files
 from tests.stills.streams import write_stream
 
@@ -130,7 +131,10 @@ def hdf5() -> list[Seed]:
         file["entry/instrument/detector/pixel_mask"] = np.zeros((31, 47), np.uint32)
         file["entry/instrument/detector/distance"] = 0.1
     eiger, virtual = (tuple(map(str, sorted(Path(name).glob("*.h5")))) for name in ("eiger", "virtual"))
-    return [("eiger/run_master.h5", eiger), ("virtual/vds_master.h5", virtual), ("plain.h5", ("plain.h5",))]
+    kappa_nxmx(Path("kappa.h5"))
+    dectris_master(Path("goniometer.h5"))
+    alone = [(name, (name,)) for name in ("plain.h5", "kappa.h5", "goniometer.h5")]
+    return [("eiger/run_master.h5", eiger), ("virtual/vds_master.h5", virtual), *alone]
 
 
 def _simulated(frames: int = 2) -> Any:
@@ -155,6 +159,11 @@ def _frames() -> Any:
 def sparse() -> list[Seed]:
     """Plain and compact, with peaks; and frames of it again."""
     _frames()
+    with h5py.File("frames.h5", "a") as file:
+        sample = file.create_group("entry/sample")
+        sample.attrs["NX_class"] = "NXsample"
+        for name, values in {"omega": [1.0, 1.5], "omega_end": [1.5, 2.0]}.items():
+            sample[f"goniometer/{name}"] = values
     _crystint("sparsify", "frames.h5", "-g", "g.json", "-o", "plain.h5", "--peaks", "--rings", "30")
     _crystint("convert", "plain.h5", "-o", "compact.h5")
     _crystint("densify", "plain.h5", "-o", "dense.h5")

@@ -17,7 +17,7 @@ from crystint.io.geometry.clock import moment
 from crystint.model.scan import Scan
 from crystint.separation import densify_file, find_peaks, sparsify
 from tests.conftest import shared_data
-from tests.io.scan_files import dectris_master, experiments, kappa_nxmx, mini_cbf, mini_cbfs
+from tests.io.scan_files import dectris_master, experiments, kappa_nxmx, mini_cbf, mini_cbfs, mini_header
 from tests.stills.dials import run_dials_python
 
 RINGS = {"rings": 20}
@@ -159,6 +159,40 @@ def test_stills_of_a_grid_scan_are_stills() -> None:
     assert not scan.rotates
     assert set(scan.angles[0]) == {89.9997}
     np.testing.assert_allclose(scan.axis * TO_DIALS, [0, 1, 0], atol=1e-12)  # as `dials.show` has it
+
+
+def test_headers_of_other_images(tmp_path: Path) -> None:
+    """SMV by hand (512 bytes of header, little-endian uint16), and a PILATUS TIFF."""
+    import tifffile
+
+    frame = np.random.default_rng(0).poisson(3.0, (31, 47)).astype(np.uint16)
+    for number in range(2):
+        header = (
+            "{\nHEADER_BYTES=  512;\nDIM=2;\nBYTE_ORDER=little_endian;\nTYPE=unsigned_short;\nSIZE1=47;\nSIZE2=31;\n"
+            f"PIXEL_SIZE=0.1;\nTIME=2.5;\nOSC_START={20.0 + 0.5 * number};\nOSC_RANGE=0.5;\nWAVELENGTH=1.0;\n}}\f"
+        )
+        (tmp_path / f"a_{number}.img").write_bytes(header.encode().ljust(512) + frame.tobytes())
+    scan, problems, notes = scan_of(tmp_path / "a_*.img")
+    assert not problems
+    assert len(notes) == 1
+    np.testing.assert_allclose(scan.angles, [[20.0, 20.5]])
+    assert (set(scan.width), set(scan.exposure)) == ({0.5}, {2.5})
+    tifffile.imwrite(tmp_path / "p.tif", frame.astype(np.int32), description=mini_header(0))
+    frames = crystint.open_frames(tmp_path / "p.tif")
+    scan, problems, _ = said(lambda: frames.scan)
+    assert not problems
+    np.testing.assert_allclose(scan.angles, [[12.5]])
+    assert frames.instrument.thickness == 450e-6
+
+
+def test_a_mirrored_detector_is_told(tmp_path: Path) -> None:
+    path = kappa_nxmx(tmp_path / "k.h5")
+    with h5py.File(path, "a") as file:
+        file["entry/instrument/detector/module/slow_pixel_direction"].attrs["vector"] = np.array([0.0, 1.0, 0.0])
+    scan, problems, _ = scan_of(path)
+    assert any("mirror image of the crystal" in problem for problem in problems)
+    # the mirror of y keeps the sense of turns: an axis along x turns to the other side
+    np.testing.assert_allclose(scan.vectors[2], [-1, 0, 0], atol=1e-12)
 
 
 @pytest.mark.parametrize("turns", ["omega", "phi"])

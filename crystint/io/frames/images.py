@@ -17,7 +17,7 @@ from crystint.errors import FileError, warn
 from crystint.io.frames.edf_claims import check_edf
 from crystint.io.frames.library_log import log_messages
 from crystint.io.frames.readers import READABLE, FrameSource, ToldScan, folded, native
-from crystint.io.geometry.image_header import header_geometry
+from crystint.io.geometry.image_header import header_geometry, header_scan
 from crystint.io.opened_file import OpenedFile
 from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
@@ -89,8 +89,9 @@ class ImageReader:
         return header_geometry(self._image.header, type(self._image).__name__.lower(), self.shape, str(self._path))
 
     def scan(self) -> ToldScan:
-        """None that is read."""
-        return ToldScan()
+        """From the header of an SMV file of ADSC."""
+        kind = type(self._image).__name__.lower()
+        return ToldScan(*header_scan(self._image.header, kind)) if self.count == 1 else ToldScan()
 
     def instrument(self) -> Instrument:
         """Nothing that is read."""

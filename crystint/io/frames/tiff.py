@@ -19,6 +19,7 @@ from crystint.io.containers import open_as_it_is, open_packed, packing_of, unpac
 from crystint.io.frames.library_log import log_messages
 from crystint.io.frames.readers import FrameSource, ToldScan
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
+from crystint.io.geometry.cbf_scan import cbf_instrument, cbf_scan
 from crystint.io.geometry.marccd import marccd_geometry, marccd_saturation
 from crystint.io.limits import check_claim
 from crystint.io.opened_file import OpenedFile
@@ -179,16 +180,18 @@ class TiffReader:
         return mini.over(marccd_geometry(start, self.shape))
 
     def scan(self) -> ToldScan:
-        """None that is read."""
-        return ToldScan()
+        """From the mini header of a PILATUS file of one frame."""
+        header = self._mini_header(self._start())
+        return ToldScan(*cbf_scan(header, self.shape)) if header and self.count == 1 else ToldScan()
 
     def instrument(self) -> Instrument:
-        """Nothing that is read."""
-        return Instrument()
+        """From the mini header of a PILATUS file."""
+        return cbf_instrument(self._mini_header(self._start()))
 
     def metadata(self) -> SourceMetadata:
-        """None that is read."""
-        return SourceMetadata()
+        """The mini header of a PILATUS file."""
+        header = self._mini_header(self._start())
+        return SourceMetadata.of_header(str(self._path), header) if header else SourceMetadata()
 
     def mask(self) -> tuple[None, list[str]]:
         """None: TIFF holds no mask beside the frame."""

@@ -17,7 +17,7 @@ from crystint.errors import GeometryError
 from crystint.io.geometry.cbf import axes_in, panel_of_axes
 from crystint.io.geometry.cbf_header import NUMBER, cif_block, cif_value, mini_lines
 from crystint.io.geometry.clock import moment
-from crystint.io.geometry.lab_frame import lab_axes, pseudovector
+from crystint.io.geometry.lab_frame import MIRRORED, lab_axes, mirrors, pseudovector
 from crystint.model.instrument import Instrument
 from crystint.model.scan import STILL, Scan
 
@@ -76,11 +76,13 @@ def cbf_scan(text: str, shape: tuple[int, int]) -> tuple[Scan | None, tuple[str,
     header = _Mini(text)
     if "_axis.vector[1]" in text:
         try:
-            scan = _full(cif_block(text), shape, header)
+            block = cif_block(text)
+            lab = _lab(block, shape)
+            scan, mirrored = _full(block, lab, header), mirrors(lab)
         except GeometryError as error:
             return None, (), (f"the axis tables of a CBF header make no scan: {error}",)
         if scan is not None:
-            return scan, (), ()
+            return scan, (), ((MIRRORED,) if mirrored and scan.rotates else ())
     scan, guesses = _mini(header)
     return scan, guesses, ()
 
@@ -201,7 +203,13 @@ def _times(exposure: float | None, period: float | None, seconds: float) -> dict
     return {name: np.array([value]) for name, value in values.items()}
 
 
-def _full(block: cif.Block, shape: tuple[int, int], header: _Mini) -> Scan | None:
+def _lab(block: cif.Block, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """What turns vectors of the file into the laboratory of `Geometry`; float64 [3, 3]."""
+    placed = panel_of_axes(block, shape)
+    return _IMGCIF if placed is None else lab_axes(placed[0], placed[1])
+
+
+def _full(block: cif.Block, lab: NDArray[np.float64], header: _Mini) -> Scan | None:
     """From the tables of axes; None when they have no goniometer, or one of an order that they do not tell."""
     kinds = {row[0]: cif.as_string(row[1]) for row in block.find("_axis.", ["id", "equipment"])}
     axes = {name: row for name, row in axes_in(block).items() if kinds.get(name) == "goniometer"}
@@ -209,8 +217,6 @@ def _full(block: cif.Block, shape: tuple[int, int], header: _Mini) -> Scan | Non
     order = _order(axes)
     if not order:
         return None
-    placed = panel_of_axes(block, shape)
-    lab = _IMGCIF if placed is None else lab_axes(placed[0], placed[1])
     start = {row[0]: cif_value(row[1]) for row in block.find("_diffrn_scan_axis.", ["axis_id", "angle_start"])}
     start |= {row[0]: cif_value(row[1]) for row in block.find("_diffrn_scan_frame_axis.", ["axis_id", "angle"])}
     step = {row[0]: cif_value(row[1]) for row in block.find("_diffrn_scan_axis.", ["axis_id", "angle_increment"])}

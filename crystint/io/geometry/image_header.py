@@ -26,8 +26,9 @@ from crystint.io.geometry.lab_frame import geometry_in_lab
 from crystint.io.geometry.transforms import rotation, translation
 from crystint.model.geometry import Panel
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.scan import Scan
 
-__all__ = ["header_geometry"]
+__all__ = ["header_geometry", "header_scan"]
 
 Header: TypeAlias = Mapping[str, Any]
 _MM = 1e-3
@@ -58,6 +59,21 @@ def header_geometry(header: Header, kind: str, shape: tuple[int, int], name: str
         return PartialGeometry() if read is None else read(header, shape, name)
     except GeometryError as error:
         raise GeometryError(f"{name}: {error}") from error
+
+
+def header_scan(header: Header, kind: str) -> tuple[Scan | None, tuple[str, ...]]:
+    """The scan of the one frame of an SMV file (OSC_START, OSC_RANGE, TIME), and what of it is a guess."""
+    if kind not in ("adscimage", "dtrekimage") or "DETECTOR_NAMES" in header or "OSC_START" not in header:
+        return None, ()
+    exposure = _number(header, "TIME") or math.nan
+    scan = Scan(
+        ("omega",),
+        np.array([[1.0, 0.0, 0.0]]),
+        np.array([[_number(header, "OSC_START")]]),
+        width=np.array([_number(header, "OSC_RANGE")]),
+        exposure=np.array([exposure]),
+    )
+    return scan, ("the header does not tell the direction of the axis; it is taken along fast, as DIALS does",)
 
 
 def _numbers(header: Header, key: str) -> list[float]:

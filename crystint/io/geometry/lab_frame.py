@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from crystint.errors import GeometryError
 from crystint.model.geometry import Geometry, Panel
 
-__all__ = ["geometry_in_lab", "lab_axes", "pseudovector"]
+__all__ = ["MIRRORED", "geometry_in_lab", "lab_axes", "mirrors", "pseudovector"]
 
 _Matrix: TypeAlias = NDArray[np.float64]
 
@@ -87,6 +87,17 @@ def lab_axes(panel: Panel, beam: ArrayLike = (0.0, 0.0, 1.0), horizontal: ArrayL
     x = x / np.linalg.norm(x)
     axes = np.stack([x, np.cross(z, x), z])
     return np.asarray(_signs(_turn(axes, panel))[:, None] * axes)
+
+
+MIRRORED = (
+    "the detector is read out mirrored (its fast and slow directions and the beam are left-handed); its geometry is "
+    "mirrored, as does the axis of the scan, and programs that read it find the mirror image of the crystal"
+)
+
+
+def mirrors(axes: _Matrix) -> bool:
+    """Whether `lab_axes` turn a right-handed frame into a left-handed one."""
+    return bool(np.linalg.det(axes) < 0.0)
 
 
 def pseudovector(axes: _Matrix, vector: ArrayLike) -> NDArray[np.float64]:

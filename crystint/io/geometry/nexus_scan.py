@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import CrystintError, GeometryError
 from crystint.io.geometry.clock import moment
-from crystint.io.geometry.lab_frame import lab_axes, pseudovector
+from crystint.io.geometry.lab_frame import MIRRORED, lab_axes, mirrors, pseudovector
 from crystint.io.geometry.nexus_axes import first_panel, parent_of, radians
 from crystint.io.geometry.nexus_detector import TURNED
 from crystint.io.hdf5.nexus_values import groups_of_class, length, number, text
@@ -89,6 +89,8 @@ def nexus_scan(
     except (CrystintError, KeyError, ValueError, IndexError):
         panel = None  # the geometry says what is wrong
     lab = np.diag(TURNED) if panel is None else lab_axes(panel)
+    if axes and mirrors(lab) and _any(width):
+        told.problems.append(f"{file.filename}: {MIRRORED}")
     vectors = np.array([pseudovector(lab, axis.vector) for axis in axes])
     angles = np.array([axis.angles for axis in axes]).reshape(len(axes), frames)
     scan = None
