@@ -92,8 +92,17 @@ def structure_digest(item: h5py.Group | h5py.Dataset) -> str:
         kind = "text" if item.dtype.hasobject else item.dtype.str if item.dtype.names is None else str(item.dtype)
         lines.append(f"data set {kind} {item.shape} {item.chunks} {filters}")
         if item.is_virtual:
-            lines += [f"source {each.file_name} {each.dset_name}" for each in item.virtual_sources()]
+            lines += _sources(item)
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _sources(item: h5py.Dataset) -> list[str]:
+    """Where the values of a virtual data set are."""
+    try:
+        return [f"source {each.file_name} {each.dset_name}" for each in item.virtual_sources()]
+    except UnicodeDecodeError:  # h5py does not give names of files that are no UTF-8
+        plist = item.id.get_create_plist()
+        return [f"source {plist.get_virtual_dsetname(number)}" for number in range(plist.get_virtual_count())]
 
 
 def members(group: h5py.Group) -> Iterator[tuple[str, str, bool]]:
