@@ -144,7 +144,7 @@ def empty_audit(
 ) -> ReflectionAudit:
     """An audit to which reflections are added; arguments as of `FrameAuditor`."""
     edges, unit = reflection_shells(rings, shells)
-    what = f"peaks found at snr {rules.snr:g} in the raw frames" if boxes is None else "predicted reflections"
+    what = f"peaks found at snr {rules.snr:g} in each raw frame" if boxes is None else "predicted reflections"
     source = f"{what}, summed within {radius_of(boxes):.3g} px"
     expected = boxes is not None and boxes.expected is not None
     return ReflectionAudit(edges, unit, source=source, selected=boxes is None, expected=expected)
