@@ -134,7 +134,7 @@ class Sparsification:
         sparse, peaks, row = run.examine(frame, number, self.snr, run.settings.snr_peak if looked_for else None)
         assert sparse is not None  # it was asked for
         dead = bool(np.isnan(sparse.background.mean).all())
-        if self.hits_only and not dead and not run.has_boxes(number) and vetoed(row):
+        if self.hits_only and not dead and vetoed(row):
             sparse, peaks = sparse.vetoed_form(), empty_peaks()
             row["picked"] = 0
         sparse = run.keep(sparse, frame, number, self.grow)

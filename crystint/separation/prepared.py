@@ -109,10 +109,6 @@ class PreparedRun:
         small = replace(self, settings=settings, geometry=geometry, mask=mask, images=images, boxes=None, panels=None)
         return small, frame
 
-    def has_boxes(self, number: int) -> bool:
-        """Whether reflections are predicted on a frame."""
-        return self.boxes is not None and self.boxes.start[number] < self.boxes.start[number + 1]
-
     def keep(self, sparse: SparseFrame, frame: NDArray[Any], number: int, grow: int) -> SparseFrame:
         """A sparse frame with the pixels of predicted reflections, and those around significant ones.
 
