@@ -166,8 +166,8 @@ def _write_csv(file: TextIO, rows: FrameTable) -> None:
         if column.name == "status":
             columns.append([_STATUS.get(int(value), str(value)) for value in values])
         else:
-            known = is_known(values)
-            columns.append([repr(value) if there else "" for value, there in zip(values.tolist(), known, strict=True)])
+            told = is_known(values)
+            columns.append([repr(value) if there else "" for value, there in zip(values.tolist(), told, strict=True)])
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(headings)
     writer.writerows(zip(*columns, strict=True))
@@ -218,11 +218,11 @@ def json_rows(rows: FrameTable) -> list[dict[str, Any]]:
 
 
 def _jsonable(values: NDArray[Any]) -> list[Any]:
-    known = is_known(values)
+    told = is_known(values)
     if values.dtype.kind == "f":
-        known &= np.isfinite(values)
+        told &= np.isfinite(values)
     listed = values.astype(object)
-    listed[~known] = None
+    listed[~told] = None
     return list(listed.tolist())
 
 

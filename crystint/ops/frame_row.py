@@ -83,8 +83,8 @@ class FrameRows:
         row["negative"] = totals.negative
         with np.errstate(divide="ignore"):
             d = (2.0 * np.pi * wavelength_ratio) / self._q
-        known = np.isfinite(table[:, 0]) & (self._pixels > 0)
-        row["background"] = self._mean(table[:, 0], known & (d >= BACKGROUND_D[0]) & (d <= BACKGROUND_D[1]))
+        measured = np.isfinite(table[:, 0]) & (self._pixels > 0)
+        row["background"] = self._mean(table[:, 0], measured & (d >= BACKGROUND_D[0]) & (d <= BACKGROUND_D[1]))
         row["ice_rings"] = statistics.ice
         if not np.isnan(statistics.ice).all():
             row["ice_score"] = np.nanmax(statistics.ice)
@@ -116,7 +116,7 @@ class FrameRows:
         good, snr = count_spots(rows[0], peaks, hit_peaks)
         row = rows[0]
         row["d_min"] = row["d_min_snr"] = np.nan
-        if self._area.known and len(good) >= LEAST_SPOTS:
+        if self._area.in_spacings and len(good) >= LEAST_SPOTS:
             share = self._area.share(good["d"] / wavelength_ratio)
             limit, inside = outermost(share, float(row["expected_false_spots"]))
             row["d_min"] = wavelength_ratio * self._area.spacing(limit)

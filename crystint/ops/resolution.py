@@ -29,7 +29,7 @@ class DetectedArea:
         first = max(0.0, q[0] - 0.5 * (q[1] - q[0])) if len(q) > 1 else 0.5 * q[0]
         self._q = np.concatenate([[first], centre])
         self._inside = np.concatenate([[0.0], np.cumsum(pixels)])
-        self.known = bool(np.isfinite(q).all() and self._inside[-1] > 0)
+        self.in_spacings = bool(np.isfinite(q).all() and self._inside[-1] > 0)
 
     def share(self, d: NDArray[np.float64]) -> NDArray[np.float64]:
         """Part of the area at spacings above `d`, angstrom: 0 to 1."""

@@ -38,18 +38,18 @@ def read_totals(workspace: Workspace, dtype: np.dtype[Any], frame: int = 0) -> F
     rings = workspace.detector.rings
     rows = workspace.engine.receive(workspace.totals, 8 * rings, start=8 * rings * frame).reshape(rings, 8)
     place = int(rows[:, 4].max())
-    known, negative, saturated = (int(column.sum(dtype=np.int64)) for column in rows[:, 5:8].T)
+    usable, negative, saturated = (int(column.sum(dtype=np.int64)) for column in rows[:, 5:8].T)
     if dtype.kind == "f":
         total = float(rows[:, 0].view(np.float32).sum(dtype=np.float64))
     else:
         total = int((rows[:, :4].sum(axis=0, dtype=np.uint64) * _PARTS).sum(dtype=np.uint64).astype(np.int64))
     return FrameTotals(
         sum=float(total),
-        maximum=_value(place, dtype) if known > saturated else np.nan,
+        maximum=_value(place, dtype) if usable > saturated else np.nan,
         saturated=saturated,
-        bad=int(workspace.detector.ring_pixels.sum()) - known,
+        bad=int(workspace.detector.ring_pixels.sum()) - usable,
         negative=negative,
-        usable=known - saturated,
+        usable=usable - saturated,
     )
 
 

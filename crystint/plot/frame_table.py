@@ -71,8 +71,8 @@ def _curve(axes: Axes, series: Series, values: NDArray[np.float64], name: str, l
             axes.plot(x[some], values[some], "o", color=colour, markersize=3, markeredgewidth=0, label=text)
     absent = series.rows["status"] == FrameStatus.MISSING
     if absent.any():
-        known = x[absent & np.isfinite(x)]
-        axes.plot(known, np.zeros(len(known)), "|", color=ACCENT, markersize=6, label="missing",
+        places = x[absent & np.isfinite(x)]
+        axes.plot(places, np.zeros(len(places)), "|", color=ACCENT, markersize=6, label="missing",
                   transform=axes.get_xaxis_transform(), clip_on=False)  # fmt: skip
     if not np.isfinite(values).any():
         axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=GREY)
@@ -101,28 +101,26 @@ def _map(figure: Figure, axes: Axes, series: Series, values: NDArray[np.float64]
     finish(axes, title, "fast (cells)", "slow (cells)", grid=False)
 
 
-def plot_sums(found: SumImages) -> Figure:
+def plot_sums(sums: SumImages) -> Figure:
     """A panel per image, with a scale from the darkest to the brightest per cent."""
-    about = [f"{found.frames} frames"] + (["peaks"] if found.peaks else [])
+    about = [f"{sums.frames} frames"] + (["peaks"] if sums.peaks else [])
     with style():
-        figure, panels = titled_panels(found.title or "Sum", about, len(found.images), columns=2)
-        for axes, (name, image) in zip(panels, found.images.items(), strict=True):
-            _image(figure, axes, image, found, name)
+        figure, panels = titled_panels(sums.title or "Sum", about, len(sums.images), columns=2)
+        for axes, (name, image) in zip(panels, sums.images.items(), strict=True):
+            _image(figure, axes, image, sums, name)
     return figure
 
 
-def _image(figure: Figure, axes: Axes, image: NDArray[Any], found: SumImages, name: str) -> None:
+def _image(figure: Figure, axes: Axes, image: NDArray[Any], sums: SumImages, name: str) -> None:
     from matplotlib.colors import PowerNorm
 
     shown = image.astype(np.float64)
-    if found.mask is not None:
-        shown[found.mask != 0] = np.nan
+    if sums.mask is not None:
+        shown[sums.mask != 0] = np.nan
     finite = shown[np.isfinite(shown)]
     low, high = (float(finite.min()), float(np.percentile(finite, 99.8))) if len(finite) else (0.0, 1.0)
     norm = PowerNorm(0.5, low, high if high > low else low + 1.0, clip=True)
     drawn = axes.imshow(np.ma.masked_invalid(shown), cmap=frame_colours(), norm=norm, interpolation="nearest")
-    unit = found.units[name]
+    unit = sums.units[name]
     figure.colorbar(drawn, ax=axes, fraction=0.04, pad=0.03)
-    finish(
-        axes, f"{found.meaning[name]} ({unit})" if unit else found.meaning[name], "fast (px)", "slow (px)", grid=False
-    )
+    finish(axes, f"{sums.meaning[name]} ({unit})" if unit else sums.meaning[name], "fast (px)", "slow (px)", grid=False)

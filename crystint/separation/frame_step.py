@@ -96,14 +96,14 @@ class PeakSearch:
     def record(self, run: PreparedRun, number: int, frame: NDArray[Any], _first: FirstMask | None) -> FrameRecord:
         """Peaks, the row of the table of frames, and whether the frame had a usable pixel at all."""
         _, peaks, row = run.examine(frame, number, None, self.snr)
-        found = empty_peaks() if peaks is None else peaks
-        dead = not len(found) and bool(np.isnan(row["frame_sum"][0]))
+        listed = empty_peaks() if peaks is None else peaks
+        dead = not len(listed) and bool(np.isnan(row["frame_sum"][0]))
         if self.hits_only and not dead and vetoed(row):
-            found = found[:0]
+            listed = listed[:0]
         return FrameRecord(
             number,
             facts={"dead": dead},
-            arrays={"peaks": found.view(np.uint8), "row": row.view(np.uint8)},
+            arrays={"peaks": listed.view(np.uint8), "row": row.view(np.uint8)},
         )
 
 

@@ -141,12 +141,12 @@ def sum_frames(job: Job[SumSettings]) -> Outcome:
                 for record in job.progress(records, blocks(len(frames), block), "sum"):
                     sums += PixelSums.of_arrays(record.arrays)
             progress.check()
-            found = images_of_frames(sums, opened.mask, what, _title(paths))
+            images = images_of_frames(sums, opened.mask, what, _title(paths))
             made = progress.at_its_end(job.provenance(frames.files, progress.command, **used))
-            _write(job, found, geometry, made)
+            _write(job, images, geometry, made)
         text = f"{sums.frames} frames: {', '.join(what)}" + (f", {opened.about}" if opened.about else "")
         return Outcome(
-            text + (f", {rate_text(progress.rate)}" if progress.rate else ""), found, frames=progress.done,
+            text + (f", {rate_text(progress.rate)}" if progress.rate else ""), images, frames=progress.done,
             of=progress.total, missing=dict(sorted(progress.missing.items())), resumable=True, rate=progress.rate,
         )  # fmt: skip
 
@@ -190,10 +190,10 @@ def _powder(job: Job[SumSettings], paths: list[Any], what: tuple[str, ...]) -> O
         count += len(peaks)
         total = _added(total, powder_of_peaks(peaks, shape, 1, ("sum", "maximum"), _title(paths)), path)
     assert total is not None
-    images = total.images | {"mean": total.images["sum"] / np.float32(max(frames, 1))}
-    found = SumImages({name: images[name] for name in (*what, "number")}, frames, None, total.title, peaks=True)
-    _write(job, found, None, job.provenance(paths))
-    return Outcome(f"{count} peaks of {frames} frames: {', '.join(what)}", found, frames=frames, of=frames)
+    by_name = total.images | {"mean": total.images["sum"] / np.float32(max(frames, 1))}
+    images = SumImages({name: by_name[name] for name in (*what, "number")}, frames, None, total.title, peaks=True)
+    _write(job, images, None, job.provenance(paths))
+    return Outcome(f"{count} peaks of {frames} frames: {', '.join(what)}", images, frames=frames, of=frames)
 
 
 def _added(one: SumImages | None, other: SumImages, path: Any) -> SumImages:
@@ -221,10 +221,10 @@ def _geometry(frames: Frames, settings: SumSettings) -> Geometry | None:
         return None
 
 
-def _write(job: Job[SumSettings], found: SumImages, geometry: Geometry | None, made: dict[str, Any]) -> None:
+def _write(job: Job[SumSettings], images: SumImages, geometry: Geometry | None, made: dict[str, Any]) -> None:
     several = partial(
-        write_images, images=found.images, meaning=found.meaning, units=found.units, mask=found.mask,
-        frames=found.frames, geometry=geometry, provenance=made, overwrite=job.overwrite,
+        write_images, images=images.images, meaning=images.meaning, units=images.units, mask=images.mask,
+        frames=images.frames, geometry=geometry, provenance=made, overwrite=job.overwrite,
     )  # fmt: skip
-    one = partial(write_image, image=next(iter(found.images.values())), provenance=made, overwrite=job.overwrite)
-    job.write(found, dict.fromkeys(HDF5, several) | dict.fromkeys(_ONE_IMAGE, one))
+    one = partial(write_image, image=next(iter(images.images.values())), provenance=made, overwrite=job.overwrite)
+    job.write(images, dict.fromkeys(HDF5, several) | dict.fromkeys(_ONE_IMAGE, one))

@@ -105,4 +105,4 @@ def test_areas_and_spacings_are_inverse():
     area = DetectedArea(q, np.arange(300.0))
     d = np.array([1.5, 2.0, 4.0, 9.0])
     assert [area.spacing(share) for share in area.share(d)] == pytest.approx(d.tolist(), rel=1e-6)
-    assert not DetectedArea(np.full(3, np.nan), np.ones(3)).known
+    assert not DetectedArea(np.full(3, np.nan), np.ones(3)).in_spacings
