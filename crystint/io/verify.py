@@ -104,13 +104,21 @@ def verify(path: str | PathLike[str]) -> Verified:
             data, structure = dict(table["data"]), dict(table["structure"])
         except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
             return Verified(path, 0, 0, (f"{note}, the table of checksums, is damaged ({error})",))
-        problems = list(_structures(file, structure))
+        problems = [*_walk(file), *_structures(file, structure)]
         size, checked = 0, 0
         for name, row in data.items():
             problem, count = _data(file, name, row)
             problems += [problem] if problem else []
             size, checked = size + count, checked + 1
     return Verified(path, checked, size, tuple(problems))
+
+
+def _walk(file: h5py.File) -> Iterator[str]:
+    """What keeps HDF5 from walking through the whole file: links of its book-keeping that are broken."""
+    try:
+        file.visit(lambda name: None)
+    except Exception as error:  # whatever damage makes of it
+        yield f"the objects of the file cannot all be visited: {_words(error)}"
 
 
 def _structures(file: h5py.File, structure: dict[str, str]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -136,6 +137,15 @@ def test_a_flipped_bit_in_texts_attributes_and_the_table_is_found(files, name, t
             assert word == b"distance"  # the name of a data set: HDF5 sorts by names
         flipped(path, place + len(word) - 1)
     assert crystint.verify(path).ok
+
+
+def test_a_broken_link_of_the_book_keeping_is_found(files, tmp_path):
+    """Of an index of chunks (HDF5 File Format Specification, III.A.1): data can be read, objects not visited."""
+    path = tmp_path / "broken.h5"
+    shutil.copyfile(files / "sparse.h5", path)
+    for node in re.finditer(b"TREE\x01\x00", path.read_bytes()):
+        flipped(path, node.start() + 8)  # the address of the left neighbour
+    assert "visited" in "".join(crystint.verify(path).problems)
 
 
 def test_what_is_changed_with_h5py_is_found(files, tmp_path):
