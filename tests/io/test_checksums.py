@@ -144,7 +144,7 @@ def test_a_broken_link_of_the_book_keeping_is_found(files, tmp_path):
     path = tmp_path / "broken.h5"
     shutil.copyfile(files / "sparse.h5", path)
     for node in re.finditer(b"TREE\x01\x00", path.read_bytes()):
-        flipped(path, node.start() + 8)  # the address of the left neighbour
+        flipped(path, node.start() + 17)  # of the address of the right neighbour
     assert "visited" in "".join(crystint.verify(path).problems)
 
 
