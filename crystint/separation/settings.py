@@ -120,10 +120,12 @@ class SparsifySettings(Settings):
         metavar="NUMBER|auto",
     )
     loss: _Share | None = setting(
-        None, "of --snr auto: loss of integrated intensity, 0.01 or 1% (default: 1%)", metavar="SHARE"
+        None, "of --snr auto: loss of integrated intensity, 0.01 or 1%; 1% where it is not given", metavar="SHARE"
     )
     loss_above: Positive | None = setting(
-        None, "of --snr auto: I/sigma of the reflections that lose so little (default: 10)", metavar="I/SIGMA"
+        None,
+        "of --snr auto: I/sigma of the reflections that lose so little; 10 where it is not given",
+        metavar="I/SIGMA",
     )
     peaks: bool = setting(False, "store the peak list, too")
     spots: bool = setting(
@@ -141,10 +143,10 @@ class SparsifySettings(Settings):
     )
     keep_margin: Whole = setting(MARGIN, "px added on each side of a box", ge=0, le=1000)
     keep_radius: Positive | None = setting(
-        None, "px from a predicted place to the end of its box (default: as the model says)", metavar="PX"
+        None, "px from a predicted place to the end of its box; as the model says where it is not given", metavar="PX"
     )
     keep_mosaicity: Positive | None = setting(
-        None, "RMS mosaicity of the crystal, degrees (default: as the model says)", metavar="DEG"
+        None, "RMS mosaicity of the crystal, degrees; as the model says where it is not given", metavar="DEG"
     )
     grow: Whole | None = setting(
         None,

@@ -80,11 +80,11 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
             files += tuple(map(str, run.boxes.files))
         job.reads(files, () if settings.maps is None else settings.maps)
         raw_bytes = run.frames.stored_bytes
-        used: dict[str, Any] = {"snr": work.snr}
+        used: dict[str, Any] = {"snr": work.snr, "grow": work.grow}
         if settings.snr == "auto":
             chosen = chosen or choose(run, settings.loss or _LOSS, settings.loss_above or _LOSS_ABOVE, settings.grow)
             work = replace(work, snr=chosen.snr, grow=chosen.grow)
-            used = {"snr": chosen.snr, "chosen": chosen.plain()}
+            used = {"snr": chosen.snr, "grow": chosen.grow, "chosen": chosen.plain()}
         if job.finished:
             return job.nothing_to_do(run.frames.files, **used, **run.used(""))
         worker = None if elsewhere else SeparationWorker(run, work)
