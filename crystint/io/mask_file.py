@@ -84,10 +84,10 @@ def _write_hdf5(
         data = detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, **GZIP.options)
         data.attrs["bits"] = "0 gap, 1 dead, 2 under-responding, 3 over-responding, 4 noisy, 6 of a cluster, 8 user"
         if counts:
-            found = group(entry, "bad_pixels", "NXcollection")
+            classes = group(entry, "bad_pixels", "NXcollection")
             for name, number in counts.items():
-                put(found, name.replace(" ", "_").replace("-", "_"), np.int64(number))
-            put(found, "notes", "\n".join(notes))
+                put(classes, name.replace(" ", "_").replace("-", "_"), np.int64(number))
+            put(classes, "notes", "\n".join(notes))
         if places is not None:
             table = group(entry, "places", "NXcollection")
             table.attrs["verdict"] = "0 not known, 1 fades as a reflection, 2 a reflection may last, 3 the detector's"

@@ -145,8 +145,8 @@ class _Detector:
         self.frames = sums.frames
         self.number = sums.number.astype(np.float64)
         self.good = rings.mask == 0
-        known = self.good & (self.number > 0) & np.isfinite(expected.counts)
-        self.usable = known & (self.number >= 0.5 * self.frames)
+        in_a_ring = self.good & (self.number > 0) & np.isfinite(expected.counts)
+        self.usable = in_a_ring & (self.number >= 0.5 * self.frames)
         self.total = np.where(self.usable, sums.total, 0.0).astype(np.float64)
         self.from_rings = np.where(self.usable, np.maximum(expected.counts, 0.0), 0.0)
         self.read_out = np.where(self.usable, expected.read_out, False)

@@ -68,7 +68,7 @@ def local_level(
         many = (expect.sum(axis=-1) > _MANY * number) & (number > 0)
         if many.any():
             ratio[many] = np.nanmedian(np.where(good[many], counts[many] / expect[many], np.nan), axis=-1)
-    known = np.isfinite(ratio) & (number >= tile * tile / 4)
-    known &= expect.sum(axis=-1) > _SURE * np.sqrt(spread.sum(axis=-1))
-    ratio[~known] = 1.0
+    sure = np.isfinite(ratio) & (number >= tile * tile / 4)
+    sure &= expect.sum(axis=-1) > _SURE * np.sqrt(spread.sum(axis=-1))
+    ratio[~sure] = 1.0
     return upsampled(ratio, (total.shape[0], total.shape[1]), tile)

@@ -97,7 +97,7 @@ class PixelSums:
         if len(at):
             flat = flat.copy()
             flat[at] = 0
-            kept = self.maximum.reshape(-1)[at]
+            largest = self.maximum.reshape(-1)[at]
         total, squares, maximum = (part.reshape(-1) for part in (self.total, self.squares, self.maximum))
         room = np.empty((2, min(_STRIP, len(flat))))
         for start in range(0, len(flat), _STRIP):
@@ -110,7 +110,7 @@ class PixelSums:
             total[strip] += counts
             np.maximum(maximum[strip], counts, out=maximum[strip])
         if len(at):
-            maximum[at] = kept
+            maximum[at] = largest
             self.lost.reshape(-1)[at] += np.uint32(1)
         self.frames += 1
 

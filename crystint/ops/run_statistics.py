@@ -26,10 +26,10 @@ def no_rings(rings: int) -> NDArray[np.float64]:
 
 def add_background(sums: NDArray[np.float64], background: Background) -> None:
     """Add the rings of a frame to such sums; rings without a background add nothing."""
-    known = np.isfinite(background.mean)
-    mean = np.where(known, background.mean, 0.0)
-    excess, additive = (np.where(known, values, 0.0) for values in (background.excess, background.additive))
-    sums += [known, mean, mean**2, mean * excess, additive]
+    in_a_ring = np.isfinite(background.mean)
+    mean = np.where(in_a_ring, background.mean, 0.0)
+    excess, additive = (np.where(in_a_ring, values, 0.0) for values in (background.excess, background.additive))
+    sums += [in_a_ring, mean, mean**2, mean * excess, additive]
 
 
 @dataclass(slots=True, eq=False)

@@ -135,14 +135,13 @@ def _reference(level: NDArray[np.float64], place: NDArray[np.float64], there: ND
         values = level[there & (ring == number)]
         if len(values):
             upper[number] = np.percentile(values, _UPPER)
-    known = np.flatnonzero(np.isfinite(upper))
-    upper = np.interp(np.arange(_RINGS), known, upper[known])
+    filled = np.flatnonzero(np.isfinite(upper))
+    upper = np.interp(np.arange(_RINGS), filled, upper[filled])
     smooth = ndimage.median_filter(upper, 5, mode="nearest")
     middle = 0.5 * (edges[1:] + edges[:-1])
     for number in range(_RINGS - 2, -1, -1):
         smooth[number] = max(smooth[number], smooth[number + 1] * (middle[number] / middle[number + 1]) ** _FALL)
-    filled = np.interp(np.nan_to_num(place), middle, smooth)
-    return np.asarray(filled)
+    return np.asarray(np.interp(np.nan_to_num(place), middle, smooth))
 
 
 def _connected(

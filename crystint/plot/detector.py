@@ -141,12 +141,12 @@ def _draw_classes(axes: Axes, mask: NDArray[Any]) -> None:
         axes.legend(handles=patches, loc="upper right", fontsize="small")
 
 
-def plot_bad_pixels(found: FoundMask) -> Figure:
-    """What ``crystint mask`` found: the mask, and circles where spots come back."""
-    figure = plot_mask(found.mask, title="Bad pixels")
+def plot_bad_pixels(result: FoundMask) -> Figure:
+    """What ``crystint mask`` result: the mask, and circles where spots come back."""
+    figure = plot_mask(result.mask, title="Bad pixels")
     axes = figure.axes[0]
     axes.plot(
-        found.places["fast"], found.places["slow"], "o", markersize=7, color=INK, markerfacecolor="none",
+        result.places["fast"], result.places["slow"], "o", markersize=7, color=INK, markerfacecolor="none",
         markeredgewidth=0.8,
     )  # fmt: skip
     return figure

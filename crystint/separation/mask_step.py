@@ -76,12 +76,12 @@ def mask(job: Job[MaskSettings]) -> Outcome:
                     statistics.add(third_of(record.number, total), record.arrays)
                     spots.append(spots_of(record))
             progress.check()
-            found = _found(run, statistics, np.concatenate(spots), progress.done)
-            _write(job, run, progress, found)
-    return _outcome(progress, found, run)
+            result = _judged(run, statistics, np.concatenate(spots), progress.done)
+            _write(job, run, progress, result)
+    return _outcome(progress, result, run)
 
 
-def _found(run: PreparedRun, statistics: RunStatistics, spots: NDArray[np.void], frames: int) -> FoundMask:
+def _judged(run: PreparedRun, statistics: RunStatistics, spots: NDArray[np.void], frames: int) -> FoundMask:
     settings: MaskSettings = run.settings  # type: ignore[assignment]
     scan = run.scan
     motion = motion_of(spots, frames, None if scan is None or len(scan) < frames else scan, settings.motion)
@@ -120,7 +120,7 @@ def _unmasked(places: NDArray[np.void], pixels: NDArray[np.uint32]) -> NDArray[n
     return np.asarray(pixels[places["slow"].astype(int), places["fast"].astype(int)] == 0)
 
 
-def _write(job: Job[MaskSettings], run: PreparedRun, progress: RunInProgress, found: FoundMask) -> None:
+def _write(job: Job[MaskSettings], run: PreparedRun, progress: RunInProgress, result: FoundMask) -> None:
     """All of the outputs, or none."""
     record = job.provenance(run.frames.files, progress.command, **run.used(progress.device))
     record = progress.at_its_end(record)
@@ -128,41 +128,41 @@ def _write(job: Job[MaskSettings], run: PreparedRun, progress: RunInProgress, fo
     def write(path: Path) -> None:
         write_mask(
             path,
-            found.mask,
-            counts=found.counts,
-            places=found.places,
-            notes=(found.motion, *found.notes),
+            result.mask,
+            counts=result.counts,
+            places=result.places,
+            notes=(result.motion, *result.notes),
             provenance=record,
             overwrite=job.overwrite,
         )
 
-    job.write(found, write)
+    job.write(result, write)
 
 
-def _outcome(progress: RunInProgress, found: FoundMask, run: PreparedRun) -> Outcome:
-    counts = {name: number for name, number in found.counts.items() if number}
+def _outcome(progress: RunInProgress, result: FoundMask, run: PreparedRun) -> Outcome:
+    counts = {name: number for name, number in result.counts.items() if number}
     parts = [f"{progress.done} frame{'s' if progress.done != 1 else ''}"]
     parts.append(", ".join(f"{number} {name}" for name, number in counts.items()) or "no bad pixel")
-    masked = np.count_nonzero(found.mask)
+    masked = np.count_nonzero(result.mask)
     parts.append(
-        f"{100 * masked / found.mask.size:.3g} % of the detector is masked" + f" ({run.masked})" * bool(run.masked)
+        f"{100 * masked / result.mask.size:.3g} % of the detector is masked" + f" ({run.masked})" * bool(run.masked)
     )
-    parts.append(found.motion)
-    if len(found.places):
-        parts.append(f"{_places_text(found.places)}, not masked (see --mask-places)")
+    parts.append(result.motion)
+    if len(result.places):
+        parts.append(f"{_places_text(result.places)}, not masked (see --mask-places)")
     if progress.rate:
         parts.append(rate_text(progress.rate))
     data = {
-        "counts": dict(found.counts),
-        "motion": found.motion,
-        "notes": list(found.notes),
+        "counts": dict(result.counts),
+        "motion": result.motion,
+        "notes": list(result.notes),
         "places": [
             {name: place[name].item() for name in _TOLD} | {"verdict": _WORDS[Verdict(int(place["verdict"]))]}
-            for place in found.places
+            for place in result.places
         ],
     }
     return Outcome(
-        "\n".join(["; ".join(parts), *found.notes]), found, data, frames=progress.done, of=progress.total,
+        "\n".join(["; ".join(parts), *result.notes]), result, data, frames=progress.done, of=progress.total,
         missing=dict(sorted(progress.missing.items())), resumable=True, rate=progress.rate,
     )  # fmt: skip
 

@@ -27,7 +27,7 @@ __all__ = ["find"]
 
 
 def find(job: Job[PeaksSettings]) -> Outcome:
-    """Peaks of all frames. A journal beside the first output keeps what was found while the run lasts."""
+    """Peaks of all frames. A journal beside the first output keeps what was all_peaks while the run lasts."""
     settings, how = job.settings, job.execution
     search = PeakSearch(settings.snr if settings.snr is not None else 5.0, settings.hits_only)
     remote = how.dask is not None or job.finished
@@ -55,15 +55,15 @@ def find(job: Job[PeaksSettings]) -> Outcome:
             progress.check()
             results = np.concatenate(rows)
             put_scan(results, run.scan)
-            found = np.concatenate([empty_peaks(), *lists])
+            all_peaks = np.concatenate([empty_peaks(), *lists])
             spots = None if joined is None else joined.spots()
-            persistent = persistent_peaks(run, found, progress.done)
-            persistent.flag(found)
+            persistent = persistent_peaks(run, all_peaks, progress.done)
+            persistent.flag(all_peaks)
             if spots is not None:
                 spots = persistent.judged(spots, keep=settings.persistent)
             if not settings.persistent:
-                found = persistent.dropped(found, results, settings.hit_peaks)
-            _write(job, run, progress, found, results, spots, search.snr)
+                all_peaks = persistent.dropped(all_peaks, results, settings.hit_peaks)
+            _write(job, run, progress, all_peaks, results, spots, search.snr)
     separated = Separated(
         results,
         unusable=tuple(progress.unusable),
