@@ -76,9 +76,9 @@ def rest_background(sparse: SparseFrame, frame: NDArray[Any]) -> Background:
     counts = frame.ravel().astype(np.float64)
     if old.rings.dark is not None:
         counts -= old.rings.dark.ravel()
-    kept = [sparse.index] + ([] if sparse.unusable_index is None else [sparse.unusable_index])
+    outside = [sparse.index] + ([] if sparse.unusable_index is None else [sparse.unusable_index])
     counts[rings.number == rings.n] = 0.0
-    out = np.concatenate(kept).astype(np.intp)
+    out = np.concatenate(outside).astype(np.intp)
     counts[out] = 0.0
     weight = rings.weight[out]
 

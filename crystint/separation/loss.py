@@ -69,7 +69,7 @@ class Choice:
     reflections: int
     frames: int
     """in which these were looked for"""
-    kept: float
+    pixels: float
     """share of the pixels that are kept"""
 
     def __str__(self) -> str:
@@ -241,7 +241,7 @@ def choose(run: PreparedRun, loss: float, above: float, grow: int | None = None)
     for column, one in enumerate(wide):
         good = [snr for snr in _SNR if table[snr][column].value <= loss]
         if good:
-            started.append((_kept(run, sample.frames[:2], max(good), one), max(good), one))
+            started.append((_pixel_share(run, sample.frames[:2], max(good), one), max(good), one))
     best: tuple[float, float, int] | None = None
     for _, low, one in sorted(started)[:2]:
         high = min((snr for snr in _SNR if snr > low), default=low)
@@ -251,9 +251,9 @@ def choose(run: PreparedRun, loss: float, above: float, grow: int | None = None)
                 low = middle
             else:
                 high = middle
-        kept = _kept(run, sample.frames[:2], low, one)
-        if best is None or kept < best[0]:
-            best = kept, low, one
+        pixels = _pixel_share(run, sample.frames[:2], low, one)
+        if best is None or pixels < best[0]:
+            best = pixels, low, one
     if best is None:
         least = min((table[snr][column].value, snr, one) for snr in _SNR for column, one in enumerate(wide))
         raise SettingError(
@@ -261,12 +261,12 @@ def choose(run: PreparedRun, loss: float, above: float, grow: int | None = None)
             f"the least is {100 * least[0]:.2g} %, at {least[1]:g} with {least[2]} px around; state a larger --loss, "
             "or --keep a model of the reflections"
         )
-    kept, snr, one = best
-    (found,) = loss_between(sample, snr, (one,), above)
-    return Choice(snr, one, found.value, found.error, above, found.reflections, len(sample.frames), kept)
+    pixels, snr, one = best
+    (expected,) = loss_between(sample, snr, (one,), above)
+    return Choice(snr, one, expected.value, expected.error, above, expected.reflections, len(sample.frames), pixels)
 
 
-def _kept(run: PreparedRun, frames: Sequence[int], snr: float, grow: int) -> float:
+def _pixel_share(run: PreparedRun, frames: Sequence[int], snr: float, grow: int) -> float:
     """Share of the usable pixels that are kept."""
     shares = []
     for number in frames:

@@ -117,8 +117,8 @@ class PreparedRun:
         if self.boxes is None and not grow:
             return sparse
         boxes = None if self.boxes is None else self.boxes.of_frame(number)
-        kept = keep_pixels(sparse, frame, boxes, grow, self.panels)
-        return replace(kept, background=rest_background(kept, frame))
+        more = keep_pixels(sparse, frame, boxes, grow, self.panels)
+        return replace(more, background=rest_background(more, frame))
 
     @cached_property
     def _told(self) -> tuple[Scan | None, Instrument]:
