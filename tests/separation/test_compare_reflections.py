@@ -14,13 +14,14 @@ from click.testing import CliRunner
 import crystint
 from crystint.cli import main
 from crystint.compare import Comparison
+from crystint.compare.run import auditor_of
 from crystint.compare.settings import CompareSettings
 from crystint.compare.steps import COMPARE
 from crystint.errors import SettingError
 from crystint.io.frame_record import FrameRecord
 from crystint.separation import sparsify
 from crystint.simulate import simulate
-from crystint.summation.frame_audit import FrameAudit
+from crystint.summation.frame_audit import FrameAudit, PeakRules
 from crystint.summation.report import audit_of, audit_table
 
 FRAMES = "entry/data/data"
@@ -126,9 +127,6 @@ def test_the_record_of_a_frame_keeps_its_reflections():
     data = simulate((150, 161), dtype=np.uint16, background=2.0, peaks=30, intensity=400.0, seed=3)
     separator = crystint.Separator(data.geometry, data.mask, rings=60)
     sparse = separator.sparsify(data[0])
-    from crystint.compare.run import auditor_of
-    from crystint.summation.frame_audit import PeakRules
-
     dense = crystint.densify(sparse)
     audit = auditor_of(sparse, data.geometry, PeakRules()).audit(5, data[0], sparse, dense, None)
     record = FrameRecord.unpack(FrameRecord(5, facts=audit.facts(), arrays=audit.arrays()).pack())
@@ -226,3 +224,24 @@ def test_values_of_json_are_the_audit(folder):
     again = audit_of(json.loads(json.dumps(crystint.compare.Comparison(reflections=audit).to_dict()["reflections"])))
     assert audit_table(again) == audit_table(audit)
     assert "weak ones are not among them: give --reflections MODEL.expt" in audit_table(audit)
+
+
+def test_spots_that_are_lost_and_invented_are_counted():
+    data = simulate((150, 161), dtype=np.uint16, background=2.0, peaks=12, intensity=900.0, seed=5)
+    separator = crystint.Separator(data.geometry, data.mask, rings=60)
+    sparse = separator.sparsify(data[0])
+    peaks = separator.peaks(data[0])
+    dense = data[0].copy()
+    one = np.argmin(np.hypot(peaks["slow"] - 75, peaks["fast"] - 80))
+    slow, fast = int(peaks["slow"][one]), int(peaks["fast"][one])
+    dense[slow - 4 : slow + 5, fast - 4 : fast + 5] = 2  # one is lost
+    far = [
+        (i, j)
+        for i in range(20, 130, 10)
+        for j in range(20, 140, 10)
+        if np.hypot(peaks["slow"] - i, peaks["fast"] - j).min() > 12
+    ]
+    for i, j in far[:2]:  # two are new
+        dense[i - 1 : i + 2, j - 1 : j + 2] = 60
+    audit = auditor_of(sparse, data.geometry, PeakRules()).audit(0, data[0], sparse, dense, None)
+    assert (audit.spots, audit.again, audit.invented) == (len(peaks), len(peaks) - 1, 2)
