@@ -93,7 +93,8 @@ def keep_pixels(
 ) -> SparseFrame:
     """The sparse frame with more pixels of the frame that it was made from: all of some boxes, and around picked ones.
 
-    The background stays as it is (`crystint sparsify` takes that of the other pixels). Masked pixels are never kept, unusable ones stay what they are.
+    The background stays as it is (`crystint sparsify` takes that of the other pixels). Masked pixels are never kept,
+    unusable ones stay what they are.
 
     Parameters
     ----------
