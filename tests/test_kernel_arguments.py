@@ -19,11 +19,11 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void scaled(__global const PIXEL_T *restrict frame, // raw
             __global const float2 *pair /* (a, b) */,
             const int n,
-            const uchar step, const float factor,
+            const uchar stride, const float factor,
             __global float *sums)
 {
     float sum = 0.0f;
-    for (int i = 0; i < n; i += step) sum += factor * frame[i];
+    for (int i = 0; i < n; i += stride) sum += factor * frame[i];
     sums[0] = sum + pair[0].x + pair[0].y;
 }
 """
@@ -39,7 +39,7 @@ def scaled(engine, monkeypatch):
         "pair": engine.send(np.array([0.25, 0.5], np.float32)),
         "sums": engine.empty(1, np.float32),
     }
-    return engine, engine.kernel("scaled.cl", PIXEL_T="ushort"), {**buffers, "n": 6, "step": 1, "factor": 2.0}
+    return engine, engine.kernel("scaled.cl", PIXEL_T="ushort"), {**buffers, "n": 6, "stride": 1, "factor": 2.0}
 
 
 def result(engine, arguments):
@@ -51,7 +51,7 @@ def test_arguments_go_where_their_names_say(scaled):
     for order in (arguments, dict(reversed(arguments.items()))):
         engine.launch(kernel, 1, 1, **order)
         assert result(engine, arguments) == 30.75
-    engine.launch(kernel, 1, 1, **{**arguments, "step": np.uint8(2), "n": np.int64(4), "factor": np.float64(1.0)})
+    engine.launch(kernel, 1, 1, **{**arguments, "stride": np.uint8(2), "n": np.int64(4), "factor": np.float64(1.0)})
     assert result(engine, arguments) == 2.75
 
 
@@ -59,9 +59,9 @@ def test_what_is_not_given_is_taken_from_the_first_source_that_has_it(scaled):
     engine, kernel, arguments = scaled
     first = SimpleNamespace(frame=arguments["frame"], factor=1.0, unused=3)
     second = SimpleNamespace(factor=5.0, sums=arguments["sums"], n=6)
-    engine.launch(kernel, 1, 1, first, second, pair=arguments["pair"], step=1)
+    engine.launch(kernel, 1, 1, first, second, pair=arguments["pair"], stride=1)
     assert result(engine, arguments) == 15.75
-    engine.launch(kernel, 1, 1, first, second, pair=arguments["pair"], step=1, factor=2.0)
+    engine.launch(kernel, 1, 1, first, second, pair=arguments["pair"], stride=1, factor=2.0)
     assert result(engine, arguments) == 30.75
 
 
@@ -79,7 +79,7 @@ class Factor:
 
 def test_sources_of_other_types_are_looked_at_anew(scaled):
     engine, kernel, arguments = scaled
-    rest = {name: arguments[name] for name in ("frame", "pair", "sums", "step")}
+    rest = {name: arguments[name] for name in ("frame", "pair", "sums", "stride")}
     engine.launch(kernel, 1, 1, Size(), Factor(), **rest)
     assert result(engine, arguments) == 45.75
     engine.launch(kernel, 1, 1, Factor(), Size(), **rest)
@@ -95,7 +95,7 @@ def test_sources_of_other_types_are_looked_at_anew(scaled):
 
 def test_sources_of_one_type_may_have_other_attributes(scaled):
     engine, kernel, arguments = scaled
-    rest = {name: arguments[name] for name in ("frame", "pair", "sums", "step")}
+    rest = {name: arguments[name] for name in ("frame", "pair", "sums", "stride")}
     engine.launch(kernel, 1, 1, SimpleNamespace(n=6), SimpleNamespace(factor=1.0), **rest)
     engine.launch(kernel, 1, 1, SimpleNamespace(factor=3.0), SimpleNamespace(n=6), **rest)
     assert result(engine, arguments) == 45.75
@@ -121,8 +121,8 @@ def test_parameters_that_the_compiler_does_not_count_are_refused(scaled):
         ({"factor": "sums"}, r"argument factor: expected a value \(float\), got a buffer of float32"),
         ({"n": 2.5}, r"argument n: expected a whole number \(int\), got 2.5"),
         ({"n": 2**31}, r"argument n: expected a whole number from -2147483648 to 2147483647 \(int\), got 2147483648"),
-        ({"step": -1}, r"argument step: expected a whole number from 0 to 255 \(uchar\), got -1"),
-        ({"step": 300}, r"argument step: expected a whole number from 0 to 255 \(uchar\), got 300"),
+        ({"stride": -1}, r"argument stride: expected a whole number from 0 to 255 \(uchar\), got -1"),
+        ({"stride": 300}, r"argument stride: expected a whole number from 0 to 255 \(uchar\), got 300"),
         ({"factor": "wide"}, r"argument factor: expected a number \(float\), got 'wide'"),
     ],
 )
