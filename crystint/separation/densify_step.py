@@ -81,10 +81,10 @@ def densify(job: Job[DensifySettings]) -> Outcome:
             )
         if not total:
             raise FileError(f"{source}: no frames in it")
-        if job.finished:
-            return job.nothing_to_do(sparse=sparse.provenance)
         if settings.compression == "auto":
             settings = settings.model_copy(update={"compression": _compression(sparse.provenance)})
+        if job.finished:
+            return job.nothing_to_do(compression_used=settings.compression, sparse=sparse.provenance)
         _tell(sparse)
         worker = None
         if how.dask is None:
