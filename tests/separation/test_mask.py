@@ -22,7 +22,7 @@ from crystint.io.frames.masks import read_mask
 from crystint.model.scan import Scan
 from crystint.model.spot_rows import SPOT_DTYPE, spots_in
 from crystint.ops.bad_pixels import MaskBit, Search, find_bad_pixels
-from crystint.ops.bright_shapes import is_block
+from crystint.ops.bright_shapes import LEAK, is_alone, is_block, leaks
 from crystint.ops.pixel_sums import PixelSums
 from crystint.ops.places import (
     FEWEST,
@@ -483,3 +483,37 @@ def test_places_that_are_asked_for_are_masked(tmp_path, rng):
     strong = [spot for spot in spots if spot[2] > 300]
     assert all(mask[int(slow), int(fast)] for slow, fast, _ in strong)
     assert "places on half" not in told
+
+
+def test_a_weak_excess_on_every_frame_is_hot_and_one_on_few_is_flickering(engine, rng):
+    frames = rng.poisson(20.0, (60, *SHAPE)).astype(np.uint16)
+    frames[:, 50, 60] = rng.poisson(36.0, 60)
+    frames[::5, 90, 60] = rng.poisson(200.0, 12)
+    bad, _, _ = judged(engine, frames, asked="yes")
+    assert bad.mask[50, 60] == MaskBit.OVER
+    assert bad.mask[90, 60] == MaskBit.NOISY
+
+
+def test_a_spot_of_one_third_of_a_run_is_not_masked_though_crystals_change(engine, rng):
+    frames, _ = frames_of(rng, "crystals", 30, 2.0)
+    spot = spot_image([(100.4, 60.3, 600.0)], 0.8)
+    frames[:10] += rng.poisson(spot, (10, *SHAPE)).astype(np.uint16)
+    bad, _, motion = judged(engine, frames)
+    assert motion.moves
+    assert not bad.mask[96:105, 56:65].any()
+    frames[10:] += rng.poisson(spot, (20, *SHAPE)).astype(np.uint16)
+    assert judged(engine, frames)[0].mask[100, 60] & MaskBit.OVER
+
+
+def test_spots_are_not_alone_whatever_their_width_and_place(rng):
+    taken = 0
+    for _ in range(400):
+        image = spot_image([(*(20 + rng.uniform(0, 1, 2)), 10 ** rng.uniform(1.5, 4))], rng.uniform(0.3, 1.0))
+        counts = rng.poisson(image[12:29, 12:29] + 0.5) - 0.5
+        top = np.array([np.argmax(counts)])
+        taken += int(is_alone(*leaks(counts, np.full(counts.shape, 0.5), top), counts.flat[top], LEAK)[0])
+    assert taken <= 2
+    hot = np.zeros((9, 9))
+    hot[4, 4] = 40.0
+    top = np.array([40])
+    assert is_alone(*leaks(hot, np.full(hot.shape, 0.5), top), hot.flat[top], LEAK)[0]
