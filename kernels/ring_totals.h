@@ -142,7 +142,7 @@ void write_totals(const Totals *all, const uint known, const float sum, volatile
         value[6] -= (uint)negatives[i];
     }
 #if PIXEL_KIND == 2
-    if (get_local_id(0) == 0) value[0] = as_uint(sum);
+    value[0] = as_uint(sum); /* the same in all work-items */
 #else
     const int *low = (const int *)&all->low, *middle = (const int *)&all->middle, *high = (const int *)&all->high;
     long whole = 0;
@@ -156,7 +156,7 @@ void write_totals(const Totals *all, const uint known, const float sum, volatile
         for (int i = 0; i < TOTALS; i++) out[i] = 0;
     barrier(CLK_GLOBAL_MEM_FENCE);
     for (int i = 0; i < TOTALS; i++) {
-        if (i == 4)
+        if (i == 4 || (PIXEL_KIND == 2 && i == 0))
             atomic_max(out + i, value[i]);
         else
             atomic_add(out + i, value[i]);

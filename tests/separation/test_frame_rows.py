@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from crystint import Separator, ValidValues
+from crystint.engine import Engine
 from crystint.ops.resolution import DetectedArea, outermost
 from crystint.simulate import simulate
 
@@ -51,6 +52,18 @@ def test_totals_are_those_of_numpy(dtype, rings, rate, engine):
         assert found.sum == pytest.approx(frame[good].sum(dtype=np.float64), rel=1e-5)
     else:
         assert found.sum == frame[good].sum(dtype=np.int64)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "int32"])
+def test_work_groups_find_the_same_totals(dtype, engine, monkeypatch):
+    """The form of the kernel that GPUs run adds up over work-items."""
+    frame, saturation = a_frame(dtype, 30.0, np.random.default_rng(5))
+    geometry = simulate(SHAPE).geometry
+    frame[:30] = saturation + 1  # some rings lose pixels, some lose all
+    single = Separator(geometry, rings=40, saturation=saturation, engine=engine).examine(frame)[2].totals
+    monkeypatch.setattr(Engine, "on_cpu", property(lambda self: False))
+    groups = Separator(geometry, rings=40, saturation=saturation, engine=Engine(engine.device)).examine(frame)[2].totals
+    assert groups == single
 
 
 def test_totals_of_dead_and_saturated_frames(engine):
