@@ -73,7 +73,7 @@ CONTENTS = {
         "kernels",
         "speed",
     ],
-    "Reference": ["reference/index", "formats", "dials", "validation", "vocabulary"],
+    "Reference": ["reference/index", "formats", "sparse-format", "dials", "validation", "vocabulary"],
     "Project": ["/CHANGELOG", "/CONTRIBUTING", "decisions/index", "/benchmarks/*"],
 }
 """What the site's contents list, under headings; the pages of a folder are found by its index."""

@@ -585,7 +585,8 @@ def test_file_of_pyfai_becomes_one_of_crystint(tmp_path: Path) -> None:
     with open_sparse(source) as old, open_sparse(tmp_path / "plain.h5") as new:
         assert type(new) is SparseFile
         assert_same(new[0], old[0])
-        np.testing.assert_array_equal(new.peaks, old.peaks)
+        for name in old.peaks.dtype.names:  # NaN in some
+            np.testing.assert_array_equal(new.peaks[name], old.peaks[name])
         assert new.geometry == old.geometry
     one, other = fabio.open(source).data, fabio.open(tmp_path / "plain.h5").data
     assert (tmp_path / "plain.h5").stat().st_size < 0.3 * source.stat().st_size
