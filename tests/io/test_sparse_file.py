@@ -498,7 +498,7 @@ def test_memory_does_not_grow(tmp_path: Path, rng: np.random.Generator) -> None:
         tracemalloc.start()
         sizes = []
         for _ in range(600):
-            writer.write(sparse, empty_peaks(3))
+            writer.write(sparse, empty_peaks(40))
             sizes.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
         written = 300 * (sparse.index.nbytes + sparse.value.nbytes)
