@@ -71,12 +71,17 @@ def _cause(error: Exception) -> str:
 
 
 def reads_file(reader: Callable[P, R]) -> Callable[P, R]:
-    """A reader, whose first argument is a path or an `OpenedFile`, with the guard round it."""
-    first = next(iter(signature(reader).parameters))
+    """A reader, whose first argument is a path or an `OpenedFile`, with the guard round it.
+
+    That of a class method is the one behind the class.
+    """
+    names = list(signature(reader).parameters)
+    place = int(names[0] == "cls")
+    first = names[place]
 
     @wraps(reader)
     def read(*arguments: P.args, **options: P.kwargs) -> R:
-        file = arguments[0] if arguments else options.get(first)
+        file = arguments[place] if len(arguments) > place else options.get(first)
         with guarded(getattr(file, "path", file)):
             return reader(*arguments, **options)
 

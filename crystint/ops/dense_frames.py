@@ -128,7 +128,7 @@ class DenseFrames(Sequence[NDArray[Any]]):
         parts = _whole_index(index)
         numbers, of_frame = np.arange(len(self))[parts[0]], parts[1:]
         if isinstance(numbers, np.integer):
-            return self._frame(int(numbers))[of_frame]
+            return self._frame(int(numbers))[None][0, *of_frame]  # the number of a frame counts in the order of axes
         if not isinstance(parts[0], slice) and any(not isinstance(part, slice | int | np.integer) for part in of_frame):
             raise IndexError(
                 "a list of frames goes with numbers and slices of pixels alone: take the pixels afterwards"
@@ -165,10 +165,22 @@ def _whole_index(index: _Index) -> tuple[Any, ...]:
     if any(part is None for part in parts):
         raise IndexError("new axes cannot be made here: make an array of the frames first")
     at = [number for number, part in enumerate(parts) if part is Ellipsis]
-    if len(at) > 1 or len(parts) - len(at) > 3:
-        raise IndexError(f"the index has {len(parts)} parts, frames have 3 axes: (frames, slow, fast)")
+    axes = sum(_axes(part) for part in parts if part is not Ellipsis)
+    if len(at) > 1 or axes > 3:
+        raise IndexError(f"the index is for {axes} axes, frames have 3: (frames, slow, fast)")
     place = at[0] if at else len(parts)
-    return (*parts[:place], *[slice(None)] * (3 - len(parts) + len(at)), *parts[place + len(at) :])
+    whole = (*parts[:place], *[slice(None)] * (3 - axes), *parts[place + len(at) :])
+    if _axes(whole[0]) > 1:
+        raise IndexError("a mask of frames has one axis, one of pixels two: make an array of the frames first")
+    return whole
+
+
+def _axes(part: Any) -> int:
+    """How many axes a part of an index is for: a mask has its own."""
+    if isinstance(part, slice | int | np.integer):
+        return 1
+    values = np.asarray(part)
+    return max(values.ndim, 1) if values.dtype == bool else 1
 
 
 def _dense_again(sparse: SparseSequence, noise: bool, seed: int, device: tuple[str, str] | None) -> DenseFrames:

@@ -8,7 +8,7 @@ same resolution, whose excess over a limit tells the mean of an exponential law 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -158,7 +158,9 @@ def _intensity(x: Any, background: Any) -> Any:
     return 0.5 * (x**2 + np.sqrt(x**4 + 4.0 * x**2 * background))
 
 
-def sampled(run: PreparedRun, windows: int | None = None, most: int | None = None) -> Sample:
+def sampled(
+    run: PreparedRun, windows: int | None = None, most: int | None = None, without: Collection[int] = ()
+) -> Sample:
     """Reflections of frames spread over a run; where the crystal turns, with the frames before and after.
 
     Parameters
@@ -169,6 +171,8 @@ def sampled(run: PreparedRun, windows: int | None = None, most: int | None = Non
         Most places to take frames from; None = as many as give enough reflections, or 12 (30 of stills).
     most : int, optional
         Most frames; where a window is more than that, frames are looked at one by one.
+    without : collection of int
+        Frames in which no reflection is to have its maximum.
     """
     total, scan = len(run.frames), run.frames.scan
     reach = min(_REACH, (total - 1) // 2)
@@ -180,22 +184,39 @@ def sampled(run: PreparedRun, windows: int | None = None, most: int | None = Non
     places = windows or _WINDOWS[several]
     if most is not None:
         places = max(1, min(places, most // (2 * reach + 1)))
-    order = _spread(total, several, reach)[:places]
+    usable = [number for number in range(reach, total - reach) if number not in without]
+    order = [usable[place] for place in _spread(len(usable), several, 0)[:places]]
     return take_sample(run, order, reach, enough=_WANTED if windows is None else None, plain=most is not None)
 
 
-def cost(run: PreparedRun, snr: float, grow: int = 0) -> str:
-    """What a threshold costs, in a line; from as few frames as a twentieth of the run, one, or one window."""
+def cost(run: PreparedRun, snr: float, grow: int = 0, vetoed: Collection[int] | None = None) -> str:
+    """What a threshold costs, in a line; from as few frames as a twentieth of the run, one, or one window.
+
+    Parameters
+    ----------
+    run : PreparedRun
+        With a device, and without boxes of predicted reflections.
+    snr, grow
+        The threshold, and the px around picked pixels.
+    vetoed : collection of int, optional
+        Frames whose signal was left out, which are not looked at; None = no frame could be.
+    """
     total = len(run.frames)
-    sample = sampled(run, windows=3, most=max(2 * _REACH + 1 if total >= 20 else 1, total // 20))
+    if vetoed and len(vetoed) >= total:
+        return ""
+    most = max(2 * _REACH + 1 if total >= 20 else 1, total // 20)
+    sample = sampled(run, windows=3, most=most, without=frozenset(vetoed or ()))
     try:
         strong, weak = (loss_between(sample, snr, (grow,), *limits)[0] for limits in ((10.0,), (3.0, 10.0)))
     except SettingError:
         return f"loss of weak intensities not told: {len(sample)} isolated peaks in {_few(sample)} are too few"
     where = f"{strong.reflections} reflections of {_few(sample)}"
+    advice = [] if vetoed is not None else ["--keep MODEL keeps predicted reflections whole"]
+    advice += ["--grow 2 loses less"] if grow < 2 else []
+    apart = f", apart from {counted(len(vetoed), 'vetoed frame')}, whose signal is left out" if vetoed else ""
     return (
         f"lost of integrated intensity about {max(100 * strong.value, 0.0):.2g} % above I/sigma 10, "
-        f"{max(100 * weak.value, 0.0):.2g} % at 3 to 10 (from {where}; --keep MODEL loses none, --grow 2 less)"
+        f"{max(100 * weak.value, 0.0):.2g} % at 3 to 10{apart} ({'; '.join([f'from {where}', *advice])})"
     )
 
 

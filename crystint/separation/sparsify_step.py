@@ -13,7 +13,7 @@ from crystint.errors import SettingError
 from crystint.io.sparse.maps import maps_state
 from crystint.io.sparse.row import SparseRow
 from crystint.io.sparse.writer import SparseWriter
-from crystint.model.frame_table import FrameTable, empty_frame_table, put_scan
+from crystint.model.frame_table import FrameStatus, FrameTable, empty_frame_table, put_scan
 from crystint.model.spot_rows import SPOT_DTYPE, spots_in
 from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome
@@ -140,7 +140,10 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                 results = np.concatenate(rows)
                 put_scan(results, run.scan)
                 writer.put_results(results)
-        price = f"{chosen}" if chosen else "" if elsewhere or audit is not None else cost(run, work.snr, work.grow)
+        price = f"{chosen}" if chosen else ""
+        if not chosen and not elsewhere and audit is None and run.boxes is None:
+            vetoed = results["frame"][results["status"] == FrameStatus.VETOED].tolist()
+            price = cost(run, work.snr, work.grow, vetoed if work.hits_only else None)
     separated = Separated(
         results,
         writer.pixels.total(),

@@ -132,6 +132,15 @@ def test_other_maps_and_other_files_are_refused(data, tmp_path):
     assert maps.read_bytes() == before
 
 
+def test_a_damaged_file_of_maps_is_named(data, tmp_path):
+    maps = tmp_path / "maps.h5"
+    write(tmp_path / "a.h5", data, (0,), maps=maps)
+    with h5py.File(maps, "r+") as file:
+        del file["entry_0000/detector_maps/unusable_index"]
+    with pytest.raises(crystint.FileError, match=r"^\S*maps\.h5: it is damaged, or lacks a part"):
+        write(tmp_path / "b.h5", data, (1,), maps=maps)
+
+
 def test_a_converted_file_stands_alone(data, tmp_path):
     path = write(tmp_path / "a.h5", data, (0, 1), maps=tmp_path / "maps.h5")
     for compact in (True, False):

@@ -66,6 +66,22 @@ def test_attributes_of_text_in_every_way(tmp_path, text):
     assert len(crystint.open_frames(tmp_path / "x.h5")) == 4
 
 
+@pytest.mark.parametrize("name", ["peaks.h5", "peaks.cxi"])
+def test_columns_of_tables_are_no_frames(tmp_path, name):
+    data = crystint.simulate.simulate((100, 110), frames=20, background=2.0, peaks=20, dtype="uint16", seed=1)
+    with crystint.DenseWriter(
+        tmp_path / "run.h5", data.shape, data.dtype, geometry=data.geometry, mask=None, saturation=None, provenance={}
+    ) as writer:
+        for frame in data:
+            writer.write(frame)
+    crystint.separation.find_peaks([tmp_path / "run.h5"], [tmp_path / name], {"rings": 30})
+    with h5py.File(tmp_path / name, "r+") as file:
+        if "entry_1/data_1" in file:  # the frames, which a peak list need not have
+            del file["entry_1/data_1"]
+    with pytest.raises(FileError, match="is a peak list"):
+        crystint.open_frames(tmp_path / name)
+
+
 def shots(path, names, member="detector_2d_1/detector_data"):
     """A file of SACLA: one image per shot."""
     with h5py.File(path, "w") as file:

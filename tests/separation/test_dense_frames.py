@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import crystint
-from crystint.errors import DTypeError
+from crystint.errors import DTypeError, FileError
 from crystint.ops.dense_frames import DenseFrames
 from crystint.ops.densify import Densifier, densifier_of
 
 SHAPE = (60, 71)
+MASK = np.arange(60 * 71).reshape(SHAPE) % 97 == 5
 
 
 @pytest.fixture
@@ -40,8 +41,9 @@ def sparse_file(tmp_path):
     "index",
     [0, -1, 3, np.int64(2), slice(1, 4), slice(None, None, -2), ..., (1, 5), (1, slice(3, 9), 7), (slice(0, 2), 5, 6),
      (slice(None), slice(10, 20), slice(0, 70, 7)), (..., 4), (2, ...), [4, 0], np.array([1, 1]), slice(3, 3),
-     np.array([True, False, False, False, True]), (2, np.array([3, 4]), np.array([5, 6])), ([0, 2], slice(2, 4))],
-    ids=str,
+     np.array([True, False, False, False, True]), (2, np.array([3, 4]), np.array([5, 6])), ([0, 2], slice(2, 4)),
+     (0, MASK), (slice(None), MASK), (..., MASK), (slice(1, 3), MASK.tolist()), (-1, slice(None), [1, 2]),
+     (1, [1, 2], slice(None)), (slice(0, 2), slice(None), [1, 2]), (2, MASK[:, 0]), (slice(0, 2), 5, MASK[0])],
 )  # fmt: skip
 def test_an_index_gives_what_it_gives_of_the_array(sparse_file, index):
     file, whole = sparse_file
@@ -64,10 +66,18 @@ def test_it_looks_like_an_array(sparse_file):
     assert np.array_equal(file.dense(noise=False)[0], crystint.densify(file[0], noise=False))
 
 
-@pytest.mark.parametrize("index", [5, -6, (0, 60), (0, 0, 0, 0), (..., ...), None, ([0, 1], [2, 3])], ids=str)
+@pytest.mark.parametrize("index", [5, -6, (0, 60), (0, 0, 0, 0), (..., ...), None, ([0, 1], [2, 3]),
+                                   (0, 0, MASK), (MASK, 0), (0, MASK.T)])  # fmt: skip
 def test_an_index_outside_is_an_index_error(sparse_file, index):
     with pytest.raises(IndexError):
         sparse_file[0].dense()[index]
+
+
+def test_a_closed_file_is_named_as_such(tmp_path, sparse_file):
+    with crystint.open_sparse(sparse_file[0].path) as file:
+        dense = file.dense()
+    with pytest.raises(FileError, match=r"s\.h5 is closed"):
+        dense[0]
 
 
 def test_no_array_without_a_copy(sparse_file):

@@ -69,6 +69,8 @@ def test_every_pixel_of_every_box_comes_back(folder: Path) -> None:
         assert file.provenance["settings"]["boxes_used"]["d_min"] == 4.0
     text = f"{total} pixels kept ({total / 4:.0f} per frame): {counts['significant']} significant, "
     assert text + f"{counts['predicted']} more in boxes of reflections" in told.stdout
+    assert "lost of integrated intensity" not in told.stdout  # a sample without the boxes would say too much
+    assert "loss of weak" not in told.stdout
     assert f"{counts['predicted']} more in boxes of reflections" in run(0, "info", folder / "keep.h5").stdout
 
 

@@ -12,7 +12,7 @@ from benchmarks.validate_compression import Summation, alone
 from crystint import separation, stills
 from crystint.cli import main
 from crystint.errors import SettingError
-from crystint.separation.loss import loss_between, sampled
+from crystint.separation.loss import cost, loss_between, sampled
 from crystint.separation.loss_sample import grown
 from crystint.separation.prepared import opened
 from crystint.separation.settings import SparsifySettings
@@ -67,6 +67,17 @@ def test_what_a_threshold_costs_is_what_is_lost(scan, tmp_path):
         found = true_loss(data, raw, dense, *limits)
         assert loss.value == pytest.approx(found, rel=0.25, abs=0.01), limits
     assert told[10.0,].value < 0.2 < told[3.0, 10.0].value
+
+
+def test_the_line_of_what_is_lost_is_about_the_run(scan):
+    with opened([scan[1]], SparsifySettings(rings=200)) as run:
+        plain, wide, vetoed = cost(run, 3.0), cost(run, 3.0, 2), cost(run, 3.0, 0, [1, 9])
+        assert cost(run, 3.0, 0, range(16)) == ""
+        assert not {1, 9} & set(sampled(run, windows=16, most=6, without=[1, 9]).frames)
+    assert plain.endswith("; --keep MODEL keeps predicted reflections whole; --grow 2 loses less)")
+    assert wide.endswith("; --keep MODEL keeps predicted reflections whole)")
+    assert "apart from 2 vetoed frames" in vetoed
+    assert "--keep" not in vetoed
 
 
 @pytest.mark.parametrize("stated", ["2%", "0.05"])

@@ -37,6 +37,8 @@ _SMALL = 16
 _SERIES = re.compile(r"(?<=/data_)\d+$|(?<=/tag[-_])\d+(?=/)")
 """Numbers of data sets that are one stack together: DECTRIS's data_000001, ..., and SACLA's tag-1234567/..., one per
 shot."""
+_TABLES = ("n_no_ice", "nPeaks")
+"""Members of groups that are tables with a row per frame: the results of crystint, and the peaks of CXI files."""
 _NO_FRAMES = re.compile(
     r"mask|flat|dark|calib|pedestal|gain|profile|map|weight|radius|normali|background|azint|roi", re.I
 )
@@ -181,6 +183,7 @@ def _search(file: h5py.File) -> list[list[str]]:
     """Every stack of frames in the file, behind links too. Where some are 3-D, those alone; else those of more axes."""
     sets = [(path, item) for path, item in walk(file) if _is_stack(item) and min(item.shape[-2:]) >= _SMALL]
     sets = [(path, item) for path, item in sets if not _NO_FRAMES.search(path.rpartition("/")[2])]
+    sets = [(path, item) for path, item in sets if not _in_table(file, path)]
     for kind in (_is_plain, lambda item: item.ndim > 2, lambda item: True):
         chosen = [path for path, item in sets if kind(item)]
         if chosen:
@@ -190,6 +193,12 @@ def _search(file: h5py.File) -> list[list[str]]:
         members = sorted(paths, key=by_number)
         stacks.append(_numbered(file, series.rpartition("/")[0]) if series.endswith("/data_#") else members)
     return sorted(stacks, key=lambda paths: by_number(paths[0]))
+
+
+def _in_table(file: h5py.File, path: str) -> bool:
+    """Whether a data set is a column of a table with a row per frame."""
+    group = item_at(file, path.rpartition("/")[0] or "/", None)
+    return isinstance(group, h5py.Group) and any(name in group for name in _TABLES)
 
 
 def _series_of(path: str) -> str:

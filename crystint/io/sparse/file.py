@@ -323,6 +323,10 @@ class SparseFile:
 
     def __getitem__(self, number: int) -> SparseFrame:
         number = range(len(self))[number]
+        if not self._file:
+            raise FileError(
+                f"{self.path} is closed, its frames are read from it: open it again, or ask within its `with`"
+            )
         with guarded(self.path, f"frame {number}"):
             return self._frame(number)
 
