@@ -15,7 +15,7 @@ class FrameWorker(Protocol):
 
     @property
     def total(self) -> int:
-        """Number of frames; where frames are taken together, of such groups."""
+        """The total of `crystint.run.in_progress.in_progress`: frames, also where a record is of a block of them."""
 
     @property
     def device(self) -> str:

@@ -79,7 +79,7 @@ class _Worker:
 
     @property
     def total(self) -> int:
-        return blocks(len(self.opened.frames), self.block)
+        return len(self.opened.frames)
 
     def record(self, number: int, _first: Any) -> FrameRecord:
         """The sums over a block."""

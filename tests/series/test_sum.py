@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import crystint
 from crystint.cli import main
+from crystint.run.execution import Execution
 from crystint.series.steps import SUM
 
 SHAPE = (37, 53)
@@ -105,3 +106,12 @@ def test_the_virtual_powder_of_peaks(tmp_path, suffix):
     assert images["maximum"].max() == pytest.approx(peaks["intensity"].max(), rel=1e-6)
     refused = CliRunner().invoke(main, ["sum", str(path), "-o", str(tmp_path / "a.h5"), "--what", "variance"])
     assert refused.exit_code == 2
+
+
+def test_dask_sums_the_same(stack, tmp_path):
+    pytest.importorskip("distributed")
+    path, frames = stack
+    how = Execution(dask="local", threads=2, dask_frames=64)
+    assert SUM([path], outputs=[tmp_path / "sum.h5"], execution=how).frames == len(frames)
+    with h5py.File(tmp_path / "sum.h5") as file:
+        assert_array_equal(file["entry/sum/sum"][()], frames.astype(np.int64).sum(axis=0).filled(0))
