@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from crystint.errors import SettingError
-from crystint.io.sparse.maps import maps_state
+from crystint.io.sparse.maps import maps_state, refuse_maps
 from crystint.io.sparse.row import SparseRow
 from crystint.io.sparse.writer import SparseWriter
 from crystint.model.frame_table import FrameStatus, FrameTable, empty_frame_table, put_scan
@@ -59,6 +59,7 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
 def _sparsify(job: Job[SparsifySettings]) -> Outcome:
     """The run, and the file that it makes."""
     settings, how, (output,) = job.settings, job.execution, job.outputs
+    refuse_maps(output)
     every = settings.audited
     chosen = Choice.made(output) if settings.snr == "auto" and job.finished else None
     work = Sparsification(

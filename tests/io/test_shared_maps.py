@@ -15,8 +15,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import crystint
+from crystint.errors import FileError
 from crystint.io.kinds import kind_of
 from crystint.io.sparse.open import convert_sparse
+from crystint.separation import sparsify
 
 GAP = slice(20, 25)
 
@@ -224,3 +226,15 @@ def test_a_gzip_file_is_read_without_plugins(data, tmp_path, maps):
         write(tmp_path / "b.h5", data, (0,), compression="gzip", maps=tmp_path / "zstd.h5")
     with pytest.raises(crystint.SettingError, match="expected zstd or gzip"):
         write(tmp_path / "b.h5", data, (0,), compression="lzma")
+
+
+def test_a_file_of_maps_is_no_output_to_replace(data, tmp_path):
+    one = write(tmp_path / "one.h5", data, [0], maps=tmp_path / "maps.h5")
+    before = (tmp_path / "maps.h5").read_bytes()
+    with pytest.raises(FileError, match=r"holds detector maps, .* is not replaced: name another output"):
+        write(tmp_path / "maps.h5", data, [0], overwrite=True)
+    np.save(tmp_path / "frames.npy", data[0])
+    with pytest.raises(FileError, match="is not replaced"):
+        sparsify([tmp_path / "frames.npy"], tmp_path / "maps.h5", {"distance": 0.1, "pixel_size": 1e-4}, overwrite=True)
+    assert (tmp_path / "maps.h5").read_bytes() == before
+    same(one, data, [0])

@@ -29,7 +29,7 @@ from crystint.io.sparse.mask import FirstMask
 from crystint.model.mask import marker
 from crystint.model.rings import RingMap
 
-__all__ = ["MAPS", "MAP_NAMES", "SHARED", "SharedMaps", "check_shared", "maps_state", "put_maps"]
+__all__ = ["MAPS", "MAP_NAMES", "SHARED", "SharedMaps", "check_shared", "maps_state", "put_maps", "refuse_maps"]
 
 MAPS = "entry_0000/detector_maps"
 """Group of a file of maps."""
@@ -203,6 +203,23 @@ def put_maps(
     put(data, "dummy", np.asarray(marker(dtype, rings.valid), dtype=dtype))
     own.attrs["ring_step"] = rings.step
     own.attrs["valid_values"] = json.dumps(None if rings.valid is None else rings.valid.to_dict())
+
+
+def refuse_maps(output: str | PathLike[str]) -> None:
+    """Raise FileError where a file of detector maps stands in the place of an output: other files are read by it."""
+    if not os.path.isfile(output):
+        return
+    try:
+        with open_hdf5(output) as file:
+            maps = file.get(MAPS)
+            shared = isinstance(maps, h5py.Group) and "format" in maps.attrs
+    except FileError:
+        return  # what is no HDF5 file holds no maps
+    if shared:
+        raise FileError(
+            f"{output} holds detector maps, without which the sparse files that share them cannot be read, and is not "
+            "replaced: name another output, or remove the file if no sparse file needs it"
+        )
 
 
 def maps_state(path: Path | None, output: Path) -> dict[str, str]:

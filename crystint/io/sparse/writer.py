@@ -23,7 +23,7 @@ from crystint.io.hdf5.provenance import plain
 from crystint.io.hdf5.source_metadata import write_metadata
 from crystint.io.sparse.codec import encode_index
 from crystint.io.sparse.layout import INSTRUMENT, PEAK_GROUP, Peaks, creator, finish, root
-from crystint.io.sparse.maps import SharedMaps, put_maps
+from crystint.io.sparse.maps import SharedMaps, put_maps, refuse_maps
 from crystint.io.sparse.mask import FirstMask
 from crystint.io.sparse.row import SparseRow
 from crystint.model.frame_table import FrameTable
@@ -143,6 +143,7 @@ class SparseWriter:
         """unusable pixels of the first frame that is there; None = none has come yet"""
 
     def __enter__(self) -> Self:
+        refuse_maps(self._path)
         if self._maps is not None and Path(self._maps).exists():
             self._shared = SharedMaps.read(self._maps, self._rings, self._dtype, gzipped=self._gzipped)
             self.first = self._shared.first
