@@ -36,8 +36,7 @@ from crystint.summation.frame_audit import FrameAudit, FrameAuditor, PeakRules, 
 
 __all__ = ["compare"]
 
-_COUNTS = ("wrong_picked", "wrong_unusable", "dense_bytes", "packed_bytes", "payload_bytes")
-
+_COUNTS = ("wrong_picked", "wrong_unusable", "dense_bytes", "packed_bytes", "payload_bytes", "vetoed")
 
 _ENOUGH = 60_000
 """pixels of the background that are looked at in a frame of a sample"""
@@ -199,6 +198,10 @@ def compare(job: Job[CompareSettings]) -> Outcome:
             progress.check()
             if len(pairs.whole) == frames.total:  # files of other frames as well are no measure
                 comparison = replace(comparison, raw_bytes=bytes_of(frame_files), sparse_bytes=bytes_of(sparse_files))
+            elif len(pairs.whole) == len(sparse):  # the sparse file is of these alone; of raw files, their share
+                comparison = replace(
+                    comparison, raw_bytes=pairs.whole.stored_bytes, sparse_bytes=bytes_of(sparse_files)
+                )
             comparison = replace(
                 comparison,
                 of=len(pairs.whole) if pairs.sampled else 0,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.compare.sums import ComparisonSums
+from crystint.model.facts import counted
 from crystint.summation.report import audit_dict, audit_table, verdict_lines
 from crystint.units import ordinal, readable_size
 
@@ -109,10 +110,14 @@ def summary(comparison: ComparisonSums) -> list[tuple[str, str]]:
         ("unusable pixels", verdict(comparison.wrong_unusable)),
         ("missed pixels", f"{total['missed']}, together {total['missed_signal']:.6g} counts"),
     ]
+    if comparison.vetoed:
+        left_out = "their signal was left out, no reflection is summed there and no pixel missed"
+        lines.insert(1, ("vetoed", f"{counted(comparison.vetoed, 'frame')} vetoed: {left_out}"))
     if comparison.thin > 1:
         lines.append(("background and missed pixels", f"every {ordinal(comparison.thin)} pixel was looked at"))
+    form = "sparse form" if comparison.sparse_bytes else "picked pixels, without the rest of a sparse file"
     for label, (size, ratio) in sizes(comparison).items():
-        share = "" if ratio is None else f" = {ratio:.3g} x the sparse form"
+        share = "" if ratio is None else f" = {ratio:.3g} x the {form}"
         lines.append((label, f"{readable_size(size)}{share}"))
     return lines
 
@@ -148,7 +153,7 @@ def sizes(comparison: ComparisonSums) -> dict[str, tuple[int, float | None]]:
 def comparison_dict(comparison: ComparisonSums) -> dict[str, Any]:
     """See `Comparison.to_dict`."""
     total = comparison.total
-    plain = ("frames", "of", "thin", "wrong_picked", "wrong_unusable", "exact")
+    plain = ("frames", "of", "vetoed", "thin", "wrong_picked", "wrong_unusable", "exact")
     size = ("dense_bytes", "packed_bytes", "payload_bytes", "raw_bytes", "sparse_bytes")
     return {
         **{name: getattr(comparison, name) for name in (*plain, *size)},

@@ -141,12 +141,17 @@ def compare_frame(
 ) -> tuple[Comparison, FrameAudit | None]:
     """Compare one frame with its sparse form, densified with noise and without: its pixels, and its reflections.
 
+    Of a vetoed frame no reflection is summed, and no pixel is missed.
     Densified frames are made in `room`, without noise and with it, where there is one; without noise if `both`.
     """
     outs = room or (None, None)
     clean = densifier.run(sparse, False, seed, out=outs[0]) if both else None
     noisy = densifier.run(sparse, True, seed, out=outs[1])
     compared = measure(frame, sparse, clean, noisy, shells)
+    if sparse.vetoed:  # what is not there was left out on purpose: it is no loss of the threshold
+        for name in ("missed", "missed_signal", "strongest"):
+            compared.sums[name] = 0
+        return replace(compared, vetoed=1), None
     return compared, None if auditor is None else auditor.audit(number, frame, sparse, noisy, clean)
 
 

@@ -45,6 +45,8 @@ class ComparisonSums:
     """background pixels are every `thin`-th of them; picked ones are all"""
     of: int = 0
     """frames in the files, of which those compared are a sample; 0 = all were compared"""
+    vetoed: int = 0
+    """frames among those compared whose signal was left out, as no hits; no reflections are summed in these"""
     reflections: ReflectionAudit | None = None
     """sums of reflections, raw and densified; None = none were summed"""
 
@@ -61,7 +63,7 @@ class ComparisonSums:
         for name in SHELL_DTYPE.names or ():
             sums[name] += other.sums[name]
         sums["strongest"] = np.maximum(self.sums["strongest"], other.sums["strongest"])
-        plain = ("frames", "wrong_picked", "wrong_unusable", "dense_bytes", "packed_bytes", "payload_bytes")
+        plain = ("frames", "wrong_picked", "wrong_unusable", "dense_bytes", "packed_bytes", "payload_bytes", "vetoed")
         added: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in plain}
         for name in ("raw_bytes", "sparse_bytes"):
             parts = getattr(self, name), getattr(other, name)

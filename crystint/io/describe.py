@@ -261,7 +261,7 @@ def _audit(audit: dict[str, Any] | None) -> dict[str, Any]:
     if audit is None:
         return {}
     whole, every = audit["total"], audit["every"]
-    share_kept = "" if whole["kept"] is None else f", {100 * whole['share_kept']:.1f} % of their counts kept"
+    share_kept = "" if whole["kept"] is None else f", {100 * whole['kept']:.1f} % of their counts kept"
     frames = "" if every == 1 else f", in every {ordinal(every)} frame"
     about = {"audit": f"{whole['reflections']} reflections: {audit['source']}{frames}{share_kept}"}
     return about | {one["use"]: f"{one['answer']} ({one['why']})" for one in audit["verdicts"]}

@@ -13,11 +13,12 @@ from click.testing import CliRunner
 
 import crystint
 from crystint.cli import main
-from crystint.compare import Comparison
+from crystint.compare import Comparison, compare
 from crystint.compare.run import auditor_of
 from crystint.compare.settings import CompareSettings
 from crystint.compare.steps import COMPARE
 from crystint.errors import SettingError
+from crystint.io.describe import describe
 from crystint.io.frame_record import FrameRecord
 from crystint.separation import sparsify
 from crystint.simulate import simulate
@@ -245,3 +246,45 @@ def test_spots_that_are_lost_and_invented_are_counted():
         dense[i - 1 : i + 2, j - 1 : j + 2] = 60
     audit = auditor_of(sparse, data.geometry, PeakRules()).audit(0, data[0], sparse, dense, None)
     assert (audit.spots, audit.again, audit.invented) == (len(peaks), len(peaks) - 1, 2)
+
+
+def test_info_tells_the_audit_of_a_file(folder):
+    with crystint.open_sparse(folder / "audited.h5") as file:
+        total = file.audit["total"]
+    assert f"{total['reflections']} reflections" in describe(folder / "audited.h5")["audit"]
+    assert f"{100 * total['kept']:.1f} % of their counts kept" in describe(folder / "audited.h5")["audit"]
+
+
+def test_sizes_of_a_part_of_the_frames_say_what_they_are_of(folder, tmp_path):
+    part = COMPARE(folder / "run.h5", folder / "sparse.h5", settings={"frames": "2,6"})
+    assert part.result.sparse_bytes is None
+    assert "x the picked pixels, without the rest of a sparse file" in part.text
+    assert "x the sparse form" not in part.text
+    settings = {"rings": 60, "geometry": folder / "geometry.json", "frames": "2,6"}
+    sparsify(folder / "run.h5", tmp_path / "two.h5", settings)
+    two = COMPARE(folder / "run.h5", tmp_path / "two.h5", settings={"frames": "2,6"})
+    assert two.result.sparse_bytes == (tmp_path / "two.h5").stat().st_size
+    assert two.result.raw_bytes == pytest.approx((folder / "run.h5").stat().st_size * 2 / TOTAL, abs=1)
+    assert "x the sparse form" in two.text
+
+
+def test_vetoed_frames_are_named_and_are_no_loss_of_the_threshold(folder, tmp_path):
+    with h5py.File(folder / "run.h5") as source, h5py.File(tmp_path / "run.h5", "w") as file:
+        frames = source[FRAMES][:4]
+        frames[1, 75:] = 2  # half of its peaks are gone
+        file.create_dataset(FRAMES, data=frames)
+    settings = {"rings": 60, "geometry": folder / "geometry.json"}
+    hits = sparsify(tmp_path / "run.h5", tmp_path / "all.h5", settings).result.peaks
+    limit = int(hits.min()) + 1
+    assert (hits < limit).sum() == 1
+    outcome = sparsify(tmp_path / "run.h5", tmp_path / "hits.h5", settings | {"hits_only": True, "hit_peaks": limit})
+    assert "1 vetoed" in outcome.text
+    assert "--keep" not in outcome.text
+    compared = COMPARE(tmp_path / "run.h5", tmp_path / "hits.h5")
+    others = COMPARE(tmp_path / "run.h5", tmp_path / "all.h5", settings={"frames": "0,2,3"})
+    assert "1 frame vetoed" in compared.text
+    assert compared.data["vetoed"] == compared.result.vetoed == 1
+    assert compared.result.total.sums["missed"].sum() == 0
+    for name in ("reflections", "raw", "dense", "missed"):
+        np.testing.assert_allclose(compared.result.reflections.sums[name], others.result.reflections.sums[name])
+    assert compare(tmp_path / "run.h5", tmp_path / "hits.h5").vetoed == 1
