@@ -95,8 +95,8 @@ def test_options_with_a_choice_list_it_in_their_help():
 
 
 def test_the_commands_are_those_of_the_contract():
-    expected = "bench cbc compare convert correlate demo densify devices frames info mask peaks plot sparsify stills sum verify"
-    assert expected.split() == COMMANDS
+    expected = "bench cbc compare convert correlate demo densify devices frames info mask peaks plot sparsify stills"
+    assert [*expected.split(), "sum", "verify"] == COMMANDS
     assert "crystint demo" in run(0).stdout
     assert crystint.__version__ in run(0, "--version").stdout
 
