@@ -112,6 +112,7 @@ COLUMNS = (
     ),
     Column("expected_false_spots", "f8", "", "spots that noise makes in a frame of this background, on average"),
     Column("picked", "i8", "", "pixels that sparsify kept"),
+    Column("source_frame", "i8", "", "number of the frame in all frames of the files, where some of them were chosen"),
 )  # fmt: skip
 """All columns, in their order. Where a number is not known it is NaN, and -1 in columns of whole numbers."""
 

@@ -55,6 +55,7 @@ def find(job: Job[PeaksSettings]) -> Outcome:
             progress.check()
             results = np.concatenate(rows)
             put_scan(results, run.scan)
+            results["source_frame"] = run.frames.numbers[results["frame"]]
             all_peaks = np.concatenate([empty_peaks(), *lists])
             spots = None if joined is None else joined.spots()
             persistent = persistent_peaks(run, all_peaks, progress.done)

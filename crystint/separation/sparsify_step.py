@@ -140,6 +140,7 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                     writer.audit = audit_dict(audit) | {"every": every}
                 results = np.concatenate(rows)
                 put_scan(results, run.scan)
+                results["source_frame"] = run.frames.numbers[results["frame"]]
                 writer.put_results(results)
         price = f"{chosen}" if chosen else ""
         if not chosen and not elsewhere and audit is None and run.boxes is None:

@@ -199,6 +199,12 @@ def test_tables_are_joined(run, tmp_path):
     assert rows_of([tmp_path / "p.csv", tmp_path / "p.csv"])["frame"].tolist() == list(range(2 * N))
 
 
+def test_rows_tell_which_frames_were_chosen(run, tmp_path):
+    find_peaks([run[0]], [tmp_path / "p.csv"], SETTINGS | {"frames": "4:1:-2", "join": False})
+    rows = rows_of([tmp_path / "p.csv"])
+    assert (rows["frame"].tolist(), rows["source_frame"].tolist()) == ([0, 1], [4, 2])
+
+
 def test_a_raster_is_laid_out_row_by_row():
     values = np.arange(12.0)
     assert_array_equal(Raster.of((4, 3), 12).map(values), [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]])
