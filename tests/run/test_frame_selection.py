@@ -174,7 +174,9 @@ def test_peaks_are_those_of_the_frames_alone(source, tmp_path):
     assert "3 frames" in run(0, "peaks", source / "run.h5", "--frames", "7,2:5:2", "-o", tmp_path / "p.cxi",
                              "-o", tmp_path / "p.jsonl", *FEW)  # fmt: skip
     run(0, "peaks", source / "some.h5", "-o", tmp_path / "q.cxi", *FEW)
-    assert np.array_equal(crystint.read_peaks(tmp_path / "p.cxi"), crystint.read_peaks(tmp_path / "q.cxi"))
+    chosen, alone = (crystint.read_peaks(tmp_path / name) for name in ("p.cxi", "q.cxi"))
+    for name in chosen.dtype.names:  # CXI has no sigma of places: NaN
+        np.testing.assert_array_equal(chosen[name], alone[name], err_msg=name)
     assert read_provenance(tmp_path / "p.cxi")["settings"]["frames"] == "7,2:5:2"
     with h5py.File(tmp_path / "p.cxi") as file:
         assert file["entry_1/data_1/source_index"][()].tolist() == [7, 2, 4]
