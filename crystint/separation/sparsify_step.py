@@ -59,7 +59,6 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
 def _sparsify(job: Job[SparsifySettings]) -> Outcome:
     """The run, and the file that it makes."""
     settings, how, (output,) = job.settings, job.execution, job.outputs
-    refuse_maps(output)
     every = settings.audited
     chosen = Choice.made(output) if settings.snr == "auto" and job.finished else None
     work = Sparsification(
@@ -80,6 +79,7 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
         if run.boxes is not None:
             files += tuple(map(str, run.boxes.files))
         job.reads(files, () if settings.maps is None else settings.maps)
+        refuse_maps(output)
         raw_bytes = run.frames.stored_bytes
         used: dict[str, Any] = {"snr": work.snr, "grow": work.grow}
         if settings.snr == "auto":

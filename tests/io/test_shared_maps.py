@@ -234,7 +234,9 @@ def test_a_file_of_maps_is_no_output_to_replace(data, tmp_path):
     with pytest.raises(FileError, match=r"holds detector maps, .* is not replaced: name another output"):
         write(tmp_path / "maps.h5", data, [0], overwrite=True)
     np.save(tmp_path / "frames.npy", data[0])
+    data[1].geometry.write(tmp_path / "geometry.json")
+    settings = {"geometry": tmp_path / "geometry.json"}
     with pytest.raises(FileError, match="is not replaced"):
-        sparsify([tmp_path / "frames.npy"], tmp_path / "maps.h5", {"distance": 0.1, "pixel_size": 1e-4}, overwrite=True)
+        sparsify([tmp_path / "frames.npy"], tmp_path / "maps.h5", settings, overwrite=True)
     assert (tmp_path / "maps.h5").read_bytes() == before
     same(one, data, [0])
