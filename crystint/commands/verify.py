@@ -9,7 +9,7 @@ __all__ = ["verify"]
 
 verify = command_of(
     VERIFY,
-    """Check that each FILE still is what was written, byte for byte, by the checksums in it.
+    """Check that every data set and attribute of each FILE still is what was written, by the checksums in it.
 
     Sparse files, dense NXmx files and peak lists in HDF5 (.h5, .cxi) have them; maps that a sparse file shares with
     others are checked too. Exit status 4 when a byte is not as it was written, each place a line on stderr; 1 when a

@@ -57,7 +57,8 @@ def _places(series: Series) -> tuple[NDArray[np.float64], str]:
         return rows["frame"].astype(np.float64), "frame"
     x = rows[series.x]
     if not np.isfinite(x).any():
-        raise SettingError(f"the {series.x} of these frames is not known: x can be frame")
+        others = ["frame", *(name for name in ("angle", "time") if np.isfinite(rows[name]).any())]
+        raise SettingError(f"the {series.x} of these frames is not known: x can be {' or '.join(others)}")
     if series.x == "time":
         return np.asarray(x - np.nanmin(x)), "time from the first frame (s)"
     return x, "angle (degrees)"

@@ -20,9 +20,11 @@ from crystint.errors import CrystintWarning, FileError, SettingError
 from crystint.io.frame_table import json_table
 from crystint.model.frame_table import COLUMNS, FrameStatus, empty_frame_table, put_scan
 from crystint.model.raster import Raster
+from crystint.plot.frame_table import plot_series
 from crystint.separation.files import densify_file, find_peaks, sparsify
 from crystint.separation.settings import SparsifySettings
 from crystint.series.frames_step import rows_of
+from crystint.series.summary import Series
 
 N = 6
 STRONG = (0, 2, 3)
@@ -279,3 +281,10 @@ def test_hits_and_resolution_of_simulated_frames(part, frames, capsys):
 def test_examples_of_paths(tmp_path):
     with pytest.raises(FileError, match="does not exist"):
         rows_of([Path(tmp_path / "nothing.csv")])
+
+
+def test_what_frames_can_be_drawn_over_is_named():
+    rows = empty_frame_table(2)
+    rows["angle"] = [3.0, 4.0]
+    with pytest.raises(SettingError, match="the time of these frames is not known: x can be frame or angle"):
+        plot_series(Series(rows, ("n_spots",), "time"))
