@@ -171,7 +171,8 @@ class Scan:
         if self.names:
             name, start = self.names[self.scan_axis], self.angles[self.scan_axis]
             if self.rotates:
-                words[name] = f"{start[0]:.6g} to {start[-1] + self.width[-1]:.6g} degrees" if n else ""
+                ends = (start + self.width)[np.isfinite(start + self.width)]
+                words[name] = f"{start[0]:.6g} to {ends[-1]:.6g} degrees" if len(ends) else ""
                 words["width"] = range_text(self.width, "degrees", ".6g")
             else:
                 words[name] = range_text(start, "degrees (stills)", ".6g")

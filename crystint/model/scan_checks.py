@@ -37,11 +37,11 @@ def irregularities(
     """
     told = [*_steps(scan, np.arange(len(scan)) if numbers is None else numbers, named)]
     for what, values, unit in (
-        ("turn by", np.where(np.abs(scan.width) > STILL, scan.width, 0.0), "degrees"),
+        ("turn by", np.where(np.abs(scan.width) <= STILL, 0.0, scan.width), "degrees"),
         ("are exposed for", scan.exposure, "s"),
         ("have a frame time of", scan.frame_time, "s"),
     ):
-        usual = float(np.nanmedian(values)) if np.isfinite(values).any() else np.nan
+        usual = _usual(values)
         others = np.flatnonzero(np.abs(values - usual) > _SAME * abs(usual))
         if len(others):
             of = _listed(others, named)
@@ -51,7 +51,21 @@ def irregularities(
     unknown = np.flatnonzero(np.isnan(scan.angles).any(axis=0))
     if 0 < len(unknown) < len(scan):
         told.append(f"no angle is told of {_listed(unknown, named)}")
+    untold = np.flatnonzero(np.isnan(scan.width) & np.isfinite(scan.angles).all(axis=0))
+    if 0 < len(untold) < len(scan):
+        told.append(f"no width is told of {_listed(untold, named)}")
     return told
+
+
+def _usual(values: NDArray[np.float64]) -> float:
+    """The value that most frames have, but for rounding; NaN where none is told."""
+    told = np.sort(values[np.isfinite(values)])
+    if not len(told):
+        return np.nan
+    margin = _SAME * np.abs(told)
+    low, high = np.searchsorted(told, told - margin, "left"), np.searchsorted(told, told + margin, "right")
+    most = int(np.argmax(high - low))
+    return float(told[(low[most] + high[most]) // 2])
 
 
 def _steps(scan: Scan, numbers: NDArray[np.int64], named: Callable[[int], str]) -> list[str]:
@@ -65,7 +79,7 @@ def _steps(scan: Scan, numbers: NDArray[np.int64], named: Callable[[int], str]) 
     if not len(wrong):
         return []
     name = scan.names[scan.scan_axis]
-    order = np.argsort(angle * np.sign(np.median(width)), kind="stable")
+    order = np.argsort(angle * np.sign(np.nanmedian(width)), kind="stable")
     sense = np.sign(expected)
     standing = np.abs(moved) <= _SAME_STEP * np.abs(width[:-1]) + _ROUNDED
     told = []

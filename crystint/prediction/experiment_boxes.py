@@ -17,7 +17,7 @@ from crystint.model.experiment import Experiment
 from crystint.model.geometry import Geometry
 from crystint.prediction.boxes import BoxOptions, ReflectionBoxes, whole_pixels
 from crystint.prediction.defaults import MOSAICITY, RADIUS, SIGMA_B
-from crystint.prediction.model_fit import check_angles, check_detector, tell_uncovered
+from crystint.prediction.model_fit import check_angles, check_detector, tell_stills, tell_uncovered
 from crystint.prediction.pair_frames import pair_frames
 from crystint.prediction.partiality import RockingWidth
 from crystint.prediction.predict import predict
@@ -64,6 +64,7 @@ def boxes_of_experiments(path: Path, frames: Frames, geometry: Geometry | None, 
             parts.append(_of_sweep(path, sweep, images, int(rows[0]), d_min, options))
     stills = np.flatnonzero(~turning & (pairing.frame >= 0))
     if len(stills):
+        tell_stills(path, pairing.frame[stills], frames.scan)
         parts.append(_of_stills(path, images, stills, d_min, options))
     for reason in list(bad.values())[:3]:
         warn(f"{path}: {reason}: no boxes for it")

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError, warn
 from crystint.io.frames.sequence import Frames
+from crystint.io.geometry.lab_frame import lab_axes, pseudovector
 from crystint.io.reflections.dials_sweeps import Sweep
 from crystint.model.experiment import UNPLACED, Detector, Experiment
 from crystint.model.geometry import Geometry
+from crystint.model.scan import STILL, Scan
 from crystint.prediction.pair_frames import Pairing
 from crystint.prediction.rays import project_on
 
-__all__ = ["check_angles", "check_detector", "tell_uncovered"]
+__all__ = ["check_angles", "check_detector", "tell_stills", "tell_uncovered"]
 
 _RELATIVE = 0.02
 """by which a wavelength or the size of a pixel may differ"""
@@ -24,6 +26,8 @@ _BEAM = 20.0
 """px by which a refined beam centre may differ from that of the frames"""
 _ANGLE = 0.1
 """of the width of an image, by which its angle may differ"""
+_SAME_AXIS = 0.999
+"""cosine: refinement turns an axis by less"""
 _NAMED = 5
 
 
@@ -90,7 +94,9 @@ def _check_place(path: Path, detector: Detector, beam: NDArray[np.float64], geom
 
 
 def check_angles(path: Path, sweep: Sweep, place: NDArray[np.int64], frames: Frames) -> None:
-    """Compare the angles of a scan with those that the frames have.
+    """Compare the angles of a scan, and its axis, with those that the frames have.
+
+    An axis that differs is warned of: headers often have another, which dials.import is told to invert or replace.
 
     Parameters
     ----------
@@ -106,8 +112,12 @@ def check_angles(path: Path, sweep: Sweep, place: NDArray[np.int64], frames: Fra
     here = np.flatnonzero(place >= 0)
     if scan is None or not scan.rotates or not len(here):
         return
+    axis = _axis_in_lab(sweep)
+    cosine = float(axis @ scan.axis)
     width = float(np.degrees(sweep.rotation.step))
     mine = np.degrees(sweep.rotation.start) + width * here
+    if cosine < -_SAME_AXIS and (width * scan.width[place[here]] < 0.0).any():
+        width, mine, cosine = -width, -mine, -cosine  # the same turn, told about the opposite axis
     theirs = scan.angles[scan.scan_axis][place[here]]
     off = np.abs((mine - theirs + 180.0) % 360.0 - 180.0)
     widths = scan.width[place[here]]
@@ -117,6 +127,45 @@ def check_angles(path: Path, sweep: Sweep, place: NDArray[np.int64], frames: Fra
             f"{path} has image {here[worst]} of experiment {sweep.group} at {mine[worst]:.3f} degrees, {width:g} wide, "
             f"frame {place[here[worst]]} is at {theirs[worst]:.3f}, {widths[worst]:g} wide: give the model that was "
             "made from these frames"
+        )
+    if cosine < _SAME_AXIS:
+        warn(
+            f"{path} turns the crystal of experiment {sweep.group} about {_vector(axis)} (x, y, z of the "
+            f"geometry), the frames say {_vector(scan.axis)}: boxes are where the model has them, and "
+            "miss the reflections if its axis is wrong; check it, or give the model that was made from these frames"
+        )
+
+
+def _axis_in_lab(sweep: Sweep) -> NDArray[np.float64]:
+    """Direction of the axis at the start of a scan, in the laboratory of `Geometry`."""
+    outer = sweep.rotation.outer
+    axis = (outer if outer.ndim == 2 else outer[0]) @ sweep.rotation.axis
+    turned = pseudovector(lab_axes(sweep.detector.panels[0], sweep.incident[0]), axis)
+    return np.asarray(turned / np.linalg.norm(turned))
+
+
+def _vector(vector: NDArray[np.float64]) -> str:
+    return "({})".format(", ".join(f"{value + 0.0:.3f}" for value in vector.tolist()))
+
+
+def tell_stills(path: Path, place: NDArray[np.int64], scan: Scan | None) -> None:
+    """Warn of images that the model has as stills, on frames that turn.
+
+    Parameters
+    ----------
+    place : int64 [images]
+        Frame of each of these images.
+    scan : Scan or None
+        Of the frames.
+    """
+    if scan is None or not len(place):
+        return
+    turning = place[np.abs(scan.width[place]) > STILL]
+    if len(turning):
+        warn(
+            f"{path} has stills (no goniometer, or no scan that turns) where {len(turning)} frames turn, frame "
+            f"{turning[0]} by {abs(scan.width[turning[0]]):.4g} degrees: reflections that cross during a frame are "
+            "missed; give the model with its scan and goniometer"
         )
 
 

@@ -76,6 +76,27 @@ def test_what_tells_how_many_frames_a_lost_file_held(tmp_path, numbers, images, 
     assert frames.source(expected[0]).dataset == f"/entry/data/data_{numbers[0]:06d}"
 
 
+@pytest.mark.parametrize(("total", "lost_frames"), [(12, 6), (8, 2)])
+def test_a_lost_file_that_held_more_than_the_others(tmp_path, total, lost_frames):
+    """The numbers of the images and the total of the run agree: no guess from the size of the others."""
+    path = eiger_master(tmp_path, FRAMES)
+    (tmp_path / "run_data_000001.h5").unlink()
+    for number in (2, 3, 4):
+        with h5py.File(tmp_path / f"run_data_{number:06d}.h5", "r+") as file:
+            file["entry/data/data"].attrs["image_nr_low"] = np.int32(2 * number + 3)
+            file["entry/data/data"].attrs["image_nr_high"] = np.int32(2 * number + 4)
+    with h5py.File(path, "r+") as file:
+        specific = file["entry/instrument/detector/detectorSpecific"]
+        specific["nimages"], specific["ntrigger"] = total, 1
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        frames = crystint.open_frames(path)
+    doubts = [str(each.message) for each in caught if "6 frames are said to be missing" in str(each.message)]
+    assert len(doubts) == (total == 8)  # they do not agree
+    assert list(frames.missing) == list(range(lost_frames))
+    assert np.array_equal(frames[lost_frames], FRAMES[2])
+
+
 def test_numbers_that_nothing_tells_are_guessed_or_left_out_with_a_warning(tmp_path):
     path = lost(tmp_path, 2, 4)
     guess = (

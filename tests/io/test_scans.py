@@ -413,6 +413,108 @@ def test_a_list_of_angles_of_another_length_is_told(tmp_path: Path) -> None:
     np.testing.assert_allclose(scan.angles[2], -95.0 + 0.1 * np.arange(6))
 
 
+def changed(path: Path, change) -> Path:
+    with h5py.File(path, "a") as file:
+        change(file["entry/sample/transformations"], file["entry/instrument/detector"])
+    return path
+
+
+def axes_turn_together(place, _) -> None:
+    attributes = dict(place["phi"].attrs)
+    del place["phi"]
+    place["phi"] = 30.0 + 0.05 * np.arange(6)
+    place["phi"].attrs.update(attributes)
+
+
+def in_unit(name: str, value: float, unit: str | None):
+    def change(_, detector) -> None:
+        detector[name][()] = value
+        detector[name].attrs.pop("units", None)
+        if unit is not None:
+            detector[name].attrs["units"] = unit
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (axes_turn_together, "the axes phi, omega turn at once; omega is taken"),
+        (lambda place, _: place["omega"].attrs.pop("units"), "omega tells no unit; its angles are taken for degrees"),
+        (in_unit("count_time", 9.0, "jiffy"), "count_time is in 'jiffy', expected a unit of time"),
+        (in_unit("count_time", 0.02, "second"), "exposed for 0.02 s, longer than its frame time of 0.01 s"),
+    ],
+)
+def test_what_is_doubtful_about_a_scan_is_told(tmp_path: Path, change, words: str) -> None:
+    scan, problems, _ = scan_of(changed(kappa_nxmx(tmp_path / "k.h5"), change))
+    assert len(problems) == 1
+    assert words in problems[0]
+    np.testing.assert_allclose(scan.width, 0.1)
+
+
+@pytest.mark.parametrize(("value", "unit"), [(9.9, "millisecond"), (9900.0, "microseconds"), (9.9e6, "ns")])
+def test_units_of_times(tmp_path: Path, value: float, unit: str) -> None:
+    scan, problems, _ = scan_of(changed(kappa_nxmx(tmp_path / "k.h5"), in_unit("count_time", value, unit)))
+    assert not problems
+    np.testing.assert_allclose(scan.exposure, 0.0099)
+
+
+@pytest.mark.parametrize(("unit", "words"), [(None, "450 m (it tells no unit)"), ("m", "450 m, expected")])
+def test_a_sensor_that_is_too_thick_is_left_out(tmp_path: Path, unit: str | None, words: str) -> None:
+    path = changed(kappa_nxmx(tmp_path / "k.h5"), in_unit("sensor_thickness", 450.0, unit))
+    facts, problems, _ = said(lambda: crystint.open_frames(path).instrument)
+    assert facts.thickness is None
+    assert any(words in problem for problem in problems), problems
+
+
+def test_angles_of_some_frames_make_no_scan_in_a_dense_file(tmp_path: Path) -> None:
+    """NaN among them, and DIALS reads the file no more."""
+    path = kappa_nxmx(tmp_path / "k.h5")
+    with h5py.File(path, "a") as file:
+        place = file["entry/sample/transformations"]
+        attributes = dict(place["omega"].attrs)
+        for name in ("omega", "omega_end", "omega_increment_set"):
+            del place[name]
+        place["omega"] = -95.0 + 0.1 * np.arange(4)
+        place["omega"].attrs.update(attributes)
+    scan, problems, _ = scan_of(path)
+    assert any("no angle is told of frame 4, frame 5" in problem for problem in problems)
+    assert not any("differ" in problem for problem in problems)
+    np.testing.assert_allclose(scan.width, [0.1, 0.1, 0.1, 0.1, np.nan, np.nan])
+    assert scan.facts()["omega"] == "-95 to -94.6 degrees"
+    said(lambda: sparsify([path], tmp_path / "s.h5", RINGS))
+    with crystint.open_sparse(tmp_path / "s.h5") as file:
+        same_scan(file.scan, scan)
+    _, problems, _ = said(lambda: densify_file(tmp_path / "s.h5", tmp_path / "d.h5"))
+    assert any("the angles of 2 of the 6 frames are not known" in problem for problem in problems)
+    with h5py.File(tmp_path / "d.h5") as file:
+        assert file["entry/sample/depends_on"].asstr()[()] == "."
+        assert "transformations" not in file["entry/sample"]
+
+
+def test_a_negative_turn_is_written_about_the_opposite_axis(tmp_path: Path) -> None:
+    path = kappa_nxmx(tmp_path / "k.h5", width=-0.1)
+    scan, _, _ = scan_of(path)
+    sparsify([path], tmp_path / "s.h5", RINGS)
+    _, problems, notes = said(lambda: densify_file(tmp_path / "s.h5", tmp_path / "d.h5"))
+    assert not problems
+    assert any("omega turns by negative widths" in text for text in notes)
+    dense, _, _ = scan_of(tmp_path / "d.h5")
+    np.testing.assert_allclose(dense.width, 0.1)
+    for at in (0.0, 0.5, 1.0):
+        np.testing.assert_allclose(dense.rotation(np.arange(6), at), scan.rotation(np.arange(6), at), atol=1e-9)
+
+
+def test_the_usual_width_is_that_of_most_frames() -> None:
+    from crystint.model.scan_checks import irregularities
+
+    width = np.array([0.5, 0.5, 0.1, 0.1, 0.1, np.nan, 0.5, 0.5])
+    scan = Scan(("omega",), [[1, 0, 0]], [np.r_[0.0, np.cumsum(np.nan_to_num(width[:-1], nan=0.5))]], width=width)
+    told = irregularities(scan)
+    assert any("turn by 0.5 degrees, but frame 2, frame 3, frame 4 differ: 0.1 degrees" in text for text in told), told
+    assert "no width is told of frame 5" in told
+
+
 # every file of crystint has it
 
 

@@ -64,7 +64,7 @@ def stack_parts(file: h5py.File, name: str, paths: Sequence[str]) -> list[StackP
             warn(f"{about}; nothing tells how many frames are missing: taken as {count}, as many as the others hold")
         elif count is None:
             warn(f"{about}; nothing tells how many frames are missing at the end: they are left out")
-        elif count > (most := usual * len(gap)):
+        elif count > (most := usual * len(gap)) and not _agreed(file, items, chosen, count):
             warn(f"{about}; {count} frames are said to be missing, more than such files hold: taken as {most}")
             count = most
         parts += _shared(gap, count or 0, usual)
@@ -110,6 +110,13 @@ def _missing(file: h5py.File, items: Sequence[Any], gap: list[int]) -> int | Non
         return max(total - high, 0)
     others = [place for place, item in enumerate(items) if item is None and place not in gap]
     return None if others else max(total - sum(frame_count(item.shape) for item in items if item is not None), 0)
+
+
+def _agreed(file: h5py.File, items: Sequence[Any], gap: list[int], count: int) -> bool:
+    """Whether the numbers of the images after a gap and the total of the run tell the same of what is missing."""
+    after = items[gap[-1] + 1] if gap[-1] + 1 < len(items) else None
+    there = sum(frame_count(item.shape) for item in items if item is not None)
+    return after is not None and _attribute(after, "image_nr_low") is not None and _images(file) == there + count
 
 
 def _attribute(item: Any, name: str) -> int | None:

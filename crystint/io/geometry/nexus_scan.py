@@ -9,12 +9,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import CrystintError, GeometryError
+from crystint.errors import CrystintError, GeometryError, warn
 from crystint.io.geometry.clock import moment
 from crystint.io.geometry.lab_frame import MIRRORED, lab_axes, mirrors, pseudovector
 from crystint.io.geometry.nexus_axes import first_panel, parent_of, radians
 from crystint.io.geometry.nexus_detector import TURNED
-from crystint.io.hdf5.nexus_values import groups_of_class, length, number, text
+from crystint.io.hdf5.nexus_values import groups_of_class, length, number, text, unit_of
 from crystint.model.instrument import Instrument
 from crystint.model.scan import STILL, Scan
 
@@ -28,6 +28,20 @@ _MOTORS = ("phi", "kappa", "chi", "omega")
 """Of DECTRIS's masters, the one next to the crystal first."""
 _THIN = 1e-8
 """m: no sensor is so thin; it stands for one that is not known"""
+_THICK = 0.05
+"""m: no sensor is thicker; it stands for one in another unit"""
+_LONGER = 1.001
+"""of the frame time: an exposure that is longer is not one"""
+_SECONDS = {
+    **dict.fromkeys(("", "s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(
+        ("us", "\N{MICRO SIGN}s", "\N{GREEK SMALL LETTER MU}s", "usec", "microsecond", "microseconds"), 1e-6
+    ),
+    **dict.fromkeys(("ns", "nsec", "nanosecond", "nanoseconds"), 1e-9),
+    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+}
 _MATERIALS = {"silicon": "Si"}
 Floats = NDArray[np.float64]
 
@@ -132,6 +146,7 @@ class _Told:
         name = axis.name.rpartition("/")[2]
         unit = text(axis.attrs.get("units"))
         angles = self._each(_degrees(axis, unit), axis.name)
+        self._tell_no_unit(axis, unit, angles)
         vector = np.asarray(axis.attrs["vector"], dtype=np.float64).reshape(3)
         return _Axis(
             name,
@@ -158,10 +173,12 @@ class _Told:
             angles = self._each(values, item.name)
             axes.append(_Axis(name, np.array(_DECTRIS), angles, width))
         moving = [axis for axis in axes if _moves(axis)]
-        others = [axis for axis in axes if axis not in moving and np.any(axis.angles)]
         chosen = moving[-1:] or axes[-1:]
         if not chosen:
             return []
+        others = [axis for axis in axes if axis is not chosen[0] and np.any(axis.angles)]
+        if len(moving) > 1:
+            self._tell_several(moving, chosen[0])
         self.guesses.append(
             f"the direction of {chosen[0].name} is not told; it is taken along fast, as DIALS does"
             + (
@@ -171,6 +188,14 @@ class _Told:
             )
         )
         return chosen
+
+    def _tell_no_unit(self, item: h5py.Dataset, unit: str, angles: Floats) -> None:
+        if not unit and np.any(angles):
+            self.problems.append(f"{item.name} tells no unit; its angles are taken for degrees")
+
+    def _tell_several(self, axes: list[_Axis], taken: _Axis) -> None:
+        names = ", ".join(axis.name for axis in axes)
+        self.problems.append(f"the axes {names} turn at once; {taken.name} is taken for the scan")
 
     def _each(self, values: Floats, place: str) -> Floats:
         """One value for each frame."""
@@ -206,18 +231,20 @@ class _Told:
         moving = [number for number, axis in enumerate(axes) if _moves(axis)]
         turning = [number for number in moving if (width := axes[number].width) is not None and _any(width)]
         at = max(turning or moving or [0], key=lambda number: float(np.ptp(axes[number].angles)) if axes else 0.0)
-        if len(turning) > 1:
-            names = ", ".join(axes[number].name for number in turning)
-            self.problems.append(f"the axes {names} turn at once; {axes[at].name} is taken for the scan")
         if not moving:
             return at, np.zeros(self.frames)
         width, angles = axes[at].width, axes[at].angles
         if width is None:
             steps = np.diff(angles)
             width = np.append(steps, steps[-1:]) if len(steps) else np.zeros(self.frames)
+            last = int(np.flatnonzero(np.isfinite(angles)).max(initial=0))
+            if last and np.isnan(width[last]):
+                width[last] = width[last - 1]
             self.guesses.append(
                 f"the width of the frames is not told; they are taken to turn {axes[at].name} to the next"
             )
+        if len(moving) > 1 and _any(width):
+            self._tell_several([axes[number] for number in moving], axes[at])
         return at, width
 
 
@@ -255,10 +282,20 @@ def _times(top: h5py.Group, detector: h5py.Group | None, told: _Told) -> tuple[d
     for field, names in (("exposure", ("count_time",)), ("frame_time", ("frame_times", "frame_time"))):
         for item in (place.get(name) for name in names for place in places):
             if isinstance(item, h5py.Dataset) and item.dtype.kind in "iuf" and item.size:
-                values = told._each(_seconds(item), item.name)
+                seconds = _seconds(item, told)
+                if seconds is None:
+                    continue
+                values = told._each(seconds, item.name)
                 if (values[np.isfinite(values)] > 0.0).any():
                     times[field] = values
                     break
+    longer = np.flatnonzero(times["exposure"] > _LONGER * times["frame_time"])
+    if len(longer):
+        exposure, period = (times[field][longer[0]] for field in ("exposure", "frame_time"))
+        told.problems.append(
+            f"frame {longer[0]} is said to be exposed for {exposure:.6g} s, longer than its frame time of {period:.6g} "
+            "s; both are used as they are: check their units"
+        )
     start, zone = np.nan, ""
     written = [top.get("start_time"), *(place.get("data_collection_date") for place in places)]
     for item in written:
@@ -267,16 +304,21 @@ def _times(top: h5py.Group, detector: h5py.Group | None, told: _Told) -> tuple[d
     each = None if detector is None else detector.get("start_time")
     if isinstance(each, h5py.Dataset) and each.dtype.kind in "iuf" and each.size == told.frames:
         first, own = moment(text(each.attrs.get("start")))
-        if np.isfinite(first):
-            times["times"], zone = first + _seconds(each), own
+        after = _seconds(each, told)
+        if np.isfinite(first) and after is not None:
+            times["times"], zone = first + after, own
     elif told.frames:
         times["times"][0] = start
     return times, zone
 
 
-def _seconds(item: h5py.Dataset) -> Floats:
+def _seconds(item: h5py.Dataset, told: _Told) -> Floats | None:
+    """Times in s; without a unit they are. None where the unit is not known, which is told."""
     unit = text(item.attrs.get("units")).strip().lower()
-    factor = {"ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}.get(unit, 1.0)
+    factor = _SECONDS.get(unit)
+    if factor is None:
+        told.problems.append(f"{item.name} is in {unit!r}, expected a unit of time such as s or ms: it is left out")
+        return None
     return np.asarray(item[()], dtype=np.float64).reshape(-1) * factor
 
 
@@ -309,6 +351,13 @@ def _length(detector: h5py.Group) -> float | None:
     try:
         thickness = length(detector, "sensor_thickness")
     except GeometryError:
+        return None
+    if thickness is not None and thickness > _THICK:
+        warn(
+            f"{detector.file.filename}: {item.name} is {thickness:.4g} m"
+            + (" (it tells no unit)" if not unit_of(item) else "")
+            + f", expected less than {_THICK:g} m: it is left out; correct its unit"
+        )
         return None
     return thickness if thickness and thickness > _THIN else None
 

@@ -6,10 +6,12 @@ Vectors are turned into McStas's frame, as `crystint.io.geometry.nexus_detector`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import h5py
 import numpy as np
 
+from crystint.errors import note, warn
 from crystint.io.geometry.nexus_detector import TURNED
 from crystint.io.hdf5.files import group, put
 from crystint.io.outputs import utf8
@@ -22,8 +24,25 @@ def write_sample_axes(sample: h5py.Group, scan: Scan | None) -> None:
     """``depends_on`` and ``transformations``.
 
     Stills depend on nothing, so that programs which take every goniometer for a rotation scan do not: what is known of
-    their angles stands in ``transformations`` all the same.
+    their angles stands in ``transformations`` all the same. A turn by negative widths is written about the opposite
+    axis: DIALS reads no others.
+
+    Warns
+    -----
+    CrystintWarning
+        When the angles of some frames are not known: the scan is left out.
+    CrystintNote
+        When the axis is reversed.
     """
+    if scan is not None and len(scan) and scan.rotates and not np.isfinite([*scan.angles, scan.width]).all():
+        whole = int(np.isfinite([*scan.angles, scan.width]).all(axis=0).sum())
+        warn(
+            f"the angles of {len(scan) - whole} of the {len(scan)} frames are not known: the file has no scan, "
+            "because programs read none with unknown angles; work on the frames that have them (--frames)"
+        )
+        scan = None
+    if scan is not None and len(scan) and scan.rotates and scan.width.max() <= 0.0:
+        scan = _reversed(scan)
     names = [] if scan is None or not len(scan) else _members(scan.names)
     rotates = bool(names) and scan is not None and scan.rotates
     put(sample, "depends_on", f"{sample.name}/transformations/{names[0]}" if rotates else ".")
@@ -49,6 +68,17 @@ def write_sample_axes(sample: h5py.Group, scan: Scan | None) -> None:
             put(axes, f"{name}_end", angles + scan.width, "deg")
             same = bool(np.ptp(scan.width) == 0.0)
             put(axes, f"{name}_increment_set", scan.width[0] if same else scan.width, "deg")
+
+
+def _reversed(scan: Scan) -> Scan:
+    """The same turn, by positive widths about the opposite axis."""
+    at = scan.scan_axis
+    note(
+        f"{scan.names[at]} turns by negative widths, which DIALS refuses: it is written about the opposite axis, with "
+        "all of its angles negated, which is the same turn"
+    )
+    sign = np.where(np.arange(len(scan.names)) == at, -1.0, 1.0)[:, None]
+    return replace(scan, vectors=sign * scan.vectors, angles=sign * scan.angles, width=-scan.width)
 
 
 def _members(names: Sequence[str]) -> list[str]:
