@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from crystint.compare.steps import COMPARE
 from crystint.demo.settings import DemoSettings
 from crystint.demo.steps import DEMO
 from crystint.engine import Engine
-from crystint.errors import FileError
+from crystint.errors import CrystintWarning, FileError
 from crystint.io.kinds import kind_of
 from crystint.io.outputs import check_outputs
 from crystint.io.peaks.files import read_peaks
@@ -128,7 +129,9 @@ def demo(job: Job[DemoSettings]) -> Outcome:
     how |= {"progress": job.progress, "command": job.command}
     peaks = find_peaks([raw], [folder / name for name in PEAKS], **how)
     listed = read_peaks(folder / "peaks.h5")
-    sparse = sparsify([raw], folder / SPARSE, peaks=True, **how)
+    with warnings.catch_warnings():  # the demo tells the sizes itself
+        warnings.filterwarnings("ignore", message=".* is larger than the raw files", category=CrystintWarning)
+        sparse = sparsify([raw], folder / SPARSE, peaks=True, **how)
     convert_sparse(folder / SPARSE, folder / COMPACT, compact=True, overwrite=True)
     dense = densify_file(folder / SPARSE, folder / DENSE, **how)
     compared = COMPARE([raw], folder / SPARSE, outputs=folder / COMPARE_PICTURE, **how)
