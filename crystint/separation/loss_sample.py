@@ -176,7 +176,7 @@ class Sample:
                 rng = np.random.default_rng([seed, number])
                 some = np.nan_to_num(share[rows])[:, None, None]
                 counts = rng.binomial(np.maximum(counts, 0.0).astype(np.int64), some).astype(np.float64)
-                counts += rng.poisson((1.0 - some) * part.quiet)
+                counts += rng.poisson(np.nan_to_num((1.0 - some) * part.quiet))  # masked pixels have none
             ratio = disc.sum(axis=(1, 2)) / np.maximum(ring.sum(axis=(1, 2)), 1)
 
             def summed(values: Floats, disc: Any = disc, ring: Any = ring, ratio: Any = ratio) -> Floats:
