@@ -24,7 +24,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
-from scipy.stats import poisson
+from scipy.special import pdtrc
 
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import HIT, PeakList
@@ -199,7 +199,7 @@ def places_of(
         place["intensity"] = intensity.mean()
         place["steadiness"] = steady(np.bincount(third(number, frames), intensity, minlength=3) / in_third)
     for i, (_, number, _, by_chance) in enumerate(rows):
-        likely[i] = poisson.sf(len(number) - 1, by_chance) * max(len(peaks), 1) > _CHANCE
+        likely[i] = pdtrc(len(number) - 1, by_chance) * max(len(peaks), 1) > _CHANCE
     places["zeta"] = _zeta(places, motion.scan, geometry)
     places["verdict"] = _verdicts(places, peaks, frames, motion)
     places = places[~likely]

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation as Turn
 
 from crystint.errors import FileError, GeometryError
 from crystint.io.geometry.lab_frame import geometry_in_lab, lab_axes, pseudovector
@@ -137,6 +136,8 @@ def _axes(gonio: dict[str, Any]) -> tuple[list[str], list[Any], list[float], int
     if "axes" in gonio:
         names = [str(name) or f"axis_{number}" for number, name in enumerate(gonio["names"])]
         return names, gonio["axes"], [float(angle) for angle in gonio["angles"]], int(gonio["scan_axis"])
+    from scipy.spatial.transform import Rotation as Turn  # takes a fifth of a second, which few files need
+
     names, vectors, angles = [], [], []
     for name in ("fixed_rotation", "rotation_axis", "setting_rotation"):
         if name == "rotation_axis":
