@@ -512,23 +512,28 @@ def test_a_full_target_is_one_line_and_leaves_nothing(made, tmp_path, what):
     """A limit on the size of files stands for a full disk: writing fails in the middle."""
     command, source, name = OUTPUTS[what]
 
-    where = {
-        "peaks": "peaks_step.write_peaks",
-        "sparsify": "sparsify_step.SparseWriter",
-        "densify": "densify_step.DenseWriter",
+    first_writes = {
+        "peaks": ["peaks_step.write_peaks"],
+        "sparsify": ["sparsify_step.SparseWriter"],
+        "densify": ["densify_step.DenseWriter.write", "densify_step.DenseWriter.write_packed"],
     }
-    module, function = where[command].split(".")
     driver = f"""
-import resource, signal
-from crystint.separation import {module}
+import operator, resource, signal
+from crystint import separation
+from crystint.separation import densify_step, peaks_step, sparsify_step
 from crystint.cli import main
 
-def full(*args, real={module}.{function}, **more):
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a full disk sends none, and compilers of kernels catch it
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))  # from here on; kernels are built before
-    return real(*args, **more)
+def limited(real):
+    def full(*args, **more):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a full disk sends none, and compilers of kernels catch it
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))  # from here on; kernels are built before
+        return real(*args, **more)
+    return full
 
-{module}.{function} = full
+for name in {first_writes[command]!r}:
+    owner, function = name.rsplit(".", 1)
+    owner = operator.attrgetter(owner)(separation)
+    setattr(owner, function, limited(getattr(owner, function)))
 main()
 """
     arguments = [command, made / source, "-o", tmp_path / name, "-q"]

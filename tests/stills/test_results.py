@@ -34,6 +34,7 @@ def objects(data, tmp_path_factory):
     run = stills.StillsRun(
         experiment=experiment, observations=observations, merged=merged, width=width, notes={2: "dark"}
     )
+    rotation = stills.simulate_rotation(3)
     path = tmp_path_factory.mktemp("results") / "run.h5"
     stills.write_stills(path, run)
     made = [
@@ -71,6 +72,8 @@ def objects(data, tmp_path_factory):
         data,
         stills.StillsInput(observations, experiment),
         run,
+        rotation.settings,
+        rotation,
     ]
     with stills.open_stills(path) as file:
         yield {type(one).__name__: one for one in [*made, file]}
@@ -103,6 +106,8 @@ def objects(data, tmp_path_factory):
         ("StillsSettings", ["20 frames of 300 x 320 px", "P 21 21 21", "to 4 angstrom", "seed 1"]),
         ("Crystal", ["P 21 21 21", CELL, "B 25 angstrom^2"]),
         ("SimulatedStills", ["20 frames of 300 x 320 px", "to 4 angstrom"]),
+        ("RotationSettings", ["3 frames of 0.4 degrees", "900 x 900 px", "P 43 21 2"]),
+        ("SimulatedRotation", ["3 frames", "P 43 21 2", "seed 0"]),
         ("StillsInput", ["observations", "20 images"]),
         ("StillsRun", ["experiment, observations, merged, width, notes>"]),
         ("StillsFile", ["run.h5", "observations", "experiment", "merged"]),

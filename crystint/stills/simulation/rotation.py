@@ -25,6 +25,7 @@ from crystint.errors import SettingError
 from crystint.html import html_table
 from crystint.io.reflections.dials_rotation import Rotation
 from crystint.model.experiment import Detector, Experiment
+from crystint.model.facts import counted
 from crystint.model.geometry import Geometry
 from crystint.model.panels import Panel
 from crystint.model.scan import Scan
@@ -128,6 +129,16 @@ class RotationSettings:
             raise SettingError(f"polarization_fraction is {self.polarization_fraction!r}, expected 0 to 1")
         if not self.seed >= 0:
             raise SettingError(f"seed is {self.seed!r}, expected 0 or more")
+
+    def __repr__(self) -> str:
+        slow, fast = self.shape
+        return (
+            f"<RotationSettings: {counted(self.frames, 'frame')} of {self.oscillation:g} degrees, {slow} x {fast} px, "
+            f"{self.crystal.group.xhm()}, to {self.d_min:g} angstrom, seed {self.seed}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_table("RotationSettings", {entry.name: getattr(self, entry.name) for entry in fields(self)})
 
     @property
     def detector(self) -> Detector:
