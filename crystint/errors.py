@@ -9,7 +9,9 @@ CrystintError
  |   '- MissingFrameError              a frame of a sequence was never written, or its file is not there
  |- KernelArgumentError (also TypeError) an argument of a kernel is missing, unknown, or of another type
  |- DeviceError     (also RuntimeError) no usable OpenCL device, too little memory, or a kernel did not build
- '- ClusterError    (also RuntimeError) a dask cluster is not there, or does not do its part
+ |- ClusterError    (also RuntimeError) a dask cluster is not there, or does not do its part
+ |- StreamError     (also ValueError)  a message of a detector is damaged, too large, or of an unknown kind
+ '- RefusedError    (also RuntimeError) the online service does not do what it was asked for, and says why
 
  CrystintWarning  (also UserWarning)  the result is there, but something was guessed, ignored, left out, or looks wrong
  '- CrystintNote                      nothing looks wrong, but of two ways to go on one was taken
@@ -38,8 +40,10 @@ __all__ = [
     "GeometryError",
     "KernelArgumentError",
     "MissingFrameError",
+    "RefusedError",
     "SettingError",
     "ShapeError",
+    "StreamError",
     "check",
     "described",
     "note",
@@ -87,6 +91,28 @@ class KernelArgumentError(CrystintError, TypeError):
 
 class ClusterError(CrystintError, RuntimeError):
     """No dask cluster, workers without crystint or with another version of it, or workers that die."""
+
+
+class StreamError(CrystintError, ValueError):
+    """A message of a detector is damaged, beyond the limits, or of an unknown kind."""
+
+
+class RefusedError(CrystintError, RuntimeError):
+    """The online service does not do what it was asked for.
+
+    Parameters
+    ----------
+    reason : str
+        One of wrong_state, bad_value, not_found, conflict, too_large, unauthorized, forbidden, busy, internal.
+    text : str
+        A sentence: what is wrong, what was expected.
+    field : str, optional
+        Of the request, that it is about.
+    """
+
+    def __init__(self, reason: str, text: str, field: str | None = None) -> None:
+        super().__init__(text)
+        self.reason, self.field = reason, field
 
 
 class CrystintWarning(UserWarning):

@@ -62,6 +62,10 @@ class FrameStatus(IntEnum):
     """it could not be read: nothing in its row is known"""
     VETOED = 2
     """it is no hit, and its peaks or pixels were left out for that; its row tells what was found"""
+    SKIPPED = 3
+    """it came, but was not looked at, since more came than could be; online alone"""
+    FAILED = 4
+    """it came, but could not be unpacked or did not fit; online alone, files say MISSING of such frames"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,10 @@ def _shell(high: float, low: float) -> str:
 
 COLUMNS = (
     Column("frame", "i8", "", "number of the frame in its sequence, from 0"),
-    Column("status", "u1", "", "0 ok, 1 missing: could not be read, 2 vetoed: no hit, so its signal was left out"),
+    Column(
+        "status", "u1", "", "0 ok, 1 missing: could not be read, 2 vetoed: no hit, so its signal was left out, "
+        "3 skipped and 4 failed: of a stream",
+    ),
     Column("time", "f8", "s", "begin of the exposure, since 1970-01-01: of UTC, or of the clock that the file has"),
     Column("angle", "f8", "deg", "angle of the scan axis at the begin of the exposure"),
     Column("hit", "i1", "", "1 = at least as many spots without ice as a hit needs, 0 = fewer"),

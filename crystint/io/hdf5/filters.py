@@ -28,6 +28,7 @@ __all__ = [
     "BITSHUFFLE",
     "GZIP",
     "HEADER",
+    "LZ4",
     "SHUFFLE",
     "ZSTD",
     "DamagedChunk",

@@ -1,0 +1,86 @@
+"""Where the data process gives its results to: publishers, files, and whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from crystint.model.geometry import Geometry
+from crystint.online.books import Books
+from crystint.online.result import Result
+from crystint.stream.messages import Image, SeriesKey, Start
+
+__all__ = ["Event", "Run", "Sink"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, for people and programs that follow."""
+
+    name: str
+    """one of state, series_start, file, settings, rois, mask, alarm, warning, series_end, superseded"""
+    data: Mapping[str, Any]
+    """JSON-able"""
+    time: int = 0
+    """ns since 1970-01-01 UTC"""
+    number: int = 0
+    """one more with each, since the service began"""
+
+
+class Run(Protocol):
+    """A series and what is done with it, as the receiver has it. Its attributes may be read from any thread."""
+
+    start: Start
+    name: str
+    """of its outputs, without folder and suffix"""
+    folder: Path | None
+    """of its outputs; None = no files are wanted"""
+    geometry: Geometry | None
+    """that is used: the one that was given, else that of the start; None = there is none, so no peaks are found"""
+    user: Mapping[str, Any]
+    """what was asked for at /start: grid, tokens, user data"""
+
+    @property
+    def key(self) -> SeriesKey:
+        """Of the series."""
+
+    @property
+    def books(self) -> Books:
+        """Now."""
+
+    def described(self) -> Mapping[str, Any]:
+        """JSON-able: settings and regions of every version with the first image that each applies to, geometry, device,
+        versions: the provenance of its outputs."""
+
+
+@dataclass
+class Sink:
+    """Takes what the data process gives. All methods are called in the order of the series, `image` from the thread of
+    the receiver, all others from that of the results. None of them may wait: what takes time is done by a thread of the
+    sink, behind a queue bounded in bytes. An error is reported and ends the sink for that series, nothing else."""
+
+    name: str = field(default="", init=False)
+
+    def begin(self, run: Run) -> None:
+        """A series starts."""
+
+    def image(self, run: Run, image: Image) -> None:
+        """An image came: the first one of its number. Its memory lives as long as somebody holds the image."""
+
+    def results(self, run: Run, results: Sequence[Result]) -> None:
+        """Results in the order of their numbers, late ones excepted."""
+
+    def event(self, event: Event) -> None:
+        """Something happened."""
+
+    def end(self, run: Run) -> None:
+        """The series is final: its books are closed."""
+
+    def close(self) -> None:
+        """The service ends. What is unfinished is finished here."""
+
+    def status(self) -> Mapping[str, Any]:
+        """JSON-able: for the status of the service."""
+        return {}

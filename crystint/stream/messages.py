@@ -1,0 +1,132 @@
+"""What a detector's stream tells, whatever its dialect: the start of a series, its images, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.model.geometry import Geometry
+from crystint.model.instrument import Instrument
+from crystint.model.valid_values import ValidValues
+from crystint.stream.packed_frame import PackedFrame
+
+__all__ = ["Dialect", "End", "Image", "Message", "Other", "SeriesKey", "Start"]
+
+Dialect = Literal["stream2", "jungfraujoch", "legacy"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """What a series is told by: both together, since some sources begin their numbers anew, and some never change the
+    text."""
+
+    id: int
+    unique_id: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.id}-{self.unique_id}" if self.unique_id else str(self.id)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """The start of a series. What the source does not tell is None or empty; nothing is assumed."""
+
+    series: SeriesKey
+    shape: tuple[int, int]
+    """(slow, fast) pixels"""
+    dialect: Dialect
+    images: int | None = None
+    """how many may come at most; a series may end before"""
+    channels: tuple[str, ...] = ()
+    """names of the images of an exposure, such as "threshold_1"; empty = not told"""
+    dtype: np.dtype[Any] | None = None
+    geometry: Geometry | None = None
+    """None = some of distance, pixel size and beam centre is not told"""
+    masks: Mapping[str, NDArray[np.uint32]] = field(default_factory=dict)
+    """uint32 [slow, fast] of each channel, bits as NXmx has them"""
+    valid: ValidValues | None = None
+    """which values are measurements; None = the default of the dtype"""
+    instrument: Instrument = field(default_factory=Instrument)
+    """with `saturation`, the largest value that is a measurement"""
+    frame_time: float | None = None
+    """s, from the start of an image to that of the next"""
+    count_time: float | None = None
+    """s"""
+    goniometer: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """degrees: start and increment per image of each axis"""
+    armed: int | None = None
+    """ns since 1970-01-01 UTC"""
+    user_data: Any = None
+    warnings: tuple[str, ...] = ()
+    """what was ignored in the message and why, a sentence each"""
+    message: bytes = b""
+    """as it came; parts of a multipart message are joined by `crystint.stream.legacy`"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """One exposure: a packed frame of each channel, in the memory of the message."""
+
+    series: SeriesKey
+    number: int
+    """of the image in its series, from 0"""
+    frames: Mapping[str, PackedFrame]
+    """by channel"""
+    started: int | None = None
+    """ns since 1970-01-01 UTC: begin of the exposure"""
+    stopped: int | None = None
+    real_time: float | None = None
+    """s"""
+    user_data: Any = None
+    size: int = 0
+    """bytes of the message"""
+    message: Any = None
+    """the message itself, a buffer; of a multipart one a tuple of buffers"""
+
+    def frame(self, channel: str | None = None) -> NDArray[Any]:
+        """Decode a frame.
+
+        Parameters
+        ----------
+        channel : str, optional
+            None = the first.
+
+        Returns
+        -------
+        integer [slow, fast]
+
+        Raises
+        ------
+        StreamError
+            When its bytes are damaged, or there is no such channel.
+        """
+        from crystint.errors import StreamError
+
+        name = next(iter(self.frames)) if channel is None else channel
+        if name not in self.frames:
+            raise StreamError(f"image {self.number} has no channel {name!r}; it has {', '.join(self.frames)}")
+        return self.frames[name].decode()
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a series."""
+
+    series: SeriesKey
+    message: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Other:
+    """A message of a known dialect that is none of these: calibration, metadata."""
+
+    type: str
+    series: SeriesKey | None = None
+    message: bytes = b""
+
+
+Message = Start | Image | End | Other
