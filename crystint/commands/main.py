@@ -13,6 +13,7 @@ from crystint.commands import (
     demo,
     devices,
     info,
+    online,
     plot,
     separate,
     series,
@@ -57,5 +58,6 @@ for command in (
     stills.stills,
     cbc.cbc,
     correlate.correlate,
+    online.online,
 ):
     main.add_command(command)

@@ -1,1 +1,7 @@
 """The online system: from a detector's stream to peaks, regions, files, and books that close."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -31,6 +31,7 @@ __all__ = [
     "PixelSettings",
     "PixelSize",
     "PixelSizes",
+    "PlacedSettings",
     "Positive",
     "Selection",
     "SourceSettings",
@@ -356,8 +357,8 @@ class SourceSettings(StepSettings):
     )  # fmt: skip
 
 
-class DetectorSettings(PixelSettings, SourceSettings):
-    """Where the detector is, and which of its pixels are good."""
+class PlacedSettings(PixelSettings):
+    """Where a detector is, and which of its pixels are good."""
 
     geometry: Path | None = setting(
         None, "geometry file; without it the frames' own geometry", flag="-g", metavar="FILE"
@@ -372,3 +373,7 @@ class DetectorSettings(PixelSettings, SourceSettings):
         "file", "polarization factor; file = what the geometry says, none = no correction", metavar="NUMBER|file|none"
     )
     beam_outside: bool = setting(False, "the direct beam may miss the detector")
+
+
+class DetectorSettings(PlacedSettings, SourceSettings):
+    """Which frames are read, where their detector is, and which of its pixels are good."""

@@ -13,16 +13,18 @@ from crystint.run.settings import DetectorSettings, NotNegative, Positive, StepS
 
 __all__ = [
     "ConvertSettings",
+    "CorrectionSettings",
     "DensifySettings",
     "FrameSettings",
     "MaskSettings",
     "PeaksSettings",
+    "SearchSettings",
     "Settings",
     "SparsifySettings",
 ]
 
 
-class FrameSettings(DetectorSettings):
+class CorrectionSettings(StepSettings):
     """Corrections, rings and the background: what separation does with any frame."""
 
     dark: Path | None = setting(None, "dark frame, counts, subtracted", metavar="FILE")
@@ -48,22 +50,16 @@ class FrameSettings(DetectorSettings):
         return None if self.snr_clip == "auto" else float(self.snr_clip)
 
 
-class Settings(FrameSettings):
-    """Settings of ``crystint peaks`` and ``crystint sparsify``, with the units of each.
+class FrameSettings(CorrectionSettings, DetectorSettings):
+    """Frames of files, and what separation does with each."""
 
-    The names are those of the command line options, in TOML with ``-`` or ``_``.
 
-    Examples
-    --------
-    >>> from crystint.separation import Settings
-    >>> Settings(rings=200, d_min=1.8).snr_clip
-    'auto'
-    """
+class SearchSettings(CorrectionSettings):
+    """What is looked for in a frame, wherever it comes from."""
 
     snr: Positive | None = setting(
         None, "significance of a peak (default: 5), or, in sparsify, of a pixel to keep (default: 3)"
     )
-    snr_peak: Positive = setting(5.0, "significance of a peak stored with a sparse file")
     snr_pick: Positive = setting(2.0, "significance of each pixel of a peak")
     noise: NotNegative = setting(0.0, "constant noise added in quadrature, counts")
     patch: Annotated[Literal[3, 5], BeforeValidator(number)] = setting(3, "width of the neighbourhood of a peak, px")
@@ -82,6 +78,21 @@ class Settings(FrameSettings):
         if self.connected > pixels:
             raise ValueError(f"connected is {self.connected}, but a patch of {self.patch} has {pixels} pixels")
         return self
+
+
+class Settings(SearchSettings, FrameSettings):
+    """Settings of ``crystint peaks`` and ``crystint sparsify``, with the units of each.
+
+    The names are those of the command line options, in TOML with ``-`` or ``_``.
+
+    Examples
+    --------
+    >>> from crystint.separation import Settings
+    >>> Settings(rings=200, d_min=1.8).snr_clip
+    'auto'
+    """
+
+    snr_peak: Positive = setting(5.0, "significance of a peak stored with a sparse file")
 
 
 class PeaksSettings(Settings):

@@ -50,6 +50,10 @@ class Row:
         Files that it writes there.
     own_record : bool
         The output tells of this run; otherwise it keeps what its input tells.
+    process : bool
+        Runs until it is stopped, or talks to one that does: its line is not run here.
+    wrong : str
+        Arguments of a process that make it fail with exit code 1.
     """
 
     path: str
@@ -67,6 +71,8 @@ class Row:
     folder: bool = False
     inside: tuple[str, ...] = ()
     own_record: bool = True
+    process: bool = False
+    wrong: str = ""
 
     @property
     def words(self) -> list[str]:
@@ -321,6 +327,12 @@ ROWS = (
         reads=("correlation.h5",),
         key="title",
         value="other",
+    ),
+    Row(
+        "online serve",
+        "--stream tcp://127.0.0.1:31001",
+        process=True,
+        wrong="--stream tcp://127.0.0.1:31001 --device nonsense",
     ),
 )
 BY_PATH = {row.path: row for row in ROWS}

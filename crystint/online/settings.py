@@ -1,0 +1,122 @@
+"""Settings of the online commands: checked once, at the door, and the options of the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from crystint.run.settings import PlacedSettings, Positive, Whole, setting
+from crystint.separation.settings import SearchSettings
+
+__all__ = ["CHANGEABLE", "AnalysisSettings", "ServeSettings"]
+
+_UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+def _size(value: Any) -> Any:
+    """ "4GB", "512 MiB" or a number to bytes."""
+    if not isinstance(value, str) or value == "auto":
+        return value
+    text = value.strip()
+    unit = next((unit for unit in _UNITS if text.lower().endswith(unit.lower())), None)
+    digits = text if unit is None else text[: -len(unit)]
+    try:
+        return int(float(digits) * (1 if unit is None else _UNITS[unit]))
+    except (ValueError, OverflowError):
+        raise ValueError(f"is {value!r}, expected bytes, or a number with MB, GB, MiB or GiB") from None
+
+
+Size = Annotated[int, BeforeValidator(_size), Field(ge=1)]
+"""bytes; text may have kB, MB, GB, TB, KiB, MiB, GiB, TiB"""
+
+
+class AnalysisSettings(SearchSettings, PlacedSettings):
+    """What is looked for in an image of a stream: as `crystint peaks` does, without what is about files.
+
+    "file" means the start message.
+
+    Examples
+    --------
+    >>> from crystint.online import AnalysisSettings
+    >>> AnalysisSettings(snr=6.0, rings=200).connected
+    3
+    """
+
+    snr: Positive = setting(5.0, "significance of a peak")
+    sampling: Whole = setting(1, "look at every N-th image; the others are counted as skipped", ge=1, metavar="N")
+
+
+CHANGEABLE = (
+    *(name for name, field in SearchSettings.model_fields.items() if "Path" not in str(field.annotation)),
+    "sampling",
+    "polarization",
+)
+"""Settings that may change while images come: all that name no file and do not move the detector."""
+
+
+class ServeSettings(AnalysisSettings):
+    """Settings of ``crystint online serve``."""
+
+    stream: tuple[str, ...] = setting(
+        (), "where the detector binds, such as tcp://DCU:31001", metavar="ADDRESS"
+    )  # fmt: skip
+    dialect: Literal["auto", "stream2", "jungfraujoch", "legacy"] = setting("auto", "of the stream")
+    channel: str | None = setting(
+        None, "threshold that is looked at, such as threshold_1; the first one where it is not given", metavar="NAME"
+    )
+    device: str | None = setting(None, "gpu, cpu, an id such as 0:1, or a part of a name", metavar="NAME")
+    threads: Whole | None = setting(
+        None, "images looked at at a time; two less than there are cores where it is not given, at least 1", ge=1,
+        metavar="N",
+    )  # fmt: skip
+    when_full: Literal["skip", "wait"] = setting(
+        "skip", "when --memory is spent: skip images evenly, or let the detector keep them"
+    )
+    memory: Literal["auto"] | Size = setting(
+        "auto", "for images that wait, 4GB for instance; auto = a quarter of the machine's, at most 4 GB",
+        metavar="SIZE|auto",
+    )  # fmt: skip
+    grace: Positive = setting(2.0, "s that a series waits for images after its end, or when another one has begun")
+    simplon: str | None = setting(
+        None, "address of the detector's SIMPLON interface, which tells how many images it dropped", metavar="URL"
+    )
+    state_dir: Path | None = setting(
+        None, "folder that keeps what a restart in the middle of a series needs", metavar="FOLDER"
+    )
+    strict: bool = setting(False, "exit code 3 when images were missing or failed")
+
+    out: Path | None = setting(None, "folder of the outputs; none are written where it is not given", metavar="FOLDER")
+    raw: bool = setting(True, "write the raw images, too, where --out is given")
+    images_per_file: Whole = setting(1000, "raw images of a file", ge=1)
+    overwrite: bool = setting(False, "replace files that are there, instead of taking another name")
+
+    results: str | None = setting(None, "publish results there, tcp://127.0.0.1:5602 for instance", metavar="ADDRESS")
+    preview: str | None = setting(
+        None, "publish some images there as Jungfraujoch does, tcp://127.0.0.1:5601 for instance", metavar="ADDRESS"
+    )
+    crystfel: str | None = setting(
+        None, "answer CrystFEL's --zmq-request=next there, tcp://127.0.0.1:5603 for instance", metavar="ADDRESS"
+    )
+    crystfel_share: Literal["all", "each"] = setting(
+        "all", "all: an image goes to one of the programs that ask; each: to every one"
+    )
+    per_image_http: Whole | None = setting(
+        None, "port of 127.0.0.1 that finds spots in files as a DIALS server does", ge=0, le=65535, metavar="PORT"
+    )
+    data_root: Path | None = setting(
+        None, "folder whose files may be named in requests; none where it is not given", metavar="FOLDER"
+    )
+
+    bind: str = setting("127.0.0.1:5232", "address and port of the web interface", metavar="HOST:PORT")
+    allow_remote: bool = setting(False, "--bind may be an address that other machines reach")
+    certificate: Path | None = setting(None, "TLS certificate of the web interface", metavar="FILE.pem")
+    certificate_key: Path | None = setting(None, "its private key", metavar="FILE.pem")
+    token_file: Path | None = setting(
+        None, "file with the token, made where there is none; another one at every start where it is not given",
+        metavar="FILE",
+    )  # fmt: skip
+    open: bool = setting(False, "open the page in the browser")
+    jungfraujoch_routes: bool = setting(True, "answer the requests of Jungfraujoch's clients, too")
+    ring: Size = setting(2 * 2**30, "bytes of the last images that are kept for viewers", metavar="SIZE")
