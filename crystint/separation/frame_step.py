@@ -17,6 +17,7 @@ from crystint.io.sparse.mask import FirstMask
 from crystint.io.sparse.row import SparseRow
 from crystint.model.frame_table import FRAME_DTYPE, FrameStatus, FrameTable, empty_frame_table
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
+from crystint.separation.frame_search import listed_peaks, vetoed
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.settings import Settings
 
@@ -96,10 +97,7 @@ class PeakSearch:
     def record(self, run: PreparedRun, number: int, frame: NDArray[Any], _first: FirstMask | None) -> FrameRecord:
         """Peaks, the row of the table of frames, and whether the frame had a usable pixel at all."""
         _, peaks, row = run.examine(frame, number, None, self.snr)
-        listed = empty_peaks() if peaks is None else peaks
-        dead = not len(listed) and bool(np.isnan(row["frame_sum"][0]))
-        if self.hits_only and not dead and vetoed(row):
-            listed = listed[:0]
+        listed, dead = listed_peaks(peaks, row, self.hits_only)
         return FrameRecord(
             number,
             facts={"dead": dead},
@@ -150,14 +148,6 @@ class Sparsification:
             audit = run.audit(frame, number, sparse)
             facts, arrays = facts | audit.facts(), arrays | audit.arrays()
         return FrameRecord(number, facts=facts, arrays=arrays)
-
-
-def vetoed(row: FrameTable) -> bool:
-    """Whether a frame is no hit, which its row then tells."""
-    if row["hit"][0] != 0:
-        return False
-    row["status"] = FrameStatus.VETOED
-    return True
 
 
 def peaks_of(record: FrameRecord) -> PeakList | None:

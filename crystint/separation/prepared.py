@@ -24,7 +24,6 @@ from crystint.model.rings import RingMap
 from crystint.model.scan import Scan
 from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
-from crystint.ops.layout import ring_map
 from crystint.ops.rest import rest_background
 from crystint.ops.separator import Separator
 from crystint.prediction.boxes import ReflectionBoxes
@@ -34,6 +33,7 @@ from crystint.run.frames import image_of, mask_of, read_frame, saturation_in
 from crystint.run.geometry import geometries_of, geometry_of, wavelengths_of
 from crystint.run.scan import scan_of
 from crystint.separation.audit import AuditTools
+from crystint.separation.frame_search import FrameSearch
 from crystint.separation.settings import Settings, SparsifySettings
 from crystint.summation.frame_audit import FrameAudit
 
@@ -69,30 +69,19 @@ class PreparedRun:
     """of a detector of several"""
     _tools: list[AuditTools] = field(default_factory=list, init=False)
     _own: threading.local = field(default_factory=threading.local, init=False)
-    _made: list[Separator] = field(default_factory=list, init=False)
     _making: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    @cached_property
+    def search(self) -> FrameSearch:
+        """What is looked for in a frame."""
+        return FrameSearch(
+            self.settings, self.geometry, self.mask, self.images, self.saturation, self.engine, self.valid
+        )
 
     @property
     def separator(self) -> Separator:
         """The separator of the run."""
-        use = self.settings
-        with self._making:  # that of cached_property is one for all runs
-            if not self._made:
-                made = Separator(
-                    self.geometry,
-                    self.mask,
-                    use.rings,
-                    use.error_model,
-                    use.clip,
-                    use.cycles,
-                    self.engine,
-                    **self.images,
-                    solid_angle=use.solid_angle,
-                    saturation=self.saturation,
-                    valid=self.valid,
-                )
-                self._made.append(made)
-            return self._made[0]
+        return self.search.separator
 
     def small_run(self) -> tuple[PreparedRun, NDArray[Any]]:
         """A run with few pixels, and a frame with one spot, that need nothing of the device that this run does not."""
@@ -134,15 +123,10 @@ class PreparedRun:
         """What is known of sensor, detector, source and sample."""
         return self._told[1]
 
-    @cached_property
+    @property
     def rings(self) -> RingMap:
         """Those of the separator."""
-        if self.engine is not None:
-            return self.separator.rings
-        use = self.settings
-        return ring_map(
-            self.geometry, self.mask, use.rings, **self.images, solid_angle=use.solid_angle, valid=self.valid
-        )
+        return self.search.rings
 
     def read(self, number: int) -> NDArray[Any]:
         """A frame. The memory is this thread's, and used again for its next frame.
@@ -194,22 +178,7 @@ class PreparedRun:
             Significance of a pixel, and of a peak; None = they are not asked for.
         """
         run = (self, *self.apart)[self.which[self.frames.place(number)[0]]] if self.apart else self
-        use, ratio = run.settings, run._wavelength_ratio(number)
-        spots = {name: getattr(use, name) for name in ("snr_pick", "connected", "patch", "noise")}
-        limits = {name: limit for name in ("d_min", "d_max") if (limit := getattr(use, name)) is not None}
-        sparse, peaks, statistics = run.separator.examine(
-            frame, snr, snr_peak, **spots, strict_mask=use.strict_mask, number=number,
-            **{name: limit / ratio for name, limit in limits.items()},  # of the wavelength of the separator
-        )  # fmt: skip
-        if peaks is not None and run.wavelengths is not None:
-            peaks["d"] *= ratio  # proportional to the wavelength
-        row = run.separator.rows.row(
-            number, statistics, peaks, hit_peaks=use.hit_peaks, snr=snr_peak or 5.0, **spots, **limits,
-            wavelength_ratio=ratio,
-        )  # fmt: skip
-        if sparse is not None:
-            row["picked"] = len(sparse.index)
-        return sparse, peaks, row
+        return run.search.examine(frame, number, snr, snr_peak, run._wavelength_ratio(number))
 
     def audit(self, frame: NDArray[Any], number: int, sparse: SparseFrame) -> FrameAudit:
         """Its reflections, raw and densified."""

@@ -1,0 +1,126 @@
+"""What is looked for in a frame, wherever it comes from: of files, or of a stream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.engine import Engine
+from crystint.model.frame_table import FrameStatus, FrameTable
+from crystint.model.geometry import Geometry
+from crystint.model.peaks import PeakList, empty_peaks
+from crystint.model.rings import RingMap
+from crystint.model.sparse import SparseFrame
+from crystint.model.valid_values import ValidValues
+from crystint.ops.layout import ring_map
+from crystint.ops.separator import Separator
+from crystint.separation.settings import SearchSettings
+
+__all__ = ["FrameSearch", "listed_peaks", "vetoed"]
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSearch:
+    """A detector, settings, and the separator made of them lazily, when it is first used."""
+
+    settings: SearchSettings
+    geometry: Geometry
+    mask: NDArray[np.uint32]
+    images: Mapping[str, NDArray[np.float32] | None]
+    """dark, flat, normalization, float32 [slow, fast]"""
+    saturation: float | None
+    engine: Engine | None
+    """None = this process has no device to work with"""
+    valid: ValidValues | None = None
+    """which values are measurements; None = the default of the dtype"""
+    _made: list[Separator] = field(default_factory=list, init=False)
+    _making: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    @property
+    def separator(self) -> Separator:
+        """The one separator of all threads."""
+        use = self.settings
+        with self._making:  # that of cached_property is one for all searches
+            if not self._made:
+                made = Separator(
+                    self.geometry,
+                    self.mask,
+                    use.rings,
+                    use.error_model,
+                    use.clip,
+                    use.cycles,
+                    self.engine,
+                    **self.images,
+                    solid_angle=use.solid_angle,
+                    saturation=self.saturation,
+                    valid=self.valid,
+                )
+                self._made.append(made)
+            return self._made[0]
+
+    @cached_property
+    def rings(self) -> RingMap:
+        """Those of the separator."""
+        if self.engine is not None:
+            return self.separator.rings
+        use = self.settings
+        return ring_map(
+            self.geometry, self.mask, use.rings, **self.images, solid_angle=use.solid_angle, valid=self.valid
+        )
+
+    def examine(
+        self,
+        frame: NDArray[Any],
+        number: int,
+        snr: float | None,
+        snr_peak: float | None,
+        wavelength_ratio: float = 1.0,
+    ) -> tuple[SparseFrame | None, PeakList | None, FrameTable]:
+        """Signal and background of a frame, its peaks, and its row in the table of frames, as the settings say.
+
+        Parameters
+        ----------
+        snr, snr_peak : float or None
+            Significance of a pixel, and of a peak; None = they are not asked for.
+        wavelength_ratio : float
+            Wavelength of the frame over that of the separator.
+        """
+        use, ratio = self.settings, wavelength_ratio
+        spots = {name: getattr(use, name) for name in ("snr_pick", "connected", "patch", "noise")}
+        limits = {name: limit for name in ("d_min", "d_max") if (limit := getattr(use, name)) is not None}
+        sparse, peaks, statistics = self.separator.examine(
+            frame, snr, snr_peak, **spots, strict_mask=use.strict_mask, number=number,
+            **{name: limit / ratio for name, limit in limits.items()},  # of the wavelength of the separator
+        )  # fmt: skip
+        if peaks is not None and ratio != 1.0:
+            peaks["d"] *= ratio  # proportional to the wavelength
+        row = self.separator.rows.row(
+            number, statistics, peaks, hit_peaks=use.hit_peaks, snr=snr_peak or 5.0, **spots, **limits,
+            wavelength_ratio=ratio,
+        )  # fmt: skip
+        if sparse is not None:
+            row["picked"] = len(sparse.index)
+        return sparse, peaks, row
+
+
+def listed_peaks(peaks: PeakList | None, row: FrameTable, hits_only: bool) -> tuple[PeakList, bool]:
+    """The peaks of a frame that are kept, and whether it had no usable pixel at all."""
+    listed = empty_peaks() if peaks is None else peaks
+    dead = not len(listed) and bool(np.isnan(row["frame_sum"][0]))
+    if hits_only and not dead and vetoed(row):
+        listed = listed[:0]
+    return listed, dead
+
+
+def vetoed(row: FrameTable) -> bool:
+    """Whether a frame is no hit, which its row then tells."""
+    if row["hit"][0] != 0:
+        return False
+    row["status"] = FrameStatus.VETOED
+    return True
