@@ -9,12 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.errors import StreamError
 from crystint.model.geometry import Geometry
 from crystint.model.instrument import Instrument
-from crystint.model.valid_values import ValidValues
+from crystint.model.valid_values import FileLimits, ValidValues, valid_values
 from crystint.stream.packed_frame import PackedFrame
 
-__all__ = ["Dialect", "End", "Image", "Message", "Other", "SeriesKey", "Start"]
+__all__ = ["DamagedImage", "Dialect", "End", "Image", "Message", "Other", "SeriesKey", "Start"]
 
 Dialect = Literal["stream2", "jungfraujoch", "legacy"]
 
@@ -29,6 +30,22 @@ class SeriesKey:
 
     def __str__(self) -> str:
         return f"{self.id}-{self.unique_id}" if self.unique_id else str(self.id)
+
+
+class DamagedImage(StreamError):  # noqa: N818 (it is the image that is in error)
+    """The message is an image, and whole, but a frame in it cannot be used.
+
+    Parameters
+    ----------
+    text : str
+    series : SeriesKey
+    number : int
+        Of the image in its series: it is a failed one, not one that never came.
+    """
+
+    def __init__(self, text: str, series: SeriesKey, number: int) -> None:
+        super().__init__(f"image {number} of series {series}: {text}")
+        self.series, self.number = series, number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +66,9 @@ class Start:
     masks: Mapping[str, NDArray[np.uint32]] = field(default_factory=dict)
     """uint32 [slow, fast] of each channel, bits as NXmx has them"""
     valid: ValidValues | None = None
-    """which values are measurements; None = the default of the dtype"""
+    """which values of `dtype` are measurements; None = it is not told: see `valid_of`"""
+    error_value: float | None = None
+    """that stands for pixels without a measurement, where the source tells it"""
     instrument: Instrument = field(default_factory=Instrument)
     """with `saturation`, the largest value that is a measurement"""
     frame_time: float | None = None
@@ -65,6 +84,13 @@ class Start:
     """what was ignored in the message and why, a sentence each"""
     message: bytes = b""
     """as it came; parts of a multipart message are joined by `crystint.stream.legacy`"""
+
+    def valid_of(self, dtype: np.dtype[Any]) -> ValidValues:
+        """Which values of a dtype are measurements, as it would be for a file that tells the same."""
+        if self.valid is not None and self.dtype == dtype:
+            return self.valid
+        limits = FileLimits(error=self.error_value)
+        return valid_values(dtype.newbyteorder("="), limits, masked=bool(self.masks), lowest=None, negative=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,8 +130,6 @@ class Image:
         StreamError
             When its bytes are damaged, or there is no such channel.
         """
-        from crystint.errors import StreamError
-
         name = next(iter(self.frames)) if channel is None else channel
         if name not in self.frames:
             raise StreamError(f"image {self.number} has no channel {name!r}; it has {', '.join(self.frames)}")

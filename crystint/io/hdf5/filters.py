@@ -78,6 +78,7 @@ def library() -> Any:
         "bshuf_default_block_size": (size, size),
         "bshuf_compress_lz4": (ctypes.c_int64, pointer, pointer, size, size, size),
         "bshuf_compress_lz4_bound": (size, size, size, size),
+        "LZ4_compress_default": (number, pointer, pointer, number, number),
         "LZ4_decompress_safe": (number, pointer, pointer, number, number),
         "ZSTD_decompress": (size, pointer, size, pointer, size),
         "ZSTD_compress": (size, pointer, size, pointer, size, number),

@@ -1,0 +1,12 @@
+from .messages import DamagedImage as DamagedImage
+from .messages import End as End
+from .messages import Image as Image
+from .messages import Other as Other
+from .messages import SeriesKey as SeriesKey
+from .messages import Start as Start
+from .packed_frame import PackedFrame as PackedFrame
+from .packed_frame import encode_frame as encode_frame
+from .read import read_message as read_message
+from .write import encode_end as encode_end
+from .write import encode_image as encode_image
+from .write import encode_start as encode_start
