@@ -19,7 +19,6 @@ PACKAGES = (
     "crystint.plot",
     "crystint.simulate",
     "crystint.compare",
-    "crystint.stream",
     "crystint.online",
 )
 """Packages whose ``__all__`` is public."""
