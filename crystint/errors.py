@@ -66,7 +66,19 @@ class DTypeError(CrystintError, TypeError):
 
 
 class SettingError(CrystintError, ValueError):
-    """A parameter has an impossible value."""
+    """A parameter has an impossible value.
+
+    Parameters
+    ----------
+    text : str
+        Which one, its value, what was expected.
+    field : str, optional
+        Where it is in a document, such as "rois.2.radius".
+    """
+
+    def __init__(self, text: str = "", field: str | None = None) -> None:
+        super().__init__(text)
+        self.field = field
 
 
 class GeometryError(CrystintError, ValueError):

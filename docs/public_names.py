@@ -19,6 +19,7 @@ PACKAGES = (
     "crystint.plot",
     "crystint.simulate",
     "crystint.compare",
+    "crystint.stream",
     "crystint.online",
 )
 """Packages whose ``__all__`` is public."""

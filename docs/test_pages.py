@@ -52,7 +52,7 @@ def test_every_page_is_reached_from_the_readme():
     assert set(PAGES) <= reached
 
 
-_PUBLIC = "separation|stills|correlate|cbc|plot|simulate|compare"
+_PUBLIC = "separation|stills|correlate|cbc|plot|simulate|compare|stream|online"
 _STILL_DEEP = {"crystint.cbc.half_sets", "crystint.correlate.all_pairs"}
 """Functions that are no public names: the old path of their module, which `crystint.moved` keeps, has their name."""
 

@@ -44,6 +44,8 @@ class Books:
     """that the detector threw away, as it says itself; None = it was not asked"""
     ended: bool = False
     """the series is final"""
+    last: int = -1
+    """largest number that came; what is missing after it was perhaps never taken, where a series ended early"""
 
     @property
     def in_flight(self) -> int:

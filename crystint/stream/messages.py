@@ -23,10 +23,19 @@ Dialect = Literal["stream2", "jungfraujoch", "legacy"]
 @dataclass(frozen=True, slots=True)
 class SeriesKey:
     """What a series is told by: both together, since some sources begin their numbers anew, and some never change the
-    text."""
+    text.
+
+    Examples
+    --------
+    >>> from crystint.stream import SeriesKey
+    >>> str(SeriesKey(7, "01HBV3")), SeriesKey(7) == SeriesKey(7, "01HBV3")
+    ('7-01HBV3', False)
+    """
 
     id: int
+    """number, as the source counts"""
     unique_id: str = ""
+    """text that no other series should have; empty = not told"""
 
     def __str__(self) -> str:
         return f"{self.id}-{self.unique_id}" if self.unique_id else str(self.id)
@@ -41,6 +50,13 @@ class DamagedImage(StreamError):  # noqa: N818 (it is the image that is in error
     series : SeriesKey
     number : int
         Of the image in its series: it is a failed one, not one that never came.
+
+    Examples
+    --------
+    >>> from crystint.stream import DamagedImage, SeriesKey
+    >>> raise DamagedImage("channel a has 5 bytes, expected 12", SeriesKey(7), 1234)
+    Traceback (most recent call last):
+    crystint.stream.messages.DamagedImage: image 1234 of series 7: channel a has 5 bytes, expected 12
     """
 
     def __init__(self, text: str, series: SeriesKey, number: int) -> None:
@@ -50,17 +66,23 @@ class DamagedImage(StreamError):  # noqa: N818 (it is the image that is in error
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """The start of a series. What the source does not tell is None or empty; nothing is assumed."""
+    """The start of a series. What the source does not tell is None or empty; nothing is assumed.
+
+    Made by `read_message`.
+    """
 
     series: SeriesKey
+    """that starts"""
     shape: tuple[int, int]
     """(slow, fast) pixels"""
     dialect: Dialect
+    """of the source: "stream2", "jungfraujoch" or "legacy" """
     images: int | None = None
     """how many may come at most; a series may end before"""
     channels: tuple[str, ...] = ()
     """names of the images of an exposure, such as "threshold_1"; empty = not told"""
     dtype: np.dtype[Any] | None = None
+    """of the images; None = not told: they tell it themselves"""
     geometry: Geometry | None = None
     """None = some of distance, pixel size and beam centre is not told"""
     masks: Mapping[str, NDArray[np.uint32]] = field(default_factory=dict)
@@ -80,13 +102,20 @@ class Start:
     armed: int | None = None
     """ns since 1970-01-01 UTC"""
     user_data: Any = None
+    """what whoever configured the detector wanted to be sent along"""
     warnings: tuple[str, ...] = ()
     """what was ignored in the message and why, a sentence each"""
     message: bytes = b""
     """as it came; parts of a multipart message are joined by `crystint.stream.legacy`"""
 
     def valid_of(self, dtype: np.dtype[Any]) -> ValidValues:
-        """Which values of a dtype are measurements, as it would be for a file that tells the same."""
+        """Which values are measurements, as `crystint.open_frames` decides it for a file that tells the same.
+
+        Parameters
+        ----------
+        dtype : dtype
+            Of the images.
+        """
         if self.valid is not None and self.dtype == dtype:
             return self.valid
         limits = FileLimits(error=self.error_value)
@@ -95,9 +124,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """One exposure: a packed frame of each channel, in the memory of the message."""
+    """One exposure: a packed frame of each channel, in the memory of the message.
+
+    Made by `read_message`.
+    """
 
     series: SeriesKey
+    """that it is an image of"""
     number: int
     """of the image in its series, from 0"""
     frames: Mapping[str, PackedFrame]
@@ -105,9 +138,11 @@ class Image:
     started: int | None = None
     """ns since 1970-01-01 UTC: begin of the exposure"""
     stopped: int | None = None
+    """its end"""
     real_time: float | None = None
     """s"""
     user_data: Any = None
+    """of this image"""
     size: int = 0
     """bytes of the message"""
     message: Any = None
@@ -138,19 +173,30 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The end of a series."""
+    """The end of a series.
+
+    Made by `read_message`.
+    """
 
     series: SeriesKey
+    """that ends"""
     message: bytes = b""
+    """as it came"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Other:
-    """A message of a known dialect that is none of these: calibration, metadata."""
+    """A message of a known dialect that is none of these: calibration, metadata.
+
+    Made by `read_message`.
+    """
 
     type: str
+    """what it calls itself"""
     series: SeriesKey | None = None
+    """None = it belongs to none"""
     message: bytes = b""
+    """as it came"""
 
 
 Message = Start | Image | End | Other

@@ -45,6 +45,7 @@ class PackedFrame:
     algorithm: str
     """ "bslz4", "lz4" or "none" """
     column_major: bool = False
+    """whether the pixels of a column are neighbours"""
 
     @property
     def chunk(self) -> Bytes | None:
@@ -140,6 +141,12 @@ def encode_frame(frame: NDArray[Any], algorithm: str = "bslz4") -> PackedFrame:
     frame : [slow, fast]
         Integers or floats.
     algorithm : "bslz4", "lz4", "none"
+        Bitshuffle with LZ4, LZ4, or as they are.
+
+    Returns
+    -------
+    PackedFrame
+        In memory of its own, but for "none".
 
     Raises
     ------

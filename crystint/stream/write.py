@@ -26,6 +26,10 @@ def encode_start(start: Start, extra: Mapping[str, Any] | None = None) -> tuple[
     extra : mapping, optional
         More keys, or other values of keys; None = leave the key out.
 
+    Returns
+    -------
+    tuple of bytes
+
     Raises
     ------
     StreamError
@@ -84,6 +88,10 @@ def encode_image(
         ns since 1970-01-01 UTC: the date of the series, to which the times of its images are relative. None = the
         second in which the image started.
 
+    Returns
+    -------
+    tuple of bytes
+
     Raises
     ------
     StreamError
@@ -112,7 +120,17 @@ def encode_image(
 
 
 def encode_end(end: End, dialect: Dialect = "stream2", extra: Mapping[str, Any] | None = None) -> tuple[bytes, ...]:
-    """The parts of the message that ends a series; arguments as of `encode_image`.
+    """The parts of the message that ends a series.
+
+    Parameters
+    ----------
+    end : End
+    dialect, extra
+        As of `encode_image`.
+
+    Returns
+    -------
+    tuple of bytes
 
     Raises
     ------
