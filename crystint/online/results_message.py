@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from crystint.errors import StreamError
 from crystint.model.frame_table import Column
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
+from crystint.model.rois import ROI_COLUMNS, ROI_DTYPE, empty_roi_values
 from crystint.online.result import ONLINE_COLUMNS, RESULT_DTYPE, Result, ResultTable, empty_results
 from crystint.online.sink import Event, Run
 from crystint.stream.cbor import Tag, decode, encode
@@ -127,6 +128,7 @@ def start_message(run: Run, sequence: int) -> bytes:
             "geometry": None if run.geometry is None else run.geometry.to_dict(),
             "columns": [_described(column, _wire_type(column)) for column in ONLINE_COLUMNS],
             "spot_columns": [_described(column, column.type) for column in _SPOTS],
+            "roi_columns": [_described(column, column.type) for column in ROI_COLUMNS],
         },
     )
 
@@ -217,7 +219,7 @@ def _batch(values: Mapping[str, Any], series: SeriesKey, sequence: int) -> Resul
     for column in ONLINE_COLUMNS:
         stored = values.get(_NAMES.get(column.name, column.name))
         if stored is not None:
-            rows[column.name] = _known(_values(stored, column.name), rows[column.name])
+            rows[column.name] = _from_message(_values(stored, column.name), rows[column.name])
     spots = values.get("spots", {})
     counts = np.zeros(len(numbers), np.int64)
     if "spot_count" in values:
@@ -249,7 +251,7 @@ def _of_length(values: NDArray[Any], length: int, what: str) -> NDArray[Any]:
     return values
 
 
-def _known(stored: NDArray[Any], column: NDArray[Any]) -> NDArray[Any]:
+def _from_message(stored: NDArray[Any], column: NDArray[Any]) -> NDArray[Any]:
     """As they are in the table: all ones of an unsigned type is -1."""
     if stored.shape != column.shape:
         raise ValueError(f"a column has {stored.shape} values, expected {column.shape}")
@@ -290,31 +292,22 @@ def _roi_columns(results: Sequence[Result]) -> dict[str, dict[str, NDArray[Any]]
     names = dict.fromkeys(name for result in results for name in result.roi_names)
     if not names:
         return {}
-    dtype = next(result.rois.dtype for result in results if result.roi_names)
-    blank = np.zeros(1, dtype)
-    for each in dtype.names or ():
-        if dtype[each].kind == "f":
-            blank[each] = np.nan
+    dtype, blank = ROI_DTYPE, empty_roi_values(1)
     columns = {}
     for name in names:
         places = [result.roi_names.index(name) if name in result.roi_names else -1 for result in results]
         parts = [blank if at < 0 else result.rois[at : at + 1] for at, result in zip(places, results, strict=True)]
         table = _joined(parts, dtype)
-        columns[name] = {
-            each: table[each].astype("u4") if each == "npixel" else table[each]
-            for each in dtype.names or ()
-            if dtype[each].kind in "iuf"
-        }
+        columns[name] = {each: table[each] for each in dtype.names or ()}
     return columns
 
 
 def _roi_table(rois: Mapping[str, Mapping[str, NDArray[Any]]], n: int) -> NDArray[np.void]:
-    """Structured array [n, regions]."""
-    columns = next(iter(rois.values()), {})
-    table = np.zeros((n, len(rois)), np.dtype([(name, values.dtype) for name, values in columns.items()]))
-    for number, each in enumerate(rois.values()):
-        for name in columns:
-            table[name][:, number] = each[name]
+    """`ROI_DTYPE` [n, regions]; what a message does not have is not known."""
+    table = np.tile(empty_roi_values(1), (n, len(rois)))
+    for number, columns in enumerate(rois.values()):
+        for name in columns.keys() & set(ROI_DTYPE.names or ()):
+            table[name][:, number] = columns[name]
     return table
 
 

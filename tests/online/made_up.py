@@ -11,13 +11,13 @@ import numpy as np
 
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import empty_peaks
+from crystint.model.rois import empty_roi_values
 from crystint.online.books import Books
 from crystint.online.result import Result, empty_results
 from crystint.stream.messages import Image, SeriesKey, Start
 from crystint.stream.packed_frame import PackedFrame
 
 GEOMETRY = Geometry((40, 30), (75e-6, 75e-6), 0.1, (20.5, 15.25), wavelength=1.0)
-ROIS = np.dtype([("sum", "i8"), ("npixel", "u4"), ("mean", "f8")])
 
 
 @dataclass
@@ -58,7 +58,8 @@ def result(run: MadeUpRun, number: int, n: int = 0, **columns: Any) -> Result:
         peaks["intensity"][index], peaks["sigma"][index] = 100.5 + index, 10.0
         peaks["npix"][index], peaks["maximum"][index], peaks["d"][index], peaks["flags"][index] = 4, 2**40, 2.5, 8
     peaks["snr"] = 10.0
-    rois = np.array([(5 * number, 12, 1.5)], ROIS)
+    rois = empty_roi_values(1)
+    rois["sum"], rois["npixel"], rois["mean"] = 5 * number, 12, 1.5
     return Result(run.key, row, peaks, rois, ("beam",))
 
 
