@@ -1,0 +1,300 @@
+"""What the web interface takes and gives: the models that its OpenAPI document is made of.
+
+Requests are checked by them. Answers are made without them, since a snapshot must not wait for a check; tests compare.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+__all__ = [
+    "AppliedModel",
+    "BooksModel",
+    "ErrorModel",
+    "EventModel",
+    "GridMapModel",
+    "GridSpec",
+    "MaskByPath",
+    "MaskByShapes",
+    "MaskSummary",
+    "PlotModel",
+    "ResultsModel",
+    "RoiDocument",
+    "RoisModel",
+    "SeriesModel",
+    "SessionRequest",
+    "SettingsModel",
+    "StartGeometry",
+    "StartRequest",
+    "StateModel",
+    "StatusModel",
+    "prefix_fault",
+]
+
+Reason = Literal[
+    "wrong_state", "bad_value", "not_found", "conflict", "too_large", "unauthorized", "forbidden", "busy", "internal"
+]
+State = Literal["idle", "arming", "measuring", "finishing", "error"]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Number = float | None
+"""null = not known"""
+_NAME = re.compile(r"[A-Za-z0-9_.@+=,-]+")
+
+
+def prefix_fault(prefix: str) -> str:
+    """Why text cannot be the name of outputs below a folder; empty when it can."""
+    parts = prefix.split("/")
+    if prefix.startswith("/"):
+        return "is absolute; expected a name relative to the folder of the outputs"
+    if not all(map(_NAME.fullmatch, parts)):
+        return "expected names of A-Z a-z 0-9 _ . @ + = , - with / between them"
+    if any(set(part) == {"."} for part in parts):
+        return "leads out of the folder of the outputs"
+    if any(part.startswith((".", "-")) for part in parts):
+        return "has a name that begins with . or -"
+    return ""
+
+
+def _prefix(value: str) -> str:
+    fault = prefix_fault(value)
+    if fault:
+        raise ValueError(f"{value[:80]!r} {fault}")
+    return value
+
+
+class Closed(BaseModel):
+    """A map without other keys than these."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ErrorModel(Closed):
+    """Why something was not done."""
+
+    reason: Reason
+    msg: str = Field(description="one sentence: what is wrong, what was expected")
+    field: str | None = Field(description="of the request, that it is about")
+
+
+class BooksModel(Closed):
+    """received = analysed + skipped + failed + in_flight, always; expected = received + missing, at the end."""
+
+    expected: int | None
+    received: int
+    analysed: int
+    skipped: int
+    failed: int
+    in_flight: int
+    missing: int | None = Field(description="null before the end")
+    duplicate: int
+    differing: int
+    late: int
+    foreign: int
+    damaged: int
+    second_ends: int
+    dropped: int | None = Field(description="by the detector, as it says; null = it was not asked")
+    ended: bool
+
+
+class SeriesModel(BaseModel):
+    """A series: what lies between a start and an end."""
+
+    key: str = Field(description="id and unique_id, as text")
+    id: int
+    unique_id: str
+    name: str = Field("", description="of its outputs")
+    started: int | None = Field(None, description="ns since 1970-01-01 UTC")
+    ended: int | None = Field(None, description="ns since 1970-01-01 UTC; null = it runs")
+    expected: int | None = None
+    books: BooksModel
+    files: list[str] = Field(default_factory=list, description="that are closed")
+    user: dict[str, JsonValue] = Field(default_factory=dict)
+    warnings: list[str] = Field(default_factory=list)
+
+
+class StatusModel(BaseModel):
+    """The service at one moment."""
+
+    state: State
+    stalled: bool = Field(description="no message has come for long while images are expected")
+    revision: int = Field(description="one more with each change of the state")
+    error: str | None = Field(None, description="why the state is error")
+    series: SeriesModel | None = Field(description="that runs, else the last one; null = there was none yet")
+    rates: dict[str, Number] = Field(description="images per second: in_1s, in_10s, out_1s, out_10s")
+    latency: dict[str, Number] = Field(description="s from a message to its result: p50, p99")
+    queues: dict[str, int] = Field(description="images, bytes, budget")
+    devices: list[dict[str, JsonValue]]
+    sinks: dict[str, dict[str, JsonValue]] = Field(description="publishers and writers by name")
+    viewers: int
+    version: str
+    warnings: list[str] = Field(default_factory=list)
+
+
+class StateModel(BaseModel):
+    """Answer of start, stop, abort and clear_error."""
+
+    state: State
+    revision: int | None = None
+
+
+class StartGeometry(Closed):
+    """Where the detector is; what is left out is taken from the start message."""
+
+    distance: Positive | None = Field(None, description="m")
+    beam_center: tuple[Finite, Finite] | None = Field(None, description="(slow, fast), px from the outer corner")
+    wavelength: Positive | None = Field(None, description="angstrom")
+    pixel_size: tuple[Positive, Positive] | None = Field(None, description="(slow, fast), m")
+    rotation: tuple[Finite, Finite, Finite] | None = Field(None, description="PONI rot1, rot2, rot3, rad")
+
+
+class GridSpec(Closed):
+    """A scan over positions of the sample."""
+
+    n_fast: int = Field(ge=1, le=100_000, description="positions along the fast direction")
+    n_slow: int | None = Field(None, ge=1, le=100_000, description="lines; null = as many as come")
+    step_x_um: Finite = Field(1.0, description="from column to column; negative = it moves the other way")
+    step_y_um: Finite = Field(1.0, description="from row to row")
+    vertical: bool = Field(False, description="the fast direction is that of y")
+    snake: bool = Field(False, description="every second line is measured backwards")
+
+
+class StartRequest(Closed):
+    """What the next series is called and what is known of it."""
+
+    prefix: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_prefix)] | None = Field(
+        None, description="of the outputs, relative to their folder"
+    )
+    images: int | None = Field(None, ge=1, le=10**12, description="that will come; null = as the detector says")
+    geometry: StartGeometry | None = None
+    grid: GridSpec | None = None
+    user: dict[str, JsonValue] | None = Field(None, description="stored with the outputs")
+    tokens: list[Annotated[str, Field(min_length=22, max_length=256, pattern=r"^[A-Za-z0-9_-]+$")]] | None = Field(
+        None, max_length=64, description="further tokens that may look at the results, until the next start"
+    )
+
+
+class SettingsModel(Closed):
+    """Settings that images are looked at with."""
+
+    values: dict[str, JsonValue]
+    version: int
+    revision: int = Field(description="for If-Match")
+
+
+class AppliedModel(Closed):
+    """From which image on a change applies."""
+
+    first_image: int = Field(description="of the series that runs; 0 = from the next one on")
+    version: int = Field(description="that results name")
+    revision: int = Field(description="for If-Match")
+    details: dict[str, JsonValue] | None = Field(None, description="of regions: pixels, clipped; of dry_run: nothing")
+
+
+class RoiDocument(Closed):
+    """All regions. Each is a map with name and type; the page about regions has the parameters of every type."""
+
+    rois: list[dict[str, JsonValue]] = Field(max_length=64)
+
+
+class RoisModel(BaseModel):
+    """All regions, as they are applied."""
+
+    document: dict[str, JsonValue]
+    version: int
+    revision: int = Field(description="for If-Match")
+    details: dict[str, JsonValue] | None = None
+
+
+class MaskByPath(Closed):
+    """A file of the server, below its data root."""
+
+    path: str = Field(min_length=1, max_length=4096)
+    dataset: str | None = Field(None, max_length=4096, description="path inside an HDF5 file")
+
+
+class MaskByShapes(Closed):
+    """Shapes that are masked: regions as in a document of regions, names may be left out."""
+
+    shapes: list[dict[str, JsonValue]] = Field(max_length=1000)
+
+
+class MaskSummary(Closed):
+    """A layer of the mask in numbers."""
+
+    layer: Literal["user", "detector", "total"]
+    shape: tuple[int, int] | None = Field(description="(slow, fast); null = no series told it yet")
+    masked: int = Field(description="pixels")
+    bits: dict[str, int] = Field(description="pixels of each bit of the NXmx mask that is set somewhere")
+
+
+class ResultsModel(BaseModel):
+    """Results of a range of images. NaN is null, and whole numbers that are not known are -1."""
+
+    series: str | None
+    ended: bool
+    total: int = Field(description="images that there are rows of")
+    next: int | None = Field(description="number to go on from; null = that was all")
+    columns: dict[str, list[Any]]
+    rois: dict[str, dict[str, list[Any]]] = Field(default_factory=dict)
+    units: dict[str, str] = Field(default_factory=dict)
+
+
+class CurveModel(Closed):
+    """Points."""
+
+    name: str
+    x: list[Number]
+    y: list[Number]
+
+
+class PlotModel(BaseModel):
+    """Curves, or with x=grid and for two-dimensional quantities a map: z[y][x]."""
+
+    title: str
+    unit_x: str
+    unit_y: str
+    series: list[CurveModel] = Field(default_factory=list)
+    x: list[Number] | None = None
+    y: list[Number] | None = None
+    z: list[list[Number]] | None = None
+
+
+class BestCell(Closed):
+    """Where a map is best."""
+
+    column: int
+    row: int
+    image: int | None
+    value: Number
+    x: Number = Field(description="centre of mass of the 3 x 3 cells about it, um")
+    y: Number = Field(description="um")
+
+
+class GridMapModel(Closed):
+    """A quantity over the positions of a grid scan: z[row][column], null where nothing is known."""
+
+    title: str
+    unit: str
+    x: list[Number] = Field(description="um")
+    y: list[Number] = Field(description="um")
+    z: list[list[Number]]
+    best: BestCell | None
+
+
+class EventModel(Closed):
+    """Something that happened."""
+
+    number: int
+    name: str
+    time: int = Field(description="ns since 1970-01-01 UTC")
+    data: dict[str, JsonValue]
+
+
+class SessionRequest(Closed):
+    """A token, to be exchanged for a cookie."""
+
+    token: str = Field(min_length=1, max_length=512)

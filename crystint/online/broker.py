@@ -1,0 +1,64 @@
+"""What the routes of the web interface share: whom they ask, what they remember, and who may look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from crystint.online.answers import ApiError
+from crystint.online.auth import Access
+from crystint.online.control import Control
+from crystint.online.guard import Traffic
+from crystint.online.history import History
+
+__all__ = ["Broker"]
+
+_T = TypeVar("_T")
+_AT_A_TIME = 8
+
+
+@dataclass
+class Broker:
+    """Handed to every function that makes routes."""
+
+    control: Control
+    history: History
+    access: Access
+    ring: Any = None
+    """the last images, `crystint.online.ring`; None = none are kept"""
+    data_root: Path | None = None
+    """files below it may be named in requests"""
+    patience: float = 2.0
+    """s that an answer of the control is waited for"""
+    traffic: Traffic = field(default_factory=Traffic)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    """set when the service ends: whatever streams ends with it"""
+
+    def __post_init__(self) -> None:
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def ask(self, function: Callable[..., _T], *arguments: Any, **named: Any) -> _T:
+        """Call something that may take a moment, in a thread; what it raises is raised here.
+
+        Raises
+        ------
+        ApiError
+            503 when there is no answer in time.
+        """
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(_AT_A_TIME)
+        work = partial(function, *arguments, **named)
+        try:
+            with anyio.fail_after(self.patience):
+                return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+        except TimeoutError:
+            raise ApiError(
+                503, "busy", f"the data process has not answered within {self.patience:g} s; ask again"
+            ) from None

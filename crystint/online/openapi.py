@@ -1,0 +1,50 @@
+"""The OpenAPI document of the web interface: the contract that clients are made of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+__all__ = ["native_document", "openapi_of", "openapi_text"]
+
+
+def openapi_of(app: FastAPI) -> dict[str, Any]:
+    """The document of an application: errors in our form alone, and how one proves who one is."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, openapi_version="3.1.0"
+    )
+    components = document.setdefault("components", {})
+    schemas = components.get("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    components["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer"},
+        "session": {"type": "apiKey", "in": "cookie", "name": "crystint_<id of the service>"},
+    }
+    document["security"] = [{"token": []}, {"session": []}]
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            operation["responses"].pop("422", None)
+            if path in ("/", "/healthz", "/readyz", "/api/v1/session"):
+                operation["security"] = []
+    return document
+
+
+def native_document() -> dict[str, Any]:
+    """The document of crystint's own routes, which is committed as ``docs/openapi.json``."""
+    from crystint.online.auth import Access, Tokens
+    from crystint.online.history import History
+    from crystint.online.server import create_app
+
+    app = create_app(None, History(), access=Access(Tokens("-" * 43, "_" * 43)))  # type: ignore[arg-type]  # not asked
+    document = app.openapi()
+    document["info"]["version"] = "1"
+    return document
+
+
+def openapi_text() -> str:
+    """As it is committed."""
+    return json.dumps(native_document(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"

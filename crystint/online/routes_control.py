@@ -1,0 +1,192 @@
+"""Routes that ask the data process, and tell it what to do: status, series, start and stop, settings, regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from pydantic import JsonValue
+
+from crystint.errors import RefusedError
+from crystint.online.answers import ApiError, answer
+from crystint.online.api_models import (
+    AppliedModel,
+    RoiDocument,
+    RoisModel,
+    SeriesModel,
+    SettingsModel,
+    StartRequest,
+    StateModel,
+    StatusModel,
+)
+from crystint.online.broker import Broker
+from crystint.online.control import Applied
+from crystint.online.requests import checked_query, revision_of, unknown_key
+
+__all__ = ["applied_answer", "changing", "control_routes"]
+
+IfMatch = Annotated[str | None, Header(description="revision that the change is made of; 412 when it is another one")]
+
+
+def control_routes(broker: Broker) -> APIRouter:
+    """Routes round `crystint.online.control.Control`."""
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(checked_query)])
+    ask = broker.ask
+
+    @api.get("/status", response_model=StatusModel)
+    async def status(request: Request) -> Response:
+        """State, series with its books, rates, latency, queues, devices and sinks."""
+        content = dict(await ask(broker.control.status))
+        content["viewers"] = content.get("viewers", 0) + broker.traffic.viewers
+        return answer(content, request.headers.get("accept"))
+
+    @api.get("/series", response_model=list[SeriesModel])
+    async def series(request: Request) -> Response:
+        """The last 100 series with their books and files, the newest first."""
+        return listed(await ask(broker.control.series), request)
+
+    @api.get("/series/{key}", response_model=SeriesModel)
+    async def one_series(key: str, request: Request) -> Response:
+        """A series by its key, or by its number: then the newest of it."""
+        for each in await ask(broker.control.series):
+            if key in (str(each.get("key")), str(each.get("id"))):
+                return answer(each, request.headers.get("accept"))
+        raise RefusedError("not_found", f"there is no series {key[:80]!r}; /api/v1/series lists those there are", "key")
+
+    @api.post("/start", response_model=StateModel)
+    async def start(options: StartRequest) -> Response:
+        """Tell how the next series is called and what is known of it. Without it every series is taken with the
+        defaults."""
+        result = await ask(broker.control.start, options.model_dump(exclude_none=True))
+        broker.access.allow_viewers(options.tokens or ())
+        return answer(result)
+
+    @api.post("/stop", response_model=StateModel)
+    async def stop() -> Response:
+        """Finish the series after what has come."""
+        return answer(await ask(broker.control.stop))
+
+    @api.post("/abort", response_model=StateModel)
+    async def abort() -> Response:
+        """End the series now; its files are closed."""
+        return answer(await ask(broker.control.abort))
+
+    @api.post("/clear_error", response_model=StateModel)
+    async def clear_error() -> Response:
+        """From error to idle."""
+        return answer(await ask(broker.control.clear_error))
+
+    @api.get("/settings", response_model=SettingsModel)
+    async def settings(request: Request) -> Response:
+        """Settings that images are looked at with."""
+        return revised(await ask(broker.control.settings), request)
+
+    @api.patch("/settings", response_model=AppliedModel)
+    async def change_settings(
+        changes: dict[str, JsonValue], if_match: IfMatch = None, dry_run: bool = False
+    ) -> Response:
+        """Change some, from the image on that the answer tells; with dry_run they are checked alone."""
+        revision = revision_of(if_match)
+        known_keys = (await ask(broker.control.settings))["values"]
+        for key in changes:
+            if key not in known_keys:
+                raise unknown_key(key, key, known_keys)
+        return await changing(broker, broker.control.change_settings, changes, revision, dry_run)
+
+    @api.get("/rois", response_model=RoisModel)
+    async def rois(request: Request) -> Response:
+        """All regions."""
+        return revised(await ask(broker.control.rois), request)
+
+    @api.put("/rois", response_model=AppliedModel)
+    async def change_rois(document: RoiDocument, if_match: IfMatch = None) -> Response:
+        """Replace all regions."""
+        return await changing(broker, broker.control.change_rois, document.model_dump(), revision_of(if_match))
+
+    async def with_regions(
+        change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], if_match: str | None
+    ) -> Response:
+        """Change the list of regions; what somebody else does meanwhile is not lost."""
+        revision = revision_of(if_match)
+        before = await ask(broker.control.rois)
+        if revision is not None and revision != before["revision"]:
+            raise superseded(before["revision"])
+        document = {**before["document"], "rois": change(list(before["document"].get("rois", ())))}
+        return await changing(broker, broker.control.change_rois, document, before["revision"])
+
+    @api.post("/rois", response_model=AppliedModel)
+    async def add_roi(roi: dict[str, JsonValue], if_match: IfMatch = None) -> Response:
+        """Add a region."""
+
+        def change(regions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            if any(each.get("name") == roi.get("name") for each in regions):
+                raise RefusedError("conflict", f"there is a region {roi.get('name')!r} already", "name")
+            return [*regions, roi]
+
+        return await with_regions(change, if_match)
+
+    @api.put("/rois/{name}", response_model=AppliedModel)
+    async def replace_roi(name: str, roi: dict[str, JsonValue], if_match: IfMatch = None) -> Response:
+        """Replace a region, or add it."""
+
+        def change(regions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            if roi.setdefault("name", name) != name:
+                raise RefusedError("bad_value", f"the region is called {roi['name']!r}, and the path {name!r}", "name")
+            if any(each.get("name") == name for each in regions):
+                return [dict(roi) if each.get("name") == name else each for each in regions]
+            return [*regions, dict(roi)]
+
+        return await with_regions(change, if_match)
+
+    @api.delete("/rois/{name}", response_model=AppliedModel)
+    async def remove_roi(name: str, if_match: IfMatch = None) -> Response:
+        """Remove a region."""
+
+        def change(regions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            rest = [each for each in regions if each.get("name") != name]
+            if len(rest) == len(regions):
+                raise RefusedError("not_found", f"there is no region {name[:64]!r}", "name")
+            return rest
+
+        return await with_regions(change, if_match)
+
+    return api
+
+
+def listed(items: Any, request: Request) -> Response:
+    """A list; CBOR and JSON alike."""
+    return answer(items, request.headers.get("accept"))
+
+
+def revised(content: Mapping[str, Any], request: Request) -> Response:
+    """With its revision as ETag."""
+    return answer(content, request.headers.get("accept"), headers={"ETag": f'"{content["revision"]}"'})
+
+
+def superseded(revision: int) -> ApiError:
+    """Of a change that was made of an older revision."""
+    text = f"somebody else changed it: the revision is {revision} now; get it, and change that"
+    return ApiError(412, "conflict", text, "If-Match", {"ETag": f'"{revision}"'})
+
+
+async def changing(broker: Broker, function: Callable[..., Applied], *arguments: Any) -> Response:
+    """Make a change, and tell which image it applies to first. A conflict of revisions is a 412."""
+    try:
+        applied = await broker.ask(function, *arguments)
+    except RefusedError as error:
+        if error.reason != "conflict" or isinstance(error, ApiError):
+            raise
+        raise ApiError(412, "conflict", str(error), error.field) from None
+    return applied_answer(applied)
+
+
+def applied_answer(applied: Applied) -> Response:
+    """As `AppliedModel`."""
+    content = {
+        "first_image": applied.first_image,
+        "version": applied.version,
+        "revision": applied.revision,
+        "details": applied.details,
+    }
+    return answer(content, headers={"ETag": f'"{applied.revision}"'})
