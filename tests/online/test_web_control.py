@@ -11,11 +11,11 @@ from tests.conftest import ROOT
 from tests.online.test_web_security import error
 
 
-def test_the_committed_document_is_that_of_the_routes():
+def test_the_committed_document_is_that_of_the_routes(app):
     from crystint.online.openapi import openapi_text
 
     committed = (Path(ROOT) / "docs/openapi.json").read_text(encoding="utf-8")
-    assert committed == openapi_text(), "run: python docs/make_openapi.py"
+    assert committed == openapi_text(app), "run: python docs/make_openapi.py"
 
 
 def test_what_is_not_known_is_null(api):
