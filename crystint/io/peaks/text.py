@@ -92,7 +92,7 @@ def read_json_lines(path: Path) -> PeakList:
             continue
         try:
             line = json.loads(text)
-            if "n_spots" in line:
+            if "spots" in line:
                 continue
             peaks = unknown_peaks(len(line["slow"]))
             peaks["frame"] = line["frame"]
