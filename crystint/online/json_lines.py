@@ -35,10 +35,10 @@ _WHOLE = frozenset(column.name for column in ONLINE_COLUMNS if column.type.start
 def json_line(result: Result) -> str:
     """What is known of an image, without a line break at its end. What is not known is null.
 
-    The names are those of `crystint peaks -o peaks.jsonl`, whose readers read it: ``frame``, ``n_peaks``, a list for each
-    column of the peaks, and ``results`` with the row of the table of frames. Then there are ``series`` and
-    ``series_unique_id``, ``rois``, ``error`` where there is one, and the names of other programs for some of the columns:
-    ``file``, ``file-number``, ``n_spots``, ``n_spots_total``, ``n_spots_no_ice``, ``n_spots_low_res``, ``d_min_est``,
+    The names are those of `crystint peaks -o peaks.jsonl`, whose readers read it: ``frame``, ``n_peaks``, a list for
+    each column of the peaks, and ``results`` with the row of the table of frames. Then there are ``series`` and
+    ``series_unique_id``, ``rois``, ``error`` where there is one, and the names of other programs for some of the
+    columns: ``file``, ``file-number``, ``n_spots``, ``n_spots_total``, ``n_spots_no_ice``, ``n_spots_low_res``, ``d_min_est``,
     ``bkg``, ``saturated``, ``hit``, ``total_intensity``, ``num_strong_pixels``, ``spot_centers`` ([fast, slow], 0.5 in
     the middle of the first pixel), ``t_recv`` and ``t_done`` (ns since 1970-01-01 UTC).
 
@@ -101,8 +101,8 @@ def _number(value: float) -> float | None:
 class JsonLines(QueuedSink):
     """Writes `json_line` of every result, and flushes after each batch.
 
-    A pipe whose reader goes away gets a new one when it comes; what was to be written meanwhile is lost, counted, and told
-    once in a series, as it is when a disk is full. A line is whole or not there.
+    A pipe whose reader goes away gets a new one when it comes; what was to be written meanwhile is lost, counted, and
+    told once in a series, as it is when a disk is full. A line is whole or not there.
 
     Parameters
     ----------

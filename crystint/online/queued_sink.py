@@ -50,7 +50,7 @@ class QueuedSink(Sink):
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._closing = False
         self._until = 0.0
-        self._thread = threading.Thread(target=self._run, name=f"crystint {name}", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=f"crystint {name}", daemon=True)
 
     def _start(self) -> None:
         """Called by the kind of sink when it is ready; the thread is a daemon so that a stuck reader cannot keep a
@@ -160,7 +160,7 @@ class QueuedSink(Sink):
             self._off.add(run.key)
         self._warn(None if run is None else run.key, f"{type(error).__name__}: {error}" if str(error) else repr(error))
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         try:
             while not (self._closing and (not self._items or time.monotonic() > self._until)):
                 if not self._items:
