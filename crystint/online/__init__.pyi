@@ -1,1 +1,3 @@
+from .faults import Faults as Faults
 from .settings import AnalysisSettings as AnalysisSettings
+from .simulation import Simulator as Simulator
