@@ -13,6 +13,8 @@ import numpy as np
 from fastapi import Response
 
 from crystint.errors import RefusedError
+from crystint.stream.cbor import Tag, encode
+from crystint.stream.typed_arrays import list_tag
 
 __all__ = [
     "BYTES",
@@ -170,29 +172,27 @@ def _little(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _cbor(content: Any) -> bytes:
-    import cbor2
-
-    return bytes(cbor2.dumps(_tagged(content)))
-
-
-_TAGS = {"u1": 64, "u2": 69, "u4": 70, "u8": 71, "i1": 72, "i2": 77, "i4": 78, "i8": 79, "f2": 84, "f4": 85, "f8": 86}
+    return encode(_tagged(content))
 
 
 def _tagged(value: Any) -> Any:
-    """With typed arrays in place of arrays."""
-    import cbor2
-
+    """With typed arrays in place of arrays, and nothing that CBOR has not."""
     match value:
         case np.ndarray() if value.dtype.kind in "biuf":
-            numbers = value.astype(np.uint8) if value.dtype.kind == "b" else value
-            typed = cbor2.CBORTag(_TAGS[numbers.dtype.str[1:]], _little(numbers).tobytes())
-            return typed if value.ndim == 1 else cbor2.CBORTag(40, [list(value.shape), typed])
+            typed = list_tag(value.astype(np.uint8) if value.dtype.kind == "b" else _little(value))
+            return typed if value.ndim == 1 else Tag(_ROW_MAJOR, [list(value.shape), typed])
         case Mapping():
             return {str(key): _tagged(each) for key, each in value.items()}
         case list() | tuple():
             return [_tagged(each) for each in value]
         case np.generic():
-            return value.item()
-        case None | bool() | str() | int() | float() | bytes():
+            return _tagged(value.item())
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case None | bool() | int() | float() | bytes():
             return value
-    return plain(value)
+    return _tagged(plain(value))
+
+
+_ROW_MAJOR = 40
+"""Tag of an array of several axes, row by row."""

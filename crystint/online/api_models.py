@@ -6,9 +6,11 @@ Requests are checked by them. Answers are made without them, since a snapshot mu
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, create_model
+
+from crystint.online.settings import CHANGEABLE, AnalysisSettings
 
 __all__ = [
     "AppliedModel",
@@ -26,10 +28,10 @@ __all__ = [
     "RoisModel",
     "SeriesModel",
     "SessionRequest",
+    "SettingsChange",
     "SettingsModel",
     "StartGeometry",
     "StartRequest",
-    "StateModel",
     "StatusModel",
     "prefix_fault",
 ]
@@ -103,17 +105,21 @@ class BooksModel(Closed):
 class SeriesModel(BaseModel):
     """A series: what lies between a start and an end."""
 
-    key: str = Field(description="id and unique_id, as text")
+    series: str = Field(description="its key: id and unique_id, as text")
     id: int
     unique_id: str
-    name: str = Field("", description="of its outputs")
-    started: int | None = Field(None, description="ns since 1970-01-01 UTC")
-    ended: int | None = Field(None, description="ns since 1970-01-01 UTC; null = it runs")
-    expected: int | None = None
+    name: str = Field(description="of its outputs")
+    phase: str
+    reason: str
+    started: int | None = Field(description="ns since 1970-01-01 UTC, as the detector says")
+    expected: int | None
+    frame_time: Number = Field(description="s")
+    shape: list[int] = Field(description="(slow, fast) px")
+    geometry: dict[str, JsonValue] | None
     books: BooksModel
-    files: list[str] = Field(default_factory=list, description="that are closed")
-    user: dict[str, JsonValue] = Field(default_factory=dict)
-    warnings: list[str] = Field(default_factory=list)
+    missing: list[list[int]] = Field(description="ranges of images that never came, of a final series; 100 at most")
+    error: str = Field(description="why its images are not looked at; empty = they are")
+    files: list[str] = Field(description="that are closed")
 
 
 class StatusModel(BaseModel):
@@ -121,24 +127,18 @@ class StatusModel(BaseModel):
 
     state: State
     stalled: bool = Field(description="no message has come for long while images are expected")
+    reason: str = Field(description="why it is in that state")
     revision: int = Field(description="one more with each change of the state")
-    error: str | None = Field(None, description="why the state is error")
+    since: int = Field(description="ns since 1970-01-01 UTC")
     series: SeriesModel | None = Field(description="that runs, else the last one; null = there was none yet")
-    rates: dict[str, Number] = Field(description="images per second: in_1s, in_10s, out_1s, out_10s")
+    rates: dict[str, dict[str, Number]] = Field(description="images per second: in, out, analysed over 1s and 10s")
     latency: dict[str, Number] = Field(description="s from a message to its result: p50, p99")
-    queues: dict[str, int] = Field(description="images, bytes, budget")
+    queue: dict[str, JsonValue] = Field(description="images and bytes that wait, and the budget in bytes")
+    messages: dict[str, JsonValue] = Field(description="that came, by what they were; silent = s since the last one")
     devices: list[dict[str, JsonValue]]
     sinks: dict[str, dict[str, JsonValue]] = Field(description="publishers and writers by name")
-    viewers: int
+    viewers: int = Field(description="readers of events and images")
     version: str
-    warnings: list[str] = Field(default_factory=list)
-
-
-class StateModel(BaseModel):
-    """Answer of start, stop, abort and clear_error."""
-
-    state: State
-    revision: int | None = None
 
 
 class StartGeometry(Closed):
@@ -183,6 +183,34 @@ class SettingsModel(Closed):
     values: dict[str, JsonValue]
     version: int
     revision: int = Field(description="for If-Match")
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    """What is left out stays as it is."""
+    schema.pop("default", None)
+
+
+def _change_of_settings() -> type[BaseModel]:
+    """A model of the settings that may change while images come, none of which must be there."""
+    fields: dict[str, Any] = {}
+    for name in CHANGEABLE:
+        field = AnalysisSettings.model_fields[name]
+        annotation: Any = field.annotation
+        for each in field.metadata:
+            annotation = Annotated[annotation, each]
+        text = Field(field.default, description=field.description, json_schema_extra=_without_default)
+        fields[name] = (annotation, text)
+    made: type[BaseModel] = create_model("SettingsChange", __base__=Closed, __doc__="Settings to change.", **fields)
+    return made
+
+
+if TYPE_CHECKING:
+
+    class SettingsChange(Closed):
+        """Settings to change: those of `crystint.online.settings.CHANGEABLE`."""
+
+else:
+    SettingsChange = _change_of_settings()
 
 
 class AppliedModel(Closed):
@@ -257,6 +285,7 @@ class PlotModel(BaseModel):
     title: str
     unit_x: str
     unit_y: str
+    bin: int = Field(1, description="images per point")
     series: list[CurveModel] = Field(default_factory=list)
     x: list[Number] | None = None
     y: list[Number] | None = None
@@ -283,6 +312,7 @@ class GridMapModel(Closed):
     y: list[Number] = Field(description="um")
     z: list[list[Number]]
     best: BestCell | None
+    outside: int = Field(description="images beyond the last position")
 
 
 class EventModel(Closed):

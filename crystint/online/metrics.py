@@ -16,6 +16,8 @@ __all__ = ["metrics_text"]
 _STATES = ("idle", "arming", "measuring", "finishing", "error")
 _BOOKS = tuple(name for name, field in BooksModel.model_fields.items() if field.annotation is not bool)
 
+_MESSAGES = ("received", "bytes", "damaged", "orphans", "stray_ends", "others")
+
 Sample = tuple[Mapping[str, str], Any]
 
 
@@ -34,7 +36,7 @@ def metrics_text(status: Mapping[str, Any], broker: Broker) -> str:
     """
     series = status.get("series") or {}
     books = series.get("books") or {}
-    labels = {"series": str(series.get("key", ""))}
+    labels = {"series": str(series.get("series", ""))}
     history, traffic = broker.history, broker.traffic
     families: list[tuple[str, str, str, Iterable[Sample]]] = [
         ("info", "gauge", "version of the service", [({"version": str(status.get("version", ""))}, 1)]),
@@ -48,8 +50,12 @@ def metrics_text(status: Mapping[str, Any], broker: Broker) -> str:
             [({**labels, "book": name}, books.get(name)) for name in _BOOKS if series],
         ),
         (
-            "images_per_second", "gauge", "images in and out, over 1 s and 10 s",
-            [({"window": name}, value) for name, value in (status.get("rates") or {}).items()],
+            "images_per_second", "gauge", "images in, out and analysed, over 1 s and 10 s",
+            [
+                ({"where": where, "window": window}, value)
+                for where, rates in (status.get("rates") or {}).items()
+                for window, value in rates.items()
+            ],
         ),
         (
             "latency_seconds", "gauge", "from a message to its result",
@@ -57,7 +63,20 @@ def metrics_text(status: Mapping[str, Any], broker: Broker) -> str:
         ),
         (
             "queue", "gauge", "images and bytes that wait, and the bytes that may",
-            [({"of": name}, value) for name, value in (status.get("queues") or {}).items()],
+            [({"of": name}, value) for name, value in (status.get("queue") or {}).items()],
+        ),
+        (
+            "messages_total", "counter", "messages by what they were",
+            [({"kind": name}, value) for name, value in (status.get("messages") or {}).items() if name in _MESSAGES],
+        ),
+        ("silent_seconds", "gauge", "since the last message", [({}, (status.get("messages") or {}).get("silent"))]),
+        (
+            "sink", "gauge", "numbers that publishers and writers tell",
+            [
+                ({"sink": sink, "of": name}, value)
+                for sink, numbers in (status.get("sinks") or {}).items()
+                for name, value in numbers.items()
+            ],
         ),
         ("results_total", "counter", "results that the web process has seen", [({}, history.results)]),
         ("result_messages_lost_total", "counter", "messages of results that it has not", [({}, history.lost)]),
@@ -68,9 +87,6 @@ def metrics_text(status: Mapping[str, Any], broker: Broker) -> str:
             [({"method": method, "status": str(code)}, n) for (method, code), n in sorted(traffic.requests.items())],
         ),
     ]  # fmt: skip
-    extra = status.get("metrics")
-    if isinstance(extra, Mapping):
-        families += [(str(name), "gauge", "of the data process", [({}, value)]) for name, value in extra.items()]
     lines: list[str] = []
     for name, kind, meaning, samples in families:
         rows = [(each, _number(value)) for each, value in samples]
@@ -81,7 +97,7 @@ def metrics_text(status: Mapping[str, Any], broker: Broker) -> str:
 
 def _number(value: Any) -> str | None:
     """None where it is not known."""
-    if value is None or isinstance(value, str):
+    if not isinstance(value, int | float):
         return None
     number = float(value)
     if math.isnan(number):

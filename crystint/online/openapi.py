@@ -16,6 +16,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes, openapi_version="3.1.0"
     )
+    _limits(document)
     components = document.setdefault("components", {})
     schemas = components.get("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
@@ -31,6 +32,19 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
             if path in ("/", "/healthz", "/readyz", "/api/v1/session"):
                 operation["security"] = []
     return document
+
+
+_LIMITS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+
+
+def _limits(part: Any) -> None:
+    """Limits behind a validator of ours, by the names that JSON Schema has for them."""
+    if isinstance(part, dict):
+        for name, proper in _LIMITS.items():
+            if isinstance(part.get(name), int | float):
+                part[proper] = part.pop(name)
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _limits(each)
 
 
 def openapi_text(app: FastAPI) -> str:

@@ -15,14 +15,14 @@ from crystint.online.api_models import (
     RoiDocument,
     RoisModel,
     SeriesModel,
+    SettingsChange,
     SettingsModel,
     StartRequest,
-    StateModel,
     StatusModel,
 )
 from crystint.online.broker import Broker
 from crystint.online.control import Applied
-from crystint.online.requests import checked_query, revision_of, unknown_key
+from crystint.online.requests import checked_query, revision_of
 
 __all__ = ["applied_answer", "changing", "control_routes"]
 
@@ -34,12 +34,13 @@ def control_routes(broker: Broker) -> APIRouter:
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(checked_query)])
     ask = broker.ask
 
+    def told(status: Mapping[str, Any], accept: str | None = None) -> Response:
+        return answer({**status, "viewers": broker.traffic.viewers}, accept)
+
     @api.get("/status", response_model=StatusModel)
     async def status(request: Request) -> Response:
         """State, series with its books, rates, latency, queues, devices and sinks."""
-        content = dict(await ask(broker.control.status))
-        content["viewers"] = content.get("viewers", 0) + broker.traffic.viewers
-        return answer(content, request.headers.get("accept"))
+        return told(await ask(broker.control.status), request.headers.get("accept"))
 
     @api.get("/series", response_model=list[SeriesModel])
     async def series(request: Request) -> Response:
@@ -50,32 +51,32 @@ def control_routes(broker: Broker) -> APIRouter:
     async def one_series(key: str, request: Request) -> Response:
         """A series by its key, or by its number: then the newest of it."""
         for each in await ask(broker.control.series):
-            if key in (str(each.get("key")), str(each.get("id"))):
+            if key in (str(each.get("series")), str(each.get("id"))):
                 return answer(each, request.headers.get("accept"))
         raise RefusedError("not_found", f"there is no series {key[:80]!r}; /api/v1/series lists those there are", "key")
 
-    @api.post("/start", response_model=StateModel)
+    @api.post("/start", response_model=StatusModel)
     async def start(options: StartRequest) -> Response:
         """Tell how the next series is called and what is known of it. Without it every series is taken with the
         defaults."""
         result = await ask(broker.control.start, options.model_dump(exclude_none=True))
         broker.access.allow_viewers(options.tokens or ())
-        return answer(result)
+        return told(result)
 
-    @api.post("/stop", response_model=StateModel)
+    @api.post("/stop", response_model=StatusModel)
     async def stop() -> Response:
         """Finish the series after what has come."""
-        return answer(await ask(broker.control.stop))
+        return told(await ask(broker.control.stop))
 
-    @api.post("/abort", response_model=StateModel)
+    @api.post("/abort", response_model=StatusModel)
     async def abort() -> Response:
         """End the series now; its files are closed."""
-        return answer(await ask(broker.control.abort))
+        return told(await ask(broker.control.abort))
 
-    @api.post("/clear_error", response_model=StateModel)
+    @api.post("/clear_error", response_model=StatusModel)
     async def clear_error() -> Response:
         """From error to idle."""
-        return answer(await ask(broker.control.clear_error))
+        return told(await ask(broker.control.clear_error))
 
     @api.get("/settings", response_model=SettingsModel)
     async def settings(request: Request) -> Response:
@@ -83,16 +84,11 @@ def control_routes(broker: Broker) -> APIRouter:
         return revised(await ask(broker.control.settings), request)
 
     @api.patch("/settings", response_model=AppliedModel)
-    async def change_settings(
-        changes: dict[str, JsonValue], if_match: IfMatch = None, dry_run: bool = False
-    ) -> Response:
+    async def change_settings(changes: SettingsChange, if_match: IfMatch = None, dry_run: bool = False) -> Response:
         """Change some, from the image on that the answer tells; with dry_run they are checked alone."""
         revision = revision_of(if_match)
-        known_keys = (await ask(broker.control.settings))["values"]
-        for key in changes:
-            if key not in known_keys:
-                raise unknown_key(key, key, known_keys)
-        return await changing(broker, broker.control.change_settings, changes, revision, dry_run)
+        values = changes.model_dump(exclude_unset=True)
+        return await changing(broker, broker.control.change_settings, values, revision, dry_run)
 
     @api.get("/rois", response_model=RoisModel)
     async def rois(request: Request) -> Response:

@@ -35,8 +35,9 @@ class FakeControl:
 
     def _series(self):
         return {
-            "key": "7-abc", "id": 7, "unique_id": "abc", "name": "run", "started": 1, "ended": None,
-            "expected": self.books.expected, "books": self.books.to_dict(), "files": [], "user": {}, "warnings": [],
+            "series": "7-abc", "id": 7, "unique_id": "abc", "name": "run", "phase": "open", "reason": "", "started": 1,
+            "expected": self.books.expected, "frame_time": 0.01, "shape": list(self.shape), "geometry": None,
+            "books": self.books.to_dict(), "missing": [], "error": "", "files": [],
         }  # fmt: skip
 
     def status(self):
@@ -44,17 +45,17 @@ class FakeControl:
         return {
             "state": self.state,
             "stalled": False,
+            "reason": "",
             "revision": self.revision,
-            "error": None,
+            "since": 0,
             "series": self._series(),
-            "rates": {"in_1s": 0.0, "in_10s": 0.0, "out_1s": 0.0, "out_10s": float("nan")},
+            "rates": {"in": {"1s": 0.0, "10s": float("nan")}, "out": {"1s": 0.0, "10s": 0.0}},
             "latency": {"p50": None, "p99": None},
-            "queues": {"images": 0, "bytes": 0, "budget": 1000},
+            "queue": {"images": 0, "bytes": 0, "budget": 1000, "skipping": 1},
+            "messages": {"received": 3, "silent": None},
             "devices": [],
-            "sinks": {},
-            "viewers": 0,
+            "sinks": {"results": {"sent": 3, "error": "", "address": "tcp://127.0.0.1:5602"}},
             "version": "0",
-            "warnings": [],
         }
 
     def series(self):
@@ -65,7 +66,7 @@ class FakeControl:
         self._wait()
         if state != self.state:
             self.state, self.revision = state, self.revision + 1
-        return {"state": self.state, "revision": self.revision}
+        return self.status()
 
     def start(self, options):
         self.armed = dict(options)

@@ -20,7 +20,7 @@ def test_the_committed_document_is_that_of_the_routes(app):
 
 def test_what_is_not_known_is_null(api):
     status = api.get("/api/v1/status").json()
-    assert status["rates"]["out_10s"] is None
+    assert status["rates"]["in"]["10s"] is None
     assert status["series"]["books"]["expected"] is None
 
 
@@ -32,19 +32,20 @@ def test_answers_are_cbor_for_those_who_prefer_it(api):
 
 
 def test_a_series_by_key_and_by_number(api):
-    assert api.get("/api/v1/series").json()[0]["key"] == "7-abc"
+    assert api.get("/api/v1/series").json()[0]["series"] == "7-abc"
     assert api.get("/api/v1/series/7-abc").json() == api.get("/api/v1/series/7").json()
     assert "/api/v1/series" in error(api.get("/api/v1/series/8"), 404, "not_found")
 
 
 def test_start_stop_abort_clear(api, control):
     options = {"prefix": "lysozyme/run1", "images": 100, "grid": {"n_fast": 10}, "user": {"sample": "A"}}
-    assert api.post("/api/v1/start", json=options).json() == {"state": "arming", "revision": 2}
+    started = api.post("/api/v1/start", json=options).json()
+    assert (started["state"], started["revision"]) == ("arming", 2)
     assert control.armed["prefix"] == "lysozyme/run1"
     assert control.armed["grid"]["n_fast"] == 10
     assert api.post("/api/v1/stop").json()["state"] == "idle"
     revision = api.post("/api/v1/stop").json()["revision"]
-    assert api.post("/api/v1/abort").json() == {"state": "idle", "revision": revision}, "idempotent"
+    assert api.post("/api/v1/abort").json()["revision"] == revision, "idempotent"
     control.state = "measuring"
     error(api.post("/api/v1/clear_error"), 409, "wrong_state")
 
