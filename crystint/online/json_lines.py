@@ -38,9 +38,9 @@ def json_line(result: Result) -> str:
     The names are those of `crystint peaks -o peaks.jsonl`, whose readers read it: ``frame``, ``n_peaks``, a list for
     each column of the peaks, and ``results`` with the row of the table of frames. Then there are ``series`` and
     ``series_unique_id``, ``rois``, ``error`` where there is one, and the names of other programs for some of the
-    columns: ``file``, ``file-number``, ``n_spots``, ``n_spots_total``, ``n_spots_no_ice``, ``n_spots_low_res``, ``d_min_est``,
-    ``bkg``, ``saturated``, ``hit``, ``total_intensity``, ``num_strong_pixels``, ``spot_centers`` ([fast, slow], 0.5 in
-    the middle of the first pixel), ``t_recv`` and ``t_done`` (ns since 1970-01-01 UTC).
+    columns: ``file``, ``file-number``, ``n_spots``, ``n_spots_total``, ``n_spots_no_ice``, ``n_spots_low_res``,
+    ``d_min_est``, ``bkg``, ``saturated``, ``hit``, ``total_intensity``, ``num_strong_pixels``, ``spot_centers``
+    ([fast, slow], 0.5 in the middle of the first pixel), ``t_recv`` and ``t_done`` (ns since 1970-01-01 UTC).
 
     Examples
     --------

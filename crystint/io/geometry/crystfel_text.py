@@ -191,7 +191,8 @@ def parse_geom(text: str, path: Path) -> CrystfelText:
         elif key not in _BAD:
             warn(f"{path}: {panel}/{key} is no key of a bad region and changes nothing")
             continue
-        if "group" not in key:  # nothing here depends on them
+        streamed = key == "data" and not value.startswith("/")  # a key of messages, which cfelpyutils does not expect
+        if "group" not in key and not streamed:  # nothing here depends on them
             lines.append(f"{panel + '/' if panel else ''}{key} = {_plain(path, key, value)}")
     messages = io.StringIO()
     try:
