@@ -1,3 +1,4 @@
 from .faults import Faults as Faults
+from .service import Service as Service
 from .settings import AnalysisSettings as AnalysisSettings
 from .simulation import Simulator as Simulator

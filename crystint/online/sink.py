@@ -57,8 +57,9 @@ class Run(Protocol):
 
 @dataclass
 class Sink:
-    """Takes what the data process gives. All methods are called in the order of the series, `image` from the thread of
-    the receiver, all others from that of the results. None of them may wait: what takes time is done by a thread of the
+    """Takes what the data process gives. All methods are called in the order of the series: `begin` is the first, and
+    `end` the last of each. `image` comes from the thread of the receiver, the images before `begin` and all other calls
+    from that of the results. None of them may wait: what takes time is done by a thread of the
     sink, behind a queue bounded in bytes. An error is reported and ends the sink for that series, nothing else."""
 
     name: str = field(default="", init=False)

@@ -21,9 +21,9 @@ from crystint.model.geometry import Geometry
 from crystint.model.panels import beam_at, farther
 from crystint.model.partial_geometry import OPTIONS, PartialGeometry
 from crystint.run.frames import check_shape
-from crystint.run.settings import DetectorSettings
+from crystint.run.settings import DetectorSettings, PlacedSettings
 
-__all__ = ["NoGeometryError", "geometries_of", "geometry_of", "wavelengths_of"]
+__all__ = ["NoGeometryError", "geometries_of", "geometry_of", "geometry_over", "wavelengths_of"]
 
 _ALL = {"distance", "beam_center", "pixel_size", "wavelength", "polarization"}
 _PLACED = {"distance", "beam_center", "pixel_size", "rotation", "panels", "beam_outside"}
@@ -120,6 +120,37 @@ def _together(frames: Frames, settings: DetectorSettings, files: Sequence[int] |
     return _over(options, file.over(below))
 
 
+def geometry_over(
+    settings: PlacedSettings, asked: PartialGeometry, own: PartialGeometry, shape: tuple[int, int]
+) -> Geometry | None:
+    """The geometry of frames that are in no file: as `geometry_of`; None = distance, beam centre or pixel size are
+    told nowhere.
+
+    Parameters
+    ----------
+    settings : PlacedSettings
+        With options, and the file given.
+    asked : PartialGeometry
+        Goes before all else.
+    own : PartialGeometry
+        What the frames tell themselves.
+    shape : (slow, fast)
+
+    Raises
+    ------
+    FileError, GeometryError, ShapeError
+        As `geometry_of`.
+    """
+    options, file = asked.over(_options(settings)), _geometry_file(settings, shape)
+    below = own.without(*_placed_anew(file))
+    if settings.geometry is not None:
+        _tell_gaps(settings.geometry, options.over(file), below)
+    geometry = _over(options, file.over(below)).whole(shape)
+    if geometry is not None and geometry.panels is None and (curved := curved_detector(shape)):
+        warn(f"the frames are those of {curved}, and the geometry is one flat plane: {PANELS_NEEDED}")
+    return geometry
+
+
 def _from_elsewhere(options: PartialGeometry, file: PartialGeometry) -> set[str]:
     """Fields that are not asked of the frames: options and the file given tell them, or place the detector anew."""
     return {*options.over(file).values, *_placed_anew(file)}
@@ -132,7 +163,7 @@ def _placed_anew(file: PartialGeometry) -> set[str]:
     return _TILTS if "rotation" in file.values else set()
 
 
-def _options(settings: DetectorSettings) -> PartialGeometry:
+def _options(settings: PlacedSettings) -> PartialGeometry:
     explicit: dict[str, Any] = {
         "distance": settings.distance,
         "beam_center": settings.beam,
@@ -167,7 +198,7 @@ def _tell_gaps(path: Path, above: PartialGeometry, below: PartialGeometry) -> No
         note(f"{path} tells no {name.replace('_', ' ')}; that of the frames is used: {value} ({place})")
 
 
-def _geometry_file(settings: DetectorSettings, shape: tuple[int, int]) -> PartialGeometry:
+def _geometry_file(settings: PlacedSettings, shape: tuple[int, int]) -> PartialGeometry:
     """What the file given with -g tells; nothing where none is given."""
     if settings.geometry is None:
         return PartialGeometry()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
 from crystint.ops.layout import ring_map
 from crystint.ops.separator import Separator
-from crystint.separation.settings import SearchSettings
+from crystint.separation.settings import CorrectionSettings, SearchSettings
 
 __all__ = ["FrameSearch", "listed_peaks", "vetoed"]
 
@@ -73,6 +73,15 @@ class FrameSearch:
         return ring_map(
             self.geometry, self.mask, use.rings, **self.images, solid_angle=use.solid_angle, valid=self.valid
         )
+
+    def like(self, settings: SearchSettings) -> FrameSearch | None:
+        """A search with other settings and the same separator; None = they ask for another one."""
+        if any(getattr(self.settings, name) != getattr(settings, name) for name in CorrectionSettings.model_fields):
+            return None
+        twin = replace(self, settings=settings)
+        object.__setattr__(twin, "_made", self._made)
+        object.__setattr__(twin, "_making", self._making)
+        return twin
 
     def examine(
         self,

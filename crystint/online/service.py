@@ -1,0 +1,626 @@
+"""The service: from messages to results, in threads of one process."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.arrays import FileName
+from crystint.engine import Engine
+from crystint.errors import CrystintError, RefusedError, SettingError
+from crystint.model.geometry import Geometry
+from crystint.model.mask import USER_MASK
+from crystint.model.partial_geometry import PartialGeometry
+from crystint.online.analysis import Analysis
+from crystint.online.callbacks import Callbacks
+from crystint.online.configuration import Configuration
+from crystint.online.control import Applied
+from crystint.online.emitter import Emitter
+from crystint.online.events import EventLog
+from crystint.online.intake import Intake
+from crystint.online.meter import Meter
+from crystint.online.result import Result
+from crystint.online.series import Series
+from crystint.online.service_status import ServiceStatus, described_series
+from crystint.online.settings import AnalysisSettings, ServeSettings
+from crystint.online.sink import Event, Sink
+from crystint.online.timeline import Timeline
+from crystint.online.work_queue import WorkQueue
+from crystint.online.workers import Workers
+from crystint.stream.messages import Image, Start
+from crystint.stream.read import read_message
+
+__all__ = ["Service"]
+
+_ASKED = ("prefix", "images", "geometry", "grid", "user", "tokens")
+_GEOMETRY = ("distance", "beam_center", "pixel_size", "wavelength", "rotation", "polarization", "beam_outside")
+_SOME_GEOMETRY = {"pixel_size": (1e-4, 1e-4), "distance": 0.1, "beam_center": (500.0, 500.0)}
+_AUTO = 4 * 10**9
+"""bytes"""
+
+
+class Service:
+    """Takes the stream of a detector and finds the peaks of each image.
+
+    It is a `crystint.online.control.Control`, and works in one process without HTTP. What is written and published is
+    done by its sinks.
+
+    Parameters
+    ----------
+    streams : sequence of str
+        Addresses of ZeroMQ that the detector binds; empty = messages come by `take`.
+    geometry : Geometry, optional
+        In place of that of the start messages.
+    mask : integer or bool [slow, fast], optional
+        The user's mask: nonzero = masked.
+    settings : AnalysisSettings or ServeSettings, optional
+    out : path, optional
+        Folder of the outputs.
+    engine : Engine, optional
+        None = the device of the settings, or the default one.
+
+    Raises
+    ------
+    CrystintError
+        When something does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import crystint
+    >>> from crystint.online import AnalysisSettings, Service
+    >>> from crystint.stream import End, Image, SeriesKey, Start, encode_end, encode_frame, encode_image, encode_start
+    >>> data = crystint.simulate.simulate((100, 110), background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1)
+    >>> series = SeriesKey(1, "a")
+    >>> start = Start(series, data.shape, "stream2", images=1, channels=("one",), geometry=data.geometry)
+    >>> image = Image(series, 0, {"one": encode_frame(data[0], "bslz4")})
+    >>> results = []
+    >>> with Service(settings=AnalysisSettings(rings=30)) as service:
+    ...     service.on_result(results.append)
+    ...     for message in (encode_start(start), encode_image(image), encode_end(End(series))):
+    ...         service.take(message)
+    ...     service.wait("idle")
+    True
+    >>> len(results[0].peaks) > 4, service.series()[0]["books"]["analysed"]
+    (True, 1)
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[str] = (),
+        geometry: Geometry | None = None,
+        mask: NDArray[Any] | None = None,
+        settings: AnalysisSettings | None = None,
+        out: FileName | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        use = settings if settings is not None else AnalysisSettings()
+        values = {name: getattr(use, name) for name in type(use).model_fields}
+        self.serving = use if isinstance(use, ServeSettings) else ServeSettings(**values)
+        self.streams = tuple(streams) or self.serving.stream
+        self.out = Path(out) if out is not None else self.serving.out
+        self.engine = engine if engine is not None else Engine(self.serving.device)
+        self.geometry = geometry
+        self.sinks: list[Sink] = []
+        self._functions: list[Callable[[Result], object]] = []
+        self._callbacks: Callbacks | None = None
+        self.began = time.time_ns()
+        memory = self.serving.memory
+        self.queue = WorkQueue(_share_of_memory() if memory == "auto" else memory, self.serving.when_full)
+        self.emitter = Emitter(self.sinks, self._alarm, self._turn, self._settled)
+        self.log = EventLog(self.emitter.event)
+        analysing = AnalysisSettings(**{name: getattr(use, name) for name in AnalysisSettings.model_fields})
+        self.configuration = Configuration(
+            self.engine, analysing, self.serving.channel, lambda: list(self.intake.live.values()), self.log.warn
+        )
+        dialect = None if self.serving.dialect == "auto" else self.serving.dialect
+        read = partial(read_message, dialect=dialect)
+        self.intake = Intake(read, self.queue, _Following(self), grace=self.serving.grace)
+        self.workers = Workers(self.queue, self._threads(), self.emitter.result, self._renew)
+        self.received = Meter()
+        self._status = ServiceStatus(
+            self.intake, self.queue, self.emitter, self.configuration, self.log, self.received, self.sinks,
+            self.streams, len(self.workers), self.began,
+        )  # fmt: skip
+        self.asked: Mapping[str, Any] = {}
+        """for the next start message"""
+        self._tried: list[Engine] = []
+        self._state = self.intake.state.now
+        self._turned = threading.Condition()
+        self._taking = threading.RLock()
+        self._running = self._closed = False
+        if mask is not None:
+            self.configuration.change_mask(mask)
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Begin."""
+        if self._running or self._closed:
+            raise RefusedError("wrong_state", "the service runs already, or is closed")
+        self._running = True
+        self._callbacks = Callbacks(self.tell)
+        for function in self._functions:
+            self._callbacks.add(function)
+        self.add(self._callbacks)
+        self.configuration.start()
+        self.emitter.start()
+        self.workers.start()
+
+    def close(self, *, finish: bool = True) -> None:
+        """End.
+
+        Parameters
+        ----------
+        finish : bool
+            What has come is looked at first.
+        """
+        if self._closed or not self._running:
+            self._closed = True
+            return
+        self._closed = True
+        self._call(lambda: self._abort("the service ends", cancel=not finish))
+        self.queue.close()
+        self.configuration.close()
+        self.workers.join()
+        self.emitter.close()
+
+    def add(self, sink: Sink) -> None:
+        """Give results, images and events to a sink, too; before `open`.
+
+        Parameters
+        ----------
+        sink : Sink
+        """
+        self.sinks.append(sink)
+        self.emitter.sinks.append(sink)
+
+    def tell(self, event: Event) -> None:
+        """Take an event of a sink. Of a "file" the data have `path` and, as text, the `series`.
+
+        Parameters
+        ----------
+        event : Event
+        """
+        if event.name == "file":
+            for series in [*list(self.intake.closed), *list(self.intake.live.values())]:
+                if str(series.key) == event.data.get("series") and series.context is not None:
+                    series.context.files.append(str(event.data.get("path")))
+        self.log.tell(event)
+
+    def take(self, parts: Any, received: int | None = None) -> None:
+        """Take a message that came in another way than by a stream.
+
+        Parameters
+        ----------
+        parts : buffer, or sequence of buffers
+        received : int, optional
+            ns since 1970-01-01 UTC; None = now.
+        """
+        message = list(parts) if isinstance(parts, list | tuple) else [parts]
+        self._call(lambda: self.intake.message(message, time.time_ns() if received is None else received))
+
+    def wait(self, state: str, timeout: float = 30.0) -> bool:
+        """Wait until it is in a state: idle, arming, measuring, finishing or error; whether it is.
+
+        Parameters
+        ----------
+        state : str
+        timeout : float
+            s
+        """
+        with self._turned:
+            return self._turned.wait_for(lambda: self.intake.state.now.name == state, timeout)
+
+    def on_result(self, function: Callable[[Result], object]) -> None:
+        """Call a function with every result in order, in a thread for that. What it is too slow for is left out, and
+        counted in `status`.
+
+        Parameters
+        ----------
+        function : callable
+        """
+        self._functions.append(function)
+        if self._callbacks is not None:
+            self._callbacks.add(function)
+
+    def set(self, **changes: Any) -> Applied:
+        """Change settings, such as ``snr=4.5``.
+
+        Raises
+        ------
+        RefusedError
+            As `change_settings`.
+        """
+        return self.change_settings(changes)
+
+    def status(self) -> dict[str, Any]:
+        """How it is, from a snapshot."""
+        return self._status.now()
+
+    def series(self) -> list[dict[str, Any]]:
+        """The last 100 series with their books and files, the newest first."""
+        every = [*list(self.intake.closed), *list(self.intake.live.values())]
+        return [described_series(series) for series in reversed(every[-100:])]
+
+    def start(self, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What the next start message is to be taken with.
+
+        Parameters
+        ----------
+        options : mapping, optional
+            prefix, images, geometry (fields of `Geometry`), grid, user, tokens.
+
+        Raises
+        ------
+        RefusedError
+            When an option is unknown or cannot be.
+        """
+        asked = _checked(options or {})
+        self.asked = asked
+        self._call(self.intake.arm)
+        return self.status()
+
+    def stop(self) -> dict[str, Any]:
+        """Finish the series after what has come. Idempotent."""
+        self.asked = {}
+        self._call(self.intake.stop)
+        return self.status()
+
+    def abort(self) -> dict[str, Any]:
+        """End the series now; what waits is not looked at. Idempotent."""
+        self.asked = {}
+        self._call(lambda: self._abort("aborted", cancel=True))
+        return self.status()
+
+    def clear_error(self) -> dict[str, Any]:
+        """From error to idle."""
+        self._call(self.intake.clear_error)
+        return self.status()
+
+    def settings(self) -> dict[str, Any]:
+        """What is looked for, with its version and revision."""
+        now = self.configuration
+        return {
+            "values": now.settings.plain(),
+            "version": now.settings_version,
+            "revision": now.revisions["settings"],
+        }
+
+    def change_settings(
+        self, changes: Mapping[str, Any], revision: int | None = None, dry_run: bool = False
+    ) -> Applied:
+        """Change some of the settings, from an image on that the answer names.
+
+        Parameters
+        ----------
+        changes : mapping of name to value
+        revision : int, optional
+            That the change was made for.
+        dry_run : bool
+            Only check.
+
+        Raises
+        ------
+        RefusedError
+            bad_value; conflict when the revision is another one by now.
+        """
+        applied = self.configuration.change_settings(changes, revision, dry_run)
+        if not dry_run:
+            self.log.add("settings", {"changes": dict(changes), **_plain(applied)})
+        return applied
+
+    def rois(self) -> dict[str, Any]:
+        """The regions."""
+        now = self.configuration
+        return {
+            "document": now.rois.to_dict(),
+            "version": now.roi_version,
+            "revision": now.revisions["rois"],
+            "details": now.roi_details(),
+        }
+
+    def change_rois(self, document: Mapping[str, Any], revision: int | None = None) -> Applied:
+        """Replace all regions, from an image on that the answer names.
+
+        Parameters
+        ----------
+        document : mapping
+            As `Rois.to_dict` gives it.
+        revision : int, optional
+            That the change was made for.
+
+        Raises
+        ------
+        RefusedError
+            bad_value; conflict when the revision is another one by now.
+        """
+        applied = self.configuration.change_rois(document, revision)
+        self.log.add("rois", _plain(applied))
+        return applied
+
+    def roi_map(self) -> tuple[NDArray[Any], tuple[str, ...]]:
+        """Bit i of a pixel is set where it belongs to region i; and the names of the regions.
+
+        Raises
+        ------
+        RefusedError
+            When no detector or no region is there.
+        """
+        regions = self._last().regions
+        if regions is None:
+            raise RefusedError("not_found", "there are no regions")
+        return regions.map(), regions.names
+
+    def mask(self, layer: str = "total") -> NDArray[np.uint32]:
+        """A mask of the detector.
+
+        Parameters
+        ----------
+        layer : {"total", "user", "detector"}
+
+        Returns
+        -------
+        uint32 [slow, fast]
+
+        Raises
+        ------
+        RefusedError
+            When there is no such layer, or no detector yet.
+        """
+        if layer not in ("total", "user", "detector"):
+            raise RefusedError("bad_value", f"layer is {layer!r}, expected total, user or detector", "layer")
+        user = self.configuration.user_mask
+        if layer == "user" and user is not None:
+            return user
+        last = self._last()
+        if layer == "user":
+            return np.zeros(last.shape, np.uint32)
+        return last.detector_mask if layer == "detector" else last.mask
+
+    def change_mask(self, mask: NDArray[Any] | None) -> Applied:
+        """Replace the user's mask, from an image on that the answer names.
+
+        Parameters
+        ----------
+        mask : integer or bool [slow, fast] or None
+            Nonzero = masked; None = there is none.
+
+        Raises
+        ------
+        RefusedError
+            When it is of another shape than the detector.
+        """
+        pixels = None if mask is None else np.where(np.asarray(mask) != 0, np.uint32(USER_MASK), np.uint32(0))
+        applied = self.configuration.change_mask(pixels)
+        self.log.add("mask", {"masked": 0 if pixels is None else int(np.count_nonzero(pixels)), **_plain(applied)})
+        return applied
+
+    def start_message(self, series: str | None = None) -> bytes:
+        """The start message of a series that is remembered.
+
+        Parameters
+        ----------
+        series : str, optional
+            None = the last.
+
+        Raises
+        ------
+        RefusedError
+            When there is none.
+        """
+        every = [*list(self.intake.closed), *list(self.intake.live.values())]
+        for each in reversed(every):
+            if series is None or str(each.key) == series:
+                return each.start.message
+        raise RefusedError("not_found", f"no series {series} is remembered" if series else "no series came yet")
+
+    def events(self, after: int = 0) -> list[dict[str, Any]]:
+        """The last 1000 events with higher numbers.
+
+        Parameters
+        ----------
+        after : int
+        """
+        return self.log.after(after)
+
+    def _last(self) -> Analysis:
+        last = self.configuration.last
+        if last is None:
+            raise RefusedError("not_found", "no series came yet, so the detector is not known")
+        return last
+
+    def _threads(self) -> int:
+        return self.serving.threads or max(1, (os.cpu_count() or 1) - 2)
+
+    def _call(self, function: Callable[[], Any]) -> None:
+        """Do something in the place of the receiver."""
+        with self._taking:
+            function()
+
+    def _abort(self, reason: str, *, cancel: bool) -> None:
+        for series in self.intake.abort(reason):
+            if cancel and isinstance(series.context, Timeline):
+                series.context.cancelled = True
+                series.context.ready.set()
+
+    def _turn(self) -> None:
+        """From the thread of the results, now and then."""
+        if not self.streams and self._taking.acquire(blocking=False):
+            try:
+                self.intake.tick()
+            finally:
+                self._taking.release()
+        now = self.intake.state.now
+        if now is not self._state:
+            for state in self.intake.state.transitions:
+                if state.revision > self._state.revision:
+                    data = {"state": state.name, "stalled": state.stalled, "reason": state.reason}
+                    self.log.add("state", data | {"revision": state.revision})
+            self._state = now
+            with self._turned:
+                self._turned.notify_all()
+
+    def _settled(self, series: Series) -> None:
+        series.settled = True
+        self.log.add("series_end", described_series(series))
+
+    def _alarm(self, text: str) -> None:
+        self.log.add("alarm", {"text": text})
+
+    def _renew(self, timeline: Timeline, analysis: Analysis, error: Exception) -> bool:
+        """Another queue of the same device, then the CPU where no device was asked for."""
+        failed = analysis.search.engine
+
+        def engine() -> Engine:
+            if failed in self._tried:
+                if self.serving.device is not None or failed is None or failed.on_cpu:
+                    raise error
+                started = Engine("cpu")
+            else:
+                started = Engine(None if failed is None else failed.device)
+            self._tried = [*self._tried[-8:], started]
+            self.engine = started
+            self._alarm(f"the device failed ({error}); going on with {started.device.name}")
+            return started
+
+        if self.configuration.renew(timeline, analysis, engine):
+            return True
+        self._call(lambda: self.intake.fail(f"the device failed: {error}"))
+        return False
+
+
+class _Following:
+    """What the service does when something comes: a `crystint.online.intake.Follower`."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def begun(self, series: Series) -> None:
+        service = self._service
+        timeline = series.context = Timeline()
+        asked, service.asked = service.asked, {}
+        series.user = asked
+        series.name = str(asked.get("prefix") or re.sub(r"[^A-Za-z0-9_.-]", "_", str(series.key)))
+        series.folder = service.out
+        if service.geometry is not None:
+            series.user = {"geometry": _of(service.geometry), **asked}
+        if series.expected is None and asked.get("images"):
+            series.expected = asked["images"]
+        series.describe = lambda: _described(series, timeline, service)
+        service.emitter.expect(series)
+        if series.start.dtype is not None:
+            self._make(series, series.start.dtype)
+        key = series.key
+        service.log.add("series_start", {"series": str(key), "id": key.id, "unique_id": key.unique_id})
+        for text in series.start.warnings:
+            service.log.warn(f"series {key}: {text}")
+
+    def image(self, series: Series, image: Image, _received: int) -> None:
+        service = self._service
+        service.received.add()
+        if not series.context.asked_for:
+            self._make(series, next(iter(image.frames.values())).dtype)
+        service.emitter.image(series, image)
+
+    def result(self, series: Series, result: Result) -> None:
+        self._service.emitter.result(series, result)
+
+    def final(self, series: Series) -> None:
+        if not series.context.asked_for:
+            self._make(series, None)
+        self._service.emitter.final(series)
+
+    def warning(self, text: str) -> None:
+        self._service.log.warn(text)
+
+    def assumed_start(self, image: Image) -> Start | None:
+        """Where a geometry was given, images are looked at without their start."""
+        service = self._service
+        frame = next(iter(image.frames.values()), None)
+        if frame is None or (service.geometry is None and service.serving.geometry is None):
+            return None
+        service.log.warn(f"the start of series {image.series} never came: its geometry is the one given")
+        return Start(image.series, frame.shape, "stream2", channels=tuple(image.frames), dtype=frame.dtype)
+
+    def _make(self, series: Series, dtype: np.dtype[Any] | None) -> None:
+        series.context.asked_for = True
+        emitter = self._service.emitter
+        self._service.configuration.begin(series, dtype, lambda: emitter.begin(series))
+
+
+def _of(geometry: Geometry) -> dict[str, Any]:
+    names = (*_GEOMETRY, "panels")
+    return {name: value for name in names if (value := getattr(geometry, name)) is not None}
+
+
+def _described(series: Series, timeline: Timeline, service: Service) -> dict[str, Any]:
+    from crystint import __version__
+
+    return {
+        "program": "crystint",
+        "version": __version__,
+        "series": {"id": series.key.id, "unique_id": series.key.unique_id},
+        "streams": list(service.streams),
+        "settings": timeline.history(),
+        "regions": timeline.regions(),
+        "geometry": None if series.geometry is None else series.geometry.to_dict(),
+        "device": service.engine.device.name,
+        "start_warnings": list(series.start.warnings),
+        "resumed": series.resumed,
+        "assumed": series.assumed,
+    }
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a start, that can be."""
+    for name in options:
+        if name not in _ASKED:
+            raise RefusedError("bad_value", f"{name}: no such option; there are {', '.join(_ASKED)}", name)
+    prefix, images = options.get("prefix"), options.get("images")
+    if prefix is not None:
+        path = PurePosixPath(prefix) if isinstance(prefix, str) and prefix else None
+        if path is None or path.is_absolute() or ".." in path.parts or not re.fullmatch(r"[\w.+/-]{1,200}", prefix):
+            raise RefusedError(
+                "bad_value", f"prefix is {prefix!r}, expected letters, digits and _ . + - / below the folder of "
+                "the outputs", "prefix",
+            )  # fmt: skip
+    if images is not None and (isinstance(images, bool) or not isinstance(images, int) or not 0 < images < 2**31):
+        raise RefusedError("bad_value", f"images is {images!r}, expected a whole number above 0", "images")
+    geometry = options.get("geometry")
+    if geometry is not None:
+        if not isinstance(geometry, Mapping) or set(geometry) - set(_GEOMETRY):
+            raise RefusedError("bad_value", f"geometry has the fields {', '.join(_GEOMETRY)}", "geometry")
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in geometry.items()}
+        try:
+            PartialGeometry({**_SOME_GEOMETRY, **values, "beam_outside": True}).whole((1000, 1000))
+        except (CrystintError, TypeError, ValueError) as error:
+            raise RefusedError("bad_value", f"geometry: {error}", "geometry") from None
+        options = {**options, "geometry": values}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _plain(applied: Applied) -> dict[str, Any]:
+    return {"first_image": applied.first_image, "version": applied.version, "revision": applied.revision}
+
+
+def _share_of_memory() -> int:
+    """bytes: a quarter of the machine's, at most 4 GB."""
+    try:
+        return min(_AUTO, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
+    except (ValueError, OSError):
+        raise SettingError("memory is auto, but the machine does not tell how much it has: give --memory") from None
