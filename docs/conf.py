@@ -67,6 +67,7 @@ CONTENTS = {
         "significance",
         "peaks",
         "densify",
+        "regions",
         "stills",
         "cbc",
         "correlate",

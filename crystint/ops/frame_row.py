@@ -25,6 +25,8 @@ class FrameStatistics:
     """float32 [rings, 4], see `crystint.ops.threshold.ring_table`"""
     ice: NDArray[np.float64]
     """float64 [ICE_D], see `IceRings.scores`"""
+    regions: NDArray[np.void] | None = None
+    """structured array of `crystint.model.rois.ROI_DTYPE` [regions]; None = none were asked for"""
 
 
 class FrameRows:

@@ -26,6 +26,7 @@ from crystint.ops.layout import ring_map
 from crystint.ops.maxima import PeakSettings, panel_buffer, spot_sums, start_maxima
 from crystint.ops.peaks import peaks_of_spots
 from crystint.ops.pixels import PIXEL_TYPES
+from crystint.ops.roi_sums import RoiSums
 from crystint.ops.significant import start_picking, unusable_pixels
 from crystint.ops.totals import read_totals
 from crystint.ops.workspace import Workspace
@@ -615,6 +616,7 @@ class Separator:
         d_min: float | None = None,
         d_max: float | None = None,
         number: int = 0,
+        regions: RoiSums | None = None,
     ) -> tuple[SparseFrame | None, PeakList | None, FrameStatistics]:
         """`sparsify` and `peaks` of one frame, and what `rows` makes its row in the table of frames of.
 
@@ -624,6 +626,8 @@ class Separator:
             As `separate`; None = the pixels, or the peaks, are not asked for.
         snr_pick, connected, patch, noise, strict_mask, d_min, d_max, number
             As `separate`.
+        regions : RoiSums, optional
+            Made with the engine and the rings of this separator: what they hold is among the statistics.
         """
         frame = self._check(frame)
         if frame.ndim != 2:
@@ -633,12 +637,20 @@ class Separator:
         keep = self._keep(strict_mask, d_min, d_max)
 
         def find(launch: _Launch) -> list[tuple[SparseFrame | None, PeakList | None, FrameStatistics]]:
-            table, variance = read_table(launch.workspace, 0)
+            workspace = launch.workspace
+            if regions is not None:
+                partial = workspace.buffer("sums of regions", regions.size, np.int64)
+                regions.start(workspace.engine, launch.buffer, frame.dtype, partial)
+            table, variance = read_table(workspace, 0)
             ice = self._ice.scores(table[:, 0], variance)
-            statistics = FrameStatistics(read_totals(launch.workspace, frame.dtype), table, ice)
+            totals = read_totals(workspace, frame.dtype)
             sparse = None if snr is None else self._sparse(launch, snr, noise, number, None)[0]
             peaks = None if use is None else keep(self._peaks(launch, use, number, ice > 1.0)[0])
-            return [(sparse, peaks, statistics)]
+            values = None
+            if regions is not None:
+                sums = workspace.engine.receive(partial, regions.size)
+                values = regions.values(sums, frame, table, variance, peaks, noise)
+            return [(sparse, peaks, FrameStatistics(totals, table, ice, values))]
 
         return self._each(frame, find)  # type: ignore[return-value]
 

@@ -16,9 +16,11 @@ from crystint.model.frame_table import FrameStatus, FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakList, empty_peaks
 from crystint.model.rings import RingMap
+from crystint.model.roi_members import RoiMembers
 from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
 from crystint.ops.layout import ring_map
+from crystint.ops.roi_sums import RoiSums
 from crystint.ops.separator import Separator
 from crystint.separation.settings import CorrectionSettings, SearchSettings
 
@@ -100,11 +102,29 @@ class FrameSearch:
         wavelength_ratio : float
             Wavelength of the frame over that of the separator.
         """
+        return self.examine_regions(frame, number, snr, snr_peak, None, wavelength_ratio)[:3]
+
+    def examine_regions(
+        self,
+        frame: NDArray[Any],
+        number: int,
+        snr: float | None,
+        snr_peak: float | None,
+        regions: RoiSums | None,
+        wavelength_ratio: float = 1.0,
+    ) -> tuple[SparseFrame | None, PeakList | None, FrameTable, NDArray[np.void] | None]:
+        """As `examine`, and what regions of interest hold: `crystint.model.rois.ROI_DTYPE` [regions].
+
+        Parameters
+        ----------
+        regions : RoiSums or None
+            From `region_sums`.
+        """
         use, ratio = self.settings, wavelength_ratio
         spots = {name: getattr(use, name) for name in ("snr_pick", "connected", "patch", "noise")}
         limits = {name: limit for name in ("d_min", "d_max") if (limit := getattr(use, name)) is not None}
         sparse, peaks, statistics = self.separator.examine(
-            frame, snr, snr_peak, **spots, strict_mask=use.strict_mask, number=number,
+            frame, snr, snr_peak, **spots, strict_mask=use.strict_mask, number=number, regions=regions,
             **{name: limit / ratio for name, limit in limits.items()},  # of the wavelength of the separator
         )  # fmt: skip
         if peaks is not None and ratio != 1.0:
@@ -115,7 +135,12 @@ class FrameSearch:
         )  # fmt: skip
         if sparse is not None:
             row["picked"] = len(sparse.index)
-        return sparse, peaks, row
+        return sparse, peaks, row, statistics.regions
+
+    def region_sums(self, members: RoiMembers) -> RoiSums:
+        """What sums up regions of the frames of this detector."""
+        separator = self.separator
+        return RoiSums(members, separator.engine, rings=separator.rings, saturation=separator.saturation)
 
 
 def listed_peaks(peaks: PeakList | None, row: FrameTable, hits_only: bool) -> tuple[PeakList, bool]:

@@ -108,15 +108,38 @@ def values(frame, inside, masked, unusable, saturation=None):
     return answer
 
 
-def signal(frame, good, background, variance_per_pixel, ring_variance):
-    """Background, signal and variance of a region by its definition in docs.
+def _between(values, i, place):
+    """Linear between ring centres, of a pixel in ring i; a ring without a value is left out."""
+    last = len(values) - 1
+    place = min(max(place, 0.0), last)
+    low = min(max(math.floor(place), 0), max(last - 1, 0))
+    part, high = place - low, min(low + 1, last)
+    a, b = values[low], values[high]
+    a, b = (b if math.isnan(a) else a), (a if math.isnan(b) else b)
+    return math.nan if math.isnan(values[i]) else a + part * (b - a)
 
-    Parameters: frame [slow, fast]; good bool [slow, fast], pixels that hold a measurement; background [slow, fast] of a
-    pixel in counts, NaN where there is none; variance_per_pixel [slow, fast], of a pixel that holds background and
-    nothing else; ring_variance, of the sum of the background.
+
+def signal(frame, good, rings, noise=0.0):
+    """Background, signal and sigma of a region, pixel by pixel.
+
+    Parameters: frame [slow, fast]; good bool [slow, fast], its pixels that hold a measurement; rings: a dictionary of
+    position, weight, dark [slow, fast] and mean, phi, other, variance [rings].
     """
-    use = good & np.isfinite(background)
-    expected = math.fsum(background[use])
-    total = math.fsum(frame[use].astype(float))
-    excess = math.fsum(np.maximum(frame[use].astype(float) - background[use], 0))
-    return expected, total - expected, math.fsum(variance_per_pixel[use]) + excess + ring_variance
+    counting = [p * max(m, 0) for p, m in zip(rings["phi"], rings["mean"], strict=True)]
+    other = [o * o for o in rings["other"]]
+    expected, total, spread, areas = [], [], [], {}
+    for s, f in zip(*np.nonzero(good), strict=True):
+        place, w = float(rings["position"][s, f]), float(rings["weight"][s, f])
+        ring = math.floor(min(max(place, 0.0), len(rings["mean"]) - 1) + 0.5)
+        level = _between(rings["mean"], ring, place)
+        if math.isnan(level):
+            continue
+        expected.append(level * w + float(rings["dark"][s, f]))
+        total.append(float(frame[s, f]))
+        spread.append(_between(counting, ring, place) * w + _between(other, ring, place) * w * w + noise * noise)
+        areas.setdefault(ring, []).append(w)
+    if not total:
+        return math.nan, math.nan, math.nan
+    above = math.fsum(total) - math.fsum(expected)
+    error = math.fsum(rings["variance"][ring] * math.fsum(w) ** 2 for ring, w in areas.items())
+    return math.fsum(expected), above, math.sqrt(math.fsum(spread) + max(above, 0) + error)
