@@ -254,6 +254,8 @@ def peak_list(file: OpenedFile) -> str | None:
 def frame_table(file: OpenedFile) -> str | None:
     """Results of frames, a row for each, in a file of their own."""
     if file.hdf5 is not None:
+        if _scalar_text(file, "entry/definition") == "NXmx":
+            return None  # the frames themselves, of which the results tell
         data = _group(file, "entry/results")
         return "HDF5" if data is not None and {"frame", "status"} <= set(data) else None
     return "CSV" if file.first_line.lstrip("\ufeff").startswith("frame,status,") else None

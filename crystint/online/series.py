@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crystint.model.geometry import Geometry
 from crystint.online.books import Books
 from crystint.online.numbers import ImageNumbers
@@ -57,6 +60,7 @@ class Series:
         self.name = str(start.series)
         self.folder: Path | None = None
         self.geometry: Geometry | None = start.geometry
+        self.mask: NDArray[np.uint32] | None = None
         self.user: Mapping[str, Any] = {}
         self.describe: Callable[[], Mapping[str, Any]] = dict
         """what `described` answers"""

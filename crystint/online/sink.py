@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crystint.model.geometry import Geometry
 from crystint.online.books import Books
 from crystint.online.result import Result
@@ -39,6 +42,8 @@ class Run(Protocol):
     """of its outputs; None = no files are wanted"""
     geometry: Geometry | None
     """that is used: the one that was given, else that of the start; None = there is none, so no peaks are found"""
+    mask: NDArray[np.uint32] | None
+    """uint32 [slow, fast], that is used: of the detector, and bit 8 of the user; None = it is not known yet"""
     user: Mapping[str, Any]
     """what was asked for at /start: grid, tokens, user data"""
 
@@ -63,6 +68,12 @@ class Sink:
     sink, behind a queue bounded in bytes. An error is reported and ends the sink for that series, nothing else."""
 
     name: str = field(default="", init=False)
+
+    @property
+    def full(self) -> bool:
+        """Whether it could not take another image now. A receiver that is to lose none takes none from the detector
+        until it can."""
+        return False
 
     def begin(self, run: Run) -> None:
         """A series starts."""

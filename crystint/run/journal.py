@@ -23,7 +23,7 @@ from crystint.errors import FileError, unreadable
 from crystint.io.hdf5.provenance import differences
 from crystint.io.outputs import journal_of, mode_of, refused, remove_leftovers
 
-__all__ = ["Journal", "check_free", "journal_of", "records_in"]
+__all__ = ["Journal", "check_free", "header_of", "journal_of", "records_in"]
 
 _MAGIC = b"crystint journal 1\n"
 _FRAME = Struct("<II")
@@ -65,6 +65,18 @@ def _read(file: FileIO, at: int) -> bytes | None:
         return None
     record = os.pread(file.fileno(), length, at + _FRAME.size)
     return record if len(record) == length and zlib.crc32(record) == checksum else None
+
+
+def header_of(output: Path) -> dict[str, Any] | None:
+    """What the run that began the journal of an output was given; None where there is no journal."""
+    try:
+        with FileIO(journal_of(output)) as file:
+            header = _read(file, len(_MAGIC))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(journal_of(output), error) from error
+    return None if header is None else dict(json.loads(header))
 
 
 class Journal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -17,14 +16,11 @@ from numpy.typing import NDArray
 from crystint import __version__
 from crystint.arrays import Bytes
 from crystint.errors import DTypeError, SettingError, ShapeError
-from crystint.io.frames.nexus_limits import VALID_VALUES
-from crystint.io.geometry.nexus_detector import write_axes, write_modules
-from crystint.io.geometry.nexus_scan import UNKNOWN
-from crystint.io.geometry.nexus_scan_out import write_sample_axes, write_times
 from crystint.io.hdf5.files import create_hdf5, group, process, put
 from crystint.io.hdf5.packing import BSLZ4, GZIP, PLAIN, ChunkWriter
 from crystint.io.hdf5.provenance import plain
 from crystint.io.hdf5.source_metadata import write_metadata
+from crystint.io.nxmx import NXmxFacts, as_images, put_sample_scan
 from crystint.model.geometry import Geometry
 from crystint.model.instrument import Instrument
 from crystint.model.scan import Scan
@@ -36,8 +32,6 @@ __all__ = ["DenseWriter", "missing_in"]
 _COMPRESSIONS = {"bslz4": BSLZ4, "gzip": GZIP, "none": PLAIN}
 _WAITING = 8
 """Frames that may wait for being written."""
-_THIN = 1e-9
-"""Metres; stands for an unknown thickness of the sensor. NXmx demands one, and DIALS refuses 0."""
 
 
 class DenseWriter:
@@ -134,12 +128,20 @@ class DenseWriter:
         if compression not in _COMPRESSIONS:
             raise SettingError(f"compression is {compression!r}, expected one of {', '.join(_COMPRESSIONS)}")
         self._packing, self._pool = _COMPRESSIONS[compression], pool
-        self._geometry, self._mask, self._saturation = geometry, mask, saturation
         self._provenance = plain(provenance)
         self._valid = valid or ValidValues.of(self._dtype)
         sensor = Instrument(material=sensor_material, thickness=sensor_thickness)
-        self._exposure, self._scan, self._instrument = exposure, scan, (instrument or Instrument()).over(sensor)
-        self._metadata = metadata
+        self._facts = NXmxFacts(
+            self._shape,
+            self._dtype,
+            geometry,
+            mask,
+            saturation,
+            self._valid,
+            (instrument or Instrument()).over(sensor),
+            exposure if scan is None else None,
+        )
+        self._scan, self._metadata = scan, metadata
         self._stack = ExitStack()
         self._chunks: ChunkWriter | None = None
         self._written = 0
@@ -227,21 +229,16 @@ class DenseWriter:
 
     def _finish_scan(self) -> None:
         """The scan of the frames that were written."""
-        scan, sample = self._scan, self._entry["sample"]
+        scan = self._scan
         if scan is not None and len(scan) > self._written:
             scan = scan.select(range(self._written))
         if scan is not None and len(scan) != self._written:
             raise ShapeError(f"the scan has {len(scan)} frames, but {self._written} were written")
-        write_sample_axes(sample, scan)
-        if scan is not None and len(scan):
-            write_times(self._entry, self._entry["instrument/detector"], scan)
+        put_sample_scan(self._entry, scan)
 
     def _start(self, file: h5py.File) -> None:
-        file.attrs["default"] = "entry"
-        entry = group(file, "entry", "NXentry", default="data")
-        put(entry, "definition", "NXmx", version="1.0")
-        put(entry, "title", f"frames of {self._instrument.sample}" if self._instrument.sample else "frames")
-        data = group(entry, "data", "NXdata", signal="data")
+        self._entry = self._facts.begin(file)
+        data = group(self._entry, "data", "NXdata", signal="data")
         frames = data.create_dataset(
             "data",
             shape=(0, *self._shape),
@@ -250,85 +247,9 @@ class DenseWriter:
             dtype=self._dtype,
             **self._packing.options,
         )
-        frames.attrs["interpretation"] = "image"
-        frames.attrs["units"] = "count"
+        as_images(frames)
         self._chunks, self._written = ChunkWriter(frames, self._packing, self._pool, _WAITING), 0
-        self._entry = entry
-        facts = self._instrument
-        _demanded(group(entry, "source", "NXsource"), "name", facts.source)
-        _demanded(group(entry, "sample", "NXsample"), "name", facts.sample)
-        instrument = group(entry, "instrument", "NXinstrument")
-        _demanded(instrument, "name", facts.name)
-        self._detector(group(instrument, "detector", "NXdetector"))
-        beam = group(instrument, "beam", "NXbeam")
-        if self._geometry is not None and self._geometry.wavelength is not None:
-            put(beam, "incident_wavelength", self._geometry.wavelength, "angstrom")
-        if self._geometry is not None and self._geometry.polarization is not None:
-            put(beam, "incident_polarization_stokes", np.array([1.0, self._geometry.polarization, 0.0, 0.0]))
-
-    def _detector(self, detector: h5py.Group) -> None:
-        facts = self._instrument
-        _demanded(detector, "sensor_material", facts.material, "Si")
-        _demanded(detector, "sensor_thickness", facts.thickness, _THIN)
-        detector["sensor_thickness"].attrs["units"] = "m"
-        for name, told in (
-            ("description", facts.detector),
-            ("serial_number", facts.serial),
-            ("gain_value", facts.gain),
-        ):
-            if told is not None:
-                put(detector, name, told)
-        if self._dtype.kind != "f":
-            put(detector, "bit_depth_image", np.int64(8 * self._dtype.itemsize))
-            put(detector, "bit_depth_readout", np.int64(8 * self._dtype.itemsize))
-        lowest, marks = self._valid.lowest, self._valid.marks
-        if self._dtype.kind != "f" and (marks or lowest is not None):
-            put(detector, "error_value", np.asarray(self._valid.marker(self._dtype), dtype=self._dtype))
-        if self._dtype.kind != "f" or lowest is not None:
-            put(detector, "underload_value", 0 if lowest is None else lowest)
-        if self._valid != ValidValues.of(self._dtype):
-            put(detector, VALID_VALUES, json.dumps(self._valid.to_dict()), type="text/json", program="crystint")
-        if self._saturation is not None:
-            put(detector, "saturation_value", self._saturation)
-        if self._exposure is not None and self._scan is None:
-            put(detector, "count_time", float(self._exposure), "s")
-            put(detector, "frame_time", float(self._exposure), "s")
-        mask = np.zeros(self._shape) if self._mask is None else self._mask
-        made = detector.create_dataset(
-            "pixel_mask",
-            data=np.asarray(mask).astype(np.uint32),
-            chunks=self._shape,
-            compression="gzip",
-            shuffle=True,
-        )
-        made.attrs["interpretation"] = "image"
-        put(detector, "pixel_mask_applied", False)
-        place = self._geometry
-        if place is None:
-            return
-        put(detector, "geometry", json.dumps(place.to_dict()), type="text/json", program="crystint")
-        put(detector, "distance", place.distance_along_beam, "m")
-        put(detector, "x_pixel_size", place.pixel_size[1], "m")
-        put(detector, "y_pixel_size", place.pixel_size[0], "m")
-        corner = "pixels from the outer corner of the first pixel to the direct beam"
-        put(detector, "beam_center_x", place.direct_beam[1], "pixel", convention=corner)
-        put(detector, "beam_center_y", place.direct_beam[0], "pixel", convention=corner)
-        write_axes(detector, place)
-        write_modules(detector, place)
-
-
-_INSTEAD = {
-    "sensor_material": "not told by the source; DIALS reads no file without one. Without a thickness it does nothing",
-    "sensor_thickness": "not told by the source; so thin that positions are left as they are",
-}
-"""Why a value that nobody knows is what it is."""
-
-
-def _demanded(parent: h5py.Group, name: str, told: Any, instead: Any = "unknown") -> None:
-    """A field that NXmx demands; where nobody knows it, a value that does no harm, marked as unknown."""
-    put(parent, name, instead if told is None else told)
-    if told is None:
-        parent[name].attrs[UNKNOWN] = _INSTEAD.get(name, "not told by the source; NXmx demands the field")
+        self._facts.describe(self._entry)
 
 
 def pack_frame(frame: NDArray[Any], compression: str) -> Bytes | None:
