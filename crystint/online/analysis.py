@@ -21,10 +21,10 @@ from crystint.model.partial_geometry import PartialGeometry
 from crystint.model.peaks import PeakList
 from crystint.model.roi_members import RoiMembers
 from crystint.model.rois import Rois
-from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import FileLimits, ValidValues, valid_values
 from crystint.online.result import ResultTable, empty_results
 from crystint.online.settings import AnalysisSettings
+from crystint.ops.roi_sums import RoiSums
 from crystint.run.frames import check_shape, image_of, masks_in
 from crystint.run.geometry import geometry_over
 from crystint.separation.frame_search import FrameSearch, listed_peaks
@@ -44,8 +44,8 @@ class Examined:
 
     row: ResultTable
     peaks: PeakList
-    sparse: SparseFrame | None = None
-    """where `AnalysisSettings.sparse` asks for it"""
+    regions: NDArray[np.void] | None
+    """structured array of `crystint.model.rois.ROI_DTYPE` [regions]; None = there are none"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Analysis:
     asked: Mapping[str, Any] | None = None
     """fields of `Geometry` that were asked for"""
     rois: Rois = field(default_factory=Rois)
-    regions: RoiMembers | None = None
+    regions: RoiSums | None = None
     settings_version: int = 0
     roi_version: int = 0
 
@@ -104,9 +104,9 @@ class Analysis:
             )
         use = self.settings
         snr = None if self.geometry is None else use.snr
-        sparse, peaks, frame_row = self.search.examine(frame, number, None, snr)
+        _, peaks, frame_row, regions = self.search.examine_regions(frame, number, None, snr, self.regions)
         listed, _ = listed_peaks(peaks, frame_row, use.hits_only)
-        return Examined(self._row(frame_row, number), listed, sparse)
+        return Examined(self._row(frame_row, number), listed, regions)
 
     def _row(self, frame_row: FrameTable, number: int) -> ResultTable:
         row = _ROW.copy()
@@ -229,8 +229,10 @@ class Analyses:
         SettingError
             As `Rois.members`.
         """
-        members = rois.members(analysis.geometry, analysis.shape, strict=strict) if len(rois) else None
-        return replace(analysis, rois=rois, regions=members, roi_version=version)
+        sums = None
+        if len(rois):
+            sums = _sums(analysis, rois.members(analysis.geometry, analysis.shape, strict=strict))
+        return replace(analysis, rois=rois, regions=sums, roi_version=version)
 
     def changed(self, analysis: Analysis, settings: AnalysisSettings, version: int) -> Analysis | None:
         """The same with other settings that its separator can do; None = it needs to be made anew."""
@@ -249,7 +251,8 @@ class Analyses:
         search = replace(analysis.search, engine=engine)
         search.separator  # noqa: B018  (now, not in the first frame)
         self._searches.append(search)
-        return replace(analysis, search=search)
+        renewed = replace(analysis, search=search)
+        return self.with_rois(renewed, renewed.rois, renewed.roi_version)
 
     def _search(self, search: FrameSearch) -> FrameSearch:
         """One like it whose separator is there already, or this one with its separator made."""
@@ -311,6 +314,14 @@ class Analyses:
                 del self._files[next(iter(self._files))]
             self._files[key] = read()
         return self._files[key]
+
+
+def _sums(analysis: Analysis, members: RoiMembers) -> RoiSums:
+    """Without a geometry nothing is known of the background."""
+    search = analysis.search
+    if analysis.geometry is not None:
+        return search.region_sums(members)
+    return RoiSums(members, search.separator.engine, mask=search.mask, valid=search.valid, saturation=search.saturation)
 
 
 def _valid(start: Start, dtype: np.dtype[Any], settings: AnalysisSettings) -> ValidValues:

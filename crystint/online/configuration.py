@@ -125,7 +125,7 @@ class Configuration:
     def roi_details(self) -> dict[str, Any]:
         """Of each region on the detector, as far as it is known."""
         last = self._last
-        return {} if last is None or last.regions is None else dict(last.regions.details)
+        return {} if last is None or last.regions is None else dict(last.regions.members.details)
 
     def renew(self, timeline: Timeline, analysis: Analysis, engine: Callable[[], Engine]) -> bool:
         """Put the same on another device, where no other thread has done it already."""

@@ -364,7 +364,7 @@ class Service:
         regions = self._last().regions
         if regions is None:
             raise RefusedError("not_found", "there are no regions")
-        return regions.map(), regions.names
+        return regions.members.map(), regions.members.names
 
     def mask(self, layer: str = "total") -> NDArray[np.uint32]:
         """A mask of the detector.

@@ -108,7 +108,9 @@ class Workers:
         if image.started is not None:
             row["t_start"], row["time"] = image.started, 1e-9 * image.started
         row["angle"] = _angle(analysis.start, image.number)
-        return Result(work.series.key, row, examined.peaks)
+        if examined.regions is None:
+            return Result(work.series.key, row, examined.peaks)
+        return Result(work.series.key, row, examined.peaks, examined.regions, analysis.rois.names)
 
     def _unpacked(self, image: Image, analysis: Analysis) -> NDArray[Any]:
         """The frame, in memory of this thread, which its next image uses again."""

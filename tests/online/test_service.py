@@ -290,3 +290,58 @@ def test_the_dtype_that_the_start_does_not_tell_is_that_of_the_images(one_engine
     results, _ = run(messages, one_engine)
     assert [int(result.row["bad"][0]) for result in results] == [1, 1, 1]
     assert all(len(result.peaks) for result in results)
+
+
+def test_regions_are_summed_from_the_image_that_the_change_names(one_engine):
+    frames = frames_of(count=6)
+    start, *images, end = messages_of(frames)
+    results: list[Result] = []
+    looked_at = threading.Event()
+    document = {
+        "rois": [
+            {"name": "box", "type": "box", "slow_min": 10, "slow_max": 40, "fast_min": 5, "fast_max": 60},
+            {"name": "ring", "type": "azimuthal", "q_min": 0.2, "q_max": 0.5},
+        ]
+    }
+    with Service(settings=RINGS, engine=one_engine) as service:
+        service.on_result(results.append)
+        service.on_result(lambda result: looked_at.set())
+        for message in (start, *images[:3]):
+            service.take(message)
+        assert looked_at.wait(30)
+        applied = service.change_rois(document)
+        assert applied.details["box"] == {"pixels": 31 * 56, "clipped": False}
+        with pytest.raises(RefusedError) as error:
+            service.change_rois({"rois": [{"name": "off", "type": "circle", "center": [900, 900], "radius": 3}]})
+        assert error.value.reason == "bad_value"
+        assert service.rois()["version"] == applied.version
+        pixels, names = service.roi_map()
+        assert (names, int(np.count_nonzero(pixels & 1))) == (("box", "ring"), 31 * 56)
+        for message in (*images[3:], end):
+            service.take(message)
+        assert service.wait("idle")
+    for result in results:
+        there = result.number >= applied.first_image
+        assert result.row["roi_version"][0] == (applied.version if there else 0)
+        assert result.roi_names == (("box", "ring") if there else ())
+        if there:
+            assert result.rois["sum"][0] == frames[result.number][10:41, 5:61].sum(dtype=np.int64)
+            assert np.isfinite(result.rois["signal"]).all()
+    plain, _ = run(messages_of(frames), one_engine)
+    assert all(one.peaks.tobytes() == other.peaks.tobytes() for one, other in zip(results, plain, strict=True))
+
+
+def test_without_a_geometry_regions_have_sums_and_no_background(one_engine):
+    frames = frames_of(count=2)
+    results: list[Result] = []
+    with Service(settings=RINGS, engine=one_engine) as service:
+        service.on_result(results.append)
+        box = {"name": "box", "type": "box", "slow_min": 10, "slow_max": 40, "fast_min": 5, "fast_max": 60}
+        service.change_rois({"rois": [box, {"name": "ring", "type": "azimuthal", "q_min": 0.2, "q_max": 0.5}]})
+        for message in messages_of(frames, geometry=None):
+            service.take(message)
+        assert service.wait("idle")
+    for frame, result in zip(frames, results, strict=True):
+        assert result.rois["sum"].tolist() == [frame[10:41, 5:61].sum(dtype=np.int64), 0]
+        assert result.rois["npixel"].tolist() == [31 * 56, 0]
+        assert np.isnan(result.rois["background"]).all()
