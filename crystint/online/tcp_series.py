@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from crystint.online.sink import Run
@@ -61,7 +62,9 @@ class SentSeries:
     def start_payload(self, index: int, of: int) -> bytes:
         """The start message as it came, with what a writer needs to name its files."""
         start = self.run.start
-        message = start.message if start.dialect != "legacy" and start.message else encode_start(start)[0]
+        message = start.message
+        if start.dialect == "legacy" or not message:
+            message = encode_start(replace(start, dialect="stream2"))[0]
         return encode({**decode(message), "crystint": {"name": self.run.name, "index": index, "of": of}})
 
     def end_payload(self) -> bytes:

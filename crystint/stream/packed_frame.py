@@ -15,7 +15,7 @@ from crystint.errors import StreamError
 from crystint.io.hdf5.filters import BITSHUFFLE, HEADER, LZ4, DamagedChunk, Filter, decode, library
 from crystint.io.hdf5.packing import BSLZ4
 
-__all__ = ["ALGORITHMS", "PackedFrame", "check_length", "encode_frame"]
+__all__ = ["ALGORITHMS", "PackedFrame", "check_length", "check_shape", "encode_frame"]
 
 ALGORITHMS = ("bslz4", "lz4", "none")
 """Compressions of frames in messages."""
@@ -102,13 +102,12 @@ class PackedFrame:
         return out
 
 
-def check_length(frame: PackedFrame, what: str) -> None:
-    """Refuse a frame whose bytes cannot be as many pixels as its shape says, before any memory is taken.
+def check_shape(frame: PackedFrame, what: str) -> None:
+    """Refuse a frame that is larger than any detector: 2^16 pixels along an axis, 2^28 in all, or 2^29 bytes.
 
     Raises
     ------
     StreamError
-        Also when it is larger than any detector: 2^16 pixels along an axis, 2^28 in all, or 2^29 bytes.
     """
     slow, fast = frame.shape
     if not (0 < slow <= _LONGEST_AXIS and 0 < fast <= _LONGEST_AXIS and slow * fast <= _MOST_PIXELS):
@@ -117,6 +116,18 @@ def check_length(frame: PackedFrame, what: str) -> None:
         )
     if frame.nbytes > _MOST_BYTES:
         raise StreamError(f"{what} would have {frame.nbytes} bytes, expected {_MOST_BYTES} at most")
+
+
+def check_length(frame: PackedFrame, what: str) -> None:
+    """Refuse a frame whose bytes cannot be as many pixels as its shape says, before any memory is taken.
+
+    Raises
+    ------
+    StreamError
+        Also as `check_shape`.
+    """
+    check_shape(frame, what)
+    slow, fast = frame.shape
     if frame.algorithm not in ALGORITHMS:
         raise StreamError(f"{what} is compressed with {frame.algorithm!r}, expected {', '.join(ALGORITHMS)}")
     size = len(frame.data)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from crystint.errors import StreamError
+from crystint.stream.legacy import read_legacy, split_parts
 from crystint.stream.messages import Dialect, Message
 from crystint.stream.stream2 import read_cbor
 
 __all__ = ["read_message"]
+
+_SELF_DESCRIBED, _ARRAY = b"\xd9\xd9\xf7", 4
 
 
 def read_message(parts: Any, dialect: Dialect | None = None) -> Message:
@@ -40,8 +43,20 @@ def read_message(parts: Any, dialect: Dialect | None = None) -> Message:
     >>> read_message(encode_end(End(SeriesKey(7, "01HBV3")))).series
     SeriesKey(id=7, unique_id='01HBV3')
     """
-    if isinstance(parts, list | tuple):
-        if len(parts) != 1:
-            raise StreamError(f"the message has {len(parts)} parts, expected one")
-        parts = parts[0]
-    return read_cbor(parts, dialect)
+    whole = parts if isinstance(parts, list | tuple) else (parts,)
+    try:
+        views = [memoryview(part).cast("B") for part in whole]
+    except TypeError:
+        raise StreamError(f"the message is {type(whole[0]).__name__}, expected contiguous bytes") from None
+    if len(views) == 1 and _is_joined(views[0]):
+        views = whole = split_parts(views[0])
+    if len(views) == 1 and not (len(views[0]) and views[0][0] == ord("{")):
+        return read_cbor(whole[0], dialect)
+    if dialect not in (None, "legacy"):
+        raise StreamError(f"the message is of DECTRIS's legacy stream, expected {dialect}; set format to cbor")
+    return read_legacy(views, whole)
+
+
+def _is_joined(view: memoryview) -> bool:
+    """Whether it is parts of a message of several, put into one."""
+    return view[:3] == _SELF_DESCRIBED and len(view) > 3 and view[3] >> 5 == _ARRAY

@@ -7,6 +7,7 @@ from typing import Any
 
 from crystint.stream import jungfraujoch
 from crystint.stream.cbor import encode
+from crystint.stream.legacy import legacy_end, legacy_image, legacy_start
 from crystint.stream.messages import Dialect, End, Image, SeriesKey, Start
 from crystint.stream.packed_frame import encode_frame
 from crystint.stream.times import date_text, fraction
@@ -44,6 +45,8 @@ def encode_start(start: Start, extra: Mapping[str, Any] | None = None) -> tuple[
     >>> read_message(parts).geometry.distance
     0.2
     """
+    if start.dialect == "legacy":
+        return legacy_start(start, extra)
     channels = start.channels or tuple(start.masks) or (_channel_of(start.dialect),)
     keys: dict[str, Any] = {"type": "start", **_series(start.series)}
     keys["arm_date"] = None if start.armed is None else date_text(start.armed)
@@ -106,6 +109,8 @@ def encode_image(
     >>> image.number, int(image.frame().sum())
     (0, 1680)
     """
+    if dialect == "legacy":
+        return legacy_image(image, extra)
     keys: dict[str, Any] = {"type": "image", **_series(image.series), "image_id": image.number}
     if image.real_time is not None:
         keys["real_time"] = fraction(round(image.real_time * 1e9))
@@ -143,6 +148,8 @@ def encode_end(end: End, dialect: Dialect = "stream2", extra: Mapping[str, Any] 
     >>> len(encode_end(End(SeriesKey(7, "01HBV3JPF9T4ZDPADX6EMK6XMZ")))[0])
     69
     """
+    if dialect == "legacy":
+        return legacy_end(end)
     return _message({"type": "end", **_series(end.series)}, extra)
 
 
