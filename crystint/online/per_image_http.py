@@ -106,14 +106,14 @@ class PerImageServer:
         name = urllib.parse.unquote(name)
         try:
             with self._one_at_a_time:
-                return 200, {"image": name, **self._found(name, parameters)}
+                return 200, {"image": name, **self._looked_at(name, parameters)}
         except RefusedError as error:
             status = {"forbidden": 403, "not_found": 404}.get(error.reason, 400)
             return status, {"image": name, "error": str(error)}
         except CrystintError as error:
             return 500, {"image": name, "error": str(error)}
 
-    def _found(self, name: str, parameters: list[str]) -> dict[str, Any]:
+    def _looked_at(self, name: str, parameters: list[str]) -> dict[str, Any]:
         file = self._allowed(name)
         settings, number, unused = _read(parameters, self._settings)
         with warnings.catch_warnings(record=True) as caught:
@@ -149,9 +149,9 @@ class PerImageServer:
     def _search(self, run: PreparedRun) -> FrameSearch:
         """That of the detector and the settings of a run; the last ones are held."""
         images = [array for array in run.images.values() if array is not None]
-        digest = hashlib.sha256()
+        digest = hashlib.blake2b()
         for array in (run.mask, *images):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         about = [run.settings.model_dump_json(), repr(run.geometry), run.saturation, repr(run.valid)]
         key = f"{about} {digest.hexdigest()}"
         if key not in self._searches:

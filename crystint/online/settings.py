@@ -96,12 +96,20 @@ class ServeSettings(AnalysisSettings):
     preview: str | None = setting(
         None, "publish some images there as Jungfraujoch does, tcp://127.0.0.1:5601 for instance", metavar="ADDRESS"
     )
+    metadata: str | None = setting(
+        None, "publish results there as Jungfraujoch does, without images", metavar="ADDRESS"
+    )  # fmt: skip
+    json_lines: str | None = setting(
+        None, "write a line of JSON for each image: a file, a named pipe, - for standard output, fd:N",
+        metavar="FILE|-|fd:N",
+    )  # fmt: skip
     crystfel: str | None = setting(
         None, "answer CrystFEL's --zmq-request=next there, tcp://127.0.0.1:5603 for instance", metavar="ADDRESS"
     )
     crystfel_share: Literal["all", "each"] = setting(
         "all", "all: an image goes to one of the programs that ask; each: to every one"
     )
+    crystfel_images: bool = setting(True, "send CrystFEL the pixels, too, which it integrates")
     per_image_http: Whole | None = setting(
         None, "port of 127.0.0.1 that finds spots in files as a DIALS server does", ge=0, le=65535, metavar="PORT"
     )
