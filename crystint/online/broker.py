@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,11 +37,16 @@ class Broker:
     patience: float = 2.0
     """s that an answer of the control is waited for"""
     traffic: Traffic = field(default_factory=Traffic)
-    closing: asyncio.Event = field(default_factory=asyncio.Event)
-    """set when the service ends: whatever streams ends with it"""
+    closing: bool = False
+    """the service ends: whatever streams ends with it"""
 
     def __post_init__(self) -> None:
         self._limiter: anyio.CapacityLimiter | None = None
+
+    def close(self) -> None:
+        """Wake all that follow the history, and let them end."""
+        self.closing = True
+        self.history.wake()
 
     async def ask(self, function: Callable[..., _T], *arguments: Any, **named: Any) -> _T:
         """Call something that may take a moment, in a thread; what it raises is raised here.

@@ -224,6 +224,8 @@ class History:
         """rows that came"""
         self.lost = 0
         """messages of results that did not arrive"""
+        self.trouble = ""
+        """what could not be read last"""
         self._followers: list[Callable[[], None]] = []
         self._lock = Lock()
 
@@ -244,7 +246,7 @@ class History:
             own.info = {**own.info, **info}
             return
         self.previous, self.current = self.current, SeriesHistory(key, dict(info))
-        self._tell()
+        self.wake()
 
     def add(
         self,
@@ -261,14 +263,14 @@ class History:
         assert own is not None
         own.add(rows, peaks, regions, roi_names)
         self.results += len(rows)
-        self._tell()
+        self.wake()
 
     def end(self, key: SeriesKey, books: Mapping[str, Any]) -> None:
         """A series is final."""
         own = self._of(key)
         if own is not None:
             own.ended, own.books = True, dict(books)
-            self._tell()
+            self.wake()
 
     def event(self, event: Event) -> None:
         """Something happened; one that is remembered already is left out."""
@@ -276,7 +278,7 @@ class History:
             if self.events and (event.number, event.time) == (self.events[-1].number, self.events[-1].time):
                 return
             self.events.append(event)
-        self._tell()
+        self.wake()
 
     def events_after(self, number: int, time: int | None = None) -> list[Event]:
         """Events that a reader has not seen, by what its last one was.
@@ -306,11 +308,15 @@ class History:
 
         return leave
 
-    def _tell(self) -> None:
+    def wake(self) -> None:
+        """Call all that follow."""
         for callback in self._followers:
             callback()
 
     def remember(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Events as `crystint.online.control.Control.events` gives them."""
-        for each in events:
-            self.event(Event(str(each["name"]), each.get("data", {}), int(each.get("time", 0)), int(each["number"])))
+        """Earlier events, as `crystint.online.control.Control.events` gives them."""
+        earlier = [Event(str(each["name"]), each["data"], int(each["time"]), int(each["number"])) for each in events]
+        with self._lock:
+            every = {(each.time, each.number): each for each in [*earlier, *self.events]}
+            self.events = deque((every[key] for key in sorted(every)), maxlen=EVENTS)
+        self.wake()

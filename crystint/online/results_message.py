@@ -30,6 +30,7 @@ __all__ = [
     "event_message",
     "read_results_message",
     "results_message",
+    "roi_table",
     "start_message",
 ]
 
@@ -90,7 +91,7 @@ class ResultsBatch:
 
     def results(self) -> Iterator[Result]:
         """Each of them."""
-        names, table = tuple(self.rois), _roi_table(self.rois, len(self.rows))
+        names, table = tuple(self.rois), roi_table(self.rois, len(self.rows))
         ends = np.cumsum(self.spot_count)
         for index in range(len(self.rows)):
             row = self.rows[index : index + 1]
@@ -123,6 +124,7 @@ def start_message(run: Run, sequence: int) -> bytes:
             "name": run.name,
             "shape": list(start.shape),
             "images": start.images,
+            "user": {key: value for key, value in run.user.items() if key != "tokens"},
             "channels": list(start.channels),
             "frame_time": start.frame_time,
             "geometry": None if run.geometry is None else run.geometry.to_dict(),
@@ -302,7 +304,7 @@ def _roi_columns(results: Sequence[Result]) -> dict[str, dict[str, NDArray[Any]]
     return columns
 
 
-def _roi_table(rois: Mapping[str, Mapping[str, NDArray[Any]]], n: int) -> NDArray[np.void]:
+def roi_table(rois: Mapping[str, Mapping[str, NDArray[Any]]], n: int) -> NDArray[np.void]:
     """`ROI_DTYPE` [n, regions]; what a message does not have is not known."""
     table = np.tile(empty_roi_values(1), (n, len(rois)))
     for number, columns in enumerate(rois.values()):

@@ -124,19 +124,14 @@ async def _stream(broker: Broker, number: int, time: int | None) -> AsyncIterato
     broker.traffic.viewers += 1
     try:
         yield "retry: 1000\n\n"
-        while not broker.closing.is_set():
+        while not broker.closing:
             changed.clear()
             for event in broker.history.events_after(number, time):
                 number, time = event.number, event.time
                 yield _text(event)
-            ended = asyncio.ensure_future(broker.closing.wait())
-            wanted = asyncio.ensure_future(changed.wait())
             try:
-                done, _ = await asyncio.wait((ended, wanted), timeout=KEEP_ALIVE, return_when="FIRST_COMPLETED")
-            finally:
-                ended.cancel()
-                wanted.cancel()
-            if not done:
+                await asyncio.wait_for(changed.wait(), KEEP_ALIVE)
+            except TimeoutError:
                 yield ": alive\n\n"
     finally:
         leave()

@@ -21,17 +21,18 @@ from crystint.online.api_models import ErrorModel
 from crystint.online.auth import Access
 from crystint.online.broker import Broker
 from crystint.online.control import Control
-from crystint.online.guard import Guard
+from crystint.online.guard import LARGE_BODY, Guard
 from crystint.online.history import History
 from crystint.online.openapi import openapi_of
 from crystint.online.requests import unknown_key
 from crystint.online.routes_control import control_routes
+from crystint.online.routes_mask import MASK, mask_routes
 from crystint.online.routes_results import result_routes
 from crystint.online.routes_service import open_routes
 
 __all__ = ["ERRORS", "NATIVE", "Extra", "create_app"]
 
-NATIVE: tuple[Callable[[Broker], APIRouter], ...] = (open_routes, control_routes, result_routes)
+NATIVE: tuple[Callable[[Broker], APIRouter], ...] = (open_routes, mask_routes, control_routes, result_routes)
 """Routes of crystint's own interface, which the committed OpenAPI document has."""
 OPEN = ("/healthz", "/readyz", "/api/v1/session", "/static/", "/favicon.ico")
 """Paths without a token, besides ``/``; those that end in / are prefixes"""
@@ -118,7 +119,7 @@ def create_app(
         try:
             yield
         finally:
-            broker.closing.set()
+            broker.close()
             if on_stop is not None:
                 on_stop()
 
@@ -156,7 +157,7 @@ def create_app(
     return app
 
 
-_LARGE: dict[str, int] = {}
+_LARGE = {MASK: LARGE_BODY}
 
 
 def _is_open(path: str, method: str) -> bool:
