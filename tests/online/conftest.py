@@ -37,6 +37,7 @@ def app(shared_app, control, history, tmp_path):
     broker = shared_app.state.broker
     broker.control, broker.history, broker.data_root = control, history, tmp_path
     broker.access.__post_init__()
+    broker.access.failures = 0
     return shared_app
 
 
