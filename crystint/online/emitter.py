@@ -66,6 +66,8 @@ class Emitter:
         self._pending: list[tuple[Series, list[Result]]] = []
         self._shares: dict[int, _Share] = {}
         self._raw: list[Sink] = []
+        self._ended: list[Series] = []
+        """whose outputs are not complete yet"""
         self._thread = threading.Thread(target=self._run, name="results")
 
     def start(self) -> None:
@@ -135,6 +137,7 @@ class Emitter:
         self._due()
         for sink in self.sinks:
             self._guarded(sink, None, sink.close)
+        self._settle(all_of_them=True)
 
     def _due(self) -> None:
         for series, results in self.order.tick():
@@ -145,9 +148,17 @@ class Emitter:
             for sink in self.sinks:
                 self._guarded(sink, series, sink.end, series)
             self._shares.pop(id(series), None)
-            self._settled(series)
+            self._ended.append(series)
         self._flush()
+        self._settle()
         self._turn()
+
+    def _settle(self, all_of_them: bool = False) -> None:
+        """Tell of the series whose outputs are complete."""
+        for series in list(self._ended):
+            if all_of_them or not any(sink.busy(series) for sink in self.sinks):
+                self._ended.remove(series)
+                self._settled(series)
 
     def _begin(self, series: Series) -> None:
         share = self._shares[id(series)]

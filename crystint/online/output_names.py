@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -54,9 +55,8 @@ def checked_prefix(prefix: str) -> str:
 
 def series_name(key: SeriesKey) -> str:
     """The prefix of a series for which none was asked for: letters that are no good in names become _."""
-    text = f"series_{key.id}" + (f"_{key.unique_id}" if key.unique_id else "")
-    plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-.") else "_" for letter in text)
-    return plain[:_LONGEST].rstrip(".")
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", str(key))[:_LONGEST].rstrip(".")
+    return plain if plain[:1].isalnum() else f"_{plain[1:]}"
 
 
 def place_outputs(out: Path, prefix: str, *, overwrite: bool = False) -> tuple[Path, str]:

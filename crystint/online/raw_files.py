@@ -267,7 +267,7 @@ class RawFiles:
         rows = part.rows if rows is None else rows
         self._numbers[index] = np.array(part.numbers, np.int64)
         self._closed[index] = Part(part.path.name, part.first, rows)
-        about = {"file": str(part.path), "first": part.first, "images": part.count}
+        about = {"path": str(part.path), "first_image": part.first, "images": part.count}
         part.finish(rows)
 
         def save() -> None:
@@ -422,7 +422,7 @@ class RawFiles:
         total = self._total(images)
         if self._stacks and total:
             self.write_master(total, began, links)
-            self._tell("file", {"file": str(self.master), "first": 0, "images": total})
+            self._tell("file", {"path": str(self.master), "first_image": 0, "images": total})
 
     def _total(self, images: int | None) -> int:
         present = self.present()

@@ -197,7 +197,7 @@ class SeriesOutput:
         provenance = made_by_program(plain(described), [])
         self._write_results(images, provenance)
         files = [self._path("_results.h5").name]
-        self._tell("file", {"file": str(self._path("_results.h5")), "first": 0, "images": images})
+        self._tell("file", {"path": str(self._path("_results.h5")), "first_image": 0, "images": images})
         if self.raw is not None:
             links = {name: (files[0], f"/entry/{name}") for name in ("results", "settings", "books", "log")}
             self.raw.update(self.run.geometry, self.run.mask, provenance)
@@ -282,7 +282,7 @@ class SeriesOutput:
                 scan=series_scan(start, images, self._began(images))[0],
             )
             made.append(path.name)
-            self._tell("file", {"file": str(path), "first": 0, "images": images})
+            self._tell("file", {"path": str(path), "first_image": 0, "images": images})
         return made
 
     def give_up(self) -> None:
@@ -294,12 +294,5 @@ class SeriesOutput:
 
 def _versions(described: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Every version of the settings by its number, of all processes that worked on the series."""
-    versions: dict[str, Mapping[str, Any]] = {}
-    for each in described:
-        for name, values in each.items():
-            if isinstance(values, list) and all(isinstance(one, Mapping) and "first_image" in one for one in values):
-                for number, one in enumerate(values):
-                    versions[str(one.get("version", number))] = one
-            elif isinstance(values, Mapping) and "first_image" in values:
-                versions[str(values.get("version", name))] = values
-    return versions
+    every = [one for each in described for one in each.get("settings", ())]
+    return {str(one.get("version", number)): one for number, one in enumerate(every)}

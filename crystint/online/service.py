@@ -28,6 +28,8 @@ from crystint.online.emitter import Emitter
 from crystint.online.events import EventLog
 from crystint.online.intake import Intake
 from crystint.online.meter import Meter
+from crystint.online.output_names import series_name
+from crystint.online.outputs import Outputs
 from crystint.online.result import Result
 from crystint.online.series import Series
 from crystint.online.service_status import ServiceStatus, described_series
@@ -131,6 +133,7 @@ class Service:
             self.intake, self.queue, self.emitter, self.configuration, self.log, self.received, self.sinks,
             self.streams, len(self.workers), self.began,
         )  # fmt: skip
+        self.outputs = Outputs(self.out, self.serving.overwrite, self._alarm)
         self.asked: Mapping[str, Any] = {}
         """for the next start message"""
         self._tried: list[Engine] = []
@@ -153,6 +156,8 @@ class Service:
         if self._running or self._closed:
             raise RefusedError("wrong_state", "the service runs already, or is closed")
         self._running = True
+        if self.out is not None:
+            self.add(_writer(self.serving, self.tell))
         self._callbacks = Callbacks(self.tell)
         for function in self._functions:
             self._callbacks.add(function)
@@ -201,6 +206,8 @@ class Service:
                 if str(series.key) == event.data.get("series") and series.context is not None:
                     series.context.files.append(str(event.data.get("path")))
         self.log.tell(event)
+        if event.data.get("state") == "error":
+            self._call(lambda: self.intake.fail(str(event.data.get("text"))))
 
     def take(self, parts: Any, received: int | None = None) -> None:
         """Take a message that came in another way than by a stream.
@@ -515,8 +522,7 @@ class _Following:
         timeline = series.context = Timeline()
         asked, service.asked = service.asked, {}
         series.user = asked
-        series.name = str(asked.get("prefix") or re.sub(r"[^A-Za-z0-9_.-]", "_", str(series.key)))
-        series.folder = service.out
+        series.name = str(asked.get("prefix") or series_name(series.key))
         if service.geometry is not None:
             series.user = {"geometry": _of(service.geometry), **asked}
         if series.expected is None and asked.get("images"):
@@ -543,6 +549,7 @@ class _Following:
     def final(self, series: Series) -> None:
         if not series.context.asked_for:
             self._make(series, None)
+        self._mask(series)
         self._service.emitter.final(series)
 
     def warning(self, text: str) -> None:
@@ -559,8 +566,32 @@ class _Following:
 
     def _make(self, series: Series, dtype: np.dtype[Any] | None) -> None:
         series.context.asked_for = True
-        emitter = self._service.emitter
-        self._service.configuration.begin(series, dtype, lambda: emitter.begin(series))
+        service = self._service
+
+        def begin() -> None:
+            service.outputs.place(series)
+            self._mask(series)
+            service.emitter.begin(series)
+
+        service.configuration.begin(series, dtype, begin)
+
+    @staticmethod
+    def _mask(series: Series) -> None:
+        analysis = series.context.current
+        series.mask = None if analysis is None else analysis.mask
+
+
+def _writer(settings: ServeSettings, tell: Callable[[Event], None]) -> Sink:
+    """The sink of files."""
+    from crystint.online.writer import Writer
+
+    return Writer(
+        raw=settings.raw,
+        images_per_file=settings.images_per_file,
+        formats=settings.peak_formats,
+        when_full=settings.when_full,
+        tell=tell,
+    )
 
 
 def _of(geometry: Geometry) -> dict[str, Any]:

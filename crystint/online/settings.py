@@ -89,7 +89,13 @@ class ServeSettings(AnalysisSettings):
 
     out: Path | None = setting(None, "folder of the outputs; none are written where it is not given", metavar="FOLDER")
     raw: bool = setting(True, "write the raw images, too, where --out is given")
-    images_per_file: Whole = setting(1000, "raw images of a file", ge=1)
+    images_per_file: Whole | None = setting(
+        None, "raw images of a file; 1000 where it is not given, and all of a rotation of up to 20 000 images", ge=1,
+        metavar="N",
+    )  # fmt: skip
+    peak_formats: tuple[Literal["cxi", "refl", "h5", "json"], ...] = setting(
+        (), "write lists of peaks, too, in these formats", metavar="cxi|refl|h5|json"
+    )  # fmt: skip
     overwrite: bool = setting(False, "replace files that are there, instead of taking another name")
 
     results: str | None = setting(None, "publish results there, tcp://127.0.0.1:5602 for instance", metavar="ADDRESS")

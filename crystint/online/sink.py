@@ -90,6 +90,10 @@ class Sink:
     def end(self, run: Run) -> None:
         """The series is final: its books are closed."""
 
+    def busy(self, run: Run) -> bool:
+        """Whether its outputs of a series that ended are not complete yet."""
+        return False
+
     def close(self) -> None:
         """The service ends. What is unfinished is finished here."""
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Literal
 
 from crystint.errors import CrystintError
-from crystint.online.raw_files import Tell
+from crystint.online.queued_sink import Tell
 from crystint.online.result import Result
 from crystint.online.series_output import SeriesOutput
 from crystint.online.sink import Event, Run, Sink
@@ -30,6 +31,8 @@ _CLOSE_S = 30.0
 """s that `close` waits for a disk"""
 _RESULTS = 1 << 29
 """bytes of results that may wait"""
+_EARLY = 100
+"""events of a series that has no files yet"""
 _ROW = 600
 """bytes that a result takes, beside its peaks"""
 
@@ -92,8 +95,9 @@ class Writer(Sink):
     when_full : "skip" or "wait"
         Whether `full` ever says so.
     tell : callable, optional
-        Takes the name of an event and what it tells: ``file``, ``warning``, ``alarm``. An alarm with a ``state`` of
-        "error" is one that the service should be in the state of error for. Called by the threads of the writer.
+        Takes events: ``file`` with its ``path``, ``warning``, ``alarm``; each with the ``series``, as text. An alarm
+        with a ``state`` of "error" is one that the service should be in the state of error for. Called by the threads
+        of the writer.
 
     Examples
     --------
@@ -117,9 +121,11 @@ class Writer(Sink):
         super().__init__()
         self.name = "files"
         self._raw, self._per_file, self._formats, self._when_full = raw, images_per_file, tuple(formats), when_full
-        self._tell: Tell = (lambda name, data: None) if tell is None else tell
+        self._tell_event: Tell = (lambda event: None) if tell is None else tell
         self._outputs: dict[int, SeriesOutput | None] = {}
         self._left_out: dict[int, int] = {}
+        self._ending: set[int] = set()
+        self._early: deque[Event] = deque(maxlen=_EARLY)
         self._frames, self._rows = _Queue(memory), _Queue(_RESULTS)
         self._closer = ThreadPoolExecutor(1, "closing files")
         self._error = ""
@@ -174,10 +180,15 @@ class Writer(Sink):
         """As `Sink`."""
         self._rows.put(lambda: self._log(event))
 
+    def busy(self, run: Run) -> bool:
+        """As `Sink`."""
+        return id(run) in self._ending
+
     def end(self, run: Run) -> None:
         """As `Sink`."""
         if run.folder is None:
             return
+        self._ending.add(id(run))
         if self._raw:
             self._rows.put(lambda: self._frames_end(run))
         else:
@@ -231,18 +242,19 @@ class Writer(Sink):
                 job()
             except Exception as error:  # whatever it is, the next job is done
                 self._error = f"{type(error).__name__}: {error}"
-                self._say("alarm", {"text": f"files: {self._error}", "state": "error"})
+                self._say(None, "alarm", {"text": f"files: {self._error}", "state": "error"})
             del job
             queue.done()
 
-    def _say(self, name: str, data: Mapping[str, Any]) -> None:
+    def _say(self, run: Run | None, name: str, data: Mapping[str, Any]) -> None:
+        about = {} if run is None else {"series": str(run.key)}
         with suppress(Exception):  # who is told must not stop the files
-            self._tell(name, data)
+            self._tell_event(Event(name, {**about, **data}))
 
     def _alarm(self, run: Run, text: str, error: bool = True) -> None:
         if error:
             self._error = text
-        self._say("alarm", {"text": text, "series": str(run.key), **({"state": "error"} if error else {})})
+        self._say(run, "alarm", {"text": text, **({"state": "error"} if error else {})})
 
     def _begin(self, run: Run) -> None:
         self._error = ""
@@ -252,7 +264,7 @@ class Writer(Sink):
                 raw=self._raw,
                 images_per_file=self._per_file,
                 formats=self._formats,
-                tell=self._say,
+                tell=partial(self._say, run),
                 closer=self._closer,
             )
         except CrystintError as error:
@@ -260,6 +272,10 @@ class Writer(Sink):
             self._alarm(run, f"no files of series {run.key} are written: {error}")
             return
         self._current = output
+        early, self._early = list(self._early), deque(maxlen=_EARLY)
+        for event in early:
+            if event.data.get("series") == str(run.key):
+                self._log(event)
 
     def _output(self, run: Run) -> SeriesOutput | None:
         """Of a series whose files are written."""
@@ -313,8 +329,13 @@ class Writer(Sink):
             output.error = str(error)
 
     def _log(self, event: Event) -> None:
-        output = self._current
-        if output is not None:
+        series = event.data.get("series")
+        outputs = [each for each in self._outputs.values() if each is not None and str(each.run.key) == series]
+        if series is None and self._current is not None:
+            outputs = [self._current]
+        elif not outputs:
+            self._early.append(event)
+        for output in outputs[-1:]:
             with suppress(CrystintError):  # results tell of it
                 output.add_event(event)
 
@@ -332,6 +353,12 @@ class Writer(Sink):
         self._rows.put(lambda: self._finish(run))
 
     def _finish(self, run: Run) -> None:
+        try:
+            self._complete(run)
+        finally:
+            self._ending.discard(id(run))
+
+    def _complete(self, run: Run) -> None:
         output, skipped = self._outputs.pop(id(run), None), self._left_out.pop(id(run), 0)
         if output is None:
             return

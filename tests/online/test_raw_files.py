@@ -275,7 +275,7 @@ def test_parts_are_closed_elsewhere(tmp_path):
     told = []
     with ThreadPoolExecutor(1) as pool:
         written(tmp_path, start_of(20), range(20), closer=pool, tell=lambda name, data: told.append((name, data)))
-    assert [data["first"] for name, data in told if name == "file"] == [0, 10, 0]
+    assert [data["first_image"] for name, data in told if name == "file"] == [0, 10, 0]
 
 
 def test_the_sum_of_a_chunk_tells_what_is_missing():

@@ -30,13 +30,13 @@ class Told:
         self.events = []
         self.changed = threading.Condition()
 
-    def __call__(self, name, data):
+    def __call__(self, event):
         with self.changed:
-            self.events.append((name, data))
+            self.events.append((event.name, event.data))
             self.changed.notify_all()
 
     def texts(self, name):
-        return [data.get("text", data.get("file")) for told, data in self.events if told == name]
+        return [data.get("text", data.get("path")) for told, data in self.events if told == name]
 
     def wait(self, condition):
         with self.changed:
@@ -255,7 +255,7 @@ def test_when_the_disk_is_full_results_go_on_and_so_does_the_next_series(tmp_pat
     writer.begin(run)
     measured(writer, run, range(30))
     ended(writer, run)
-    told.wait(lambda name, data: name == "file" and data["file"].endswith("run_master.h5"))
+    told.wait(lambda name, data: name == "file" and data["path"].endswith("run_master.h5"))
     assert any("the disk is full" in text for text in told.texts("alarm"))
     assert any(data.get("state") == "error" for name, data in told.events if name == "alarm")
     FullFile.room = 10**9

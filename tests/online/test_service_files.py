@@ -1,0 +1,73 @@
+"""The files that the service writes of a stream, beside what `crystint peaks` finds in them."""
+
+from __future__ import annotations
+
+import os
+
+import h5py
+import hdf5plugin  # noqa: F401
+import numpy as np
+import pytest
+
+import crystint
+from crystint.online import AnalysisSettings, Service
+from crystint.online.settings import ServeSettings
+from crystint.stream import End, SeriesKey, encode_end, encode_image, encode_start
+from crystint.stream.messages import Start
+from tests.online.series_of_frames import image_of
+
+
+def frames_of(number):
+    return crystint.simulate.simulate(
+        (60, 70), frames=number, background=5.0, peaks=8, intensity=900.0, dtype="uint16", seed=1
+    )
+
+
+def test_peaks_of_the_files_are_those_of_the_stream(tmp_path):
+    data = frames_of(7)
+    series = SeriesKey(3, "x")
+    start = Start(
+        series, data.shape, "stream2", images=8, channels=("one",), geometry=data.geometry, masks={"one": data.mask}
+    )
+    settings = ServeSettings(rings=30, images_per_file=3, peak_formats=("cxi",))
+    with Service(settings=settings, out=tmp_path / "out") as service:
+        service.start({"prefix": "lyso/run_1"})
+        service.take(encode_start(start))
+        for number in (0, 2, 1, 3, 4, 6, 5):
+            service.take(encode_image(image_of(series, number, data[number], channels=("one",))))
+        service.take(encode_end(End(series)))
+        assert service.wait("idle")
+        (about,) = service.series()
+        folder = tmp_path / "out" / "lyso"
+        names = sorted(path.name for path in folder.iterdir())
+        parts = [f"run_1_data_{part:06d}.h5" for part in (1, 2, 3)]
+        assert names == [*parts, "run_1_master.h5", "run_1_peaks.cxi", "run_1_results.h5"]
+        assert {os.path.basename(path) for path in about["files"]} == set(names)
+    with pytest.warns(crystint.CrystintWarning, match="frame 7"):
+        crystint.separation.find_peaks([folder / "run_1_master.h5"], [tmp_path / "batch.cxi"], {"rings": 30})
+    batch, online = crystint.read_peaks(tmp_path / "batch.cxi"), crystint.read_peaks(folder / "run_1_peaks.cxi")
+    assert len(online) > 20
+    assert batch.tobytes() == online.tobytes()
+    with h5py.File(folder / "run_1_results.h5") as file:
+        assert file["entry/results/status"][()].tolist() == [0] * 7 + [1]
+        assert file["entry/books/missing"][()] == 1
+        ((_, settings),) = file["entry/settings"].items()
+        assert b'"rings": 30' in settings["data"][()]
+        assert b"series_start" in file["entry/log/name"][()].tolist()
+    with crystint.open_frames(folder / "run_1_master.h5") as frames:
+        assert np.array_equal(frames.mask, data.mask)
+        assert all(np.array_equal(frames[number], data[number]) for number in range(7))
+
+
+def test_the_same_name_again_is_another_name(tmp_path):
+    data = frames_of(1)
+    with Service(settings=AnalysisSettings(rings=30), out=tmp_path) as service:
+        for unique in "ab":
+            series = SeriesKey(1, unique)
+            service.start({"prefix": "run"})
+            service.take(encode_start(Start(series, data.shape, "stream2", images=1, geometry=data.geometry)))
+            service.take(encode_image(image_of(series, 0, data[0])))
+            service.take(encode_end(End(series)))
+            assert service.wait("idle")
+        assert [about["name"] for about in service.series()] == ["run_002", "run"]
+    assert sorted(path.name for path in tmp_path.glob("*_master.h5")) == ["run_002_master.h5", "run_master.h5"]
