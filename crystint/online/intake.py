@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ from crystint.online.result import Result, empty_results
 from crystint.online.series import GRACE, MOST_NUMBERS, Series
 from crystint.online.state import StateMachine
 from crystint.online.work_queue import Work, WorkQueue
-from crystint.stream.messages import End, Image, Message, SeriesKey, Start
+from crystint.stream.messages import DamagedImage, End, Image, Message, SeriesKey, Start
 
 __all__ = ["MOST_LIVE", "Counts", "Follower", "Intake", "plain_result"]
 
@@ -98,8 +97,8 @@ class _Held:
     heard: float
     images: list[tuple[Image, int]] = field(default_factory=list)
     bytes: int = 0
-    beyond: list[tuple[int, int]] = field(default_factory=list)
-    """number and time of those that there was no room for"""
+    beyond: list[tuple[int, int, int]] = field(default_factory=list)
+    """number, hash and time of those that there was no room for"""
     end: End | None = None
 
 
@@ -150,6 +149,7 @@ class Intake:
         self._held: dict[SeriesKey, _Held] = {}
         self._last: Series | None = None
         self._error = ""
+        self._warned, self._silenced = -1.0, 0
 
     @property
     def current(self) -> Series | None:
@@ -181,6 +181,9 @@ class Intake:
         counts.last = received
         try:
             message = self.read(parts)
+        except DamagedImage as error:
+            self._damaged_image(error, received)
+            return None
         except StreamError as error:
             self._damaged(str(error))
             return None
@@ -274,36 +277,57 @@ class Intake:
         if held is not None:
             for image, received in held.images:
                 self._image(image, received)
-            for number, received in held.beyond:
-                if series.add(number):
+            for number, hashed, received in held.beyond:
+                if self._is_new(series, number, hashed):
                     self.follower.result(series, plain_result(key, number, FrameStatus.SKIPPED, received))
             if held.end is not None:
                 self._end(held.end)
         return series
 
     def _image(self, image: Image, received: int) -> None:
-        key = image.series
-        series = self.live.get(key)
+        series = self.live.get(image.series) or self._of_unknown(image, received)
         if series is None:
-            series = self._of_unknown(image, received)
-            if series is None:
-                return
-        if not 0 <= image.number < MOST_NUMBERS:
-            self._damaged(f"an image of series {key} has the number {image.number}")
             return
-        series.heard = self.clock()
-        if not series.add(image.number, _hashed(image)):
+        if not self._is_new(series, image.number, _hashed(image)):
             return
-        if series.phase == "arming":
-            series.phase = "measuring"
-            self._review(series.heard, f"image {image.number} of series {key}")
         error = _unfit(series, image)
         if error:
-            series.unfit += 1
-            self.follower.result(series, plain_result(key, image.number, FrameStatus.FAILED, received, error))
+            self._failed(series, image.number, received, error)
         else:
             self.follower.image(series, image, received)
             self._look_at(series, image, received)
+        self._completed(series)
+
+    def _damaged_image(self, error: DamagedImage, received: int) -> None:
+        """An image with a number, and no frame."""
+        series = self.live.get(error.series)
+        if series is not None:
+            if self._is_new(series, error.number, 0):
+                self._failed(series, error.number, received, str(error))
+                self._completed(series)
+        elif (closed := self._closed.get(error.series)) is not None:
+            closed.foreign += 1
+        else:
+            self._damaged(str(error))
+
+    def _is_new(self, series: Series, number: int, hashed: int) -> bool:
+        """Count an image that came; whether it is the first of its number."""
+        if not 0 <= number < MOST_NUMBERS:
+            self._damaged(f"an image of series {series.key} has the number {number}")
+            return False
+        series.heard = self.clock()
+        if not series.add(number, hashed):
+            return False
+        if series.phase == "arming":
+            series.phase = "measuring"
+            self._review(series.heard, f"image {number} of series {series.key}")
+        return True
+
+    def _failed(self, series: Series, number: int, received: int, error: str) -> None:
+        self.follower.result(series, plain_result(series.key, number, FrameStatus.FAILED, received, error))
+        self._warn(error)
+
+    def _completed(self, series: Series) -> None:
         if series.ended is not None and series.whole:
             self._finish(series, "complete")
 
@@ -334,7 +358,7 @@ class Intake:
             held.images.append((image, received))
             held.bytes += image.size
         elif len(held.beyond) < 100_000 and 0 <= image.number < MOST_NUMBERS:
-            held.beyond.append((image.number, received))
+            held.beyond.append((image.number, _hashed(image), received))
         else:
             self.counts.orphans += 1
         return None
@@ -410,14 +434,23 @@ class Intake:
         lost = len(held.images) + len(held.beyond)
         self.counts.orphans += lost
         self.counts.stray_ends += held.end is not None
-        with suppress(Exception):
-            self.follower.warning(f"{lost} images of series {key}, whose start never came, were not looked at")
+        self._warn(f"{lost} images of series {key}, whose start never came, were not looked at")
 
     def _damaged(self, text: str) -> None:
         self.counts.damaged += 1
         if self._last is not None:
             self._last.damaged += 1
-        self.follower.warning(text)
+        self._warn(text)
+
+    def _warn(self, text: str) -> None:
+        """Tell it; of what happens within a second the first alone, and how many more there were."""
+        now = self.clock()
+        if now - self._warned < 1.0:
+            self._silenced += 1
+            return
+        more = f" ({self._silenced} more before it)" if self._silenced else ""
+        self._warned, self._silenced = now, 0
+        self.follower.warning(text + more)
 
     def _review(self, now: float, reason: str = "") -> None:
         """Come to the state that the series say."""
@@ -461,5 +494,5 @@ def _unfit(series: Series, image: Image) -> str:
     shape = series.start.shape
     for channel, frame in image.frames.items():
         if frame.shape != shape:
-            return f"channel {channel} is {frame.shape}, the start says {shape} (slow, fast)"
-    return "" if image.frames else "it has no frame"
+            return f"image {image.number}, channel {channel}: {frame.shape}, the start says {shape} (slow, fast)"
+    return "" if image.frames else f"image {image.number} has no frame"

@@ -16,6 +16,8 @@ class ImageNumbers:
     """A set of numbers of images. Memory: a bit for each number of a block of 4096 in which there is one, and a hash of
     64 bits for each of the last 262 144, so that 10^6 images take 2.2 MB.
 
+    One thread adds; others may look meanwhile.
+
     Examples
     --------
     >>> from crystint.online.numbers import ImageNumbers
@@ -76,7 +78,7 @@ class ImageNumbers:
     def missing(self, stop: int) -> Iterator[tuple[int, int]]:
         """Ranges [first, behind the last) of the numbers below `stop` that are not there."""
         begin = 0
-        for block in sorted(self._bits):
+        for block in sorted(list(self._bits)):  # noqa: C414 (another thread may add to it)
             first = block * _BLOCK
             if first >= stop:
                 break
@@ -93,7 +95,7 @@ class ImageNumbers:
 
     def first_from(self, number: int, stop: int) -> int:
         """The smallest from `number` on that is there; `stop` = there is none below it."""
-        for block in sorted(block for block in self._bits if block >= number // _BLOCK):
+        for block in sorted(block for block in list(self._bits) if block >= number // _BLOCK):
             there = np.unpackbits(np.frombuffer(bytes(self._bits[block]), np.uint8), bitorder="little")
             places = np.flatnonzero(there) + block * _BLOCK
             places = places[places >= number]

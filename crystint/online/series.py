@@ -80,8 +80,6 @@ class Series:
         """s: its end message"""
         self.superseded: float | None = None
         """s: when another began, or it was to stop"""
-        self.unfit = 0
-        """images of another shape than the start says; among the failed"""
         self.dropped: int | None = None
         self.asking = False
         """the detector is asked how many images it threw away"""
