@@ -19,6 +19,7 @@ __all__ = [
     "EventModel",
     "GridMapModel",
     "GridSpec",
+    "HeldModel",
     "MaskByPath",
     "MaskByShapes",
     "MaskSummary",
@@ -33,6 +34,7 @@ __all__ = [
     "StartGeometry",
     "StartRequest",
     "StatusModel",
+    "TryModel",
     "prefix_fault",
 ]
 
@@ -328,3 +330,25 @@ class SessionRequest(Closed):
     """A token, to be exchanged for a cookie."""
 
     token: str = Field(min_length=1, max_length=512)
+
+
+class HeldModel(Closed):
+    """Images that are held."""
+
+    series: str | None
+    images: list[int] = Field(description="numbers, the oldest first")
+
+
+class TryModel(Closed):
+    """What an image has with other settings."""
+
+    series: str
+    image: int
+    settings: dict[str, JsonValue]
+    n_spots: int
+    hit: bool
+    expected_false_spots: Number
+    d_min: Number = Field(description="angstrom")
+    spots: dict[str, list[Number]] = Field(
+        description="slow, fast (px), intensity, sigma (counts), npix, maximum, d (angstrom), flags, significance"
+    )

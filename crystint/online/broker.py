@@ -40,6 +40,9 @@ class Broker:
     closing: bool = False
     """the service ends: whatever streams ends with it"""
 
+    desk: Any = None
+    """`crystint.online.routes_images.Desk`, where images are looked at"""
+
     def __post_init__(self) -> None:
         self._limiter: anyio.CapacityLimiter | None = None
 

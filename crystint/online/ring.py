@@ -264,8 +264,14 @@ class RingReader:
         series : str, optional
             None = that of the newest image.
         """
+        return self.numbers_of(series)[1]
+
+    def numbers_of(self, series: str | None = None) -> tuple[str | None, list[int]]:
+        """As `numbers`, after the key of the series; None = nothing is held."""
         _, held = self._held()
-        return [int(number) for number in held["number"][self._of(held, series)]]
+        chosen = held[self._of(held, series)]
+        name = chosen["series"][-1].decode(errors="replace") if len(chosen) else None
+        return name, [int(number) for number in chosen["number"]]
 
     @staticmethod
     def _of(held: np.ndarray[Any, Any], series: str | None) -> np.ndarray[Any, Any]:

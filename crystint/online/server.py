@@ -26,13 +26,20 @@ from crystint.online.history import History
 from crystint.online.openapi import openapi_of
 from crystint.online.requests import unknown_key
 from crystint.online.routes_control import control_routes
+from crystint.online.routes_images import image_routes
 from crystint.online.routes_mask import MASK, mask_routes
 from crystint.online.routes_results import result_routes
 from crystint.online.routes_service import open_routes
 
 __all__ = ["ERRORS", "NATIVE", "Extra", "create_app"]
 
-NATIVE: tuple[Callable[[Broker], APIRouter], ...] = (open_routes, mask_routes, control_routes, result_routes)
+NATIVE: tuple[Callable[[Broker], APIRouter], ...] = (
+    open_routes,
+    mask_routes,
+    control_routes,
+    result_routes,
+    image_routes,
+)
 """Routes of crystint's own interface, which the committed OpenAPI document has."""
 OPEN = ("/healthz", "/readyz", "/api/v1/session", "/static/", "/favicon.ico")
 """Paths without a token, besides ``/``; those that end in / are prefixes"""
