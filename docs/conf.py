@@ -74,7 +74,15 @@ CONTENTS = {
         "kernels",
         "speed",
     ],
-    "Reference": ["reference/index", "formats", "sparse-format", "dials", "validation", "vocabulary"],
+    "Reference": [
+        "reference/index",
+        "formats",
+        "sparse-format",
+        "online-messages",
+        "dials",
+        "validation",
+        "vocabulary",
+    ],
     "Project": ["/CHANGELOG", "/CONTRIBUTING", "decisions/index", "/benchmarks/*"],
 }
 """What the site's contents list, under headings; the pages of a folder are found by its index."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from crystint.commands import online_write
 from crystint.commands.process_command import process_command
 from crystint.online.settings import ServeSettings
 
@@ -43,3 +44,4 @@ online.add_command(
         crystint online serve -c online.toml --strict""",
     )
 )
+online.add_command(online_write.write)

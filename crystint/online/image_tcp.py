@@ -236,7 +236,10 @@ class ImageTcp(Sink):
             try:
                 acknowledged = peer.read(now)
             except PeerDied as error:
-                self._dead(peer, str(error))
+                if peer.name:
+                    self._dead(peer, str(error))
+                else:
+                    self._refuse(peer, str(error))
                 return
             for kind, number, image in acknowledged:
                 self._acknowledged(peer, kind, number, image)
@@ -255,6 +258,8 @@ class ImageTcp(Sink):
         peer.say(Kind.REFUSE, {"reason": reason})
         with suppress(PeerDied):
             peer.write(time.monotonic())
+        self._strangers += 1
+        self._stranger = f"{peer.address}: {reason}"
         self._let_go(peer, "refused", reason)
 
     def _acknowledged(self, peer: Peer, kind: Kind, number: int, image: Any) -> None:
@@ -372,20 +377,19 @@ class ImageTcp(Sink):
             if kind == Kind.IMAGE and number in self._series:
                 back.setdefault(number, []).append(image)
         peer.unacknowledged.clear()
+        if not peer.name:
+            self._refuse(peer, reason)
+            return
         self._let_go(peer, "left" if not back else "dead", reason)
         for number, images in back.items():
             series = self._series[number]
             series.handed_on += len(images)
             peer.handed_on += len(images)
             series.pending.extendleft(reversed(images))
-        if peer.name:
-            self._gone.append(peer.books())
-            behind = sum(map(len, back.values()))
-            more = f"; {behind} images that it had not acknowledged go to others" if behind else ""
-            self._say("alarm" if behind else "warning", None, f"the writer {peer.name} is gone: {reason}{more}")
-        else:
-            self._strangers += 1
-            self._stranger = f"{peer.address}: {reason}"
+        self._gone.append(peer.books())
+        behind = sum(map(len, back.values()))
+        more = f"; {behind} images that it had not acknowledged go to others" if behind else ""
+        self._say("alarm" if behind else "warning", None, f"the writer {peer.name} is gone: {reason}{more}")
 
     def _let_go(self, peer: Peer, state: str, reason: str) -> None:
         with suppress(KeyError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import suppress
@@ -34,6 +35,8 @@ _ROTATION = 20_000
 """images of a rotation that are put into one file"""
 _OPEN = 4
 """parts behind the newest that are open for images that come late"""
+_LEAST_LEFT, _MOST_LEFT = 8 << 20, 256 << 20
+"""bytes"""
 _SHOWN = 200
 """parts that a master shows before they are there, at most"""
 
@@ -120,6 +123,9 @@ class RawFiles:
         self._told: set[str] = set()
         self.written = self.late = self.unfit = self.recovered = 0
         self.bytes = 0
+        total = shutil.disk_usage(self._folder).total
+        self.reserve = max(_LEAST_LEFT, min(_MOST_LEFT, total // 50))
+        """bytes of the disk that raw frames leave free for results and what else there is"""
         self.files: list[str] = []
         """that are closed"""
         self._resume()
@@ -209,6 +215,11 @@ class RawFiles:
             self.unfit += 1
             self._warn(f"image {image.number} is not in the files: {error}")
             return False
+        size = sum(len(chunk) for _, chunk, _ in chunks.values())
+        free = shutil.disk_usage(self._folder).free
+        if free < self.reserve + size:
+            left = f"{free / 1e6:.3g} MB are free, and {self.reserve / 1e6:.3g} MB are for results"
+            raise FileError(f"the disk of {self._folder} is full: {left}")
         part = self._part(index)
         if not 0 <= image.number - part.first < part.rows:
             self.unfit += 1
@@ -216,7 +227,7 @@ class RawFiles:
             return False
         part.write(image.number, chunks)
         self.written += 1
-        self.bytes += sum(len(chunk) for _, chunk, _ in chunks.values())
+        self.bytes += size
         if image.number >= self._shown:
             self._show(image.number + 1)
         if part.count == part.rows:

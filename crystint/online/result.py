@@ -61,12 +61,15 @@ class Result:
     """
 
     series: SeriesKey
+    """that the image is of"""
     row: ResultTable
     """structured array of `RESULT_DTYPE` [1]"""
     peaks: PeakList = field(default_factory=empty_peaks)
+    """that were found"""
     rois: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, np.dtype([])))
     """structured array of `crystint.model.rois.ROI_DTYPE` [regions], in the order of `roi_names`"""
     roi_names: tuple[str, ...] = ()
+    """of the regions"""
     error: str = ""
     """why it failed"""
 

@@ -76,6 +76,7 @@ class ResultsBatch:
     """
 
     series: SeriesKey
+    """that the images are of"""
     sequence: int
     """one more with each message of a publisher: a gap is what was lost"""
     rows: ResultTable
@@ -102,11 +103,23 @@ class ResultsBatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Notice:
-    """A message that holds no results: a series started or ended, or something happened."""
+    """A message that holds no results: a series started or ended, or something happened.
+
+    Examples
+    --------
+    >>> from crystint.online.results_message import event_message, read_results_message
+    >>> from crystint.online.sink import Event
+    >>> notice = read_results_message(event_message(Event("settings", {"snr": 4.5}), sequence=7))
+    >>> notice.type, notice.data["name"], notice.data["data"]
+    ('event', 'settings', {'snr': 4.5})
+    """
 
     type: Literal["start", "end", "event"]
+    """of the message"""
     series: SeriesKey | None
+    """that starts or ends; None in events"""
     sequence: int
+    """as in `ResultsBatch`"""
     data: Mapping[str, Any]
     """all other keys"""
 

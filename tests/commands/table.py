@@ -334,6 +334,15 @@ ROWS = (
         process=True,
         wrong="--stream tcp://127.0.0.1:31001 --device nonsense",
     ),
+    Row(
+        "online write",
+        "tcp://127.0.0.1:5604 -o written",
+        key="images_per_file",
+        value=20,
+        device=False,
+        process=True,
+        wrong="tcp://127.0.0.1:5604 -o frames.h5",
+    ),
 )
 BY_PATH = {row.path: row for row in ROWS}
 
