@@ -26,9 +26,9 @@ import numpy as np
 
 from crystint.engine import Engine
 from crystint.errors import CrystintError, CrystintWarning, RefusedError, SettingError
-from crystint.io.linked_files import linked_by
 from crystint.model.frame_table import LOW_D, FrameTable
 from crystint.model.peaks import PeakList, empty_peaks
+from crystint.online.data_root import file_below
 from crystint.run.frames import read_frame
 from crystint.separation.frame_search import FrameSearch
 from crystint.separation.prepared import PreparedRun, opened
@@ -114,7 +114,9 @@ class PerImageServer:
             return 500, {"image": name, "error": str(error)}
 
     def _looked_at(self, name: str, parameters: list[str]) -> dict[str, Any]:
-        file = self._allowed(name)
+        if not name.startswith("/"):
+            raise RefusedError("bad_value", "expected the absolute path of an image")
+        file = file_below(self._root, name)
         settings, number, unused = _read(parameters, self._settings)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", CrystintWarning)
@@ -125,26 +127,6 @@ class PerImageServer:
         texts = dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, CrystintWarning))
         answer = _of_dials(row, empty_peaks() if peaks is None else peaks)
         return answer | ({"warnings": [*texts]} if texts else {}) | ({"unused": unused} if unused else {})
-
-    def _allowed(self, name: str) -> Path:
-        """The file of that name.
-
-        Raises
-        ------
-        RefusedError
-            When it, or a file that it shows, lies elsewhere; when there is none.
-        """
-        if "\0" in name or not name.startswith("/"):
-            raise RefusedError("bad_value", "expected the absolute path of an image")
-        file = Path(name).resolve()
-        if not file.is_relative_to(self._root):
-            raise RefusedError("forbidden", f"{name} is not below {self._root}, the folder of --data-root")
-        if not file.is_file():
-            raise RefusedError("not_found", f"{name} does not exist, or is no file")
-        for each in linked_by(file):
-            if not each.resolve().is_relative_to(self._root):
-                raise RefusedError("forbidden", f"{name} shows {each}, which is not below {self._root}")
-        return file
 
     def _search(self, run: PreparedRun) -> FrameSearch:
         """That of the detector and the settings of a run; the last ones are held."""

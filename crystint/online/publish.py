@@ -61,12 +61,14 @@ class ResultsPublisher(PublishingSink):
         super().__init__(name, address, tell)
         self._exact = exact
         self._open: dict[SeriesKey, _Open] = {}
+        self._files: dict[str, list[str]] = {}
         self._sequence = 0
         self._repeat = 0.0
         self._start()
 
     def _begin(self, run: Run) -> None:
         self._open[run.key] = _Open(run)
+        self._files = {key: self._files[key] for key in map(str, self._open) if key in self._files}
         if len(self._open) == 1:
             self._repeat = time.monotonic() + _REPEAT
         self._send(lambda number: start_message(run, number))
@@ -80,13 +82,16 @@ class ResultsPublisher(PublishingSink):
             self._send_some(series)
 
     def _event(self, event: Event) -> None:
+        if event.name == "file":
+            self._files.setdefault(str(event.data.get("series")), []).append(str(event.data.get("path")))
         self._send(lambda number: event_message(event, number))
 
     def _end(self, run: Run) -> None:
         series = self._open.pop(run.key, None)
         while series is not None and series.waiting:
             self._send_some(series)
-        self._send(lambda number: end_message(run, number))
+        files = self._files.pop(str(run.key), [])
+        self._send(lambda number: end_message(run, number, files))
 
     def _send_some(self, series: _Open) -> None:
         results, series.waiting = series.waiting[:_MOST], series.waiting[_MOST:]

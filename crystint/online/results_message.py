@@ -127,13 +127,12 @@ class Notice:
 def start_message(run: Run, sequence: int) -> bytes:
     """The start of a series: geometry, settings, regions, and what the columns of its results mean."""
     start = run.start
-    described = {key: value for key, value in run.described().items() if key not in ("books", "files")}
     return _message(
         "start",
         run.key,
         sequence,
         {
-            **described,
+            **run.described(),
             "name": run.name,
             "shape": list(start.shape),
             "images": start.images,
@@ -148,10 +147,9 @@ def start_message(run: Run, sequence: int) -> bytes:
     )
 
 
-def end_message(run: Run, sequence: int) -> bytes:
-    """The end of a series: its books, and the files that were made."""
-    files = run.described().get("files", [])
-    return _message("end", run.key, sequence, {"name": run.name, "books": run.books.to_dict(), "files": files})
+def end_message(run: Run, sequence: int, files: Sequence[str] = ()) -> bytes:
+    """The end of a series: its books, and the files that were closed until then."""
+    return _message("end", run.key, sequence, {"name": run.name, "books": run.books.to_dict(), "files": [*files]})
 
 
 def event_message(event: Event, sequence: int) -> bytes:

@@ -34,13 +34,15 @@ def test_a_series_arrives_whole_and_in_order(publisher):
         for number in range(150):
             publisher.results(run, [result(run, number, number % 3)])
         publisher.event(Event("settings", {"snr": 4}, 1, 2))
+        publisher.event(Event("file", {"path": "run_000001.h5", "series": str(run.key)}))
         publisher.end(run)
         end = subscriber.until("end")
     messages = [message for message in subscriber.seen if message["type"] == "results"]
     assert [number for message in messages for number in ids(message)] == list(range(150))
     assert max(len(ids(message)) for message in messages) <= 64
     assert end["books"]["received"] == 3
-    assert [message["name"] for message in subscriber.seen if message["type"] == "event"] == ["settings"]
+    assert [message["name"] for message in subscriber.seen if message["type"] == "event"] == ["settings", "file"]
+    assert list(end["files"]) == ["run_000001.h5"]
     sequence = [message["sequence"] for message in subscriber.seen]
     assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
 

@@ -146,8 +146,10 @@ def test_why_an_image_failed_is_told():
 
 def test_start_end_and_events_are_readable_by_others():
     run = made_up_run()
+    run.user = {"grid": {"n_fast": 3}, "tokens": ["secret"]}
     start = cbor2.loads(start_message(run, 0))
     assert start["geometry"]["beam_center"] == (20.5, 15.25) or start["geometry"]["beam_center"] == [20.5, 15.25]
+    assert dict(start["user"]) == {"grid": {"n_fast": 3}}
     assert start["settings"]["1"]["snr"] == 5.0
     about = {column["name"]: column for column in start["columns"]}
     assert about["d_min"]["unit"] == "angstrom"
