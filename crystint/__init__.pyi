@@ -26,6 +26,7 @@ from .io.hdf5.provenance import provenance as provenance
 from .io.peaks.files import read_peaks as read_peaks
 from .io.peaks.files import read_spots as read_spots
 from .io.peaks.files import write_peaks as write_peaks
+from .io.roi_files import read_rois as read_rois
 from .io.sparse.dense_file import DenseWriter as DenseWriter
 from .io.sparse.file import SparseFile as SparseFile
 from .io.sparse.open import open_sparse as open_sparse
@@ -42,6 +43,11 @@ from .model.peaks import PeakFlag as PeakFlag
 from .model.peaks import PeakList as PeakList
 from .model.rings import Background as Background
 from .model.rings import RingMap as RingMap
+from .model.roi import Roi as Roi
+from .model.roi_table import RoiTable as RoiTable
+from .model.roi_table import RoiVersion as RoiVersion
+from .model.rois import ROI_DTYPE as ROI_DTYPE
+from .model.rois import Rois as Rois
 from .model.scan import Scan as Scan
 from .model.source_metadata import SourceMetadata as SourceMetadata
 from .model.sparse import PixelReason as PixelReason

@@ -49,6 +49,7 @@ for command in (
     separate.densify,
     separate.convert,
     separate.mask,
+    separate.roi,
     series.frames,
     series.sum_frames,
     compare.compare,

@@ -1,11 +1,11 @@
-"""peaks, sparsify, densify, convert: frames to files."""
+"""peaks, sparsify, densify, mask, roi, convert: frames to files."""
 
 from __future__ import annotations
 
 from crystint.commands.step_command import command_of
 from crystint.separation import steps
 
-__all__ = ["convert", "densify", "mask", "peaks", "sparsify"]
+__all__ = ["convert", "densify", "mask", "peaks", "roi", "sparsify"]
 
 peaks = command_of(
     steps.PEAKS,
@@ -48,6 +48,18 @@ mask = command_of(
     crystint mask run_master.h5 -o mask.h5 -o mask.png
     crystint mask 'blank_*.cbf' -m known.tif --motion yes -o mask.tif
     crystint peaks run_master.h5 -m mask.h5 -o peaks.cxi""",
+)
+
+roi = command_of(
+    steps.ROI,
+    """Sum up regions of interest of frames: exact sums, signal over the background of the rings, spots.
+
+    --rois names a JSON document of boxes, circles, azimuthal sectors, polygons and bitmaps, one of Jungfraujoch, or the
+    output of an earlier run. .h5 has the regions and a map of their pixels as well.
+    """,
+    """
+    crystint roi run_master.h5 --rois rois.json -o roi.h5
+    crystint roi 'frame_*.cbf' -g detector.poni --rois rois.json -o roi.csv""",
 )
 
 convert = command_of(

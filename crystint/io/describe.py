@@ -31,6 +31,8 @@ from crystint.io.linked_files import master_of
 from crystint.io.opened_file import OpenedFile
 from crystint.io.peaks.files import peaks_in, rows_in, scan_in, spots_in
 from crystint.io.recognise import peak_list as form_of
+from crystint.io.roi_files import read_roi_document
+from crystint.io.rois import roi_table_in
 from crystint.io.sparse.dense_file import missing_in
 from crystint.io.sparse.maps import MAPS
 from crystint.io.sparse.open import sparse_in
@@ -39,6 +41,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.instrument import Instrument
 from crystint.model.mask import unusable
 from crystint.model.peaks import HIT
+from crystint.model.rois import Rois
 from crystint.model.scan import Scan
 from crystint.model.sparse import counts_by_reason, reasons_text
 from crystint.references import resolve
@@ -328,7 +331,28 @@ def frame_table(file: OpenedFile) -> dict[str, Any]:
         return {}
     missing = np.flatnonzero(rows["status"] == FrameStatus.MISSING)
     about = {"frames": len(rows), **_results(rows), **_missing(rows["frame"][missing].tolist())}
+    table = None if file.hdf5 is None else roi_table_in(file.hdf5)
+    if table is not None:
+        about["regions"] = _regions(table.rois)
     return about | made_by(read_provenance(file.path) if file.hdf5 is None else provenance_in(file.hdf5))
+
+
+def regions(file: OpenedFile) -> dict[str, Any]:
+    """Regions of interest, and of how many frames there is what they held."""
+    if file.hdf5 is not None:
+        return frame_table(file) or {"regions": _regions(read_roi_document(file.path))}
+    if file.text.lstrip().startswith("{"):
+        return {"regions": _regions(read_roi_document(file.path))}
+    lines = file.path.read_text(encoding="utf-8").splitlines()[1:]
+    parts = [line.split(",", 2) for line in lines if line.count(",") > 1]
+    names = dict.fromkeys(part[1] for part in parts)
+    return {"frames": len({part[0] for part in parts}), "regions": ", ".join(names)} | made_by(
+        read_provenance(file.path)
+    )
+
+
+def _regions(rois: Rois) -> str:
+    return ", ".join(f"{roi.name} ({roi.type})" for roi in rois) or "none"
 
 
 def _results(rows: FrameTable) -> dict[str, Any]:

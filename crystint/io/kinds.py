@@ -172,6 +172,13 @@ _SPECIFIC = (
         advice="crystint.read_peaks reads it; crystint plot FRAMES --peaks draws it over its frames",
     ),
     Kind(
+        "regions of interest", by.regions, (".h5", ".csv", ".json"), plural=True,
+        reader="crystint.io.roi_files:read_rois",
+        writer="crystint.separation.files:sum_regions",
+        describe="crystint.io.describe:regions",
+        advice="crystint.read_rois reads what they held, crystint roi --rois takes a document or an .h5",
+    ),
+    Kind(
         "table of frames", by.frame_table, (".csv", ".h5"),
         reader="crystint.io.frame_table:read_frame_table",
         writer="crystint.io.frame_table:write_frame_table",

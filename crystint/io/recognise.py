@@ -45,6 +45,7 @@ __all__ = [
     "prediction",
     "reflection_list",
     "reflections",
+    "regions",
     "report",
     "sparse",
     "stills_run",
@@ -249,6 +250,20 @@ def peak_list(file: OpenedFile) -> str | None:
         return "JSON lines"
     spots = not file.head or len(_numbers(file.first_line)) >= 4
     return "SPOT.XDS" if file.suffix == ".xds" and spots else None
+
+
+def regions(file: OpenedFile) -> str | None:
+    """Regions of interest, or what they held; a file that has them besides other things is of these."""
+    if file.hdf5 is not None:
+        places = ("entry/data", "entry/instrument", "entry/books", "entry_1", "entry_0000")
+        alone = all(_group(file, place) is None for place in places)
+        return "HDF5" if alone and _group(file, "entry/roi_defs") is not None else None
+    text = file.text.lstrip()
+    if text.startswith("frame,region,"):
+        return "CSV"
+    if text.startswith("{") and re.match(r'\{\s*"rois"\s*:\s*\[', text):
+        return "JSON document"
+    return "JSON document of Jungfraujoch" if re.match(r'\{\s*"(box|circle|azim)"\s*:\s*\{\s*"rois"', text) else None
 
 
 def frame_table(file: OpenedFile) -> str | None:

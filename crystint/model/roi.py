@@ -26,7 +26,7 @@ _RESERVED = (".", "..", "roi_map", "json", "history")
 class Roi:
     """A region of interest. A pixel belongs to it by its centre alone, which is at (0.5, 0.5) in the first pixel.
 
-    Made by `box`, `circle`, `azimuthal`, `polygon` and `bitmap`.
+    There is a class method for each type: `box`, `circle`, `azimuthal`, `polygon` and `bitmap`.
 
     Raises
     ------
@@ -35,7 +35,7 @@ class Roi:
 
     Examples
     --------
-    >>> from crystint.model.rois import Roi
+    >>> from crystint import Roi
     >>> Roi.box("beam", slow=(500, 520), fast=(500, 519)).to_dict()["slow_max"]
     520
     >>> Roi.azimuthal("powder", q_min=1.5, q_max=1.7, phi_min_deg=350, phi_max_deg=10).type
@@ -45,6 +45,7 @@ class Roi:
     name: str
     """1 to 64 of the characters A-Z a-z 0-9 _ . -"""
     type: RoiType
+    """box, circle, azimuthal, polygon or bitmap"""
     parameters: Mapping[str, Any] = field(hash=False)
     """of its type, as in the document; sequences are tuples"""
 

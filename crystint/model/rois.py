@@ -60,7 +60,7 @@ class Rois:
 
     Examples
     --------
-    >>> from crystint.model.rois import Roi, Rois
+    >>> from crystint import Roi, Rois
     >>> rois = Rois((Roi.circle("spot", center=(20.5, 30.5), radius=2.0),))
     >>> Rois.from_dict(rois.to_dict()) == rois
     True
@@ -69,6 +69,7 @@ class Rois:
     """
 
     rois: tuple[Roi, ...] = ()
+    """at most 64, each with a name of its own"""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rois", tuple(self.rois))

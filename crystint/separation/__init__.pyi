@@ -4,3 +4,4 @@ from .files import Settings as Settings
 from .files import densify_file as densify_file
 from .files import find_peaks as find_peaks
 from .files import sparsify as sparsify
+from .files import sum_regions as sum_regions

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crystint.arrays import FileName
+from crystint.model.rois import Rois
 from crystint.run.execution import PLAIN, Execution
 from crystint.run.outcome import Outcome
 from crystint.run.step import Progress, silent
 from crystint.separation.settings import Settings
-from crystint.separation.steps import DENSIFY, PEAKS, SPARSIFY
+from crystint.separation.steps import DENSIFY, PEAKS, ROI, SPARSIFY
 
-__all__ = ["Execution", "Outcome", "Settings", "densify_file", "find_peaks", "sparsify"]
+__all__ = ["Execution", "Outcome", "Settings", "densify_file", "find_peaks", "sparsify", "sum_regions"]
 
 
 def find_peaks(
@@ -181,4 +182,54 @@ def densify_file(
     return DENSIFY(
         source, outputs=output, settings={"noise": noise, "seed": seed, "compression": compression}, device=device,
         overwrite=overwrite, progress=progress, command=command, execution=execution,
+    )  # fmt: skip
+
+
+def sum_regions(
+    sources: Sequence[FileName],
+    outputs: Sequence[FileName],
+    rois: Rois | FileName,
+    settings: Settings | Mapping[str, Any] | None = None,
+    *,
+    device: str | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+    command: Sequence[str] | None = None,
+    execution: Execution = PLAIN,
+) -> Outcome:
+    """What regions of interest hold in each frame: exact sums, signal over the background of the rings, spots.
+
+    Parameters
+    ----------
+    sources, settings, device, overwrite, progress, command, execution
+        As `find_peaks`.
+    outputs : sequence of path
+        .h5 (.hdf5, .nxs) or .csv each.
+    rois : Rois or path
+        The regions, or a file that has them.
+
+    Returns
+    -------
+    Outcome
+        Its `result` is a structured array of `crystint.ROI_DTYPE` [frames, regions].
+
+    Examples
+    --------
+    >>> import crystint
+    >>> data = crystint.simulate.simulate((100, 110), frames=2, background=5.0, peaks=8, intensity=900.0, seed=1)
+    >>> with crystint.DenseWriter(
+    ...     "run.h5", data.shape, data.dtype, geometry=data.geometry, mask=None, saturation=None, provenance={}
+    ... ) as writer:
+    ...     for frame in data:
+    ...         writer.write(frame)
+    >>> rois = crystint.Rois((crystint.Roi.box("all", slow=(0, 99), fast=(0, 109)),))
+    >>> outcome = crystint.separation.sum_regions(["run.h5"], ["roi.csv"], rois)
+    >>> outcome.result.shape, int(outcome.result["pixels"][0, 0])
+    ((2, 1), 11000)
+    """
+    values = dict(settings) if settings is not None else {}  # a model gives its fields
+    values["rois"] = rois.to_dict() if isinstance(rois, Rois) else rois
+    return ROI(
+        sources, outputs=outputs, settings=values, device=device, overwrite=overwrite, progress=progress,
+        command=command, execution=execution,
     )  # fmt: skip

@@ -178,7 +178,7 @@ class PreparedRun:
             Significance of a pixel, and of a peak; None = they are not asked for.
         """
         run = (self, *self.apart)[self.which[self.frames.place(number)[0]]] if self.apart else self
-        return run.search.examine(frame, number, snr, snr_peak, run._wavelength_ratio(number))
+        return run.search.examine(frame, number, snr, snr_peak, run.wavelength_ratio(number))
 
     def audit(self, frame: NDArray[Any], number: int, sparse: SparseFrame) -> FrameAudit:
         """Its reflections, raw and densified."""
@@ -188,7 +188,7 @@ class PreparedRun:
                 self._tools.append(AuditTools.of(separator, self.settings, self.boxes))
         return self._tools[0].audit(number, frame, sparse)
 
-    def _wavelength_ratio(self, number: int) -> float:
+    def wavelength_ratio(self, number: int) -> float:
         """Wavelength of a frame over that of the separator."""
         if self.wavelengths is None or self.geometry.wavelength is None:
             return 1.0

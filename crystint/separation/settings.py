@@ -18,6 +18,7 @@ __all__ = [
     "FrameSettings",
     "MaskSettings",
     "PeaksSettings",
+    "RoiSettings",
     "SearchSettings",
     "Settings",
     "SparsifySettings",
@@ -224,6 +225,21 @@ class MaskSettings(Settings):
     beam_stop: bool = setting(True, "mask the beam stop and its holder")
     margin: int = setting(2, "px by which the shadow of a beam stop is grown", ge=0, le=100)
     mask_places: bool = setting(False, "mask, too, the places to which spots come back on half of the frames")
+
+
+class RoiSettings(Settings):
+    """Those of ``crystint roi`` alone beside the ones that decide on rings and peaks."""
+
+    rois: Path | dict[str, Any] | None = setting(
+        None, "regions of interest: a JSON document of crystint or of Jungfraujoch, or a file of an earlier run",
+        metavar="FILE",
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _regions_there(self) -> Self:
+        if self.rois is None:
+            raise ValueError("rois is missing, expected a file with regions of interest")
+        return self
 
 
 class DensifySettings(StepSettings):

@@ -1,11 +1,18 @@
-"""The steps of separation: peaks, sparsify, densify, convert."""
+"""The steps of separation: peaks, sparsify, densify, mask, roi, convert."""
 
 from __future__ import annotations
 
 from crystint.run.step import HDF5, PICTURES, Argument, Outputs, Step
-from crystint.separation.settings import ConvertSettings, DensifySettings, MaskSettings, PeaksSettings, SparsifySettings
+from crystint.separation.settings import (
+    ConvertSettings,
+    DensifySettings,
+    MaskSettings,
+    PeaksSettings,
+    RoiSettings,
+    SparsifySettings,
+)
 
-__all__ = ["CONVERT", "DENSIFY", "MASK", "PEAKS", "SPARSIFY"]
+__all__ = ["CONVERT", "DENSIFY", "MASK", "PEAKS", "ROI", "SPARSIFY"]
 
 _FRAMES = Argument("frames", "FILE", many=True)
 _SPARSE = Argument("sparse", "SPARSE")
@@ -50,6 +57,16 @@ MASK = Step(
     by_frame=True,
     hidden=("snr", "snr_peak", "strict_mask", "hit_peaks", "hits_only", "d_min", "d_max"),
     picture="crystint.plot.detector:plot_bad_pixels",
+    json=True,
+)
+ROI = Step(
+    "roi",
+    RoiSettings,
+    "crystint.separation.roi_step:sum_regions",
+    (_FRAMES,),
+    Outputs("file to write, in the format of its suffix", (*HDF5, ".csv"), many=True),
+    by_frame=True,
+    hidden=("snr_peak", "hits_only"),
     json=True,
 )
 CONVERT = Step(

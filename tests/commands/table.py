@@ -146,6 +146,18 @@ ROWS = (
         value=3,
     ),
     Row(
+        "roi",
+        f"frames.h5 {_SEPARATION} --rois rois.json",
+        output="o.h5",
+        formats=(".h5", ".csv"),
+        reads=(*_OF_SEPARATION, "rois.json"),
+        frames=True,
+        missing="damaged.h5 --rings 60 --rois rois.json",
+        long=f"{_LONG} --rings 60 --rois rois.json",
+        key="cycles",
+        value=3,
+    ),
+    Row(
         "frames",
         "peaks.cxi",
         output="o.csv",

@@ -121,6 +121,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shape = frames.shape
         rng = np.random.default_rng(0)
         np.save("mask.npy", (rng.random(shape) < 0.01).astype(np.uint8))
+        box = {"name": "middle", "type": "box", "slow_min": 90, "slow_max": 110, "fast_min": 100, "fast_max": 120}
+        Path("rois.json").write_text(json.dumps({"rois": [box]}))
         np.save("dark.npy", np.zeros(shape, np.float32))
         np.save("flat.npy", rng.uniform(0.9, 1.1, shape).astype(np.float32))
         np.save("norm.npy", np.ones(shape, np.float32))

@@ -15,6 +15,7 @@ from crystint.io.describe import describe
 from crystint.io.frames.masks import read_mask
 from crystint.io.geometry.dials import expt_scan
 from crystint.io.linked_files import files_read
+from crystint.io.roi_files import read_roi_document
 
 __all__ = ["outcome_of"]
 
@@ -82,6 +83,7 @@ READERS: dict[str, Callable[[Path], Iterator[Callable[[], object]]]] = {
     "correlations": _each(read_polar, correlate.read_correlations),
     "stills": _STILLS,
     "journal": _each(),
+    "regions": _each(crystint.read_rois, read_roi_document),
 }
 """By format; others hold frames"""
 

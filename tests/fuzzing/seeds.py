@@ -79,6 +79,11 @@ b/corner_y = 1
 b/fs = +1.0x
 b/ss = +1.0y
 """
+ROIS = """{"rois": [
+{"name": "a", "type": "box", "slow_min": 1, "slow_max": 9, "fast_min": 2, "fast_max": 8},
+{"name": "b", "type": "polygon", "corners": [[1, 2], [9.5, 3], [4, 12]]},
+{"name": "c", "type": "bitmap", "shape": [60, 70], "runs": [[3, 9], [50, 51]]}]}
+"""
 CIF = """data_r1abcsf
 _cell.length_a 78.2
 _cell.length_b 78.2
@@ -174,6 +179,16 @@ def _peaks() -> None:
     _frames()
     outputs = [part for suffix in ("cxi", "refl", "h5", "json", "XDS") for part in ("-o", f"p.{suffix}")]
     _crystint("peaks", "frames.h5", "-g", "g.json", "--rings", "30", *outputs)
+
+
+def regions() -> list[Seed]:
+    """What they held, as HDF5, and documents."""
+    _frames()
+    Path("rois.json").write_text(ROIS)
+    _crystint(
+        "roi", "frames.h5", "-g", "g.json", "--rings", "30", "--rois", "rois.json", "-o", "roi.h5", "-o", "roi.csv"
+    )
+    return [(name, (name,)) for name in ("roi.h5", "rois.json", "roi.csv")]
 
 
 def cxi() -> list[Seed]:
@@ -333,6 +348,6 @@ SEEDS: dict[str, Callable[[], list[Seed] | None]] = {
     "cbf": cbf, "hdf5": hdf5, "sparse": sparse, "cxi": cxi, "peaks": peaks, "refl": refl, "expt": expt, "poni": poni,
     "geom": geom, "json": geometry_json, "stream": stream, "mtz": mtz, "cif": structure_factors, "tiff": tiff,
     "edf": edf, "npy": npy, "mask": mask, "cbc": cbc_files, "correlations": correlations, "stills": stills_file,
-    "journal": journal,
+    "journal": journal, "regions": regions,
 }  # fmt: skip
 """What makes the files of a format in the working folder; None = each of them is one to read and to damage"""
