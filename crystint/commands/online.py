@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from crystint.commands import online_write
+from crystint.commands import online_detector, online_write
 from crystint.commands.process_command import process_command
 from crystint.online.settings import ServeSettings
 
@@ -44,4 +44,5 @@ online.add_command(
         crystint online serve -c online.toml --strict""",
     )
 )
-online.add_command(online_write.write)
+for command in (online_write.write, online_detector.simulate, online_detector.send, online_detector.record):
+    online.add_command(command)

@@ -188,6 +188,10 @@ class Simulator:
             raise self._error
         return self.truth
 
+    def finished(self, timeout: float = 0.0) -> bool:
+        """Whether all series are sent, after so many seconds at most."""
+        return self._done.wait(timeout)
+
     def stop(self) -> None:
         """End the series that runs, with an end message, and send no more."""
         self._stopping = True

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import unreadable
+from crystint.io.outputs import atomic_path
 from crystint.online.books import Books
 from crystint.online.faults import DAMAGES, FAILURES, Action
 
@@ -186,18 +186,16 @@ class Truth:
             "peaks": {name: _plain(self.peaks[name]) for name in names},
         }
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, overwrite: bool = False) -> None:
         """As JSON.
 
         Raises
         ------
         FileError
-            If the file cannot be written.
+            If the file is there and not to be replaced, or cannot be written.
         """
-        try:
-            Path(path).write_text(json.dumps(self.to_dict(), allow_nan=False) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise unreadable(path, error) from None
+        with atomic_path(path, overwrite) as made:
+            made.write_text(json.dumps(self.to_dict(), allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _plain(values: NDArray[Any]) -> list[Any]:

@@ -355,6 +355,33 @@ ROWS = (
         process=True,
         wrong="tcp://127.0.0.1:5604 -o frames.h5",
     ),
+    Row(
+        "online simulate",
+        "--size 64x64 --frames 20 --stream tcp://127.0.0.1:31002",
+        key="frames",
+        value=30,
+        device=False,
+        process=True,
+        wrong="--size 64x64 --faults none.yaml -q",
+    ),
+    Row(
+        "online send",
+        "frames.h5 --to tcp://127.0.0.1:31002",
+        key="speed",
+        value=2.0,
+        device=False,
+        process=True,
+        wrong="none.h5",
+    ),
+    Row(
+        "online record",
+        "--stream tcp://127.0.0.1:31002 -o dump",
+        key="series",
+        value=2,
+        device=False,
+        process=True,
+        wrong="-o .",
+    ),
 )
 BY_PATH = {row.path: row for row in ROWS}
 
