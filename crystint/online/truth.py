@@ -117,12 +117,14 @@ class SeriesTruth:
 
     @property
     def books(self) -> Books:
-        """Those that a receiver comes to which waits for the images after the end, and has time for all."""
+        """Those that a receiver comes to which waits for the images after the end, and has time for all. Without an end
+        it cannot know of images after the last one that came."""
         received = len(self.sent)
         failed = sum(map(len, self.failed.values()))
-        told = self.announced if self.announced and not self.early else None
+        last = int(max(self.sent.values, default=-1))
+        told = self.announced if self.announced and self.ends else 0
         return Books(
-            expected=self.images if told is None else told,
+            expected=max(told, last + 1),
             received=received,
             analysed=received - failed,
             failed=failed,
@@ -132,6 +134,7 @@ class SeriesTruth:
             second_ends=max(self.ends - 1, 0),
             dropped=len(self.not_taken),
             ended=True,
+            last=last,
         )
 
     def to_dict(self) -> dict[str, Any]:
