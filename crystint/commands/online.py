@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+from types import FrameType
+
 import click
 
 from crystint.commands import online_detector, online_write
 from crystint.commands.process_command import process_command
+from crystint.commands.program import EndedError
+from crystint.io.outputs import utf8
 from crystint.online.settings import ServeSettings
+from crystint.run.outcome import ExitCode
 
 __all__ = ["online"]
 
@@ -24,9 +30,34 @@ def online(context: click.Context) -> None:
 
 
 def _serve(settings: ServeSettings, quiet: bool) -> None:
-    from crystint.online.serve import serve
+    from crystint.online.serve import Stop, serve
 
-    serve(settings, quiet=quiet)
+    stop = Stop()
+
+    def heed(_number: int, _frame: FrameType | None) -> None:
+        stop.ask()
+
+    def tell(text: str) -> None:
+        if not quiet:
+            click.echo(utf8(f"crystint: {text}"), err=True)
+
+    signals = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if _heeded(number)]
+    before = [(number, signal.signal(number, heed)) for number in signals]
+    try:
+        code = serve(settings, stop, lambda text: click.echo(utf8(text)), tell)
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+        stop.close()
+    if code == ExitCode.FAILED:
+        raise EndedError("stopped before its series were finished; their files are closed", code)
+    if code:
+        raise EndedError("images were missing or failed", code)
+
+
+def _heeded(number: int) -> bool:
+    """What is ignored stays ignored: `nohup` asks that of SIGHUP, shells of SIGINT for what they start with ``&``."""
+    return signal.getsignal(number) is not signal.SIG_IGN
 
 
 online.add_command(

@@ -151,7 +151,7 @@ class Configuration:
                     timeline.fail("no image came")
                 else:
                     analysis = self._made(series, dtype)
-                    series.geometry = analysis.geometry
+                    series.geometry, series.mask = analysis.geometry, analysis.mask
                     self._last = analysis
                     timeline.put(analysis)
         except Exception as error:

@@ -18,6 +18,8 @@ from crystint.stream.read import read_message
 __all__ = ["Receiver", "ReceiverThread"]
 
 T = TypeVar("T")
+_SOON = 0.25
+"""s from a message to the next tick, at most"""
 
 
 class Receiver:
@@ -188,6 +190,7 @@ class ReceiverThread:
                 due = now + self._tick()
                 self.gap = max(self.gap, time.monotonic() - now)
             queue.waiting = queue.full
+            before = intake.counts.messages
             for parts, received in inlet.receive(due - now, paused=queue.waiting and queue.full):
                 begun = time.monotonic()
                 try:
@@ -199,6 +202,8 @@ class ReceiverThread:
                 if queue.full:
                     break
             self.turned = time.monotonic()
+            if intake.counts.messages != before:
+                due = min(due, self.turned + _SOON)  # what it was told before may not hold any more
 
     def _tick(self) -> float:
         try:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.arrays import FileName
 from crystint.engine import Engine
-from crystint.errors import CrystintError, RefusedError, SettingError
+from crystint.errors import RefusedError, SettingError
 from crystint.model.geometry import Geometry
 from crystint.model.mask import USER_MASK
-from crystint.model.partial_geometry import PartialGeometry
 from crystint.online.analysis import Analysis
 from crystint.online.callbacks import Callbacks
 from crystint.online.configuration import Configuration
@@ -27,25 +26,23 @@ from crystint.online.control import Applied
 from crystint.online.emitter import Emitter
 from crystint.online.events import EventLog
 from crystint.online.intake import Intake
-from crystint.online.meter import Meter
-from crystint.online.output_names import series_name
 from crystint.online.outputs import Outputs
+from crystint.online.reception import Reception
 from crystint.online.result import Result
-from crystint.online.series import Series
 from crystint.online.service_status import ServiceStatus, described_series
 from crystint.online.settings import AnalysisSettings, ServeSettings
 from crystint.online.sink import Event, Sink
+from crystint.online.start_options import checked_options
 from crystint.online.timeline import Timeline
 from crystint.online.work_queue import WorkQueue
 from crystint.online.workers import Workers
-from crystint.stream.messages import Image, Start
 from crystint.stream.read import read_message
+
+if TYPE_CHECKING:
+    from crystint.online.receiver import ReceiverThread
 
 __all__ = ["Service"]
 
-_ASKED = ("prefix", "images", "geometry", "grid", "user", "tokens")
-_GEOMETRY = ("distance", "beam_center", "pixel_size", "wavelength", "rotation", "polarization", "beam_outside")
-_SOME_GEOMETRY = {"pixel_size": (1e-4, 1e-4), "distance": 0.1, "beam_center": (500.0, 500.0)}
 _AUTO = 4 * 10**9
 """bytes"""
 
@@ -111,35 +108,40 @@ class Service:
         self.streams = tuple(streams) or self.serving.stream
         self.out = Path(out) if out is not None else self.serving.out
         self.engine = engine if engine is not None else Engine(self.serving.device)
-        self.geometry = geometry
         self.sinks: list[Sink] = []
         self._functions: list[Callable[[Result], object]] = []
         self._callbacks: Callbacks | None = None
         self.began = time.time_ns()
         memory = self.serving.memory
         self.queue = WorkQueue(_share_of_memory() if memory == "auto" else memory, self.serving.when_full)
-        self.emitter = Emitter(self.sinks, self._alarm, self._turn, self._settled)
+        self.emitter = Emitter(self.sinks, self._alarm, self._turn, lambda series: self.reception.settled(series))
         self.log = EventLog(self.emitter.event)
         analysing = AnalysisSettings(**{name: getattr(use, name) for name in AnalysisSettings.model_fields})
         self.configuration = Configuration(
             self.engine, analysing, self.serving.channel, lambda: list(self.intake.live.values()), self.log.warn
         )
+        outputs = Outputs(self.out, self.serving.overwrite, self._alarm)
+        self.reception = Reception(self.serving, geometry, outputs, self.emitter, self.configuration, self.log)
         dialect = None if self.serving.dialect == "auto" else self.serving.dialect
-        read = partial(read_message, dialect=dialect)
-        self.intake = Intake(read, self.queue, _Following(self), grace=self.serving.grace)
-        self.workers = Workers(self.queue, self._threads(), self.emitter.result, self._renew)
-        self.received = Meter()
+        self.intake = Intake(
+            partial(read_message, dialect=dialect),
+            self.queue,
+            self.reception,
+            grace=self.serving.grace,
+            resume=self.reception.cut_off(),
+            dropped=self.reception.dropped,
+        )
+        threads = self.serving.threads or max(1, (os.cpu_count() or 1) - 2)
+        self.workers = Workers(self.queue, threads, self.emitter.result, self._renew)
         self._status = ServiceStatus(
-            self.intake, self.queue, self.emitter, self.configuration, self.log, self.received, self.sinks,
-            self.streams, len(self.workers), self.began,
+            self.intake, self.queue, self.emitter, self.configuration, self.log, self.reception.received, self.sinks,
+            self.streams, threads, self.began,
         )  # fmt: skip
-        self.outputs = Outputs(self.out, self.serving.overwrite, self._alarm)
-        self.asked: Mapping[str, Any] = {}
-        """for the next start message"""
         self._tried: list[Engine] = []
         self._state = self.intake.state.now
         self._turned = threading.Condition()
         self._taking = threading.RLock()
+        self._receiver: ReceiverThread | None = None
         self._running = self._closed = False
         if mask is not None:
             self.configuration.change_mask(mask)
@@ -155,6 +157,11 @@ class Service:
         """Begin."""
         if self._running or self._closed:
             raise RefusedError("wrong_state", "the service runs already, or is closed")
+        if self.streams:
+            from crystint.online.inlet import Inlet  # needs pyzmq
+            from crystint.online.receiver import ReceiverThread
+
+            self._receiver = ReceiverThread(Inlet(self.streams), self.intake)
         self._running = True
         if self.out is not None:
             self.add(_writer(self.serving, self.tell))
@@ -165,6 +172,8 @@ class Service:
         self.configuration.start()
         self.emitter.start()
         self.workers.start()
+        if self._receiver is not None:
+            self._receiver.start()
 
     def close(self, *, finish: bool = True) -> None:
         """End.
@@ -175,10 +184,16 @@ class Service:
             What has come is looked at first.
         """
         if self._closed or not self._running:
+            for sink in [] if self._closed else self.sinks:
+                sink.close()
             self._closed = True
             return
         self._closed = True
-        self._call(lambda: self._abort("the service ends", cancel=not finish))
+        self.reception.ending = True
+        with suppress(RefusedError):  # it has stopped
+            self._call(lambda: self._abort("the service ends", cancel=not finish))
+        if self._receiver is not None:
+            self._receiver.close()
         self.queue.close()
         self.configuration.close()
         self.workers.join()
@@ -206,8 +221,9 @@ class Service:
                 if str(series.key) == event.data.get("series") and series.context is not None:
                     series.context.files.append(str(event.data.get("path")))
         self.log.tell(event)
-        if event.data.get("state") == "error":
-            self._call(lambda: self.intake.fail(str(event.data.get("text"))))
+        if event.name == "alarm" and event.data.get("state") == "error" and not self._closed:
+            with suppress(RefusedError):
+                self._call(lambda: self.intake.fail(str(event.data.get("text", "an output failed"))))
 
     def take(self, parts: Any, received: int | None = None) -> None:
         """Take a message that came in another way than by a stream.
@@ -277,20 +293,19 @@ class Service:
         RefusedError
             When an option is unknown or cannot be.
         """
-        asked = _checked(options or {})
-        self.asked = asked
+        self.reception.asked = checked_options(options or {})
         self._call(self.intake.arm)
         return self.status()
 
     def stop(self) -> dict[str, Any]:
         """Finish the series after what has come. Idempotent."""
-        self.asked = {}
+        self.reception.asked = {}
         self._call(self.intake.stop)
         return self.status()
 
     def abort(self) -> dict[str, Any]:
         """End the series now; what waits is not looked at. Idempotent."""
-        self.asked = {}
+        self.reception.asked = {}
         self._call(lambda: self._abort("aborted", cancel=True))
         return self.status()
 
@@ -451,11 +466,11 @@ class Service:
             raise RefusedError("not_found", "no series came yet, so the detector is not known")
         return last
 
-    def _threads(self) -> int:
-        return self.serving.threads or max(1, (os.cpu_count() or 1) - 2)
-
     def _call(self, function: Callable[[], Any]) -> None:
         """Do something in the place of the receiver."""
+        if self._receiver is not None:
+            self._receiver.ask(function)
+            return
         with self._taking:
             function()
 
@@ -467,7 +482,7 @@ class Service:
 
     def _turn(self) -> None:
         """From the thread of the results, now and then."""
-        if not self.streams and self._taking.acquire(blocking=False):
+        if self._receiver is None and self._taking.acquire(blocking=False):
             try:
                 self.intake.tick()
             finally:
@@ -481,10 +496,6 @@ class Service:
             self._state = now
             with self._turned:
                 self._turned.notify_all()
-
-    def _settled(self, series: Series) -> None:
-        series.settled = True
-        self.log.add("series_end", described_series(series))
 
     def _alarm(self, text: str) -> None:
         self.log.add("alarm", {"text": text})
@@ -511,76 +522,6 @@ class Service:
         return False
 
 
-class _Following:
-    """What the service does when something comes: a `crystint.online.intake.Follower`."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    def begun(self, series: Series) -> None:
-        service = self._service
-        timeline = series.context = Timeline()
-        asked, service.asked = service.asked, {}
-        series.user = asked
-        series.name = str(asked.get("prefix") or series_name(series.key))
-        if service.geometry is not None:
-            series.user = {"geometry": _of(service.geometry), **asked}
-        if series.expected is None and asked.get("images"):
-            series.expected = asked["images"]
-        series.describe = lambda: _described(series, timeline, service)
-        service.emitter.expect(series)
-        if series.start.dtype is not None:
-            self._make(series, series.start.dtype)
-        key = series.key
-        service.log.add("series_start", {"series": str(key), "id": key.id, "unique_id": key.unique_id})
-        for text in series.start.warnings:
-            service.log.warn(f"series {key}: {text}")
-
-    def image(self, series: Series, image: Image, _received: int) -> None:
-        service = self._service
-        service.received.add()
-        if not series.context.asked_for:
-            self._make(series, next(iter(image.frames.values())).dtype)
-        service.emitter.image(series, image)
-
-    def result(self, series: Series, result: Result) -> None:
-        self._service.emitter.result(series, result)
-
-    def final(self, series: Series) -> None:
-        if not series.context.asked_for:
-            self._make(series, None)
-        self._mask(series)
-        self._service.emitter.final(series)
-
-    def warning(self, text: str) -> None:
-        self._service.log.warn(text)
-
-    def assumed_start(self, image: Image) -> Start | None:
-        """Where a geometry was given, images are looked at without their start."""
-        service = self._service
-        frame = next(iter(image.frames.values()), None)
-        if frame is None or (service.geometry is None and service.serving.geometry is None):
-            return None
-        service.log.warn(f"the start of series {image.series} never came: its geometry is the one given")
-        return Start(image.series, frame.shape, "stream2", channels=tuple(image.frames), dtype=frame.dtype)
-
-    def _make(self, series: Series, dtype: np.dtype[Any] | None) -> None:
-        series.context.asked_for = True
-        service = self._service
-
-        def begin() -> None:
-            service.outputs.place(series)
-            self._mask(series)
-            service.emitter.begin(series)
-
-        service.configuration.begin(series, dtype, begin)
-
-    @staticmethod
-    def _mask(series: Series) -> None:
-        analysis = series.context.current
-        series.mask = None if analysis is None else analysis.mask
-
-
 def _writer(settings: ServeSettings, tell: Callable[[Event], None]) -> Sink:
     """The sink of files."""
     from crystint.online.writer import Writer
@@ -592,57 +533,6 @@ def _writer(settings: ServeSettings, tell: Callable[[Event], None]) -> Sink:
         when_full=settings.when_full,
         tell=tell,
     )
-
-
-def _of(geometry: Geometry) -> dict[str, Any]:
-    names = (*_GEOMETRY, "panels")
-    return {name: value for name in names if (value := getattr(geometry, name)) is not None}
-
-
-def _described(series: Series, timeline: Timeline, service: Service) -> dict[str, Any]:
-    from crystint import __version__
-
-    return {
-        "program": "crystint",
-        "version": __version__,
-        "series": {"id": series.key.id, "unique_id": series.key.unique_id},
-        "streams": list(service.streams),
-        "settings": timeline.history(),
-        "regions": timeline.regions(),
-        "geometry": None if series.geometry is None else series.geometry.to_dict(),
-        "device": service.engine.device.name,
-        "start_warnings": list(series.start.warnings),
-        "resumed": series.resumed,
-        "assumed": series.assumed,
-    }
-
-
-def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a start, that can be."""
-    for name in options:
-        if name not in _ASKED:
-            raise RefusedError("bad_value", f"{name}: no such option; there are {', '.join(_ASKED)}", name)
-    prefix, images = options.get("prefix"), options.get("images")
-    if prefix is not None:
-        path = PurePosixPath(prefix) if isinstance(prefix, str) and prefix else None
-        if path is None or path.is_absolute() or ".." in path.parts or not re.fullmatch(r"[\w.+/-]{1,200}", prefix):
-            raise RefusedError(
-                "bad_value", f"prefix is {prefix!r}, expected letters, digits and _ . + - / below the folder of "
-                "the outputs", "prefix",
-            )  # fmt: skip
-    if images is not None and (isinstance(images, bool) or not isinstance(images, int) or not 0 < images < 2**31):
-        raise RefusedError("bad_value", f"images is {images!r}, expected a whole number above 0", "images")
-    geometry = options.get("geometry")
-    if geometry is not None:
-        if not isinstance(geometry, Mapping) or set(geometry) - set(_GEOMETRY):
-            raise RefusedError("bad_value", f"geometry has the fields {', '.join(_GEOMETRY)}", "geometry")
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in geometry.items()}
-        try:
-            PartialGeometry({**_SOME_GEOMETRY, **values, "beam_outside": True}).whole((1000, 1000))
-        except (CrystintError, TypeError, ValueError) as error:
-            raise RefusedError("bad_value", f"geometry: {error}", "geometry") from None
-        options = {**options, "geometry": values}
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def _plain(applied: Applied) -> dict[str, Any]:

@@ -1,0 +1,151 @@
+"""The data process: a service, its sinks, and what joins it with the process of the web interface."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Self
+
+from crystint.errors import SettingError
+from crystint.online.auth import Tokens, check_binding, is_loopback
+from crystint.online.control_server import ControlServer
+from crystint.online.publish import ResultsPublisher
+from crystint.online.ring import Ring
+from crystint.online.service import Service
+from crystint.online.settings import ServeSettings
+from crystint.online.sink import Sink
+from crystint.online.sinks import sinks_of
+from crystint.online.web_keeper import WebKeeper
+from crystint.online.web_process import WebPlace
+
+__all__ = ["DataProcess"]
+
+_NEEDED = ("zmq", "fastapi", "uvicorn", "websockets")
+
+
+class DataProcess:
+    """Everything that `crystint online serve` runs, in this process and in the one of the web interface.
+
+    Parameters
+    ----------
+    settings : ServeSettings
+    warn : callable
+        Called with sentences about the settings.
+    sinks : sequence of Sink
+        Besides those that the settings ask for.
+
+    Raises
+    ------
+    CrystintError
+        When something does not fit; nothing is left open then.
+    """
+
+    def __init__(self, settings: ServeSettings, warn: Callable[[str], None], *sinks: Sink) -> None:
+        if not settings.stream:
+            raise SettingError("no stream: give --stream with the address of the detector, such as tcp://DCU:31001")
+        missing = [name for name in _NEEDED if find_spec(name) is None]
+        if missing:
+            raise SettingError(f"{', '.join(missing)} is not installed: pip install 'crystint[online]'")
+        host, port = _place(settings.bind)
+        for text in check_binding(host, settings.allow_remote, settings.certificate is not None):
+            warn(text)
+        tokens = Tokens.new() if settings.token_file is None else Tokens.of_file(settings.token_file)
+        with ExitStack() as stack:
+            self.folder = Path(tempfile.mkdtemp(prefix="crystint-"))  # of this user alone
+            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            listening = stack.enter_context(_bound(host, port))
+            port = listening.getsockname()[1]
+            ring = Ring(settings.ring)
+            stack.callback(ring.close)
+            scheme = "https" if settings.certificate is not None else "http"
+            shown = host if host not in ("0.0.0.0", "::", "") else socket.gethostname()
+            self.url = f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}/#token={tokens.control}"
+            self.forward = ""
+            """the command that makes it reachable from another machine; empty = it is"""
+            if is_loopback(host):
+                self.forward = f"ssh -L {port}:{host}:{port} {socket.gethostname()}"
+            control, internal = (f"ipc://{self.folder}/{name}" for name in ("control", "results"))
+            place = WebPlace(
+                control, internal, ring.address, listening.fileno(), host, tokens.control, tokens.view,
+                _text(settings.certificate), _text(settings.certificate_key), _text(settings.data_root),
+                settings.jungfraujoch_routes, settings.channel, settings.device, settings.per_image_http,
+            )  # fmt: skip
+            self.hasty = False
+            self.web = WebKeeper(place, self.folder, self._web_ended)  # it takes as long to begin as all the rest
+            stack.callback(self.web.close)
+            self.service = service = Service(settings=settings)
+            for sink in sinks:
+                service.add(sink)
+            for sink in (*sinks_of(settings, service.tell), ring):
+                service.add(sink)
+            service.add(ResultsPublisher(internal, service.tell, name="web", exact=True))
+            stack.callback(lambda: service.close(finish=not self.hasty))
+            service.open()
+            stack.callback(ControlServer(service, control).close)
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self, *, hasty: bool = False) -> None:
+        """End everything.
+
+        Parameters
+        ----------
+        hasty : bool
+            What waits is not looked at.
+        """
+        self.hasty = self.hasty or hasty
+        self._stack.close()
+
+    def _web_ended(self, text: str) -> None:
+        service = getattr(self, "service", None)
+        if service is not None:
+            service.log.warn(text)
+
+    def finish(self, timeout: float | None = None) -> bool:
+        """Finish the series that runs, and wait until it is; whether it is."""
+        self.service.stop()
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self.service.wait("idle", 1.0):
+            if until is not None and time.monotonic() > until:
+                return False
+        return True
+
+
+def _place(bind: str) -> tuple[str, int]:
+    """Host and port."""
+    host, colon, port = bind.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise SettingError(f"bind: is {bind!r}, expected HOST:PORT, such as 127.0.0.1:5232")
+    return host.strip("[]"), int(port)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that listens: it outlives the process that serves it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise SettingError(
+            f"bind: nothing can be bound at {host}:{port}: {error.strerror or error}; another port is chosen with "
+            "--bind"
+        ) from None
+    return listening
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())

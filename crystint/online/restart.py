@@ -1,0 +1,91 @@
+"""What a service that was killed needs to go on with its series: the start message, and what was asked for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crystint.errors import CrystintError, FileError
+from crystint.online.control_messages import pack, unpack
+from crystint.stream.messages import SeriesKey, Start
+from crystint.stream.read import read_message
+
+__all__ = ["Restart"]
+
+
+class Restart:
+    """A file in a folder, written anew with each series.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there.
+
+    Raises
+    ------
+    FileError
+        When it cannot be.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from crystint.online.restart import Restart
+    >>> from crystint.stream import SeriesKey, Start, encode_start, read_message
+    >>> restart = Restart(Path("state"))
+    >>> restart.note(read_message(encode_start(Start(SeriesKey(7, "a"), (10, 12), "stream2"))), {"prefix": "run"})
+    >>> start, asked = Restart(Path("state")).read()
+    >>> start.series, asked
+    (SeriesKey(id=7, unique_id='a'), {'prefix': 'run'})
+    >>> restart.forget(start.series)
+    >>> restart.read() is None
+    True
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise FileError(f"state_dir {folder} cannot be made: {error.strerror or error}") from None
+        self._path = folder / "series.cbor"
+        self._key: SeriesKey | None = None
+
+    def note(self, start: Start, asked: Mapping[str, Any]) -> None:
+        """Remember a series that began.
+
+        Raises
+        ------
+        OSError
+        """
+        message = pack({"start": start.message, "asked": dict(asked)})
+        part = self._path.with_suffix(".part")
+        with part.open("wb") as file:
+            file.write(message)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._path)
+        self._key = start.series
+
+    def forget(self, key: SeriesKey) -> None:
+        """A series is closed."""
+        if self._key in (None, key):
+            self._path.unlink(missing_ok=True)
+
+    def read(self) -> tuple[Start, dict[str, Any]] | None:
+        """The series that was not closed, and what was asked for it; None = there is none.
+
+        Raises
+        ------
+        FileError
+            When the file is damaged.
+        """
+        try:
+            values = unpack(self._path.read_bytes())
+            start = read_message(values["start"])
+            asked = dict(values["asked"])
+        except FileNotFoundError:
+            return None
+        except (CrystintError, OSError, KeyError, TypeError, ValueError) as error:
+            raise FileError(f"{self._path} cannot be read, so no series is gone on with: {error}") from None
+        return (start, asked) if isinstance(start, Start) else None
