@@ -79,6 +79,7 @@ CONTENTS = {
         "formats",
         "sparse-format",
         "online-messages",
+        "online-files",
         "dials",
         "validation",
         "vocabulary",
