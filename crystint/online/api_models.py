@@ -15,6 +15,7 @@ from crystint.online.settings import CHANGEABLE, AnalysisSettings
 __all__ = [
     "AppliedModel",
     "BooksModel",
+    "CrystfelModel",
     "ErrorModel",
     "EventModel",
     "GridMapModel",
@@ -222,6 +223,14 @@ class AppliedModel(Closed):
     version: int = Field(description="that results name")
     revision: int = Field(description="for If-Match")
     details: dict[str, JsonValue] | None = Field(None, description="of regions: pixels, clipped; of dry_run: nothing")
+
+
+class CrystfelModel(Closed):
+    """What a user of CrystFEL needs."""
+
+    geometry: str = Field(description="text of a .geom file")
+    command: str
+    address: str
 
 
 class RoiDocument(Closed):

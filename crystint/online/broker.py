@@ -21,6 +21,8 @@ __all__ = ["Broker"]
 
 _T = TypeVar("_T")
 _AT_A_TIME = 8
+_CHANGES = 2
+"""at a time"""
 
 
 @dataclass
@@ -36,6 +38,8 @@ class Broker:
     """files below it may be named in requests"""
     patience: float = 2.0
     """s that an answer of the control is waited for"""
+    long_patience: float = 60.0
+    """s, of what changes something: new settings may need new tables"""
     traffic: Traffic = field(default_factory=Traffic)
     closing: bool = False
     """the service ends: whatever streams ends with it"""
@@ -44,7 +48,7 @@ class Broker:
     """`crystint.online.routes_images.Desk`, where images are looked at"""
 
     def __post_init__(self) -> None:
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._quick, self._slow = anyio.CapacityLimiter(_AT_A_TIME), anyio.CapacityLimiter(_CHANGES)
 
     def close(self) -> None:
         """Wake all that follow the history, and let them end."""
@@ -52,20 +56,28 @@ class Broker:
         self.history.wake()
 
     async def ask(self, function: Callable[..., _T], *arguments: Any, **named: Any) -> _T:
-        """Call something that may take a moment, in a thread; what it raises is raised here.
+        """Call something that takes a moment, in a thread; what it raises is raised here.
 
         Raises
         ------
         ApiError
             503 when there is no answer in time.
         """
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(_AT_A_TIME)
-        work = partial(function, *arguments, **named)
+        return await self._called(partial(function, *arguments, **named), self.patience, self._quick)
+
+    async def change(self, function: Callable[..., _T], *arguments: Any, **named: Any) -> _T:
+        """As `ask`, for what may take longer; quick questions do not wait behind it.
+
+        Raises
+        ------
+        ApiError
+            503 when there is no answer in time.
+        """
+        return await self._called(partial(function, *arguments, **named), self.long_patience, self._slow)
+
+    async def _called(self, work: Callable[[], _T], patience: float, limiter: anyio.CapacityLimiter) -> _T:
         try:
-            with anyio.fail_after(self.patience):
-                return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+            with anyio.fail_after(patience):
+                return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
         except TimeoutError:
-            raise ApiError(
-                503, "busy", f"the data process has not answered within {self.patience:g} s; ask again"
-            ) from None
+            raise ApiError(503, "busy", f"the data process has not answered within {patience:g} s; ask again") from None

@@ -9,9 +9,11 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import JsonValue
 
 from crystint.errors import RefusedError
+from crystint.model.geometry import Geometry
 from crystint.online.answers import ApiError, answer
 from crystint.online.api_models import (
     AppliedModel,
+    CrystfelModel,
     RoiDocument,
     RoisModel,
     SeriesModel,
@@ -59,24 +61,29 @@ def control_routes(broker: Broker) -> APIRouter:
     async def start(options: StartRequest) -> Response:
         """Tell how the next series is called and what is known of it. Without it every series is taken with the
         defaults."""
-        result = await ask(broker.control.start, options.model_dump(exclude_none=True))
+        result = await broker.change(broker.control.start, options.model_dump(exclude_none=True))
         broker.access.allow_viewers(options.tokens or ())
         return told(result)
 
     @api.post("/stop", response_model=StatusModel)
     async def stop() -> Response:
         """Finish the series after what has come."""
-        return told(await ask(broker.control.stop))
+        return told(await broker.change(broker.control.stop))
 
     @api.post("/abort", response_model=StatusModel)
     async def abort() -> Response:
         """End the series now; its files are closed."""
-        return told(await ask(broker.control.abort))
+        return told(await broker.change(broker.control.abort))
 
     @api.post("/clear_error", response_model=StatusModel)
     async def clear_error() -> Response:
         """From error to idle."""
-        return told(await ask(broker.control.clear_error))
+        return told(await broker.change(broker.control.clear_error))
+
+    @api.get("/crystfel", response_model=CrystfelModel)
+    async def crystfel(request: Request) -> Response:
+        """What indexamajig needs to ask for images: a geometry file, and a command line."""
+        return answer(await ask(_crystfel, broker), request.headers.get("accept"))
 
     @api.get("/settings", response_model=SettingsModel)
     async def settings(request: Request) -> Response:
@@ -150,6 +157,19 @@ def control_routes(broker: Broker) -> APIRouter:
     return api
 
 
+def _crystfel(broker: Broker) -> dict[str, str]:
+    from crystint.online.crystfel import crystfel_setup
+
+    status = broker.control.status()
+    address = status["sinks"].get("crystfel", {}).get("address")
+    if address is None:
+        raise RefusedError("not_found", "nobody answers CrystFEL: the service was started without --crystfel")
+    geometry = (status.get("series") or {}).get("geometry")
+    if geometry is None:
+        raise RefusedError("wrong_state", "no series told the geometry of the detector yet")
+    return crystfel_setup(address, Geometry.from_dict(geometry))
+
+
 def listed(items: Any, request: Request) -> Response:
     """A list; CBOR and JSON alike."""
     return answer(items, request.headers.get("accept"))
@@ -169,7 +189,7 @@ def superseded(revision: int) -> ApiError:
 async def changing(broker: Broker, function: Callable[..., Applied], *arguments: Any) -> Response:
     """Make a change, and tell which image it applies to first. A conflict of revisions is a 412."""
     try:
-        applied = await broker.ask(function, *arguments)
+        applied = await broker.change(function, *arguments)
     except RefusedError as error:
         if error.reason != "conflict" or isinstance(error, ApiError):
             raise

@@ -68,12 +68,12 @@ def mask_routes(broker: Broker) -> APIRouter:
         """
         body = await request.body()
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return applied_answer(await broker.ask(_change, broker, body, kind))
+        return applied_answer(await broker.change(_change, broker, body, kind))
 
     @api.delete("/mask", response_model=AppliedModel)
     async def remove_mask() -> Response:
         """Remove the user's mask."""
-        return applied_answer(await broker.ask(broker.control.change_mask, None))
+        return applied_answer(await broker.change(broker.control.change_mask, None))
 
     @api.get("/rois/map", response_class=Response, responses=_IMAGES)
     async def roi_map(request: Request) -> Response:
