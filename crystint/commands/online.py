@@ -8,6 +8,7 @@ from types import FrameType
 import click
 
 from crystint.commands import online_detector, online_write
+from crystint.commands.online_client import CLIENT_COMMANDS
 from crystint.commands.process_command import process_command
 from crystint.commands.program import EndedError
 from crystint.io.outputs import utf8
@@ -75,5 +76,11 @@ online.add_command(
         crystint online serve -c online.toml --strict""",
     )
 )
-for command in (online_write.write, online_detector.simulate, online_detector.send, online_detector.record):
+for command in (
+    online_write.write,
+    online_detector.simulate,
+    online_detector.send,
+    online_detector.record,
+    *CLIENT_COMMANDS,
+):
     online.add_command(command)

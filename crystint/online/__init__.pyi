@@ -1,3 +1,5 @@
+from .client import Client as Client
+from .client import connect as connect
 from .faults import Faults as Faults
 from .receiver import Receiver as Receiver
 from .result import Result as Result

@@ -382,6 +382,18 @@ ROWS = (
         process=True,
         wrong="-o .",
     ),
+    *(
+        Row(f"online {name}", line, process=True, device=False, wrong=f"{line} --token-file absent")
+        for name, line in {
+            "status": "",
+            "stop": "",
+            "abort": "",
+            "set": "snr=4.5",
+            "roi": "rois.json",
+            "mask": "mask.npy",
+            "watch": "",
+        }.items()
+    ),
 )
 BY_PATH = {row.path: row for row in ROWS}
 
