@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -13,7 +11,7 @@ from pydantic import ValidationError
 
 from crystint.errors import CrystintError, RefusedError, SettingError
 from crystint.io.containers import is_hdf5
-from crystint.io.frames.masks import read_mask
+from crystint.io.frames.masks import read_mask, read_mask_bytes
 from crystint.io.image_bytes import file_bytes, npy_bytes, tiff_bytes
 from crystint.io.mask_file import write_mask
 from crystint.model.geometry import Geometry
@@ -41,7 +39,6 @@ _BODY = {
         },
     }
 }
-_SUFFIXES = {b"II*\0": ".tif", b"MM\0*": ".tif", b"II+\0": ".tif", b"MM\0+": ".tif", b"\x93NUM": ".npy"}
 Layer = Literal["user", "detector", "total"]
 
 
@@ -111,7 +108,10 @@ def _change(broker: Broker, body: bytes, kind: str) -> Any:
     if kind == JSON or (not kind and body[:1] == b"{"):
         mask = _described(broker, body, shape)
     else:
-        mask = _uploaded(body, shape)
+        try:
+            mask = read_mask_bytes(body, kind, shape)
+        except CrystintError as error:
+            raise RefusedError("bad_value", str(error)) from None
     if shape is not None and mask.shape != shape:
         hint = "; it looks transposed" if mask.shape == shape[::-1] else ""
         raise RefusedError("bad_value", f"the mask is {mask.shape}, expected {shape} (slow, fast){hint}")
@@ -127,22 +127,6 @@ def _shape(broker: Broker) -> tuple[int, int] | None:
             raise
         return None
     return shape[0], shape[1]
-
-
-def _uploaded(body: bytes, shape: tuple[int, int] | None) -> NDArray[np.uint32]:
-    suffix = _SUFFIXES.get(body[:4])
-    if suffix is None:
-        begin = body[:4].hex(" ") or "nothing"
-        raise RefusedError(
-            "bad_value", f"the body begins with {begin}: expected TIFF or NumPy, or JSON as its type says"
-        )
-    with tempfile.TemporaryDirectory(prefix="crystint-") as folder:
-        path = Path(folder) / f"mask{suffix}"
-        path.write_bytes(body)
-        try:
-            return read_mask(path, shape=shape)
-        except CrystintError as error:
-            raise RefusedError("bad_value", str(error).replace(str(path), "the mask")) from None
 
 
 def _described(broker: Broker, body: bytes, shape: tuple[int, int] | None) -> NDArray[np.uint32]:
