@@ -290,14 +290,6 @@ class CurveModel(Closed):
     y: list[Number]
 
 
-class CrystfelModel(Closed):
-    """What a user of CrystFEL needs."""
-
-    geometry: str = Field(description="text of a .geom file")
-    command: str = Field(description="a command line; -g is the file with that text")
-    address: str = Field(description="where --zmq-input connects")
-
-
 class PlotModel(BaseModel):
     """Curves, or with x=grid and for two-dimensional quantities a map: z[y][x]."""
 

@@ -28,7 +28,6 @@ from crystint.online.requests import unknown_key
 from crystint.online.routes_control import control_routes
 from crystint.online.routes_images import image_routes
 from crystint.online.routes_mask import MASK, mask_routes
-from crystint.online.routes_programs import program_routes
 from crystint.online.routes_results import result_routes
 from crystint.online.routes_service import open_routes
 
@@ -36,7 +35,6 @@ __all__ = ["ERRORS", "NATIVE", "Extra", "create_app"]
 
 NATIVE: tuple[Callable[[Broker], APIRouter], ...] = (
     open_routes,
-    program_routes,
     mask_routes,
     control_routes,
     result_routes,
