@@ -20,6 +20,7 @@ from crystint.io.series.part_file import data_path
 from crystint.io.series.results_file import ranges_of, write_series_results
 from crystint.model.frame_table import FRAME_DTYPE, FrameStatus, empty_frame_table
 from crystint.online.raw_files import RawFiles, Tell
+from crystint.online.region_output import put_regions
 from crystint.online.result import ONLINE_COLUMNS, Result
 from crystint.online.results_journal import ResultsJournal
 from crystint.online.series_scan import series_scan
@@ -80,6 +81,7 @@ class SeriesOutput:
         """images that there was no room for in the queue"""
         self.journal = ResultsJournal(self._path("_results.h5"), run.key)
         self._pending: list[Result] = []
+        self._has_regions = False
         self._events = len(self.journal.events)
 
     def _path(self, ending: str) -> Path:
@@ -200,6 +202,8 @@ class SeriesOutput:
         self._tell("file", {"path": str(self._path("_results.h5")), "first_image": 0, "images": images})
         if self.raw is not None:
             links = {name: (files[0], f"/entry/{name}") for name in ("results", "settings", "books", "log")}
+            if self._has_regions:
+                links |= {name: (files[0], f"/entry/{name}") for name in ("roi", "roi_defs")}
             self.raw.update(self.run.geometry, self.run.mask, provenance)
             self.raw.complete(images, self._began(images), links)
             files += [*self.raw.files, *([self.raw.master.name] if self.raw.master.exists() else [])]
@@ -247,8 +251,17 @@ class SeriesOutput:
             log=self.journal.events,
             provenance=provenance,
             attributes={"series_id": key.id, "series_unique_id": key.unique_id},
-            more=None,
+            more=lambda entry: self._put_regions(entry, images),
         )
+
+    def _put_regions(self, entry: Any, images: int) -> None:
+        versions = [one for each in self.journal.described for one in each.get("regions", ())]
+        run = self.run
+        lost = put_regions(entry, self.journal, versions, images, run.geometry, run.start.shape)
+        self._has_regions = lost is not None
+        if lost:
+            text = f"the regions of {lost} images of series {run.key} are not in the file: others had their version"
+            self._tell("warning", {"text": text})
 
     def _write_peaks(self, images: int, provenance: Mapping[str, Any]) -> list[str]:
         """Lists of peaks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import h5py
 import hdf5plugin  # noqa: F401
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import crystint
+from crystint.model.rois import Roi, Rois
 from crystint.online import AnalysisSettings, Service
 from crystint.online.settings import ServeSettings
 from crystint.stream import End, SeriesKey, encode_end, encode_image, encode_start
@@ -71,3 +73,40 @@ def test_the_same_name_again_is_another_name(tmp_path):
             assert service.wait("idle")
         assert [about["name"] for about in service.series()] == ["run_002", "run"]
     assert sorted(path.name for path in tmp_path.glob("*_master.h5")) == ["run_002_master.h5", "run_master.h5"]
+
+
+def test_regions_stand_in_the_file_with_the_version_that_they_had(tmp_path):
+    data = frames_of(6)
+    series = SeriesKey(3, "x")
+    start = Start(series, data.shape, "stream2", images=6, channels=("one",), geometry=data.geometry)
+    with Service(settings=AnalysisSettings(rings=30), out=tmp_path) as service:
+        service.start({"prefix": "run"})
+        rois = Rois((Roi.box("a", slow=(3, 9), fast=(5, 20)),))
+        service.change_rois(rois.to_dict())
+        service.take(encode_start(start))
+        for number in range(3):
+            service.take(encode_image(image_of(series, number, data[number], channels=("one",))))
+        assert service.wait("measuring")
+        until = time.monotonic() + 30.0
+        while service.status()["series"]["books"]["analysed"] < 3 and time.monotonic() < until:
+            time.sleep(0.05)
+        both = Rois((*rois, Roi.circle("b.c", center=(30.0, 30.0), radius=6.0)))
+        first = service.change_rois(both.to_dict()).first_image
+        for number in range(3, 6):
+            service.take(encode_image(image_of(series, number, data[number], channels=("one",))))
+        service.take(encode_end(End(series)))
+        assert service.wait("idle")
+    assert first == 3
+    slow, fast = np.indices(data.shape) + 0.5
+    circle = (slow - 30.0) ** 2 + (fast - 30.0) ** 2 <= 36.0
+    for name in ("run_results.h5", "run_master.h5"):
+        with h5py.File(tmp_path / name) as file:
+            entry = file["entry"]
+            sums = [int(data[number][3:10, 5:21].sum()) for number in range(6)]
+            assert entry["roi/a/sum"][()].tolist() == sums
+            expected = [0] * 3 + [int(data[number][circle].sum()) for number in range(3, 6)]
+            assert entry["roi/b.c/sum"][()].tolist() == expected
+            assert entry["roi/a/version"][()].tolist() == [1, 1, 1, 2, 2, 2]
+            assert entry["roi_defs/roi_map"].attrs["first_image"] == 3
+            assert set(entry["roi_defs/history"]) == {"1", "2"}
+            assert np.array_equal(entry["roi_defs/roi_map"][()] & 2 != 0, circle)
