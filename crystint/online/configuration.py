@@ -197,19 +197,22 @@ class Configuration:
                 roi_version=analysis.roi_version,
             )
 
-    def _each(self, change: Callable[[Analysis], Analysis]) -> list[tuple[Series, Analysis]]:
-        """What becomes of the analysis of each series that runs."""
-        made = []
+    def _each(self, change: Callable[[Analysis], Analysis]) -> list[tuple[Series | None, Analysis]]:
+        """What becomes of the analysis of each series that runs; where none does, of that of the last one (None)."""
+        made: list[tuple[Series | None, Analysis]] = []
         for series in self._running():
             current = None if series.context is None else series.context.current
             if current is not None:
                 made.append((series, change(current)))
+        if not made and self._last is not None:
+            made.append((None, change(self._last)))
         return made
 
-    def _apply(self, what: str, made: list[tuple[Series, Analysis]], version: int) -> Applied:
+    def _apply(self, what: str, made: list[tuple[Series | None, Analysis]], version: int) -> Applied:
         first = 0
         for series, analysis in made:
-            first = series.context.put(analysis)
+            if series is not None:
+                first = series.context.put(analysis)
             self._last = analysis
         self.revisions[what] += 1
         return Applied(first, version, self.revisions[what])

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from crystint.errors import StreamError
+from crystint.model.geometry import Geometry
 from crystint.online.result import Result
 from crystint.online.sink import Run
-from crystint.stream import End, Image, PackedFrame, encode_end, encode_frame, encode_image, encode_start
+from crystint.stream import End, Image, PackedFrame, Start, encode_end, encode_frame, encode_image, encode_start
 from crystint.stream.cbor import encode
 from crystint.stream.jungfraujoch import FALLBACK_CHANNEL
 
-__all__ = ["image_keys", "metadata_message", "preview_end", "preview_image", "preview_start"]
+__all__ = ["image_keys", "metadata_message", "preview_end", "preview_image", "preview_start", "start_message"]
 
 _MOST_SPOTS = 250
 """the strongest ones, as many as Jungfraujoch sends by default"""
@@ -32,7 +33,11 @@ _TO_CENTRE = 0.5
 def preview_start(run: Run, channel: str | None = None) -> bytes:
     """The start of a series: geometry as it is used, and the mask of the channel that is looked at; zeros where the
     detector sent none."""
-    start = run.start
+    return start_message(run.start, run.geometry, channel)
+
+
+def start_message(start: Start, geometry: Geometry | None = None, channel: str | None = None) -> bytes:
+    """As `preview_start`, of a start; `geometry` goes before its own."""
     mask = start.masks.get(channel or "", next(iter(start.masks.values()), None))
     if mask is None:
         mask = np.zeros(start.shape, np.uint32)
@@ -41,7 +46,7 @@ def preview_start(run: Run, channel: str | None = None) -> bytes:
         dialect="jungfraujoch",
         channels=(FALLBACK_CHANNEL,),
         masks={FALLBACK_CHANNEL: mask},
-        geometry=run.geometry or start.geometry,
+        geometry=geometry or start.geometry,
         user_data=start.user_data if isinstance(start.user_data, dict) else None,
     )
     return encode_start(told)[0]

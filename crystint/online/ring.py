@@ -235,6 +235,21 @@ class RingReader:
             self._memory.close()
             raise FileError(f"{address} holds no images of crystint")
         self._room = _Room(self._memory, head[1], head[2])
+        self._first = 0
+
+    @property
+    def count(self) -> int:
+        """Messages that were put in since the ring began."""
+        return int(self._room.header[_COUNT])
+
+    @property
+    def records(self) -> int:
+        """Messages that it holds at most."""
+        return len(self._room.records)
+
+    def forget(self) -> None:
+        """Do not see the images that are held now any more."""
+        self._first = self.count
 
     def __enter__(self) -> Self:
         return self
@@ -251,7 +266,7 @@ class RingReader:
     def _held(self) -> tuple[int, np.ndarray[Any, Any]]:
         """Number of the first whole record, and a copy of these records, the oldest first."""
         room = self._room
-        count, oldest = int(room.header[_COUNT]), int(room.header[_OLDEST])
+        count, oldest = int(room.header[_COUNT]), max(int(room.header[_OLDEST]), self._first)
         held = room.records[np.arange(oldest, count) % len(room.records)]
         gone = max(int(room.header[_OLDEST]) - oldest, 0)
         return oldest + gone, held[gone:]

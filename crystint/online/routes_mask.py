@@ -24,7 +24,7 @@ from crystint.online.data_root import file_below
 from crystint.online.requests import checked_query
 from crystint.online.routes_control import applied_answer
 
-__all__ = ["MASK", "mask_routes"]
+__all__ = ["MASK", "mask_routes", "put_mask"]
 
 MASK = "/api/v1/mask"
 HDF5 = "application/x-hdf5"
@@ -65,7 +65,7 @@ def mask_routes(broker: Broker) -> APIRouter:
         """
         body = await request.body()
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return applied_answer(await broker.change(_change, broker, body, kind))
+        return applied_answer(await broker.change(put_mask, broker, body, kind))
 
     @api.delete("/mask", response_model=AppliedModel)
     async def remove_mask() -> Response:
@@ -103,7 +103,8 @@ def _image(image: NDArray[Any], kind: str) -> Response:
     return Response(npy_bytes(image), media_type=NPY)
 
 
-def _change(broker: Broker, body: bytes, kind: str) -> Any:
+def put_mask(broker: Broker, body: bytes, kind: str) -> Any:
+    """Replace the user's mask by what was uploaded: an image, or JSON as its type says."""
     shape = _shape(broker)
     if kind == JSON or (not kind and body[:1] == b"{"):
         mask = _described(broker, body, shape)

@@ -106,11 +106,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _app(place: WebPlace, proxy: Any, history: Any, ring: Any) -> Any:
     from crystint.online.auth import Access, Tokens
+    from crystint.online.routes_jungfraujoch import jungfraujoch
     from crystint.online.server import create_app
 
     access = Access(Tokens(place.control_token, place.view_token), place.host, encrypted=place.certificate is not None)
     root = None if place.data_root is None else Path(place.data_root)
-    return create_app(proxy, history, ring, access=access, data_root=root)
+    extras = (jungfraujoch(),) if place.jungfraujoch_routes else ()
+    return create_app(proxy, history, ring, access=access, data_root=root, extras=extras)
 
 
 if __name__ == "__main__":

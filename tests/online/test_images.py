@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 
 import numpy as np
 import pytest
@@ -29,6 +30,9 @@ def running():
         for message in messages_of(FRAMES):
             service.take(message)
         assert service.wait("idle")
+        until = time.monotonic() + 30
+        while len(results) < len(FRAMES) and time.monotonic() < until:  # callbacks have a thread of their own
+            time.sleep(0.02)
         with RingReader(ring.address) as reader:
             yield service, reader, results
     ring.close()
