@@ -253,7 +253,7 @@ def _configuration(api: APIRouter, broker: Broker) -> None:
     @api.put("/config/spot_finding")
     async def put_spot_finding(request: Request) -> Response:
         changes, others = settings_of(await _object(request))
-        await ask(control().change_settings, changes)
+        await broker.change(control().change_settings, changes)
         sent.update({name: value for name, value in others.items() if name in SPOT_FINDING and value is not None})
         return _json(None, sorted(name for name, value in others.items() if value != SPOT_FINDING.get(name)))
 
@@ -265,7 +265,7 @@ def _configuration(api: APIRouter, broker: Broker) -> None:
     @api.put("/config/roi")
     async def put_roi(request: Request) -> Response:
         rois = Rois.from_jungfraujoch(await _object(request))
-        await ask(control().change_rois, rois.to_dict())
+        await broker.change(control().change_rois, rois.to_dict())
         return _json(None)
 
     async def mask(layer: str, as_tiff: bool, bits: bool) -> Response:
@@ -297,12 +297,12 @@ def _configuration(api: APIRouter, broker: Broker) -> None:
             raise SettingError(
                 f"the mask has {len(body)} bytes, expected {4 * shape[0] * shape[1]}: uint32 for {shape} (slow, fast)"
             )
-        await ask(control().change_mask, np.frombuffer(body, "<u4").reshape(shape).astype(np.uint32))
+        await broker.change(control().change_mask, np.frombuffer(body, "<u4").reshape(shape).astype(np.uint32))
         return _json(None)
 
     @api.put("/config/user_mask.tiff")
     async def put_user_mask_tiff(request: Request) -> Response:
-        await ask(put_mask, broker, await request.body(), TIFF)
+        await broker.change(put_mask, broker, await request.body(), TIFF)
         return _json(None)
 
     @api.get("/config/file_writer")

@@ -191,9 +191,9 @@ def test_start_wait_and_cancel(served, client):
     assert answer.status_code == 200
     assert "unit_cell" in answer.headers["warning"]
     assert "tokens" in answer.headers["warning"]
-    assert service.asked["images"] == 6
-    assert service.asked["geometry"]["distance"] == pytest.approx(0.06)
-    assert service.asked["geometry"]["wavelength"] == pytest.approx(1.0, rel=1e-5)
+    assert service.reception.asked["images"] == 6
+    assert service.reception.asked["geometry"]["distance"] == pytest.approx(0.06)
+    assert service.reception.asked["geometry"]["wavelength"] == pytest.approx(1.0, rel=1e-5)
     assert client.get("/status").json()["state"] == "Busy"
     assert client.post("/wait_until_running?timeout=0").status_code == 504
     assert client.post("/wait_till_done?timeout=0").status_code == 504
