@@ -122,6 +122,14 @@ class Configuration:
             applied = self._apply("rois", made, version)
             return replace(applied, details=self.roi_details())
 
+    def follow(self, settings_version: int | None = None, roi_version: int | None = None) -> None:
+        """Number versions as another service does: the next change makes these."""
+        with self._changing:
+            if settings_version is not None:
+                self.settings_version = settings_version - 1
+            if roi_version is not None:
+                self.roi_version = roi_version - 1
+
     def roi_details(self) -> dict[str, Any]:
         """Of each region on the detector, as far as it is known."""
         last = self._last

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any, Protocol
@@ -197,6 +197,29 @@ class Intake:
         else:
             counts.others += 1
         return message
+
+    def results(self, key: SeriesKey, results: Iterable[Result]) -> int:
+        """Take results of a node in place of its images; of how many images they are the first."""
+        series = self.live.get(key)
+        if series is None:
+            closed = self._closed.get(key)
+            if closed is not None:
+                closed.foreign += sum(1 for _ in results)
+            return 0
+        new = 0
+        for result in results:
+            if self._is_new(series, result.number, 0):
+                self.follower.result(series, result)
+                new += 1
+        self._completed(series)
+        return new
+
+    def close(self, key: SeriesKey, reason: str) -> None:
+        """Make a series final, if it is open."""
+        series = self.live.get(key)
+        if series is not None:
+            self._finish(series, reason)
+            self._review(self.clock())
 
     def tick(self) -> float:
         """Do what is due, and tell in how many s to come again at the latest."""

@@ -11,7 +11,7 @@ from crystint.online.intake import plain_result
 from crystint.online.result import Result
 from crystint.online.series import Series
 
-__all__ = ["Order"]
+__all__ = ["AsTheyCome", "Order"]
 
 _LATER = 64
 _MOST_ROWS = 10_000
@@ -65,14 +65,9 @@ class Order:
             self.begin(series)
             line = self._lines[id(series)]
         line.heard = self.clock()
-        status, number = result.status, result.number
+        number = result.number
         late = number < line.following
-        series.count(
-            analysed=status in (FrameStatus.OK, FrameStatus.VETOED),
-            skipped=status == FrameStatus.SKIPPED,
-            failed=status == FrameStatus.FAILED,
-            late=late,
-        )
+        self._count(series, result, late)
         if late:
             result.row["late"] = 1
             return [result]
@@ -94,17 +89,30 @@ class Order:
 
     def settled(self) -> list[tuple[Series, list[Result]]]:
         """The series that are final and have all their results, each once, and the last results of each."""
-        ready = [
-            line for line in self._lines.values()
-            if line.closing and not line.series.asking and line.series.books.in_flight == 0
-        ]  # fmt: skip
         out = []
-        for line in ready:
+        for line in self._ready():
             results = self._release(line)
             results += self._gap(line, line.series.expected or 0)
             del self._lines[id(line.series)]
             out.append((line.series, results))
         return out
+
+    @staticmethod
+    def _count(series: Series, result: Result, late: bool) -> None:
+        status = result.status
+        series.count(
+            analysed=status in (FrameStatus.OK, FrameStatus.VETOED),
+            skipped=status == FrameStatus.SKIPPED,
+            failed=status == FrameStatus.FAILED,
+            late=late,
+        )
+
+    def _ready(self) -> list[_Line]:
+        """Those that are final, and of which no image is under way."""
+        return [
+            line for line in self._lines.values()
+            if line.closing and not line.series.asking and line.series.books.in_flight == 0
+        ]  # fmt: skip
 
     def _release(self, line: _Line) -> list[Result]:
         released: list[Result] = []
@@ -149,3 +157,23 @@ class Order:
                 line.following = came.first_from(line.following, stop)
         line.since = None
         return results
+
+
+class AsTheyCome(Order):
+    """Results as they come, without rows of what is missing: of a node, whose images are some of a series alone."""
+
+    def put(self, series: Series, result: Result) -> list[Result]:
+        """As `Order.put`; it is released at once."""
+        self._count(series, result, late=False)
+        return [result]
+
+    def tick(self) -> list[tuple[Series, list[Result]]]:
+        """Nothing."""
+        return []
+
+    def settled(self) -> list[tuple[Series, list[Result]]]:
+        """The series that are final and have all their results, each once."""
+        ready = self._ready()
+        for line in ready:
+            del self._lines[id(line.series)]
+        return [(line.series, []) for line in ready]

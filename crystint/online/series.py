@@ -87,6 +87,8 @@ class Series:
         """its outputs are closed"""
         self.expected = start.images or None
         self.duplicate = self.differing = self.foreign = self.damaged = self.second_starts = self.second_ends = 0
+        self.elsewhere: dict[str, Books] = {}
+        """books of the nodes that receive it, by their names: what they could not make images of is added to these"""
         self._outcomes = (0, 0, 0, 0)
 
     @property
@@ -123,18 +125,19 @@ class Series:
     def books(self) -> Books:
         """Now."""
         analysed, skipped, failed, late = self._outcomes
+        nodes = list(self.elsewhere.values())
         return Books(
             expected=self.expected,
             received=len(self.numbers),
             analysed=analysed,
             skipped=skipped,
             failed=failed,
-            duplicate=self.duplicate,
-            differing=self.differing,
+            duplicate=self.duplicate + sum(each.duplicate for each in nodes),
+            differing=self.differing + sum(each.differing for each in nodes),
             late=late,
-            foreign=self.foreign,
-            damaged=self.damaged,
-            second_ends=self.second_ends,
+            foreign=self.foreign + sum(each.foreign for each in nodes),
+            damaged=self.damaged + sum(each.damaged for each in nodes),
+            second_ends=self.second_ends + sum(each.second_ends for each in nodes),
             dropped=self.dropped,
             ended=self.final,
             last=self.numbers.end - 1,
