@@ -101,6 +101,7 @@ class BooksModel(Closed):
     foreign: int
     damaged: int
     second_ends: int
+    last: int = Field(description="highest number of an image that came; -1 = none did")
     dropped: int | None = Field(description="by the detector, as it says; null = it was not asked")
     ended: bool
 

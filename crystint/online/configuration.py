@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from crystint.engine import Engine
 from crystint.errors import CrystintError, CrystintWarning, RefusedError, SettingError
 from crystint.model.mask import combine_masks
+from crystint.model.roi_members import RoiMembers
 from crystint.model.rois import Rois
 from crystint.online.analysis import Analyses, Analysis
 from crystint.online.control import Applied
@@ -57,6 +58,8 @@ class Configuration:
         self.user_mask: NDArray[np.uint32] | None = None
         self.settings_version, self.roi_version = 1, 0
         self.revisions = {"settings": 1, "rois": 0, "mask": 0}
+        self.members: RoiMembers | None = None
+        """pixels of the regions on the detector; None = there are no regions, or no detector was there yet"""
         self.analyses = Analyses(engine)
         self._running, self._warn = running, warn
         self._changing = threading.RLock()
@@ -118,7 +121,12 @@ class Configuration:
                 rois = Rois.from_dict(document)
                 version = self.roi_version + 1
                 made = self._each(lambda analysis: self.analyses.with_rois(analysis, rois, version, strict=True))
-            self.rois, self.roi_version = rois, version
+                last = self._last
+                if made:
+                    members = _members(made[-1][1])
+                else:  # nothing runs: what they are on the detector that was there last
+                    members = None if last is None else rois.members(last.geometry, last.shape)
+            self.rois, self.roi_version, self.members = rois, version, members
             applied = self._apply("rois", made, version)
             return replace(applied, details=self.roi_details())
 
@@ -132,8 +140,7 @@ class Configuration:
 
     def roi_details(self) -> dict[str, Any]:
         """Of each region on the detector, as far as it is known."""
-        last = self._last
-        return {} if last is None or last.regions is None else dict(last.regions.members.details)
+        return {} if self.members is None else dict(self.members.details)
 
     def renew(self, timeline: Timeline, analysis: Analysis, engine: Callable[[], Engine]) -> bool:
         """Put the same on another device, where no other thread has done it already."""
@@ -160,7 +167,7 @@ class Configuration:
                 else:
                     analysis = self._made(series, dtype)
                     series.geometry, series.mask = analysis.geometry, analysis.mask
-                    self._last = analysis
+                    self._last, self.members = analysis, _members(analysis)
                     timeline.put(analysis)
         except Exception as error:
             text = str(error) if isinstance(error, CrystintError) else f"{type(error).__name__}: {error}"
@@ -269,6 +276,10 @@ def changed_settings(settings: AnalysisSettings, changes: Mapping[str, Any]) -> 
         except SettingError as error:
             field = next((name for name in changes if str(error).startswith(f"{name}:")), None)
             raise RefusedError("bad_value", str(error), field) from None
+
+
+def _members(analysis: Analysis) -> RoiMembers | None:
+    return None if analysis.regions is None else analysis.regions.members
 
 
 @contextmanager

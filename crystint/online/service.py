@@ -383,10 +383,11 @@ class Service:
         RefusedError
             When no detector or no region is there.
         """
-        regions = self._last().regions
-        if regions is None:
+        self._last()
+        members = self.configuration.members
+        if members is None or not members.names:
             raise RefusedError("not_found", "there are no regions")
-        return regions.members.map(), regions.members.names
+        return members.map(), members.names
 
     def mask(self, layer: str = "total") -> NDArray[np.uint32]:
         """A mask of the detector.
@@ -412,7 +413,11 @@ class Service:
         last = self._last()
         if layer == "user":
             return np.zeros(last.shape, np.uint32)
-        return last.detector_mask if layer == "detector" else last.mask
+        if layer == "detector":
+            return last.detector_mask
+        if user is last.user_mask:
+            return last.mask
+        return last.detector_mask if user is None or user.shape != last.shape else last.detector_mask | user
 
     def change_mask(self, mask: NDArray[Any] | None) -> Applied:
         """Replace the user's mask, from an image on that the answer names.
