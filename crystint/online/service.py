@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -273,7 +274,8 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """How it is, from a snapshot."""
-        return self._status.now()
+        sources = () if self._receiver is None else self._receiver.inlet.sources
+        return {**self._status.now(), "sources": [asdict(source) for source in sources]}
 
     def series(self) -> list[dict[str, Any]]:
         """The last 100 series with their books and files, the newest first."""

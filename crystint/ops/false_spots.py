@@ -82,7 +82,8 @@ def expected_false_spots(
     rows, heavy = whole[some], weight[some]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = rows[:, 1] + np.square(rows[:, 2]) * heavy / rows[:, 0]
-    ratio = max(float(np.nanmedian(ratios)), 1.0)
+    ratios = ratios[~np.isnan(ratios)]
+    ratio = max(float(np.median(ratios)), 1.0) if len(ratios) else 1.0
     strong, weak = (_above(rows, level[some], ratio, heavy, k, noise) for k in (snr, snr_pick))
     neighbours = patch * patch - 1
     few = [comb(neighbours, n) * weak**n * (1.0 - weak) ** (neighbours - n) for n in range(connected - 1)]
