@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.engine import Engine
-from crystint.errors import FileError, SettingError, StreamError
+from crystint.errors import FileError, GeometryError, SettingError, StreamError
 from crystint.io.frames.masks import read_mask
 from crystint.io.geometry.crystfel_text import read_geom_text
 from crystint.model.frame_table import FRAME_DTYPE, FrameTable
@@ -196,6 +196,8 @@ class Analyses:
             raise SettingError(f"channel is {channel!r}, the series has {', '.join(start.channels)}")
         own = PartialGeometry() if start.geometry is None else PartialGeometry.of(start.geometry, "the start message")
         geometry = geometry_over(settings, PartialGeometry(dict(asked or {})), own, start.shape)
+        if geometry is not None and geometry.wavelength is None and (settings.d_min or settings.d_max):
+            raise GeometryError("d_min and d_max need the wavelength, which is not known: give --wavelength")
         detector_mask = self._mask(start, settings, channel)
         mask = detector_mask
         if user_mask is not None:

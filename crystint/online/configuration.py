@@ -44,6 +44,8 @@ class Configuration:
         Gives the series that are not final, the newest last.
     warn : callable
         Called with sentences.
+    fail : callable
+        Called with the reason why a series cannot be looked at.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Configuration:
         channel: str | None,
         running: Callable[[], Iterable[Series]],
         warn: Callable[[str], None],
+        fail: Callable[[str], None],
     ) -> None:
         self.settings, self.channel, self.rois = settings, channel, Rois()
         self.user_mask: NDArray[np.uint32] | None = None
@@ -61,7 +64,7 @@ class Configuration:
         self.members: RoiMembers | None = None
         """pixels of the regions on the detector; None = there are no regions, or no detector was there yet"""
         self.analyses = Analyses(engine)
-        self._running, self._warn = running, warn
+        self._running, self._warn, self._fail = running, warn, fail
         self._changing = threading.RLock()
         """held while an analysis is made: images do not need it"""
         self._last: Analysis | None = None
@@ -172,7 +175,9 @@ class Configuration:
         except Exception as error:
             text = str(error) if isinstance(error, CrystintError) else f"{type(error).__name__}: {error}"
             timeline.fail(text)
-            self._warn(f"series {series.key} is not looked at: {text}")
+            text = f"series {series.key} is not looked at: {text}"
+            self._warn(text)
+            self._fail(text)
         finally:
             then()
 

@@ -19,6 +19,8 @@ from crystint.stream.messages import Image
 __all__ = ["Emitter"]
 
 _TICK = 0.2
+_LAST_WORDS = 10.0
+"""s"""
 _BATCH = 256
 """results that are taken at once"""
 
@@ -135,6 +137,10 @@ class Emitter:
             last = time.monotonic()
             self._due()
         self._due()
+        until = time.monotonic() + _LAST_WORDS
+        while self._shares and time.monotonic() < until:  # the detector is asked how many images it dropped
+            time.sleep(0.05)
+            self._due()
         for sink in self.sinks:
             self._guarded(sink, None, sink.close)
         self._settle(all_of_them=True)

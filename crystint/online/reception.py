@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -63,8 +64,7 @@ class Reception:
         """of all series that are closed"""
         self._resumed: Mapping[str, Any] = {}
         self._earlier: list[tuple[int, int]] = []
-        self.ending = False
-        """the service ends: what is open is gone on with after a restart"""
+        self._preparing: set[threading.Thread] = set()
 
     def begun(self, series: Series) -> None:
         """As `Follower`."""
@@ -125,7 +125,7 @@ class Reception:
         self.totals["series"] += 1
         for name in ("received", "analysed", "skipped", "failed", "missing"):
             self.totals[name] += getattr(books, name) or 0
-        if self._restart is not None and not self.ending:
+        if self._restart is not None:
             with suppress(OSError):
                 self._restart.forget(series.key)
         self._log.add("series_end", described_series(series))
@@ -142,6 +142,12 @@ class Reception:
         start, self._resumed = noted
         self._earlier = self._outputs.find(start.series, str(self._resumed.get("prefix") or ""))
         return start
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Wait until every series has the place of its outputs, unless the disk does not answer."""
+        until = time.monotonic() + timeout
+        for thread in self._preparing:
+            thread.join(max(0.0, until - time.monotonic()))
 
     @property
     def dropped(self) -> Callable[[], int | None] | None:
@@ -175,7 +181,9 @@ class Reception:
                 self._log.add("alarm", {"text": f"series {series.key}: {error}"})
             self._emitter.begin(series)
 
-        threading.Thread(target=work, name="places of outputs", daemon=True).start()
+        thread = threading.Thread(target=work, name="places of outputs", daemon=True)
+        self._preparing = {thread, *(each for each in self._preparing if each.is_alive())}
+        thread.start()
 
     def _described(self, series: Series, timeline: Timeline) -> dict[str, Any]:
         """The provenance of its outputs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -20,6 +20,7 @@ from crystint.engine import Engine
 from crystint.errors import RefusedError, SettingError
 from crystint.model.geometry import Geometry
 from crystint.model.mask import USER_MASK
+from crystint.model.rois import Roi, Rois
 from crystint.online.analysis import Analysis
 from crystint.online.callbacks import Callbacks
 from crystint.online.configuration import Configuration
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Service"]
 
+_STUCK = 70.0
+"""s that the receiver may be away from its sockets: it looks at them each minute when nothing comes"""
 _AUTO = 4 * 10**9
 """bytes"""
 
@@ -115,11 +118,17 @@ class Service:
         self.began = time.time_ns()
         memory = self.serving.memory
         self.queue = WorkQueue(_share_of_memory() if memory == "auto" else memory, self.serving.when_full)
+        self.queue.blocked = lambda: any(sink.full for sink in self.sinks)
         self.emitter = Emitter(self.sinks, self._alarm, self._turn, lambda series: self.reception.settled(series))
         self.log = EventLog(self.emitter.event)
         analysing = AnalysisSettings(**{name: getattr(use, name) for name in AnalysisSettings.model_fields})
         self.configuration = Configuration(
-            self.engine, analysing, self.serving.channel, lambda: list(self.intake.live.values()), self.log.warn
+            self.engine,
+            analysing,
+            self.serving.channel,
+            lambda: list(self.intake.live.values()),
+            self.log.warn,
+            self._fail,
         )
         outputs = Outputs(self.out, self.serving.overwrite, self._alarm)
         self.reception = Reception(self.serving, geometry, outputs, self.emitter, self.configuration, self.log)
@@ -136,7 +145,7 @@ class Service:
         self.workers = Workers(self.queue, threads, self.emitter.result, self._renew)
         self._status = ServiceStatus(
             self.intake, self.queue, self.emitter, self.configuration, self.log, self.reception.received, self.sinks,
-            self.streams, threads, self.began,
+            self.streams, threads, self.began, self._receiving,
         )  # fmt: skip
         self._tried: list[Engine] = []
         self._state = self.intake.state.now
@@ -190,7 +199,6 @@ class Service:
             self._closed = True
             return
         self._closed = True
-        self.reception.ending = True
         with suppress(RefusedError):  # it has stopped
             self._call(lambda: self._abort("the service ends", cancel=not finish))
         if self._receiver is not None:
@@ -198,6 +206,7 @@ class Service:
         self.queue.close()
         self.configuration.close()
         self.workers.join()
+        self.reception.close()
         self.emitter.close()
 
     def add(self, sink: Sink) -> None:
@@ -223,8 +232,7 @@ class Service:
                     series.context.files.append(str(event.data.get("path")))
         self.log.tell(event)
         if event.name == "alarm" and event.data.get("state") == "error" and not self._closed:
-            with suppress(RefusedError):
-                self._call(lambda: self.intake.fail(str(event.data.get("text", "an output failed"))))
+            self._fail(str(event.data.get("text", "an output failed")))
 
     def take(self, parts: Any, received: int | None = None) -> None:
         """Take a message that came in another way than by a stream.
@@ -358,13 +366,13 @@ class Service:
             "details": now.roi_details(),
         }
 
-    def change_rois(self, document: Mapping[str, Any], revision: int | None = None) -> Applied:
+    def change_rois(self, document: Mapping[str, Any] | Iterable[Roi], revision: int | None = None) -> Applied:
         """Replace all regions, from an image on that the answer names.
 
         Parameters
         ----------
-        document : mapping
-            As `Rois.to_dict` gives it.
+        document : mapping, or sequence of Roi
+            A mapping as `Rois.to_dict` gives it.
         revision : int, optional
             That the change was made for.
 
@@ -373,7 +381,8 @@ class Service:
         RefusedError
             bad_value; conflict when the revision is another one by now.
         """
-        applied = self.configuration.change_rois(document, revision)
+        whole = document if isinstance(document, Mapping) else Rois(tuple(document)).to_dict()
+        applied = self.configuration.change_rois(whole, revision)
         self.log.add("rois", _plain(applied))
         return applied
 
@@ -487,6 +496,13 @@ class Service:
                 series.context.cancelled = True
                 series.context.ready.set()
 
+    def _receiving(self) -> bool:
+        """Whether messages are taken."""
+        receiver = self._receiver
+        if receiver is None:
+            return self._running and not self._closed
+        return not self._closed and time.monotonic() - receiver.turned < _STUCK
+
     def _turn(self) -> None:
         """From the thread of the results, now and then."""
         if self._receiver is None and self._taking.acquire(blocking=False):
@@ -525,8 +541,13 @@ class Service:
 
         if self.configuration.renew(timeline, analysis, engine):
             return True
-        self._call(lambda: self.intake.fail(f"the device failed: {error}"))
+        self._fail(f"the device failed: {error}")
         return False
+
+    def _fail(self, text: str) -> None:
+        """Come to the state of error, from any thread but that of the receiver."""
+        with suppress(RefusedError):  # the receiver has stopped
+            self._call(lambda: self.intake.fail(text))
 
 
 def _writer(settings: ServeSettings, tell: Callable[[Event], None]) -> Sink:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,7 @@ class ServiceStatus:
     threads: int
     began: int
     """ns since 1970-01-01 UTC"""
+    receiving: Callable[[], bool]
 
     def now(self) -> dict[str, Any]:
         """The whole status."""
@@ -75,6 +76,7 @@ class ServiceStatus:
             "state": state.name,
             "stalled": state.stalled,
             "reason": state.reason,
+            "receiving": self.receiving(),
             "revision": state.revision,
             "since": state.time,
             "series": None if last is None else described_series(last),

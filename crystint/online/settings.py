@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from crystint.run.settings import PlacedSettings, Positive, Whole, setting
 from crystint.separation.settings import SearchSettings
@@ -46,6 +46,12 @@ class AnalysisSettings(SearchSettings, PlacedSettings):
 
     snr: Positive = setting(5.0, "significance of a peak")
     sampling: Whole = setting(1, "look at every N-th image; the others are counted as skipped", ge=1, metavar="N")
+
+    @model_validator(mode="after")
+    def _picked(self) -> Self:
+        if self.snr_pick > self.snr:
+            raise ValueError(f"snr_pick is {self.snr_pick:g}, above snr = {self.snr:g}; expected at most snr")
+        return self
 
 
 CHANGEABLE = (

@@ -60,6 +60,8 @@ class WorkQueue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget, self.when_full, self.latency, self.clock = budget, when_full, latency, clock
+        self.blocked: Callable[[], bool] | None = None
+        """whether somebody else who takes images has no room for another one"""
         self.skipping = False
         """more comes than can be done"""
         self.on_room: Callable[[], None] | None = None
@@ -91,7 +93,9 @@ class WorkQueue:
     @property
     def full(self) -> bool:
         """Whether the receiver has to wait."""
-        return self.when_full == "wait" and self.bytes >= self.budget
+        if self.when_full != "wait":
+            return False
+        return self.bytes >= self.budget or (self.blocked is not None and self.blocked())
 
     def room(self, size: int) -> bool:
         """Whether so many bytes more have room."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ import pytest
 
 import crystint
 from crystint.engine import Engine
-from crystint.errors import RefusedError
+from crystint.errors import DeviceError, RefusedError
 from crystint.model.frame_table import FRAME_DTYPE, FrameStatus
 from crystint.online import AnalysisSettings, Service
+from crystint.online.analysis import Analyses, Analysis
 from crystint.online.result import Result
+from crystint.online.settings import ServeSettings
+from crystint.online.sink import Sink
 from crystint.separation import find_peaks
 from crystint.stream import End, Image, SeriesKey, encode_end, encode_frame, encode_image, encode_start
 from tests.online.streams import GEOMETRY, frames_of, image_of, messages_of, start_of
@@ -91,8 +94,6 @@ def test_a_channel_is_chosen(one_engine):
         for n, (a, b) in enumerate(zip(frames, others, strict=True))
     ]
     messages = [start, *images, encode_end(End(KEY))]
-    from crystint.online.settings import ServeSettings
-
     by_channel = {}
     for channel in (None, "threshold_1", "threshold_2"):
         results, _ = run(messages, one_engine, ServeSettings(rings=60, channel=channel))
@@ -101,9 +102,15 @@ def test_a_channel_is_chosen(one_engine):
     second, _ = run(messages_of(others), one_engine)
     assert by_channel[None] == by_channel["threshold_1"] == np.concatenate([r.peaks for r in first]).tobytes()
     assert by_channel["threshold_2"] == np.concatenate([r.peaks for r in second]).tobytes()
-    results, described = run(messages, one_engine, ServeSettings(channel="threshold_9"))
-    assert described["books"]["failed"] == 2
+    with Service(settings=ServeSettings(channel="threshold_9"), engine=one_engine) as service:
+        results = []
+        service.on_result(results.append)
+        for message in messages:
+            service.take(message)
+        assert service.wait("error")
+    assert service.series()[0]["books"]["failed"] == 2
     assert "threshold_1, threshold_2" in results[0].error
+    assert "threshold_9" in service.status()["reason"]
 
 
 def test_without_a_geometry_there_are_totals_and_no_guess(one_engine):
@@ -197,6 +204,7 @@ def test_changes_that_cannot_be_are_refused_and_change_nothing(one_engine):
             (lambda: service.change_settings({"sn": 3}), "bad_value", "sn"),
             (lambda: service.change_settings({"snr": -1}), "bad_value", "snr"),
             (lambda: service.change_settings({"snr": "many"}), "bad_value", "snr"),
+            (lambda: service.change_settings({"snr": 1.5}), "bad_value", None),
             (lambda: service.change_settings({"dark": "x.npy"}), "bad_value", "dark"),
             (lambda: service.change_settings({"snr": 4.0}, revision=17), "conflict", None),
             (lambda: service.change_rois({"rois": [{"name": "a"}]}), "bad_value", None),
@@ -345,3 +353,96 @@ def test_without_a_geometry_regions_have_sums_and_no_background(one_engine):
         assert result.rois["sum"].tolist() == [frame[10:41, 5:61].sum(dtype=np.int64), 0]
         assert result.rois["npixel"].tolist() == [31 * 56, 0]
         assert np.isnan(result.rois["background"]).all()
+
+
+class FailingDevice:
+    """An analysis whose device fails some times."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+        self.left, examine = failures, Analysis.examine
+        self.lock = threading.Lock()
+
+        def failing(analysis: Analysis, frame: Any, number: int) -> Any:
+            with self.lock:
+                if self.left and number >= 2:
+                    self.left -= 1
+                    raise DeviceError("out of resources")
+            return examine(analysis, frame, number)
+
+        monkeypatch.setattr(Analysis, "examine", failing)
+
+
+def test_a_device_that_fails_is_begun_anew_and_no_image_is_lost(one_engine, monkeypatch):
+    frames = frames_of(count=6)
+    plain, _ = run(messages_of(frames), one_engine)
+    FailingDevice(monkeypatch, 1)
+    results: list[Result] = []
+    with Service(settings=RINGS, engine=one_engine) as service:
+        service.on_result(results.append)
+        for message in messages_of(frames):
+            service.take(message)
+        assert service.wait("idle")
+        assert any("the device failed" in event["data"].get("text", "") for event in service.events())
+        assert service.configuration.analyses.engine is not one_engine
+    assert [result.peaks.tobytes() for result in results] == [result.peaks.tobytes() for result in plain]
+
+
+def test_a_device_that_fails_again_and_again_is_an_error_and_the_receiver_goes_on(one_engine, monkeypatch):
+    frames = frames_of(count=6)
+    FailingDevice(monkeypatch, 1000)
+    with Service(settings=ServeSettings(rings=60, device="cpu"), engine=one_engine) as service:
+        for message in messages_of(frames):
+            service.take(message)
+        assert service.wait("error")
+        monkeypatch.undo()
+        for message in messages_of(frames, SeriesKey(2, "b")):
+            service.take(message)
+        assert service.wait("idle")
+        second, first = service.series()
+    assert (first["books"]["analysed"], first["books"]["failed"], first["books"]["in_flight"]) == (2, 4, 0)
+    assert second["books"]["analysed"] == 6
+
+
+def test_a_sink_that_fails_ends_for_its_series_and_nothing_else_does(one_engine):
+    @dataclass
+    class Broken(Sink):
+        calls: list[str] = field(default_factory=list)
+
+        def results(self, run: Any, results: Any) -> None:
+            self.calls.append(str(run.key))
+            raise ZeroDivisionError("by nothing")
+
+    broken = Broken()
+    service = Service(settings=RINGS, engine=one_engine)
+    service.add(broken)
+    with service:
+        for number in (1, 2):
+            for message in messages_of(frames_of(count=3), SeriesKey(number)):
+                service.take(message)
+            assert service.wait("idle")
+        alarms = [event["data"]["text"] for event in service.events() if event["name"] == "alarm"]
+        assert [each["books"]["analysed"] for each in service.series()] == [3, 3]
+    assert broken.calls == ["1", "2"]
+    assert alarms == ["Broken ended for series 1: by nothing", "Broken ended for series 2: by nothing"]
+
+
+def test_a_series_of_a_detector_that_was_there_before_starts_at_once(one_engine):
+    """What is held is looked up by all that decides, so that another mask or geometry gets its own."""
+    analyses = Analyses(one_engine)
+    frames = frames_of(count=1)
+    mask = np.zeros(frames[0].shape, np.uint32)
+    mask[4] = 1
+    starts = [
+        start_of(frames, KEY),
+        start_of(frames, KEY, masks={"threshold_1": mask}),
+        start_of(frames, KEY, geometry=replace(GEOMETRY, distance=0.07)),
+    ]
+    separators = [analyses.make(start, RINGS).search.separator for start in starts]
+    assert len({id(separator) for separator in separators}) == 3
+    again = [analyses.make(start, RINGS).search.separator for start in reversed(starts)]
+    assert again[::-1] == separators
+    user = np.zeros_like(mask)
+    user[7] = 1
+    assert analyses.make(starts[0], RINGS, user_mask=user).search.separator not in separators
+    assert analyses.make(starts[0], AnalysisSettings(rings=61)).search.separator not in separators
+    assert analyses.make(starts[0], AnalysisSettings(rings=60, snr=9.0)).search.separator is separators[0]
