@@ -280,6 +280,20 @@ class Service:
         """
         return self.change_settings(changes)
 
+    def set_rois(self, rois: Iterable[Roi]) -> Applied:
+        """Replace all regions.
+
+        Parameters
+        ----------
+        rois : sequence of Roi
+
+        Raises
+        ------
+        RefusedError
+            As `change_rois`.
+        """
+        return self.change_rois(Rois(tuple(rois)).to_dict())
+
     def status(self) -> dict[str, Any]:
         """How it is, from a snapshot."""
         sources = () if self._receiver is None else self._receiver.inlet.sources
@@ -366,13 +380,13 @@ class Service:
             "details": now.roi_details(),
         }
 
-    def change_rois(self, document: Mapping[str, Any] | Iterable[Roi], revision: int | None = None) -> Applied:
+    def change_rois(self, document: Mapping[str, Any], revision: int | None = None) -> Applied:
         """Replace all regions, from an image on that the answer names.
 
         Parameters
         ----------
-        document : mapping, or sequence of Roi
-            A mapping as `Rois.to_dict` gives it.
+        document : mapping
+            As `Rois.to_dict` gives it.
         revision : int, optional
             That the change was made for.
 
@@ -381,8 +395,7 @@ class Service:
         RefusedError
             bad_value; conflict when the revision is another one by now.
         """
-        whole = document if isinstance(document, Mapping) else Rois(tuple(document)).to_dict()
-        applied = self.configuration.change_rois(whole, revision)
+        applied = self.configuration.change_rois(document, revision)
         self.log.add("rois", _plain(applied))
         return applied
 
