@@ -174,7 +174,7 @@ class Service:
             self._receiver = ReceiverThread(Inlet(self.streams), self.intake)
         self._running = True
         if self.out is not None:
-            self.add(_writer(self.serving, self.tell))
+            self.add(_writer(self.serving, self.queue.budget // 4, self.tell))
         self._callbacks = Callbacks(self.tell)
         for function in self._functions:
             self._callbacks.add(function)
@@ -563,7 +563,7 @@ class Service:
             self._call(lambda: self.intake.fail(text))
 
 
-def _writer(settings: ServeSettings, tell: Callable[[Event], None]) -> Sink:
+def _writer(settings: ServeSettings, memory: int, tell: Callable[[Event], None]) -> Sink:
     """The sink of files."""
     from crystint.online.writer import Writer
 
@@ -571,6 +571,7 @@ def _writer(settings: ServeSettings, tell: Callable[[Event], None]) -> Sink:
         raw=settings.raw,
         images_per_file=settings.images_per_file,
         formats=settings.peak_formats,
+        memory=memory,
         when_full=settings.when_full,
         tell=tell,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 
 import h5py
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import crystint
+from crystint.io.hdf5.deferred import DeferredFile
 from crystint.model.rois import Roi, Rois
 from crystint.online import AnalysisSettings, Service
 from crystint.online.settings import ServeSettings
@@ -110,3 +112,53 @@ def test_regions_stand_in_the_file_with_the_version_that_they_had(tmp_path):
             assert entry["roi_defs/roi_map"].attrs["first_image"] == 3
             assert set(entry["roi_defs/history"]) == {"1", "2"}
             assert np.array_equal(entry["roi_defs/roi_map"][()] & 2 != 0, circle)
+
+
+class Stalled(DeferredFile):
+    """A disk that does not answer until it is told to."""
+
+    gate = threading.Event()
+
+    def drain(self):
+        self.gate.wait(30.0)
+        super().drain()
+
+
+@pytest.mark.parametrize("when_full", ["skip", "wait"])
+def test_a_disk_that_stalls_stops_no_image(tmp_path, monkeypatch, when_full):
+    Stalled.gate = threading.Event()
+    monkeypatch.setattr("crystint.io.series.part_file.DeferredFile", Stalled)
+    data = frames_of(1)
+    series = SeriesKey(3, "x")
+    start = Start(series, data.shape, "stream2", images=40, geometry=data.geometry)
+    image = image_of(series, 0, data[0])
+    settings = ServeSettings(rings=30, memory=4 * 10 * image.size, when_full=when_full)
+    analysed = []
+    with Service(settings=settings, out=tmp_path) as service:
+        service.on_result(lambda result: analysed.append(result.number))
+        service.start({"prefix": "run"})
+        service.take(encode_start(start))
+        for number in range(40):
+            if number % 8 == 7:  # a detector that is slower than the search
+                until = time.monotonic() + 30.0
+                while len(analysed) < number - 1 and time.monotonic() < until:
+                    time.sleep(0.02)
+            service.take(encode_image(image_of(series, number, data[0])))
+        until = time.monotonic() + 30.0
+        while len(analysed) < 40 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert sorted(analysed) == list(range(40))
+        assert service.queue.full == (when_full == "wait")
+        books = service.status()["series"]["books"]
+        assert (books["received"], books["in_flight"]) == (40, 0)
+        service.take(encode_end(End(series)))
+        Stalled.gate.set()
+        assert service.wait("idle")
+        assert not service.queue.full
+    with h5py.File(tmp_path / "run_results.h5") as file:
+        lost = file["entry/books/raw_skipped"][()]
+        assert lost > 20
+        assert (file["entry/results/status"][()] == 0).all()
+    with crystint.open_frames(tmp_path / "run_master.h5") as frames:
+        assert len(frames) == 40
+        assert len(frames.missing) == lost
