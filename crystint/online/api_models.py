@@ -21,6 +21,8 @@ __all__ = [
     "GridMapModel",
     "GridSpec",
     "HeldModel",
+    "JobModel",
+    "JobRequest",
     "MaskByPath",
     "MaskByShapes",
     "MaskSummary",
@@ -362,3 +364,30 @@ class TryModel(Closed):
     spots: dict[str, list[Number]] = Field(
         description="slow, fast (px), intensity, sigma (counts), npix, maximum, d (angstrom), flags, significance"
     )
+
+
+class JobRequest(Closed):
+    """A command on a finished file."""
+
+    command: Literal["peaks", "sparsify"]
+    run: str = Field(min_length=1, max_length=4096, description="the file, below the data root")
+    settings: dict[str, JsonValue] = Field(
+        default_factory=dict, max_length=200, description="of the command, by the names of its options"
+    )
+
+
+class JobModel(Closed):
+    """A job, and how far it is."""
+
+    id: int
+    command: str
+    file: str
+    settings: dict[str, JsonValue]
+    command_line: str
+    output: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    created: int = Field(description="ns since 1970-01-01 UTC")
+    began: int | None
+    ended: int | None
+    code: int | None = Field(description="exit code of the command")
+    log: list[str] = Field(description="its last lines")

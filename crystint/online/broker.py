@@ -46,6 +46,8 @@ class Broker:
 
     desk: Any = None
     """`crystint.online.routes_images.Desk`, where images are looked at"""
+    jobs: Any = None
+    """`crystint.online.jobs.Jobs`"""
 
     def __post_init__(self) -> None:
         self._quick, self._slow = anyio.CapacityLimiter(_AT_A_TIME), anyio.CapacityLimiter(_CHANGES)
@@ -53,6 +55,8 @@ class Broker:
     def close(self) -> None:
         """Wake all that follow the history, and let them end."""
         self.closing = True
+        if self.jobs is not None:
+            self.jobs.close()
         self.history.wake()
 
     async def ask(self, function: Callable[..., _T], *arguments: Any, **named: Any) -> _T:

@@ -23,10 +23,12 @@ from crystint.online.broker import Broker
 from crystint.online.control import Control
 from crystint.online.guard import LARGE_BODY, Guard
 from crystint.online.history import History
+from crystint.online.live import live_routes
 from crystint.online.openapi import openapi_of
 from crystint.online.requests import unknown_key
 from crystint.online.routes_control import control_routes
 from crystint.online.routes_images import image_routes
+from crystint.online.routes_jobs import job_routes
 from crystint.online.routes_mask import MASK, mask_routes
 from crystint.online.routes_results import result_routes
 from crystint.online.routes_service import open_routes
@@ -39,6 +41,8 @@ NATIVE: tuple[Callable[[Broker], APIRouter], ...] = (
     control_routes,
     result_routes,
     image_routes,
+    job_routes,
+    live_routes,
 )
 """Routes of crystint's own interface, which the committed OpenAPI document has."""
 OPEN = ("/healthz", "/readyz", "/api/v1/session", "/static/", "/favicon.ico")

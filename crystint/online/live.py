@@ -1,0 +1,178 @@
+"""Live views over a WebSocket: the next one is sent when the last has been acknowledged, so a slow line never queues.
+
+A message to the client is binary: the length of a head as big-endian uint32, the head as JSON, and the pixels of a view
+packed with bitshuffle and LZ4. A client sends JSON: what it wants to see, and ``{"ack": sequence}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crystint.errors import CrystintError, RefusedError
+from crystint.online.answers import json_bytes
+from crystint.online.broker import Broker
+from crystint.online.held_images import LAST, Layer
+from crystint.online.result import RESULT_DTYPE
+from crystint.online.routes_images import desk_of, view_body
+from crystint.online.views import Binning
+from crystint.stream.packed_frame import encode_frame
+
+__all__ = ["Wish", "live_routes"]
+
+_FIRST_WORD = 5.0
+"""s that a client has for its token"""
+_POLL = 0.05
+_MOST_ROWS = 1000
+_MOST_TEXT = 10_000
+_REFUSED, _WRONG = 1008, 1003
+
+
+class Wish(BaseModel):
+    """What a client wants to see."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    slow: str | None = Field(default=None, max_length=40)
+    fast: str | None = Field(default=None, max_length=40)
+    size: str | None = Field(default=None, max_length=12)
+    bin: Binning = "max"
+    layer: Layer = "counts"
+    fps: float = Field(default=10.0, gt=0.0, le=10.0)
+    columns: tuple[str, ...] = ("n_spots", "n_no_ice", "hit", "background", "d_min")
+    view: bool = True
+    """False = results alone"""
+
+
+def live_routes(broker: Broker) -> APIRouter:
+    """The route of the live view."""
+    api = APIRouter()
+
+    @api.websocket("/api/v1/live")
+    async def live(socket: WebSocket) -> None:
+        await socket.accept()
+        if not await _may_look(socket, broker):
+            await socket.close(_REFUSED, "no token, or a wrong one")
+            return
+        broker.traffic.viewers += 1
+        try:
+            await _Live(socket, broker).run()
+        except WebSocketDisconnect:
+            pass
+        finally:
+            broker.traffic.viewers -= 1
+
+    return api
+
+
+async def _may_look(socket: WebSocket, broker: Broker) -> bool:
+    """Whether the cookie, or the token of the first message, allows it."""
+    if socket.scope.get("state", {}).get("role") is not None:
+        return True
+    try:
+        text = await asyncio.wait_for(socket.receive_text(), _FIRST_WORD)
+        token = json.loads(text[:_MOST_TEXT]).get("token")
+    except (TimeoutError, ValueError, AttributeError, KeyError, WebSocketDisconnect):
+        return False
+    if isinstance(token, str) and broker.access.role_of(token) is not None:
+        return True
+    broker.access.failed()
+    return False
+
+
+class _Live:
+    def __init__(self, socket: WebSocket, broker: Broker) -> None:
+        self._socket, self._broker = socket, broker
+        self._wish = Wish()
+        self._sequence = self._acknowledged = 0
+        self._changed = asyncio.Event()
+        self._last: tuple[str, int] | None = None
+        self._seen: tuple[Any, int] = (None, 0)
+
+    async def run(self) -> None:
+        listening = asyncio.create_task(self._listen())
+        try:
+            while not self._broker.closing and not listening.done():
+                begin = time.monotonic()
+                wish = self._wish
+                if self._acknowledged >= self._sequence:
+                    await self._send(wish)
+                self._changed.clear()
+                rest = 1.0 / wish.fps - (time.monotonic() - begin)
+                await asyncio.sleep(max(rest, _POLL) if self._acknowledged >= self._sequence else _POLL)
+            if listening.done():
+                listening.result()
+        finally:
+            listening.cancel()
+            with suppress(asyncio.CancelledError, WebSocketDisconnect, RefusedError):
+                await listening
+
+    async def _listen(self) -> None:
+        """Wishes and acknowledgements."""
+        while True:
+            text = await self._socket.receive_text()
+            try:
+                words = json.loads(text[:_MOST_TEXT])
+                if isinstance(words, Mapping) and set(words) == {"ack"}:
+                    self._acknowledged = min(int(words["ack"]), self._sequence)
+                else:
+                    self._wish = Wish.model_validate(words)
+                    self._last = None
+                    unknown = [name for name in self._wish.columns if name not in (RESULT_DTYPE.names or ())]
+                    if unknown:
+                        raise ValueError(f"there is no column {unknown[0]!r}")
+            except (ValueError, TypeError, ValidationError) as error:
+                await self._socket.close(_WRONG, str(error).splitlines()[0][:100])
+                return
+
+    async def _send(self, wish: Wish) -> None:
+        """What is new: a view, results, or both."""
+        head: dict[str, Any] = {}
+        packed = b""
+        if wish.view and self._broker.ring is not None:
+            try:
+                about, packed = await desk_of(self._broker).do(self._view, wish)
+                head["view"] = about
+            except CrystintError as error:  # nothing is held, too many wait, or the wish does not fit
+                head["error"] = str(error)
+        rows = self._results(wish)
+        if rows:
+            head["results"] = rows
+        if not packed and not rows and (not head.get("error") or self._sequence):
+            return
+        self._sequence += 1
+        head["sequence"] = self._sequence
+        text = json_bytes(head)
+        await self._socket.send_bytes(len(text).to_bytes(4, "big") + text + packed)
+
+    def _view(self, wish: Wish) -> tuple[dict[str, Any] | None, bytes]:
+        images = desk_of(self._broker).images
+        frame = images.frame(LAST)
+        if self._last == (frame.series, frame.number):
+            return None, b""
+        view, about = view_body(images, frame, (wish.slow, wish.fast, wish.size, wish.bin, wish.layer))
+        self._last = (frame.series, frame.number)
+        return about, bytes(encode_frame(np.ascontiguousarray(view.values), "bslz4").data)
+
+    def _results(self, wish: Wish) -> dict[str, Any] | None:
+        """Rows that came since the last message, the newest 1000 of them."""
+        series = self._broker.history.series()
+        if series is None:
+            return None
+        came = series.came
+        key, before = self._seen
+        fresh = came - (before if key == series.key else 0)
+        if fresh <= 0:
+            return None
+        self._seen = (series.key, came)
+        rows = series.arrived.table[-min(fresh, _MOST_ROWS) :]
+        columns = {name: rows[name] for name in ("frame", *wish.columns)}
+        return {"series": str(series.key), "left_out": fresh - len(rows), "columns": columns}

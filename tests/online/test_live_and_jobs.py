@@ -1,0 +1,187 @@
+"""The live view over a real WebSocket, and jobs on files."""
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import crystint
+from crystint.errors import RefusedError
+from crystint.online.jobs import Jobs
+from crystint.online.ring import Ring, RingReader
+from crystint.stream import Image, PackedFrame, encode_frame, encode_image
+from tests.online import made_up
+from tests.online.asgi import TOKENS
+
+FRAMES = np.random.default_rng(1).poisson(3.0, (40, 20, 30)).astype(np.uint16)
+
+
+@contextmanager
+def listening(app):
+    """The address of a server of an application."""
+    uvicorn = pytest.importorskip("uvicorn")
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        until = time.monotonic() + 30
+        while not server.started and time.monotonic() < until:
+            time.sleep(0.02)
+        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def live(app, control, history):
+    """Address, and a function that puts an image into the ring and its row into the history."""
+    ring = Ring(2**20)
+    reader = RingReader(ring.address)
+    broker = app.state.broker
+    before, broker.ring = broker.ring, reader
+    run = made_up.made_up_run()
+
+    def put(number):
+        image = Image(run.key, number, {"one": encode_frame(FRAMES[number])})
+        ring.put(str(run.key), number, encode_image(image))
+        history.add(run.key, made_up.result(run, number, n_spots=number).row)
+
+    with listening(app) as address:
+        yield f"ws://{address}/api/v1/live", put
+    broker.ring = before
+    reader.close()
+    ring.close()
+
+
+def message(socket):
+    data = socket.recv(timeout=30)
+    length = int.from_bytes(data[:4], "big")
+    return json.loads(data[4 : 4 + length]), data[4 + length :]
+
+
+def test_the_next_view_comes_after_an_acknowledgement(live):
+    client = pytest.importorskip("websockets.sync.client")
+    url, put = live
+    put(0)
+    with client.connect(url, proxy=None) as socket:
+        socket.send(json.dumps({"token": TOKENS.view}))
+        head, body = message(socket)
+        about = head["view"]
+        assert about["image"] == 0
+        packed = PackedFrame(np.frombuffer(body, np.uint8), tuple(about["shape"]), np.dtype(about["dtype"]), "bslz4")
+        assert np.array_equal(packed.decode(), FRAMES[0])
+        for number in range(1, 30):
+            put(number)
+        with pytest.raises(TimeoutError):
+            socket.recv(timeout=0.5)  # the first was not acknowledged
+        socket.send(json.dumps({"ack": head["sequence"]}))
+        head, _ = message(socket)
+        assert head["view"]["image"] == 29  # the newest: nothing was queued
+        assert head["results"]["columns"]["frame"] == list(range(1, 30))
+        assert head["results"]["columns"]["n_spots"] == list(range(1, 30))
+        socket.send(json.dumps({"ack": head["sequence"]}))
+        socket.send(json.dumps({"slow": "0:10", "size": "3x2", "columns": ["hit"]}))
+        head, _ = message(socket)
+        assert (head["view"]["shape"], head["view"]["factor"]) == ([1, 3], 10)
+
+
+@pytest.mark.parametrize("first", ['{"token": "wrong"}', "[]", "x" * 20000])
+def test_without_a_token_nothing_is_shown(live, first):
+    client = pytest.importorskip("websockets.sync.client")
+    from websockets.exceptions import ConnectionClosed
+
+    with client.connect(live[0], proxy=None) as socket:
+        socket.send(first)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=30)
+        assert closed.value.rcvd.code == 1008
+
+
+def test_pages_of_other_origins_are_refused(live):
+    client = pytest.importorskip("websockets.sync.client")
+    from websockets.exceptions import InvalidStatus
+
+    with pytest.raises(InvalidStatus), client.connect(live[0], proxy=None, origin="http://elsewhere.example"):
+        pass
+
+
+@pytest.mark.parametrize("wish", ['{"fps": 1000}', '{"colour": 1}', '{"columns": ["no"]}', "nonsense"])
+def test_what_cannot_be_is_told(live, wish):
+    client = pytest.importorskip("websockets.sync.client")
+    from websockets.exceptions import ConnectionClosed
+
+    with client.connect(live[0], proxy=None) as socket:
+        socket.send(json.dumps({"token": TOKENS.control}))
+        socket.send(wish)
+        with pytest.raises(ConnectionClosed) as closed:
+            next(iter(lambda: socket.recv(timeout=30), None))
+        assert closed.value.rcvd.code == 1003
+
+
+@pytest.fixture
+def data(tmp_path):
+    made = crystint.simulate.simulate((100, 110), frames=3, background=5.0, peaks=8, intensity=900.0, seed=1)
+    writer = crystint.DenseWriter(
+        tmp_path / "run.h5", made.shape, made.dtype, geometry=made.geometry, mask=None, saturation=None, provenance={}
+    )
+    with writer:
+        for frame in made:
+            writer.write(frame)
+    return tmp_path
+
+
+def test_a_job_gives_what_the_command_gives(data, api, app):
+    answer = api.post("/api/v1/jobs", json={"command": "peaks", "run": "run.h5", "settings": {"rings": 30, "snr": 6.0}})
+    assert answer.status_code == 201, answer.text
+    job = answer.json()
+    assert job["command_line"].startswith("crystint peaks ")
+    until = time.monotonic() + 120
+    while (now := api.get(f"/api/v1/jobs/{job['id']}").json())["state"] in ("queued", "running"):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    assert now["state"] == "done", now["log"]
+    expected = crystint.separation.find_peaks([data / "run.h5"], [data / "own.cxi"], {"rings": 30, "snr": 6.0})
+    answer = api.get(f"/api/v1/jobs/{job['id']}/peaks?image=1").json()
+    peaks = crystint.read_peaks(data / "own.cxi")
+    assert expected.frames == 3
+    assert answer["spots"]["slow"] == pytest.approx(peaks[peaks["frame"] == 1]["slow"].tolist())
+    assert [one["id"] for one in api.get("/api/v1/jobs").json()] == [job["id"]]
+    app.state.broker.jobs.close()
+    app.state.broker.jobs = None
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"command": "densify", "run": "run.h5"}, 400, "command"),
+        ({"command": "peaks", "run": "../run.h5"}, 403, "outside"),
+        ({"command": "peaks", "run": "none.h5"}, 404, "no file"),
+        ({"command": "peaks", "run": "run.h5", "settings": {"srn": 5}}, 400, "did you mean snr"),
+        ({"command": "peaks", "run": "run.h5", "settings": {"snr": -1}}, 400, "snr"),
+        ({"command": "peaks", "run": "run.h5", "settings": {"geometry": "/etc/passwd"}}, 403, "outside"),
+        ({"command": "peaks", "run": "run.h5; ls"}, 404, "no file"),
+    ],
+)
+def test_what_may_not_be_asked_for_is_refused(data, api, app, body, status, words):
+    answer = api.post("/api/v1/jobs", json=body)
+    assert answer.status_code == status, answer.text
+    assert words in answer.json()["msg"]
+    assert not (data / "jobs").exists()
+    if app.state.broker.jobs is not None:
+        app.state.broker.jobs.close()
+        app.state.broker.jobs = None
+
+
+def test_jobs_are_cancelled_and_need_a_root(data):
+    jobs = Jobs(data)
+    first, second = (jobs.add("peaks", "run.h5", {"rings": 30}) for _ in range(2))
+    assert jobs.cancel(second.id).state == "cancelled"
+    assert first.state in ("queued", "running", "done")
+    jobs.close()
+    assert first.state in ("cancelled", "done")
+    with pytest.raises(RefusedError, match="data-root"):
+        Jobs(None).add("peaks", "run.h5", {})
