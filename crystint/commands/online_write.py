@@ -30,7 +30,7 @@ def _write(settings: WriteSettings, quiet: bool, address: str) -> None:
         if name == "warning":
             warn(str(data["text"]))
             return
-        text = f"{data['file']}: {data['images']} images" if name == "file" else str(data["text"])
+        text = f"{data['path']}: {data['images']} images" if name == "file" else str(data["text"])
         if not quiet and text != last:
             last = text
             click.echo(text, err=True)
@@ -66,6 +66,8 @@ def _write(settings: WriteSettings, quiet: bool, address: str) -> None:
         thread.join()
     if trouble:
         raise trouble[0]
+    if writer.left_out:
+        warn(f"{writer.left_out} images are in no file, since they do not fit the others of their series")
     click.echo(f"{writer.written} images of {writer.series} series are in {settings.output}")
 
 

@@ -116,7 +116,7 @@ class ImageTcp(Sink):
         return self._when_full == "wait" and self._bytes >= self._memory
 
     def refusal(self) -> str:
-        """Why no series should be started now; empty = there is no reason."""
+        """As `Sink`: fewer writers are there than were asked for."""
         there = len(self._ready())
         if there >= self._writers:
             return ""
@@ -142,6 +142,11 @@ class ImageTcp(Sink):
     def end(self, run: Run) -> None:
         """As `Sink`."""
         self._put("end", run)
+
+    def busy(self, run: Run) -> bool:
+        """As `Sink`: whether images of a series are not safe yet."""
+        waiting = any(job[1] is run for job in list(self._jobs))
+        return waiting or any(series.run is run for series in list(self._series.values()))
 
     def close(self) -> None:
         """As `Sink`: what waits is sent, for half a minute at most."""
@@ -278,12 +283,16 @@ class ImageTcp(Sink):
 
     def _step(self) -> None:
         while self._jobs:
-            what, run, image = self._jobs.popleft()
+            what, run, image = self._jobs[0]
             series = self._of(run)
+            self._jobs.popleft()  # not before: `busy` looks for it in either
             if image is not None:
                 series.taken += 1
                 series.pending.append(image)
-            series.ended |= what == "end"
+            elif what == "begin":
+                self._begin(series)
+            else:
+                series.ended = True
         now = time.monotonic()
         ready = self._ready()
         self._lonely = None if ready else now if self._lonely is None else self._lonely
@@ -295,22 +304,25 @@ class ImageTcp(Sink):
             self._look_after(peer, now)
 
     def _of(self, run: Run) -> SentSeries:
-        """The series of a run; writers are told of it when it is new."""
+        """The series of a run: its first images may come before it begins."""
         for series in self._series.values():
             if series.run is run:
                 return series
         self._count += 1
         series = self._series[self._count] = SentSeries(run, self._count)
+        return series
+
+    def _begin(self, series: SentSeries) -> None:
+        """Tell the writers of it: its name is settled."""
         try:
             for peer in self._ready():
                 peer.put(Kind.START, series.number, series.start_payload(peer.index, peer.of))
             series.begun = True
         except StreamError as error:
-            self._say("alarm", series, f"the images of series {run.key} are not sent: {error}")
+            self._say("alarm", series, f"the images of series {series.run.key} are not sent: {error}")
         refusal = self.refusal()
         if refusal:
             self._say("alarm", series, f"images are sent to writers, but {refusal}")
-        return series
 
     def _send(self, series: SentSeries, ready: list[Peer]) -> None:
         """Give images to writers that have room for them."""

@@ -317,7 +317,11 @@ class Service:
         RefusedError
             When an option is unknown or cannot be.
         """
-        self.reception.asked = checked_options(options or {})
+        asked = checked_options(options or {})
+        for sink in self.sinks:
+            if text := sink.refusal():
+                raise RefusedError("wrong_state", text)
+        self.reception.asked = asked
         self._call(self.intake.arm)
         return self.status()
 

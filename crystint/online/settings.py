@@ -122,6 +122,11 @@ class ServeSettings(AnalysisSettings):
         "all", "all: an image goes to one of the programs that ask; each: to every one"
     )
     crystfel_images: bool = setting(True, "send CrystFEL the pixels, too, which it integrates")
+    image_tcp: str | None = setting(
+        None, "send raw images to writers there, 127.0.0.1:5604 for instance; see crystint online write",
+        metavar="ADDRESS",
+    )  # fmt: skip
+    image_tcp_writers: Whole = setting(1, "writers that must be there when a series is asked for", ge=1, le=32)
     per_image_http: Whole | None = setting(
         None, "port of 127.0.0.1 that finds spots in files as a DIALS server does", ge=0, le=65535, metavar="PORT"
     )

@@ -94,6 +94,10 @@ class Sink:
         """Whether its outputs of a series that ended are not complete yet."""
         return False
 
+    def refusal(self) -> str:
+        """Why no series should be started now; empty = there is no reason."""
+        return ""
+
     def close(self) -> None:
         """The service ends. What is unfinished is finished here."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from crystint.errors import SettingError
 from crystint.online.crystfel import CrystfelServer
+from crystint.online.image_tcp import ImageTcp
 from crystint.online.json_lines import JsonLines
 from crystint.online.preview import MetadataPublisher, PreviewPublisher
 from crystint.online.publish import ResultsPublisher
@@ -31,8 +32,10 @@ def sinks_of(settings: ServeSettings, tell: Tell) -> list[Sink]:
     SettingError
         When one of them cannot be made, or is for other machines without `allow_remote`; then none is left.
     """
-    for name in ("results", "preview", "metadata", "crystfel"):
+    for name in ("results", "preview", "metadata", "crystfel", "image_tcp"):
         address = getattr(settings, name)
+        if name == "image_tcp" and address is not None and "://" not in address:
+            address = f"tcp://{address}"
         if address is not None and not settings.allow_remote and not is_local(address):
             raise SettingError(
                 f"{name} is {address!r}, which other machines reach: nothing there asks for a token; use "
@@ -51,6 +54,9 @@ def sinks_of(settings: ServeSettings, tell: Tell) -> list[Sink]:
     if (crystfel := settings.crystfel) is not None:
         share, images = settings.crystfel_share, settings.crystfel_images
         makers.append(lambda: CrystfelServer(crystfel, tell, share=share, images=images, channel=channel))
+    if (image_tcp := settings.image_tcp) is not None:
+        writers, when_full = settings.image_tcp_writers, settings.when_full
+        makers.append(lambda: ImageTcp(image_tcp, writers=writers, when_full=when_full, tell=tell))
     sinks: list[Sink] = []
     try:
         sinks.extend(make() for make in makers)

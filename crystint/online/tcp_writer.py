@@ -14,7 +14,7 @@ from typing import Any
 from crystint.errors import CrystintError, FileError, StreamError
 from crystint.io.outputs import refused
 from crystint.online.image_tcp import host_and_port
-from crystint.online.output_names import place_outputs, series_name
+from crystint.online.output_names import checked_prefix, place_outputs, series_name
 from crystint.online.raw_files import RawFiles
 from crystint.run.journal import header_of
 from crystint.stream.cbor import decode, decode_map, encode
@@ -98,8 +98,8 @@ class TcpWriter:
         self._connection: socket.socket | None = None
         self._sending = threading.Lock()
         self._working = 0.0
-        self.written = self.series = 0
-        """images that are in files; series whose files are closed"""
+        self.written = self.left_out = self.series = 0
+        """images that are in files; that do not fit these, which `tell` was told; series whose files are closed"""
 
     def run(self) -> None:
         """Write until `stop` is called.
@@ -210,7 +210,9 @@ class TcpWriter:
 
     def _place(self, key: SeriesKey, prefix: str) -> tuple[Path, str]:
         """Folder and name of the files; of those that a killed writer left of the series, if there are any."""
-        for journal in sorted((self._folder / prefix).parent.glob("*_data_*.h5.partial")):
+        top = Path(os.path.realpath(self._folder))
+        place = Path(os.path.realpath((top / checked_prefix(prefix)).parent))
+        for journal in sorted(place.glob("*_data_*.h5.partial") if place.is_relative_to(top) else ()):
             header = None
             with suppress(FileError, OSError, ValueError):
                 header = header_of(journal.with_name(journal.name.removesuffix(".partial")))
@@ -228,7 +230,10 @@ class TcpWriter:
         image = read_message(payload)
         if not isinstance(image, Image):
             raise StreamError("an image is none")
-        self.written += files.write(image)
+        if files.write(image):
+            self.written += 1
+        else:
+            self.left_out += 1
 
     def _end(self, stream: int) -> None:
         files = self._files.pop(self._streams.pop(stream), None) if stream in self._streams else None

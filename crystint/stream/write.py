@@ -47,13 +47,12 @@ def encode_start(start: Start, extra: Mapping[str, Any] | None = None) -> tuple[
     """
     if start.dialect == "legacy":
         return legacy_start(start, extra)
-    channels = start.channels or tuple(start.masks) or (_channel_of(start.dialect),)
     keys: dict[str, Any] = {"type": "start", **_series(start.series)}
     keys["arm_date"] = None if start.armed is None else date_text(start.armed)
     keys |= _geometry(start)
     instrument = start.instrument
     keys |= {
-        "channels": list(channels),
+        "channels": list(start.channels) or None,
         "count_time": start.count_time,
         "detector_description": instrument.detector,
         "detector_serial_number": instrument.serial,
@@ -155,10 +154,6 @@ def encode_end(end: End, dialect: Dialect = "stream2", extra: Mapping[str, Any] 
 
 def _message(keys: dict[str, Any], extra: Mapping[str, Any] | None) -> tuple[bytes, ...]:
     return (encode({key: value for key, value in {**keys, **(extra or {})}.items() if value is not None}),)
-
-
-def _channel_of(dialect: Dialect) -> str:
-    return jungfraujoch.FALLBACK_CHANNEL if dialect == "jungfraujoch" else "threshold_1"
 
 
 def _series(series: SeriesKey) -> dict[str, Any]:

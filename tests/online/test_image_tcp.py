@@ -276,7 +276,7 @@ def test_images_of_a_killed_writer_go_to_the_other():
 
 def test_a_writer_may_come_while_the_series_runs():
     run = make_run()
-    with sending(liveness=5.0) as sender:
+    with sending(liveness=30.0) as sender:
         assert sender.refusal() == "0 writers are connected, 1 was asked for"
         sender.begin(run)
         for number in range(50):
@@ -352,7 +352,7 @@ def test_what_is_no_writer_is_let_go(data, reason):
 
 
 def test_more_than_32_writers_are_refused():
-    with sending(liveness=5.0) as sender:
+    with sending(liveness=30.0) as sender:
         host, port = sender.address.removeprefix("tcp://").split(":")
         strangers = [socket.create_connection((host, int(port)), timeout=TIMEOUT) for _ in range(33)]
         try:

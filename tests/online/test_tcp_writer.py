@@ -13,14 +13,27 @@ import numpy as np
 import pytest
 
 import crystint
-from crystint.errors import FileError, SettingError, StreamError
+from crystint.errors import FileError, RefusedError, SettingError, StreamError
 from crystint.online.image_tcp import ImageTcp
+from crystint.online.service import Service
+from crystint.online.settings import ServeSettings
 from crystint.online.tcp_writer import TcpWriter
-from crystint.stream import Image, SeriesKey, Start, encode_frame, encode_image, encode_start, read_message
+from crystint.stream import (
+    End,
+    Image,
+    SeriesKey,
+    Start,
+    encode_end,
+    encode_frame,
+    encode_image,
+    encode_start,
+    read_message,
+)
 from tests.online.test_image_tcp import FakeRun, check, final, sending, until
 
 SHAPE = (40, 50)
 KEY = SeriesKey(5, "five")
+GEOMETRY = crystint.Geometry(SHAPE, pixel_size=(75e-6, 75e-6), distance=0.1, beam_center=(20, 25), wavelength=1.0)
 
 
 def make_run(name="lysozyme", images=100, key=KEY) -> FakeRun:
@@ -56,7 +69,7 @@ def writing(sender: ImageTcp, folder, **settings):
 def test_two_writers_share_a_series(tmp_path):
     run = make_run(images=30)
     with (
-        sending(writers=2, liveness=5.0) as sender,
+        sending(writers=2, liveness=30.0) as sender,
         writing(sender, tmp_path, name="a", index=0, of=2, images_per_file=10),
         writing(sender, tmp_path, name="b", index=1, of=2, images_per_file=10),
     ):
@@ -80,7 +93,7 @@ def test_two_writers_share_a_series(tmp_path):
 def test_a_writer_that_is_killed_goes_on_with_its_files(tmp_path):
     """What it acknowledged is in its files; what it did not is sent again. Nothing is there twice, nothing is lost."""
     run = make_run(images=400)
-    with sending(liveness=2.0) as sender:
+    with sending(liveness=30.0) as sender:
         words = [sys.executable, "-m", "crystint", "online", "write", sender.address, "-o", str(tmp_path)]
         words += ["--name", "w", "--images-per-file", "100", "-q"]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -138,15 +151,43 @@ def test_a_sender_that_comes_later_is_waited_for_and_a_series_ends_it(tmp_path):
 @pytest.mark.parametrize("name", ["../out", "/etc/x", "a//b"])
 def test_a_name_that_leads_out_of_the_folder_is_not_used(tmp_path, name):
     run = make_run(name, images=1)
-    with sending(liveness=5.0) as sender, writing(sender, tmp_path / "in") as writer:
+    with sending(liveness=30.0) as sender, writing(sender, tmp_path / "in") as writer:
         until(lambda: not sender.refusal())
         sender.begin(run)
         sender.image(run, make_image(0))
         sender.end(run)
         check(final(sender), 1, 1)
-        assert [data for kind, data in writer.told if kind == "warning" and "series_5_five" in data["text"]]
-    assert (tmp_path / "in" / "series_5_five_master.h5").exists()
+        assert [data for kind, data in writer.told if kind == "warning" and "called 5-five" in data["text"]]
+    assert (tmp_path / "in" / "5-five_master.h5").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_the_service_sends_its_images_to_writers(tmp_path, engine):
+    """Names and start message are those of the service; a start is refused while the writers are not there."""
+    service = Service(settings=ServeSettings(rings=20), engine=engine)
+    sender = ImageTcp("127.0.0.1:0")
+    service.add(sender)
+    with service:
+        with pytest.raises(RefusedError, match="0 writers are connected"):
+            service.start({"prefix": "run_1"})
+        with writing(sender, tmp_path) as writer:
+            until(lambda: not sender.refusal())
+            service.start({"prefix": "run_1"})
+            start = Start(KEY, SHAPE, "stream2", images=20, geometry=GEOMETRY)
+            service.take(encode_start(start))
+            for number in (*range(19), 20):
+                service.take(make_image(number).message)
+            service.take(encode_end(End(KEY)))
+            assert service.wait("idle")
+            check(final(sender), 20, 20)
+            assert (writer.written, writer.left_out) == (19, 1)
+            assert [data for name, data in writer.told if name == "warning" and "20 images were ann" in data["text"]]
+        assert service.series()[0]["books"]["analysed"] == 20
+    with crystint.open_frames(tmp_path / "run_1_master.h5") as frames:
+        assert frames.geometry is not None
+        assert frames.geometry.beam_center == pytest.approx(GEOMETRY.beam_center)
+        assert frames.missing.keys() == {19}
+        assert [int(frames[number][0, 0]) for number in range(19)] == list(range(19))
 
 
 def test_what_cannot_be_is_refused(tmp_path):
