@@ -16,8 +16,10 @@ from .errors import DTypeError as DTypeError
 from .errors import FileError as FileError
 from .errors import GeometryError as GeometryError
 from .errors import MissingFrameError as MissingFrameError
+from .errors import RefusedError as RefusedError
 from .errors import SettingError as SettingError
 from .errors import ShapeError as ShapeError
+from .errors import StreamError as StreamError
 from .io.frame_table import read_frame_table as read_frame_table
 from .io.frame_table import write_frame_table as write_frame_table
 from .io.frames.sequence import Frames as Frames

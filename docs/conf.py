@@ -62,6 +62,7 @@ CONTENTS = {
         "Angular correlation <tutorials/correlate>",
     ],
     "Guide": ["guide/index"],
+    "Online": ["online/index", "online-messages", "online-files"],
     "How it works": [
         "background",
         "significance",
@@ -78,8 +79,6 @@ CONTENTS = {
         "reference/index",
         "formats",
         "sparse-format",
-        "online-messages",
-        "online-files",
         "dials",
         "validation",
         "vocabulary",
@@ -88,7 +87,7 @@ CONTENTS = {
 }
 """What the site's contents list, under headings; the pages of a folder are found by its index."""
 crystint_contents = CONTENTS
-FOLDERS = ("docs/guide/index", "docs/reference/index", "docs/decisions/index")
+FOLDERS = ("docs/guide/index", "docs/online/index", "docs/reference/index", "docs/decisions/index")
 """Pages that list the others of their folder."""
 
 
