@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, create_model
 
 from crystint.online.settings import CHANGEABLE, AnalysisSettings
 
@@ -236,10 +236,75 @@ class CrystfelModel(Closed):
     address: str
 
 
+RoiName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", max_length=64)]
+Place = Annotated[list[Finite], Field(min_length=2, max_length=2, description="(slow, fast), px")]
+Whole = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+
+
+class BoxModel(Closed):
+    """Pixels between two rows and two columns, both among them."""
+
+    type: Literal["box"]
+    slow_min: Whole
+    slow_max: Whole
+    fast_min: Whole
+    fast_max: Whole
+
+
+class CircleModel(Closed):
+    """Pixels whose centre lies within the radius."""
+
+    type: Literal["circle"]
+    center: Place
+    radius: Positive = Field(description="px")
+
+
+class AzimuthalModel(Closed):
+    """A ring or a sector of it: q_min <= q < q_max in 1/angstrom, or d in angstrom; phi in degrees, or none."""
+
+    type: Literal["azimuthal"]
+    q_min: Finite | None = None
+    q_max: Finite | None = None
+    d_min: Finite | None = None
+    d_max: Finite | None = None
+    phi_min_deg: Finite | None = None
+    phi_max_deg: Finite | None = None
+
+
+class PolygonModel(Closed):
+    """Inside of the corners, by the rule of even and odd."""
+
+    type: Literal["polygon"]
+    corners: list[Place] = Field(min_length=3, max_length=1000)
+
+
+class BitmapModel(Closed):
+    """Pixels by their numbers, slow * width + fast, in half-open runs."""
+
+    type: Literal["bitmap"]
+    shape: list[int] = Field(min_length=2, max_length=2)
+    runs: list[Annotated[list[int], Field(min_length=2, max_length=2)]]
+
+
+def _shapes(*required: str, **fields: Any) -> dict[str, Any]:
+    """JSON Schema of any of the types, with more fields. `crystint.model.rois` checks them, with better words."""
+    types = (BoxModel, CircleModel, AzimuthalModel, PolygonModel, BitmapModel)
+    named = [
+        create_model(each.__name__, __base__=each, __doc__=each.__doc__, **fields).model_json_schema() for each in types
+    ]
+    return {"oneOf": [{**each, "required": [*required, *each["required"]]} for each in named]}
+
+
+RoiModel = Annotated[dict[str, JsonValue], WithJsonSchema(_shapes("name", name=(RoiName | None, None)))]
+"""A region, with its name"""
+ShapeModel = Annotated[dict[str, JsonValue], WithJsonSchema(_shapes())]
+"""A region without a name"""
+
+
 class RoiDocument(Closed):
     """All regions. Each is a map with name and type; the page about regions has the parameters of every type."""
 
-    rois: list[dict[str, JsonValue]] = Field(max_length=64)
+    rois: list[RoiModel] = Field(max_length=64)
 
 
 class RoisModel(BaseModel):
@@ -261,14 +326,14 @@ class MaskByPath(Closed):
 class MaskByShapes(Closed):
     """Shapes that are masked: regions as in a document of regions, names may be left out."""
 
-    shapes: list[dict[str, JsonValue]] = Field(max_length=1000)
+    shapes: list[ShapeModel] = Field(max_length=1000)
 
 
 class MaskSummary(Closed):
     """A layer of the mask in numbers."""
 
     layer: Literal["user", "detector", "total"]
-    shape: tuple[int, int] | None = Field(description="(slow, fast); null = no series told it yet")
+    shape: list[int] = Field(description="(slow, fast)", min_length=2, max_length=2)
     masked: int = Field(description="pixels")
     bits: dict[str, int] = Field(description="pixels of each bit of the NXmx mask that is set somewhere")
 

@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from crystint.online.api_models import MaskByPath, MaskByShapes
+
 __all__ = ["openapi_of", "openapi_text"]
 
 
@@ -21,6 +23,8 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     schemas = components.get("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    for model in (MaskByPath, MaskByShapes):  # of a body that may be an image as well
+        schemas[model.__name__] = model.model_json_schema()
     components["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer"},
         "session": {"type": "apiKey", "in": "cookie", "name": "crystint_<id of the service>"},

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request, Response
-from pydantic import JsonValue
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from crystint.errors import RefusedError
 from crystint.online.answers import ApiError, answer
 from crystint.online.api_models import (
     AppliedModel,
     RoiDocument,
+    RoiModel,
     RoisModel,
     SeriesModel,
     SettingsChange,
@@ -26,6 +26,7 @@ from crystint.online.requests import checked_query, revision_of
 
 __all__ = ["applied_answer", "changing", "control_routes"]
 
+RoiPath = Annotated[str, Path(max_length=64, json_schema_extra={"pattern": "^[A-Za-z0-9_.-]{1,64}$"})]
 IfMatch = Annotated[str | None, Header(description="revision that the change is made of; 412 when it is another one")]
 
 
@@ -112,7 +113,7 @@ def control_routes(broker: Broker) -> APIRouter:
         return await changing(broker, broker.control.change_rois, document, before["revision"])
 
     @api.post("/rois", response_model=AppliedModel)
-    async def add_roi(roi: dict[str, JsonValue], if_match: IfMatch = None) -> Response:
+    async def add_roi(roi: RoiModel, if_match: IfMatch = None) -> Response:
         """Add a region."""
 
         def change(regions: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -123,7 +124,7 @@ def control_routes(broker: Broker) -> APIRouter:
         return await with_regions(change, if_match)
 
     @api.put("/rois/{name}", response_model=AppliedModel)
-    async def replace_roi(name: str, roi: dict[str, JsonValue], if_match: IfMatch = None) -> Response:
+    async def replace_roi(name: RoiPath, roi: RoiModel, if_match: IfMatch = None) -> Response:
         """Replace a region, or add it."""
 
         def change(regions: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -136,7 +137,7 @@ def control_routes(broker: Broker) -> APIRouter:
         return await with_regions(change, if_match)
 
     @api.delete("/rois/{name}", response_model=AppliedModel)
-    async def remove_roi(name: str, if_match: IfMatch = None) -> Response:
+    async def remove_roi(name: RoiPath, if_match: IfMatch = None) -> Response:
         """Remove a region."""
 
         def change(regions: list[dict[str, Any]]) -> list[dict[str, Any]]:

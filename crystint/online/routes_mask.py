@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,9 +16,12 @@ from crystint.io.containers import is_hdf5
 from crystint.io.frames.masks import read_mask, read_mask_bytes
 from crystint.io.image_bytes import file_bytes, npy_bytes, tiff_bytes
 from crystint.io.mask_file import write_mask
+from crystint.io.roi_files import write_rois
+from crystint.model.frame_table import empty_frame_table
 from crystint.model.geometry import Geometry
 from crystint.model.roi import Roi
-from crystint.model.roi_members import members_of
+from crystint.model.roi_members import RoiMembers, members_of
+from crystint.model.rois import ROI_DTYPE, Rois
 from crystint.online.answers import BYTES, JSON, NPY, TIFF, answer, preferred
 from crystint.online.api_models import AppliedModel, MaskByPath, MaskByShapes, MaskSummary
 from crystint.online.broker import Broker
@@ -29,13 +34,18 @@ __all__ = ["MASK", "mask_routes", "put_mask"]
 MASK = "/api/v1/mask"
 HDF5 = "application/x-hdf5"
 _IMAGES: dict[int | str, dict[str, Any]] = {200: {"content": {NPY: {}, TIFF: {}, HDF5: {}}}}
+_DESCRIBED = (MaskByPath.__name__, MaskByShapes.__name__)
 _BODY = {
     "requestBody": {
         "required": True,
         "content": {
             TIFF: {"schema": {"type": "string", "format": "binary"}},
             NPY: {"schema": {"type": "string", "format": "binary"}},
-            JSON: {"schema": {"oneOf": [MaskByPath.model_json_schema(), MaskByShapes.model_json_schema()]}},
+            JSON: {
+                "schema": {
+                    "oneOf": [{"$ref": f"#/components/schemas/{each.__name__}"} for each in (MaskByPath, MaskByShapes)]
+                }
+            },
         },
     }
 }
@@ -77,7 +87,12 @@ def mask_routes(broker: Broker) -> APIRouter:
         """The regions as an image, bit i = region i, as NumPy, TIFF or HDF5 by Accept; X-Names has their names."""
         kind = preferred(request.headers.get("accept"), (NPY, TIFF, HDF5, BYTES))
         bits, names = await broker.ask(broker.control.roi_map)
-        response = await broker.ask(_image, bits, kind)
+        if kind == HDF5:
+            document = (await broker.ask(broker.control.rois))["document"]
+            content = await broker.ask(file_bytes, ".h5", partial(_write_regions, document, bits, names))
+            response = Response(content, media_type=HDF5)
+        else:
+            response = await broker.ask(_image, bits, kind)
         response.headers["X-Names"] = ",".join(names)
         return response
 
@@ -101,6 +116,18 @@ def _image(image: NDArray[Any], kind: str) -> Response:
         bits = image.astype(np.uint32)
         return Response(file_bytes(".h5", lambda path: write_mask(path, bits, provenance={})), media_type=HDF5)
     return Response(npy_bytes(image), media_type=NPY)
+
+
+def _write_regions(document: dict[str, Any], bits: NDArray[Any], names: tuple[str, ...], path: Path) -> None:
+    """Definitions and map, as in the files of ``crystint roi``, without frames."""
+    flat = bits.reshape(-1)
+    pixels = tuple(np.flatnonzero(flat & flat.dtype.type(1 << bit)).astype(np.uint32) for bit in range(len(names)))
+    details = {name: {"pixels": len(each), "clipped": False} for name, each in zip(names, pixels, strict=True)}
+    members = RoiMembers(names, (bits.shape[0], bits.shape[1]), pixels, details)
+    write_rois(
+        path, np.zeros((0, len(names)), ROI_DTYPE), Rois.from_dict(document), members,
+        results=empty_frame_table(0), geometry=None, provenance={},
+    )  # fmt: skip
 
 
 def put_mask(broker: Broker, body: bytes, kind: str) -> Any:

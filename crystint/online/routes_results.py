@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from crystint.errors import RefusedError
 from crystint.model.rois import ROI_COLUMNS
@@ -28,6 +28,8 @@ NUMBERS = 5_000_000
 _ALSO: dict[int | str, dict[str, Any]] = {200: {"content": {CBOR: {}, BYTES: {}}}}
 _UNITS = {column.name: column.unit for column in ONLINE_COLUMNS}
 
+PlotName = Annotated[str, Path(json_schema_extra={"enum": [*NAMES, *DISTRIBUTIONS]})]
+MapName = Annotated[str, Path(json_schema_extra={"enum": list(NAMES)})]
 Series = Annotated[str | None, Query(max_length=300, description="key or number of the series; the newest without it")]
 Region = Annotated[str | None, Query(max_length=64, description="name of a region; all of them without it")]
 
@@ -70,7 +72,7 @@ def result_routes(broker: Broker) -> APIRouter:
 
     @api.get("/plots/{quantity}", response_model=PlotModel, responses=_ALSO)
     async def one_plot(
-        quantity: str,
+        quantity: PlotName,
         request: Request,
         series: Series = None,
         x: Literal["image", "time", "angle", "grid"] = "image",
@@ -91,7 +93,7 @@ def result_routes(broker: Broker) -> APIRouter:
 
     @api.get("/grid/{quantity}", response_model=GridMapModel, responses=_ALSO)
     async def grid(
-        quantity: str,
+        quantity: MapName,
         request: Request,
         series: Series = None,
         roi: Region = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 
 import numpy as np
@@ -22,6 +21,7 @@ from crystint.online.watch import watch
 from crystint.stream.messages import SeriesKey
 from tests.online.asgi import TOKENS
 from tests.online.fake_control import FakeControl
+from tests.online.web_server import serving
 
 KEY = SeriesKey(7, "abc")
 
@@ -29,21 +29,12 @@ KEY = SeriesKey(7, "abc")
 @pytest.fixture(scope="module")
 def server():
     """A server in a thread: its application, and its address."""
-    uvicorn = pytest.importorskip("uvicorn", reason="the extra crystint[online] is not installed")
+    pytest.importorskip("uvicorn", reason="the extra crystint[online] is not installed")
     from crystint.online.server import create_app
 
     app = create_app(FakeControl(), History(), access=Access(TOKENS))
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
-    running = uvicorn.Server(config)
-    running.install_signal_handlers = lambda: None
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, name="server")
-    thread.start()
-    yield app, f"http://127.0.0.1:{listening.getsockname()[1]}"
-    running.should_exit = True
-    app.state.broker.close()
-    thread.join(30)
-    listening.close()
+    with serving(app) as address:
+        yield app, address
 
 
 @pytest.fixture

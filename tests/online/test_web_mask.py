@@ -216,4 +216,4 @@ def test_the_map_of_the_regions(api):
         tifffile.imread(io.BytesIO(api.get("/api/v1/rois/map", headers={"Accept": "image/tiff"}).content)), bits
     )
     with h5py.File(io.BytesIO(api.get("/api/v1/rois/map", headers={"Accept": "application/x-hdf5"}).content)) as file:
-        assert np.array_equal(file["entry/instrument/detector/pixel_mask"][()], bits)
+        assert np.array_equal(file["entry/roi_defs/roi_map"][()], bits)

@@ -5,56 +5,24 @@ from __future__ import annotations
 import io
 import json
 
-import h5py
 import numpy as np
 import pytest
 
 pytest.importorskip("zmq", reason="the extra crystint[online] is not installed")
 
 from crystint.engine import Engine
+from crystint.io.roi_files import read_roi_document, read_rois
 from crystint.model.rois import Rois
 from crystint.online.api_models import BooksModel, SeriesModel, StatusModel
 from crystint.online.books import Books
-from crystint.online.history_feed import feed
-from crystint.online.results_message import (
-    end_message,
-    event_message,
-    read_results_message,
-    results_message,
-    start_message,
-)
 from crystint.online.service import Service
 from crystint.online.settings import AnalysisSettings
-from crystint.online.sink import Sink
 from tests.online.asgi import TOKENS, Client
+from tests.online.feeding import Feeding
 from tests.online.streams import GEOMETRY, KEY, frames_of, image_of, messages_of
 from tests.online.test_web_security import error
 
 SHAPE = GEOMETRY.shape
-
-
-class Feeding(Sink):
-    """Feeds a history with the messages of the publisher, without its sockets."""
-
-    def __init__(self, history):
-        super().__init__()
-        self._history, self._number = history, 0
-
-    def _put(self, make):
-        self._number += 1
-        feed(self._history, read_results_message(make(self._number)))
-
-    def begin(self, run):
-        self._put(lambda number: start_message(run, number))
-
-    def results(self, run, results):
-        self._put(lambda number: results_message(run.key, results, number, exact=True))
-
-    def event(self, event):
-        self._put(lambda number: event_message(event, number))
-
-    def end(self, run):
-        self._put(lambda number: end_message(run, number))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +67,7 @@ REGIONS = [
 ]
 
 
-def test_regions_go_through_http_to_sums_and_back(service, api, history):
+def test_regions_go_through_http_to_sums_and_back(service, api, tmp_path):
     send(service, slice(0, 3))
     answer = api.put("/api/v1/rois", json={"rois": REGIONS})
     assert answer.status_code == 200, answer.text
@@ -115,8 +83,13 @@ def test_regions_go_through_http_to_sums_and_back(service, api, history):
     assert got.headers["x-names"] == ",".join(each["name"] for each in REGIONS)
     for bit, region in enumerate(REGIONS):
         assert details[region["name"]]["pixels"] == np.count_nonzero(bits & (1 << bit))
-    with h5py.File(io.BytesIO(api.get("/api/v1/rois/map", headers={"Accept": "application/x-hdf5"}).content)) as file:
-        assert [dataset for dataset in _datasets(file) if np.array_equal(dataset, bits)]
+    path = tmp_path / "regions.h5"
+    path.write_bytes(api.get("/api/v1/rois/map", headers={"Accept": "application/x-hdf5"}).content)
+    assert np.array_equal(read_rois(path).versions[-1].map, bits)
+    again = read_roi_document(path).to_dict()
+    assert again == document
+    assert api.put("/api/v1/rois", json=again).status_code == 200
+    assert api.get("/api/v1/rois").json()["document"] == document, "by way of a file"
     send(service, slice(3, None))
     assert service.wait("idle")
     columns = api.get("/api/v1/results?rois=true&columns=roi_version").json()
@@ -128,14 +101,6 @@ def test_regions_go_through_http_to_sums_and_back(service, api, history):
         assert columns["rois"][region["name"]]["sum"][last] == expected
     curve = api.get("/api/v1/plots/roi_sum?roi=circle&bin=1").json()["series"][0]
     assert curve["y"][last] == columns["rois"]["circle"]["sum"][last]
-
-
-def _datasets(file):
-    found = []
-    file.visititems(
-        lambda _, item: found.append(item[()]) if isinstance(item, h5py.Dataset) and item.ndim == 2 else None
-    )
-    return found
 
 
 def test_regions_are_told_while_nothing_runs(service, api):
