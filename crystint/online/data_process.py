@@ -23,6 +23,7 @@ from crystint.online.sink import Sink
 from crystint.online.sinks import sinks_of
 from crystint.online.web_keeper import WebKeeper
 from crystint.online.web_process import WebPlace
+from crystint.separation.settings import Settings
 
 __all__ = ["DataProcess"]
 
@@ -49,6 +50,8 @@ class DataProcess:
     def __init__(self, settings: ServeSettings, warn: Callable[[str], None], *sinks: Sink) -> None:
         if not settings.stream:
             raise SettingError("no stream: give --stream with the address of the detector, such as tcp://DCU:31001")
+        if settings.per_image_http is not None and settings.data_root is None:
+            raise SettingError("per_image_http looks at files, but data_root is not given: which folder they are in")
         missing = [name for name in _NEEDED if find_spec(name) is None]
         if missing:
             raise SettingError(f"{', '.join(missing)} is not installed: pip install 'crystint[online]'")
@@ -75,6 +78,7 @@ class DataProcess:
                 control, internal, ring.address, listening.fileno(), host, tokens.control, tokens.view,
                 _text(settings.certificate), _text(settings.certificate_key), _text(settings.data_root),
                 settings.jungfraujoch_routes, settings.channel, settings.device, settings.per_image_http,
+                {name: value for name, value in settings.absolute().plain().items() if name in Settings.model_fields},
             )  # fmt: skip
             self.hasty = False
             self.web = WebKeeper(place, self.folder, self._web_ended)  # it takes as long to begin as all the rest

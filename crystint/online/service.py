@@ -5,36 +5,32 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from crystint.arrays import FileName
 from crystint.engine import Engine
 from crystint.errors import RefusedError, SettingError
 from crystint.model.geometry import Geometry
-from crystint.model.mask import USER_MASK
-from crystint.model.rois import Roi, Rois
 from crystint.online.analysis import Analysis
 from crystint.online.callbacks import Callbacks
 from crystint.online.configuration import Configuration
-from crystint.online.control import Applied
 from crystint.online.emitter import Emitter
 from crystint.online.events import EventLog
 from crystint.online.intake import Intake
 from crystint.online.outputs import Outputs
 from crystint.online.reception import Reception
 from crystint.online.result import Result
-from crystint.online.service_status import ServiceStatus, described_series
+from crystint.online.service_control import ServiceControl
+from crystint.online.service_status import ServiceStatus
 from crystint.online.settings import AnalysisSettings, ServeSettings
 from crystint.online.sink import Event, Sink
-from crystint.online.start_options import checked_options
 from crystint.online.timeline import Timeline
 from crystint.online.work_queue import WorkQueue
 from crystint.online.workers import Workers
@@ -51,7 +47,7 @@ _AUTO = 4 * 10**9
 """bytes"""
 
 
-class Service:
+class Service(ServiceControl):
     """Takes the stream of a detector and finds the peaks of each image.
 
     It is a `crystint.online.control.Control`, and works in one process without HTTP. What is written and published is
@@ -270,234 +266,8 @@ class Service:
         if self._callbacks is not None:
             self._callbacks.add(function)
 
-    def set(self, **changes: Any) -> Applied:
-        """Change settings, such as ``snr=4.5``.
-
-        Raises
-        ------
-        RefusedError
-            As `change_settings`.
-        """
-        return self.change_settings(changes)
-
-    def set_rois(self, rois: Iterable[Roi]) -> Applied:
-        """Replace all regions.
-
-        Parameters
-        ----------
-        rois : sequence of Roi
-
-        Raises
-        ------
-        RefusedError
-            As `change_rois`.
-        """
-        return self.change_rois(Rois(tuple(rois)).to_dict())
-
-    def status(self) -> dict[str, Any]:
-        """How it is, from a snapshot."""
-        sources = () if self._receiver is None else self._receiver.inlet.sources
-        return {**self._status.now(), "sources": [asdict(source) for source in sources]}
-
-    def series(self) -> list[dict[str, Any]]:
-        """The last 100 series with their books and files, the newest first."""
-        every = [*list(self.intake.closed), *list(self.intake.live.values())]
-        return [described_series(series) for series in reversed(every[-100:])]
-
-    def start(self, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """What the next start message is to be taken with.
-
-        Parameters
-        ----------
-        options : mapping, optional
-            prefix, images, geometry (fields of `Geometry`), grid, user, tokens.
-
-        Raises
-        ------
-        RefusedError
-            When an option is unknown or cannot be.
-        """
-        asked = checked_options(options or {})
-        for sink in self.sinks:
-            if text := sink.refusal():
-                raise RefusedError("wrong_state", text)
-        self.reception.asked = asked
-        self._call(self.intake.arm)
-        return self.status()
-
-    def stop(self) -> dict[str, Any]:
-        """Finish the series after what has come. Idempotent."""
-        self.reception.asked = {}
-        self._call(self.intake.stop)
-        return self.status()
-
-    def abort(self) -> dict[str, Any]:
-        """End the series now; what waits is not looked at. Idempotent."""
-        self.reception.asked = {}
-        self._call(lambda: self._abort("aborted", cancel=True))
-        return self.status()
-
-    def clear_error(self) -> dict[str, Any]:
-        """From error to idle."""
-        self._call(self.intake.clear_error)
-        return self.status()
-
-    def settings(self) -> dict[str, Any]:
-        """What is looked for, with its version and revision."""
-        now = self.configuration
-        return {
-            "values": now.settings.plain(),
-            "version": now.settings_version,
-            "revision": now.revisions["settings"],
-        }
-
-    def change_settings(
-        self, changes: Mapping[str, Any], revision: int | None = None, dry_run: bool = False
-    ) -> Applied:
-        """Change some of the settings, from an image on that the answer names.
-
-        Parameters
-        ----------
-        changes : mapping of name to value
-        revision : int, optional
-            That the change was made for.
-        dry_run : bool
-            Only check.
-
-        Raises
-        ------
-        RefusedError
-            bad_value; conflict when the revision is another one by now.
-        """
-        applied = self.configuration.change_settings(changes, revision, dry_run)
-        if not dry_run:
-            self.log.add("settings", {"changes": dict(changes), **_plain(applied)})
-        return applied
-
-    def rois(self) -> dict[str, Any]:
-        """The regions."""
-        now = self.configuration
-        return {
-            "document": now.rois.to_dict(),
-            "version": now.roi_version,
-            "revision": now.revisions["rois"],
-            "details": now.roi_details(),
-        }
-
-    def change_rois(self, document: Mapping[str, Any], revision: int | None = None) -> Applied:
-        """Replace all regions, from an image on that the answer names.
-
-        Parameters
-        ----------
-        document : mapping
-            As `Rois.to_dict` gives it.
-        revision : int, optional
-            That the change was made for.
-
-        Raises
-        ------
-        RefusedError
-            bad_value; conflict when the revision is another one by now.
-        """
-        applied = self.configuration.change_rois(document, revision)
-        self.log.add("rois", _plain(applied))
-        return applied
-
-    def roi_map(self) -> tuple[NDArray[Any], tuple[str, ...]]:
-        """Bit i of a pixel is set where it belongs to region i; and the names of the regions.
-
-        Raises
-        ------
-        RefusedError
-            When no detector or no region is there.
-        """
-        self._last()
-        members = self.configuration.members
-        if members is None or not members.names:
-            raise RefusedError("not_found", "there are no regions")
-        return members.map(), members.names
-
-    def mask(self, layer: str = "total") -> NDArray[np.uint32]:
-        """A mask of the detector.
-
-        Parameters
-        ----------
-        layer : {"total", "user", "detector"}
-
-        Returns
-        -------
-        uint32 [slow, fast]
-
-        Raises
-        ------
-        RefusedError
-            When there is no such layer, or no detector yet.
-        """
-        if layer not in ("total", "user", "detector"):
-            raise RefusedError("bad_value", f"layer is {layer!r}, expected total, user or detector", "layer")
-        user = self.configuration.user_mask
-        if layer == "user" and user is not None:
-            return user
-        last = self._last()
-        if layer == "user":
-            return np.zeros(last.shape, np.uint32)
-        if layer == "detector":
-            return last.detector_mask
-        if user is last.user_mask:
-            return last.mask
-        return last.detector_mask if user is None or user.shape != last.shape else last.detector_mask | user
-
-    def change_mask(self, mask: NDArray[Any] | None) -> Applied:
-        """Replace the user's mask, from an image on that the answer names.
-
-        Parameters
-        ----------
-        mask : integer or bool [slow, fast] or None
-            Nonzero = masked; None = there is none.
-
-        Raises
-        ------
-        RefusedError
-            When it is of another shape than the detector.
-        """
-        pixels = None if mask is None else np.where(np.asarray(mask) != 0, np.uint32(USER_MASK), np.uint32(0))
-        applied = self.configuration.change_mask(pixels)
-        self.log.add("mask", {"masked": 0 if pixels is None else int(np.count_nonzero(pixels)), **_plain(applied)})
-        return applied
-
-    def start_message(self, series: str | None = None) -> bytes:
-        """The start message of a series that is remembered.
-
-        Parameters
-        ----------
-        series : str, optional
-            None = the last.
-
-        Raises
-        ------
-        RefusedError
-            When there is none.
-        """
-        every = [*list(self.intake.closed), *list(self.intake.live.values())]
-        for each in reversed(every):
-            if series is None or str(each.key) == series:
-                return each.start.message
-        raise RefusedError("not_found", f"no series {series} is remembered" if series else "no series came yet")
-
-    def events(self, after: int = 0) -> list[dict[str, Any]]:
-        """The last 1000 events with higher numbers.
-
-        Parameters
-        ----------
-        after : int
-        """
-        return self.log.after(after)
-
-    def _last(self) -> Analysis:
-        last = self.configuration.last
-        if last is None:
-            raise RefusedError("not_found", "no series came yet, so the detector is not known")
-        return last
+    def _sources(self) -> list[dict[str, Any]]:
+        return [] if self._receiver is None else [asdict(source) for source in self._receiver.inlet.sources]
 
     def _call(self, function: Callable[[], Any]) -> None:
         """Do something in the place of the receiver."""
@@ -506,12 +276,6 @@ class Service:
             return
         with self._taking:
             function()
-
-    def _abort(self, reason: str, *, cancel: bool) -> None:
-        for series in self.intake.abort(reason):
-            if cancel and isinstance(series.context, Timeline):
-                series.context.cancelled = True
-                series.context.ready.set()
 
     def _receiving(self) -> bool:
         """Whether messages are taken."""
@@ -579,10 +343,6 @@ def _writer(settings: ServeSettings, memory: int, tell: Callable[[Event], None])
         when_full=settings.when_full,
         tell=tell,
     )
-
-
-def _plain(applied: Applied) -> dict[str, Any]:
-    return {"first_image": applied.first_image, "version": applied.version, "revision": applied.revision}
 
 
 def _share_of_memory() -> int:

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,8 @@ from crystint.online.control_messages import pack, unpack
 
 __all__ = ["WebPlace", "main", "start_command"]
 
+_PATIENCE = 10.0
+"""s that a change may take: another separator is made for it"""
 _LAST_WORDS = 2.0
 """s that requests have to end"""
 
@@ -45,6 +47,8 @@ class WebPlace:
     channel: str | None = None
     device: str | None = None
     per_image_http: int | None = None
+    search: dict[str, Any] = field(default_factory=dict)
+    """settings of `crystint peaks`, for the images of files"""
 
     def write(self, path: Path) -> None:
         """Write it to a file."""
@@ -81,8 +85,10 @@ def main(arguments: Sequence[str]) -> int:
         ring = None if place.ring is None else stack.enter_context(RingReader(place.ring))
         if place.per_image_http is not None and place.data_root is not None:
             from crystint.online.per_image_http import PerImageServer
+            from crystint.separation.settings import Settings
 
-            stack.callback(PerImageServer(place.per_image_http, place.data_root, device=place.device).close)
+            settings = Settings(**place.search)
+            stack.callback(PerImageServer(place.per_image_http, place.data_root, settings, place.device).close)
         server = uvicorn.Server(
             uvicorn.Config(
                 _app(place, proxy, history, ring),
@@ -112,7 +118,7 @@ def _app(place: WebPlace, proxy: Any, history: Any, ring: Any) -> Any:
     access = Access(Tokens(place.control_token, place.view_token), place.host, encrypted=place.certificate is not None)
     root = None if place.data_root is None else Path(place.data_root)
     extras = (jungfraujoch(),) if place.jungfraujoch_routes else ()
-    return create_app(proxy, history, ring, access=access, data_root=root, extras=extras)
+    return create_app(proxy, history, ring, access=access, data_root=root, extras=extras, patience=_PATIENCE)
 
 
 if __name__ == "__main__":

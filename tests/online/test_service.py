@@ -390,10 +390,13 @@ def test_a_device_that_fails_is_begun_anew_and_no_image_is_lost(one_engine, monk
 def test_a_device_that_fails_again_and_again_is_an_error_and_the_receiver_goes_on(one_engine, monkeypatch):
     frames = frames_of(count=6)
     FailingDevice(monkeypatch, 1000)
+    looked_at = threading.Semaphore(0)
     with Service(settings=ServeSettings(rings=60, device="cpu"), engine=one_engine) as service:
+        service.on_result(lambda result: looked_at.release())
         for message in messages_of(frames):
             service.take(message)
         assert service.wait("error")
+        assert all(looked_at.acquire(timeout=30) for _ in frames)
         monkeypatch.undo()
         for message in messages_of(frames, SeriesKey(2, "b")):
             service.take(message)
