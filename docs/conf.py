@@ -62,7 +62,7 @@ CONTENTS = {
         "Angular correlation <tutorials/correlate>",
     ],
     "Guide": ["guide/index"],
-    "Online": ["online/index", "online-messages", "online-files"],
+    "Online": ["online/index", "online-messages", "online-files", "image-tcp"],
     "How it works": [
         "background",
         "significance",
