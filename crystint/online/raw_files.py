@@ -20,6 +20,7 @@ from crystint.io.hdf5.provenance import provenance as made_by_program
 from crystint.io.nxmx import NXmxFacts
 from crystint.io.series.master import Part, images_in, write_master
 from crystint.io.series.part_file import Stack
+from crystint.io.series.results_file import ranges_of
 from crystint.model.geometry import Geometry
 from crystint.model.valid_values import ValidValues
 from crystint.online.raw_part import RawPart, unfinished
@@ -37,6 +38,8 @@ _OPEN = 4
 """parts behind the newest that are open for images that come late"""
 _LEAST_LEFT, _MOST_LEFT = 8 << 20, 256 << 20
 """bytes"""
+_FARTHEST, _FIRST = 1_000_000, 10_000_000
+"""images that may be missing before one, and before the first, where it is not known how many there are"""
 _SHOWN = 200
 """parts that a master shows before they are there, at most"""
 
@@ -115,11 +118,11 @@ class RawFiles:
         self._stacks: dict[str, Stack] = {}
         self._open: dict[int, RawPart] = {}
         self._closed: dict[int, Part] = {}
-        self._numbers: dict[int, NDArray[np.int64]] = {}
-        """images of parts that are closed"""
+        self._ranges: dict[int, NDArray[np.int64]] = {}
+        """first and last numbers of images of parts that are closed, int64 [n, 2]"""
         self._unsaved: set[int] = set()
         """parts that the disk did not take when they were closed"""
-        self._shown = 0
+        self._shown = self._highest = 0
         self._told: set[str] = set()
         self.written = self.late = self.unfit = self.recovered = 0
         self.bytes = 0
@@ -147,7 +150,8 @@ class RawFiles:
     def present(self) -> NDArray[np.int64]:
         """int64 [n]: numbers of the images that are in the files, those that a killed process has written too."""
         numbers = [np.array(part.numbers, np.int64) for part in self._open.values()]
-        return np.sort(np.concatenate([np.zeros(0, np.int64), *self._numbers.values(), *numbers]))
+        closed = [np.arange(first, last + 1) for ranges in self._ranges.values() for first, last in ranges.tolist()]
+        return np.sort(np.concatenate([np.zeros(0, np.int64), *closed, *numbers]))
 
     def _series(self) -> dict[str, Any]:
         key = self._start.series
@@ -164,7 +168,7 @@ class RawFiles:
             if whole.exists():
                 rows, numbers = images_in(whole)
                 self._closed[index] = Part(whole.name, index * self.images_per_file, rows)
-                self._numbers[index] = numbers
+                self._ranges[index] = ranges_of(numbers)
                 self.files.append(whole.name)
                 self.recovered += len(numbers)
             elif unfinished(whole):
@@ -202,13 +206,19 @@ class RawFiles:
         """
         index = image.number // self.images_per_file
         if index in self._closed:
-            if image.number not in self._numbers[index]:
+            ranges = self._ranges[index]
+            if not ((ranges[:, 0] <= image.number) & (image.number <= ranges[:, 1])).any():
                 self.late += 1
                 self._warn(f"images came when their file {self.part_name(index)} was closed: they are not in it")
                 return False
             return True
         if index in self._open and image.number in self._open[index]:
             return True
+        if not self._near(image.number):
+            self.unfit += 1
+            told = "its number cannot be" if self._expected is None else f"{self._expected} images were announced"
+            self._warn(f"image {image.number} is not in the files: {told}")
+            return False
         try:
             chunks = self._chunks(image)
         except StreamError as error:
@@ -221,10 +231,6 @@ class RawFiles:
             left = f"{free / 1e6:.3g} MB are free, and {self.reserve / 1e6:.3g} MB are for results"
             raise FileError(f"the disk of {self._folder} is full: {left}")
         part = self._part(index)
-        if not 0 <= image.number - part.first < part.rows:
-            self.unfit += 1
-            self._warn(f"image {image.number} is not in the files: {self._expected} images were announced")
-            return False
         part.write(image.number, chunks)
         self.written += 1
         self.bytes += size
@@ -233,6 +239,14 @@ class RawFiles:
         if part.count == part.rows:
             self._close(index)
         return True
+
+    def _near(self, number: int) -> bool:
+        """Whether an image can have this number: one that was announced, or not too far behind the others."""
+        if self._expected is not None:
+            return number < self._expected
+        near = number < (self._highest + _FARTHEST if self._highest else _FIRST)
+        self._highest = max(self._highest, number + 1) if near else self._highest
+        return near
 
     def _warn(self, text: str) -> None:
         """Once for each kind."""
@@ -276,7 +290,7 @@ class RawFiles:
             part.discard()
             return
         rows = part.rows if rows is None else rows
-        self._numbers[index] = np.array(part.numbers, np.int64)
+        self._ranges[index] = ranges_of(np.array(part.numbers, np.int64))
         self._closed[index] = Part(part.path.name, part.first, rows)
         about = {"path": str(part.path), "first_image": part.first, "images": part.count}
         part.finish(rows)
@@ -285,7 +299,7 @@ class RawFiles:
             try:
                 part.save()
             except FileError:
-                del self._numbers[index], self._closed[index]
+                del self._ranges[index], self._closed[index]
                 self._unsaved.add(index)
                 raise
             self._unsaved.discard(index)

@@ -24,6 +24,8 @@ __all__ = ["ResultsJournal", "looked_at"]
 
 _NOWHERE = -1
 _GROWN = 4096
+_FARTHEST, _FIRST = 1_000_000, 10_000_000
+"""images that may be missing before one, and before the first"""
 
 
 class ResultsJournal:
@@ -58,6 +60,8 @@ class ResultsJournal:
         self.count = 0
         """one more than the highest number of an image"""
         self.resumed = self._journal.resumed
+        self.left_out = 0
+        """results of numbers that are too far behind the others"""
         self._unpacked = lru_cache(maxsize=64)(lambda number: FrameRecord.unpack(self._journal.read(number)))
         for packed in self._journal.replay():
             self._note(FrameRecord.unpack(packed))
@@ -74,6 +78,9 @@ class ResultsJournal:
         FileError
             When the disk does not take them.
         """
+        results = self._near(results)
+        if not results:
+            return
         rows = np.concatenate([result.row for result in results])
         peaks = np.concatenate([empty_peaks(), *(result.peaks for result in results)])
         facts: dict[str, Any] = {"errors": {str(each.number): each.error for each in results if each.error}}
@@ -89,6 +96,17 @@ class ResultsJournal:
             facts["rois"] = [[result.number, list(result.roi_names)] for result in regions]
             arrays["rois"] = _bytes(np.concatenate([result.rois.astype(dtype) for result in regions]))
         self._append(FrameRecord(results[0].number, None, facts, arrays))
+
+    def _near(self, results: Sequence[Result]) -> list[Result]:
+        """Without those of numbers that cannot be of this series: a row for each number before would fill memory."""
+        near, count = [], self.count
+        for result in results:
+            if 0 <= result.number < (count + _FARTHEST if count else _FIRST):
+                near.append(result)
+                count = max(count, result.number + 1)
+            else:
+                self.left_out += 1
+        return near
 
     def add_event(self, event: Mapping[str, Any]) -> None:
         """Append what happened."""

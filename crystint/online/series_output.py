@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import CrystintError
+from crystint.errors import CrystintError, FileError
 from crystint.io.frames.readers import FrameSource
 from crystint.io.hdf5.provenance import plain
 from crystint.io.hdf5.provenance import provenance as made_by_program
@@ -128,6 +128,9 @@ class SeriesOutput:
         except CrystintError as error:
             self.raw_off(str(error))
             raise
+        except Exception as error:  # of HDF5, which tells its kinds of errors by their texts
+            self.raw_off(f"{type(error).__name__}: {error}")
+            raise FileError(self.raw_error) from error
         return self.raw.bytes - before
 
     def raw_off(self, reason: str) -> None:
@@ -175,7 +178,8 @@ class SeriesOutput:
     def _images(self) -> int:
         """Rows of the outputs."""
         books = self.run.books
-        last = max(self.journal.count, int(getattr(books, "last", -1)) + 1)
+        present = np.zeros(0, np.int64) if self.raw is None else self.raw.present()
+        last = max(self.journal.count, int(present[-1]) + 1 if len(present) else 0)
         expected = books.expected or 0
         return max(last, expected if expected <= last + _BEYOND else 0)
 
@@ -230,6 +234,7 @@ class SeriesOutput:
             )
         }
         books: dict[str, Any] = dict(self.run.books.to_dict())
+        books["results_left_out"] = self.journal.left_out
         if self.raw is not None:
             present = self.raw.present()
             came = np.flatnonzero(status != FrameStatus.MISSING)

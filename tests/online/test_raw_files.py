@@ -286,3 +286,16 @@ def test_the_sum_of_a_chunk_tells_what_is_missing():
     cut = chunk.copy()
     cut[512:] = 0
     assert checksum(cut) != checksum(chunk)
+
+
+@pytest.mark.parametrize("images", [None, 20])
+def test_a_number_that_cannot_be_makes_no_file(tmp_path, images):
+    start = start_of(images)
+    files = RawFiles(tmp_path, "run", start, images_per_file=10)
+    for number in (0, 2_000_000_000, 1, 12_000_000 if images is None else 20):
+        files.write(image_of(start.series, number, counts(0)))
+    assert (files.written, files.unfit) == (2, 2)
+    files.finish()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run_data_000001.h5", "run_master.h5"]
+    with crystint.open_frames(tmp_path / "run_master.h5") as frames:
+        assert len(frames) == (2 if images is None else 20)

@@ -321,3 +321,35 @@ def test_files_that_another_process_writes_end_only_themselves(tmp_path):
     second.close()
     assert any("being written by another run" in text for text in told.texts("alarm"))
     first.close()
+
+
+def test_a_number_that_cannot_be_makes_no_rows(tmp_path):
+    writer = Writer(raw=False)
+    run = run_of(start_of(None), tmp_path)
+    writer.begin(run)
+    for number in (3, 2_000_000_000, 5, 1_500_000):
+        run.add(number)
+        writer.results(run, [result_of(run.key, number)])
+        run.count(analysed=1)
+    ended(writer, run)
+    writer.close()
+    with h5py.File(tmp_path / "run_results.h5") as file:
+        assert np.flatnonzero(file["entry/results/status"][()] == 0).tolist() == [3, 5]
+        assert len(file["entry/results/frame"]) == 6
+        assert file["entry/books/results_left_out"][()] == 2
+
+
+def test_an_error_of_hdf5_ends_the_raw_frames_of_the_series_and_is_told_once(tmp_path, monkeypatch):
+    def failing(self, channel, number, chunk, plain=False, stored=False):
+        raise RuntimeError("HDF5 cannot")
+
+    monkeypatch.setattr("crystint.io.series.part_file.PartFile.place", failing)
+    told = Told()
+    writer = Writer(tell=told)
+    run = run_of(start_of(5), tmp_path)
+    writer.begin(run)
+    measured(writer, run, range(5))
+    ended(writer, run)
+    writer.close()
+    assert len([text for text in told.texts("alarm") if "HDF5 cannot" in text]) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run_master.h5", "run_results.h5"]
