@@ -164,7 +164,9 @@ def _until(reached: Any, service: Any) -> None:
     until = time.monotonic() + _PATIENCE
     while not reached():
         if time.monotonic() > until:
-            raise RuntimeError(f"not reached within {_PATIENCE:g} s: {json.dumps(service.status())}")
+            raise RuntimeError(
+                f"not reached within {_PATIENCE:g} s: {json.dumps(service.status())}; {service.events()}"
+            )
         time.sleep(0.2)
 
 
