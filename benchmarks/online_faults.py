@@ -24,6 +24,7 @@ import numpy as np
 
 from crystint.online import Service, Simulator
 from crystint.online.control_server import ControlServer
+from crystint.online.outlet import Outlet
 from crystint.online.proxy import ControlProxy
 from crystint.online.settings import ServeSettings
 from crystint.online.truth import SeriesTruth
@@ -204,7 +205,9 @@ def run(seeds: list[int], images: int = IMAGES, told: Any = None) -> tuple[dict[
     before, threading.excepthook = threading.excepthook, lambda args: tracebacks.append(repr(args.exc_value))
     try:
         with tempfile.TemporaryDirectory() as folder:
-            stream, control = (f"ipc://{Path(folder) / name}" for name in ("stream", "control"))
+            control = f"ipc://{Path(folder) / 'control'}"
+            with Outlet(["tcp://127.0.0.1:*"]) as outlet:  # a free port; TCP, since libzmq loses what it has not read
+                (stream,) = outlet.addresses  # of a local socket that is closed
             settings = ServeSettings(stream=(stream,), threads=1, grace=GRACE, memory=10**9, rings=20)
             with Service(settings=settings) as service:
                 server = ControlServer(service, control)

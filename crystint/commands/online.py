@@ -81,6 +81,7 @@ for command in (
     online_detector.simulate,
     online_detector.send,
     online_detector.record,
+    online_detector.check,
     *CLIENT_COMMANDS,
 ):
     online.add_command(command)

@@ -13,15 +13,15 @@ from crystint.commands.process_command import process_command
 from crystint.commands.program import EndedError
 from crystint.commands.signals import Interruption
 from crystint.errors import SettingError, warn
-from crystint.online.detector_settings import RecordSettings, SendSettings, SimulateSettings
-from crystint.run.outcome import rate_text
+from crystint.online.detector_settings import CheckSettings, RecordSettings, SendSettings, SimulateSettings
+from crystint.run.outcome import ExitCode, rate_text
 from crystint.units import readable_size
 
 if TYPE_CHECKING:
     from crystint.online.simulation import Simulator
     from crystint.online.truth import Truth
 
-__all__ = ["record", "send", "simulate"]
+__all__ = ["check", "record", "send", "simulate"]
 
 _LOOK_S = 0.2
 
@@ -111,6 +111,21 @@ def _record(settings: RecordSettings, quiet: bool) -> None:
     )
     if recorder.bytes >= settings.most:
         warn(f"stopped at {readable_size(settings.most)}, as --most says")
+
+
+def _check(settings: CheckSettings, quiet: bool) -> None:
+    from crystint.online.exposures import detector_shape
+    from crystint.online.self_check import check as measured
+
+    detector_shape(settings.size)
+    rate = settings.fps if isinstance(settings.fps, float) else None
+    report = measured(
+        size=settings.size, dtype=settings.dtype, seconds=settings.seconds, fps=rate, device=settings.device,
+        threads=settings.threads, say=_silent if quiet else _say,
+    )  # fmt: skip
+    click.echo(report.text)
+    if rate is not None and report.steady is not None and (report.steady.skipped or report.steady.missing):
+        raise EndedError(f"{rate:g} images/s are more than this machine sustains", ExitCode.REQUIREMENT_BROKEN)
 
 
 class _Watched(Event):
@@ -237,4 +252,18 @@ record = process_command(
     """
     crystint online record --stream tcp://DCU:31001 -o dump --series 1
     crystint online send dump""",
+)
+check = process_command(
+    "check",
+    CheckSettings,
+    _check,
+    """Measure what this machine sustains: a simulated detector in a process of its own, and the service in this one.
+
+    It tells the processor time of each step of an image, measured by itself, the rate that is sustained, what part that
+    is of what the steps allow, what limits it, and the latency at half that rate, or at --fps. Exit code 4: images were
+    skipped at --fps.
+    """,
+    """
+    crystint online check
+    crystint online check --fps 250 --size 4M --seconds 60 --device gpu""",
 )

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from crystint.online.settings import Size
 from crystint.run.settings import NotNegative, Positive, StepSettings, Whole, setting
 
-__all__ = ["RecordSettings", "SendSettings", "SimulateSettings"]
+__all__ = ["CheckSettings", "RecordSettings", "SendSettings", "SimulateSettings"]
 
 _STREAM = "tcp://127.0.0.1:31001"
 
@@ -83,3 +83,18 @@ class RecordSettings(StepSettings):
     output: Path = setting(Path("dump"), "folder, which must be new", flag="-o", metavar="FOLDER")
     series: Whole = setting(0, "ends of series after which it stops; 0 = none", ge=0)
     most: Size = setting(10**10, "on disk, after which it stops", metavar="SIZE")
+
+
+class CheckSettings(StepSettings):
+    """Settings of ``crystint online check``."""
+
+    seconds: Positive = setting(20.0, "that it takes, about, besides what it takes to begin")
+    fps: Literal["auto"] | Positive = setting(
+        "auto", "images per second to try; auto = half of what is sustained", metavar="NUMBER|auto"
+    )
+    size: str = setting("4M", "of the images: 500k, 1M, 4M, 9M, 16M, or SLOWxFAST pixels", metavar="SIZE")
+    dtype: Literal["uint8", "uint16", "uint32", "int16", "int32"] = setting("uint16", "of the pixels")
+    device: str | None = setting(None, "gpu, cpu, an id such as 0:1, or a part of a name", metavar="NAME")
+    threads: Whole | None = setting(
+        None, "images looked at at a time; one for each core where it is not given", ge=1, metavar="N"
+    )

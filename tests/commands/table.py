@@ -374,6 +374,14 @@ ROWS = (
         wrong="none.h5",
     ),
     Row(
+        "online check",
+        "--size 64x64 --seconds 2",
+        key="seconds",
+        value=3.0,
+        process=True,
+        wrong="--size 64x64 --device nonsense -q",
+    ),
+    Row(
         "online record",
         "--stream tcp://127.0.0.1:31002 -o dump",
         key="series",
