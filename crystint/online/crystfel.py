@@ -15,7 +15,6 @@ from crystint.errors import StreamError
 from crystint.io.crystfel_message import BAD_VALUE, crystfel_message, crystfel_pixels
 from crystint.io.geometry.crystfel_out import geom_text
 from crystint.model.geometry import Geometry
-from crystint.model.valid_values import ValidValues
 from crystint.online.queued_sink import Tell
 from crystint.online.result import Result
 from crystint.online.sink import Event, Run
@@ -61,6 +60,8 @@ class CrystfelServer(ZmqSink):
         Send pixels, too.
     channel : str, optional
         That is sent; None = the first.
+    lowest : float, optional
+        The smallest measurement; None = as the start of the series tells.
     limit : int
         Bytes of what nobody has asked for yet.
 
@@ -78,10 +79,12 @@ class CrystfelServer(ZmqSink):
         share: Literal["all", "each"] = "all",
         images: bool = True,
         channel: str | None = None,
+        lowest: float | None = None,
         limit: int = 512 * 2**20,
     ) -> None:
         super().__init__("crystfel", "ROUTER", address, tell, {"ROUTER_MANDATORY": 1, "SNDHWM": 4}, limit)
         self._share, self._images, self._channel = share, images, channel
+        self._lowest = lowest
         self._raw: OrderedDict[tuple[SeriesKey, int], Image] = OrderedDict()
         self._raw_bytes = 0
         self._raw_lock = threading.Lock()
@@ -213,8 +216,9 @@ class CrystfelServer(ZmqSink):
         pixels = None
         if hit.image is not None:
             frame = hit.image.frame(self._channel)
-            valid = hit.run.start.valid or ValidValues.of(frame.dtype)
-            unusable = valid.unusable(frame)
+            unusable = hit.run.start.valid_of(frame.dtype).unusable(frame)
+            if self._lowest is not None:
+                unusable |= frame < self._lowest
             if (mask := self._mask_of(hit.run)) is not None and mask.shape == frame.shape:
                 unusable |= mask
             pixels = crystfel_pixels(frame, unusable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from crystint.errors import SettingError
 from crystint.online.crystfel import CrystfelServer
@@ -42,6 +43,7 @@ def sinks_of(settings: ServeSettings, tell: Tell) -> list[Sink]:
                 "tcp://127.0.0.1:PORT, or allow it with --allow-remote"
             )
     channel = settings.channel
+    how: dict[str, Any]
     makers: list[Callable[[], Sink]] = []
     if (results := settings.results) is not None:
         makers.append(lambda: ResultsPublisher(results, tell))
@@ -52,8 +54,8 @@ def sinks_of(settings: ServeSettings, tell: Tell) -> list[Sink]:
     if (lines := settings.json_lines) is not None:
         makers.append(lambda: JsonLines(lines, tell))
     if (crystfel := settings.crystfel) is not None:
-        share, images = settings.crystfel_share, settings.crystfel_images
-        makers.append(lambda: CrystfelServer(crystfel, tell, share=share, images=images, channel=channel))
+        how = {"share": settings.crystfel_share, "images": settings.crystfel_images, "lowest": settings.lowest}
+        makers.append(lambda: CrystfelServer(crystfel, tell, channel=channel, **how))
     if (image_tcp := settings.image_tcp) is not None:
         writers, when_full = settings.image_tcp_writers, settings.when_full
         makers.append(lambda: ImageTcp(image_tcp, writers=writers, when_full=when_full, tell=tell))

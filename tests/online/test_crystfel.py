@@ -76,7 +76,9 @@ def look_up(message, wanted):
 
 
 def test_what_crystfel_reads_of_a_message(server):
-    run = made_up_run(masks={"threshold_1": np.pad(np.uint32([[4]]), ((5, 34), (6, 23)))})
+    mask = np.zeros((40, 30), np.uint32)
+    mask[0, 0], mask[5, 6] = 1, 4
+    run = made_up_run(masks={"threshold_1": mask})
     server.begin(run)
     feed(server, run, [0], n=0)  # no hit
     feed(server, run, [4], n=2)
