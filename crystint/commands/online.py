@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 import click
@@ -12,8 +13,9 @@ from crystint.commands.online_client import CLIENT_COMMANDS
 from crystint.commands.process_command import process_command
 from crystint.commands.program import EndedError
 from crystint.io.outputs import utf8
-from crystint.online.settings import ServeSettings
+from crystint.online.settings import NOT_OF_A_HEAD, HeadSettings, NodeSettings, ServeSettings
 from crystint.run.outcome import ExitCode
+from crystint.run.settings import StepSettings
 
 __all__ = ["online"]
 
@@ -31,7 +33,20 @@ def online(context: click.Context) -> None:
 
 
 def _serve(settings: ServeSettings, quiet: bool) -> None:
-    from crystint.online.serve import Stop, serve
+    from crystint.online.serve import serve
+
+    _until_stopped(serve, settings, quiet)
+
+
+def _node(settings: NodeSettings, quiet: bool) -> None:
+    from crystint.online.node_process import run_node
+
+    _until_stopped(run_node, settings, quiet)
+
+
+def _until_stopped(serve: Callable[..., int], settings: StepSettings, quiet: bool) -> None:
+    """Run a server that requests to stop reach."""
+    from crystint.online.serve import Stop
 
     stop = Stop()
 
@@ -74,6 +89,35 @@ online.add_command(
         crystint online serve --stream tcp://DCU:31001
         crystint online serve --stream tcp://127.0.0.1:31001 --out data -g detector.poni --snr 6
         crystint online serve -c online.toml --strict""",
+    )
+)
+online.add_command(
+    process_command(
+        "head",
+        HeadSettings,
+        _serve,
+        """Be the head of nodes on several machines: their results in order, files, and the web interface.
+
+        Each node pulls a part of the images. It goes on until Ctrl-C, as `crystint online serve`.
+        """,
+        """
+        crystint online head --out data
+        crystint online head --nodes tcp://*:5610 --allow-remote --token-file token --results tcp://127.0.0.1:5602""",
+        without=NOT_OF_A_HEAD,
+    )
+)
+online.add_command(
+    process_command(
+        "node",
+        NodeSettings,
+        _node,
+        """Take a part of the images of a detector, and send the results to the head.
+
+        Settings and regions that are changed at the head change here, too. It goes on until Ctrl-C.
+        """,
+        """
+        crystint online node --stream tcp://DCU:31001
+        crystint online node --stream tcp://DCU:31001 --broker tcp://head:5610 --token-file token --name n1""",
     )
 )
 for command in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ def process_command(
     help: str,
     example: str,
     arguments: Sequence[click.Parameter] = (),
+    without: Container[str] = (),
 ) -> Command:
     """The command of a process that is no step, since it has no end of its own.
 
@@ -40,8 +41,11 @@ def process_command(
         As `crystint.commands.step_command.command_of`.
     arguments : sequence of click.Parameter
         That are no settings.
+    without : names
+        Of settings that are no options of it.
     """
-    parameters: list[click.Parameter] = [*arguments, *options_of(settings)]
+    options = [option for option in options_of(settings) if option.name not in without]
+    parameters: list[click.Parameter] = [*arguments, *options]
     parameters += [
         click.Option(["-c", "--config"], metavar="TOML", type=click.Path(path_type=Path), help=_CONFIG),
         click.Option(["-q", "--quiet"], is_flag=True, help="say nothing while it runs"),
@@ -49,7 +53,7 @@ def process_command(
 
     def called(**values: Any) -> None:
         config, quiet = values.pop("config"), values.pop("quiet")
-        fields = {field: values.pop(field) for field in settings.model_fields}
+        fields = {field: values.pop(field, None) for field in settings.model_fields}
         run(settings.of(fields, config), quiet=quiet, **values)
 
     return Command(name, params=parameters, callback=called, help=help, example=example)

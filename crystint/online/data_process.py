@@ -15,14 +15,16 @@ from typing import Self
 from crystint.errors import SettingError
 from crystint.online.auth import Tokens, check_binding, is_loopback
 from crystint.online.control_server import ControlServer
+from crystint.online.head import Head
 from crystint.online.publish import ResultsPublisher
 from crystint.online.ring import Ring
 from crystint.online.service import Service
-from crystint.online.settings import ServeSettings
+from crystint.online.settings import HeadSettings, ServeSettings
 from crystint.online.sink import Sink
 from crystint.online.sinks import sinks_of
 from crystint.online.web_keeper import WebKeeper
 from crystint.online.web_process import WebPlace
+from crystint.online.zmq_sink import is_local
 from crystint.separation.settings import Settings
 
 __all__ = ["DataProcess"]
@@ -48,7 +50,10 @@ class DataProcess:
     """
 
     def __init__(self, settings: ServeSettings, warn: Callable[[str], None], *sinks: Sink) -> None:
-        if not settings.stream:
+        head = settings if isinstance(settings, HeadSettings) else None
+        if head is not None:
+            _check_head(head)
+        elif not settings.stream:
             raise SettingError("no stream: give --stream with the address of the detector, such as tcp://DCU:31001")
         if settings.per_image_http is not None and settings.data_root is None:
             raise SettingError("per_image_http looks at files, but data_root is not given: which folder they are in")
@@ -83,7 +88,14 @@ class DataProcess:
             self.hasty = False
             self.web = WebKeeper(place, self.folder, self._web_ended)  # it takes as long to begin as all the rest
             stack.callback(self.web.close)
-            self.service = service = Service(settings=settings)
+            self.nodes = ""
+            """address for nodes, of a head"""
+            if head is None:
+                self.service = service = Service(settings=settings)
+            else:
+                token = "" if settings.token_file is None else tokens.control
+                self.service = service = Head(head.nodes, token=token, settings=settings)
+                self.nodes = service.link.address
             for sink in sinks:
                 service.add(sink)
             for sink in (*sinks_of(settings, service.tell), ring):
@@ -124,6 +136,16 @@ class DataProcess:
             if until is not None and time.monotonic() > until:
                 return False
         return True
+
+
+def _check_head(settings: HeadSettings) -> None:
+    if settings.stream:
+        raise SettingError("stream: the head of nodes takes no images: give --stream to `crystint online node`")
+    if not is_local(settings.nodes) and not (settings.allow_remote and settings.token_file):
+        raise SettingError(
+            f"nodes is {settings.nodes!r}, which other machines reach: give --allow-remote, and a --token-file that "
+            "the nodes have, too"
+        )
 
 
 def _place(bind: str) -> tuple[str, int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from crystint.engine import Engine
 from crystint.errors import CrystintError, SettingError, StreamError
+from crystint.online.head_link import key_of, keys_of
 from crystint.online.order import AsTheyCome
 from crystint.online.outlet import zmq_module
 from crystint.online.queued_sink import QueuedSink, Tell
@@ -144,7 +145,7 @@ class NodeLink(QueuedSink):
         dtype = run.start.dtype if current is None else current.dtype
         self._send({
             "type": "start", "message": run.start.message,
-            "dtype": None if dtype is None else dtype.str, **_keys(run.key),
+            "dtype": None if dtype is None else dtype.str, **keys_of(run.key),
         })  # fmt: skip
 
     def _results(self, run: Run, results: Sequence[Result]) -> None:
@@ -168,7 +169,7 @@ class NodeLink(QueuedSink):
         intake = self._node.intake
         every: list[Series] = [*list(intake.live.values()), *list(intake.closed)[-4:]]
         told = [
-            {**_keys(series.key), "ended": series.ended is not None, "books": series.books.to_dict()}
+            {**keys_of(series.key), "ended": series.ended is not None, "books": series.books.to_dict()}
             for series in every
         ]  # fmt: skip
         self._send({"type": "books", "series": told})
@@ -190,10 +191,10 @@ class NodeLink(QueuedSink):
         kind = message["type"]
         if kind == "start" and message["serial"] not in self._starts:
             self._starts.add(message["serial"])
-            if _key(message) not in self._node.intake.live:
+            if key_of(message) not in self._node.intake.live:
                 self._node.take(bytes(message["message"]))
         elif kind == "final":
-            self._node.close_series(_key(message), str(message["reason"]))
+            self._node.close_series(key_of(message), str(message["reason"]))
         elif kind == "change" and message["request"] not in self._changes:
             self._changes.add(message["request"])
             answer: dict[str, Any] = {"type": "changed", "request": message["request"]}
@@ -218,11 +219,3 @@ class NodeLink(QueuedSink):
     def _status(self) -> Mapping[str, Any]:
         since = None if self._heard is None else time.monotonic() - self._heard
         return {"name": self._name, "seconds_since_head": since}
-
-
-def _keys(series: SeriesKey) -> dict[str, Any]:
-    return {"series_id": series.id, "series_unique_id": series.unique_id}
-
-
-def _key(message: Mapping[str, Any]) -> SeriesKey:
-    return SeriesKey(int(message["series_id"]), str(message["series_unique_id"]))

@@ -17,7 +17,7 @@ from crystint.online.settings import ServeSettings
 from crystint.online.sink import Event, Sink
 from crystint.run.outcome import ExitCode
 
-__all__ = ["Stop", "serve"]
+__all__ = ["Stop", "serve", "wait_for_stop"]
 
 
 class Stop:
@@ -90,25 +90,11 @@ def serve(settings: ServeSettings, stop: Stop, say: Callable[[str], None], tell:
         say(data.url)
         if data.forward:
             say(f"from another machine: {data.forward}")
+        if data.nodes:
+            say(f"nodes: crystint online node --broker {data.nodes}")
         if settings.open:
             threading.Thread(target=webbrowser.open, args=(data.url,), name="browser", daemon=True).start()
-        stop.wait()
-        finished = threading.Event()
-
-        def finish() -> None:
-            with suppress(RefusedError):
-                data.finish()
-            finished.set()
-            stop.wake()
-
-        threading.Thread(target=finish, name="finish", daemon=True).start()
-        told = False
-        while not finished.is_set() and stop.count < 2:
-            if not told and not finished.wait(0.2):
-                tell("stopping: the series that runs is finished; Ctrl-C again ends it at once")
-                told = True
-            stop.wait()
-        hasty = not finished.is_set()
+        hasty = wait_for_stop(stop, data.finish, tell)
         if hasty:
             with suppress(RefusedError):
                 data.service.abort()
@@ -119,6 +105,36 @@ def serve(settings: ServeSettings, stop: Stop, say: Callable[[str], None], tell:
         return int(ExitCode.FAILED)
     lost = totals["missing"] + totals["failed"]
     return int(ExitCode.FRAMES_MISSING if settings.strict and lost else ExitCode.DONE)
+
+
+def wait_for_stop(stop: Stop, finish: Callable[[], object], tell: Callable[[str], None]) -> bool:
+    """Wait until it is to stop, and then until `finish` has finished; whether it was to stop at once instead.
+
+    Parameters
+    ----------
+    stop : Stop
+    finish : callable
+        Finishes what runs; called in a thread of its own.
+    tell : callable
+        Takes lines.
+    """
+    stop.wait()
+    finished = threading.Event()
+
+    def work() -> None:
+        with suppress(RefusedError):
+            finish()
+        finished.set()
+        stop.wake()
+
+    threading.Thread(target=work, name="finish", daemon=True).start()
+    told = False
+    while not finished.is_set() and stop.count < 2:
+        if not told and not finished.wait(0.2):
+            tell("stopping: the series that runs is finished; Ctrl-C again ends it at once")
+            told = True
+        stop.wait()
+    return not finished.is_set()
 
 
 def _summary(totals: Mapping[str, int]) -> str:

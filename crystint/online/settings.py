@@ -10,7 +10,15 @@ from pydantic import BeforeValidator, Field, model_validator
 from crystint.run.settings import PlacedSettings, Positive, Whole, setting
 from crystint.separation.settings import SearchSettings
 
-__all__ = ["CHANGEABLE", "AnalysisSettings", "ServeSettings"]
+__all__ = [
+    "CHANGEABLE",
+    "NOT_OF_A_HEAD",
+    "AnalysisSettings",
+    "HeadSettings",
+    "NodeSettings",
+    "ReceiveSettings",
+    "ServeSettings",
+]
 
 _UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
@@ -62,8 +70,8 @@ CHANGEABLE = (
 """Settings that may change while images come: all that name no file and do not move the detector."""
 
 
-class ServeSettings(AnalysisSettings):
-    """Settings of ``crystint online serve``."""
+class ReceiveSettings(AnalysisSettings):
+    """How the images of a stream are taken, and what looks at them."""
 
     stream: tuple[str, ...] = setting(
         (), "where the detector binds, such as tcp://DCU:31001", metavar="ADDRESS"
@@ -85,6 +93,11 @@ class ServeSettings(AnalysisSettings):
         metavar="SIZE|auto",
     )  # fmt: skip
     grace: Positive = setting(2.0, "s that a series waits for images after its end, or when another one has begun")
+
+
+class ServeSettings(ReceiveSettings):
+    """Settings of ``crystint online serve``."""
+
     simplon: str | None = setting(
         None, "address of the detector's SIMPLON interface, which tells how many images it dropped", metavar="URL"
     )
@@ -145,3 +158,29 @@ class ServeSettings(AnalysisSettings):
     open: bool = setting(False, "open the page in the browser")
     jungfraujoch_routes: bool = setting(True, "answer the requests of Jungfraujoch's clients, too")
     ring: Size = setting(2 * 2**30, "bytes of the last images that are kept for viewers", metavar="SIZE")
+
+
+class HeadSettings(ServeSettings):
+    """Settings of ``crystint online head``."""
+
+    nodes: str = setting(
+        "tcp://127.0.0.1:5610", "where nodes reach the head; other machines need --allow-remote and --token-file",
+        metavar="ADDRESS",
+    )  # fmt: skip
+    raw: bool = setting(False, "raw images do not come to a head")
+
+
+NOT_OF_A_HEAD = (
+    "stream", "dialect", "channel", "threads", "when_full", "memory", "raw", "images_per_file", "ring", "image_tcp",
+)  # fmt: skip
+"""Settings that a head has no use for: images do not come to it."""
+
+
+class NodeSettings(ReceiveSettings):
+    """Settings of ``crystint online node``."""
+
+    broker: str = setting("tcp://127.0.0.1:5610", "where the head is", metavar="ADDRESS")
+    name: str | None = setting(
+        None, "of the node; the name of the machine and a number where it is not given", metavar="NAME"
+    )  # fmt: skip
+    token_file: Path | None = setting(None, "file with the token of the head, which has the same", metavar="FILE")

@@ -347,6 +347,18 @@ ROWS = (
         wrong="--stream tcp://127.0.0.1:31001 --device nonsense",
     ),
     Row(
+        "online head",
+        "",
+        process=True,
+        wrong="--bind 127.0.0.1:0 --device nonsense",
+    ),
+    Row(
+        "online node",
+        "--stream tcp://127.0.0.1:31001",
+        process=True,
+        wrong="--stream tcp://127.0.0.1:31001 --device nonsense",
+    ),
+    Row(
         "online write",
         "tcp://127.0.0.1:5604 -o written",
         key="images_per_file",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
 from typing import Any
 
@@ -16,7 +18,9 @@ from crystint.online.node import Node
 from crystint.online.result import Result
 from crystint.online.service import Service
 from crystint.online.settings import AnalysisSettings, ServeSettings
+from tests.conftest import ROOT
 from tests.online.streams import frames_of, messages_of
+from tests.processes import started
 
 zmq = pytest.importorskip("zmq")
 RINGS = AnalysisSettings(rings=60)
@@ -81,6 +85,7 @@ def test_two_nodes_and_a_head_are_as_one(ring, messages, one_engine):
     nodes[1].take(messages[-1])
     until(lambda: head.series() and head.series()[0]["books"]["ended"])
     assert head.wait("idle")
+    until(lambda: len(results) == 12)
     alone, described = single(messages, one_engine)
     assert [result.number for result in results] == list(range(12))
     for result, expected in zip(results, alone, strict=True):
@@ -107,6 +112,7 @@ def test_the_images_of_a_node_that_dies_are_missing(ring, messages):
     nodes[0].take(messages[-1])
     until(lambda: head.series()[0]["books"]["ended"])
     assert head.wait("idle")
+    until(lambda: len(results) == 12)
     books = head.series()[0]["books"]
     assert (books["expected"], books["received"], books["missing"]) == (12, 9, 3)
     assert [result.number for result in results] == list(range(12))
@@ -116,7 +122,7 @@ def test_the_images_of_a_node_that_dies_are_missing(ring, messages):
 
 
 def test_images_come_before_the_start_and_what_no_image_is_made_of_is_counted(ring, messages):
-    head, nodes, _ = ring
+    head, nodes, results = ring
     nodes[1].take(messages[2])
     nodes[1].take(messages[2])
     nodes[0].take(messages[0])
@@ -127,6 +133,7 @@ def test_images_come_before_the_start_and_what_no_image_is_made_of_is_counted(ri
         nodes[0].take(message)
     until(lambda: head.series()[0]["books"]["ended"])
     assert head.wait("idle")
+    until(lambda: len(results) == 12)
     until(lambda: head.series()[0]["books"]["damaged"] == 1)
     books = head.series()[0]["books"]
     assert (books["received"], books["missing"], books["duplicate"]) == (12, 0, 1)
@@ -153,6 +160,7 @@ def test_a_change_at_the_head_is_one_everywhere(ring, messages):
     nodes[0].take(messages[-1])
     until(lambda: head.series()[0]["books"]["ended"])
     assert head.wait("idle")
+    until(lambda: len(results) == 12)
     assert [int(result.row["settings_version"][0]) for result in results] == [1] * 6 + [3] * 6
     assert [result.roi_names for result in results] == [()] * 6 + [("a",)] * 6
     assert [node.settings()["values"]["snr"] for node in nodes] == [7.0, 7.0]
@@ -190,3 +198,53 @@ def test_addresses_that_are_none(one_engine):
         Head("there", engine=one_engine)
     with pytest.raises(SettingError, match="head: is 'there'"):
         Node("there", name="n", engine=one_engine)
+
+
+@pytest.fixture
+def detector(tmp_path):
+    """A PUSH socket and its address."""
+    with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+        push.setsockopt(zmq.LINGER, 0)
+        push.setsockopt(zmq.SNDTIMEO, 60_000)
+        address = f"ipc://{tmp_path}/detector"
+        push.bind(address)
+        yield push, address
+
+
+def test_processes_share_a_stream_and_one_of_them_is_killed(one_engine, detector, tmp_path):
+    push, stream = detector
+    images = 60
+    frames = frames_of("u2")[np.arange(images) % 4]
+    start, *rest = messages_of(frames)
+    results: list[Result] = []
+    settings = ServeSettings(rings=60, grace=1.5)
+    with Head(f"ipc://{tmp_path}/head", settings=settings, engine=one_engine) as head:
+        head.on_result(results.append)
+        words = [sys.executable, "-m", "crystint", "online", "node", "--broker", head.link.address, "--stream", stream]
+        nodes = [
+            started([*words, "--device", "cpu", "--rings", "60", "--name", name, "-q"], ROOT) for name in ("a", "b")
+        ]
+        assert [node.stdout.readline().split()[:2] for node in nodes] == [["node", "a"], ["node", "b"]]
+        until(lambda: len(head.link.status()["nodes"]) == 2)
+        push.send_multipart(start)
+        for image in rest[: images // 2]:
+            push.send_multipart(image)
+        until(lambda: head.series() and head.series()[0]["books"]["received"] > 10)
+        monitor = push.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        nodes[1].send_signal(signal.SIGKILL)
+        assert monitor.poll(60_000), "the detector sees that it is gone, or the end might be lost with it"
+        push.disable_monitor()
+        monitor.close(0)
+        for image in rest[images // 2 :]:
+            push.send_multipart(image)
+        until(lambda: head.series()[0]["books"]["ended"])
+        assert head.wait("idle")
+        books = head.series()[0]["books"]
+        assert books["expected"] == images == books["received"] + books["missing"]
+        assert books["received"] > 10
+        assert books["in_flight"] == 0
+        until(lambda: {result.number for result in results} == set(range(images)))
+        last = {result.number: result.status for result in results}
+        assert sum(status == FrameStatus.MISSING for status in last.values()) == books["missing"]
+        nodes[0].send_signal(signal.SIGINT)
+        assert nodes[0].wait(60) == 0, nodes[0].communicate()
