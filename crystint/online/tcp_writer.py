@@ -13,9 +13,9 @@ from typing import Any
 
 from crystint.errors import CrystintError, FileError, StreamError
 from crystint.io.outputs import refused
-from crystint.online.image_tcp import host_and_port
 from crystint.online.output_names import checked_prefix, place_outputs, series_name
 from crystint.online.raw_files import RawFiles
+from crystint.online.tcp_hub import host_and_port
 from crystint.run.journal import header_of
 from crystint.stream.cbor import decode, decode_map, encode
 from crystint.stream.messages import Image, SeriesKey, Start
@@ -123,7 +123,7 @@ class TcpWriter:
                     if isinstance(error, FileError):
                         raise
                     if not self._stop.is_set():
-                        text = str(error) or "it closed the connection"
+                        text = getattr(error, "strerror", None) or str(error) or "it closed the connection"
                         self._tell("state", {"text": f"no connection to the sender: {text}"})
                     self._stop.wait(_RETRY)
         finally:
