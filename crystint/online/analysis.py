@@ -194,7 +194,7 @@ class Analyses:
             channel = start.channels[0]
         elif channel is not None and start.channels and channel not in start.channels:
             raise SettingError(f"channel is {channel!r}, the series has {', '.join(start.channels)}")
-        own = PartialGeometry() if start.geometry is None else PartialGeometry.of(start.geometry, "the start message")
+        own = start.partial if start.geometry is None else PartialGeometry.of(start.geometry, "the start message")
         geometry = geometry_over(settings, PartialGeometry(dict(asked or {})), own, start.shape)
         if geometry is not None and geometry.wavelength is None and (settings.d_min or settings.d_max):
             raise GeometryError("d_min and d_max need the wavelength, which is not known: give --wavelength")

@@ -182,7 +182,7 @@ class Configuration:
             then()
 
     def _made(self, series: Series, dtype: np.dtype[Any]) -> Analysis:
-        mask = self.user_mask
+        mask, timeline = self.user_mask, series.context
         if mask is not None and mask.shape != series.start.shape:
             self._warn(f"the user mask is {mask.shape}, the images are {series.start.shape}: it is not used")
             mask = None
@@ -192,7 +192,7 @@ class Configuration:
                 self.settings,
                 dtype=dtype,
                 channel=self.channel,
-                asked=series.user.get("geometry"),
+                asked=timeline.geometry,
                 user_mask=mask,
                 rois=self.rois,
                 settings_version=self.settings_version,

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,8 @@ class Reception:
         if series.resumed:
             asked = self._resumed
             series.had(self._earlier)
-        series.user = asked if self._geometry is None else {"geometry": _fields(self._geometry), **asked}
+        series.user = asked
+        timeline.geometry = {**({} if self._geometry is None else _fields(self._geometry)), **asked.get("geometry", {})}
         series.name = str(asked.get("prefix") or series_name(series.key))
         if series.expected is None and asked.get("images"):
             series.expected = asked["images"]
@@ -129,6 +131,8 @@ class Reception:
             with suppress(OSError):
                 self._restart.forget(series.key)
         self._log.add("series_end", described_series(series))
+        series.context.release()  # a hundred closed series are remembered, but not their masks and separators
+        series.mask, series.start = None, replace(series.start, masks={})
 
     def cut_off(self) -> Start | None:
         """The start of the series that was not closed when the service was killed."""

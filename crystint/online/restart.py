@@ -60,7 +60,7 @@ class Restart:
         """
         message = pack({"start": start.message, "asked": dict(asked)})
         part = self._path.with_suffix(".part")
-        with part.open("wb") as file:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(message)
             file.flush()
             os.fsync(file.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from crystint.online.analysis import Analysis
@@ -30,6 +31,8 @@ class Timeline:
         """images are not looked at any more"""
         self.asked_for = False
         """the analysis is being made"""
+        self.geometry: Mapping[str, Any] = {}
+        """fields of `Geometry` that go before all else"""
         self.files: list[str] = []
         """that were written of the series"""
         self._lock = threading.Lock()
@@ -75,6 +78,11 @@ class Timeline:
         """Put one in the place of another: the same on another device."""
         with self._lock:
             self._analyses = [(first, other if each is analysis else each) for first, each in self._analyses]
+
+    def release(self) -> None:
+        """The series is closed: its history is all that is of interest."""
+        with self._lock:
+            self._analyses = []
 
     def fail(self, error: str) -> None:
         """There will be no analysis."""

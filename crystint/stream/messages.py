@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crystint.errors import StreamError
 from crystint.model.geometry import Geometry
 from crystint.model.instrument import Instrument
+from crystint.model.partial_geometry import PartialGeometry
 from crystint.model.valid_values import FileLimits, ValidValues, valid_values
 from crystint.stream.packed_frame import PackedFrame
 
@@ -85,6 +86,8 @@ class Start:
     """of the images; None = not told: they tell it themselves"""
     geometry: Geometry | None = None
     """None = some of distance, pixel size and beam centre is not told"""
+    partial: PartialGeometry = field(default_factory=PartialGeometry)
+    """what of the geometry is told, where that is not all"""
     masks: Mapping[str, NDArray[np.uint32]] = field(default_factory=dict)
     """uint32 [slow, fast] of each channel, bits as NXmx has them"""
     valid: ValidValues | None = None

@@ -96,6 +96,7 @@ def start_of(values: dict[str, Any], series: SeriesKey, message: bytes, dialect:
     shape = (_size(values, "image_size_y"), _size(values, "image_size_x"))
     dtype = _dtype(told)
     goniometer = _goniometer(told)
+    geometry, partial = _geometry(told, shape, goniometer)
     masks = _masks(told, shape)
     saturation = told.number("saturation_value")
     error_value = told.number(jungfraujoch.ERROR_VALUE, positive=False)
@@ -107,7 +108,8 @@ def start_of(values: dict[str, Any], series: SeriesKey, message: bytes, dialect:
         images=_images(told),
         channels=_channels(told),
         dtype=dtype,
-        geometry=_geometry(told, shape, goniometer),
+        geometry=geometry,
+        partial=partial,
         masks=masks,
         valid=None if dtype is None else valid_values(dtype, limits, masked=bool(masks), lowest=None, negative=True),
         error_value=error_value,
@@ -195,9 +197,14 @@ def _goniometer(told: _Values) -> dict[str, tuple[float, float]]:
     return goniometer
 
 
-def _geometry(told: _Values, shape: tuple[int, int], goniometer: dict[str, tuple[float, float]]) -> Geometry | None:
-    """As `crystint.io.geometry.nexus` reads it from DECTRIS's files: beam centres count from the outer corner of the
-    first pixel, and zeros mean that nothing was set."""
+def _geometry(
+    told: _Values, shape: tuple[int, int], goniometer: dict[str, tuple[float, float]]
+) -> tuple[Geometry | None, PartialGeometry]:
+    """The geometry, and what of it can be used where it is not whole.
+
+    As `crystint.io.geometry.nexus` reads it from DECTRIS's files: beam centres count from the outer corner of the
+    first pixel, and zeros mean that nothing was set.
+    """
     values: dict[str, Any] = {}
     distance = told.number(jungfraujoch.DISTANCE) or _translated(told)
     if distance is not None:
@@ -214,7 +221,7 @@ def _geometry(told: _Values, shape: tuple[int, int], goniometer: dict[str, tuple
     partial = PartialGeometry(values)
     if partial.missing:
         told.warnings.append(f"the start tells no {', no '.join(partial.missing)}: there is no geometry")
-        return None
+        return None, partial
     problem = ""
     if values["distance"] > _FAR:
         problem = f"its distance is {values['distance']:g} m"
@@ -222,11 +229,11 @@ def _geometry(told: _Values, shape: tuple[int, int], goniometer: dict[str, tuple
         problem = "the detector is turned by two_theta, about an axis that is not told"
     try:
         if not problem:
-            return partial.whole(shape)
+            return partial.whole(shape), partial
     except CrystintError as error:
         problem = str(error)
     told.warnings.append(f"the geometry of the start cannot be used: {problem}")
-    return None
+    return None, partial.without("distance", "beam_center")
 
 
 def _translated(told: _Values) -> float | None:

@@ -22,6 +22,7 @@ from crystint.online.settings import ServeSettings
 from crystint.online.sink import Sink
 from crystint.separation import find_peaks
 from crystint.stream import End, Image, SeriesKey, encode_end, encode_frame, encode_image, encode_start
+from crystint.stream.cbor import decode, encode
 from tests.online.streams import GEOMETRY, frames_of, image_of, messages_of, start_of
 
 KEY = SeriesKey(1, "a")
@@ -449,3 +450,35 @@ def test_a_series_of_a_detector_that_was_there_before_starts_at_once(one_engine)
     assert analyses.make(starts[0], RINGS, user_mask=user).search.separator not in separators
     assert analyses.make(starts[0], AnalysisSettings(rings=61)).search.separator not in separators
     assert analyses.make(starts[0], AnalysisSettings(rings=60, snr=9.0)).search.separator is separators[0]
+
+
+def test_options_complete_what_the_start_tells_of_the_geometry(one_engine):
+    frames = frames_of(count=2)
+    start = start_of(frames, KEY)
+    whole = decode(b"".join(map(bytes, encode_start(start))))
+    some = encode(
+        {key: value for key, value in whole.items() if key not in ("detector_translation", "detector_distance")}
+    )
+    messages = [some, *list(messages_of(frames))[1:]]
+    results, described = run(messages, one_engine, AnalysisSettings(rings=60, distance=0.06))
+    assert described["geometry"] == GEOMETRY.to_dict() | {"shape": [150, 170]}
+    plain, _ = run(messages_of(frames), one_engine)
+    assert [one.peaks.tobytes() for one in results] == [one.peaks.tobytes() for one in plain]
+    alone, described = run(messages, one_engine)
+    assert described["geometry"] is None
+    assert not any(len(result.peaks) for result in alone)
+
+
+def test_closed_series_hold_neither_masks_nor_separators(one_engine):
+    frames = frames_of(count=1)
+    mask = np.zeros(frames[0].shape, np.uint32)
+    mask[4] = 1
+    with Service(settings=RINGS, engine=one_engine) as service:
+        for message in messages_of(frames, masks={"threshold_1": mask}):
+            service.take(message)
+        assert service.wait("idle")
+        closed = service.intake.closed[-1]
+        assert (closed.mask, dict(closed.start.masks), closed.context.current) == (None, {}, None)
+        assert service.mask("detector")[4].all()
+        assert service.start_message()
+        assert closed.described()["settings"][0]["masked"] == frames.shape[2]
