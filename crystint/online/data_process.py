@@ -69,6 +69,11 @@ class DataProcess:
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
             listening = stack.enter_context(_bound(host, port))
             port = listening.getsockname()[1]
+            spots = None
+            if settings.per_image_http is not None:
+                from crystint.online.per_image_http import bound_socket
+
+                spots = stack.enter_context(bound_socket(settings.per_image_http)).fileno()
             ring = Ring(settings.ring)
             stack.callback(ring.close)
             scheme = "https" if settings.certificate is not None else "http"
@@ -82,7 +87,7 @@ class DataProcess:
             place = WebPlace(
                 control, internal, ring.address, listening.fileno(), host, tokens.control, tokens.view,
                 _text(settings.certificate), _text(settings.certificate_key), _text(settings.data_root),
-                settings.jungfraujoch_routes, settings.channel, settings.device, settings.per_image_http,
+                settings.jungfraujoch_routes, settings.channel, settings.device, spots,
                 {name: value for name, value in settings.absolute().plain().items() if name in Settings.model_fields},
             )  # fmt: skip
             self.hasty = False

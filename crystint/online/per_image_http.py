@@ -34,12 +34,13 @@ from crystint.separation.frame_search import FrameSearch
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.settings import Settings
 
-__all__ = ["PerImageServer"]
+__all__ = ["PerImageServer", "bound_socket"]
 
 _FEWEST = 10
 """spots without ice above which a resolution is estimated, as in DIALS"""
 _AT_ONCE = 32
 """requests that are taken; more wait in the socket"""
+_WAITING = 128
 _PATIENCE = 30.0
 """s for a request to arrive"""
 _DETECTORS = 4
@@ -53,8 +54,8 @@ class PerImageServer:
 
     Parameters
     ----------
-    port : int
-        Of 127.0.0.1; 0 = the system chooses.
+    port : int or socket
+        Of 127.0.0.1; 0 = the system chooses. Or a socket that listens already, which this then closes.
     data_root : path
         Files outside this folder, also by links and within HDF5, are refused.
     settings : Settings, optional
@@ -69,7 +70,11 @@ class PerImageServer:
     """
 
     def __init__(
-        self, port: int, data_root: str | Path, settings: Settings | None = None, device: str | None = None
+        self,
+        port: int | socket.socket,
+        data_root: str | Path,
+        settings: Settings | None = None,
+        device: str | None = None,
     ) -> None:
         self._root = Path(data_root).resolve()
         if not self._root.is_dir():
@@ -78,13 +83,7 @@ class PerImageServer:
         self._engine = Engine(device)
         self._searches: OrderedDict[str, FrameSearch] = OrderedDict()
         self._one_at_a_time = threading.Lock()
-        try:
-            self._server = _Server(("127.0.0.1", port), _Handler)
-        except OSError as error:
-            raise SettingError(
-                f"per_image_http is {port}, where nothing can be bound: {error.strerror}; expected a port that no "
-                "other program uses"
-            ) from None
+        self._server = _Server(port if isinstance(port, socket.socket) else bound_socket(port))
         self._server.spots = self
         self._thread = threading.Thread(target=self._server.serve_forever, name="crystint per-image HTTP")
         self._thread.start()
@@ -221,17 +220,40 @@ def _of_dials(row: FrameTable, peaks: PeakList) -> dict[str, Any]:
     }
 
 
+def bound_socket(port: int) -> socket.socket:
+    """A socket at a port of 127.0.0.1.
+
+    Raises
+    ------
+    SettingError
+        When it is taken.
+    """
+    made = socket.socket()
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(("127.0.0.1", port))
+        made.listen(_WAITING)
+    except OSError as error:
+        made.close()
+        raise SettingError(
+            f"per_image_http is {port}, where nothing can be bound: {error.strerror}; expected a port that no other "
+            "program uses"
+        ) from None
+    return made
+
+
 class _Server(ThreadingHTTPServer):
     """With as many threads at a time as are good."""
 
     daemon_threads = False
     block_on_close = True
-    request_queue_size = 128
     spots: PerImageServer
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, bound: socket.socket) -> None:
         self._free = threading.BoundedSemaphore(_AT_ONCE)
-        super().__init__(*arguments)
+        super().__init__(bound.getsockname(), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = bound
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._free.acquire()

@@ -67,7 +67,7 @@ class WebKeeper:
                 self._process = process = subprocess.Popen(
                     start_command(self._file),
                     stdin=subprocess.PIPE,
-                    pass_fds=(self._place.socket,),
+                    pass_fds=self._place.sockets,
                     start_new_session=True,  # Ctrl-C is for the data process alone
                 )
             self.starts += 1

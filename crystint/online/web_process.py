@@ -47,8 +47,14 @@ class WebPlace:
     channel: str | None = None
     device: str | None = None
     per_image_http: int | None = None
+    """descriptor of the socket that it listens at, which stays open as well"""
     search: dict[str, Any] = field(default_factory=dict)
     """settings of `crystint peaks`, for the images of files"""
+
+    @property
+    def sockets(self) -> tuple[int, ...]:
+        """Descriptors that the process needs."""
+        return (self.socket,) if self.per_image_http is None else (self.socket, self.per_image_http)
 
     def write(self, path: Path) -> None:
         """Write it to a file."""
@@ -88,7 +94,8 @@ def main(arguments: Sequence[str]) -> int:
             from crystint.separation.settings import Settings
 
             settings = Settings(**place.search)
-            stack.callback(PerImageServer(place.per_image_http, place.data_root, settings, place.device).close)
+            spots = socket.socket(fileno=place.per_image_http)
+            stack.callback(PerImageServer(spots, place.data_root, settings, place.device).close)
         server = uvicorn.Server(
             uvicorn.Config(
                 _app(place, proxy, history, ring),
