@@ -123,6 +123,8 @@ class Simulator:
             raise SettingError("compression is 'lz4', which Jungfraujoch does not send; expected bslz4 or none")
         self.faults = Faults.read(faults)
         names = tuple(channels) if channels else ("default",) if dialect == "jungfraujoch" else ("threshold_1",)
+        if dialect == "legacy" and len(names) > 1:
+            raise SettingError(f"channels are {', '.join(names)}; the legacy stream has one")
         self.exposures = exposures_of(frames, names, compression)
         self.fps, self._waited = fps, wait
         self._images = len(self.exposures.images) if images is None else images
@@ -247,6 +249,8 @@ class Simulator:
     def _new_series(self, number: int, images: int) -> SeriesTruth:
         identity = 1 if self.faults.same_id else number + 1
         unique = _UNIQUE.format(0 if self.faults.same_unique_id else self._first_unique + number)
+        if self._start.dialect == "legacy":
+            unique = ""
         announced = images if self.faults.announced is None else self.faults.announced
         series = SeriesTruth(identity, unique, announced)
         self.truth.series.append(series)

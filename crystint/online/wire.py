@@ -101,7 +101,7 @@ class Wire:
             message[damaged_byte] = 0xFF
             return (bytes(message), *parts[1:])
         if way == "truncated":
-            return (parts[0][: len(parts[0]) // 2],) if self._cbor else tuple(parts[:2])
+            return (parts[0][: len(parts[0]) // 2], *parts[1:])
         return parts
 
     def _body(self, place: int, way: str) -> bytes:

@@ -20,7 +20,7 @@ from crystint.online.truth import SeriesTruth, ranges
 from crystint.online.wire import Wire
 from crystint.simulate import simulate
 from crystint.stream import SeriesKey, Start, read_message
-from tests.online.pulling import Puller, read
+from tests.online.pulling import Puller, read, unpacked
 
 FREE = "tcp://127.0.0.1:*"
 
@@ -112,6 +112,25 @@ def test_jungfraujoch_has_a_socket_for_each_writer():
         assert messages[0]["error_value"] == np.iinfo(np.int32).min
     with pytest.raises(SettingError, match="Jungfraujoch does not send"):
         Simulator(frames, dialect="jungfraujoch", compression="lz4", stream=FREE)
+
+
+def test_the_legacy_dialect_has_parts():
+    frames = _frames(2)
+    messages, truth = _sent(frames, dialect="legacy", header_detail="all", faults={"truncated": [1]}, images=3)
+    start, first, cut, third, end = messages
+    assert json.loads(start[0])["htype"] == "dheader-1.0"
+    assert json.loads(end[0]) == {"htype": "dseries_end-1.0", "series": 1}
+    about = json.loads(first[1])
+    assert (about["shape"], about["type"], about["encoding"]) == ([33, 20], "uint16", "bs16-lz4<")
+    assert json.loads(first[0])["frame"] == 0
+    assert about["size"] == len(first[2])
+    np.testing.assert_array_equal(np.frombuffer(unpacked("bslz4", 2, first[2]), "<u2").reshape(20, 33), frames[0])
+    np.testing.assert_array_equal(read_message(third).frame(), frames[0])
+    with pytest.raises(StreamError):
+        read_message(cut)
+    assert truth.series[0].damaged == {"truncated": [1]}
+    with pytest.raises(SettingError, match="the legacy stream has one"):
+        Simulator(frames, dialect="legacy", channels=["a", "b"], stream=FREE)
 
 
 FAULTS = {
