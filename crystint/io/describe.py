@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -133,12 +133,20 @@ def journal(file: OpenedFile) -> dict[str, Any]:
         records.append(content[at + 8 : at + 8 + length])
         at += 8 + length
     header = json.loads(records[0])
-    missing = [record.number for record in map(FrameRecord.unpack, records[1:]) if record.missing is not None]
+    frames_of = list(map(FrameRecord.unpack, records[1:]))
+    missing = [record.number for record in frames_of if record.missing is not None]
+    if "series_id" in header.get("same", {}):  # of a stream: a record has any number of images
+        images = sum(int(record.facts.get("images", 0)) for record in frames_of)
+        return {"of": file.path.with_suffix("").name, "images": images, "series": _series_text(header["same"])}
     command = " ".join(header["command"])
     of = header.get("same", {}).get("frames")
     frames = (len(records) - 1) * int(header.get("block", 1))
     done = f"{frames if of is None else min(frames, of)}" + (f" of {of} frames" if of is not None else "")
     return {"of": file.path.with_suffix("").name, "command": command, "done": done, **_missing(missing)}
+
+
+def _series_text(same: Mapping[str, Any]) -> str:
+    return f"{same['series_id']}-{same.get('series_unique_id', '')}".rstrip("-")
 
 
 def text(file: OpenedFile) -> dict[str, Any]:

@@ -3,7 +3,6 @@ written."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any
 
 from crystint.arrays import Bytes
 from crystint.errors import FileError
+from crystint.io.frame_record import FrameRecord
 from crystint.io.outputs import refused
 from crystint.io.series.part_file import PartFile, Stack, checksum, read_at
 from crystint.run.journal import Journal, journal_of
@@ -76,7 +76,7 @@ class RawPart:
 
     def _go_on(self, journal: Journal) -> tuple[PartFile, Journal]:
         """With what the journal tells; nothing is written before all of it is checked."""
-        records = [json.loads(record) for record in journal.replay()]
+        records = [dict(FrameRecord.unpack(record).facts) for record in journal.replay()]
         file, whole, same = self._begun(self._working), [], True
         for record in records:
             if "stack" in record:
@@ -114,7 +114,7 @@ class RawPart:
         journal = Journal.open(self.path, self._header, resume=False)
         other.replace(self._working)
         for record in records:
-            journal.append(json.dumps(record).encode())
+            journal.append(_packed(record))
         return file, journal
 
     def __contains__(self, number: int) -> bool:
@@ -154,13 +154,13 @@ class RawPart:
         for channel, (stack, chunk, plain) in chunks.items():
             if channel not in self._file.stacks:
                 self._file.add_stack(stack)
-                self._journal.append(json.dumps({"stack": stack.to_dict()}).encode())
+                self._journal.append(_packed({"stack": stack.to_dict()}))
             placed.append((channel, chunk, plain, self._file.place(channel, number, chunk, plain)))
         try:
             self._file.drain()
-            for channel, chunk, plain, at in placed:
+            for place, (channel, chunk, plain, at) in enumerate(placed):
                 record = {"n": number, "channel": channel, "at": at, "size": len(chunk), "plain": plain}
-                self._journal.append(json.dumps({**record, "sum": checksum(chunk)}).encode())
+                self._journal.append(_packed({**record, "sum": checksum(chunk), "images": int(place == 0)}))
         except OSError as error:
             self.dropped = self._file.drop(number)
             raise error if isinstance(error, FileError) else refused(self.path, error) from error
@@ -203,6 +203,10 @@ class RawPart:
         self._file.abandon()
         self._working.unlink(missing_ok=True)
         self._journal.close(keep=False)
+
+
+def _packed(record: Mapping[str, Any]) -> bytes:
+    return FrameRecord(int(record.get("n", -1)), None, record).pack()
 
 
 def unfinished(path: Path) -> bool:

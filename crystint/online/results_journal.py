@@ -83,7 +83,8 @@ class ResultsJournal:
             return
         rows = np.concatenate([result.row for result in results])
         peaks = np.concatenate([empty_peaks(), *(result.peaks for result in results)])
-        facts: dict[str, Any] = {"errors": {str(each.number): each.error for each in results if each.error}}
+        facts: dict[str, Any] = {"images": len(results)}
+        facts["errors"] = {str(each.number): each.error for each in results if each.error}
         arrays: dict[str, NDArray[Any]] = {
             "rows": _bytes(rows),
             "counts": np.array([len(result.peaks) for result in results], np.int64),

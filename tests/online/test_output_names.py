@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crystint.errors import FileError, RefusedError
+from crystint.io.describe import describe
 from crystint.online.output_names import checked_prefix, place_outputs, series_name, unfinished_run
 from crystint.online.results_journal import ResultsJournal, looked_at
 from crystint.stream.messages import SeriesKey
@@ -89,6 +90,8 @@ def test_what_a_killed_process_left_is_told(tmp_path):
     journal.close(keep=True)
     assert unfinished_run(tmp_path, key) == "run_002"
     assert unfinished_run(tmp_path, SeriesKey(4, "y")) is None
+    about = describe(tmp_path / "run_002_results.h5.partial")
+    assert (about["kind"], about["images"], about["series"]) == ("journal", 4, "4-x")
     assert looked_at(tmp_path / "run_002_results.h5", key) == [(0, 3), (5, 6)]
     assert looked_at(tmp_path / "other_results.h5", key) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run_002_results.h5.partial"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +13,8 @@ import pytest
 
 import crystint
 from crystint.errors import FileError
+from crystint.io.describe import describe
+from crystint.io.frame_record import FrameRecord
 from crystint.io.series.part_file import checksum
 from crystint.online.raw_files import RawFiles
 from crystint.online.raw_part import RawPart, working_name
@@ -205,6 +206,7 @@ def test_a_part_that_was_being_written_is_gone_on_with_where_it_is(tmp_path):
     again = RawFiles(tmp_path, "run", start, images_per_file=10)
     assert again.present().tolist() == [0, 1, 3]
     assert again.recovered == 3
+    assert describe(journal_of(part))["images"] == 3
     for number in (2, 3, 4):
         assert again.write(image_of(start.series, number))
     assert again.written == 2
@@ -238,12 +240,14 @@ def test_frames_that_the_disk_never_got_are_lost_and_the_others_are_not(tmp_path
         content, lost = working.read_bytes(), set()
         working.write_bytes(bytes(64) + content)
         opened = Journal.open(part, header_of(part), resume=True)
-        records = [json.loads(record) for record in opened.replay()]
+        records = [FrameRecord.unpack(record) for record in opened.replay()]
         header = opened.header
         opened.close(keep=False)
         opened = Journal.open(part, header, resume=False)
         for record in records:
-            opened.append(json.dumps({**record, "at": record["at"] + 64} if "at" in record else record).encode())
+            facts = dict(record.facts)
+            facts |= {"at": facts["at"] + 64} if "at" in facts else {}
+            opened.append(FrameRecord(record.number, None, facts).pack())
         opened.close(keep=True)
     assert journal.exists()
     again = RawFiles(tmp_path, "run", start, images_per_file=10, tell=lambda name, data: told.append(data))
