@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--device", default=None)
+    parser.add_argument("--changes", action="store_true", help="time changes of settings, too")
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     engine = Engine(options.device)
@@ -58,6 +59,8 @@ def main() -> None:
         (rate, cpu), (service_rate, service_cpu) = (np.mean(each, axis=0) for each in (alone, served))
         print(f"{name}: unpack and separate alone {rate:.1f} frames/s, {cpu:.2f} ms")
         print(f"{name}: service {service_rate:.1f} frames/s, {service_cpu:.2f} ms")
+        if options.changes:
+            changes(engine, start, packed, options.threads)
         print(f"{name}: ratio of rates {service_rate / rate:.3f}, of CPU {cpu / service_cpu:.3f}")
 
 
@@ -126,6 +129,47 @@ def measured_service(
         assert service.wait("idle", 60)
         assert service.series()[0]["books"]["analysed"] == number
     return done / elapsed, 1e3 * cpu / done
+
+
+CHANGES: tuple[dict[str, Any], ...] = ({"snr": 6.0}, {"rings": 800}, {"snr": 7.0}, {"rings": 1000})
+
+
+def changes(engine: Engine, start: Start, packed: list[Any], threads: int) -> None:
+    """How long a change takes while images come as fast as they can be looked at: its answer, its first result."""
+    first: dict[int, tuple[float, int]] = {}
+    number, ended = 0, threading.Event()
+    with Service(settings=ServeSettings(threads=threads), engine=engine) as service:
+
+        def seen(result: Any) -> None:
+            first.setdefault(int(result.row["settings_version"][0]), (time.monotonic(), result.number))
+
+        def feed() -> None:
+            nonlocal number
+            while not ended.is_set():
+                if service.queue.images >= 4 * threads:
+                    time.sleep(0.002)
+                    continue
+                service.take(encode_image(Image(start.series, number, {"one": packed[number % len(packed)]})))
+                number += 1
+
+        service.on_result(seen)
+        service.take(encode_start(start))
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        time.sleep(3.0)
+        for change in CHANGES:
+            begun = time.monotonic()
+            applied = service.set(**change)
+            answered = time.monotonic() - begun
+            time.sleep(2.5)
+            came, image = first[applied.version]
+            assert image == applied.first_image
+            print(f"{change}: answer after {answered:.3f} s, first result with it after {came - begun:.3f} s")
+        ended.set()
+        feeder.join()
+        service.take(encode_end(End(start.series)))
+        assert service.wait("idle", 60)
+        assert service.series()[0]["books"]["analysed"] == number
 
 
 if __name__ == "__main__":
