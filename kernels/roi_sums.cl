@@ -23,6 +23,14 @@
 #define STRIP 16
 #define COLUMNS 9
 
+/* Unsigned counts are never below zero. */
+#if PIXEL_KIND == 0
+#define ABOVE_ZERO(counts, other) (counts)
+#else
+#define ABOVE_ZERO(counts, other) ((counts) > 0 ? (counts) : (other))
+#endif
+#define AHEAD 24 /* strips whose cache line is asked for before it is needed */
+
 /* Lanes that hold the sums of 256 strips. */
 #if PIXEL_WIDE
 typedef long count_t;
@@ -59,7 +67,9 @@ void roi_sums(__global const PIXEL_T *frame,
         largest[i] = (count_t)((square_t)1 << (8 * sizeof(count_t) - 1));
     }
     long across = 0, along = 0;
-    for (uint k = chunk[c]; k < chunk[c + 1]; k++) {
+    const uint last = chunk[c + 1];
+    for (uint k = chunk[c]; k < last; k++) {
+        LOADED(PIXEL_T, frame, strip[min(k + AHEAD, last - 1)]);
         const uint first = strip[k], set = bits[k], row = first / width, column = first - row * width;
         PIXEL_T raw[STRIP];
         if (first + STRIP <= pixels) {
@@ -71,14 +81,14 @@ void roi_sums(__global const PIXEL_T *frame,
         for (int i = 0; i < STRIP; i++) {
             const int good = (set >> i & 1) & usable(raw[i]);
             const count_t value = raw[i], counts = good ? value : 0;
-            const square_t size = counts < 0 ? -counts : counts, square = size * size;
+            const square_t size = ABOVE_ZERO(counts, -counts), square = size * size;
             number[i] += good;
             over[i] += good & (raw[i] > saturation);
             sum[i] += counts;
             low[i] += square & LOW;
             high[i] += square >> SHIFT;
             largest[i] = good && value > largest[i] ? value : largest[i];
-            positive[i] = counts > 0 ? counts : 0;
+            positive[i] = ABOVE_ZERO(counts, 0);
             above[i] += positive[i];
         }
         long here = 0;

@@ -638,16 +638,15 @@ class Separator:
 
         def find(launch: _Launch) -> list[tuple[SparseFrame | None, PeakList | None, FrameStatistics]]:
             workspace = launch.workspace
-            if regions is not None:
-                partial = workspace.buffer("sums of regions", regions.size, np.int64)
-                regions.start(workspace.engine, launch.buffer, frame.dtype, partial)
             table, variance = read_table(workspace, 0)
             ice = self._ice.scores(table[:, 0], variance)
             totals = read_totals(workspace, frame.dtype)
             sparse = None if snr is None else self._sparse(launch, snr, noise, number, None)[0]
             peaks = None if use is None else keep(self._peaks(launch, use, number, ice > 1.0)[0])
             values = None
-            if regions is not None:
+            if regions is not None:  # last: the search for peaks has brought the frame into the cache, row by row
+                partial = workspace.buffer("sums of regions", regions.size, np.int64)
+                regions.start(workspace.engine, launch.buffer, frame.dtype, partial)
                 sums = workspace.engine.receive(partial, regions.size)
                 values = regions.values(sums, frame, table, variance, peaks, noise)
             return [(sparse, peaks, FrameStatistics(totals, table, ice, values))]
