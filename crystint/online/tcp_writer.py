@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -218,7 +219,7 @@ class TcpWriter:
                 header = header_of(journal.with_name(journal.name.removesuffix(".partial")))
             same = {} if header is None else header.get("same", {})
             name = journal.name.partition("_data_")[0]
-            mine = name.startswith(prefix.rpartition("/")[2])
+            mine = re.fullmatch(rf"{re.escape(prefix.rpartition('/')[2])}(_\d+)?", name)
             if mine and (same.get("series_id"), same.get("series_unique_id")) == (key.id, key.unique_id):
                 return journal.parent, name
         return place_outputs(self._folder, prefix, overwrite=self._overwrite)

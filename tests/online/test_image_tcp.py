@@ -210,6 +210,7 @@ def test_a_writer_that_stalls_and_lives_gets_all_images():
         until(lambda: sender.status()["writers"][0]["busy"])
         time.sleep(1.0)
         assert sender.status()["writers"][0]["state"] == "connected"
+        assert 3_900_000 < sender.status()["writers"][0]["unacknowledged_bytes"] <= 4_000_000
         assert sender.status()["series"][0]["waiting"] == 1000 - sender.status()["series"][0]["acknowledged"]
         writer.taking, writer.beat = True, KEEPALIVE
         check(final(sender), 1000, 1000)

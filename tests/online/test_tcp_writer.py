@@ -15,6 +15,7 @@ import pytest
 import crystint
 from crystint.errors import FileError, RefusedError, SettingError, StreamError
 from crystint.online.image_tcp import ImageTcp
+from crystint.online.raw_files import RawFiles
 from crystint.online.service import Service
 from crystint.online.settings import ServeSettings
 from crystint.online.tcp_writer import TcpWriter
@@ -123,6 +124,23 @@ def test_a_writer_that_is_killed_goes_on_with_its_files(tmp_path):
         for number in range(0, 400, 7):
             np.testing.assert_array_equal(frames[number], counts(number))
     assert not list(tmp_path.glob("*_002*"))
+
+
+def test_a_writer_leaves_alone_what_another_one_left(tmp_path):
+    """Of the same series, in the same folder."""
+    run = make_run(images=4)
+    other = RawFiles(tmp_path, "lysozyme_w00", run.start)
+    other.write(make_image(0))
+    other.abandon()
+    for part, parts, name in ((1, 2, "lysozyme_w01"), (0, 1, "lysozyme"), (0, 2, "lysozyme_w00")):
+        with sending(liveness=30.0) as sender, writing(sender, tmp_path, index=part, of=parts):
+            until(lambda sender=sender: not sender.refusal())
+            sender.begin(run)
+            sender.image(run, make_image(3))
+            sender.end(run)
+            check(final(sender), 1, 1)
+        with crystint.open_frames(tmp_path / f"{name}_master.h5") as frames:
+            assert sorted(set(range(4)) - set(frames.missing)) == ([0, 3] if name == "lysozyme_w00" else [3])
 
 
 def test_a_sender_that_comes_later_is_waited_for_and_a_series_ends_it(tmp_path):
