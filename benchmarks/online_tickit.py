@@ -150,6 +150,7 @@ def series_of_tickit(python: str, side: int, images: int) -> dict[str, Any]:
             for name, value in (("nimages", images), ("ntrigger", 1), ("trigger_mode", "ints"), ("frame_time", 0.02)):
                 detector.set(name, value)
             _until(lambda: service.status()["sources"][0]["connected"], service)
+            time.sleep(1.0)  # what aiozmq cannot send yet it joins to the next message
             for command in ("initialize", "arm", "trigger"):
                 detector.do(command)
             _until(lambda: bool(service.series()) and service.series()[0]["books"]["ended"], service)
