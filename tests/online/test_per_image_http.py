@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from crystint.errors import SettingError
-from crystint.online.per_image_http import PerImageServer
+from crystint.model.peaks import empty_peaks
+from crystint.online.per_image_http import PerImageServer, _of_dials
 from crystint.separation import Settings, find_peaks
 from crystint.simulate import simulate
+from tests.online.made_up import made_up_run, result
 
 NAMES = {
     "image", "n_spots_total", "n_spots_no_ice", "n_spots_4A", "total_intensity", "estimated_d_min",
@@ -82,6 +84,12 @@ def test_resolution_limits_apply(server, folder):
     assert none["n_spots_total"] == 0
     assert none["estimated_d_min"] == -1.0
     assert none["total_intensity"] == 0.0
+
+
+@pytest.mark.parametrize(("spots", "resolution"), [(10, -1.0), (11, 1.75)])
+def test_a_resolution_needs_more_than_ten_spots(spots, resolution):
+    row = result(made_up_run(), 0, spots, d_min=1.75).row
+    assert _of_dials(row, empty_peaks())["estimated_d_min"] == resolution
 
 
 def test_what_changes_nothing_is_told(server, folder):

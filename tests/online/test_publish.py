@@ -87,6 +87,19 @@ def test_a_slow_subscriber_sees_what_it_lost_and_nobody_waits(publisher):
     assert sequence[-1] - sequence[0] + 1 > len(sequence)
 
 
+def test_who_comes_late_does_not_wait_for_the_next_start(monkeypatch):
+    monkeypatch.setattr("crystint.online.publish._REPEAT", 3600.0)
+    publisher, run = ResultsPublisher("tcp://127.0.0.1:*"), made_up_run()
+    try:
+        publisher.begin(run)
+        while not publisher.status()["sequence"]:
+            time.sleep(0.02)
+        with subscribed(publisher.address) as subscriber:
+            assert subscriber.next()["type"] == "start"
+    finally:
+        publisher.close()
+
+
 def test_subscribers_are_counted(publisher):
     run = made_up_run()
     publisher.begin(run)
