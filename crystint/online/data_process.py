@@ -101,12 +101,12 @@ class DataProcess:
                 token = "" if settings.token_file is None else tokens.control
                 self.service = service = Head(head.nodes, token=token, settings=settings)
                 self.nodes = service.link.address
+            stack.callback(lambda: service.close(finish=not self.hasty))
             for sink in sinks:
                 service.add(sink)
             for sink in (*sinks_of(settings, service.tell), ring):
                 service.add(sink)
             service.add(ResultsPublisher(internal, service.tell, name="web", exact=True))
-            stack.callback(lambda: service.close(finish=not self.hasty))
             service.open()
             stack.callback(ControlServer(service, control).close)
             self._stack = stack.pop_all()

@@ -504,7 +504,7 @@ def _ask(series: Series, dropped: Callable[[], int | None]) -> None:
 
 
 def _hashed(image: Image) -> int:
-    """64 bits made of the packed pixels; never 0. CRC-32 and Adler-32 together: 0.07 ms for 1.6 MB."""
+    """64 bits made of the packed pixels; never 0. CRC-32 and Adler-32 together: 0.05 ms for 1.6 MB."""
     crc, adler = 0, 1
     for frame in image.frames.values():
         data: Any = frame.data
