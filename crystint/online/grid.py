@@ -92,7 +92,7 @@ def grid_map(
     curves = curves_of(rows, quantity, roi)
     if not curves:
         raise RefusedError("not_found", "there are no regions", "quantity")
-    curve, numbers = curves[0], rows.table["frame"]
+    curve, numbers = curves[0], rows.column("frame")
     shape = grid.shape(int(numbers[-1]) if len(numbers) else 0)
     if shape[0] * shape[1] > MOST_CELLS:
         raise RefusedError("too_large", f"the grid has {shape[0]} x {shape[1]} cells, expected {MOST_CELLS} at most")

@@ -65,21 +65,66 @@ class GrowingRows:
         return self._view
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Results of a series at one moment, by image number, one of each. Made by `SeriesHistory.ordered`."""
+    """Results of a series at one moment. Made by `SeriesHistory.ordered`.
 
-    table: ResultTable
-    """RESULT_DTYPE [n]"""
-    regions: NDArray[np.void] | None = None
-    """ROI_DTYPE [n, regions]; None = there are none"""
-    roi_names: tuple[str, ...] = ()
+    Parameters
+    ----------
+    table : RESULT_DTYPE [rows]
+    regions : ROI_DTYPE [rows, regions], optional
+    roi_names : tuple of str
+    order : integer [n], optional
+        Which of the rows, one after the other; None = all as they are. Columns are put into it one by one, since of a
+        long series whole rows would take a fifth of a second.
+    """
+
+    def __init__(
+        self,
+        table: ResultTable,
+        regions: NDArray[np.void] | None = None,
+        roi_names: tuple[str, ...] = (),
+        order: NDArray[np.intp] | None = None,
+    ) -> None:
+        self._table, self._regions, self.roi_names, self._order = table, regions, roi_names, order
+
+    def __len__(self) -> int:
+        return len(self._table) if self._order is None else len(self._order)
+
+    def _of(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values if self._order is None else np.asarray(values[self._order])
+
+    @property
+    def table(self) -> ResultTable:
+        """RESULT_DTYPE [n]"""
+        return self._of(self._table)
+
+    @property
+    def regions(self) -> NDArray[np.void] | None:
+        """ROI_DTYPE [n, regions]; None = there are none"""
+        return None if self._regions is None else self._of(self._regions)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """[n] of one column"""
+        return self._of(self._table[name])
 
     def region(self, name: str) -> NDArray[np.void] | None:
         """ROI_DTYPE [n] of one; None = there is none of that name."""
-        if self.regions is None or name not in self.roi_names:
+        if self._regions is None or name not in self.roi_names:
             return None
-        return np.asarray(self.regions[:, self.roi_names.index(name)])
+        return self._of(self._regions[:, self.roi_names.index(name)])
+
+    def region_column(self, name: str, column: str) -> NDArray[Any]:
+        """[n] of a column of a region; KeyError when there is no such region"""
+        if self._regions is None or name not in self.roi_names:
+            raise KeyError(name)
+        return self._of(self._regions[column][:, self.roi_names.index(name)])
+
+    def part(self, begin: int, end: int | None = None) -> Rows:
+        """Some of them."""
+        some = slice(begin, end)
+        if self._order is not None:
+            return Rows(self._table, self._regions, self.roi_names, self._order[some])
+        return Rows(self._table[some], None if self._regions is None else self._regions[some], self.roi_names)
 
 
 @dataclass(eq=False)
@@ -117,12 +162,12 @@ class SeriesHistory:
     def ordered(self) -> Rows:
         """Rows by image number, one of each."""
         now = self._snapshot
-        numbers = now.table["frame"]
+        numbers = now.column("frame")
         if len(numbers) < 2 or (numbers[1:] > numbers[:-1]).all():
             return now
         order = np.argsort(numbers, kind="stable")
         chosen = order[np.append(numbers[order][1:] != numbers[order][:-1], True)]
-        return Rows(now.table[chosen], None if now.regions is None else now.regions[chosen], now.roi_names)
+        return Rows(now.table, now.regions, now.roi_names, chosen)
 
     def spots(self, number: int) -> PeakList | None:
         """Of an image; None = they are not remembered."""

@@ -66,7 +66,7 @@ def plot(
     """
     rows = _from(Rows(empty_results()), first) if series is None else _from(series.ordered(), first)
     curves = curves_of(rows, quantity, roi)
-    numbers = rows.table["frame"]
+    numbers = rows.column("frame")
     extent = int(numbers[-1] - numbers[0]) + 1 if len(numbers) else 0
     if bin == 0:
         bin = max(-(-extent // POINTS), 1)
@@ -85,9 +85,7 @@ def plot(
 
 
 def _from(rows: Rows, first: int) -> Rows:
-    begin = int(np.searchsorted(rows.table["frame"], first)) if first else 0
-    regions = None if rows.regions is None else rows.regions[begin:]
-    return Rows(rows.table[begin:], regions, rows.roi_names)
+    return rows.part(int(np.searchsorted(rows.column("frame"), first))) if first else rows
 
 
 def _bins(numbers: NDArray[np.int64], bin: int) -> NDArray[np.intp]:
@@ -99,12 +97,10 @@ def _bins(numbers: NDArray[np.int64], bin: int) -> NDArray[np.intp]:
 
 
 def _along(rows: Rows, x: Axis) -> NDArray[np.float64]:
-    table = rows.table
-    if x == "image":
-        return table["frame"].astype(np.float64)
-    if x == "angle":
-        return table["angle"].astype(np.float64)
-    times = np.where(table["t_start"] >= 0, table["t_start"], table["t_received"])
+    if x in ("image", "angle"):
+        return rows.column("frame" if x == "image" else "angle").astype(np.float64)
+    started = rows.column("t_start")
+    times = np.where(started >= 0, started, rows.column("t_received"))
     some = times[times >= 0]
     return np.where(times >= 0, 1e-9 * (times - (some.min() if len(some) else 0)), np.nan)
 

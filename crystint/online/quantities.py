@@ -61,10 +61,9 @@ def curves_of(rows: Rows, quantity: str, roi: str | None = None) -> list[Quantit
         return list(_of_regions(rows, _REGIONS[quantity], roi))
     if roi is not None:
         raise RefusedError("bad_value", f"{quantity} is not of a region; those that are begin with roi_", "roi")
-    table = rows.table
     if quantity in _COLUMNS:
         column = _COLUMNS[quantity]
-        values = table[quantity]
+        values = rows.column(quantity)
         if quantity.startswith("t_"):
             first = values[values >= 0]
             values = np.where(values >= 0, 1e-9 * (values - (first[0] if len(first) else 0)), np.nan)
@@ -91,18 +90,16 @@ def _of_regions(rows: Rows, column: Column, roi: str | None) -> Iterator[Quantit
     if roi is not None and roi not in rows.roi_names:
         raise RefusedError("not_found", f"there is no region {roi[:64]!r}", "roi")
     for name in rows.roi_names if roi is None else (roi,):
-        lines = rows.region(name)
-        assert lines is not None
-        values = lines[column.name].astype(np.float64)
+        values = rows.region_column(name, column.name).astype(np.float64)
         if column.name in ("max", "mean"):
-            values[lines["npixel"] == 0] = np.nan
+            values[rows.region_column(name, "npixel") == 0] = np.nan
         if column.name == "spots":
             values[values < 0] = np.nan
         yield Quantity(name, column.meaning, column.unit, values)
 
 
 def _hit_rate(rows: Rows) -> Floats:
-    hit = rows.table["hit"]
+    hit = rows.column("hit")
     looked = np.cumsum(hit >= 0)
     hits = np.cumsum(hit == 1)
     before = np.searchsorted(looked, looked - WINDOW, side="right") - 1
@@ -114,13 +111,13 @@ def _hit_rate(rows: Rows) -> Floats:
 
 
 def _latency(rows: Rows) -> Floats:
-    begin, end = rows.table["t_received"], rows.table["t_done"]
+    begin, end = rows.column("t_received"), rows.column("t_done")
     return np.where((begin > 0) & (end > 0), 1e-9 * (end - begin), np.nan)
 
 
 def _rate(rows: Rows, column: str) -> Floats:
     """Images per second, over the second before each."""
-    times = rows.table[column].astype(np.int64)
+    times = rows.column(column).astype(np.int64)
     order = np.argsort(times, kind="stable")
     sorted_times = times[order]
     before = np.searchsorted(sorted_times, sorted_times - 1_000_000_000, side="right")
@@ -131,7 +128,7 @@ def _rate(rows: Rows, column: str) -> Floats:
 
 
 def _lost(rows: Rows) -> Floats:
-    status = rows.table["status"]
+    status = rows.column("status")
     lost = (FrameStatus.MISSING, FrameStatus.SKIPPED, FrameStatus.FAILED)
     return np.cumsum(np.isin(status, lost)).astype(np.float64)
 

@@ -14,11 +14,11 @@ from crystint.online.answers import BYTES, CBOR, JSON, answer, preferred
 from crystint.online.api_models import GridMapModel, PlotModel, ResultsModel
 from crystint.online.broker import Broker
 from crystint.online.grid import grid_map
-from crystint.online.history import Rows, SeriesHistory
+from crystint.online.history import SeriesHistory
 from crystint.online.plots import DISTRIBUTIONS, distribution, plot
 from crystint.online.quantities import NAMES
 from crystint.online.requests import checked_query, unknown_key
-from crystint.online.result import ONLINE_COLUMNS
+from crystint.online.result import ONLINE_COLUMNS, RESULT_DTYPE
 
 __all__ = ["result_routes"]
 
@@ -133,30 +133,30 @@ def _results(
             "rois": {}, "units": {},
         }  # fmt: skip
     rows = series.ordered()
-    numbers = rows.table["frame"]
+    numbers = rows.column("frame")
     begin = int(np.searchsorted(numbers, first))
     end = len(numbers) if last is None else int(np.searchsorted(numbers, last))
-    width = sum(_width(rows, name) for name in columns)
+    width = sum(map(_width, columns))
     if with_rois:
         width += len(rows.roi_names) * len(ROI_COLUMNS)
     stop = min(end, begin + max(most // max(width, 1), 1))
+    part = rows.part(begin, stop)
     content: dict[str, Any] = {
         "series": str(series.key),
         "ended": series.ended,
         "total": len(numbers),
         "next": int(numbers[stop]) if stop < end else None,
-        "columns": {name: rows.table[name][begin:stop] for name in columns},
+        "columns": {name: part.column(name) for name in columns},
         "rois": {},
         "units": {name: _UNITS[name] for name in columns},
     }
-    if with_rois and rows.regions is not None:
-        part = rows.regions[begin:stop]
+    if with_rois:
         content["rois"] = {
-            name: {column.name: part[column.name][:, number] for column in ROI_COLUMNS}
-            for number, name in enumerate(rows.roi_names)
+            name: {column.name: part.region_column(name, column.name) for column in ROI_COLUMNS}
+            for name in rows.roi_names
         }
     return content
 
 
-def _width(rows: Rows, name: str) -> int:
-    return int(np.prod(rows.table.dtype[name].shape, dtype=int)) or 1
+def _width(name: str) -> int:
+    return int(np.prod(RESULT_DTYPE[name].shape, dtype=int)) or 1
