@@ -96,12 +96,14 @@ def main(arguments: Sequence[str]) -> int:
             settings = Settings(**place.search)
             spots = socket.socket(fileno=place.per_image_http)
             stack.callback(PerImageServer(spots, place.data_root, settings, place.device).close)
+        app = _app(place, proxy, history, ring)
         server = uvicorn.Server(
             uvicorn.Config(
-                _app(place, proxy, history, ring),
+                app,
                 log_level="error",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # whoever asks is who connects
                 timeout_graceful_shutdown=int(_LAST_WORDS),
                 ssl_certfile=place.certificate,
                 ssl_keyfile=place.certificate_key,
@@ -110,8 +112,16 @@ def main(arguments: Sequence[str]) -> int:
 
         def watch() -> None:
             sys.stdin.buffer.read()  # until the data process ends
+            app.state.broker.close()
             server.should_exit = True
 
+        end = server.handle_exit
+
+        def handle_exit(number: int, frame: Any) -> None:
+            app.state.broker.close()  # what streams ends by itself
+            end(number, frame)
+
+        server.handle_exit = handle_exit
         threading.Thread(target=watch, name="data process", daemon=True).start()
         server.run(sockets=[socket.socket(fileno=place.socket)])
     return 0
