@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +18,7 @@ from crystint.io.hdf5.filters import BITSHUFFLE
 from crystint.io.hdf5.packing import BSLZ4
 from crystint.io.hdf5.provenance import provenance as made_by_program
 from crystint.io.nxmx import NXmxFacts
+from crystint.io.outputs import remove_leftovers
 from crystint.io.series.master import Part, images_in, write_master
 from crystint.io.series.part_file import Stack
 from crystint.io.series.results_file import ranges_of
@@ -25,6 +26,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.valid_values import ValidValues
 from crystint.online.raw_part import RawPart, unfinished
 from crystint.online.series_scan import rotates, series_scan
+from crystint.run.journal import check_free, journal_of
 from crystint.stream.messages import Image, Start
 from crystint.stream.packed_frame import PackedFrame
 
@@ -123,6 +125,8 @@ class RawFiles:
         self._unsaved: set[int] = set()
         """parts that the disk did not take when they were closed"""
         self._shown = self._highest = 0
+        self._unread: set[int] = set()
+        """parts that another process has closed"""
         self._told: set[str] = set()
         self.written = self.late = self.unfit = self.recovered = 0
         self.bytes = 0
@@ -149,6 +153,7 @@ class RawFiles:
 
     def present(self) -> NDArray[np.int64]:
         """int64 [n]: numbers of the images that are in the files, those that a killed process has written too."""
+        self._read_closed(sorted(self._unread))
         numbers = [np.array(part.numbers, np.int64) for part in self._open.values()]
         closed = [np.arange(first, last + 1) for ranges in self._ranges.values() for first, last in ranges.tolist()]
         return np.sort(np.concatenate([np.zeros(0, np.int64), *closed, *numbers]))
@@ -159,24 +164,35 @@ class RawFiles:
 
     def _resume(self) -> None:
         """What is there of this series, of a process that was killed."""
+        remove_leftovers(self.master)
         for path in sorted(self._folder.glob(f"{self.name}_data_*.h5*")):
             digits = path.name.removeprefix(f"{self.name}_data_")[:6]
             index = int(digits) - 1 if digits.isdigit() else -1
-            if index < 0 or index in self._closed or index in self._open:
+            if index < 0 or index in self._unread or index in self._open:
                 continue
             whole = self._folder / self.part_name(index)
             if whole.exists():
-                rows, numbers = images_in(whole)
-                self._closed[index] = Part(whole.name, index * self.images_per_file, rows)
-                self._ranges[index] = ranges_of(numbers)
+                self._unread.add(index)
                 self.files.append(whole.name)
-                self.recovered += len(numbers)
+                with suppress(FileError):  # killed between its name and the end of its journal
+                    check_free(whole)
+                    journal_of(whole).unlink(missing_ok=True)
             elif unfinished(whole):
                 part = self._part(index)
                 self.recovered += part.recovered
                 self._stacks |= part.stacks
                 if part.lost:
                     self._tell("warning", {"text": f"{whole.name}: {part.lost} frames were not yet on the disk"})
+
+    def _read_closed(self, indices: Iterable[int]) -> None:
+        """Look into parts that another process has closed; images do not wait for all of them to be read."""
+        for index in indices:
+            whole = self._folder / self.part_name(index)
+            rows, numbers = images_in(whole)
+            self._closed[index] = Part(whole.name, index * self.images_per_file, rows)
+            self._ranges[index] = ranges_of(numbers)
+            self.recovered += len(numbers)
+            self._unread.discard(index)
 
     def _part(self, index: int) -> RawPart:
         """An open part, made if it is not there."""
@@ -205,6 +221,8 @@ class RawFiles:
             When the disk does not take it. Write no more then; `finish` what is there.
         """
         index = image.number // self.images_per_file
+        if index in self._unread:
+            self._read_closed([index])
         if index in self._closed:
             ranges = self._ranges[index]
             if not ((ranges[:, 0] <= image.number) & (image.number <= ranges[:, 1])).any():

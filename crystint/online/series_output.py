@@ -15,6 +15,7 @@ from crystint.errors import CrystintError, FileError
 from crystint.io.frames.readers import FrameSource
 from crystint.io.hdf5.provenance import plain
 from crystint.io.hdf5.provenance import provenance as made_by_program
+from crystint.io.outputs import remove_leftovers
 from crystint.io.peaks.files import write_peaks
 from crystint.io.series.part_file import data_path
 from crystint.io.series.results_file import ranges_of, write_series_results
@@ -286,6 +287,7 @@ class SeriesOutput:
         made = []
         for suffix in self._formats:
             path = self._path(f"_peaks.{suffix}")
+            remove_leftovers(path)
             write_peaks(
                 path,
                 peaks,

@@ -51,7 +51,8 @@ def run_with_kills(folder, images, per_file, moments, sleep=0.0):
 
 def check_files(folder, images, per_file, came):
     """Open all files as other programs do; numbers of images that were lost."""
-    assert not list(folder.glob("*.part*")), list(folder.glob("*"))
+    left = [path.name for path in folder.iterdir() if path.name[0] == "." or ".part" in path.name]
+    assert not left, left
     with h5py.File(folder / "run_results.h5") as file:
         frame, status = file["entry/results/frame"][()], file["entry/results/status"][()]
         n_spots = file["entry/results/n_spots"][()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import fabio
 import h5py
@@ -15,6 +16,7 @@ import crystint
 from crystint.errors import FileError
 from crystint.io.describe import describe
 from crystint.io.frame_record import FrameRecord
+from crystint.io.outputs import atomic_path
 from crystint.io.series.part_file import checksum
 from crystint.online.raw_files import RawFiles
 from crystint.online.raw_part import RawPart, working_name
@@ -303,3 +305,22 @@ def test_a_number_that_cannot_be_makes_no_file(tmp_path, images):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run_data_000001.h5", "run_master.h5"]
     with crystint.open_frames(tmp_path / "run_master.h5") as frames:
         assert len(frames) == (2 if images is None else 20)
+
+
+def test_what_a_kill_leaves_beside_whole_files_is_removed(tmp_path):
+    start = start_of(20)
+    written(tmp_path, start, range(12), end=False).abandon()
+    part = tmp_path / "run_data_000001.h5"
+    Journal.open(part, {"same": {}}, resume=False).close(keep=True)
+    with suppress(KeyError), atomic_path(tmp_path / "run_master.h5", overwrite=True) as temporary:
+        kept = temporary.with_name("kept")
+        os.link(temporary, kept)
+        left = temporary
+        raise KeyError
+    kept.rename(left)
+    again = RawFiles(tmp_path, "run", start, images_per_file=10)
+    again.write(image_of(start.series, 12))
+    again.finish(13)
+    assert again.present().tolist() == list(range(13))
+    names = ["run_data_000001.h5", "run_data_000002.h5", "run_master.h5"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
