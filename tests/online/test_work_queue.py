@@ -91,6 +91,14 @@ def test_more_comes_than_can_be_done(ratio):
     assert simulation.queue.bytes <= simulation.queue.budget
 
 
+def test_workers_that_become_slower_are_not_left_with_what_they_could_do_before():
+    simulation = Simulation(500 * SIZE, done_in=0.02)
+    simulation.run(400.0, 10.0)
+    simulation.done_in = 0.04
+    simulation.run(400.0, 10.0)
+    assert max(waited for _, waited in simulation.run(400.0, 10.0)) < 2.0
+
+
 def test_the_workers_catch_up_and_nothing_is_skipped_any_more():
     simulation = Simulation(200 * SIZE, done_in=0.02)
     simulation.run(400.0, 10.0)
