@@ -281,3 +281,31 @@ def test_errors_of_the_framework_are_in_our_form(api):
     error(api.get("/nonsense"), 404, "not_found")
     error(api.delete("/api/v1/status"), 405, "bad_value")
     error(api.get("/api/v1/status?colour=red"), 400, "bad_value")
+
+
+@pytest.mark.parametrize(
+    ("headers", "wanted"),
+    [
+        ([(b"host", b"127.0.0.1"), (b"origin", b"http://evil.example")], 1008),
+        ([(b"host", b"evil.example")], 1008),
+        ([(b"host", b"127.0.0.1"), (b"origin", b"http://127.0.0.1")], None),
+        ([(b"host", b"127.0.0.1")], None),
+    ],
+)
+def test_a_web_socket_of_another_origin_is_closed_before_it_opens(headers, wanted):
+    import asyncio
+
+    from crystint.online.guard import Guard, Traffic
+
+    sent, reached = [], []
+
+    async def inner(scope, _receive, _send):
+        reached.append(scope["state"]["role"])
+
+    async def send(message):
+        sent.append(message)
+
+    guard = Guard(inner, access=Access(TOKENS), traffic=Traffic(), is_open=lambda *_: False)
+    asyncio.run(guard({"type": "websocket", "path": "/api/v1/live", "headers": headers}, None, send))
+    assert [message.get("code") for message in sent] == ([] if wanted is None else [wanted])
+    assert reached == ([None] if wanted is None else []), "without a token it has no role yet"
