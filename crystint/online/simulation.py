@@ -56,7 +56,7 @@ class Simulator:
     series : int
         How many, one after the other.
     stream : str or sequence of str
-        Where the socket is bound; "tcp://127.0.0.1:*" = a port that is free, see `addresses`. In the dialect of
+        Where the socket is bound; ``tcp://127.0.0.1:*`` = a port that is free, see `addresses`. In the dialect of
         Jungfraujoch there is a socket for each address, `images_per_file` images go to each in turn, and starts and
         ends to all.
     faults : Faults, mapping or path of a YAML file, optional
