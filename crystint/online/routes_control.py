@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
-from crystint.errors import RefusedError
+from crystint.errors import GeometryError, RefusedError
+from crystint.model.geometry import Geometry
 from crystint.online.answers import ApiError, answer
 from crystint.online.api_models import (
     AppliedModel,
+    CrystfelModel,
     RoiDocument,
     RoiModel,
     RoisModel,
@@ -78,6 +80,11 @@ def control_routes(broker: Broker) -> APIRouter:
     async def clear_error() -> Response:
         """From error to idle."""
         return told(await broker.change(broker.control.clear_error))
+
+    @api.get("/crystfel", response_model=CrystfelModel)
+    async def crystfel(request: Request) -> Response:
+        """What indexamajig needs to ask for images: a geometry file, and a command line."""
+        return answer(await ask(_crystfel, broker), request.headers.get("accept"))
 
     @api.get("/settings", response_model=SettingsModel)
     async def settings(request: Request) -> Response:
@@ -149,6 +156,22 @@ def control_routes(broker: Broker) -> APIRouter:
         return await with_regions(change, if_match)
 
     return api
+
+
+def _crystfel(broker: Broker) -> dict[str, str]:
+    from crystint.online.crystfel import crystfel_setup
+
+    status = broker.control.status()
+    address = status["sinks"].get("crystfel", {}).get("address")
+    if address is None:
+        raise RefusedError("not_found", "nobody answers CrystFEL: the service was started without --crystfel")
+    geometry = (status.get("series") or {}).get("geometry")
+    if geometry is None:
+        raise RefusedError("wrong_state", "no series told the geometry of the detector yet")
+    try:
+        return crystfel_setup(address, Geometry.from_dict(geometry))
+    except GeometryError as error:
+        raise RefusedError("wrong_state", str(error)) from None
 
 
 def listed(items: Any, request: Request) -> Response:

@@ -7,7 +7,9 @@ from pathlib import Path
 import cbor2
 import pytest
 
+import crystint
 from tests.conftest import ROOT
+from tests.online.made_up import GEOMETRY
 from tests.online.test_web_security import error
 
 
@@ -35,6 +37,23 @@ def test_a_series_by_key_and_by_number(api):
     assert api.get("/api/v1/series").json()[0]["series"] == "7-abc"
     assert api.get("/api/v1/series/7-abc").json() == api.get("/api/v1/series/7").json()
     assert "/api/v1/series" in error(api.get("/api/v1/series/8"), 404, "not_found")
+
+
+def test_crystfel_is_told_a_geometry_and_a_command(api, control, tmp_path, monkeypatch):
+    status = control.status()
+    monkeypatch.setattr(control, "status", lambda: status)
+    error(api.get("/api/v1/crystfel"), 404, "not_found")
+    status["sinks"] = {"crystfel": {"address": "tcp://127.0.0.1:5603"}}
+    status["series"] = {**status["series"], "geometry": None}
+    error(api.get("/api/v1/crystfel"), 409, "wrong_state")
+    status["series"]["geometry"] = GEOMETRY.to_dict()
+    answer = api.get("/api/v1/crystfel").json()
+    assert answer["address"] in answer["command"]
+    path = tmp_path / "crystint.geom"
+    path.write_text(answer["geometry"])
+    assert crystint.Geometry.read(path).beam_center == pytest.approx(GEOMETRY.beam_center)
+    status["series"]["geometry"] = {**GEOMETRY.to_dict(), "wavelength": None}
+    assert "wavelength" in error(api.get("/api/v1/crystfel"), 409, "wrong_state")
 
 
 def test_start_stop_abort_clear(api, control):
