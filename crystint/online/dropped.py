@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http.client import HTTPException
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -49,8 +50,11 @@ def dropped_images(address: str, timeout: float = 5.0) -> int:
         When it does not answer, or with something else.
     """
     opener = build_opener(ProxyHandler({}))
-    with opener.open(Request(address + _PLACE), timeout=timeout) as answer:
-        value = json.loads(answer.read(_MOST))["value"]
+    try:
+        with opener.open(Request(address + _PLACE), timeout=timeout) as answer:
+            value = json.loads(answer.read(_MOST))["value"]
+    except (HTTPException, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"its answer is not that of a detector ({type(error).__name__})") from None
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"the detector says that it dropped {value!r} images")
     return value

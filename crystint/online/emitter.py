@@ -128,7 +128,7 @@ class Emitter:
             else:
                 if todo is None:
                     break
-                todo()
+                self._do(todo)
                 if not self._queue.empty() and time.monotonic() - last < _TICK:
                     if sum(len(results) for _, results in self._pending) >= _BATCH:
                         self._flush()
@@ -144,6 +144,13 @@ class Emitter:
         for sink in self.sinks:
             self._guarded(sink, None, sink.close)
         self._settle(all_of_them=True)
+
+    def _do(self, todo: Callable[[], None]) -> None:
+        """What goes wrong in it is told, and the next is done."""
+        try:
+            todo()
+        except Exception as error:
+            self._alarm(f"the thread of the results could not do something: {type(error).__name__}: {error}")
 
     def _due(self) -> None:
         for series, results in self.order.tick():

@@ -96,7 +96,10 @@ class HistoryFeed:
         if self._sequence is not None and content.sequence > self._sequence + 1:
             self._history.lost += content.sequence - self._sequence - 1
         self._sequence = content.sequence
-        feed(self._history, content)
+        try:
+            feed(self._history, content)
+        except Exception as error:  # the next message may be better
+            self._history.trouble = f"a message could not be taken: {type(error).__name__}: {error}"
 
 
 def feed(history: History, content: ResultsBatch | Notice) -> None:

@@ -80,7 +80,7 @@ async def _may_look(socket: WebSocket, broker: Broker) -> bool:
     try:
         text = await asyncio.wait_for(socket.receive_text(), _FIRST_WORD)
         token = json.loads(text[:_MOST_TEXT]).get("token")
-    except (TimeoutError, ValueError, AttributeError, KeyError, WebSocketDisconnect):
+    except (TimeoutError, ValueError, AttributeError, KeyError, RecursionError, WebSocketDisconnect):
         return False
     if isinstance(token, str) and broker.access.role_of(token) is not None:
         return True
@@ -118,8 +118,8 @@ class _Live:
     async def _listen(self) -> None:
         """Wishes and acknowledgements."""
         while True:
-            text = await self._socket.receive_text()
             try:
+                text = await self._socket.receive_text()
                 words = json.loads(text[:_MOST_TEXT])
                 if isinstance(words, Mapping) and set(words) == {"ack"}:
                     self._acknowledged = min(int(words["ack"]), self._sequence)
@@ -129,7 +129,7 @@ class _Live:
                     unknown = [name for name in self._wish.columns if name not in (RESULT_DTYPE.names or ())]
                     if unknown:
                         raise ValueError(f"there is no column {unknown[0]!r}")
-            except (ValueError, TypeError, ValidationError) as error:
+            except (ValueError, TypeError, KeyError, OverflowError, RecursionError, ValidationError) as error:
                 await self._socket.close(_WRONG, str(error).splitlines()[0][:100])
                 return
 

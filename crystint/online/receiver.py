@@ -117,13 +117,10 @@ class ReceiverThread:
 
     def __init__(self, inlet: Inlet, intake: Intake) -> None:
         self.inlet, self.intake = inlet, intake
-        self.gap = 0.0
-        """s: the longest time that it was not at its sockets, since `gap` was last set to 0"""
         self.turned = time.monotonic()
         """s: when it was at its sockets last"""
         self.failures = 0
-        """messages that made an error of crystint's own; the last is `failure`"""
-        self.failure = ""
+        """messages that made an error of crystint's own"""
         self._asked: deque[Callable[[], None]] = deque()
         self._stop = False
         intake.queue.on_room = inlet.wake
@@ -188,17 +185,14 @@ class ReceiverThread:
                 while self._asked:
                     self._asked.popleft()()
                 due = now + self._tick()
-                self.gap = max(self.gap, time.monotonic() - now)
             queue.waiting = queue.full
             before = intake.counts.messages
             for parts, received in inlet.receive(due - now, paused=queue.waiting and queue.full):
-                begun = time.monotonic()
                 try:
                     intake.message(parts, received)
                 except Exception as error:
                     self._failed(error)
                 self.turned = time.monotonic()
-                self.gap = max(self.gap, self.turned - begun)
                 if queue.full:
                     break
             self.turned = time.monotonic()
@@ -214,4 +208,4 @@ class ReceiverThread:
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1
-        self.failure = f"{type(error).__name__}: {error}"
+        self.intake.follower.warning(f"a message could not be taken: {type(error).__name__}: {error}")

@@ -162,7 +162,7 @@ class Reception:
         assert self._simplon is not None
         try:
             return dropped_images(self._simplon)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             self._log.warn(f"{self._simplon} does not tell how many images were dropped: {error}")
             return None
 

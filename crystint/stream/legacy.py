@@ -7,6 +7,7 @@ nothing of thresholds: there is one channel.
 from __future__ import annotations
 
 import json
+import math
 import re
 import struct
 from collections.abc import Mapping, Sequence
@@ -111,9 +112,9 @@ def _start(parts: Sequence[memoryview], series: SeriesKey) -> Start:
     values = {new: config[old] for old, new in _TRANSLATED.items() if old in config}
     if config.get("bit_depth_image") in (8, 16, 32):
         values["image_dtype"] = f"uint{config['bit_depth_image']}"
-    images = config.get("nimages"), config.get("ntrigger", 1)
-    if all(type(each) is int for each in images):
-        values["number_of_images"] = images[0] * images[1]
+    images = [n for n in (config.get("nimages"), config.get("ntrigger", 1)) if type(n) is int]
+    if len(images) == 2:
+        values["number_of_images"] = math.prod(max(-1, min(n, _LARGEST_SERIES)) for n in images)
     values["goniometer"] = {
         axis: {"start": config[f"{axis}_start"], "increment": config.get(f"{axis}_increment", 0.0)}
         for axis in _AXES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -58,6 +57,8 @@ _MOST_CHANNELS = 16
 _MOST_IMAGES = 2**48
 _FAR = 40.0
 """m"""
+_LARGEST = 1e300
+"""JSON has whole numbers that no float holds"""
 
 
 class _Values:
@@ -72,7 +73,7 @@ class _Values:
         value = self.values.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST:
             self.warnings.append(f"{key} is {value!r:.60}, expected a number; it is ignored")
             return None
         if positive and value <= 0:

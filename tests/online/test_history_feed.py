@@ -64,3 +64,25 @@ def test_what_is_published_is_remembered(tmp_path):
     assert series.books["received"] == 3
     assert [each.number for each in history.events] == [1, 2, 3]
     assert (history.results, history.lost, history.trouble) == (100, 0, "")
+
+
+def test_a_message_that_cannot_be_taken_does_not_end_the_feed(tmp_path, monkeypatch):
+    history, begin, fails = History(), History.begin, [True]
+
+    def failing(self, key, info):
+        if fails.pop():
+            fails.append(False)
+            raise ZeroDivisionError("by nothing")
+        fails.append(False)
+        begin(self, key, info)
+
+    monkeypatch.setattr(History, "begin", failing)
+    publisher = ResultsPublisher(f"ipc://{tmp_path}/results", exact=True)
+    waiting = Waiting(history)
+    try:
+        with HistoryFeed(f"ipc://{tmp_path}/results", history):
+            publisher.begin(made_up_run())  # and again, every second
+            waiting.until(lambda: history.current is not None)
+    finally:
+        publisher.close()
+    assert history.trouble == "a message could not be taken: ZeroDivisionError: by nothing"

@@ -89,7 +89,7 @@ def test_the_next_view_comes_after_an_acknowledgement(live):
         assert (head["view"]["shape"], head["view"]["factor"]) == ([1, 3], 10)
 
 
-@pytest.mark.parametrize("first", ['{"token": "wrong"}', "[]", "x" * 20000])
+@pytest.mark.parametrize("first", ['{"token": "wrong"}', "[]", "x" * 20000, "[" * 9000])
 def test_without_a_token_nothing_is_shown(live, first):
     client = pytest.importorskip("websockets.sync.client")
     from websockets.exceptions import ConnectionClosed
@@ -109,7 +109,10 @@ def test_pages_of_other_origins_are_refused(live):
         pass
 
 
-@pytest.mark.parametrize("wish", ['{"fps": 1000}', '{"colour": 1}', '{"columns": ["no"]}', "nonsense"])
+@pytest.mark.parametrize(
+    "wish",
+    ['{"fps": 1000}', '{"colour": 1}', '{"columns": ["no"]}', "nonsense", '{"ack": 1e999}', "[" * 9000, b"bytes"],
+)
 def test_what_cannot_be_is_told(live, wish):
     client = pytest.importorskip("websockets.sync.client")
     from websockets.exceptions import ConnectionClosed

@@ -140,7 +140,6 @@ def test_a_thread_that_receives(receiving):
     assert series.books.complete
     assert pipeline.rows(series) == [(0, "OK"), (1, "OK"), (2, "OK")]
     assert thread.failures == 0
-    assert 0.0 < thread.gap < 30.0
     assert pipeline.intake.counts.messages == 5
 
 
@@ -160,7 +159,7 @@ def test_nothing_that_goes_wrong_stops_the_thread(receiving):
     push.send(_start())
     _until(lambda: pipeline.series)
     assert thread.failures == 1
-    assert thread.failure == "ZeroDivisionError: of our own"
+    assert pipeline.warnings == ["a message could not be taken: ZeroDivisionError: of our own"]
     with pytest.raises(ZeroDivisionError):
         thread.ask(lambda: 1 // 0)
     assert thread.ask(lambda: "still there") == "still there"

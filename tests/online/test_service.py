@@ -430,6 +430,18 @@ def test_a_sink_that_fails_ends_for_its_series_and_nothing_else_does(one_engine)
     assert alarms == ["Broken ended for series 1: by nothing", "Broken ended for series 2: by nothing"]
 
 
+def test_what_goes_wrong_in_the_thread_of_the_results_is_told_and_it_goes_on(one_engine):
+    service = Service(settings=RINGS, engine=one_engine)
+    with service:
+        service.emitter.call(lambda: 1 // 0)
+        for message in messages_of(frames_of(count=3)):
+            service.take(message)
+        assert service.wait("idle")
+        (alarm,) = [event["data"]["text"] for event in service.events() if event["name"] == "alarm"]
+        assert "ZeroDivisionError" in alarm
+        assert service.series()[0]["books"]["analysed"] == 3
+
+
 def test_a_series_of_a_detector_that_was_there_before_starts_at_once(one_engine):
     """What is held is looked up by all that decides, so that another mask or geometry gets its own."""
     analyses = Analyses(one_engine)

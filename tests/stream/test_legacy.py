@@ -161,6 +161,13 @@ def test_start_and_end_go_through_messages():
     assert read_message(encode_end(End(SeriesKey(7)), "legacy")).series == SeriesKey(7)
 
 
+@pytest.mark.parametrize("name", ["nimages", "frame_time", "detector_distance", "omega_start"])
+def test_a_number_that_no_float_holds_is_ignored(name):
+    start = read_message(_start({**CONFIG, name: 10**4000}))
+    assert any("expected" in text or "no start" in text for text in start.warnings)
+    assert (start.images is None) == (name == "nimages")
+
+
 @pytest.mark.parametrize(
     ("parts", "word"),
     [
