@@ -51,8 +51,8 @@ class Order:
 
     @property
     def waiting(self) -> int:
-        """Results that are held back."""
-        return sum(len(line.waiting) for line in self._lines.values())
+        """Results that are held back. May be asked from any thread."""
+        return sum(len(line.waiting) for line in list(self._lines.values()))
 
     def begin(self, series: Series) -> None:
         """A series starts. Of one that is gone on with, images that were looked at before are not waited for."""

@@ -80,6 +80,8 @@ class SeriesOutput:
         """why results are not"""
         self.raw_skipped = 0
         """images that there was no room for in the queue"""
+        self.left_out = 0
+        """results that there was no room for in theirs"""
         self.journal = ResultsJournal(self._path("_results.h5"), run.key)
         self._pending: list[Result] = []
         self._has_regions = False
@@ -235,7 +237,7 @@ class SeriesOutput:
             )
         }
         books: dict[str, Any] = dict(self.run.books.to_dict())
-        books["results_left_out"] = self.journal.left_out
+        books["results_left_out"] = self.left_out + self.journal.left_out
         if self.raw is not None:
             present = self.raw.present()
             came = np.flatnonzero(status != FrameStatus.MISSING)

@@ -124,6 +124,7 @@ class Writer(Sink):
         self._tell_event: Tell = (lambda event: None) if tell is None else tell
         self._outputs: dict[int, SeriesOutput | None] = {}
         self._left_out: dict[int, int] = {}
+        self._results_left_out: dict[int, int] = {}
         self._ending: set[int] = set()
         self._early: deque[Event] = deque(maxlen=_EARLY)
         self._frames, self._rows = _Queue(memory), _Queue(_RESULTS)
@@ -161,11 +162,7 @@ class Writer(Sink):
         if self._frames.put(lambda: self._write(run, image), image.size + 1):
             return
         self._skipped += 1
-        skipped = self._left_out.get(id(run), 0)
-        self._left_out[id(run)] = skipped + 1
-        if not skipped:
-            text = f"raw images of series {run.key} are left out: the disk is too slow"
-            self._rows.put(lambda: self._alarm(run, text, error=False))
+        self._leave_out(run, "raw images", 1, self._left_out, error=False)
 
     def results(self, run: Run, results: Sequence[Result]) -> None:
         """As `Sink`."""
@@ -174,7 +171,15 @@ class Writer(Sink):
         listed = list(results)
         size = sum(_ROW + result.peaks.nbytes + result.rois.nbytes for result in listed)
         if not self._rows.put(lambda: self._add(run, listed), size):
-            self._rows.put(lambda: self._alarm(run, f"{len(listed)} results are left out: the disk is too slow"))
+            self._leave_out(run, "results", len(listed), self._results_left_out, error=True)
+
+    def _leave_out(self, run: Run, what: str, count: int, counts: dict[int, int], *, error: bool) -> None:
+        """Count what there is no room for, and tell it once in a series; nothing of it is held."""
+        before = counts.get(id(run), 0)
+        counts[id(run)] = before + count
+        if not before:
+            text = f"{what} of series {run.key} are left out: the disk is too slow"
+            self._rows.put(lambda: self._alarm(run, text, error=error))
 
     def event(self, event: Event) -> None:
         """As `Sink`."""
@@ -360,9 +365,10 @@ class Writer(Sink):
 
     def _complete(self, run: Run) -> None:
         output, skipped = self._outputs.pop(id(run), None), self._left_out.pop(id(run), 0)
+        left_out = self._results_left_out.pop(id(run), 0)
         if output is None:
             return
-        output.raw_skipped = skipped
+        output.raw_skipped, output.left_out = skipped, left_out
         try:
             output.finish()
         except CrystintError as error:

@@ -114,3 +114,19 @@ def test_many_that_are_missing_at_once():
     assert _rows(pipeline)[-1] == (2_000_000_000, "OK")
     assert series.books.missing == 2_000_000_000 - 1
     assert series.missing() == [(1, 2_000_000_000)]
+
+
+def test_how_many_wait_may_be_asked_while_a_series_begins():
+    pipeline = Pipeline()
+    pipeline.send(start(images=2), image(1))
+    pipeline.work()
+    (line,) = pipeline.order._lines.values()
+
+    class Beginning(dict):
+        def __len__(self):
+            pipeline.send(start(7))
+            return 1
+
+    line.waiting = Beginning()
+    assert pipeline.order.waiting == 1
+    assert len(pipeline.order._lines) == 2

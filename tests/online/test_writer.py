@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
+import weakref
 
 import h5py
 import hdf5plugin  # noqa: F401
@@ -14,6 +16,7 @@ import crystint
 from crystint.io.hdf5.deferred import DeferredFile
 from crystint.model.frame_table import FrameStatus
 from crystint.online.result import ONLINE_COLUMNS
+from crystint.online.series_output import SeriesOutput
 from crystint.online.sink import Event
 from crystint.online.writer import Writer
 from crystint.run.journal import Journal
@@ -353,3 +356,35 @@ def test_an_error_of_hdf5_ends_the_raw_frames_of_the_series_and_is_told_once(tmp
     writer.close()
     assert len([text for text in told.texts("alarm") if "HDF5 cannot" in text]) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run_master.h5", "run_results.h5"]
+
+
+def test_results_that_there_is_no_room_for_are_let_go_counted_and_told_once(tmp_path, monkeypatch):
+    gate, add = threading.Event(), SeriesOutput.add
+
+    def waiting(self, results):
+        gate.wait(WAIT)
+        add(self, results)
+
+    monkeypatch.setattr(SeriesOutput, "add", waiting)
+    monkeypatch.setattr("crystint.online.writer._RESULTS", 4000)
+    told = Told()
+    writer = Writer(raw=False, tell=told)
+    run = run_of(start_of(40), tmp_path)
+    writer.begin(run)
+    held = []
+    for number in range(40):
+        run.add(number)
+        result = result_of(run.key, number)
+        held.append(weakref.ref(result.peaks))
+        writer.results(run, [result])
+        run.count(analysed=1)
+        del result
+    gc.collect()
+    assert sum(each() is not None for each in held) < 10
+    gate.set()
+    ended(writer, run)
+    writer.close()
+    assert told.texts("alarm") == ["results of series 1-a are left out: the disk is too slow"]
+    with h5py.File(tmp_path / "run_results.h5") as file:
+        lost = int((file["entry/results/status"][()] == FrameStatus.MISSING).sum())
+        assert file["entry/books/results_left_out"][()] == lost > 30
