@@ -55,8 +55,6 @@ class ResultsJournal:
         """JSON-able, in their order"""
         self.described: list[dict[str, Any]] = []
         """what was done with the series, the last one of each process"""
-        self.errors: dict[int, str] = {}
-        """why images failed"""
         self.count = 0
         """one more than the highest number of an image"""
         self.resumed = self._journal.resumed
@@ -84,7 +82,6 @@ class ResultsJournal:
         rows = np.concatenate([result.row for result in results])
         peaks = np.concatenate([empty_peaks(), *(result.peaks for result in results)])
         facts: dict[str, Any] = {"images": len(results)}
-        facts["errors"] = {str(each.number): each.error for each in results if each.error}
         arrays: dict[str, NDArray[Any]] = {
             "rows": _bytes(rows),
             "counts": np.array([len(result.peaks) for result in results], np.int64),
@@ -134,7 +131,6 @@ class ResultsJournal:
             for place, (image, status) in enumerate(zip(rows["frame"].tolist(), rows["status"].tolist(), strict=True)):
                 if self._record[image] == _NOWHERE or self._status[image] == FrameStatus.MISSING:
                     self._record[image], self._row[image], self._status[image] = number, place, status
-            self.errors |= {int(image): text for image, text in record.facts["errors"].items()}
 
     def _grow(self, images: int) -> None:
         self.count = max(self.count, images)

@@ -34,7 +34,6 @@ __all__ = ["MASK", "mask_routes", "put_mask"]
 MASK = "/api/v1/mask"
 HDF5 = "application/x-hdf5"
 _IMAGES: dict[int | str, dict[str, Any]] = {200: {"content": {NPY: {}, TIFF: {}, HDF5: {}}}}
-_DESCRIBED = (MaskByPath.__name__, MaskByShapes.__name__)
 _BODY = {
     "requestBody": {
         "required": True,

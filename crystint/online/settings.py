@@ -148,7 +148,7 @@ class ServeSettings(ReceiveSettings):
     )
 
     bind: str = setting("127.0.0.1:5232", "address and port of the web interface", metavar="HOST:PORT")
-    allow_remote: bool = setting(False, "--bind may be an address that other machines reach")
+    allow_remote: bool = setting(False, "addresses that are bound may be such that other machines reach")
     certificate: Path | None = setting(None, "TLS certificate of the web interface", metavar="FILE.pem")
     certificate_key: Path | None = setting(None, "its private key", metavar="FILE.pem")
     token_file: Path | None = setting(

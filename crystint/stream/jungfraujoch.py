@@ -2,6 +2,8 @@
 
 They are Stream2 messages (`crystint.stream.stream2`) with more keys. Where only programs that read them tell what is in
 them, and no message was at hand, it says [?]: all of that is in this file.
+
+In "user" of the user_data is the header_appendix of the run's settings [?].
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any
 
 from crystint.stream.messages import Start
 
-__all__ = ["DISTANCE", "ERROR_VALUE", "FALLBACK_CHANNEL", "USER_DATA", "is_jungfraujoch", "start_keys"]
+__all__ = ["DISTANCE", "ERROR_VALUE", "FALLBACK_CHANNEL", "is_jungfraujoch", "start_keys"]
 
 DISTANCE = "detector_distance"
 """m; DECTRIS has the distance in detector_translation only"""
@@ -19,8 +21,6 @@ ERROR_VALUE = "error_value"
 """of pixels without a measurement; without it the lowest value of signed pixels, all ones of unsigned ones"""
 FALLBACK_CHANNEL = "default"
 """[?] the only name of a channel that was met; any one name is accepted"""
-USER_DATA = "user_data"
-"""[?] header_appendix of the run's settings is in its "user" """
 _MAGIC = "magic_number"
 """version of the interface [?]: its values are not published, so none is refused"""
 _OWN_KEYS = (_MAGIC, DISTANCE, ERROR_VALUE, "az_int_bin_to_q")
