@@ -14,13 +14,14 @@ from crystint.engine import Engine
 from crystint.errors import FileError, GeometryError, SettingError, StreamError
 from crystint.io.frames.masks import read_mask
 from crystint.io.geometry.crystfel_text import read_geom_text
-from crystint.model.frame_table import FRAME_DTYPE, FrameTable
+from crystint.model.frame_table import FRAME_DTYPE, FrameStatus, FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.mask import USER_MASK, combine_masks
 from crystint.model.partial_geometry import PartialGeometry
 from crystint.model.peaks import PeakList
 from crystint.model.roi_members import RoiMembers
 from crystint.model.rois import Rois
+from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import FileLimits, ValidValues, valid_values
 from crystint.online.result import ResultTable, empty_results
 from crystint.online.settings import AnalysisSettings
@@ -46,6 +47,8 @@ class Examined:
     peaks: PeakList
     regions: NDArray[np.void] | None
     """structured array of `crystint.model.rois.ROI_DTYPE` [regions]; None = there are none"""
+    sparse: SparseFrame | None = None
+    """None = it was not asked for, or there is no geometry"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +84,7 @@ class Analysis:
         """(slow, fast)"""
         return self.start.shape
 
-    def examine(self, frame: NDArray[Any], number: int) -> Examined:
+    def examine(self, frame: NDArray[Any], number: int, snr_sparse: float | None = None) -> Examined:
         """Look at a frame.
 
         Parameters
@@ -90,6 +93,8 @@ class Analysis:
             In native byte order.
         number : int
             Of the image in its series.
+        snr_sparse : float, optional
+            Significance of the pixels of the sparse frame; None = there is to be none.
 
         Raises
         ------
@@ -103,10 +108,12 @@ class Analysis:
                 f"image {number} is {frame.shape} {frame.dtype}, expected {self.shape} {self.dtype} (slow, fast)"
             )
         use = self.settings
-        snr = None if self.geometry is None else use.snr
-        _, peaks, frame_row, regions = self.search.examine_regions(frame, number, None, snr, self.regions)
+        snr, pixels = (None, None) if self.geometry is None else (use.snr, snr_sparse)
+        sparse, peaks, frame_row, regions = self.search.examine_regions(frame, number, pixels, snr, self.regions)
         listed, _ = listed_peaks(peaks, frame_row, use.hits_only)
-        return Examined(self._row(frame_row, number), listed, regions)
+        if sparse is not None and frame_row["status"][0] == FrameStatus.VETOED:
+            sparse, frame_row["picked"] = sparse.vetoed_form(), 0
+        return Examined(self._row(frame_row, number), listed, regions, sparse)
 
     def _row(self, frame_row: FrameTable, number: int) -> ResultTable:
         row = _ROW.copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -212,8 +213,9 @@ class Emitter:
         """Give the sinks what was put in order since."""
         pending, self._pending = self._pending, []
         for series, results in pending:
+            bare = _without_sparse(results)
             for sink in self.sinks:
-                self._guarded(sink, series, sink.results, series, results)
+                self._guarded(sink, series, sink.results, series, results if sink.wants_sparse else bare)
             now = time.time_ns()
             self.out.add(len(results))
             for result in results:
@@ -243,3 +245,10 @@ class Emitter:
                 share.broken.add(id(sink))
             what = "" if series is None else f" for series {series.key}"
             self._alarm(f"{sink.name or type(sink).__name__} ended{what}: {error}")
+
+
+def _without_sparse(results: list[Result]) -> list[Result]:
+    """For sinks that keep results: sparse images would fill memory there."""
+    if all(result.sparse is None for result in results):
+        return results
+    return [replace(result, sparse=None) for result in results]

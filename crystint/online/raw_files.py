@@ -30,7 +30,7 @@ from crystint.run.journal import check_free, journal_of
 from crystint.stream.messages import Image, Start
 from crystint.stream.packed_frame import PackedFrame
 
-__all__ = ["IMAGES_PER_FILE", "RawFiles"]
+__all__ = ["IMAGES_PER_FILE", "RawFiles", "reserve_on"]
 
 IMAGES_PER_FILE = 1000
 """of stills"""
@@ -130,9 +130,7 @@ class RawFiles:
         self._told: set[str] = set()
         self.written = self.late = self.unfit = self.recovered = 0
         self.bytes = 0
-        total = shutil.disk_usage(self._folder).total
-        self.reserve = max(_LEAST_LEFT, min(_MOST_LEFT, total // 50))
-        """bytes of the disk that raw frames leave free for results and what else there is"""
+        self.reserve = reserve_on(self._folder)
         self.files: list[str] = []
         """that are closed"""
         self._resume()
@@ -499,3 +497,8 @@ def _packed(frame: PackedFrame, stack: Stack) -> tuple[Bytes, bool]:
     if stack.packing == BITSHUFFLE and BSLZ4.direct:
         return BSLZ4.pack(decoded), False
     return decoded.reshape(-1).view(np.uint8), stack.packing != 0
+
+
+def reserve_on(folder: Path) -> int:
+    """bytes of the disk that frames leave free for results and what else there is."""
+    return max(_LEAST_LEFT, min(_MOST_LEFT, shutil.disk_usage(folder).total // 50))

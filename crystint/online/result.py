@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from crystint.model.frame_table import COLUMNS, FRAME_DTYPE, Column, FrameStatus, empty_frame_table
 from crystint.model.peaks import PeakList, empty_peaks
 from crystint.stream.messages import SeriesKey
+
+if TYPE_CHECKING:
+    from crystint.online.sparse_images import SparseImage
 
 __all__ = ["ONLINE_COLUMNS", "RESULT_DTYPE", "Result", "ResultTable", "empty_results"]
 
@@ -72,6 +75,8 @@ class Result:
     """of the regions"""
     error: str = ""
     """why it failed"""
+    sparse: SparseImage | None = None
+    """for the file of sparse images alone: other sinks never have it"""
 
     @property
     def number(self) -> int:

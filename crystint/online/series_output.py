@@ -19,13 +19,14 @@ from crystint.io.outputs import remove_leftovers
 from crystint.io.peaks.files import write_peaks
 from crystint.io.series.part_file import data_path
 from crystint.io.series.results_file import ranges_of, write_series_results
-from crystint.model.frame_table import FRAME_DTYPE, FrameStatus, empty_frame_table
+from crystint.model.frame_table import FRAME_DTYPE, FrameStatus, FrameTable, empty_frame_table
 from crystint.online.raw_files import RawFiles, Tell
 from crystint.online.region_output import put_regions
 from crystint.online.result import ONLINE_COLUMNS, Result
 from crystint.online.results_journal import ResultsJournal
 from crystint.online.series_scan import series_scan
 from crystint.online.sink import Event, Run
+from crystint.online.sparse_output import SparseOutput
 from crystint.stream.messages import Image
 
 __all__ = ["SeriesOutput"]
@@ -49,6 +50,8 @@ class SeriesOutput:
         As `RawFiles` has it.
     formats : sequence of str
         Of peak lists: cxi, refl, h5, json.
+    sparse : bool
+        A sparse file is wanted.
     tell : callable
         Takes events.
     closer : concurrent.futures.Executor
@@ -67,6 +70,7 @@ class SeriesOutput:
         raw: bool,
         images_per_file: int | None,
         formats: Sequence[str],
+        sparse: bool = False,
         tell: Tell,
         closer: Executor | None,
     ) -> None:
@@ -83,6 +87,12 @@ class SeriesOutput:
         self.left_out = 0
         """results that there was no room for in theirs"""
         self.journal = ResultsJournal(self._path("_results.h5"), run.key)
+        self.sparse: SparseOutput | None = None
+        if sparse:
+            status = self.journal.status(self.journal.count)
+            before = ranges_of(np.flatnonzero(np.isin(status, (FrameStatus.OK, FrameStatus.VETOED)))).tolist()
+            provenance = made_by_program({}, [])
+            self.sparse = SparseOutput(self._path("_sparse.h5"), run, provenance, tell, before)
         self._pending: list[Result] = []
         self._has_regions = False
         self._events = len(self.journal.events)
@@ -215,6 +225,7 @@ class SeriesOutput:
             self.raw.complete(images, self._began(images), links)
             files += [*self.raw.files, *([self.raw.master.name] if self.raw.master.exists() else [])]
         files += self._write_peaks(images, provenance)
+        files += self._finish_sparse(images, provenance)
         self.journal.close(keep=False)
         return files
 
@@ -277,15 +288,9 @@ class SeriesOutput:
         if not self._formats or not images:
             return []
         peaks = self.journal.peaks(images)
-        rows = empty_frame_table(images)
-        results = self.journal.rows(0, images)
-        for name in FRAME_DTYPE.names or ():
-            rows[name] = results[name]
+        rows = self._frame_rows(images)
         unseen = np.isin(rows["status"], (FrameStatus.MISSING, FrameStatus.SKIPPED, FrameStatus.FAILED))
-        sources = None
-        if self.raw is not None and self.raw.master.exists():
-            master, place = str(self.raw.master), data_path("", True)
-            sources = [FrameSource(master, number, place) for number in range(images)]
+        sources = self._sources(images)
         made = []
         for suffix in self._formats:
             path = self._path(f"_peaks.{suffix}")
@@ -307,8 +312,40 @@ class SeriesOutput:
             self._tell("file", {"path": str(path), "first_image": 0, "images": images})
         return made
 
+    def _frame_rows(self, images: int) -> FrameTable:
+        """Table of the first images, without what is of the stream."""
+        rows, results = empty_frame_table(images), self.journal.rows(0, images)
+        for name in FRAME_DTYPE.names or ():
+            rows[name] = results[name]
+        return rows
+
+    def _sources(self, images: int) -> list[FrameSource] | None:
+        """Where the first images are, when they are written."""
+        if self.raw is None or not self.raw.master.exists():
+            return None
+        master, place = str(self.raw.master), data_path("", True)
+        return [FrameSource(master, number, place) for number in range(images)]
+
+    def _finish_sparse(self, images: int, provenance: Mapping[str, Any]) -> list[str]:
+        """The sparse file, which the other files do not need."""
+        sparse = self.sparse
+        if sparse is None:
+            return []
+        scan = series_scan(self.run.start, images, self._began(images))[0]
+        try:
+            if not sparse.finish(images, self._frame_rows, self._sources, scan, provenance):
+                return []
+        except CrystintError as error:
+            text = f"the sparse file of series {self.run.key} is not written: {error}"
+            self._tell("alarm", {"text": text, "state": "error"})
+            return []
+        self._tell("file", {"path": str(sparse.path), "first_image": 0, "images": sparse.count})
+        return [sparse.path.name]
+
     def give_up(self) -> None:
         """Leave all as it is, to be gone on with by another process."""
+        if self.sparse is not None:
+            self.sparse.drop("the service ended before the series did")
         if self.raw is not None:
             self.raw.abandon()
         self.journal.close(keep=True)

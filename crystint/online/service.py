@@ -31,6 +31,7 @@ from crystint.online.service_control import ServiceControl
 from crystint.online.service_status import ServiceStatus
 from crystint.online.settings import AnalysisSettings, ServeSettings
 from crystint.online.sink import Event, Sink
+from crystint.online.sparse_images import SparseImages
 from crystint.online.timeline import Timeline
 from crystint.online.work_queue import WorkQueue
 from crystint.online.workers import Workers
@@ -138,7 +139,10 @@ class Service(ServiceControl):
             dropped=self.reception.dropped,
         )
         threads = self.serving.threads or max(1, (os.cpu_count() or 1) - 2)
-        self.workers = Workers(self.queue, threads, self.emitter.result, self._renew)
+        sparse = None
+        if self.serving.sparse and self.out is not None:
+            sparse = SparseImages(self.serving.snr_sparse, self.queue.budget // 4)
+        self.workers = Workers(self.queue, threads, self.emitter.result, self._renew, sparse)
         self._status = ServiceStatus(
             self.intake, self.queue, self.emitter, self.configuration, self.log, self.reception.received, self.sinks,
             self.streams, threads, self.began, self._receiving,
@@ -339,6 +343,7 @@ def _writer(settings: ServeSettings, memory: int, tell: Callable[[Event], None])
         raw=settings.raw,
         images_per_file=settings.images_per_file,
         formats=settings.peak_formats,
+        sparse=settings.sparse,
         memory=memory,
         when_full=settings.when_full,
         tell=tell,

@@ -115,6 +115,8 @@ class ServeSettings(ReceiveSettings):
     peak_formats: tuple[Literal["cxi", "refl", "h5", "json"], ...] = setting(
         (), "write lists of peaks, too, in these formats", metavar="cxi|refl|h5|json"
     )  # fmt: skip
+    sparse: bool = setting(False, "write a sparse file, too, as crystint sparsify does")
+    snr_sparse: Positive = setting(3.0, "significance of a pixel that is kept in the sparse file")
     overwrite: bool = setting(False, "replace files that are there, instead of taking another name")
 
     results: str | None = setting(None, "publish results there, tcp://127.0.0.1:5602 for instance", metavar="ADDRESS")
@@ -172,6 +174,7 @@ class HeadSettings(ServeSettings):
 
 NOT_OF_A_HEAD = (
     "stream", "dialect", "channel", "threads", "when_full", "memory", "raw", "images_per_file", "ring", "image_tcp",
+    "sparse", "snr_sparse",
 )  # fmt: skip
 """Settings that a head has no use for: images do not come to it."""
 

@@ -68,6 +68,8 @@ class Sink:
     sink, behind a queue bounded in bytes. An error is reported and ends the sink for that series, nothing else."""
 
     name: str = field(default="", init=False)
+    wants_sparse: bool = field(default=False, init=False)
+    """whether its results are to have their sparse images"""
 
     @property
     def full(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crystint.online.analysis import Analysis
+from crystint.online.sparse_images import SparseForm
 
 __all__ = ["Timeline"]
 
@@ -33,6 +34,8 @@ class Timeline:
         """the analysis is being made"""
         self.geometry: Mapping[str, Any] = {}
         """fields of `Geometry` that go before all else"""
+        self.sparse: list[SparseForm] = []
+        """what the images of the sparse file share, when there is one"""
         self.files: list[str] = []
         """that were written of the series"""
         self._lock = threading.Lock()
@@ -83,6 +86,7 @@ class Timeline:
         """The series is closed: its history is all that is of interest."""
         with self._lock:
             self._analyses = []
+        self.sparse = []
 
     def fail(self, error: str) -> None:
         """There will be no analysis."""

@@ -17,6 +17,7 @@ from crystint.online.analysis import Analysis
 from crystint.online.intake import plain_result
 from crystint.online.result import Result
 from crystint.online.series import Series
+from crystint.online.sparse_images import SparseImages
 from crystint.online.timeline import Timeline
 from crystint.online.work_queue import Work, WorkQueue
 from crystint.stream.messages import Image, Start
@@ -36,6 +37,8 @@ class Workers:
     renew : callable
         Called with a timeline and the analysis whose device failed: puts the same on another device, or on the same one
         begun anew, into the timeline, and tells whether it could.
+    sparse : SparseImages, optional
+        Makes sparse images, too.
     """
 
     def __init__(
@@ -44,8 +47,9 @@ class Workers:
         threads: int,
         deliver: Callable[[Series, Result], None],
         renew: Callable[[Timeline, Analysis, Exception], bool],
+        sparse: SparseImages | None = None,
     ) -> None:
-        self.queue, self._deliver, self._renew = queue, deliver, renew
+        self.queue, self._deliver, self._renew, self._sparse = queue, deliver, renew, sparse
         self._own = threading.local()
         self._threads = [threading.Thread(target=self._run, name=f"worker {n}") for n in range(threads)]
 
@@ -102,15 +106,19 @@ class Workers:
 
     def _examined(self, work: Work, analysis: Analysis, frame: NDArray[Any]) -> Result:
         image = work.image
-        examined = analysis.examine(frame, image.number)
+        made = self._sparse
+        examined = analysis.examine(frame, image.number, None if made is None else made.snr)
         row = examined.row
         row["t_received"], row["t_done"] = work.received, time.time_ns()
         if image.started is not None:
             row["t_start"], row["time"] = image.started, 1e-9 * image.started
         row["angle"] = _angle(analysis.start, image.number)
+        sparse = None
+        if made is not None:
+            sparse = made.make(work.series.context.sparse, examined.sparse, frame, analysis.geometry)
         if examined.regions is None:
-            return Result(work.series.key, row, examined.peaks)
-        return Result(work.series.key, row, examined.peaks, examined.regions, analysis.rois.names)
+            return Result(work.series.key, row, examined.peaks, sparse=sparse)
+        return Result(work.series.key, row, examined.peaks, examined.regions, analysis.rois.names, sparse=sparse)
 
     def _unpacked(self, image: Image, analysis: Analysis) -> NDArray[Any]:
         """The frame, in memory of this thread, which its next image uses again."""

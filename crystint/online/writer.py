@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
@@ -19,6 +19,7 @@ from crystint.online.queued_sink import Tell
 from crystint.online.result import Result
 from crystint.online.series_output import SeriesOutput
 from crystint.online.sink import Event, Run, Sink
+from crystint.online.sparse_output import SparseResult
 from crystint.stream.messages import Image
 
 __all__ = ["Writer"]
@@ -75,12 +76,12 @@ class _Queue:
 
 
 class Writer(Sink):
-    """Files of all series that have a folder: raw frames, a master, results, lists of peaks.
+    """Files of all series that have a folder: raw frames, a master, results, lists of peaks, a sparse file.
 
-    Raw frames are written by one thread and results by another. Images wait in a queue that is bounded in bytes; when
-    it is full they are not written, which is counted, unless the receiver looks at `full` and takes none meanwhile.
-    When the disk is full, raw frames of that series are not written any more; its results are, and raw frames of the
-    next series.
+    Raw frames are written by one thread, results by another, and sparse images by a third one. Images wait in a queue
+    that is bounded in bytes; when it is full they are not written, which is counted, unless the receiver looks at
+    `full` and takes none meanwhile. When the disk is full, raw frames of that series are not written any more; its
+    results are, and raw frames of the next series. A sparse file that the disk does not take is removed.
 
     Parameters
     ----------
@@ -90,6 +91,8 @@ class Writer(Sink):
         As `crystint.online.raw_files.RawFiles` has it.
     formats : sequence of str
         Of lists of peaks, by their suffixes: cxi, refl, h5, json.
+    sparse : bool
+        A sparse file is wanted, of results that have sparse images.
     memory : int
         Bytes of images that may wait.
     when_full : "skip" or "wait"
@@ -114,6 +117,7 @@ class Writer(Sink):
         raw: bool = True,
         images_per_file: int | None = None,
         formats: Sequence[str] = (),
+        sparse: bool = False,
         memory: int = 1 << 30,
         when_full: Literal["skip", "wait"] = "skip",
         tell: Tell | None = None,
@@ -127,7 +131,8 @@ class Writer(Sink):
         self._results_left_out: dict[int, int] = {}
         self._ending: set[int] = set()
         self._early: deque[Event] = deque(maxlen=_EARLY)
-        self._frames, self._rows = _Queue(memory), _Queue(_RESULTS)
+        self.wants_sparse = sparse
+        self._frames, self._rows, self._sparse = _Queue(memory), _Queue(_RESULTS), _Queue(memory)
         self._closer = ThreadPoolExecutor(1, "closing files")
         self._error = ""
         self._written = self._skipped = self._largest = 0
@@ -138,7 +143,11 @@ class Writer(Sink):
         self._closed = False
         self._threads = [
             Thread(target=self._work, args=(queue,), name=name, daemon=True)  # a disk that never answers ends neither
-            for queue, name in ((self._frames, "raw files"), (self._rows, "files of results"))
+            for queue, name in (
+                (self._frames, "raw files"),
+                (self._rows, "files of results"),
+                *([(self._sparse, "sparse files")] if sparse else []),
+            )
         ]
         for thread in self._threads:
             thread.start()
@@ -146,8 +155,10 @@ class Writer(Sink):
     @property
     def full(self) -> bool:
         """Whether there is no room for another image, and images should wait."""
-        queue = self._frames
-        return self._when_full == "wait" and self._raw and 0 < queue.bytes > queue.limit - self._largest
+        queue, sparse = self._frames, self._sparse
+        if self._when_full != "wait":
+            return False
+        return (self._raw and 0 < queue.bytes > queue.limit - self._largest) or sparse.bytes > sparse.limit // 2
 
     def begin(self, run: Run) -> None:
         """As `Sink`."""
@@ -169,6 +180,9 @@ class Writer(Sink):
         if run.folder is None or not results:
             return
         listed = list(results)
+        if self.wants_sparse:
+            self._put_sparse(run, listed)
+            listed = [result if result.sparse is None else replace(result, sparse=None) for result in listed]
         size = sum(_ROW + result.peaks.nbytes + result.rois.nbytes for result in listed)
         if not self._rows.put(lambda: self._add(run, listed), size):
             self._leave_out(run, "results", len(listed), self._results_left_out, error=True)
@@ -180,6 +194,13 @@ class Writer(Sink):
         if not before:
             text = f"{what} of series {run.key} are left out: the disk is too slow"
             self._rows.put(lambda: self._alarm(run, text, error=error))
+
+    def _put_sparse(self, run: Run, results: list[Result]) -> None:
+        some = [SparseResult(result.number, result.status, result.sparse) for result in results]
+        size = _ROW + sum(0 if each.image is None else each.image.size for each in some)
+        if not self._sparse.put(lambda: self._add_sparse(run, some), size):
+            without = [each._replace(image=None) for each in some]
+            self._sparse.put(lambda: self._add_sparse(run, without))
 
     def event(self, event: Event) -> None:
         """As `Sink`."""
@@ -194,10 +215,7 @@ class Writer(Sink):
         if run.folder is None:
             return
         self._ending.add(id(run))
-        if self._raw:
-            self._rows.put(lambda: self._frames_end(run))
-        else:
-            self._rows.put(lambda: self._finish(run))
+        self._rows.put(lambda: self._frames_end(run) if self._raw else self._sparse_end(run))
 
     def close(self) -> None:
         """As `Sink`. A disk that does not answer is waited for for half a minute."""
@@ -205,9 +223,10 @@ class Writer(Sink):
             return
         self._closed = True
         until = time.monotonic() + _CLOSE_S
-        for queue in (self._rows, self._frames, self._rows):  # the end of a series goes through them in this order
+        sparse = [self._sparse] if self.wants_sparse else []
+        for queue in (self._rows, self._frames, *sparse, self._rows):  # as the end of a series goes through them
             self._drained(queue, until)
-        for queue in (self._frames, self._rows):
+        for queue in (self._frames, *sparse, self._rows):
             queue.put(None)
         for thread in self._threads:
             thread.join(max(until - time.monotonic(), 0.1))
@@ -269,6 +288,7 @@ class Writer(Sink):
                 raw=self._raw,
                 images_per_file=self._per_file,
                 formats=self._formats,
+                sparse=self.wants_sparse,
                 tell=partial(self._say, run),
                 closer=self._closer,
             )
@@ -355,7 +375,26 @@ class Writer(Sink):
             except CrystintError as error:
                 output.raw_off(str(error))
                 self._alarm(run, f"raw images of series {run.key} could not all be written: {error}")
+        self._sparse_end(run)
+
+    def _sparse_end(self, run: Run) -> None:
+        """After all of its sparse images."""
+        if self.wants_sparse:
+            self._sparse.put(lambda: self._files_end(run))
+        else:
+            self._files_end(run)
+
+    def _files_end(self, run: Run) -> None:
         self._rows.put(lambda: self._finish(run))
+
+    def _add_sparse(self, run: Run, results: list[SparseResult]) -> None:
+        output = self._output_soon(run)
+        if output is None or output.sparse is None:
+            return
+        try:
+            output.sparse.add(results)
+        except CrystintError as error:
+            self._alarm(run, f"the sparse file of series {run.key} is not written any more: {error}")
 
     def _finish(self, run: Run) -> None:
         try:

@@ -363,12 +363,12 @@ class FailingDevice:
         self.left, examine = failures, Analysis.examine
         self.lock = threading.Lock()
 
-        def failing(analysis: Analysis, frame: Any, number: int) -> Any:
+        def failing(analysis: Analysis, frame: Any, number: int, *more: Any) -> Any:
             with self.lock:
                 if self.left and number >= 2:
                     self.left -= 1
                     raise DeviceError("out of resources")
-            return examine(analysis, frame, number)
+            return examine(analysis, frame, number, *more)
 
         monkeypatch.setattr(Analysis, "examine", failing)
 

@@ -230,6 +230,11 @@ class SparseWriter:
         """Store a table of the frames of this file, one row each."""
         self._results = rows
 
+    def put_inputs(self, sources: Sequence[Any] | None, scan: Scan | None) -> None:
+        """Where the frames came from and how they were turned, as in the constructor: of a stream that is known at its
+        end."""
+        self._sources, self._scan = sources, scan
+
     def end_early(self, frames: int) -> None:
         """Note that the input has more frames than this file will have.
 
