@@ -112,7 +112,7 @@ class HeadLink(QueuedSink):
         self._requests: dict[int, _Request] = {}
         self._asked: deque[_Request] = deque()
         self._repeat = 0.0
-        self._number = 0
+        self._number = time.time_ns()  # a node has not seen these, nor any of a head that was there before
         self._refused = 0
         self._start()
 

@@ -98,6 +98,16 @@ def test_two_nodes_and_a_head_are_as_one(ring, messages, one_engine):
     assert sum(node.series()[0]["books"]["analysed"] for node in nodes) == 12
 
 
+def test_a_head_that_is_started_anew_is_obeyed(one_engine, tmp_path):
+    address = f"ipc://{tmp_path}/head"
+    with Node(address, name="n", settings=QUICK, engine=one_engine) as node:
+        for snr in (6.0, 7.0):
+            with Head(address, settings=QUICK, engine=one_engine) as head:
+                until(lambda head=head: head.link.status()["nodes"])
+                head.set(snr=snr)
+                assert node.settings()["values"]["snr"] == snr
+
+
 def test_the_images_of_a_node_that_dies_are_missing(ring, messages):
     head, nodes, results = ring
     nodes[0].take(messages[0])
