@@ -7,8 +7,9 @@ import json
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
@@ -120,7 +121,10 @@ class Client:
         JSON or CBOR as Python has them, else bytes
         """
         with self._opened(method, path, body, accept, revision, timeout, query) as response:
-            content = response.read()
+            try:
+                content = response.read()
+            except (OSError, HTTPException) as error:
+                raise self._no_answer(error) from None
             kind = response.headers.get_content_type()
         if kind == "application/json":
             return json.loads(content)
@@ -149,9 +153,12 @@ class Client:
         except HTTPError as error:
             with error:
                 raise _refusal(error) from None
-        except (URLError, OSError) as error:
-            reason = getattr(error, "reason", error)
-            raise RefusedError("busy", f"no service answers at {self.url}: {reason}") from None
+        except (OSError, HTTPException, ValueError) as error:
+            raise self._no_answer(error) from None
+
+    def _no_answer(self, error: Exception) -> RefusedError:
+        reason = getattr(error, "reason", None) or repr(error)
+        return RefusedError("busy", f"no service answers at {self.url}: {reason}")
 
     def status(self) -> dict[str, Any]:
         """State, series with its books, rates, latency, queue, devices and sinks."""

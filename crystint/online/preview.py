@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from crystint.model.frame_table import FrameStatus
-from crystint.online.preview_messages import metadata_message, preview_end, preview_image, preview_start
+from crystint.online.preview_messages import PREVIEW_PERIOD, metadata_message, preview_end, preview_image, preview_start
 from crystint.online.queued_sink import Tell
 from crystint.online.result import Result
 from crystint.online.sink import Event, Run
@@ -60,7 +60,7 @@ class PreviewPublisher(PublishingSink):
     """
 
     def __init__(
-        self, address: str, tell: Tell | None = None, *, period: float = 0.2, channel: str | None = None
+        self, address: str, tell: Tell | None = None, *, period: float = PREVIEW_PERIOD, channel: str | None = None
     ) -> None:
         super().__init__("preview", address, tell)
         self._period, self._channel = period, channel

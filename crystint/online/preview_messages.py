@@ -22,8 +22,18 @@ from crystint.stream import End, Image, PackedFrame, Start, encode_end, encode_f
 from crystint.stream.cbor import encode
 from crystint.stream.jungfraujoch import FALLBACK_CHANNEL
 
-__all__ = ["image_keys", "metadata_message", "preview_end", "preview_image", "preview_start", "start_message"]
+__all__ = [
+    "PREVIEW_PERIOD",
+    "image_keys",
+    "metadata_message",
+    "preview_end",
+    "preview_image",
+    "preview_start",
+    "start_message",
+]
 
+PREVIEW_PERIOD = 0.2
+"""s from an image of the preview to the next"""
 _MOST_SPOTS = 250
 """the strongest ones, as many as Jungfraujoch sends by default"""
 _TO_CENTRE = 0.5

@@ -37,7 +37,7 @@ from crystint.online.jungfraujoch_values import (
     spot_finding,
     start_options,
 )
-from crystint.online.preview_messages import start_message
+from crystint.online.preview_messages import PREVIEW_PERIOD, start_message
 from crystint.online.routes_images import PictureQuery, desk_of, image_message, picture_of
 from crystint.online.routes_mask import put_mask
 from crystint.online.server import Extra
@@ -190,7 +190,11 @@ def _running(api: APIRouter, broker: Broker) -> None:
 
     @api.post("/start")
     async def start(request: Request) -> Response:
-        options, unused = start_options(await _object(request))
+        content = await _object(request)
+        try:
+            options, unused = start_options(content)
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise SettingError(f"a value is of a wrong kind: {error}") from None
         await ask(control().start, options)
         broker.access.allow_viewers(options.get("tokens", ()))
         return _json(None, unused)
@@ -315,7 +319,8 @@ def _configuration(api: APIRouter, broker: Broker) -> None:
     @api.get("/config/zeromq_preview")
     async def zeromq_preview() -> Response:
         at = address(await ask(control().status), "preview")
-        return _json({"enabled": at is not None, "period_ms": 1000, **({"socket_address": at} if at else {})})
+        period = round(1e3 * PREVIEW_PERIOD)
+        return _json({"enabled": at is not None, "period_ms": period, **({"socket_address": at} if at else {})})
 
     @api.get("/config/zeromq_metadata")
     async def zeromq_metadata() -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 
 import numpy as np
@@ -144,6 +145,25 @@ def test_results_are_followed_by_the_publisher(client, control, history, tmp_pat
     assert first.series == KEY
     assert len(first.peaks) == 2
     assert first.roi_names == ("beam",)
+
+
+@pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"])
+def test_what_is_no_service_is_told(said):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(said)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(RefusedError, match="no service answers at"):
+            connect(f"127.0.0.1:{server.getsockname()[1]}", TOKENS.view).status()
+        thread.join()
+    with pytest.raises(RefusedError, match="no service answers at"):
+        connect("http://127.0.0.1:port", TOKENS.view).status()
 
 
 def test_who_may_not_is_told(url):

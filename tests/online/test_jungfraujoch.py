@@ -203,6 +203,9 @@ def test_start_wait_and_cancel(served, client):
     assert client.post("/wait_till_done?timeout=x").status_code == 400
     wrong = client.post("/start", json={"file_prefix": "../up", "images_per_trigger": 1})
     assert wrong.status_code == 400
+    for wrong in ({"images_per_trigger": "x"}, {"tokens": 5}, {"grid_scan": 5}, {"beam_x_pxl": [], "beam_y_pxl": 1}):
+        assert client.post("/start", json=wrong).status_code == 400, wrong
+    assert client.get("/config/zeromq_preview").json()["period_ms"] == 200
 
 
 def test_the_public_client_understands_every_answer(served):
