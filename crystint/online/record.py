@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crystint.errors import CrystintError, FileError, SettingError, unreadable
+from crystint.errors import CrystintError, FileError, unreadable
 from crystint.io.outputs import refused
-from crystint.online.outlet import zmq_module
+from crystint.online.inlet import Inlet
 from crystint.stream import End, Image, Start, read_message
 
 __all__ = ["INDEX", "Recorded", "Recorder", "recorded"]
 
 INDEX = "index.jsonl"
-_POLL_MS = 200
-_LARGEST_MESSAGE = 2**28
+_POLL = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +129,14 @@ class Recorder:
         FileError
             When something cannot be written.
         """
-        zmq = zmq_module()
-        context = zmq.Context()
-        socket = context.socket(zmq.PULL)
-        try:
-            socket.setsockopt(zmq.RCVHWM, 64)
-            socket.setsockopt(zmq.RCVBUF, 4 * 2**20)
-            socket.setsockopt(zmq.MAXMSGSIZE, _LARGEST_MESSAGE)
-            for address in addresses:
-                try:
-                    socket.connect(address)
-                except zmq.ZMQError as error:
-                    raise SettingError(f"stream {address} cannot be connected to: {error.strerror}") from None
-            while not until() and self.bytes < most and (not series or self.ends < series):
-                if socket.poll(_POLL_MS):
-                    parts = socket.recv_multipart(copy=False)
-                    self.write([part.buffer for part in parts], time.time_ns())
-        finally:
-            socket.close(linger=0)
-            context.term()
+        with Inlet(addresses) as inlet:
+            while True:
+                for parts, came in inlet.receive(_POLL):
+                    self.write(parts, came)
+                    if self.bytes >= most or (series and self.ends >= series):
+                        return
+                if until():
+                    return
 
 
 def _described(parts: Sequence[Any]) -> dict[str, Any]:
