@@ -84,13 +84,14 @@ class Polled:
     wrong: list[str] = field(default_factory=list)
 
 
-def _poll(address: str, ended: Any, told: Any) -> None:
+def _poll(address: str, began: Any, ended: Any, told: Any) -> None:
     """20 times a second."""
     proxy = ControlProxy(address)
     polled, before = Polled(), {}
     while not ended.wait(0.05):
         status = proxy.status()
         polled.polls += 1
+        began.set()
         series = status["series"]
         if series is None:
             continue
@@ -109,10 +110,11 @@ def _poll(address: str, ended: Any, told: Any) -> None:
 def _polling(address: str) -> Any:
     """A list that takes what was polled, when the block has ended."""
     context = multiprocessing.get_context("spawn")
-    ended, told, polled = context.Event(), context.Queue(), []
-    process = context.Process(target=_poll, args=(address, ended, told))
+    began, ended, told, polled = context.Event(), context.Event(), context.Queue(), []
+    process = context.Process(target=_poll, args=(address, began, ended, told))
     process.start()
     try:
+        began.wait(_PATIENCE)  # a busy machine takes long to start a process
         yield polled
         ended.set()
         polled.append(told.get(timeout=_PATIENCE))
