@@ -175,14 +175,19 @@ class Reception:
 
         In a thread of its own, since a disk may take long, and a daemon, since it may never answer.
         """
+        began = time.monotonic_ns()
 
         def work() -> None:
             try:
                 self._outputs.place(series)
-                if self._restart is not None:
-                    self._restart.note(series.start, series.user)
             except Exception as error:
-                self._log.add("alarm", {"text": f"series {series.key}: {error}"})
+                self._log.add("alarm", {"text": f"no files of series {series.key} are written: {error}"})
+            try:
+                if self._restart is not None:
+                    self._restart.note(series.start, series.user, began)
+            except Exception as error:
+                text = f"series {series.key} cannot be gone on with after a restart: state_dir is not writable: {error}"
+                self._log.add("alarm", {"text": text})
             self._emitter.begin(series)
 
         thread = threading.Thread(target=work, name="places of outputs", daemon=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,31 +48,50 @@ class Restart:
     def __init__(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for part in folder.glob("series.*.part"):  # of a process that was killed
+                part.unlink(missing_ok=True)
         except OSError as error:
             raise FileError(f"state_dir {folder} cannot be made: {error.strerror or error}") from None
         self._path = folder / "series.cbor"
         self._key: SeriesKey | None = None
+        self._began = -1
+        self._lock = threading.Lock()
 
-    def note(self, start: Start, asked: Mapping[str, Any]) -> None:
-        """Remember a series that began.
+    def note(self, start: Start, asked: Mapping[str, Any], began: int = 0) -> None:
+        """Remember a series that began, unless a later one is remembered already. From any thread.
+
+        Parameters
+        ----------
+        start : Start
+        asked : mapping
+        began : int
+            Larger for series that began later.
 
         Raises
         ------
         OSError
         """
         message = pack({"start": start.message, "asked": dict(asked)})
-        part = self._path.with_suffix(".part")
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(message)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._path)
-        self._key = start.series
+        part = self._path.with_suffix(f".{began}.part")  # others may be written at the same time
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(message)
+                file.flush()
+                os.fsync(file.fileno())
+            with self._lock:
+                if began >= self._began:
+                    part.replace(self._path)
+                    self._key, self._began = start.series, began
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def forget(self, key: SeriesKey) -> None:
-        """A series is closed."""
-        if self._key in (None, key):
-            self._path.unlink(missing_ok=True)
+        """A series is closed. From any thread."""
+        with self._lock:
+            if self._key in (None, key):
+                self._path.unlink(missing_ok=True)
 
     def read(self) -> tuple[Start, dict[str, Any]] | None:
         """The series that was not closed, and what was asked for it; None = there is none.
