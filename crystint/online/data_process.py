@@ -137,7 +137,8 @@ class DataProcess:
         """Finish the series that runs, and wait until it is; whether it is."""
         self.service.stop()
         until = None if timeout is None else time.monotonic() + timeout
-        while not self.service.wait("idle", 1.0):
+        while not self.service.intake.quiet:  # after an error it does not come to be idle
+            self.service.wait("idle", 0.2)
             if until is not None and time.monotonic() > until:
                 return False
         return True

@@ -157,6 +157,11 @@ class Intake:
         return self._last if self._last is not None and not self._last.final else None
 
     @property
+    def quiet(self) -> bool:
+        """Whether no series is open, and the outputs of all are closed: idle, or an error after the last of them."""
+        return not self.live and all(series.settled for series in list(self.closed))
+
+    @property
     def held(self) -> int:
         """Bytes of images that wait for their start."""
         return sum(each.bytes for each in list(self._held.values()))
@@ -489,7 +494,7 @@ class Intake:
             )
         elif self.armed:
             self.state.to("arming", reason or "asked for")
-        elif self.live or any(not each.settled for each in self.closed):
+        elif not self.quiet:
             self.state.to("finishing", reason or (series.reason if series is not None else ""))
         else:
             self.state.to("idle", reason or "all is written")

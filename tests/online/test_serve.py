@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -156,6 +157,22 @@ def test_one_ctrl_c_finishes_the_series_and_a_second_one_ends_it(detector, tmp_p
     assert "10 images received: 10 analysed" in said
     assert list((tmp_path / "out").glob("*_master.h5"))
     assert not list((tmp_path / "out").glob("*.part"))
+
+
+def test_ctrl_c_ends_it_after_an_error_of_the_outputs(detector, tmp_path):
+    out = tmp_path / "out"
+    served = Served("--stream", f"ipc://{tmp_path}/detector", "--out", out)
+    detector.start(20)
+    detector.images(*range(10))
+    served.until(analysed(10))
+    shutil.rmtree(out)
+    detector.images(*range(10, 20))
+    detector.end()
+    served.until(lambda status: status["state"] == "error" and status["series"]["books"]["ended"])
+    code, said = served.end(signal.SIGINT)
+    assert code == 0, said
+    assert "Traceback" not in said
+    assert "20 images received: 20 analysed" in said
 
 
 def test_a_killed_service_goes_on_with_its_series(detector, tmp_path):
