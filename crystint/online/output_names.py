@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -59,7 +60,9 @@ def series_name(key: SeriesKey) -> str:
     return plain if plain[:1].isalnum() else f"_{plain[1:]}"
 
 
-def place_outputs(out: Path, prefix: str, *, overwrite: bool = False) -> tuple[Path, str]:
+def place_outputs(
+    out: Path, prefix: str, *, overwrite: bool = False, busy: Collection[tuple[Path | None, str]] = ()
+) -> tuple[Path, str]:
     """Folder and name of the files of a new series.
 
     Where files of that name are there already, ``_002``, ``_003`` ... is added to it: a detector must not be stopped by
@@ -72,6 +75,8 @@ def place_outputs(out: Path, prefix: str, *, overwrite: bool = False) -> tuple[P
     prefix : str
     overwrite : bool
         Files of that name are removed instead.
+    busy : collection of (path, str)
+        Folders and names that series have which are not closed: they are taken, too, and never overwritten.
 
     Raises
     ------
@@ -103,7 +108,7 @@ def place_outputs(out: Path, prefix: str, *, overwrite: bool = False) -> tuple[P
         except OSError as error:
             raise refused(folder, error) from error
     there = _taken(folder, name)
-    if there and overwrite:
+    if there and overwrite and (folder, name) not in busy:
         for path in there:
             check_free(path.with_name(path.name.removesuffix(".partial")))
         for path in there:
@@ -111,7 +116,7 @@ def place_outputs(out: Path, prefix: str, *, overwrite: bool = False) -> tuple[P
         there = []
     number = _FIRST
     free = name
-    while there:
+    while there or (folder, free) in busy:
         free = f"{name}_{number:03d}"
         there = _taken(folder, free)
         number += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,8 @@ class Outputs:
 
     def __init__(self, out: Path | None, overwrite: bool, alarm: Callable[[str], None]) -> None:
         self._out, self._overwrite, self._alarm = out, overwrite, alarm
+        self._placed: set[Series] = set()
+        self._lock = threading.Lock()
         self._cut_off: dict[SeriesKey, tuple[Path, str]] = {}
 
     def find(self, key: SeriesKey, prefix: str = "") -> list[tuple[int, int]]:
@@ -72,7 +75,7 @@ class Outputs:
         return ranges
 
     def place(self, series: Series) -> None:
-        """Give a series a folder and a name. It may take as long as the disk does."""
+        """Give a series a folder and a name. It may take as long as the disk does. From any thread."""
         if self._out is None:
             return
         prefix = str(series.user.get("prefix") or series_name(series.key))
@@ -82,6 +85,10 @@ class Outputs:
             return
         try:
             self._out.mkdir(parents=True, exist_ok=True)
-            series.folder, series.name = place_outputs(self._out, prefix, overwrite=self._overwrite)
+            with self._lock:  # a name is taken before its first file is there
+                self._placed = {each for each in self._placed if not each.settled}
+                busy = {(each.folder, each.name) for each in self._placed}
+                series.folder, series.name = place_outputs(self._out, prefix, overwrite=self._overwrite, busy=busy)
+                self._placed.add(series)
         except (CrystintError, OSError) as error:
             self._alarm(f"no files of series {series.key} are written: {error}")

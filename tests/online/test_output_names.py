@@ -7,8 +7,10 @@ import pytest
 from crystint.errors import FileError, RefusedError
 from crystint.io.describe import describe
 from crystint.online.output_names import checked_prefix, place_outputs, series_name, unfinished_run
+from crystint.online.outputs import Outputs
 from crystint.online.results_journal import ResultsJournal, looked_at
-from crystint.stream.messages import SeriesKey
+from crystint.online.series import Series
+from crystint.stream.messages import SeriesKey, Start
 from tests.online.series_of_frames import result_of
 
 
@@ -95,3 +97,17 @@ def test_what_a_killed_process_left_is_told(tmp_path):
     assert looked_at(tmp_path / "run_002_results.h5", key) == [(0, 3), (5, 6)]
     assert looked_at(tmp_path / "other_results.h5", key) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run_002_results.h5.partial"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_series_that_are_open_have_names_of_their_own(tmp_path, overwrite):
+    """The same series may start anew before the first file of the one before is there."""
+    outputs = Outputs(tmp_path, overwrite, pytest.fail)
+    every = [Series(Start(SeriesKey(4, "two"), (10, 12), "stream2")) for _ in range(3)]
+    for series in every:
+        outputs.place(series)
+    assert [series.name for series in every] == ["4-two", "4-two_002", "4-two_003"]
+    for series in every:
+        series.settled = True
+    outputs.place(every[1])
+    assert every[1].name == "4-two"
