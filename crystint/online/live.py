@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.websockets import WebSocketState
 
 from crystint.errors import CrystintError, RefusedError
 from crystint.online.answers import json_bytes
@@ -148,6 +149,8 @@ class _Live:
             head["results"] = rows
         if not packed and not rows and (not head.get("error") or self._sequence):
             return
+        if self._socket.application_state is not WebSocketState.CONNECTED:
+            return  # it was closed while the view was made
         self._sequence += 1
         head["sequence"] = self._sequence
         text = json_bytes(head)

@@ -1,6 +1,7 @@
 """The live view over a real WebSocket, and jobs on files."""
 
 import json
+import logging
 import threading
 import time
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import crystint
 from crystint.errors import RefusedError
 from crystint.online.jobs import Jobs
 from crystint.online.ring import Ring, RingReader
+from crystint.online.routes_images import view_body
 from crystint.stream import Image, PackedFrame, encode_frame, encode_image
 from tests.online import made_up
 from tests.online.asgi import TOKENS
@@ -123,6 +125,29 @@ def test_what_cannot_be_is_told(live, wish):
         with pytest.raises(ConnectionClosed) as closed:
             next(iter(lambda: socket.recv(timeout=30), None))
         assert closed.value.rcvd.code == 1003
+
+
+def test_a_view_that_is_made_while_the_socket_closes_is_not_sent(live, monkeypatch):
+    client = pytest.importorskip("websockets.sync.client")
+    from websockets.exceptions import ConnectionClosed
+
+    def slow(*arguments):
+        time.sleep(0.3)
+        return view_body(*arguments)
+
+    monkeypatch.setattr("crystint.online.live.view_body", slow)
+    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "error", lambda *words, **_more: said.append(words))
+    said = []
+    address, put = live
+    put(1)
+    with client.connect(address, proxy=None) as socket:
+        socket.send(json.dumps({"token": TOKENS.control}))
+        time.sleep(0.1)
+        socket.send("nonsense")
+        with pytest.raises(ConnectionClosed):
+            next(iter(lambda: socket.recv(timeout=30), None))
+        time.sleep(0.6)
+    assert not said
 
 
 @pytest.fixture
