@@ -410,8 +410,9 @@ class Writer(Sink):
         output.raw_skipped, output.left_out = skipped, left_out
         try:
             output.finish()
-        except CrystintError as error:
+        except Exception as error:  # whatever it is, the journal is let go, and can be gone on with
             output.give_up()
-            self._alarm(run, f"the files of series {run.key} are not complete: {error}; its journal is kept")
+            what = str(error) if isinstance(error, CrystintError) else f"{type(error).__name__}: {error}"
+            self._alarm(run, f"the files of series {run.key} are not complete: {what}; its journal is kept")
         if self._current is output:
             self._current = None

@@ -59,6 +59,8 @@ _FAR = 40.0
 """m"""
 _LARGEST = 1e300
 """JSON has whole numbers that no float holds"""
+_LONGEST_EXPOSURE = 1e6
+"""s"""
 
 
 class _Values:
@@ -68,7 +70,7 @@ class _Values:
         self.values = values
         self.warnings: list[str] = []
 
-    def number(self, key: str, *, positive: bool = True) -> float | None:
+    def number(self, key: str, *, positive: bool = True, most: float = _LARGEST) -> float | None:
         """A finite number; of those that must be positive 0 = not told."""
         value = self.values.get(key)
         if value is None:
@@ -79,6 +81,9 @@ class _Values:
         if positive and value <= 0:
             if value < 0:
                 self.warnings.append(f"{key} is {value!r}, expected a number above 0; it is ignored")
+            return None
+        if value > most:
+            self.warnings.append(f"{key} is {value!r:.60}, expected at most {most:g}; it is ignored")
             return None
         return value
 
@@ -121,8 +126,8 @@ def start_of(values: dict[str, Any], series: SeriesKey, message: bytes, dialect:
             detector=told.text("detector_description"),
             serial=told.text("detector_serial_number"),
         ),
-        frame_time=told.number("frame_time"),
-        count_time=told.number("count_time"),
+        frame_time=told.number("frame_time", most=_LONGEST_EXPOSURE),
+        count_time=told.number("count_time", most=_LONGEST_EXPOSURE),
         goniometer=goniometer,
         armed=_armed(told),
         user_data=plain_value(values.get("user_data")),

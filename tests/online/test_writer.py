@@ -19,7 +19,7 @@ from crystint.online.result import ONLINE_COLUMNS
 from crystint.online.series_output import SeriesOutput
 from crystint.online.sink import Event
 from crystint.online.writer import Writer
-from crystint.run.journal import Journal
+from crystint.run.journal import Journal, check_free
 from tests.online.killing import check_files, run_with_kills
 from tests.online.series_of_frames import counts, image_of, result_of, run_of, start_of
 
@@ -324,6 +324,29 @@ def test_files_that_another_process_writes_end_only_themselves(tmp_path):
     second.close()
     assert any("being written by another run" in text for text in told.texts("alarm"))
     first.close()
+
+
+def test_whatever_ends_the_files_of_a_series_lets_its_journal_go(tmp_path, monkeypatch):
+    def failing(*_arguments, **_options):
+        raise OverflowError("too large")
+
+    told = Told()
+    writer = Writer(tell=told)
+    run = run_of(start_of(3), tmp_path)
+    writer.begin(run)
+    measured(writer, run, range(3))
+    monkeypatch.setattr("crystint.online.series_output.write_series_results", failing)
+    ended(writer, run)
+    told.wait(lambda name, data: name == "alarm" and "its journal is kept" in data["text"])
+    assert "OverflowError: too large" in told.texts("alarm")[0]
+    check_free(tmp_path / "run_results.h5")
+    monkeypatch.undo()
+    again = run_of(start_of(3), tmp_path)
+    writer.begin(again)
+    ended(writer, again)
+    writer.close()
+    with h5py.File(tmp_path / "run_results.h5") as file:
+        assert (file["entry/results/status"][()] == 0).all()
 
 
 def test_a_number_that_cannot_be_makes_no_rows(tmp_path):

@@ -129,6 +129,8 @@ def test_a_start_without_a_size_is_refused(value):
         ({"goniometer": [1]}, "goniometer"),
         ({"goniometer": {"omega": {"increment": 1.0}}}, "'omega'"),
         ({"frame_time": float("nan")}, "frame_time"),
+        ({"frame_time": 1e300}, "frame_time"),
+        ({"count_time": 1e7}, "count_time"),
         ({"saturation_value": -5}, "saturation_value"),
         ({"sensor_material": 14}, "sensor_material"),
         ({"detector_translation": [0.0, 0.1]}, "detector_translation"),
