@@ -5,11 +5,12 @@ Requests are checked by them. Answers are made without them, since a snapshot mu
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, create_model
 
+from crystint.errors import RefusedError
+from crystint.online.output_names import checked_prefix
 from crystint.online.settings import CHANGEABLE, AnalysisSettings
 
 __all__ = [
@@ -38,7 +39,6 @@ __all__ = [
     "StartRequest",
     "StatusModel",
     "TryModel",
-    "prefix_fault",
 ]
 
 Reason = Literal[
@@ -49,28 +49,13 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Number = float | None
 """null = not known"""
-_NAME = re.compile(r"[A-Za-z0-9_.@+=,-]+")
-
-
-def prefix_fault(prefix: str) -> str:
-    """Why text cannot be the name of outputs below a folder; empty when it can."""
-    parts = prefix.split("/")
-    if prefix.startswith("/"):
-        return "is absolute; expected a name relative to the folder of the outputs"
-    if not all(map(_NAME.fullmatch, parts)):
-        return "expected names of A-Z a-z 0-9 _ . @ + = , - with / between them"
-    if any(set(part) == {"."} for part in parts):
-        return "leads out of the folder of the outputs"
-    if any(part.startswith((".", "-")) for part in parts):
-        return "has a name that begins with . or -"
-    return ""
 
 
 def _prefix(value: str) -> str:
-    fault = prefix_fault(value)
-    if fault:
-        raise ValueError(f"{value[:80]!r} {fault}")
-    return value
+    try:
+        return checked_prefix(value)
+    except RefusedError as error:
+        raise ValueError(str(error)) from None
 
 
 class Closed(BaseModel):

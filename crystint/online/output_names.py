@@ -21,7 +21,7 @@ OUTPUTS = ("_master.h5", "_data_*.h5", "_data_*.h5.part*", "_results.h5", "_peak
 _LONGEST = 120
 """bytes of a name"""
 _FIRST, _LAST = 2, 100_000
-_REFUSED = frozenset('\\%<>|"*?:;')
+_REFUSED = frozenset('\\%<>|"*?:;~')
 """letters that file systems, HDF5 or shells take for something else"""
 
 

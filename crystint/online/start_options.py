@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from crystint.errors import CrystintError, RefusedError
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.online.output_names import checked_prefix
 
 __all__ = ["GEOMETRY_FIELDS", "checked_options"]
 
@@ -31,12 +30,9 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
             raise RefusedError("bad_value", f"{name}: no such option; there are {', '.join(OPTIONS)}", name)
     prefix, images = options.get("prefix"), options.get("images")
     if prefix is not None:
-        path = PurePosixPath(prefix) if isinstance(prefix, str) and prefix else None
-        if path is None or path.is_absolute() or ".." in path.parts or not re.fullmatch(r"[\w.+/-]{1,200}", prefix):
-            raise RefusedError(
-                "bad_value", f"prefix is {prefix!r}, expected letters, digits and _ . + - / below the folder of "
-                "the outputs", "prefix",
-            )  # fmt: skip
+        if not isinstance(prefix, str):
+            raise RefusedError("bad_value", f"prefix is {prefix!r:.60}, expected a text", "prefix")
+        checked_prefix(prefix)
     if images is not None and (isinstance(images, bool) or not isinstance(images, int) or not 0 < images < 2**31):
         raise RefusedError("bad_value", f"images is {images!r}, expected a whole number above 0", "images")
     geometry = options.get("geometry")

@@ -210,6 +210,9 @@ def test_changes_that_cannot_be_are_refused_and_change_nothing(one_engine):
             (lambda: service.change_settings({"snr": 4.0}, revision=17), "conflict", None),
             (lambda: service.change_rois({"rois": [{"name": "a"}]}), "bad_value", None),
             (lambda: service.start({"prefix": "../x"}), "bad_value", "prefix"),
+            (lambda: service.start({"prefix": "a//b"}), "bad_value", "prefix"),
+            (lambda: service.start({"prefix": ".hidden"}), "bad_value", "prefix"),
+            (lambda: service.start({"prefix": 7}), "bad_value", "prefix"),
             (lambda: service.start({"prefixes": "x"}), "bad_value", "prefixes"),
             (lambda: service.start({"geometry": {"distance": -1}}), "bad_value", "geometry"),
         ]
