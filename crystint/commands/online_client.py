@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,8 @@ def _watch(settings: WatchSettings, quiet: bool, place: str | None) -> None:
     from crystint.online.watch import watch
 
     chosen = settings if place is None else settings.model_copy(update={"url": place})
-    watch(chosen.client(), chosen.every, chosen.seconds, say=click.echo)
+    with suppress(KeyboardInterrupt):  # the way to end it
+        watch(chosen.client(), chosen.every, chosen.seconds, say=click.echo)
 
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

@@ -31,7 +31,7 @@ def status_rows(status: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     if series is None:
         yield "series", "none yet"
     else:
-        yield "series", f"{series['series']} {series['name']}"
+        yield "series", " ".join(dict.fromkeys((series["series"], series["name"])))
         books = series["books"]
         yield (
             "images",

@@ -16,6 +16,7 @@ from crystint.errors import SettingError
 from crystint.online.auth import Tokens, check_binding, is_loopback
 from crystint.online.control_server import ControlServer
 from crystint.online.head import Head
+from crystint.online.outputs import check_folder
 from crystint.online.publish import ResultsPublisher
 from crystint.online.ring import Ring
 from crystint.online.service import Service
@@ -60,6 +61,8 @@ class DataProcess:
         missing = [name for name in _NEEDED if find_spec(name) is None]
         if missing:
             raise SettingError(f"{', '.join(missing)} is not installed: pip install 'crystint[online]'")
+        if settings.out is not None:
+            check_folder(settings.out)
         host, port = _place(settings.bind)
         for text in check_binding(host, settings.allow_remote, settings.certificate is not None):
             warn(text)

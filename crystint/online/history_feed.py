@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
 
 from crystint.errors import CrystintError, StreamError
 from crystint.online.history import History
+from crystint.online.outlet import zmq_module
 from crystint.online.results_message import Notice, ResultsBatch, read_results_message, roi_table
 from crystint.online.sink import Event
 
-zmq: Any = import_module("zmq")
+zmq: Any = zmq_module()
 
 __all__ = ["HistoryFeed", "feed"]
 

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from crystint.errors import CrystintError
+from crystint.errors import CrystintError, FileError
 from crystint.online.output_names import place_outputs, series_name, unfinished_run
 from crystint.online.results_journal import looked_at
 from crystint.online.series import Series
 from crystint.stream.messages import SeriesKey
 
-__all__ = ["Outputs"]
+__all__ = ["Outputs", "check_folder"]
+
+
+def check_folder(out: Path) -> None:
+    """Make the folder of the outputs, and see that files can be made in it.
+
+    Raises
+    ------
+    FileError
+        When they cannot.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"out {out} cannot be made: {error.strerror or error}") from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise FileError(f"out {out} cannot be written: permission denied to this user")
 
 
 class Outputs:

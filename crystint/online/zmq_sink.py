@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from crystint.errors import SettingError
+from crystint.online.outlet import zmq_module
 from crystint.online.queued_sink import QueuedSink, Tell
 
-zmq: Any = import_module("zmq")
+zmq: Any = zmq_module()
 
 __all__ = ["PublishingSink", "ZmqSink", "is_local"]
 

@@ -15,6 +15,7 @@ from crystint.errors import RefusedError, SettingError
 from crystint.model.rois import Roi
 from crystint.online import connect
 from crystint.online.auth import Access
+from crystint.online.client_text import status_rows
 from crystint.online.history import History
 from crystint.online.result import RESULT_DTYPE, empty_results
 from crystint.online.sink import Event
@@ -259,6 +260,23 @@ def test_watch_prints_lines_and_what_happens(client, history, monkeypatch):
         watch(client, 0.2, terminal=False, say=say)
     assert said[0].startswith("state idle; series 7-abc run; images received 0")
     assert said[1] == "file: path a.h5"
+
+
+def test_ctrl_c_is_the_way_to_end_watch(url, monkeypatch):
+    def interrupted(*_arguments, **_more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("CRYSTINT_TOKEN", TOKENS.view)
+    monkeypatch.setattr("crystint.online.watch.watch", interrupted)
+    result = CliRunner().invoke(main, ["online", "watch", "--url", url])
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_a_series_that_is_called_as_its_number_is_named_once():
+    series = {"series": "7-abc", "name": "7-abc", "books": dict.fromkeys(("received", "analysed"), 0), "files": []}
+    status = {"state": "idle", "stalled": False, "series": series}
+    rows = status_rows(status)
+    assert [next(rows), next(rows)][1] == ("series", "7-abc")
 
 
 def test_watch_draws_on_a_terminal(client, capsys):

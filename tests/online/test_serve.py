@@ -206,6 +206,8 @@ def test_a_killed_service_goes_on_with_its_series(detector, tmp_path):
         (("--stream", "ipc:///nowhere/x", "--bind", "127.0.0.1"), 2, "HOST:PORT"),
         (("--stream", "ipc:///nowhere/x", "--bind", "0.0.0.0:0"), 2, "--allow-remote"),
         (("--stream", "ipc:///nowhere/x", "--simplon", "ftp://x"), 2, "http://DCU"),
+        (("--stream", "ipc:///nowhere/x", "--out", "/proc/none"), 1, "out /proc/none cannot be made"),
+        (("--stream", "ipc:///nowhere/x", "--out", __file__), 1, "cannot be made: File exists"),
     ],
 )
 def test_a_mistake_is_one_line(options, code, text, capfd):
@@ -218,3 +220,12 @@ def test_a_mistake_is_one_line(options, code, text, capfd):
     assert result.stderr.count("crystint: error: ") == 1
     assert text in result.stderr
     assert capfd.readouterr().err == ""
+
+
+def test_without_the_extra_a_line_tells_what_to_install():
+    hide = "import sys; sys.modules['zmq'] = None; sys.argv = ['crystint', *sys.argv[1:]]; import crystint.cli as c; "
+    words = [sys.executable, "-c", f"{hide}c.main()", "online", "serve", "--stream", "ipc:///nowhere/x"]
+    process = started(words, ROOT)
+    _, err = process.communicate(timeout=LONG)
+    assert process.returncode == 2
+    assert err == "crystint: error: streams need pyzmq: pip install 'crystint[online]'\n"

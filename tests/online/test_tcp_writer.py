@@ -218,3 +218,13 @@ def test_what_cannot_be_is_refused(tmp_path):
         writer = TcpWriter(sender.address, tmp_path, index=5, of=2)
         with pytest.raises(StreamError, match="refuses this writer: its hello wants part 5 of 2"):
             writer.run()
+
+
+def test_a_folder_that_is_not_given_is_asked_for():
+    from click.testing import CliRunner
+
+    from crystint.cli import main
+
+    result = CliRunner().invoke(main, ["online", "write", "tcp://127.0.0.1:1"])
+    assert result.exit_code == 2
+    assert result.stderr == "crystint: error: output is not given: --output, or output in a file of settings\n"
