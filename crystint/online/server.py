@@ -211,6 +211,8 @@ def _wrong(request: Request, error: RequestValidationError) -> RefusedError:
         return RefusedError("bad_value", f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}")
     if first["type"] == "extra_forbidden":
         return unknown_key(name, place[-1], _keys_at(request, place[:-1]))
+    if not place and "json" not in request.headers.get("content-type", ""):
+        return RefusedError("bad_value", "the body is not read as JSON: send Content-Type: application/json")
     text = first["msg"].removeprefix("Value error, ")
     return RefusedError("bad_value", f"{name}: {text[:1].lower() + text[1:]}", name)
 

@@ -236,6 +236,8 @@ def test_sources_that_are_lost_short_or_partly_written(tmp_path):
     assert reasons[3] == "it was never written (frame 1 of b.h5)"
     assert reasons[5] == "c.h5 holds only 1 frame"
     assert reasons[6] == "d.h5 does not exist beside v.h5"
+    (tmp_path / "d.h5.part").touch()
+    assert crystint.open_frames(path).missing[6] == "d.h5 is being written: it is called d.h5.part until it is closed"
     deeper = h5py.VirtualLayout(FRAMES.shape, FRAMES.dtype)
     deeper[...] = h5py.VirtualSource("v.h5", "entry/data/data", FRAMES.shape)
     assert missing(virtual(tmp_path / "w.h5", deeper)) == (8, [3, 5, 6, 7])

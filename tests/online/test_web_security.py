@@ -278,6 +278,10 @@ def test_errors_of_the_framework_are_in_our_form(api):
     deep = b"[" * 100_000
     error(api.post("/api/v1/start", content=deep, headers={"content-type": "application/json"}), 400, "bad_value")
     error(api.post("/api/v1/start", content=json.dumps({"prefix": "\ud800"}).encode()), 400, "bad_value")
+    form = {"content-type": "application/x-www-form-urlencoded"}  # as curl -d has it
+    assert "application/json" in error(
+        api.patch("/api/v1/settings", content=b'{"snr": 5}', headers=form), 400, "bad_value"
+    )
     error(api.get("/nonsense"), 404, "not_found")
     error(api.delete("/api/v1/status"), 405, "bad_value")
     error(api.get("/api/v1/status?colour=red"), 400, "bad_value")

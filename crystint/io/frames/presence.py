@@ -150,6 +150,8 @@ class _Shown:
         """Number of frames and presence of a source, or why it is not there."""
         paths = [self.own] if name == "." else source_files(self.own, name)
         if not paths:
+            if (self.own.parent / f"{name}.part").exists():
+                return f"{name} is being written: it is called {name}.part until it is closed"
             return f"{name} does not exist beside {self.own.name}"
         try:
             with open_hdf5(paths[0]) as file:
