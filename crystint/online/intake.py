@@ -384,7 +384,7 @@ class Intake:
         held.heard = now
         if self.queue.room(self.held + image.size):
             held.images.append((image, received))
-            held.bytes += image.size
+            held.bytes += image.size + self.queue.overhead
         elif len(held.beyond) < 100_000 and 0 <= image.number < MOST_NUMBERS:
             held.beyond.append((image.number, _hashed(image), received))
         else:

@@ -46,6 +46,8 @@ _STUCK = 70.0
 """s that the receiver may be away from its sockets: it looks at them each minute when nothing comes"""
 _AUTO = 4 * 10**9
 """bytes"""
+_OF_AN_IMAGE = 4096
+"""bytes of the objects of an image that waits, as measured with images of 64 pixels"""
 
 
 class Service(ServiceControl):
@@ -114,7 +116,8 @@ class Service(ServiceControl):
         self._callbacks: Callbacks | None = None
         self.began = time.time_ns()
         memory = self.serving.memory
-        self.queue = WorkQueue(_share_of_memory() if memory == "auto" else memory, self.serving.when_full)
+        budget = _share_of_memory() if memory == "auto" else memory
+        self.queue = WorkQueue(budget, self.serving.when_full, overhead=_OF_AN_IMAGE)
         self.queue.blocked = lambda: any(sink.full for sink in self.sinks)
         self.emitter = Emitter(self.sinks, self._alarm, self._turn, lambda series: self.reception.settled(series))
         self.log = EventLog(self.emitter.event)

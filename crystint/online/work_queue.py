@@ -49,6 +49,8 @@ class WorkQueue:
         s of work that may wait once images are skipped.
     clock : callable
         s, never goes back.
+    overhead : int
+        Bytes of an image beside its message, which the budget is for as well: small images have more of these.
     """
 
     def __init__(
@@ -58,7 +60,10 @@ class WorkQueue:
         *,
         latency: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
+        overhead: int = 0,
     ) -> None:
+        self.overhead = overhead
+        """bytes of an image beside those of its message"""
         self.budget, self.when_full, self.latency, self.clock = budget, when_full, latency, clock
         self.blocked: Callable[[], bool] | None = None
         """whether somebody else who takes images has no room for another one"""
@@ -99,7 +104,7 @@ class WorkQueue:
 
     def room(self, size: int) -> bool:
         """Whether so many bytes more have room."""
-        return self.bytes + size <= self.budget
+        return self.bytes + size + self.overhead <= self.budget
 
     def want(self, series: SeriesKey | None = None, number: int = -1) -> None:
         """Somebody looks at an image: it is not skipped, and looked at first.
@@ -119,7 +124,7 @@ class WorkQueue:
 
     def put(self, work: Work) -> list[Work]:
         """Take an image to be looked at; which images are skipped for it, itself perhaps."""
-        now, size = self.clock(), work.image.size
+        now, size = self.clock(), work.image.size + self.overhead
         self._settle(now)
         self._came.add(now)
         key = (work.series.key, work.image.number)
@@ -162,7 +167,7 @@ class WorkQueue:
 
     def done(self, work: Work) -> None:
         """An image was looked at, or it failed: its memory is free."""
-        self._sizes.append(work.image.size)
+        self._sizes.append(work.image.size + self.overhead)
         if self.waiting and self.on_room is not None:
             self.on_room()
 
@@ -203,7 +208,7 @@ class WorkQueue:
                 self._normal.append(work)
                 self._tokens.put(True)
             else:
-                self._bytes -= work.image.size
+                self._bytes -= work.image.size + self.overhead
                 self._items -= 1
                 skipped.append(work)
         return skipped

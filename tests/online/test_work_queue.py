@@ -67,6 +67,16 @@ def test_first_in_first_out():
     assert (queue.bytes, queue.images) == (0, 0)
 
 
+def test_small_images_take_the_room_of_their_objects():
+    queue = WorkQueue(20_000, overhead=4000)
+    assert all(queue.put(_work(number, size=100)) == [] for number in range(4))
+    assert queue.bytes == 4 * 4100
+    assert not queue.room(100)
+    assert queue.put(_work(4, size=100))  # some are skipped: there is no room for a fifth
+    queue.done(queue.get(0.0))
+    assert queue.bytes % 4100 == 0
+
+
 def test_nothing_is_skipped_while_the_memory_lasts():
     clock = Clock()
     queue = WorkQueue(1000 * SIZE, clock=clock)
