@@ -322,6 +322,8 @@ class Intake:
         if error:
             self._failed(series, image.number, received, error)
         else:
+            if image.warning:
+                self._warn(f"series {series.key}: {image.warning}")
             self.follower.image(series, image, received)
             self._look_at(series, image, received)
         self._completed(series)

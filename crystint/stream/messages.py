@@ -150,6 +150,8 @@ class Image:
     """bytes of the message"""
     message: Any = None
     """the message itself, a buffer; of a multipart one a tuple of buffers"""
+    warning: str = ""
+    """what was ignored in the message and why, a sentence"""
 
     def frame(self, channel: str | None = None) -> NDArray[Any]:
         """Decode a frame.

@@ -73,11 +73,17 @@ def _image(values: dict[str, Any], series: SeriesKey, part: Any) -> Image:
             what = f"{len(data)} channels" if isinstance(data, dict) else f"{type(data).__name__} as its data"
             raise StreamError(f"it has {what}, expected 1 to {_MOST_CHANNELS} channels")
         frames = {channel: frame_of(value, f"channel {channel!r:.40}") for channel, value in data.items()}
-        started, stopped, real_time = _times(values)
     except StreamError as error:
         raise DamagedImage(str(error), series, number) from None
+    started = stopped = real_time = None
+    warning = ""
+    try:
+        started, stopped, real_time = _times(values)
+    except StreamError as error:  # the pixels are good all the same
+        warning = f"image {number}: {error}; its times are not used"
     user_data = plain_value(values.get("user_data"))
-    return Image(series, number, frames, started, stopped, real_time, user_data, memoryview(part).nbytes, part)
+    size = memoryview(part).nbytes
+    return Image(series, number, frames, started, stopped, real_time, user_data, size, part, warning)
 
 
 def _times(values: dict[str, Any]) -> tuple[int | None, int | None, float | None]:

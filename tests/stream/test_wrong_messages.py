@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import struct
 import tracemalloc
 
@@ -71,6 +72,17 @@ def _total(total: int) -> bytes:
         ({"data": _packed(data=b"short")}, "fewer than the header"),
         ({"data": _packed(data=_total(2**63))}, "9223372036854775808 bytes"),
         ({"data": _packed(data=_total(2 * 2**28), shape=(2**14, 2**14))}, "cannot hold"),
+    ],
+)
+def test_an_image_that_is_wrong_is_told_with_its_number(extra, word):
+    with pytest.raises(DamagedImage, match=word) as told:
+        read_message(_image(**extra) if extra.get("data", 0) is not None else encode_image(IMAGE, extra={"data": None}))
+    assert (told.value.series, told.value.number) == (KEY, 5)
+
+
+@pytest.mark.parametrize(
+    ("extra", "word"),
+    [
         ({"series_date": Tag(0, "yesterday")}, "expected a date"),
         ({"series_date": Tag(0, "2026-13-41T00:00:00Z")}, "no date"),
         ({"series_date": Tag(0, "9999-12-31T00:00:00Z")}, "no time"),
@@ -80,10 +92,11 @@ def _total(total: int) -> bytes:
         ({"real_time": ["a", 2]}, "expected \\[numerator"),
     ],
 )
-def test_an_image_that_is_wrong_is_told_with_its_number(extra, word):
-    with pytest.raises(DamagedImage, match=word) as told:
-        read_message(_image(**extra) if extra.get("data", 0) is not None else encode_image(IMAGE, extra={"data": None}))
-    assert (told.value.series, told.value.number) == (KEY, 5)
+def test_an_image_whose_times_are_wrong_is_an_image(extra, word):
+    image = read_message(_image(**extra))
+    assert re.search(word, image.warning)
+    assert (image.started, image.stopped, image.real_time) == (None, None, None)
+    assert np.array_equal(image.frame(), IMAGE.frame())
 
 
 @pytest.mark.parametrize(
