@@ -31,6 +31,14 @@ def open_routes(broker: Broker) -> APIRouter:
     async def status() -> dict[str, Any]:
         return await broker.ask(broker.control.status)
 
+    @api.get("/", response_class=PlainTextResponse, include_in_schema=False)
+    async def front() -> Response:
+        """What stands at the address that is printed at the start."""
+        return PlainTextResponse(
+            "crystint online: there is no page for browsers in this version.\n"
+            "Programs ask /api/v1 with a token, as docs/openapi.json says; people use `crystint online watch`.\n"
+        )
+
     @api.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> Response:
         """200 while images can be taken from the detector."""

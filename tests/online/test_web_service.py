@@ -193,3 +193,9 @@ def test_a_history_tells_its_followers_and_only_those():
     leave()
     history.event(event(2))
     assert told == [1]
+
+
+def test_the_address_itself_says_what_is_there(nobody):
+    answer = nobody.get("/")
+    assert answer.status_code == 200
+    assert "crystint online watch" in answer.text
