@@ -286,7 +286,7 @@ class StepSettings(BaseModel):
             like = get_close_matches(name, cls.model_fields, 1)
             hint = f" (did you mean {like[0]}?)" if like else ""
             return f"{name}: no such setting{hint}; there are {', '.join(sorted(cls.model_fields))}"
-        if first["type"] == "missing":
+        if first["type"] == "missing" and len(first["loc"]) == 1:
             return f"{name} is not given: --{name.replace('_', '-')}, or {name} in a file of settings"
         value = first["input"]
         words = [part["ctx"]["expected"] for part in complaints if part["type"] == "literal_error"]

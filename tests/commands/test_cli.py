@@ -25,7 +25,7 @@ from tests import processes
 from tests.conftest import DEVICES, ROOT, shared_data
 
 COMMANDS = sorted(main.commands)
-STEPS = sorted(set(COMMANDS) - {"cbc", "correlate", "stills"})
+STEPS = sorted(set(COMMANDS) - {"cbc", "correlate", "online", "stills"})
 """Commands that do something themselves; those of groups have tests of their own."""
 FEW = ("--rings", "60")
 
@@ -95,8 +95,8 @@ def test_options_with_a_choice_list_it_in_their_help():
 
 
 def test_the_commands_are_those_of_the_contract():
-    expected = "bench cbc compare convert correlate demo densify devices frames info mask peaks plot sparsify stills"
-    assert [*expected.split(), "sum", "verify"] == COMMANDS
+    expected = "bench cbc compare convert correlate demo densify devices frames info mask online peaks plot roi"
+    assert [*expected.split(), "sparsify", "stills", "sum", "verify"] == COMMANDS
     assert "crystint demo" in run(0).stdout
     assert crystint.__version__ in run(0, "--version").stdout
 
