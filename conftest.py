@@ -21,6 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from tests.processes import heeding_sigint
+
 try:
     from sybil import Sybil
     from sybil.document import Document
@@ -49,16 +51,16 @@ def _enter(namespace: dict[str, Any]) -> None:
 def _leave(namespace: dict[str, Any]) -> None:
     folder, before = _places.pop(id(namespace))
     os.chdir(before)
-    while _going_on:
-        process = _going_on.pop()
-        process.send_signal(signal.SIGINT)
-        try:
-            process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            raise
-    folder.cleanup()
+    with folder:
+        while _going_on:
+            process = _going_on.pop()
+            process.send_signal(signal.SIGINT)
+            try:
+                process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                raise
 
 
 def _run(command: str, url: str = "") -> str:
@@ -68,10 +70,11 @@ def _run(command: str, url: str = "") -> str:
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path} | ({"CRYSTINT_URL": url} if url else {})
     if words[-1] == "&":
-        process = subprocess.Popen(
-            [sys.executable, "-m", *words[:-1]], env=environment, stdout=subprocess.PIPE, text=True,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        with heeding_sigint():
+            process = subprocess.Popen(
+                [sys.executable, "-m", *words[:-1]], env=environment, stdout=subprocess.PIPE, text=True,
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
         _going_on.append(process)
         assert process.stdout is not None
         line = process.stdout.readline()

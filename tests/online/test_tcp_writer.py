@@ -31,6 +31,7 @@ from crystint.stream import (
     read_message,
 )
 from tests.online.test_image_tcp import FakeRun, check, final, sending, until
+from tests.processes import heeding_sigint
 
 SHAPE = (40, 50)
 KEY = SeriesKey(5, "five")
@@ -97,7 +98,12 @@ def test_a_writer_that_is_killed_goes_on_with_its_files(tmp_path):
     with sending(liveness=30.0) as sender:
         words = [sys.executable, "-m", "crystint", "online", "write", sender.address, "-o", str(tmp_path)]
         words += ["--name", "w", "--images-per-file", "100", "-q"]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+        def started() -> subprocess.Popen[str]:
+            with heeding_sigint():
+                return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+        process = started()
         try:
             until(lambda: not sender.refusal())
             sender.begin(run)
@@ -109,7 +115,7 @@ def test_a_writer_that_is_killed_goes_on_with_its_files(tmp_path):
             for number in range(250, 400):
                 sender.image(run, make_image(number))
             sender.end(run)
-            process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            process = started()
             check(final(sender), 400, 400)
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=30)
