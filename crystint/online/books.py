@@ -3,7 +3,7 @@ in flight, and at the end expected = received + missing."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 __all__ = ["Books"]
@@ -70,7 +70,3 @@ class Books:
     def to_dict(self) -> dict[str, Any]:
         """All counts, as JSON-able values."""
         return asdict(self) | {"in_flight": self.in_flight, "missing": self.missing}
-
-    def with_(self, **counts: Any) -> Books:
-        """With some counts changed."""
-        return replace(self, **counts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -133,7 +134,7 @@ LINE = re.compile(
 
 
 def test_metrics_are_prometheus_text(api, nobody, control, history):
-    control.books = control.books.with_(expected=10, received=9, analysed=8, skipped=1)
+    control.books = replace(control.books, expected=10, received=9, analysed=8, skipped=1)
     history.results = 12
     nobody.get("/api/v1/status", headers={"Authorization": "Bearer wrong"})
     response = api.get("/metrics")
