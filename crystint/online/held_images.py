@@ -1,71 +1,39 @@
-"""The last images, for whoever looks: decoded when somebody asks, in the process of the web interface."""
+"""What is seen of an image: its pixels, background and significance, and what other settings would find."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.engine import Engine
-from crystint.errors import CrystintError, RefusedError, SettingError
+from crystint.errors import RefusedError, SettingError
 from crystint.model.peaks import empty_peaks
 from crystint.model.rings import interpolate
 from crystint.model.rois import Rois
 from crystint.online.analysis import Analyses, Analysis, Examined
 from crystint.online.control import Control
+from crystint.online.frame_source import FrameSource, HeldFrame
 from crystint.online.history import History
 from crystint.online.result import Result
-from crystint.online.ring import RingReader
 from crystint.online.settings import CHANGEABLE, AnalysisSettings
 from crystint.ops.threshold import ring_table, significance
-from crystint.stream.messages import Image, Start
-from crystint.stream.read import read_message
 
-__all__ = ["HeldFrame", "HeldImages", "Layer"]
+__all__ = ["HeldImages", "Layer"]
 
 Layer = Literal["counts", "background", "significance"]
-LAST, LAST_HIT = -1, -2
-_DECODED = 4
-"""images whose pixels are remembered"""
-
-
-@dataclass(frozen=True, eq=False)
-class HeldFrame:
-    """An image that somebody looks at."""
-
-    series: str
-    number: int
-    parts: tuple[bytes, ...]
-    image: Image
-    start: Start | None
-    """None = the data process does not remember that series"""
-
-    @property
-    def channel(self) -> str:
-        """That is looked at."""
-        return next(iter(self.image.frames))
-
-    @cached_property
-    def pixels(self) -> NDArray[Any]:
-        """[slow, fast] of the channel."""
-        try:
-            return self.image.frame(self.channel)
-        except CrystintError as error:
-            raise RefusedError("not_found", f"image {self.number} cannot be unpacked: {error}", "id") from None
 
 
 class HeldImages:
-    """The images of a ring, with what the data process makes of them.
+    """Images, with what the data process makes of them.
 
     Parameters
     ----------
-    ring : RingReader or function that gives one
+    frames : FrameSource
+        Where they come from.
     control : Control
     history : History
     engine : function that gives an Engine
@@ -74,87 +42,24 @@ class HeldImages:
 
     def __init__(
         self,
-        ring: RingReader | Callable[[], RingReader],
+        frames: FrameSource,
         control: Control,
         history: History,
         engine: Callable[[], Engine] = Engine,
     ) -> None:
-        self._reader: RingReader | None = None
-        self._ring, self._control, self._history, self._engine = ring, control, history, engine
-        self._frames: OrderedDict[tuple[str, int], HeldFrame] = OrderedDict()
-        self._starts: dict[str, Start | None] = {}
+        self.frames = frames
+        self._control, self._history, self._engine = control, history, engine
         self._analyses: Analyses | None = None
         self._analysis: tuple[Any, Analysis] | None = None
-        self._lock = threading.Lock()
         self._making = threading.Lock()
 
-    @property
-    def reader(self) -> RingReader:
-        """Of the ring."""
-        with self._lock:
-            if self._reader is None:
-                self._reader = self._ring if isinstance(self._ring, RingReader) else self._ring()
-            return self._reader
-
     def held(self, series: str | None = None) -> tuple[str | None, list[int]]:
-        """The series, and the numbers of its images that are held, the oldest first."""
-        return self.reader.numbers_of(series)
+        """As `FrameSource.held`."""
+        return self.frames.held(series)
 
     def frame(self, number: int, series: str | None = None) -> HeldFrame:
-        """An image.
-
-        Parameters
-        ----------
-        number : int
-            -1 = the last one, -2 = the last hit.
-        series : str, optional
-            None = the newest.
-
-        Raises
-        ------
-        RefusedError
-            not_found, with the numbers that are held.
-        """
-        wanted: int | None = number
-        if number == LAST:
-            wanted = None
-        elif number == LAST_HIT:
-            remembered = self._history.series(series)
-            wanted = None if remembered is None else remembered.last_hit
-            if remembered is None or wanted is None:
-                raise RefusedError("not_found", "there was no hit yet", "id")
-            series = str(remembered.key)
-        held = self.reader.message(wanted, series)
-        if held is None:
-            raise RefusedError("not_found", f"image {number} is not held: {self._there(series)}", "id")
-        key = (held.series, held.number)
-        with self._lock:
-            if key in self._frames:
-                self._frames.move_to_end(key)
-                return self._frames[key]
-        message = read_message(held.parts)
-        assert isinstance(message, Image)  # the ring has nothing else
-        frame = HeldFrame(held.series, held.number, held.parts, message, self._start(held.series))
-        with self._lock:
-            self._frames[key] = frame
-            while len(self._frames) > _DECODED:
-                self._frames.popitem(last=False)
-        return frame
-
-    def _there(self, series: str | None) -> str:
-        _, numbers = self.held(series)
-        return f"{numbers[0]} to {numbers[-1]} are" if numbers else "none are"
-
-    def _start(self, series: str) -> Start | None:
-        if self._starts.get(series) is None:
-            try:
-                message = read_message([self._control.start_message(series)])
-            except CrystintError:  # it is closed and forgotten
-                message = None
-            while len(self._starts) > 16:
-                del self._starts[next(iter(self._starts))]
-            self._starts[series] = message if isinstance(message, Start) else None
-        return self._starts[series]
+        """As `FrameSource.frame`."""
+        return self.frames.frame(number, series)
 
     def result(self, frame: HeldFrame) -> Result | None:
         """What is remembered of it; None = nothing."""
@@ -284,11 +189,6 @@ class HeldImages:
     def _masks(self) -> int:
         """Changes with the user's mask."""
         return max((event.number for event in tuple(self._history.events) if event.name == "mask"), default=0)
-
-    def close(self) -> None:
-        """Let go of the ring."""
-        if self._reader is not None:
-            self._reader.close()
 
 
 def _asked(geometry: Any) -> Mapping[str, Any] | None:

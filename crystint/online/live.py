@@ -21,7 +21,8 @@ from starlette.websockets import WebSocketState
 from crystint.errors import CrystintError, RefusedError
 from crystint.online.answers import json_bytes
 from crystint.online.broker import Broker
-from crystint.online.held_images import LAST, Layer
+from crystint.online.frame_source import LAST
+from crystint.online.held_images import Layer
 from crystint.online.result import RESULT_DTYPE
 from crystint.online.routes_images import desk_of, view_body
 from crystint.online.views import Binning

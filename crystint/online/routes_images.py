@@ -23,10 +23,12 @@ from crystint.online.analysis import Analysis
 from crystint.online.answers import BYTES, CBOR, NPY, TIFF, ApiError, answer, json_bytes, preferred
 from crystint.online.api_models import HeldModel, SettingsChange, TryModel
 from crystint.online.broker import Broker
-from crystint.online.held_images import HeldFrame, HeldImages, Layer
+from crystint.online.frame_source import HeldFrame, RingFrames
+from crystint.online.held_images import HeldImages, Layer
 from crystint.online.pictures import COLORS, Overlay, picture
 from crystint.online.preview_messages import preview_image
 from crystint.online.requests import checked_query
+from crystint.online.ring import RingReader
 from crystint.online.views import Binning, View, parse_range, parse_size, view_of
 from crystint.stream.packed_frame import encode_frame
 
@@ -65,6 +67,19 @@ class Desk:
         self._images: tuple[tuple[Any, ...], HeldImages] | None = None
 
     @property
+    def ring(self) -> RingReader:
+        """Where the last images of the stream are.
+
+        Raises
+        ------
+        RefusedError
+            When none are kept.
+        """
+        frames = self.images.frames
+        assert isinstance(frames, RingFrames)
+        return frames.reader
+
+    @property
     def images(self) -> HeldImages:
         """The last ones.
 
@@ -78,7 +93,7 @@ class Desk:
             raise RefusedError("not_found", "no images are held: the service keeps none for viewers")
         asked = (broker.ring, broker.control, broker.history)
         if self._images is None or any(a is not b for a, b in zip(self._images[0], asked, strict=True)):
-            self._images = (asked, HeldImages(*asked))
+            self._images = (asked, HeldImages(RingFrames(*asked), broker.control, broker.history))
         return self._images[1]
 
     async def do(self, function: Callable[..., _T], *arguments: Any) -> _T:

@@ -342,7 +342,7 @@ def _looking(api: APIRouter, broker: Broker) -> None:
     @api.get("/image_buffer/status")
     async def buffer_status() -> Response:
         _, numbers = await ask(desk.images.held)
-        reader = desk.images.reader
+        reader = desk.ring
         slots = {"total_slots": reader.records, "available_slots": reader.records - len(numbers)}
         return _json(
             {
@@ -358,7 +358,7 @@ def _looking(api: APIRouter, broker: Broker) -> None:
 
     @api.post("/image_buffer/clear")
     async def clear() -> Response:
-        await ask(desk.images.reader.forget)
+        await ask(desk.ring.forget)
         return _json(None)
 
     @api.get("/image_buffer/start.cbor")
