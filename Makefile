@@ -2,6 +2,7 @@
 # make test    all tests, on every OpenCL device of this machine
 # make check   ruff, mypy, import-linter
 # make docs    the site of the documentation, in build/docs; warnings are errors
+# make web     the page for browsers, from web/ into crystint/online/static; needs Node.js 20 and npm
 # make clean   remove everything that these made
 #
 # Needs make and Python >= 3.11 with venv; all else is installed into .venv, again only when pyproject.toml changes:
@@ -16,12 +17,13 @@ PYTHON :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs web clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/crystint demo -o demo --overwrite
 
 test: $(VENV)/.dev
+	scripts/build-web --if-possible
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/test $(ARGS)
 
 check: $(VENV)/.dev
@@ -29,6 +31,9 @@ check: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/docs $(ARGS)
+
+web:
+	scripts/build-web
 
 $(VENV)/.python:
 	@set -e; \
@@ -60,5 +65,5 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.python
 	@touch $@ $(VENV)/.cpu
 
 clean:
-	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks
+	rm -rf crystint/online/static web/node_modules $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -32,6 +32,7 @@ __all__ = [
     "RoiDocument",
     "RoisModel",
     "SeriesModel",
+    "SessionModel",
     "SessionRequest",
     "SettingsChange",
     "SettingsModel",
@@ -392,6 +393,14 @@ class SessionRequest(Closed):
     """A token, to be exchanged for a cookie."""
 
     token: str = Field(min_length=1, max_length=512)
+
+
+class SessionModel(Closed):
+    """What a page may do, and what it looks at."""
+
+    role: Literal["view", "control"] | None = Field(description="null = there is no session")
+    source: Literal["stream", "files"] = Field(description="a detector's stream, or finished files alone")
+    version: str
 
 
 class HeldModel(Closed):

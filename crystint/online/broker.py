@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -40,6 +40,8 @@ class Broker:
     """s that an answer of the control is waited for"""
     long_patience: float = 60.0
     """s, of what changes something: new settings may need new tables"""
+    source: Literal["stream", "files"] = "stream"
+    """what is looked at"""
     traffic: Traffic = field(default_factory=Traffic)
     closing: bool = False
     """the service ends: whatever streams ends with it"""

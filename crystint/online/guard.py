@@ -23,8 +23,8 @@ _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 _HEADERS = (
     (
         b"content-security-policy",
-        b"default-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; "
-        b"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        b"default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; connect-src 'self'; "
+        b"img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -125,7 +125,7 @@ class Guard:
         path, method = scope["path"], scope["method"]
         self._check_place(headers, safe=method in _SAFE)
         if self.is_open(path, method, self._is_near(scope)):
-            return None
+            return self._of_cookie(headers)
         role = self.role(headers)
         wanted = Role.VIEW if method in _SAFE or path.startswith(self.viewing) else Role.CONTROL
         if role < wanted:
@@ -167,6 +167,11 @@ class Guard:
             raise ApiError(429, "busy", "too many wrong tokens; wait a second")
         raise ApiError(401, "unauthorized", "wrong token; `crystint online serve` prints the right one")
 
+    def _of_cookie(self, headers: Mapping[bytes, str]) -> Role | None:
+        if b"cookie" not in headers:
+            return None
+        return self.access.role_of_cookie(_cookie(headers[b"cookie"], self.access.cookie_name))
+
     async def _websocket(self, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send) -> None:
         """The token comes in its first message, or as a cookie; here it is only seen from where it comes."""
         try:
@@ -174,9 +179,7 @@ class Guard:
         except RefusedError:
             await send({"type": "websocket.close", "code": 1008})
             return
-        scope.setdefault("state", {})["role"] = None
-        if b"cookie" in headers:
-            scope["state"]["role"] = self.access.role_of_cookie(_cookie(headers[b"cookie"], self.access.cookie_name))
+        scope.setdefault("state", {})["role"] = self._of_cookie(headers)
         await self.app(scope, receive, send)
 
 

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
+from crystint import __version__
 from crystint.online.answers import ApiError, answer, plain
-from crystint.online.api_models import EventModel, SessionRequest
+from crystint.online.api_models import EventModel, SessionModel, SessionRequest
 from crystint.online.auth import SESSION_SECONDS
 from crystint.online.broker import Broker
 from crystint.online.metrics import metrics_text
@@ -30,14 +31,6 @@ def open_routes(broker: Broker) -> APIRouter:
 
     async def status() -> dict[str, Any]:
         return await broker.ask(broker.control.status)
-
-    @api.get("/", response_class=PlainTextResponse, include_in_schema=False)
-    async def front() -> Response:
-        """What stands at the address that is printed at the start."""
-        return PlainTextResponse(
-            "crystint online: there is no page for browsers in this version.\n"
-            "Programs ask /api/v1 with a token, as docs/openapi.json says; people use `crystint online watch`.\n"
-        )
 
     @api.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> Response:
@@ -76,6 +69,13 @@ def open_routes(broker: Broker) -> APIRouter:
             secure=access.encrypted, path="/",
         )  # fmt: skip
         return response
+
+    @api.get("/api/v1/session", response_model=SessionModel)
+    async def role(request: Request) -> Response:
+        """What the cookie of a page allows; null = there is none."""
+        role = request.scope["state"]["role"]
+        name = None if role is None else role.name.lower()
+        return answer({"role": name, "source": broker.source, "version": __version__})
 
     @api.get("/api/v1/events", response_model=list[EventModel])
     async def events(

@@ -25,6 +25,7 @@ from crystint.online.guard import LARGE_BODY, Guard
 from crystint.online.history import History
 from crystint.online.live import live_routes
 from crystint.online.openapi import openapi_of
+from crystint.online.page import page_routes
 from crystint.online.requests import unknown_key
 from crystint.online.routes_control import control_routes
 from crystint.online.routes_images import image_routes
@@ -36,6 +37,7 @@ from crystint.online.routes_service import open_routes
 __all__ = ["ERRORS", "NATIVE", "Extra", "create_app"]
 
 NATIVE: tuple[Callable[[Broker], APIRouter], ...] = (
+    page_routes,
     open_routes,
     mask_routes,
     control_routes,

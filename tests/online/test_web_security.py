@@ -151,7 +151,7 @@ def test_every_answer_has_the_headers_of_a_careful_service(api, nobody):
     ):
         assert response.headers["x-content-type-options"] == "nosniff"
         policy = response.headers["content-security-policy"]
-        assert "default-src 'self'" in policy
+        assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
         assert response.headers["cross-origin-resource-policy"] == "same-origin"

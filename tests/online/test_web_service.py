@@ -196,7 +196,9 @@ def test_a_history_tells_its_followers_and_only_those():
     assert told == [1]
 
 
-def test_the_address_itself_says_what_is_there(nobody):
+def test_where_the_page_was_not_built_the_address_says_so(nobody, monkeypatch):
+    monkeypatch.setattr("crystint.online.page.page_files", dict)
     answer = nobody.get("/")
     assert answer.status_code == 200
+    assert "make web" in answer.text
     assert "crystint online watch" in answer.text

@@ -1,0 +1,35 @@
+/** Elements, made in short. Texts are set as text, never as markup. */
+
+type Child = Node | string;
+
+export interface Attributes {
+  class?: string;
+  /** accessible name */
+  label?: string;
+  title?: string;
+  role?: string;
+  type?: string;
+  id?: string;
+  /** further attributes */
+  set?: Record<string, string>;
+}
+
+export function element<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const made = document.createElement(tag);
+  const { class: name, label, set, ...plain } = attributes;
+  if (name !== undefined) made.className = name;
+  if (label !== undefined) made.setAttribute("aria-label", label);
+  for (const [key, value] of Object.entries({ ...plain, ...set })) if (value !== undefined) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+export function button(text: string, press: () => void, attributes: Attributes = {}): HTMLButtonElement {
+  const made = element("button", { type: "button", ...attributes }, text);
+  made.addEventListener("click", press);
+  return made;
+}

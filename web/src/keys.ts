@@ -1,0 +1,65 @@
+/** The keyboard: what each key does is in one table, which the help of the page and the documentation show. */
+
+export interface Key {
+  /** what is done */
+  id: string;
+  /** as KeyboardEvent.key has it, with "Ctrl+", "Alt+", "Shift+" before it where they count */
+  keys: readonly string[];
+  text: string;
+  /** part of the page that must have the focus: "" = any place where nothing is typed */
+  where: "" | "image" | "regions" | "plots";
+}
+
+/** Sections in the order of the help. */
+export const KEYS: Record<"shell" | "image" | "regions" | "plots" | "jobs" | "desk", readonly Key[]> = {
+  shell: [{ id: "help", keys: ["?"], text: "show all keys", where: "" }],
+  image: [],
+  regions: [],
+  plots: [],
+  jobs: [],
+  desk: [],
+};
+
+/** The name of a pressed key, as `Key.keys` has it. */
+export function nameOf(event: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey" | "shiftKey">): string {
+  const parts: string[] = [];
+  if (event.ctrlKey || event.metaKey) parts.push("Ctrl");
+  if (event.altKey) parts.push("Alt");
+  // of a character the shift is in the character itself
+  if (event.shiftKey && event.key.length > 1) parts.push("Shift");
+  parts.push(event.key.length === 1 && parts.length > 0 ? event.key.toLowerCase() : event.key);
+  return parts.join("+");
+}
+
+function typing(target: EventTarget | null): boolean {
+  if (!(target instanceof HTMLElement)) return false;
+  return target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement ||
+    (target instanceof HTMLInputElement && !["checkbox", "radio", "button", "range"].includes(target.type));
+}
+
+export class Keys {
+  #actions = new Map<string, (event: KeyboardEvent) => void>();
+
+  constructor(target: EventTarget = document) {
+    target.addEventListener("keydown", (event) => this.#pressed(event as KeyboardEvent));
+  }
+
+  /** What is done at the keys of `id`; what comes back ends that. */
+  on(id: string, action: (event: KeyboardEvent) => void): () => void {
+    if (!Object.values(KEYS).flat().some((key) => key.id === id)) throw new Error(`no key does ${id}: see KEYS`);
+    this.#actions.set(id, action);
+    return () => this.#actions.delete(id);
+  }
+
+  #pressed(event: KeyboardEvent): void {
+    if (event.defaultPrevented || typing(event.target)) return;
+    const name = nameOf(event);
+    const place = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-keys]")?.dataset.keys ?? "" : "";
+    const all = Object.values(KEYS).flat().filter((key) => key.keys.includes(name));
+    const key = all.find((each) => each.where === place && place !== "") ?? all.find((each) => each.where === "");
+    const action = key && this.#actions.get(key.id);
+    if (!action) return;
+    event.preventDefault();
+    action(event);
+  }
+}
