@@ -13,6 +13,7 @@ import * as plots from "./plots/index.ts";
 import * as regions from "./regions/index.ts";
 import { Store } from "./store.ts";
 import { text } from "./text.ts";
+import { followTheme } from "./theme.ts";
 import * as whatif from "./whatif/index.ts";
 
 const PARTS = [image, regions, plots, desk, whatif, jobs];
@@ -70,6 +71,8 @@ function askForToken(api: Api): Promise<Session> {
 
 async function begin(): Promise<void> {
   const base = document.baseURI;
+  const store = new Store();
+  followTheme(store.theme);
   const api = new Api(base);
   let made: Session;
   try {
@@ -79,7 +82,6 @@ async function begin(): Promise<void> {
     made = { role: null, source: "stream", version: "" };
   }
   if (made.role === null) made = await askForToken(api);
-  const store = new Store();
   store.session.value = made;
   const app: App = {
     api, store, live: new Live(base), keys: new Keys(), panels: new Panels(), tell,

@@ -1,5 +1,5 @@
 /** Panels: what there is, where it stands, and how that is remembered. */
-import { createDockview, themeLight, type AddPanelOptions, type DockviewApi, type IContentRenderer, type SerializedDockview } from "dockview-core";
+import { createDockview, type AddPanelOptions, type DockviewApi, type IContentRenderer, type SerializedDockview } from "dockview-core";
 import type { App } from "./app.ts";
 import { element } from "./dom.ts";
 
@@ -66,7 +66,7 @@ export class Panels {
   /** Put the desk into an element. */
   mount(target: HTMLElement, app: App): void {
     this.#dock = createDockview(target, {
-      theme: themeLight,
+      theme: { name: "crystint", className: "dockview-theme-crystint" },
       createComponent: ({ id, name }) => {
         const kind = this.#kinds.get(name);
         if (kind === undefined) throw new Error(`there is no panel ${name}`);

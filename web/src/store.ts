@@ -70,6 +70,8 @@ export interface CurveSource {
 }
 
 export class Store {
+  /** what `color` of theme.ts gives changes with it */
+  readonly theme = new Signal<"light" | "dark">("light");
   readonly session = new Signal<Session>({ role: null, source: "stream", version: "" });
   readonly status = new Signal<Status | null>(null);
   /** of the stream, the newest first */
