@@ -17,6 +17,7 @@
  *           of the wanted value, two at a time, counting the values below
  * Oracle    tests/oracles/correlate_outliers.py
  */
+#include "group_barrier.h"
 #include "ring_keys.h"
 
 __kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
@@ -44,13 +45,13 @@ void ring_outliers(__global const float *values,
     for (int task = COUNT; task != DONE;) { /* one loop: each look with its barriers is slow to build */
         int3 found = look(values, n, median, key, task);
 #if LOCAL_SIZE > 1
-        barrier(CLK_LOCAL_MEM_FENCE);
+        GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
         slot[me] = found;
         for (int size = LOCAL_SIZE / 2; size > 0; size >>= 1) {
-            barrier(CLK_LOCAL_MEM_FENCE);
+            GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
             if (me < size) slot[me] = both(slot[me], slot[me + size], task);
         }
-        barrier(CLK_LOCAL_MEM_FENCE);
+        GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
         found = slot[0];
 #endif
         int begin = 0; /* a median, of the values or of their distances from the median */

@@ -5,6 +5,7 @@
 #ifndef RING_SAMPLE_H
 #define RING_SAMPLE_H
 
+#include "group_barrier.h"
 #include "ring_pixels.h"
 #include "ring_start.h"
 
@@ -27,7 +28,7 @@ void take_sample(const Pixels *in, __global const int *segment, __global const i
 {
 #if PIXEL_KIND == 2
     if (get_local_id(0) == 0) seen->fractional = 0;
-    barrier(CLK_LOCAL_MEM_FENCE);
+    GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
 #endif
     for (int i = get_local_id(0); i < SAMPLE; i += LOCAL_SIZE) {
         const int pixel = pixels[i];
@@ -38,7 +39,7 @@ void take_sample(const Pixels *in, __global const int *segment, __global const i
         if (pixel >= 0 && usable(raw) && raw != rint(raw)) seen->fractional = 1;
 #endif
     }
-    barrier(CLK_LOCAL_MEM_FENCE);
+    GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
     if (get_local_id(0) == 0) {
         int n = 0;
         for (int i = 0; i < SAMPLE; i++) n += sample[i] < INFINITY;
@@ -69,7 +70,7 @@ void take_sample(const Pixels *in, __global const int *segment, __global const i
         seen->lightest = exact ? least : about.z;
         seen->usable = usable_pixels;
     }
-    barrier(CLK_LOCAL_MEM_FENCE);
+    GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
 }
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef RING_START_H
 #define RING_START_H
 
+#include "group_barrier.h"
 #include "lanes.h"
 #include "tail.h"
 
@@ -69,7 +70,7 @@ void order_statistics(__local const float *sample, const int known, __local Orde
         if (below <= middle && middle < not_above) order->median = one;
         if (one == 0.0f) order->zeros = not_above - below;
     }
-    barrier(CLK_LOCAL_MEM_FENCE);
+    GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
 #endif
 }
 

@@ -39,6 +39,7 @@
  *           the Poisson floor of the upper limit, and core and tails are crystint's (docs/background.md)
  * Oracle    tests/oracles/background.py
  */
+#include "group_barrier.h"
 #include "ring_core.h"
 #include "ring_clip.h"
 #include "ring_sample.h"
@@ -98,7 +99,7 @@ void ring_statistics(__global const PIXEL_T *frame,
         const int whole = PIXEL_KIND != 2 || !seen.fractional;
         start[g] = robust_start(statistics, max(seen.known, 1), whole, seen.usable, seen.mean_weight, seen.heaviest,
                                 seen.lightest, clip, cycles);
-        barrier(CLK_LOCAL_MEM_FENCE);
+        GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
     }
 
     /* Sum up the cores, list the tails. */

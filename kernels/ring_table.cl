@@ -14,6 +14,7 @@
  */
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 #pragma OPENCL FP_CONTRACT OFF
+#include "group_barrier.h"
 #include "reduce.h"
 
 __kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
@@ -51,7 +52,7 @@ void ring_table(__global const float *sums, const int rings, __global float4 *ta
     }
     group_sums(&some, 1, slot);
     const int continuous = some > 0.0f;
-    barrier(CLK_GLOBAL_MEM_FENCE);
+    GROUP_BARRIER(CLK_GLOBAL_MEM_FENCE);
     for (int r = me; r < rings; r += LOCAL_SIZE)
         if (continuous && !isnan(table[r].x)) table[r].w = 1.0f;
 }

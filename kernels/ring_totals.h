@@ -12,6 +12,7 @@
 #ifndef RING_TOTALS_H
 #define RING_TOTALS_H
 
+#include "group_barrier.h"
 #include "ring_pixels.h"
 
 #define TOTALS 8
@@ -154,7 +155,7 @@ void write_totals(const Totals *all, const uint known, const float sum, volatile
 #else
     if (get_local_id(0) == 0)
         for (int i = 0; i < TOTALS; i++) out[i] = 0;
-    barrier(CLK_GLOBAL_MEM_FENCE);
+    GROUP_BARRIER(CLK_GLOBAL_MEM_FENCE);
     for (int i = 0; i < TOTALS; i++) {
         if (i == 4 || (PIXEL_KIND == 2 && i == 0))
             atomic_max(out + i, value[i]);
