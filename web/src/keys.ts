@@ -7,7 +7,7 @@ export interface Key {
   keys: readonly string[];
   text: string;
   /** part of the page that must have the focus: "" = any place where nothing is typed */
-  where: "" | "image" | "regions" | "plots";
+  where: "" | "image" | "regions" | "plots" | "table";
 }
 
 /** Sections in the order of the help. */

@@ -10,6 +10,9 @@ export const text = {
     panels: "Panels",
     layout: "Layout",
     help: "Keys",
+    asked: "…",
+    yes: "yes",
+    no: "no",
   },
   image: {
     title: "Image",

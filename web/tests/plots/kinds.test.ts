@@ -1,0 +1,21 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DEFAULTS, paramsOf, USEFUL } from "../../src/plots/kinds.ts";
+
+test("what a layout stores is taken where it fits", () => {
+  assert.deepEqual(paramsOf("plot", {}), DEFAULTS.plot);
+  const made = paramsOf("plot", { quantities: ["d_min"], x: 3, bin: "4", regions: ["a"], low: 1.5, high: "x", further: 1 });
+  assert.deepEqual(made, { ...DEFAULTS.plot, quantities: ["d_min"], regions: ["a"], low: 1.5 });
+  assert.deepEqual(paramsOf("plot", { quantities: null, regions: null, log: null }), DEFAULTS.plot);
+  const pinned = { series: "a", number: 3 };
+  assert.deepEqual(paramsOf("profile", { pinned }).pinned, pinned);
+  assert.equal(paramsOf("profile", { pinned: "a" }).pinned, null);
+  assert.equal(paramsOf("map", { best: "best" }).best, null);
+});
+
+test("what is useful is complete when it is read as parameters", () => {
+  for (const { panel, params } of Object.values(USEFUL).flat()) {
+    const made = paramsOf(panel, params) as unknown as Record<string, unknown>;
+    for (const [name, value] of Object.entries(params)) assert.deepEqual(made[name], value, `${panel} ${name}`);
+  }
+});
