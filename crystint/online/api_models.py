@@ -329,8 +329,8 @@ class ResultsModel(BaseModel):
 
     series: str | None
     ended: bool
-    total: int = Field(description="images that there are rows of")
-    next: int | None = Field(description="number to go on from; null = that was all")
+    total: int = Field(description="images that there are rows of; with hits or sort: rows that there are of these")
+    next: int | None = Field(description="number to go on from; null = that was all, or rows are sorted")
     columns: dict[str, list[Any]]
     rois: dict[str, dict[str, list[Any]]] = Field(default_factory=dict)
     units: dict[str, str] = Field(default_factory=dict)
@@ -351,6 +351,7 @@ class PlotModel(BaseModel):
     unit_x: str
     unit_y: str
     bin: int = Field(1, description="images per point")
+    images: list[int] | None = Field(None, description="number of the first image of each point")
     series: list[CurveModel] = Field(default_factory=list)
     x: list[Number] | None = None
     y: list[Number] | None = None
@@ -368,6 +369,14 @@ class BestCell(Closed):
     y: Number = Field(description="um")
 
 
+class GridOrderModel(Closed):
+    """In which order the images of a grid scan were taken."""
+
+    n_fast: int = Field(description="positions along the fast direction")
+    vertical: bool = Field(description="the fast direction is that of y, so that columns are lines")
+    snake: bool = Field(description="every second line was measured backwards")
+
+
 class GridMapModel(Closed):
     """A quantity over the positions of a grid scan: z[row][column], null where nothing is known."""
 
@@ -378,6 +387,7 @@ class GridMapModel(Closed):
     z: list[list[Number]]
     best: BestCell | None
     outside: int = Field(description="images beyond the last position")
+    order: GridOrderModel
 
 
 class EventModel(Closed):

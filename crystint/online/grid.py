@@ -112,6 +112,7 @@ def grid_map(
         "z": z,
         "best": _best(z, images, x, y, low),
         "outside": int(np.count_nonzero(~inside)),
+        "order": {"n_fast": grid.n_fast, "vertical": grid.vertical, "snake": grid.snake},
     }
 
 

@@ -119,6 +119,11 @@ class Rows:
             raise KeyError(name)
         return self._of(self._regions[column][:, self.roi_names.index(name)])
 
+    def chosen(self, order: NDArray[np.intp]) -> Rows:
+        """Those of some numbers, in the order of these."""
+        own = order if self._order is None else self._order[order]
+        return Rows(self._table, self._regions, self.roi_names, own)
+
     def part(self, begin: int, end: int | None = None) -> Rows:
         """Some of them."""
         some = slice(begin, end)

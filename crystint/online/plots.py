@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import RefusedError
 from crystint.online.history import Rows, SeriesHistory
-from crystint.online.quantities import Quantity, curves_of
+from crystint.online.quantities import curves_of
 from crystint.online.result import empty_results
 from crystint.online.spot_sums import INTENSITY_EDGES, Q_EDGES
 
@@ -52,7 +52,8 @@ def plot(
     roi : str, optional
         One region; None = all of them.
     first : int
-        Number of the first image.
+        Number of the first image that is answered. What counts earlier images (hit_rate, lost, rates) and the zero of
+        the time are those of the whole series, so that a curve can be continued.
 
     Returns
     -------
@@ -64,28 +65,30 @@ def plot(
     RefusedError
         When there is no such quantity or region.
     """
-    rows = _from(Rows(empty_results()), first) if series is None else _from(series.ordered(), first)
+    rows = Rows(empty_results()) if series is None else series.ordered()
     curves = curves_of(rows, quantity, roi)
+    along = _along(rows, x)
     numbers = rows.column("frame")
+    begin = int(np.searchsorted(numbers, first))
+    numbers, along = numbers[begin:], along[begin:]
     extent = int(numbers[-1] - numbers[0]) + 1 if len(numbers) else 0
     if bin == 0:
         bin = max(-(-extent // POINTS), 1)
     if len(numbers) > MOST_POINTS:
         bin = max(bin, -(-extent // MOST_POINTS))
     starts = _bins(numbers, bin)
-    along = _along(rows, x)
     places = _means(along, starts)
     return {
         "title": curves[0].title if curves else quantity,
         "unit_x": _UNITS[x],
         "unit_y": curves[0].unit if curves else "",
         "bin": bin,
-        "series": [{"name": curve.name, "x": places, "y": _reduced(curve, starts)} for curve in curves],
+        "images": numbers[starts],
+        "series": [
+            {"name": curve.name, "x": places, "y": _reduced(curve.name, curve.values[begin:], starts)}
+            for curve in curves
+        ],
     }
-
-
-def _from(rows: Rows, first: int) -> Rows:
-    return rows.part(int(np.searchsorted(rows.column("frame"), first))) if first else rows
 
 
 def _bins(numbers: NDArray[np.int64], bin: int) -> NDArray[np.intp]:
@@ -105,10 +108,10 @@ def _along(rows: Rows, x: Axis) -> NDArray[np.float64]:
     return np.where(times >= 0, 1e-9 * (times - (some.min() if len(some) else 0)), np.nan)
 
 
-def _reduced(curve: Quantity, starts: NDArray[np.intp]) -> NDArray[np.float64]:
-    if curve.name == "lost" and len(starts):  # a count: that at the end of the bin
-        return np.asarray(curve.values[np.append(starts[1:], len(curve.values)) - 1])
-    return _means(curve.values, starts)
+def _reduced(name: str, values: NDArray[np.float64], starts: NDArray[np.intp]) -> NDArray[np.float64]:
+    if name == "lost" and len(starts):  # a count: that at the end of the bin
+        return np.asarray(values[np.append(starts[1:], len(values)) - 1])
+    return _means(values, starts)
 
 
 def _means(values: NDArray[np.float64], starts: NDArray[np.intp]) -> NDArray[np.float64]:

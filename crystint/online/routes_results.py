@@ -9,12 +9,13 @@ import numpy as np
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from crystint.errors import RefusedError
+from crystint.model.frame_table import is_known
 from crystint.model.rois import ROI_COLUMNS
 from crystint.online.answers import BYTES, CBOR, JSON, answer, preferred
 from crystint.online.api_models import GridMapModel, PlotModel, ResultsModel
 from crystint.online.broker import Broker
 from crystint.online.grid import grid_map
-from crystint.online.history import SeriesHistory
+from crystint.online.history import Rows, SeriesHistory
 from crystint.online.plots import DISTRIBUTIONS, distribution, plot
 from crystint.online.quantities import NAMES
 from crystint.online.requests import checked_query, unknown_key
@@ -52,16 +53,22 @@ def result_routes(broker: Broker) -> APIRouter:
         last: Annotated[int | None, Query(alias="to", ge=0, le=2**62, description="one behind the last image")] = None,
         columns: Annotated[str | None, Query(max_length=4000, description="names with commas; all without it")] = None,
         rois: Annotated[bool, Query(description="with the sums of the regions")] = False,
+        hits: Annotated[bool, Query(description="of hits alone")] = False,
+        sort: Annotated[str, Query(max_length=64, description="column; - before it: the largest first")] = "frame",
+        skip: Annotated[int, Query(ge=0, le=2**62, description="rows that are left out at the beginning")] = 0,
+        limit: Annotated[int | None, Query(ge=1, le=10**7, description="rows at most")] = None,
     ) -> Response:
-        """Results of images as columns, a row per image, by their numbers.
+        """Results of images as columns, a row per image, by their numbers or sorted by a column.
 
-        JSON has at most 50 000 numbers; `next` is where to go on.
+        JSON has at most 50 000 numbers; `next` is where to go on, by the number of an image. Of rows in another order,
+        go on by `skip`.
         """
         accept = request.headers.get("accept")
         most = NUMBERS_OF_JSON if preferred(accept, (JSON, CBOR, BYTES)) == JSON else NUMBERS
         chosen = _chosen(columns)
         remembered = series_of(series)
-        work = broker.ask(_results, remembered, chosen, first, last, most, rois)
+        order = _chosen(sort.removeprefix("-").replace(",", " "))[-1], sort.startswith("-")
+        work = broker.ask(_results, remembered, chosen, (first, last), most, rois, hits, order, (skip, limit))
         content = await work
         return answer(content, accept, columns=content["columns"])
 
@@ -125,7 +132,14 @@ def _chosen(columns: str | None) -> list[str]:
 
 
 def _results(
-    series: SeriesHistory | None, columns: Sequence[str], first: int, last: int | None, most: int, with_rois: bool
+    series: SeriesHistory | None,
+    columns: Sequence[str],
+    numbered: tuple[int, int | None],
+    most: int,
+    with_rois: bool,
+    hits: bool,
+    order: tuple[str, bool],
+    page: tuple[int, int | None],
 ) -> dict[str, Any]:
     if series is None:
         return {
@@ -134,18 +148,24 @@ def _results(
         }  # fmt: skip
     rows = series.ordered()
     numbers = rows.column("frame")
-    begin = int(np.searchsorted(numbers, first))
-    end = len(numbers) if last is None else int(np.searchsorted(numbers, last))
+    begin, end = (len(numbers) if at is None else int(np.searchsorted(numbers, at)) for at in numbered)
+    total = len(numbers)
+    if hits or order != ("frame", False):
+        rows = _sorted(rows.part(begin, end), hits, *order)
+        begin, end, total = 0, len(rows), len(rows)
     width = sum(map(_width, columns))
     if with_rois:
         width += len(rows.roi_names) * len(ROI_COLUMNS)
+    begin = min(begin + page[0], end)
     stop = min(end, begin + max(most // max(width, 1), 1))
+    if page[1] is not None:
+        stop = min(stop, begin + page[1])
     part = rows.part(begin, stop)
     content: dict[str, Any] = {
         "series": str(series.key),
         "ended": series.ended,
-        "total": len(numbers),
-        "next": int(numbers[stop]) if stop < end else None,
+        "total": total,
+        "next": int(rows.column("frame")[stop]) if stop < end and order == ("frame", False) else None,
         "columns": {name: part.column(name) for name in columns},
         "rois": {},
         "units": {name: _UNITS[name] for name in columns},
@@ -156,6 +176,19 @@ def _results(
             for name in rows.roi_names
         }
     return content
+
+
+def _sorted(rows: Rows, hits: bool, column: str, descending: bool) -> Rows:
+    """Rows by the values of a column, by their numbers where these are equal; unknown values are the last ones."""
+    values = rows.column(column)
+    if values.ndim != 1:
+        raise RefusedError("bad_value", f"{column} has several numbers in a row: choose a column with one", "sort")
+    order = np.flatnonzero(rows.column("hit") == 1) if hits else np.arange(len(rows))
+    known = is_known(values)[order]
+    values = np.where(known, values[order], 0)
+    if values.dtype.kind != "f":
+        values = values.astype(np.int64)
+    return rows.chosen(order[np.lexsort((-values if descending else values, ~known))])
 
 
 def _width(name: str) -> int:

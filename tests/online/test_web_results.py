@@ -86,6 +86,21 @@ def test_the_bin_is_chosen_for_a_thousand_points(api, history):
     assert late["series"][0]["x"] == list(range(4990, 5000))
 
 
+@pytest.mark.parametrize("quantity", ["hit_rate", "lost", "rate_out", "t_received", "n_spots"])
+@pytest.mark.parametrize("x", ["image", "time"])
+def test_a_curve_goes_on_from_an_image(api, table, quantity, x):
+    whole = api.get(f"/api/v1/plots/{quantity}?x={x}&bin=10").json()
+    part = api.get(f"/api/v1/plots/{quantity}?x={x}&bin=10&from=300").json()
+    begin = next(index for index, number in enumerate(whole["images"]) if number >= 300)
+    assert part["images"] == whole["images"][begin:]
+    for axis in ("x", "y"):
+        assert part["series"][0][axis] == whole["series"][0][axis][begin:]
+    firsts = {}
+    for number in table["frame"].tolist():
+        firsts.setdefault(number // 10, number)
+    assert whole["images"] == list(firsts.values())
+
+
 def test_the_hit_rate_is_that_of_the_last_200_looked_at(api, table):
     curve = api.get("/api/v1/plots/hit_rate?bin=1").json()["series"][0]["y"]
     for index in range(0, N, 13):
@@ -169,6 +184,33 @@ def test_results_are_columns_by_number(api, table):
     error(api.get("/api/v1/results?from=-1"), 400, "bad_value")
 
 
+@pytest.mark.parametrize("sort", ["n_spots", "-n_spots", "d_min", "-d_min", "-t_received", "frame", "-frame"])
+@pytest.mark.parametrize("hits", [False, True])
+def test_results_are_sorted_and_paged(api, table, sort, hits):
+    name, sign = sort.removeprefix("-"), -1 if sort.startswith("-") else 1
+    rows = [(int(row["frame"]), row[name].item()) for row in table if not hits or row["hit"] == 1]
+    unknown = [number for number, value in rows if value != value or value == -1]
+    known = [row for row in rows if row[0] not in set(unknown)]
+    expected = [number for number, _ in sorted(known, key=lambda row: sign * row[1])] + unknown
+    numbers, total = [], len(rows)
+    while len(numbers) < total:
+        page = f"skip={len(numbers)}&limit=37&sort={sort}&hits={str(hits).lower()}"
+        answer = api.get(f"/api/v1/results?columns=n_spots&{page}").json()
+        assert answer["total"] == total
+        assert len(answer["columns"]["frame"]) == min(37, total - len(numbers))
+        numbers += answer["columns"]["frame"]
+    assert numbers == expected
+    of = dict(zip(table["frame"].tolist(), table["n_spots"].tolist()))
+    assert answer["columns"]["n_spots"] == [of[number] for number in answer["columns"]["frame"]]
+
+
+def test_results_are_not_sorted_by_what_is_no_column(api, table):
+    error(api.get("/api/v1/results?sort=n_spot"), 400, "bad_value")
+    error(api.get("/api/v1/results?sort=n_spots,d_min"), 400, "bad_value")
+    error(api.get("/api/v1/results?sort=shells"), 400, "bad_value")
+    assert api.get("/api/v1/results?skip=100000").json()["columns"]["frame"] == []
+
+
 def test_results_of_json_go_on_where_they_ended(api, table, monkeypatch):
     monkeypatch.setattr("crystint.online.routes_results.NUMBERS_OF_JSON", 300)
     numbers, begin = [], 0
@@ -217,6 +259,7 @@ def test_a_grid_scan_is_laid_out_as_it_was_measured(api, history, vertical, snak
     assert answer["z"] == grid_by_hand(numbers, values, 7, 5, vertical, snake)
     assert answer["outside"] == sum(number >= 35 for number in numbers)
     width, height = (5, 7) if vertical else (7, 5)
+    assert answer["order"] == {"n_fast": 7, "vertical": vertical, "snake": snake}
     assert answer["x"] == [-10.0 * i for i in range(width)]
     assert answer["y"] == [2.5 * i for i in range(height)]
     cells = [(value, r, c) for r, line in enumerate(answer["z"]) for c, value in enumerate(line) if value is not None]
