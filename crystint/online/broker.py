@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from crystint.engine import Engine
 from crystint.online.answers import ApiError
 from crystint.online.auth import Access
 from crystint.online.control import Control
@@ -42,6 +43,8 @@ class Broker:
     """s, of what changes something: new settings may need new tables"""
     source: Literal["stream", "files"] = "stream"
     """what is looked at"""
+    engine: Callable[[], Engine] = field(default_factory=lambda: cache(Engine))
+    """the device that images are looked at with, made when it is first needed"""
     traffic: Traffic = field(default_factory=Traffic)
     closing: bool = False
     """the service ends: whatever streams ends with it"""
@@ -50,6 +53,8 @@ class Broker:
     """`crystint.online.routes_images.Desk`, where images are looked at"""
     jobs: Any = None
     """`crystint.online.jobs.Jobs`"""
+    files: Any = None
+    """`crystint.online.opened_files.OpenedFiles`"""
 
     def __post_init__(self) -> None:
         self._quick, self._slow = anyio.CapacityLimiter(_AT_A_TIME), anyio.CapacityLimiter(_CHANGES)
@@ -59,6 +64,8 @@ class Broker:
         self.closing = True
         if self.jobs is not None:
             self.jobs.close()
+        if self.files is not None:
+            self.files.close()
         self.history.wake()
 
     async def ask(self, function: Callable[..., _T], *arguments: Any, **named: Any) -> _T:

@@ -23,6 +23,7 @@ from crystint.online.control import Applied
 from crystint.online.series import Series
 from crystint.online.settings import CHANGEABLE, AnalysisSettings
 from crystint.online.timeline import Timeline
+from crystint.stream.messages import Start
 
 __all__ = ["Configuration"]
 
@@ -84,6 +85,29 @@ class Configuration:
     def last(self) -> Analysis | None:
         """Of the series that runs, or that ran last."""
         return self._last
+
+    def look_at(self, start: Start, dtype: np.dtype[Any]) -> None:
+        """Have the detector of images that do not come in a stream: regions, masks and changes are checked with it.
+
+        Raises
+        ------
+        CrystintError
+            When something does not fit; then the detector of before stays.
+        """
+        with self._changing:
+            mask = self.user_mask
+            if mask is not None and mask.shape != start.shape:
+                mask = None
+            self._last = self.analyses.make(
+                start,
+                self.settings,
+                dtype=dtype,
+                user_mask=mask,
+                rois=self.rois,
+                settings_version=self.settings_version,
+                roi_version=self.roi_version,
+            )
+            self.members = _members(self._last)
 
     def begin(self, series: Series, dtype: np.dtype[Any] | None, then: Callable[[], None]) -> None:
         """Make the analysis of a series in the thread for it, and call `then`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -18,9 +18,11 @@ from crystint.online.ring import RingReader
 from crystint.stream.messages import Image, Start
 from crystint.stream.read import read_message
 
-__all__ = ["LAST", "LAST_HIT", "FrameSource", "HeldFrame", "RingFrames"]
+__all__ = ["FILE", "LAST", "LAST_HIT", "FrameSource", "HeldFrame", "RingFrames", "SeriesFrames"]
 
 LAST, LAST_HIT = -1, -2
+FILE = "file:"
+"""begin of the keys of finished files"""
 _DECODED = 4
 """images whose pixels are remembered"""
 
@@ -35,6 +37,9 @@ class HeldFrame:
     image: Image
     start: Start | None
     """None = the data process does not remember that series"""
+    settings: Mapping[str, Any] | None = None
+    """of a finished file, whose start tells all of its detector: settings in place of those of the service; None = it
+    came in the stream"""
 
     @property
     def channel(self) -> str:
@@ -77,6 +82,38 @@ class FrameSource(Protocol):
         RefusedError
             not_found, with the numbers that are there.
         """
+
+
+class SeriesFrames:
+    """Images of the stream and of finished files, by the keys of their series; a `FrameSource`.
+
+    Parameters
+    ----------
+    stream : FrameSource or None
+        None = no images of a stream are kept; then the newest series is the file that was opened last.
+    files : FrameSource
+        Of the keys that begin with `FILE`.
+    """
+
+    def __init__(self, stream: FrameSource | None, files: FrameSource) -> None:
+        self.stream, self.files = stream, files
+
+    def _of(self, series: str | None) -> FrameSource:
+        if (series or "").startswith(FILE):
+            return self.files
+        if self.stream is not None:
+            return self.stream
+        if series is None and self.files.held()[0] is not None:
+            return self.files
+        raise RefusedError("not_found", "no images are held: the service keeps none for viewers")
+
+    def held(self, series: str | None = None) -> tuple[str | None, list[int]]:
+        """As `FrameSource.held`."""
+        return self._of(series).held(series)
+
+    def frame(self, number: int, series: str | None = None) -> HeldFrame:
+        """As `FrameSource.frame`."""
+        return self._of(series).frame(number, series)
 
 
 class RingFrames:

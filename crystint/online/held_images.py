@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from crystint.model.rings import interpolate
 from crystint.model.rois import Rois
 from crystint.online.analysis import Analyses, Analysis, Examined
 from crystint.online.control import Control
+from crystint.online.file_series import FileSeries
 from crystint.online.frame_source import FrameSource, HeldFrame
 from crystint.online.history import History
 from crystint.online.result import Result
@@ -25,6 +27,8 @@ from crystint.ops.threshold import ring_table, significance
 __all__ = ["HeldImages", "Layer"]
 
 Layer = Literal["counts", "background", "significance"]
+_SEEN = 16
+"""images of files whose spots are remembered"""
 
 
 class HeldImages:
@@ -51,6 +55,7 @@ class HeldImages:
         self._control, self._history, self._engine = control, history, engine
         self._analyses: Analyses | None = None
         self._analysis: tuple[Any, Analysis] | None = None
+        self._seen: OrderedDict[tuple[Any, ...], Result] = OrderedDict()
         self._making = threading.Lock()
 
     def held(self, series: str | None = None) -> tuple[str | None, list[int]]:
@@ -66,6 +71,8 @@ class HeldImages:
         series = self._history.series(frame.series)
         if series is None:
             return None
+        if isinstance(series, FileSeries) and not series.looked_at:
+            return self._seen_now(frame, series)
         rows = series.arrived
         places = np.flatnonzero(rows.table["frame"] == frame.number)
         if not len(places):
@@ -76,6 +83,31 @@ class HeldImages:
         return Result(
             frame.image.series, rows.table[place : place + 1], empty_peaks() if peaks is None else peaks, **regions
         )
+
+    def _seen_now(self, frame: HeldFrame, series: FileSeries) -> Result | None:
+        """What is seen in an image of a file that nobody looked at before, with the settings of now."""
+        analysis = self._made(frame)
+        if analysis is None:
+            return None
+        key = (frame.series, frame.number, analysis.settings_version, analysis.roi_version, self._masks())
+        with self._making:
+            if key in self._seen:
+                self._seen.move_to_end(key)
+                return self._seen[key]
+        examined = analysis.examine(frame.pixels, frame.number)
+        rows = series.arrived.table
+        if frame.number < len(rows):
+            for name in ("angle", "time", "source_frame"):
+                examined.row[name] = rows[name][frame.number]
+        regions: dict[str, Any] = {}
+        if examined.regions is not None:
+            regions = {"rois": examined.regions, "roi_names": analysis.rois.names}
+        result = Result(frame.image.series, examined.row, examined.peaks, **regions)
+        with self._making:
+            self._seen[key] = result
+            while len(self._seen) > _SEEN:
+                self._seen.popitem(last=False)
+        return result
 
     def unusable(self, frame: HeldFrame) -> NDArray[np.bool_]:
         """bool [slow, fast]: pixels that are masked, or hold no measurement."""
@@ -170,21 +202,34 @@ class HeldImages:
             if self._analyses is None:
                 self._analyses = Analyses(self._engine())
             remembered = self._history.series(frame.series)
-            asked = None if remembered is None else remembered.info.get("geometry")
+            asked, user_mask = None, self._user_mask(frame)
+            if frame.settings is None and remembered is not None:
+                asked = remembered.info.get("geometry")
             names = {*AnalysisSettings.model_fields} & set(settings["values"])
+            values = {name: settings["values"][name] for name in names} | dict(frame.settings or {})
             made = self._analyses.make(
                 frame.start,
-                AnalysisSettings.of({name: settings["values"][name] for name in names}),
+                AnalysisSettings.of(values),
                 dtype=frame.pixels.dtype,
                 channel=frame.channel,
                 asked=_asked(asked),
-                user_mask=self._control.mask("user"),
+                user_mask=user_mask,
                 rois=Rois.from_dict(rois["document"]),
                 settings_version=settings["version"],
                 roi_version=rois["version"],
             )
             self._analysis = (key, made)
             return made
+
+    def _user_mask(self, frame: HeldFrame) -> NDArray[np.uint32] | None:
+        """That of the control; none for a file of another detector."""
+        if frame.settings is None:
+            return self._control.mask("user")
+        try:
+            mask = self._control.mask("user")
+        except RefusedError:  # no series told a detector yet
+            return None
+        return mask if mask.shape == frame.pixels.shape else None
 
     def _masks(self) -> int:
         """Changes with the user's mask."""

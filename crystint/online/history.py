@@ -152,12 +152,17 @@ class SeriesHistory:
         self._spots: deque[tuple[int, PeakList]] = deque()
         self._spot_bytes = 0
         self._lock = Lock()
-        self.sums = SpotSums()
+        self._sums = SpotSums()
         self.came = 0
         """rows that came, forgotten ones included"""
         self.last: int | None = None
         """number of the image that came last"""
         self.last_hit: int | None = None
+
+    @property
+    def sums(self) -> SpotSums:
+        """Over all spots that came."""
+        return self._sums
 
     @property
     def arrived(self) -> Rows:
@@ -217,7 +222,7 @@ class SeriesHistory:
         self._snapshot = Rows(self._table.view, None if self._regions is None else self._regions.view, names)
 
     def _add_spots(self, number: int, peaks: PeakList) -> None:
-        self.sums.add(peaks, self.info.get("shape"))
+        self._sums.add(peaks, self.info.get("shape"))
         with self._lock:
             self._spots.append((number, peaks))
             self._spot_bytes += peaks.nbytes + 256
@@ -269,6 +274,8 @@ class History:
     def __init__(self) -> None:
         self.current: SeriesHistory | None = None
         self.previous: SeriesHistory | None = None
+        self.files: dict[str, SeriesHistory] = {}
+        """finished files that were opened, by their keys"""
         self.events: deque[Event] = deque(maxlen=EVENTS)
         self.results = 0
         """rows that came"""
@@ -280,7 +287,10 @@ class History:
         self._lock = Lock()
 
     def series(self, name: str | None = None) -> SeriesHistory | None:
-        """By name, `str` of its key; None = the current one."""
+        """By name, `str` of its key; None = the current one, and where no stream told one the file opened last."""
+        files = self.files
+        if name in files or (name is None and self.current is None and files):
+            return files[name or next(reversed(files))]
         for each in (self.current, self.previous):
             if each is not None and (name is None or name in (str(each.key), str(each.key.id))):
                 return each

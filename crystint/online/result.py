@@ -15,7 +15,7 @@ from crystint.stream.messages import SeriesKey
 if TYPE_CHECKING:
     from crystint.online.sparse_images import SparseImage
 
-__all__ = ["ONLINE_COLUMNS", "RESULT_DTYPE", "Result", "ResultTable", "empty_results"]
+__all__ = ["ONLINE_COLUMNS", "RESULT_DTYPE", "STREAM_COLUMNS", "Result", "ResultTable", "empty_results"]
 
 STREAM_COLUMNS = (
     Column("t_start", "i8", "ns", "begin of the exposure by the detector's clock, since 1970-01-01 UTC"),

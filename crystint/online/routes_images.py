@@ -23,8 +23,9 @@ from crystint.online.analysis import Analysis
 from crystint.online.answers import BYTES, CBOR, NPY, TIFF, ApiError, answer, json_bytes, preferred
 from crystint.online.api_models import HeldModel, SettingsChange, TryModel
 from crystint.online.broker import Broker
-from crystint.online.frame_source import HeldFrame, RingFrames
+from crystint.online.frame_source import HeldFrame, RingFrames, SeriesFrames
 from crystint.online.held_images import HeldImages, Layer
+from crystint.online.opened_files import files_of
 from crystint.online.pictures import COLORS, Overlay, picture
 from crystint.online.preview_messages import preview_image
 from crystint.online.requests import checked_query
@@ -76,24 +77,18 @@ class Desk:
             When none are kept.
         """
         frames = self.images.frames
-        assert isinstance(frames, RingFrames)
-        return frames.reader
+        if not isinstance(frames, SeriesFrames) or not isinstance(frames.stream, RingFrames):
+            raise RefusedError("not_found", "no images are held: the service keeps none for viewers")
+        return frames.stream.reader
 
     @property
     def images(self) -> HeldImages:
-        """The last ones.
-
-        Raises
-        ------
-        RefusedError
-            When none are kept.
-        """
+        """The last ones of the stream, and those of finished files."""
         broker = self.broker
-        if broker.ring is None:
-            raise RefusedError("not_found", "no images are held: the service keeps none for viewers")
         asked = (broker.ring, broker.control, broker.history)
         if self._images is None or any(a is not b for a, b in zip(self._images[0], asked, strict=True)):
-            self._images = (asked, HeldImages(RingFrames(*asked), broker.control, broker.history))
+            frames = SeriesFrames(None if broker.ring is None else RingFrames(*asked), files_of(broker))
+            self._images = (asked, HeldImages(frames, broker.control, broker.history, broker.engine))
         return self._images[1]
 
     async def do(self, function: Callable[..., _T], *arguments: Any) -> _T:

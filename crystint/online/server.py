@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from crystint import __version__
+from crystint.engine import Engine
 from crystint.errors import CrystintError, RefusedError
 from crystint.online.answers import JSON, REASON, ApiError, error_body
 from crystint.online.api_models import ErrorModel
@@ -96,6 +98,7 @@ def create_app(
     extras: Sequence[Extra] = (),
     data_root: Path | None = None,
     patience: float = 2.0,
+    device: str | None = None,
     on_start: Callable[[], None] | None = None,
     on_stop: Callable[[], None] | None = None,
 ) -> FastAPI:
@@ -115,6 +118,8 @@ def create_app(
         Files below it may be named in requests.
     patience : float
         s that an answer of the control is waited for.
+    device : str, optional
+        That images are looked at with, as `Engine` takes it.
     on_start, on_stop : callable, optional
         Called when the application begins and ends.
 
@@ -123,7 +128,7 @@ def create_app(
     FastAPI
         Its `state.broker` is what the routes share.
     """
-    broker = Broker(control, history, access, ring, data_root, patience)
+    broker = Broker(control, history, access, ring, data_root, patience, engine=cache(partial(Engine, device)))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

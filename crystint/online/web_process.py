@@ -135,7 +135,9 @@ def _app(place: WebPlace, proxy: Any, history: Any, ring: Any) -> Any:
     access = Access(Tokens(place.control_token, place.view_token), place.host, encrypted=place.certificate is not None)
     root = None if place.data_root is None else Path(place.data_root)
     extras = (jungfraujoch(),) if place.jungfraujoch_routes else ()
-    return create_app(proxy, history, ring, access=access, data_root=root, extras=extras, patience=_PATIENCE)
+    return create_app(
+        proxy, history, ring, access=access, data_root=root, extras=extras, patience=_PATIENCE, device=place.device
+    )
 
 
 if __name__ == "__main__":

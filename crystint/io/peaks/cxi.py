@@ -186,15 +186,23 @@ def _near(name: str, path: Path) -> str:
     return ospath.relpath(name, folder) if name.startswith(folder + ospath.sep) else name
 
 
-def cxi_peaks(file: h5py.File, path: Path) -> PeakList:
-    """The peaks in an open CXI file, crystint's or another program's; columns it lacks are 0, or NaN for ``d``."""
+def cxi_peaks(file: h5py.File, path: Path, frames: slice = slice(None)) -> PeakList:
+    """The peaks in an open CXI file, crystint's or another program's; columns it lacks are 0, or NaN for ``d``.
+
+    Parameters
+    ----------
+    frames : slice
+        Those of these frames alone; the numbers of the frames stay what they are.
+    """
     result = file.get("entry_1/result_1")
     if not isinstance(result, h5py.Group) or not {"nPeaks", "peakXPosRaw", "peakYPosRaw"} <= set(result):
         raise FileError(f"{path} holds no peak list: /entry_1/result_1 with nPeaks, peakXPosRaw, peakYPosRaw")
-    return peaks_of_tables(result, {name: column for name, (column, _) in _COLUMNS.items()}, path)
+    return peaks_of_tables(result, {name: column for name, (column, _) in _COLUMNS.items()}, path, frames)
 
 
-def peaks_of_tables(result: h5py.Group, columns: Mapping[str, str], path: str | PathLike[str]) -> PeakList:
+def peaks_of_tables(
+    result: h5py.Group, columns: Mapping[str, str], path: str | PathLike[str], frames: slice = slice(None)
+) -> PeakList:
     """The peaks in Cheetah's tables of (frames, most peaks in a frame), of which nPeaks tells the filled places.
 
     Programs count the peaks that were there, also where the table had no room for all of them: those it has are
@@ -203,6 +211,8 @@ def peaks_of_tables(result: h5py.Group, columns: Mapping[str, str], path: str | 
     Parameters
     ----------
     columns : mapping of the name in the file to the column
+    frames : slice
+        That are read; all where it is not given.
 
     Raises
     ------
@@ -221,19 +231,21 @@ def peaks_of_tables(result: h5py.Group, columns: Mapping[str, str], path: str | 
         )
     for table in tables.values():
         check_claim(f"{path}, {table.name}", 8 * table.size, stored_bytes(table))
+    numbers = np.arange(len(counts))[frames]
+    counts = counts[frames]
     cut = np.flatnonzero(counts > shape[1])
     if len(cut):
         lost = int((counts[cut] - shape[1]).sum())
         warn(
             f"{path}: nPeaks counts more peaks than the tables' {shape[1]} columns have in {len(cut)} frames, "
-            f"the first of them frame {cut[0]}: {lost} peaks are not in the file"
+            f"the first of them frame {numbers[cut[0]]}: {lost} peaks are not in the file"
         )
         counts = np.minimum(counts, shape[1])
     peaks = unknown_peaks(int(counts.sum()))
-    peaks["frame"] = np.repeat(np.arange(len(counts)), counts)
+    peaks["frame"] = np.repeat(numbers, counts)
     filled = np.arange(shape[1]) < counts[:, None]
     for name, table in tables.items():
-        peaks[columns[name]] = table[()][filled]
+        peaks[columns[name]] = table[frames][filled]
     peaks["slow"] += 0.5
     peaks["fast"] += 0.5
     return peaks

@@ -43,6 +43,8 @@ from crystint.model.scan import Scan
 from crystint.model.spots import SPOT_DTYPE, SpotList
 
 __all__ = [
+    "geometry_told",
+    "notes_of",
     "peak_format",
     "peaks_in",
     "read_peaks",
@@ -383,10 +385,31 @@ def rows_in(file: OpenedFile) -> tuple[int | None, list[int]]:
         lines = [line for line in lines if "frame" in line]
         return len(lines), [line["frame"] for line in lines if line.get("missing")]
     try:
-        notes = json.loads(file.path.with_name(file.path.name + ".json").read_text(encoding="utf-8"))
+        notes = notes_of(file)
         return int(notes["n_frames"]), list(notes.get("missing") or ())
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None, []
+
+
+def notes_of(file: OpenedFile) -> dict[str, Any]:
+    """What a peak list that is no HDF5 tells beside the peaks: JSON lines in the first, others in the file of notes."""
+    lines = form_of(file) == "JSON lines"
+    notes = file.path if lines else file.path.with_name(file.path.name + ".json")
+    try:
+        with notes.open(encoding="utf-8") as text:
+            values = json.loads(text.readline() if lines else text.read())
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def geometry_told(file: OpenedFile) -> Geometry | None:
+    """Where the detector of a peak list is, as the program that wrote it noted; None where it did not."""
+    if file.hdf5 is None:
+        values = notes_of(file).get("geometry")
+    else:
+        values = (provenance_in(file.hdf5).get("settings") or {}).get("geometry_used")
+    return Geometry.from_dict(values) if isinstance(values, dict) else None
 
 
 def scan_in(file: OpenedFile) -> Scan | None:
@@ -396,15 +419,7 @@ def scan_in(file: OpenedFile) -> Scan | None:
             return sparse_in(file).scan
         groups = [file.hdf5.get(place) for place in ("entry_1", "entry")]
         return next((scan for group in groups if isinstance(group, h5py.Group) and (scan := read_scan(group))), None)
-    try:
-        if form_of(file) == "JSON lines":
-            with file.path.open(encoding="utf-8") as lines:
-                notes = json.loads(lines.readline())
-        else:
-            notes = json.loads(file.path.with_name(file.path.name + ".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    stored = notes.get("scan") if isinstance(notes, dict) else None
+    stored = notes_of(file).get("scan")
     return Scan.from_dict(stored) if isinstance(stored, dict) else None
 
 
@@ -422,13 +437,7 @@ def shape_in(file: OpenedFile) -> tuple[int, int] | None:
             settings = provenance_in(file.hdf5).get("settings") or {}
             shape = (settings.get("geometry_used") or {}).get("shape")
     else:
-        lines = form_of(file) == "JSON lines"
-        notes = file.path if lines else file.path.with_name(file.path.name + ".json")
-        try:
-            text = notes.read_text(encoding="utf-8")
-            shape = json.loads(text.partition("\n")[0] if lines else text).get("shape")
-        except (OSError, ValueError, AttributeError):
-            return None
+        shape = notes_of(file).get("shape")
     try:
         slow, fast = shape
         return int(slow), int(fast)

@@ -122,12 +122,12 @@ def hdf5_spots(file: h5py.File) -> SpotList | None:
     return spots
 
 
-def hdf5_peaks(file: h5py.File, path: Path) -> PeakList:
-    """The peaks in an open file that `write_hdf5` made, exactly."""
+def hdf5_peaks(file: h5py.File, path: Path, rows: slice = slice(None)) -> PeakList:
+    """The peaks in an open file that `write_hdf5` made, exactly; `rows` = these of them alone."""
     data = file.get("entry/peaks")
     if not isinstance(data, h5py.Group) or not set(PEAK_DTYPE.names or ()) - set(LATER) <= set(data):
         raise FileError(f"{path} holds no peak list of crystint: /entry/peaks with a data set per column")
-    peaks = unknown_peaks(len(data["frame"]))
+    peaks = unknown_peaks(len(range(len(data["frame"]))[rows]))
     for name in set(PEAK_DTYPE.names or ()) & set(data):
-        peaks[name] = data[name][()]
+        peaks[name] = data[name][rows]
     return peaks

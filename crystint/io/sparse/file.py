@@ -309,16 +309,33 @@ class SparseFile:
     @reads_file
     def peaks(self) -> PeakList:
         """The peaks of all frames; empty when none were stored."""
+        return self.peaks_of(slice(None))
+
+    @property
+    @reads_file
+    def peak_counts(self) -> NDArray[np.int64]:
+        """int64 [frames]: peaks of each frame; empty when none were stored."""
+        counts = self._file.get(f"{ENTRY}/{PEAK_GROUP}/nPeaks")
+        return np.zeros(0, np.int64) if counts is None else np.asarray(counts[()], np.int64)
+
+    @reads_file
+    def peaks_of(self, frames: slice) -> PeakList:
+        """The peaks of some frames, which follow one another; of all where the slice is not limited."""
         columns = self._file.get(f"{ENTRY}/{PEAK_GROUP}/columns")
         if columns is None:
             return empty_peaks(0)
         names = [name for name in PEAK_DTYPE.names or () if name not in LATER or name in columns]
-        number = len(columns["frame"])
+        rows = slice(None)
+        if frames != slice(None):
+            first, last, _ = frames.indices(len(self))
+            counts = self.peak_counts
+            rows = slice(int(counts[:first].sum()), int(counts[: max(first, last)].sum()))
+        number = len(range(len(columns["frame"]))[rows])
         stored = sum(stored_bytes(columns[name]) for name in names)
         check_claim(f"{self.path}, {columns.name}", number * PEAK_DTYPE.itemsize, stored)
         peaks = unknown_peaks(number)
         for name in names:
-            peaks[name] = columns[name][()]
+            peaks[name] = columns[name][rows]
         return peaks
 
     def __getitem__(self, number: int) -> SparseFrame:

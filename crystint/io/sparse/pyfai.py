@@ -190,7 +190,12 @@ class PyfaiSparseFile(SparseFile):
 
     @property
     @reads_file
-    def peaks(self) -> PeakList:
+    def peak_counts(self) -> NDArray[np.int64]:
+        """int64 [frames]: peaks of each frame; empty when there are none."""
+        return np.asarray(self._own["peaks/nPeaks"][()], np.int64) if self.has_peaks else np.zeros(0, np.int64)
+
+    @reads_file
+    def peaks_of(self, frames: slice) -> PeakList:
         """The peaks that pyFAI stored, positions in px from the outer corner; empty when there are none."""
         tables = self._own.get("peaks")
         if tables is None or "nPeaks" not in tables:
@@ -201,7 +206,7 @@ class PyfaiSparseFile(SparseFile):
             "peakYPosRaw": "slow",
             "peakSNR": "snr",
         }
-        peaks = peaks_of_tables(tables, columns, self.path)
+        peaks = peaks_of_tables(tables, columns, self.path, frames)
         with np.errstate(divide="ignore", invalid="ignore"):
             peaks["sigma"] = peaks["intensity"] / peaks["snr"]
         place = self.geometry
