@@ -14,6 +14,8 @@ from crystint.online.output_names import checked_prefix
 from crystint.online.settings import CHANGEABLE, AnalysisSettings
 
 __all__ = [
+    "AlarmDocument",
+    "AlarmsModel",
     "AppliedModel",
     "BooksModel",
     "CrystfelModel",
@@ -24,9 +26,13 @@ __all__ = [
     "HeldModel",
     "JobModel",
     "JobRequest",
+    "LayoutModel",
+    "LayoutsModel",
     "MaskByPath",
     "MaskByShapes",
     "MaskSummary",
+    "NoteModel",
+    "NoteRequest",
     "PlotModel",
     "ResultsModel",
     "RoiDocument",
@@ -397,6 +403,81 @@ class EventModel(Closed):
     name: str
     time: int = Field(description="ns since 1970-01-01 UTC")
     data: dict[str, JsonValue]
+
+
+class NoteRequest(Closed):
+    """What somebody wants to have in the log."""
+
+    text: str = Field(min_length=1, max_length=2000, description="line breaks are allowed, other control codes are not")
+    image: int | None = Field(None, ge=0, le=2**62, description="number of the image that it is about")
+    series: str | None = Field(None, max_length=300, description="null = that which runs")
+
+
+class NoteModel(Closed):
+    """A note, as it is in the log."""
+
+    number: int = Field(description="of the event")
+    time: int = Field(description="ns since 1970-01-01 UTC")
+    series: str | None
+    filed: bool = Field(description="the files of the series get it; else it is among the events alone")
+
+
+class AlarmModel(Closed):
+    """A column that is watched, and when it is wrong: below or above a limit."""
+
+    name: RoiName
+    column: str = Field(max_length=64, description="as /api/v1/plots has them, of one number each image")
+    roi: RoiName | None = Field(None, description="of columns that begin with roi_")
+    below: Finite | None = None
+    above: Finite | None = None
+    over: int = Field(1, ge=1, le=10_000, description="images of the mean that is compared")
+    hold: float = Field(0.0, ge=0, le=86_400, description="s that it is wrong before the alarm trips, or right again")
+    margin: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="within the limit, to clear the alarm; null = 5 % of the limit"
+    )
+
+
+class AlarmDocument(Closed):
+    """All alarms."""
+
+    alarms: list[AlarmModel] = Field(max_length=64)
+
+
+class AlarmStateModel(Closed):
+    """How an alarm is."""
+
+    name: str
+    state: Literal["waiting", "collecting", "no values", "ok", "tripped"]
+    value: Number = Field(description="the last mean")
+    image: int | None = Field(description="that it is of")
+    since: int = Field(description="ns since 1970-01-01 UTC; 0 = no image came yet")
+    images: int = Field(description="of those of the mean that came")
+    text: str
+
+
+class AlarmsModel(BaseModel):
+    """All alarms, as they are watched."""
+
+    document: AlarmDocument
+    revision: int = Field(description="for If-Match")
+    states: list[AlarmStateModel]
+    trouble: str = Field(description="why they are not watched, or cannot be told; empty = all is well")
+
+
+class LayoutModel(Closed):
+    """A layout of the page that is kept."""
+
+    name: str
+    revision: int = Field(description="for If-Match; 0 = it is damaged")
+    saved: int = Field(description="ns since 1970-01-01 UTC")
+    bytes: int
+
+
+class LayoutsModel(Closed):
+    """All of them."""
+
+    layouts: list[LayoutModel]
+    folder: str | None = Field(description="where they are kept")
 
 
 class SessionRequest(Closed):

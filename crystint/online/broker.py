@@ -12,11 +12,13 @@ import anyio
 import anyio.to_thread
 
 from crystint.engine import Engine
+from crystint.online.alarm_watch import AlarmWatch
 from crystint.online.answers import ApiError
 from crystint.online.auth import Access
 from crystint.online.control import Control
 from crystint.online.guard import Traffic
 from crystint.online.history import History
+from crystint.online.state_folder import StateFolder
 
 __all__ = ["Broker"]
 
@@ -55,6 +57,10 @@ class Broker:
     """`crystint.online.jobs.Jobs`"""
     files: Any = None
     """`crystint.online.opened_files.OpenedFiles`"""
+    state: StateFolder = field(default_factory=lambda: StateFolder(None))
+    """layouts and alarms are kept there"""
+    alarms: AlarmWatch | None = None
+    """where alarms are asked for"""
 
     def __post_init__(self) -> None:
         self._quick, self._slow = anyio.CapacityLimiter(_AT_A_TIME), anyio.CapacityLimiter(_CHANGES)
@@ -66,6 +72,8 @@ class Broker:
             self.jobs.close()
         if self.files is not None:
             self.files.close()
+        if self.alarms is not None:
+            self.alarms.close()
         self.history.wake()
 
     async def ask(self, function: Callable[..., _T], *arguments: Any, **named: Any) -> _T:

@@ -81,3 +81,7 @@ class Control(Protocol):
 
     def events(self, after: int = 0) -> list[dict[str, Any]]:
         """The last 1000 events with numbers above `after`."""
+
+    def record(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Take an event that does not come from the data process: "note" or "alarm". Its number, its time, its series,
+        and whether the files of the series get it."""

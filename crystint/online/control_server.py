@@ -16,7 +16,7 @@ from crystint.online.outlet import zmq_module
 
 __all__ = ["QUICK", "SLOW", "ControlServer"]
 
-QUICK = frozenset({"status", "series", "settings", "rois", "start_message", "events"})
+QUICK = frozenset({"status", "series", "settings", "rois", "start_message", "events", "record"})
 """methods that answer from a snapshot"""
 SLOW = frozenset(
     {

@@ -90,7 +90,7 @@ class DataProcess:
             place = WebPlace(
                 control, internal, ring.address, listening.fileno(), host, tokens.control, tokens.view,
                 _text(settings.certificate), _text(settings.certificate_key), _text(settings.data_root),
-                settings.jungfraujoch_routes, settings.channel, settings.device, spots,
+                _text(settings.state_dir), settings.jungfraujoch_routes, settings.channel, settings.device, spots,
                 {name: value for name, value in settings.absolute().plain().items() if name in Settings.model_fields},
             )  # fmt: skip
             self.hasty = False

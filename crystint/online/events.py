@@ -2,17 +2,76 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from crystint.errors import RefusedError
 from crystint.online.sink import Event
 
-__all__ = ["EventLog"]
+__all__ = ["Allowance", "EventLog", "checked_record"]
 
 _LAST = 1000
+_RECORDED = ("note", "alarm")
+"""events that do not come from the data process itself"""
+_LARGEST = 16_384
+"""bytes of one of these"""
+
+
+class Allowance:
+    """How many events others may make: 50 at once, and 10 a second. Any thread may use it."""
+
+    def __init__(self, most: float = 50.0, each_second: float = 10.0, clock: Callable[[], float] = time.monotonic):
+        self._most, self._rate, self._clock = most, each_second, clock
+        self._left, self._last = most, clock()
+        self._lock = threading.Lock()
+
+    def take(self) -> None:
+        """One more.
+
+        Raises
+        ------
+        RefusedError
+            busy, when they were too many.
+        """
+        with self._lock:
+            now = self._clock()
+            self._left = min(self._most, self._left + (now - self._last) * self._rate)
+            self._last = now
+            if self._left < 1.0:
+                text = f"there are more than {self._rate:g} notes and alarms a second; wait, and send it again"
+                raise RefusedError("busy", text)
+            self._left -= 1.0
+
+
+def checked_record(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data of an event that others make, when they can be stored and published.
+
+    Raises
+    ------
+    RefusedError
+        bad_value; too_large.
+
+    Examples
+    --------
+    >>> from crystint.online.events import checked_record
+    >>> checked_record("note", {"text": "the shutter was closed"})
+    {'text': 'the shutter was closed'}
+    """
+    if name not in _RECORDED:
+        raise RefusedError("bad_value", f"the event is {name[:40]!r}, expected {' or '.join(_RECORDED)}", "name")
+    try:
+        size = len(json.dumps(dict(data), allow_nan=False, ensure_ascii=False).encode())
+    except (TypeError, ValueError, RecursionError):
+        raise RefusedError("bad_value", f"the {name} has something that JSON has not", "data") from None
+    if size > _LARGEST:
+        raise RefusedError("too_large", f"the {name} has {size} bytes, expected at most {_LARGEST}", "data")
+    if not isinstance(data.get("text"), str):
+        raise RefusedError("bad_value", f"the {name} has no text", "text")
+    return dict(data)
 
 
 class EventLog:

@@ -148,13 +148,11 @@ class SeriesHistory:
         self._most = max(self.budget // RESULT_DTYPE.itemsize // 2, 1)
         self._table = GrowingRows(RESULT_DTYPE, self._most)
         self._regions: GrowingRows | None = None
-        self._snapshot = Rows(self._table.view)
+        self._now = (0, Rows(self._table.view))
         self._spots: deque[tuple[int, PeakList]] = deque()
         self._spot_bytes = 0
         self._lock = Lock()
         self._sums = SpotSums()
-        self.came = 0
-        """rows that came, forgotten ones included"""
         self.last: int | None = None
         """number of the image that came last"""
         self.last_hit: int | None = None
@@ -165,13 +163,23 @@ class SeriesHistory:
         return self._sums
 
     @property
+    def now(self) -> tuple[int, Rows]:
+        """How many rows came, forgotten ones included, and as `arrived`."""
+        return self._now
+
+    @property
+    def came(self) -> int:
+        """Rows that came, forgotten ones included."""
+        return self._now[0]
+
+    @property
     def arrived(self) -> Rows:
         """Rows in the order in which they came: an image that came late is there twice, and its last row counts."""
-        return self._snapshot
+        return self._now[1]
 
     def ordered(self) -> Rows:
         """Rows by image number, one of each."""
-        now = self._snapshot
+        now = self.arrived
         numbers = now.column("frame")
         if len(numbers) < 2 or (numbers[1:] > numbers[:-1]).all():
             return now
@@ -202,9 +210,9 @@ class SeriesHistory:
         regions : ROI_DTYPE [n, regions], optional
         roi_names : tuple of str
         """
-        if regions is not None and roi_names != self._snapshot.roi_names:
+        if regions is not None and roi_names != self.arrived.roi_names:
             self._rename(regions.dtype, roi_names)
-        names = self._snapshot.roi_names
+        names = self.arrived.roi_names
         if self._regions is not None:
             lines = regions
             if lines is None:
@@ -214,12 +222,12 @@ class SeriesHistory:
         for number, some in zip(rows["frame"], peaks):
             self._add_spots(int(number), some)
         hits = rows["frame"][rows["hit"] == 1]
-        self.came += len(rows)
         if len(rows):
             self.last = int(rows["frame"][-1])
         if len(hits):
             self.last_hit = int(hits[-1])
-        self._snapshot = Rows(self._table.view, None if self._regions is None else self._regions.view, names)
+        held = Rows(self._table.view, None if self._regions is None else self._regions.view, names)
+        self._now = (self.came + len(rows), held)
 
     def _add_spots(self, number: int, peaks: PeakList) -> None:
         self._sums.add(peaks, self.info.get("shape"))
@@ -232,7 +240,7 @@ class SeriesHistory:
 
     def _rename(self, dtype: np.dtype[Any], names: tuple[str, ...]) -> None:
         """Other regions from now on: those that go on keep their rows. Tables and regions have the same rows always."""
-        now = self._snapshot
+        now = self.arrived
         self._most = max(min(self._most, self.budget // (RESULT_DTYPE.itemsize + dtype.itemsize * len(names)) // 2), 1)
         table = now.table[-self._most :]
         lines = _unknown(dtype, len(table), len(names))
@@ -244,7 +252,7 @@ class SeriesHistory:
         self._regions = GrowingRows(dtype, self._most, len(names))
         self._table.append(table)
         self._regions.append(lines)
-        self._snapshot = Rows(self._table.view, self._regions.view, names)
+        self._now = (self.came, Rows(self._table.view, self._regions.view, names))
 
 
 def _unknown(dtype: np.dtype[Any], n: int, width: int) -> NDArray[np.void]:

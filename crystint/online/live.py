@@ -171,12 +171,12 @@ class _Live:
         series = self._broker.history.series()
         if series is None:
             return None
-        came = series.came
+        came, arrived = series.now
         key, before = self._seen
         fresh = came - (before if key == series.key else 0)
         if fresh <= 0:
             return None
         self._seen = (series.key, came)
-        rows = series.arrived.table[-min(fresh, _MOST_ROWS) :]
+        rows = arrived.table[-min(fresh, _MOST_ROWS) :]
         columns = {name: rows[name] for name in ("frame", *wish.columns)}
         return {"series": str(series.key), "left_out": fresh - len(rows), "columns": columns}

@@ -111,6 +111,10 @@ class ControlProxy:
         """As `Control`."""
         return self._ask("events", after)  # type: ignore[no-any-return]
 
+    def record(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """As `Control`."""
+        return self._ask("record", name, dict(data))  # type: ignore[no-any-return]
+
     def _ask(self, method: str, *arguments: Any, **named: Any) -> Any:
         if self._closed:
             raise RefusedError("wrong_state", "the proxy is closed")

@@ -15,7 +15,7 @@ from crystint.model.rois import ROI_COLUMNS
 from crystint.online.history import Rows
 from crystint.online.result import ONLINE_COLUMNS
 
-__all__ = ["LOW_IS_GOOD", "NAMES", "Quantity", "curves_of"]
+__all__ = ["COUNTED", "LOW_IS_GOOD", "NAMES", "Quantity", "check_watchable", "curves_of"]
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +34,8 @@ NAMES: dict[str, str] = {
 """Name and meaning of every quantity of an image."""
 LOW_IS_GOOD = ("d_min", "background", "ice_score", "expected_false_spots", "bad", "latency", "roi_background")
 """Quantities whose smallest value is the best one"""
+COUNTED = ("latency", "rate_in", "rate_out", "lost")
+"""Quantities that images have as well that were not looked at"""
 WINDOW = 200
 """images of a hit rate"""
 
@@ -77,9 +79,33 @@ def curves_of(rows: Rows, quantity: str, roi: str | None = None) -> list[Quantit
     if quantity in _MADE:
         column = _MADE[quantity]
         return [Quantity(quantity, column.meaning, column.unit, _MAKERS[quantity](rows))]
-    like = get_close_matches(quantity, [*NAMES, "d_histogram", "powder", "peakogram"], 1)
+    raise _unknown(quantity, [*NAMES, "d_histogram", "powder", "peakogram"], "quantity")
+
+
+def check_watchable(quantity: str, roi: str | None) -> None:
+    """Whether an alarm can watch it: one number of each image.
+
+    Raises
+    ------
+    RefusedError
+        Its field is "column" or "roi".
+    """
+    names = [name for name in NAMES if not name.startswith("t_") and not (name in _COLUMNS and _COLUMNS[name].parts)]
+    if quantity in NAMES and quantity not in names:
+        why = "a time" if quantity.startswith("t_") else "several numbers"
+        raise RefusedError("bad_value", f"{quantity} is {why} of each image, which no limit is of", "column")
+    if quantity not in NAMES:
+        raise _unknown(quantity, names, "column")
+    if quantity in _REGIONS and roi is None:
+        raise RefusedError("bad_value", f"{quantity} is of a region: name it", "roi")
+    if quantity not in _REGIONS and roi is not None:
+        raise RefusedError("bad_value", f"{quantity} is not of a region; those that are begin with roi_", "roi")
+
+
+def _unknown(quantity: str, names: list[str], field: str) -> RefusedError:
+    like = get_close_matches(quantity, names, 1)
     hint = f"; did you mean {like[0]}?" if like else "; /api/v1/plots lists them"
-    raise RefusedError("not_found", f"there is no quantity {quantity[:64]!r}{hint}", "quantity")
+    return RefusedError("not_found", f"there is no quantity {quantity[:64]!r}{hint}", field)
 
 
 def _floats(values: NDArray[np.generic]) -> Floats:

@@ -32,9 +32,12 @@ from crystint.online.requests import unknown_key
 from crystint.online.routes_control import control_routes
 from crystint.online.routes_images import image_routes
 from crystint.online.routes_jobs import job_routes
+from crystint.online.routes_layouts import layout_routes
 from crystint.online.routes_mask import MASK, mask_routes
+from crystint.online.routes_notes import alarms_of, note_routes
 from crystint.online.routes_results import result_routes
 from crystint.online.routes_service import open_routes
+from crystint.online.state_folder import StateFolder
 
 __all__ = ["ERRORS", "NATIVE", "Extra", "create_app"]
 
@@ -46,6 +49,8 @@ NATIVE: tuple[Callable[[Broker], APIRouter], ...] = (
     result_routes,
     image_routes,
     job_routes,
+    note_routes,
+    layout_routes,
     live_routes,
 )
 """Routes of crystint's own interface, which the committed OpenAPI document has."""
@@ -97,6 +102,7 @@ def create_app(
     access: Access,
     extras: Sequence[Extra] = (),
     data_root: Path | None = None,
+    state: Path | None = None,
     patience: float = 2.0,
     device: str | None = None,
     on_start: Callable[[], None] | None = None,
@@ -116,6 +122,8 @@ def create_app(
     extras : sequence of Extra
     data_root : path, optional
         Files below it may be named in requests.
+    state : path, optional
+        Folder that layouts and alarms are kept in; None = they cannot be kept.
     patience : float
         s that an answer of the control is waited for.
     device : str, optional
@@ -128,12 +136,14 @@ def create_app(
     FastAPI
         Its `state.broker` is what the routes share.
     """
-    broker = Broker(control, history, access, ring, data_root, patience, engine=cache(partial(Engine, device)))
+    engine = cache(partial(Engine, device))
+    broker = Broker(control, history, access, ring, data_root, patience, engine=engine, state=StateFolder(state))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         if on_start is not None:
             on_start()
+        alarms_of(broker).start()
         try:
             yield
         finally:

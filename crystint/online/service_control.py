@@ -8,6 +8,7 @@ from typing import Any
 
 from crystint.errors import RefusedError
 from crystint.online.configuration_control import ConfigurationControl
+from crystint.online.events import Allowance, checked_record
 from crystint.online.intake import Intake
 from crystint.online.reception import Reception
 from crystint.online.service_status import ServiceStatus, described_series
@@ -24,6 +25,7 @@ class ServiceControl(ConfigurationControl, ABC):
     intake: Intake
     reception: Reception
     sinks: list[Sink]
+    recorded: Allowance
     _status: ServiceStatus
 
     @abstractmethod
@@ -99,6 +101,34 @@ class ServiceControl(ConfigurationControl, ABC):
             if series is None or str(each.key) == series:
                 return each.start.message
         raise RefusedError("not_found", f"no series {series} is remembered" if series else "no series came yet")
+
+    def record(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Take an event of people, or of the web interface: numbered, published and stored as all others are.
+
+        Parameters
+        ----------
+        name : {"note", "alarm"}
+        data : mapping
+            JSON-able, at most 16 kB. Where it names no series, it is of the one that runs.
+
+        Returns
+        -------
+        dict
+            number, time, series, and filed: whether the files of the series get it.
+
+        Raises
+        ------
+        RefusedError
+            bad_value; too_large; busy when there are too many.
+        """
+        content = checked_record(name, data)
+        live = list(self.intake.live.values())
+        if content.get("series") is None and live:
+            content["series"] = str(live[-1].key)
+        self.recorded.take()
+        event = self.log.add(name, content)
+        filed = any(str(each.key) == content.get("series") and each.folder is not None for each in live)
+        return {"number": event.number, "time": event.time, "series": content.get("series"), "filed": filed}
 
     def _abort(self, reason: str, *, cancel: bool) -> None:
         for series in self.intake.abort(reason):

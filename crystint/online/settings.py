@@ -102,7 +102,7 @@ class ServeSettings(ReceiveSettings):
         None, "address of the detector's SIMPLON interface, which tells how many images it dropped", metavar="URL"
     )
     state_dir: Path | None = setting(
-        None, "folder that keeps what a restart in the middle of a series needs", metavar="FOLDER"
+        None, "folder that keeps layouts, alarms, and what a restart in the middle of a series needs", metavar="FOLDER"
     )
     strict: bool = setting(False, "exit code 3 when images were missing or failed")
 

@@ -23,7 +23,7 @@ class Event:
     """Something that happened, for people and programs that follow."""
 
     name: str
-    """one of state, series_start, file, settings, rois, mask, alarm, warning, series_end, superseded"""
+    """one of state, series_start, file, settings, rois, mask, alarm, note, warning, series_end, superseded"""
     data: Mapping[str, Any]
     """JSON-able"""
     time: int = 0

@@ -43,6 +43,7 @@ class WebPlace:
     certificate: str | None = None
     certificate_key: str | None = None
     data_root: str | None = None
+    state_dir: str | None = None
     jungfraujoch_routes: bool = True
     channel: str | None = None
     device: str | None = None
@@ -131,12 +132,22 @@ def _app(place: WebPlace, proxy: Any, history: Any, ring: Any) -> Any:
     from crystint.online.auth import Access, Tokens
     from crystint.online.routes_jungfraujoch import jungfraujoch
     from crystint.online.server import create_app
+    from crystint.online.state_folder import default_state
 
     access = Access(Tokens(place.control_token, place.view_token), place.host, encrypted=place.certificate is not None)
     root = None if place.data_root is None else Path(place.data_root)
     extras = (jungfraujoch(),) if place.jungfraujoch_routes else ()
+    state = default_state() if place.state_dir is None else Path(place.state_dir)
     return create_app(
-        proxy, history, ring, access=access, data_root=root, extras=extras, patience=_PATIENCE, device=place.device
+        proxy,
+        history,
+        ring,
+        access=access,
+        data_root=root,
+        state=state,
+        extras=extras,
+        patience=_PATIENCE,
+        device=place.device,
     )
 
 

@@ -34,8 +34,11 @@ def shared_app():
 
 @pytest.fixture
 def app(shared_app, control, history, tmp_path):
+    from crystint.online.state_folder import StateFolder
+
     broker = shared_app.state.broker
     broker.control, broker.history, broker.data_root = control, history, tmp_path
+    broker.state, broker.alarms = StateFolder(tmp_path / "state"), None
     broker.access.__post_init__()
     broker.access.failures = 0
     return shared_app

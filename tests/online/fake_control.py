@@ -132,5 +132,10 @@ class FakeControl:
     def start_message(self, series=None):
         return b"\xd9\xd9\xf7\xa1dtypeestart"
 
+    def record(self, name, data):
+        number = len(self.told) + 1
+        self.told.append({"name": name, "data": dict(data), "time": 1000 + number, "number": number})
+        return {"number": number, "time": 1000 + number, "series": data.get("series"), "filed": False}
+
     def events(self, after=0):
         return [each for each in self.told if each["number"] > after]
