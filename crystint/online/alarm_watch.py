@@ -70,7 +70,7 @@ class _Watched:
             "value": self.mean,
             "image": self.image,
             "since": self.since,
-            "images": min(self.images, rule.over),
+            "images": min(self.images, rule.images),
             "text": self._text(),
         }
 
@@ -80,7 +80,7 @@ class _Watched:
             case "waiting":
                 return "no image came yet"
             case "collecting":
-                return f"{min(self.images, rule.over)} of {rule.over} images"
+                return f"{min(self.images, rule.images)} of {rule.images} images"
             case "no values":
                 return self.trouble or f"no values: {rule.column} is not known of the last {self.blank} images"
         return f"{rule.watched}: {self.mean:.6g}" if self.mean is not None else rule.watched
@@ -96,9 +96,10 @@ class _Watched:
             return []
         told: list[dict[str, Any]] = []
         means = self._means(values)
+        means[: max(self.rule.images - 1 - self.images, 0)] = np.nan
         self.images += len(values)
-        known = np.flatnonzero(np.isfinite(values))
-        self.blank = len(values) - 1 - int(known[-1]) if len(known) else self.blank + len(values)
+        there_are = np.flatnonzero(np.isfinite(values))
+        self.blank = len(values) - 1 - int(there_are[-1]) if len(there_are) else self.blank + len(values)
         there = np.isfinite(means)
         if there.any():
             self.mean, self.image = float(means[there][-1]), int(numbers[there][-1])
@@ -107,7 +108,7 @@ class _Watched:
             told = self._judge(numbers[there], means[there], now)
         elif self.state == "waiting":
             self.turn("collecting")
-        if self.blank >= max(_SILENT, self.rule.over) and self.state != "tripped":
+        if self.blank >= max(_SILENT, self.rule.images) and self.state != "tripped":
             self.turn("no values")
             if not self.silent:
                 self.silent = True
@@ -115,19 +116,17 @@ class _Watched:
         return told
 
     def _means(self, values: Floats) -> Floats:
-        """Of each value and those before it, of as many images as the rule has; NaN where none is known."""
+        """Of each value and those before it, of as many images as the rule has; NaN where nothing is known of them."""
         over = self.rule.over
         every = np.concatenate([self.tail, values])
         self.tail = every[max(len(every) - (over - 1), 0) :]
         sums = np.concatenate([[0.0], np.cumsum(np.where(np.isfinite(every), every, 0.0))])
         counts = np.concatenate([[0], np.cumsum(np.isfinite(every))])
         ends = np.arange(len(every) - len(values), len(every)) + 1
-        begins = ends - over
-        whole = begins >= 0
-        begins = np.maximum(begins, 0)
+        begins = np.maximum(ends - over, 0)
         count = counts[ends] - counts[begins]
         means = np.full(len(values), np.nan)
-        np.divide(sums[ends] - sums[begins], count, out=means, where=whole & (count > 0))
+        np.divide(sums[ends] - sums[begins], count, out=means, where=count > 0)
         return means
 
     def _judge(self, numbers: NDArray[np.int64], means: Floats, now: float) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from crystint.errors import RefusedError
 from crystint.online.api_models import AlarmDocument
-from crystint.online.quantities import check_watchable
+from crystint.online.quantities import WINDOW, check_watchable
 from crystint.online.state_folder import StateFolder
 
 __all__ = ["MOST_ALARMS", "AlarmFile", "Alarms", "Rule"]
@@ -65,6 +65,11 @@ class Rule:
         """Where the mean is back."""
         margin = self.margin if self.margin is not None else _MARGIN * abs(self.limit)
         return self.limit + margin if self.below is not None else self.limit - margin
+
+    @property
+    def images(self) -> int:
+        """That must have been looked at before there is a mean: a hit rate is one of many images already."""
+        return self.over + (WINDOW - 1 if self.column == "hit_rate" else 0)
 
     @property
     def watched(self) -> str:

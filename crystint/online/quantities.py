@@ -15,7 +15,7 @@ from crystint.model.rois import ROI_COLUMNS
 from crystint.online.history import Rows
 from crystint.online.result import ONLINE_COLUMNS
 
-__all__ = ["COUNTED", "LOW_IS_GOOD", "NAMES", "Quantity", "check_watchable", "curves_of"]
+__all__ = ["COUNTED", "LOW_IS_GOOD", "NAMES", "WINDOW", "Quantity", "check_watchable", "curves_of"]
 
 Floats = NDArray[np.float64]
 
