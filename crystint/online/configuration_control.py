@@ -181,6 +181,33 @@ class ConfigurationControl:
         """
         return self.log.after(after)
 
+    def record(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Take an event of people, or of the web interface: numbered, published and stored as all others are.
+
+        Parameters
+        ----------
+        name : {"note", "alarm"}
+        data : mapping
+            JSON-able, at most 16 kB. Where it names no series, it is of the one that runs.
+
+        Returns
+        -------
+        dict
+            number, time, series, and filed: whether the files of the series get it.
+
+        Raises
+        ------
+        RefusedError
+            bad_value; too_large; busy when there are too many.
+        """
+        series, filed = self._place_of(data.get("series"))
+        event = self.log.record(name, data if series is None else {**data, "series": series})
+        return {"number": event.number, "time": event.time, "series": series, "filed": filed}
+
+    def _place_of(self, series: str | None) -> tuple[str | None, bool]:
+        """The series that an event is of, and whether its files get it; by what the event says."""
+        return series, False
+
     def _last(self) -> Analysis:
         last = self.configuration.last
         if last is None:

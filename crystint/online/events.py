@@ -71,6 +71,8 @@ def checked_record(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         raise RefusedError("too_large", f"the {name} has {size} bytes, expected at most {_LARGEST}", "data")
     if not isinstance(data.get("text"), str):
         raise RefusedError("bad_value", f"the {name} has no text", "text")
+    if not isinstance(data.get("series"), str | None):
+        raise RefusedError("bad_value", f"the {name} has a series that is no text", "series")
     return dict(data)
 
 
@@ -98,6 +100,7 @@ class EventLog:
         self._lock = threading.Lock()
         self._number = 0
         self._warned: dict[str, None] = {}
+        self._allowance = Allowance()
 
     @property
     def last(self) -> int:
@@ -112,6 +115,18 @@ class EventLog:
             self._events.append(event)
         self._told(event)
         return event
+
+    def record(self, name: str, data: Mapping[str, Any]) -> Event:
+        """Something happened elsewhere: a note of people, an alarm of the web process.
+
+        Raises
+        ------
+        RefusedError
+            bad_value; too_large; busy when there are too many.
+        """
+        content = checked_record(name, data)
+        self._allowance.take()
+        return self.add(name, content)
 
     def tell(self, event: Event) -> None:
         """Something happened in a sink; it gets a number and the time."""

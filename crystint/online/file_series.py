@@ -147,8 +147,7 @@ class FileSeries(SeriesHistory):
 
     def put(self, rows: ResultTable, regions: NDArray[np.void] | None = None, roi_names: tuple[str, ...] = ()) -> None:
         """Have these rows, one for each image."""
-        self._snapshot = Rows(rows, regions, roi_names)
-        self.came = len(rows)
+        self._now = (len(rows), Rows(rows, regions, roi_names))
         self.last = int(rows["frame"][-1]) if len(rows) else None
         hits = rows["frame"][rows["hit"] == 1]
         self.last_hit = int(hits[-1]) if len(hits) else None

@@ -22,7 +22,7 @@ from crystint.online.analysis import Analysis
 from crystint.online.callbacks import Callbacks
 from crystint.online.configuration import Configuration
 from crystint.online.emitter import Emitter
-from crystint.online.events import Allowance, EventLog
+from crystint.online.events import EventLog
 from crystint.online.intake import Intake
 from crystint.online.outputs import Outputs
 from crystint.online.reception import Reception
@@ -121,7 +121,6 @@ class Service(ServiceControl):
         self.queue.blocked = lambda: any(sink.full for sink in self.sinks)
         self.emitter = Emitter(self.sinks, self._alarm, self._turn, lambda series: self.reception.settled(series))
         self.log = EventLog(self.emitter.event)
-        self.recorded = Allowance()
         analysing = AnalysisSettings(**{name: getattr(use, name) for name in AnalysisSettings.model_fields})
         self.configuration = Configuration(
             self.engine,

@@ -8,7 +8,6 @@ from typing import Any
 
 from crystint.errors import RefusedError
 from crystint.online.configuration_control import ConfigurationControl
-from crystint.online.events import Allowance, checked_record
 from crystint.online.intake import Intake
 from crystint.online.reception import Reception
 from crystint.online.service_status import ServiceStatus, described_series
@@ -25,7 +24,6 @@ class ServiceControl(ConfigurationControl, ABC):
     intake: Intake
     reception: Reception
     sinks: list[Sink]
-    recorded: Allowance
     _status: ServiceStatus
 
     @abstractmethod
@@ -102,33 +100,12 @@ class ServiceControl(ConfigurationControl, ABC):
                 return each.start.message
         raise RefusedError("not_found", f"no series {series} is remembered" if series else "no series came yet")
 
-    def record(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Take an event of people, or of the web interface: numbered, published and stored as all others are.
-
-        Parameters
-        ----------
-        name : {"note", "alarm"}
-        data : mapping
-            JSON-able, at most 16 kB. Where it names no series, it is of the one that runs.
-
-        Returns
-        -------
-        dict
-            number, time, series, and filed: whether the files of the series get it.
-
-        Raises
-        ------
-        RefusedError
-            bad_value; too_large; busy when there are too many.
-        """
-        content = checked_record(name, data)
+    def _place_of(self, series: str | None) -> tuple[str | None, bool]:
+        """As `ConfigurationControl`."""
         live = list(self.intake.live.values())
-        if content.get("series") is None and live:
-            content["series"] = str(live[-1].key)
-        self.recorded.take()
-        event = self.log.add(name, content)
-        filed = any(str(each.key) == content.get("series") and each.folder is not None for each in live)
-        return {"number": event.number, "time": event.time, "series": content.get("series"), "filed": filed}
+        if series is None and live:
+            series = str(live[-1].key)
+        return series, any(str(each.key) == series and each.folder is not None for each in live)
 
     def _abort(self, reason: str, *, cancel: bool) -> None:
         for series in self.intake.abort(reason):
