@@ -1,4 +1,5 @@
 /** Asks the service. */
+import { text } from "./text.ts";
 
 /** A refusal: why, in one sentence, and which field of the request it is about. */
 export class ApiError extends Error {
@@ -33,8 +34,8 @@ export interface Request {
 }
 
 export class Api {
-  /** Called when there is no session, or it has ended. */
-  unauthorized: () => void = () => {};
+  /** Called when there is no session, or it has ended; what was asked for is asked again when there is one. */
+  unauthorized: () => Promise<void> = () => Promise.reject(new Error("there is no session"));
   readonly base: string;
 
   constructor(base: string) {
@@ -64,12 +65,22 @@ export class Api {
   }
 
   async #fetch(path: string, request: Request): Promise<Response> {
+    const response = await this.#once(path, request);
+    if (response.ok) return response;
+    const refusal = await refusalOf(response);
+    if (response.status !== 401 || path === "session") throw refusal;
+    await this.unauthorized();
+    const again = await this.#once(path, request);
+    if (again.ok) return again;
+    throw await refusalOf(again);
+  }
+
+  async #once(path: string, request: Request): Promise<Response> {
     const headers: Record<string, string> = { Accept: request.accept ?? "application/json" };
     if (request.body !== undefined) headers["Content-Type"] = "application/json";
     if (request.revision !== undefined && request.revision !== null) headers["If-Match"] = `"${request.revision}"`;
-    let response: Response;
     try {
-      response = await fetch(this.address(path, request.query), {
+      return await fetch(this.address(path, request.query), {
         method: request.method ?? "GET",
         headers,
         body: request.body === undefined ? null : JSON.stringify(request.body),
@@ -79,12 +90,8 @@ export class Api {
       });
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
-      throw new ApiError(0, "unreachable", "the service does not answer");
+      throw new ApiError(0, "unreachable", text.shell.unreachable);
     }
-    if (response.ok) return response;
-    const refusal = await refusalOf(response);
-    if (response.status === 401) this.unauthorized();
-    throw refusal;
   }
 }
 

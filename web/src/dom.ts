@@ -33,3 +33,11 @@ export function button(text: string, press: () => void, attributes: Attributes =
   made.addEventListener("click", press);
   return made;
 }
+
+/** Give the user a file. */
+export function download(name: string, content: Blob): void {
+  const link = element("a", { set: { download: name } });
+  link.href = URL.createObjectURL(content);
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -8,11 +8,27 @@ export interface Key {
   text: string;
   /** part of the page that must have the focus: "" = any place where nothing is typed */
   where: "" | "image" | "regions" | "plots" | "table";
+  /** also while something is typed */
+  always?: boolean;
 }
 
 /** Sections in the order of the help. */
 export const KEYS: Record<"shell" | "image" | "regions" | "plots" | "jobs" | "desk", readonly Key[]> = {
-  shell: [{ id: "help", keys: ["?"], text: "show all keys", where: "" }],
+  shell: [
+    { id: "help", keys: ["?"], text: "show all keys", where: "" },
+    { id: "commands", keys: ["Ctrl+k"], text: "commands: search and do", where: "", always: true },
+    { id: "next-panel", keys: ["F6"], text: "go to the next panel", where: "", always: true },
+    { id: "previous-panel", keys: ["Shift+F6"], text: "go to the panel before", where: "", always: true },
+    { id: "panel-by-number", keys: ["1", "2", "3", "4", "5", "6", "7", "8", "9"], text: "go to the panel of that number", where: "" },
+    { id: "next-tab", keys: ["]"], text: "next tab beside this one", where: "" },
+    { id: "previous-tab", keys: ["["], text: "tab before this one", where: "" },
+    { id: "maximise-panel", keys: ["F9"], text: "make the panel as large as the page, and back", where: "", always: true },
+    { id: "float-panel", keys: ["Shift+F9"], text: "let the panel float, and back", where: "", always: true },
+    { id: "panel-left", keys: ["Ctrl+Shift+ArrowLeft"], text: "move the panel to the left", where: "", always: true },
+    { id: "panel-right", keys: ["Ctrl+Shift+ArrowRight"], text: "move the panel to the right", where: "", always: true },
+    { id: "panel-up", keys: ["Ctrl+Shift+ArrowUp"], text: "move the panel up", where: "", always: true },
+    { id: "panel-down", keys: ["Ctrl+Shift+ArrowDown"], text: "move the panel down", where: "", always: true },
+  ],
   image: [],
   regions: [],
   plots: [],
@@ -51,14 +67,20 @@ export class Keys {
     return () => this.#actions.delete(id);
   }
 
+  /** What the key `id` does, without it being pressed; undefined = nothing does it now. */
+  action(id: string): (() => void) | undefined {
+    const action = this.#actions.get(id);
+    return action && (() => action(new KeyboardEvent("keydown")));
+  }
+
   #pressed(event: KeyboardEvent): void {
-    if (event.defaultPrevented || typing(event.target)) return;
+    if (event.defaultPrevented) return;
     const name = nameOf(event);
     const place = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-keys]")?.dataset.keys ?? "" : "";
     const all = Object.values(KEYS).flat().filter((key) => key.keys.includes(name));
     const key = all.find((each) => each.where === place && place !== "") ?? all.find((each) => each.where === "");
     const action = key && this.#actions.get(key.id);
-    if (!action) return;
+    if (!action || (key.always !== true && typing(event.target))) return;
     event.preventDefault();
     action(event);
   }

@@ -83,6 +83,12 @@ export class Live {
     if (this.#socket === null) this.#connect();
   }
 
+  /** Try again now, not after the pause. */
+  retry(): void {
+    this.#pause = FIRST_PAUSE;
+    if (this.#wanted && this.#socket === null) this.#connect();
+  }
+
   close(): void {
     this.#wanted = false;
     clearTimeout(this.#timer);
