@@ -3,7 +3,7 @@ export const text = {
   shell: {
     title: "crystint",
     token: "Token",
-    tokenTitle: "crystint: token",
+    tokenTitle: "Open crystint",
     enter: "Open",
     tokenHelp: "crystint prints it when it starts, as a part of the page's address.",
     wrongToken: "That token is not known.",
