@@ -11,7 +11,7 @@ import click
 from crystint.commands.closing import conclude
 from crystint.commands.options import execution_options, options_of
 from crystint.commands.program import Command
-from crystint.commands.progress import progress
+from crystint.commands.progress import end_with_reader, progress
 from crystint.commands.signals import Interruption
 from crystint.run.execution import Execution
 from crystint.run.step import Job, Outputs, Step, carry_out, silent
@@ -71,6 +71,7 @@ def _output(outputs: Outputs) -> click.Option:
 
 def _run(step: Step[Any], values: dict[str, Any]) -> None:
     """Run the step as the command line says, and say how it ended."""
+    end_with_reader()
     inputs = {}
     for argument in step.arguments:
         value = values[_INPUT + argument.name]

@@ -27,6 +27,8 @@ def _limits(value: Any) -> Any:
 class CompareSettings(SourceSettings):
     """How frames and their sparse form are compared."""
 
+    heading = "Comparison"
+
     shells: Whole = setting(SHELLS, "resolution shells", ge=1, le=1000)
     every: Whole | None = setting(None, "compare every N-th frame alone", metavar="N", ge=1)
     sample: Whole | None = setting(None, "compare N frames, spread evenly", metavar="N", ge=1)
@@ -35,12 +37,14 @@ class CompareSettings(SourceSettings):
         "reflections to sum: orientations (.expt), predicted or integrated ones (.refl), a CrystFEL stream; without it "
         "the peaks that are found in the raw frames",
         metavar="FILE",
+        kinds=("experiments", "reflections", "stream of indexed images"),
     )
     pixels: bool = setting(False, "print what became of the background pixels as well, shell by shell")
     sha256: bool | None = setting(
-        None, "in .json and .pdf tell the SHA-256 of all files that were compared (default: unless it is a sample)"
-    )
-    seed: Whole = setting(SEED, "seed of the noise of densify", ge=0, le=2**63 - 1)
+        None, "in .json and .pdf tell the SHA-256 of all files that were compared (default: unless it is a sample)",
+        advanced=True,
+    )  # fmt: skip
+    seed: Whole = setting(SEED, "seed of the noise of densify", ge=0, le=2**63 - 1, advanced=True)
     require: Annotated[tuple[str, ...], BeforeValidator(_limits)] = setting(
         (),
         "limits that must hold, such as exact,signal>=95,missed==0; one that is broken, or a wrong pixel: exit 4",

@@ -11,7 +11,10 @@ COMPARE = Step(
     "compare",
     CompareSettings,
     "crystint.compare.compare_step:compare",
-    (Argument("raw", "RAW", many=True), Argument("sparse", "SPARSE")),
+    (
+        Argument("raw", "RAW", many=True, meaning="the raw frames", kinds=("frames",)),
+        Argument("sparse", "SPARSE", meaning="the sparse file that was made of them", kinds=("sparse file",)),
+    ),
     Outputs(
         "report to sign (.pdf), numbers (.json) or a picture",
         (".pdf", ".json", ".png", ".svg"),

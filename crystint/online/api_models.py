@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, create_model
 
 from crystint.errors import RefusedError
+from crystint.online.job_offers import OFFERS
 from crystint.online.output_names import checked_prefix
 from crystint.online.settings import CHANGEABLE, AnalysisSettings
 
@@ -25,7 +26,10 @@ __all__ = [
     "GridSpec",
     "HeldModel",
     "JobModel",
+    "JobPeaksModel",
+    "JobReportModel",
     "JobRequest",
+    "JobTableModel",
     "LayoutModel",
     "LayoutsModel",
     "MaskByPath",
@@ -33,6 +37,7 @@ __all__ = [
     "MaskSummary",
     "NoteModel",
     "NoteRequest",
+    "OfferModel",
     "PlotModel",
     "ResultsModel",
     "RoiDocument",
@@ -56,6 +61,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Number = float | None
 """null = not known"""
+
+
+def _offered(value: str) -> str:
+    if value not in OFFERS:
+        raise ValueError(f"is {value[:60]!r}, expected one of {', '.join(OFFERS)}")
+    return value
 
 
 def _prefix(value: str) -> str:
@@ -516,14 +527,55 @@ class TryModel(Closed):
     )
 
 
-class JobRequest(Closed):
-    """A command on a finished file."""
+_Command = Annotated[str, Field(json_schema_extra={"enum": list(OFFERS)}), AfterValidator(_offered)]
+FileBelow = Annotated[str, Field(min_length=1, max_length=4096, description="below the data root")]
 
-    command: Literal["peaks", "sparsify"]
-    run: str = Field(min_length=1, max_length=4096, description="the file, below the data root")
+
+class InputModel(Closed):
+    """A file, or several, that a command reads."""
+
+    name: str
+    meaning: str
+    many: bool = Field(description="several files, or patterns, which make one sequence")
+    required: bool
+    kinds: list[str] = Field(description="of files that it may be")
+
+
+class OfferModel(Closed):
+    """A command that may be asked for as a job."""
+
+    command: str
+    title: str
+    inputs: list[InputModel]
+    outputs: list[str] = Field(description="suffixes of the files that it writes")
+    results: list[Literal["peaks", "table", "report"]] = Field(description="that can be looked at")
+    settings: dict[str, JsonValue] = Field(
+        description="JSON schema, each property with title, group, option, metavar, advanced, and kinds of files"
+    )
+
+
+class JobRequest(Closed):
+    """A command on finished files."""
+
+    command: _Command
+    run: FileBelow | None = Field(None, description="the file, where the command reads one alone")
+    inputs: dict[str, FileBelow | Annotated[list[FileBelow], Field(max_length=1000)]] | None = Field(
+        None, max_length=20, description="files of each input of the command"
+    )
     settings: dict[str, JsonValue] = Field(
         default_factory=dict, max_length=200, description="of the command, by the names of its options"
     )
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", max_length=64)] | None = Field(
+        None, description="stands in the names of the outputs"
+    )
+
+
+class ProgressModel(Closed):
+    """How far a job is."""
+
+    done: int
+    total: int
+    what: str
 
 
 class JobModel(Closed):
@@ -531,13 +583,41 @@ class JobModel(Closed):
 
     id: int
     command: str
-    file: str
+    name: str = Field(description="of its files in the folder jobs below the data root")
+    inputs: dict[str, list[str]] = Field(description="below the data root")
     settings: dict[str, JsonValue]
-    command_line: str
-    output: str
+    command_line: str = Field(description="that does the same, to paste into a shell")
+    outputs: list[str] = Field(description="below the data root")
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     created: int = Field(description="ns since 1970-01-01 UTC")
     began: int | None
     ended: int | None
     code: int | None = Field(description="exit code of the command")
+    progress: ProgressModel | None = Field(description="null = it has not told")
+    error: str = Field(description="why it failed, where the log does not tell")
+    results: list[Literal["peaks", "table", "report"]] = Field(description="that can be looked at now")
     log: list[str] = Field(description="its last lines")
+
+
+class JobPeaksModel(Closed):
+    """Peaks of a job."""
+
+    job: int
+    image: int | None
+    frame: list[int] = Field(description="image of each peak")
+    spots: dict[str, list[Number]] = Field(description="columns, as of a what-if")
+
+
+class JobTableModel(Closed):
+    """What a job tells of each image."""
+
+    job: int
+    columns: dict[str, list[Number]]
+
+
+class JobReportModel(Closed):
+    """What a job has to say."""
+
+    job: int
+    text: str
+    numbers: JsonValue

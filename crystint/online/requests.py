@@ -9,7 +9,7 @@ from fastapi import Request
 
 from crystint.errors import RefusedError
 
-__all__ = ["checked_query", "revision_of", "unknown_key"]
+__all__ = ["checked_query", "columns_of", "revision_of", "unknown_key"]
 
 
 def unknown_key(name: str, key: str, keys: Iterable[str]) -> RefusedError:
@@ -35,6 +35,24 @@ def checked_query(request: Request) -> None:
     for key in request.query_params:
         if key not in names:
             raise unknown_key(key, key, names)
+
+
+def columns_of(text: str | None, names: Iterable[str]) -> list[str]:
+    """The columns that a query names with commas between them, each once; None = all.
+
+    Raises
+    ------
+    RefusedError
+        When there is no such column.
+    """
+    every = list(names)
+    if text is None:
+        return every
+    chosen = [name.strip() for name in text.split(",") if name.strip()]
+    for name in chosen:
+        if name not in every:
+            raise unknown_key(name, name, every)
+    return list(dict.fromkeys(chosen))
 
 
 def revision_of(header: str | None) -> int | None:

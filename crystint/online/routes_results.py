@@ -18,7 +18,7 @@ from crystint.online.grid import grid_map
 from crystint.online.history import Rows, SeriesHistory
 from crystint.online.plots import DISTRIBUTIONS, distribution, plot
 from crystint.online.quantities import NAMES
-from crystint.online.requests import checked_query, unknown_key
+from crystint.online.requests import checked_query, columns_of
 from crystint.online.result import ONLINE_COLUMNS, RESULT_DTYPE
 
 __all__ = ["result_routes"]
@@ -122,13 +122,7 @@ def _curves(content: dict[str, Any], accept: str | None) -> Response:
 
 def _chosen(columns: str | None) -> list[str]:
     names = [column.name for column in ONLINE_COLUMNS]
-    if columns is None:
-        return names
-    chosen = [name.strip() for name in columns.split(",") if name.strip()]
-    for name in chosen:
-        if name not in names:
-            raise unknown_key(name, name, names)
-    return list(dict.fromkeys(["frame", *chosen]))
+    return list(dict.fromkeys(["frame", *columns_of(columns, names)])) if columns is not None else names
 
 
 def _results(

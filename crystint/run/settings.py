@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -163,6 +163,8 @@ def setting(
     metavar: str = "",
     option: str = "",
     negative: str = "",
+    kinds: tuple[str, ...] = (),
+    advanced: bool = False,
     **limits: Any,
 ) -> Any:
     """A field of a settings model.
@@ -181,11 +183,16 @@ def setting(
         The option where it is not called like the field, such as "--b".
     negative : str
         The option that says no, where it is not ``--no-NAME``.
+    kinds : tuple of str
+        What a file is that it names, by the names of `crystint.io.kinds`.
+    advanced : bool
+        Forms show it when they are asked for all.
     limits
         As `pydantic.Field` has them: gt, ge, lt, le, ...
     """
     cli: dict[str, Any] = {"flag": flag, "metavar": metavar, "option": option, "negative": negative}
-    return Field(default=default, description=description, json_schema_extra={"cli": cli}, **limits)
+    form: dict[str, Any] = {"kinds": list(kinds), "advanced": advanced}
+    return Field(default=default, description=description, json_schema_extra={"cli": cli, "form": form}, **limits)
 
 
 def option_name(name: str, field: FieldInfo) -> str:
@@ -203,6 +210,8 @@ class StepSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    heading: ClassVar[str] = "Settings"
+    """over the fields that a class adds, where they stand in a form"""
 
     @classmethod
     def of(cls, values: Mapping[str, Any] | None = None, config: str | Path | None = None) -> Self:
@@ -228,7 +237,10 @@ class StepSettings(BaseModel):
             return cls.model_validate(table)
         except ValidationError as error:
             place = f"{config}: " if config is not None else ""
-            raise SettingError(place + "; ".join(map(cls._sentence, _distinct(error)))) from None
+            complaints = _distinct(error)
+            first = complaints[0][0]["loc"]
+            text = place + "; ".join(map(cls._sentence, complaints))
+            raise SettingError(text, str(first[0]) if first else None) from None
 
     def plain(self) -> dict[str, Any]:
         """The settings as JSON-able values, for the provenance of an output. Unset ones are left out."""
@@ -332,13 +344,18 @@ def _clause(message: str, among_words: bool) -> str:
 class PixelSettings(StepSettings):
     """Which pixels of the frames hold measurements."""
 
+    heading = "Mask"
+
     mask: tuple[Path, ...] = setting(
-        (), "mask files, combined with the mask of the frames: 0 = good", flag="-m", metavar="FILE"
-    )
-    mask_valid: bool = setting(False, "in the files of -m it is 0 that is masked, and all else is good")
+        (), "mask files, combined with the mask of the frames: 0 = good", flag="-m", metavar="FILE",
+        kinds=("mask", "frames"),
+    )  # fmt: skip
+    mask_valid: bool = setting(
+        False, "in the files of -m it is 0 that is masked, and all else is good", advanced=True
+    )  # fmt: skip
     min_valid: Literal["file"] | Finite = setting(
         "file", "smallest valid counts; file = what the file, its format, or what is below zero in it says",
-        metavar="NUMBER|file",
+        metavar="NUMBER|file", advanced=True,
     )  # fmt: skip
 
     @property
@@ -350,8 +367,10 @@ class PixelSettings(StepSettings):
 class SourceSettings(StepSettings):
     """Which frames are read."""
 
+    heading = "Frames"
+
     dataset: str | None = setting(
-        None, "path of the frames inside an HDF5 file, or a pattern such as /tag-*/data", metavar="PATH"
+        None, "path of the frames inside an HDF5 file, or a pattern such as /tag-*/data", metavar="PATH", advanced=True
     )
     frames: Selection | None = setting(
         None, "work on these frames alone: numbers and ranges from 0, such as 3,7,100:200:10; -1 is the last",
@@ -362,8 +381,10 @@ class SourceSettings(StepSettings):
 class PlacedSettings(PixelSettings):
     """Where a detector is, and which of its pixels are good."""
 
+    heading = "Geometry"
+
     geometry: Path | None = setting(
-        None, "geometry file; without it the frames' own geometry", flag="-g", metavar="FILE"
+        None, "geometry file; without it the frames' own geometry", flag="-g", metavar="FILE", kinds=("geometry",)
     )
     distance: Distance | None = setting(None, "sample to detector along its normal, m", metavar="LENGTH")
     beam: Pair | None = setting(
@@ -372,9 +393,10 @@ class PlacedSettings(PixelSettings):
     wavelength: Wavelength | None = setting(None, "wavelength, angstrom")
     pixel_size: PixelSizes | None = setting(None, "(slow, fast) size of a pixel, m", metavar="LENGTH[,LENGTH]")
     polarization: Literal["file", "none"] | Fraction = setting(
-        "file", "polarization factor; file = what the geometry says, none = no correction", metavar="NUMBER|file|none"
-    )
-    beam_outside: bool = setting(False, "the direct beam may miss the detector")
+        "file", "polarization factor; file = what the geometry says, none = no correction", metavar="NUMBER|file|none",
+        advanced=True,
+    )  # fmt: skip
+    beam_outside: bool = setting(False, "the direct beam may miss the detector", advanced=True)
 
 
 class DetectorSettings(PlacedSettings, SourceSettings):

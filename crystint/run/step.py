@@ -48,6 +48,10 @@ class Argument:
     required: bool = True
     files: bool = True
     """False = not the name of a file"""
+    meaning: str = ""
+    """in a few words"""
+    kinds: tuple[str, ...] = ()
+    """of files that it takes, by the names of `crystint.io.kinds`"""
 
 
 @dataclass(frozen=True, slots=True)

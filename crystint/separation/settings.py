@@ -28,22 +28,29 @@ __all__ = [
 class CorrectionSettings(StepSettings):
     """Corrections, rings and the background: what separation does with any frame."""
 
-    dark: Path | None = setting(None, "dark frame, counts, subtracted", metavar="FILE")
-    flat: Path | None = setting(None, "flat field, divided out", metavar="FILE")
-    normalization: tuple[Path, ...] = setting((), "further factors per pixel, divided out", metavar="FILE")
-    solid_angle: bool = setting(True, "divide by the solid angle of each pixel")
+    heading = "Corrections and background"
+
+    dark: Path | None = setting(
+        None, "dark frame, counts, subtracted", metavar="FILE", kinds=("frames",), advanced=True
+    )  # fmt: skip
+    flat: Path | None = setting(None, "flat field, divided out", metavar="FILE", kinds=("frames",), advanced=True)
+    normalization: tuple[Path, ...] = setting(
+        (), "further factors per pixel, divided out", metavar="FILE", kinds=("frames",), advanced=True
+    )
+    solid_angle: bool = setting(True, "divide by the solid angle of each pixel", advanced=True)
     saturation: Literal["file", "none"] | Positive = setting(
         "file",
         "largest valid counts; pixels above it are signal, never background; file = what the file says",
         metavar="NUMBER|file|none",
+        advanced=True,
     )
 
     rings: int = setting(1000, "number of resolution rings", ge=1, le=65534)
     error_model: Literal["poisson", "azimuthal", "hybrid"] = setting("hybrid", "where the spread of a pixel comes from")
     snr_clip: Literal["auto"] | Positive = setting(
-        "auto", "clipping threshold in standard deviations; auto = Chauvenet", metavar="NUMBER|auto"
+        "auto", "clipping threshold in standard deviations; auto = Chauvenet", metavar="NUMBER|auto", advanced=True
     )
-    cycles: int = setting(5, "most clipping cycles", ge=0, le=1000)
+    cycles: int = setting(5, "most clipping cycles", ge=0, le=1000, advanced=True)
 
     @property
     def clip(self) -> float | None:
@@ -58,16 +65,22 @@ class FrameSettings(CorrectionSettings, DetectorSettings):
 class SearchSettings(CorrectionSettings):
     """What is looked for in a frame, wherever it comes from."""
 
+    heading = "Peaks"
+
     snr: Positive | None = setting(
         None, "significance of a peak (default: 5), or, in sparsify, of a pixel to keep (default: 3)"
     )
     snr_pick: Positive = setting(2.0, "significance of each pixel of a peak")
-    noise: NotNegative = setting(0.0, "constant noise added in quadrature, counts")
-    patch: Annotated[Literal[3, 5], BeforeValidator(number)] = setting(3, "width of the neighbourhood of a peak, px")
+    noise: NotNegative = setting(0.0, "constant noise added in quadrature, counts", advanced=True)
+    patch: Annotated[Literal[3, 5], BeforeValidator(number)] = setting(
+        3, "width of the neighbourhood of a peak, px", advanced=True
+    )
     connected: int = setting(3, "pixels of the neighbourhood above snr_pick", ge=1, le=25)
-    strict_mask: bool = setting(False, "drop peaks that touch an unusable pixel")
+    strict_mask: bool = setting(False, "drop peaks that touch an unusable pixel", advanced=True)
     hit_peaks: int = setting(HIT, "peaks, without those on rings of ice, that make a frame a hit", ge=1)
-    hits_only: bool = setting(False, "leave out the signal of frames that are no hits; their rows of results stay")
+    hits_only: bool = setting(
+        False, "leave out the signal of frames that are no hits; their rows of results stay", advanced=True
+    )
     d_min: Positive | None = setting(None, "finest spacing of a peak, angstrom")
     d_max: Positive | None = setting(None, "coarsest spacing of a peak, angstrom")
 
@@ -99,6 +112,8 @@ class Settings(SearchSettings, FrameSettings):
 class PeaksSettings(Settings):
     """Those of ``crystint peaks`` alone beside the others."""
 
+    heading = "Frames together"
+
     join: bool | None = setting(
         None, "join the peaks of neighbouring frames to spots (default: where the frames are a rotation scan)"
     )
@@ -125,6 +140,8 @@ _Share = Annotated[float, BeforeValidator(_percent), Field(gt=0.0, le=0.5)]
 class SparsifySettings(Settings):
     """Those of ``crystint sparsify`` alone beside the others."""
 
+    heading = "Sparse file"
+
     snr: Literal["auto"] | Positive | None = setting(  # type: ignore[assignment]  # more than the others take
         None,
         "significance of a pixel to keep (default: 3); auto = what loses no more than --loss, together with --grow "
@@ -138,28 +155,32 @@ class SparsifySettings(Settings):
         None,
         "of --snr auto: I/sigma of the reflections that lose so little; 10 where it is not given",
         metavar="I/SIGMA",
+        advanced=True,
     )
     peaks: bool = setting(False, "store the peak list, too")
     spots: bool = setting(
         True,
         "look for spots, for the results of each frame: 5 % of the time on weak frames, 25 % with 1600 spots each",
     )
-    compact: bool = setting(False, "smaller, for crystint only: FabIO cannot read it (see convert)")
+    compact: bool = setting(False, "smaller, for crystint only: FabIO cannot read it (see convert)", advanced=True)
     audit: bool = setting(False, "tell in the file what became of reflections: raw frames against densified ones")
-    audit_every: Whole | None = setting(None, "the same, in every N-th frame alone", ge=1, metavar="N")
+    audit_every: Whole | None = setting(None, "the same, in every N-th frame alone", ge=1, metavar="N", advanced=True)
     keep: Path | None = setting(
         None,
         "keep all pixels in the boxes of the reflections that these experiments with crystals (.expt) predict, or that "
         "a .refl of predictions or a CrystFEL stream lists, whatever their counts; to --d-min, if it is given",
         metavar="MODEL",
+        kinds=("experiments", "reflections", "stream of indexed images"),
     )
-    keep_margin: Whole = setting(MARGIN, "px added on each side of a box", ge=0, le=1000)
+    keep_margin: Whole = setting(MARGIN, "px added on each side of a box", ge=0, le=1000, advanced=True)
     keep_radius: Positive | None = setting(
-        None, "px from a predicted place to the end of its box; as the model says where it is not given", metavar="PX"
-    )
+        None, "px from a predicted place to the end of its box; as the model says where it is not given", metavar="PX",
+        advanced=True,
+    )  # fmt: skip
     keep_mosaicity: Positive | None = setting(
-        None, "RMS mosaicity of the crystal, degrees; as the model says where it is not given", metavar="DEG"
-    )
+        None, "RMS mosaicity of the crystal, degrees; as the model says where it is not given", metavar="DEG",
+        advanced=True,
+    )  # fmt: skip
     grow: Whole | None = setting(
         None,
         "keep the pixels around each significant one, too, up to so many px away (default: 0, or as snr auto finds)",
@@ -167,18 +188,21 @@ class SparsifySettings(Settings):
         le=100,
     )
     compression: Literal["zstd", "gzip"] = setting(
-        "zstd", "zstd: small, readers need hdf5plugin's filters; gzip: any HDF5 program reads it, larger"
-    )
+        "zstd", "zstd: small, readers need hdf5plugin's filters; gzip: any HDF5 program reads it, larger",
+        advanced=True,
+    )  # fmt: skip
     maps: Path | None = setting(
         None,
         "file of the detector maps, which the sparse files of a series share by a relative link: made if it is not "
         "there, else its maps must be the same",
         metavar="FILE.h5",
+        kinds=("detector maps of sparse files",),
+        advanced=True,
     )
     estimate: bool = setting(False, "write nothing, but tell size, ratio and time of the run from some of its frames")
-    sample: Whole = setting(50, "frames that --estimate works on, spread over the run", ge=1)
+    sample: Whole = setting(50, "frames that --estimate works on, spread over the run", ge=1, advanced=True)
     checksum_inputs: bool = setting(
-        False, "note SHA-256, size and time of every input file in the output; reads them once more"
+        False, "note SHA-256, size and time of every input file in the output; reads them once more", advanced=True
     )
 
     @model_validator(mode="after")

@@ -14,8 +14,8 @@ from crystint.separation.settings import (
 
 __all__ = ["CONVERT", "DENSIFY", "MASK", "PEAKS", "ROI", "SPARSIFY"]
 
-_FRAMES = Argument("frames", "FILE", many=True)
-_SPARSE = Argument("sparse", "SPARSE")
+_FRAMES = Argument("frames", "FILE", many=True, meaning="the frames, one sequence", kinds=("frames",))
+_SPARSE = Argument("sparse", "SPARSE", meaning="a sparse file", kinds=("sparse file",))
 PEAK_FILES = (".cxi", ".refl", ".h5", ".json", ".jsonl", ".xds", ".csv")
 
 PEAKS = Step(

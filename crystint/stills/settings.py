@@ -39,6 +39,8 @@ _EXPERIMENT = "the .expt that belongs to a .refl file, where that is not beside 
 _GEOMETRY = "CrystFEL geometry of a stream that holds none"
 _REFERENCE = "known intensities: merged MTZ, mmCIF, CrystFEL .hkl"
 _COLUMN = "which intensities or amplitudes of the reference; .hkl: I or F"
+_KNOWN = ("MTZ file", "structure factors", "list of reflections")
+"""kinds of files of known intensities"""
 
 _Share = Annotated[float, BeforeValidator(number), Field(ge=0.0, le=1.0)]
 _Correlation = Annotated[float, BeforeValidator(number), Field(ge=-1.0, le=1.0)]
@@ -63,6 +65,8 @@ _ErrorModel = Annotated[Literal["fit", "none"] | tuple[float, float], BeforeVali
 class _Limited(StepSettings):
     """Limits of resolution that belong together."""
 
+    heading = "Resolution"
+
     d_min: Positive | None = setting(None, "highest resolution, angstrom", metavar="A")
     d_max: Positive | None = setting(None, "lowest resolution, angstrom", metavar="A")
 
@@ -75,6 +79,8 @@ class _Limited(StepSettings):
 
 class _RockingCurve(StepSettings):
     """The rocking curve, and how far from the Ewald sphere reflections are looked for."""
+
+    heading = "Rocking curve"
 
     domain: Positive | None = setting(
         None,
@@ -91,11 +97,13 @@ class _RockingCurve(StepSettings):
 class PredictSettings(_Limited, _RockingCurve):
     """What ``crystint stills predict`` can be told."""
 
-    geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")
+    geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM", kinds=("geometry",), advanced=True)
 
 
 class IntegrateSettings(PixelSettings, SourceSettings, _RockingCurve):
     """What ``crystint stills integrate`` can be told."""
+
+    heading = "Integration"
 
     d_min: Positive | None = setting(None, "highest resolution, angstrom", metavar="A")
     method: Literal["combined", "profile", "sum"] = setting(
@@ -108,10 +116,10 @@ class IntegrateSettings(PixelSettings, SourceSettings, _RockingCurve):
         "put profiles where the strong spots of an image are seen, by a linear function of the place, and give them "
         "the mean form of those",
     )
-    reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
-    reference_column: str | None = setting(None, _COLUMN, metavar="LABEL")
+    reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE", kinds=_KNOWN)
+    reference_column: str | None = setting(None, _COLUMN, metavar="LABEL", advanced=True)
     noise: NotNegative = setting(0.0, "RMS noise of the detector, counts")
-    geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")
+    geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM", kinds=("geometry",), advanced=True)
 
 
 class RefineSettings(StepSettings):
@@ -129,11 +137,13 @@ class RefineSettings(StepSettings):
 class ScaleSettings(StepSettings):
     """What ``crystint stills scale`` can be told."""
 
-    experiment: Path | None = setting(None, _EXPERIMENT, metavar="FILE")
-    geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM")
+    heading = "Scaling"
+
+    experiment: Path | None = setting(None, _EXPERIMENT, metavar="FILE", kinds=("experiments",))
+    geometry: Path | None = setting(None, _GEOMETRY, flag="-g", metavar="GEOM", kinds=("geometry",), advanced=True)
     space_group: str | None = setting(None, _SPACE_GROUP, metavar="NAME")
-    reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
-    reference_column: str | None = setting(None, _COLUMN, metavar="LABEL")
+    reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE", kinds=_KNOWN)
+    reference_column: str | None = setting(None, _COLUMN, metavar="LABEL", advanced=True)
     intensity: str | None = setting(None, ".refl: profile or sum; .mtz: label of the intensities", metavar="NAME")
     batch: Positive | None = setting(None, "scale this many degrees of rotation data as one image", metavar="DEG")
     refine_b: bool = setting(True, "a temperature factor per image", option="--b", negative="--no-b")
@@ -146,6 +156,7 @@ class ScaleSettings(StepSettings):
         "tie ln G of images to a beam monitor: a CSV file with the columns image (name, or number of the frame from 0) "
         "and value, or a data set with a value per frame, as run.h5:/entry/flux",
         metavar="FILE",
+        kinds=("frames", "HDF5 file"),
     )
     prior_monitor: Positive = setting(0.2, "standard deviation of ln G about the monitor's", metavar="SD")
     prior_r0: Positive | None = setting(
@@ -178,10 +189,12 @@ class ScaleSettings(StepSettings):
 class MergeSettings(_Limited):
     """What ``crystint stills merge`` can be told."""
 
-    experiment: Path | None = setting(None, _EXPERIMENT, metavar="FILE")
+    heading = "Merging"
+
+    experiment: Path | None = setting(None, _EXPERIMENT, metavar="FILE", kinds=("experiments",))
     space_group: str | None = setting(None, _SPACE_GROUP, metavar="NAME")
-    reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE")
-    reference_column: str | None = setting(None, _COLUMN, metavar="LABEL")
+    reference: Path | None = setting(None, _REFERENCE, flag="-r", metavar="FILE", kinds=_KNOWN)
+    reference_column: str | None = setting(None, _COLUMN, metavar="LABEL", advanced=True)
     unscaled: bool = setting(
         False, "merge intensities as they are, without scales: one image, say, or images with few reflections"
     )
@@ -212,6 +225,8 @@ class MergeSettings(_Limited):
         None,
         "copy free flags of an MTZ or mmCIF file to an .mtz; reflections that it lacks get theirs alike",
         metavar="FILE",
+        kinds=("MTZ file", "structure factors"),
+        advanced=True,
     )
 
     @model_validator(mode="after")

@@ -14,7 +14,10 @@ from crystint.stills.settings import (
 
 __all__ = ["INTEGRATE", "MERGE", "PREDICT", "REFINE", "SCALE", "SIMULATE"]
 
-_EXPERIMENT = Argument("experiment", "EXPERIMENT")
+_EXPERIMENT = Argument(
+    "experiment", "EXPERIMENT", meaning="orientations of the crystals, as indexing gave them",
+    kinds=("experiments", "stream of indexed images", "stills file"),
+)  # fmt: skip
 
 PREDICT = Step(
     "stills predict",
@@ -28,7 +31,7 @@ INTEGRATE = Step(
     "stills integrate",
     IntegrateSettings,
     "crystint.stills.integrate_step:integrate_frames",
-    (_EXPERIMENT, Argument("frames", "FRAMES", many=True)),
+    (_EXPERIMENT, Argument("frames", "FRAMES", many=True, meaning="the frames, one sequence", kinds=("frames",))),
     Outputs("file to write", (*HDF5, ".mtz"), many=True),
     by_frame=True,
     device="",
@@ -45,7 +48,15 @@ SCALE = Step(
     "stills scale",
     ScaleSettings,
     "crystint.stills.scale_step:scale_images",
-    (Argument("sources", "FILE", many=True),),
+    (
+        Argument(
+            "sources",
+            "FILE",
+            many=True,
+            meaning="integrated observations",
+            kinds=("stills file", "reflections", "stream of indexed images", "MTZ file"),
+        ),
+    ),
     Outputs("file to write", (*HDF5, ".mtz"), many=True),
     device="",
 )
@@ -53,7 +64,14 @@ MERGE = Step(
     "stills merge",
     MergeSettings,
     "crystint.stills.merge_step:merge_observations",
-    (Argument("source", "FILE"),),
+    (
+        Argument(
+            "source",
+            "FILE",
+            meaning="scaled observations",
+            kinds=("stills file", "reflections", "stream of indexed images", "MTZ file"),
+        ),
+    ),
     Outputs("file to write", (".mtz", *HDF5, ".hkl", ".txt", *PICTURES), many=True),
     device="",
     picture="crystint.plot.stills:plot_stills",

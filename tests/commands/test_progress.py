@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import threading
+
 import pytest
 
 from crystint.commands import progress as module
@@ -50,3 +54,27 @@ def test_the_rate_of_a_run_is_that_of_its_frames(tmp_path, monkeypatch):
     assert len(list(run.records())) == 5
     now[0] += 100.0
     assert run.rate == pytest.approx(0.5)
+
+
+def test_a_program_that_asks_is_told_in_json(monkeypatch, capsys):
+    reading, writing = os.pipe()
+    monkeypatch.setenv(module.DESCRIPTOR, str(writing))
+    monkeypatch.setattr(module, "_REPORTS_S", 0.0)
+    assert list(module.progress(iter("abc"), 3, "peaks")) == ["a", "b", "c"]
+    os.close(writing)
+    with os.fdopen(reading) as lines:
+        reports = [json.loads(line) for line in lines]
+    assert reports == [{"done": done, "total": 3, "what": "peaks"} for done in range(4)]
+    assert not capsys.readouterr().err
+
+
+def test_the_command_ends_when_its_reader_does(monkeypatch):
+    reading, writing = os.pipe()
+    asked = threading.Event()
+    monkeypatch.setattr(module.os, "kill", lambda process, number: asked.set())
+    monkeypatch.setenv(module.DESCRIPTOR, str(writing))
+    module.end_with_reader()
+    assert not asked.is_set()
+    os.close(reading)
+    assert asked.wait(30)
+    os.close(writing)

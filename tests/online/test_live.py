@@ -1,4 +1,4 @@
-"""The live view over a real WebSocket, and jobs on files."""
+"""The live view over a real WebSocket."""
 
 import json
 import logging
@@ -10,9 +10,6 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-import crystint
-from crystint.errors import RefusedError
-from crystint.online.jobs import Jobs
 from crystint.online.ring import Ring, RingReader
 from crystint.online.routes_images import view_body
 from crystint.stream import Image, PackedFrame, encode_frame, encode_image
@@ -149,68 +146,3 @@ def test_a_view_that_is_made_while_the_socket_closes_is_not_sent(live, monkeypat
             next(iter(lambda: socket.recv(timeout=30), None))
         time.sleep(0.6)
     assert not said
-
-
-@pytest.fixture
-def data(tmp_path):
-    made = crystint.simulate.simulate((100, 110), frames=3, background=5.0, peaks=8, intensity=900.0, seed=1)
-    writer = crystint.DenseWriter(
-        tmp_path / "run.h5", made.shape, made.dtype, geometry=made.geometry, mask=None, saturation=None, provenance={}
-    )
-    with writer:
-        for frame in made:
-            writer.write(frame)
-    return tmp_path
-
-
-def test_a_job_gives_what_the_command_gives(data, api, app):
-    answer = api.post("/api/v1/jobs", json={"command": "peaks", "run": "run.h5", "settings": {"rings": 30, "snr": 6.0}})
-    assert answer.status_code == 201, answer.text
-    job = answer.json()
-    assert job["command_line"].startswith("crystint peaks ")
-    until = time.monotonic() + 120
-    while (now := api.get(f"/api/v1/jobs/{job['id']}").json())["state"] in ("queued", "running"):
-        assert time.monotonic() < until
-        time.sleep(0.2)
-    assert now["state"] == "done", now["log"]
-    expected = crystint.separation.find_peaks([data / "run.h5"], [data / "own.cxi"], {"rings": 30, "snr": 6.0})
-    answer = api.get(f"/api/v1/jobs/{job['id']}/peaks?image=1").json()
-    peaks = crystint.read_peaks(data / "own.cxi")
-    assert expected.frames == 3
-    assert answer["spots"]["slow"] == pytest.approx(peaks[peaks["frame"] == 1]["slow"].tolist())
-    assert [one["id"] for one in api.get("/api/v1/jobs").json()] == [job["id"]]
-    app.state.broker.jobs.close()
-    app.state.broker.jobs = None
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "words"),
-    [
-        ({"command": "densify", "run": "run.h5"}, 400, "command"),
-        ({"command": "peaks", "run": "../run.h5"}, 403, "outside"),
-        ({"command": "peaks", "run": "none.h5"}, 404, "no file"),
-        ({"command": "peaks", "run": "run.h5", "settings": {"srn": 5}}, 400, "did you mean snr"),
-        ({"command": "peaks", "run": "run.h5", "settings": {"snr": -1}}, 400, "snr"),
-        ({"command": "peaks", "run": "run.h5", "settings": {"geometry": "/etc/passwd"}}, 403, "outside"),
-        ({"command": "peaks", "run": "run.h5; ls"}, 404, "no file"),
-    ],
-)
-def test_what_may_not_be_asked_for_is_refused(data, api, app, body, status, words):
-    answer = api.post("/api/v1/jobs", json=body)
-    assert answer.status_code == status, answer.text
-    assert words in answer.json()["msg"]
-    assert not (data / "jobs").exists()
-    if app.state.broker.jobs is not None:
-        app.state.broker.jobs.close()
-        app.state.broker.jobs = None
-
-
-def test_jobs_are_cancelled_and_need_a_root(data):
-    jobs = Jobs(data)
-    first, second = (jobs.add("peaks", "run.h5", {"rings": 30}) for _ in range(2))
-    assert jobs.cancel(second.id).state == "cancelled"
-    assert first.state in ("queued", "running", "done")
-    jobs.close()
-    assert first.state in ("cancelled", "done")
-    with pytest.raises(RefusedError, match="data-root"):
-        Jobs(None).add("peaks", "run.h5", {})
