@@ -82,7 +82,7 @@ export function decode(hash: string, usual: Pick<Address, "look" | "overlays">):
     const [name, value] = split(pair);
     if (value === null || !take(address, name, value, usual)) troubles.push(pair);
   }
-  if (address.image !== null && address.series === null) {
+  if (address.image !== null && address.series === null && address.of === null) {
     troubles.push(`image/${address.image}`);
     address.image = null;
   }
