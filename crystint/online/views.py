@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import RefusedError
+from crystint.online.usable_pixels import UsablePixels
 
-__all__ = ["Binning", "View", "contrast", "parse_range", "parse_size", "view_of"]
+__all__ = ["Binning", "View", "contrast", "levels_of", "parse_range", "parse_size", "view_of"]
 
 Binning = Literal["max", "mean", "sum"]
 MOST_PIXELS = 2**22
 """of a view"""
+_BAND = 32
+"""rows of blocks that are reduced together"""
+_SAMPLE = 50_000
+"""values that percentiles are taken of"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,18 +78,21 @@ def parse_size(text: str | None) -> tuple[int, int]:
 
 def view_of(
     values: NDArray[Any],
-    unusable: NDArray[np.bool_],
+    usable: UsablePixels | NDArray[np.bool_],
     region: tuple[int, int, int, int],
     size: tuple[int, int],
     how: Binning = "max",
 ) -> View:
     """A region in square blocks, as many as fit into a size.
 
+    Integers are looked at in bands of rows that stay in the cache of a core: first the rows of a block are reduced,
+    then the columns of what is left, so that a view of a frame costs a few copies of it (benchmarks/online_views.py).
+
     Parameters
     ----------
     values : [slow, fast]
-    unusable : bool [slow, fast]
-        Pixels that are left out; a block of such ones alone has a mark.
+    usable : UsablePixels, or bool [slow, fast]
+        Pixels that are left out, or True for each of them; a block of such ones alone has a mark.
     region : slow0, slow1, fast0, fast1
         Half-open, within the image.
     size : (slow, fast)
@@ -98,37 +107,132 @@ def view_of(
     >>> view_of(image, image == 15, (0, 4, 0, 4), (2, 2)).values.tolist()
     [[5, 7], [13, 14]]
     """
+    if not isinstance(usable, UsablePixels):
+        usable = UsablePixels(usable)
     slow0, slow1, fast0, fast1 = region
-    part, bad = values[slow0:slow1, fast0:fast1], unusable[slow0:slow1, fast0:fast1]
+    part = values[slow0:slow1, fast0:fast1]
     factor = max(-(-part.shape[0] // size[0]), -(-part.shape[1] // size[1]), 1)
+    if part.dtype.kind == "f" or how != "max":
+        return _floats(part, usable, region, factor, how)
+    blocks, lost = _largest(part, usable, region, factor)
+    counts = usable.counts(region, factor)
+    none = counts == 0 if lost is None else counts <= lost
+    limits = np.iinfo(part.dtype)
+    least = None if usable.valid is None else usable.valid.lowest_of(part.dtype)
+    if least is not None:
+        none |= blocks < least
+    mark: float = limits.min if part.dtype.kind == "i" else limits.max
+    if mark == limits.max and (blocks == mark)[~none].any():  # it is a count here: an overload
+        blocks = blocks.astype(f"u{2 * part.dtype.itemsize}" if part.dtype.itemsize < 4 else np.float64)
+        mark = np.nan if blocks.dtype.kind == "f" else np.iinfo(blocks.dtype).max
+    blocks[none] = mark
+    return View(blocks, region, factor, None if np.isnan(mark) else float(mark))
+
+
+def _largest(
+    part: NDArray[Any], usable: UsablePixels, region: tuple[int, int, int, int], factor: int
+) -> tuple[NDArray[Any], NDArray[np.int32] | None]:
+    """Of each block the largest of its usable pixels, and how many of those that are not masked hold a mark; None = no
+    pixel does."""
+    slow0, slow1, fast0, fast1 = region
+    cap, least = usable.cap(part.dtype)[slow0:slow1, fast0:fast1], np.iinfo(part.dtype).min
+    marks = usable.marks(part.dtype)
     shape = (-(-part.shape[0] // factor), -(-part.shape[1] // factor))
-    if how == "max" and part.dtype.kind in "iu":
-        limits = np.iinfo(part.dtype)
-        mark = limits.max if part.dtype.kind == "u" else limits.min
-        blocks = np.full(shape, limits.min, part.dtype)
-        usable = np.zeros(shape, bool)
-        for some, good in _phases(part, ~bad, factor):
-            view = blocks[: some.shape[0], : some.shape[1]]
-            np.maximum(view, some, out=view, where=good)
-            usable[: some.shape[0], : some.shape[1]] |= good
-        blocks[~usable] = mark
-        return View(blocks, region, factor, float(mark))
-    total = np.full(shape, -np.inf if how == "max" else 0.0)
-    count = np.zeros(shape, np.int32)
-    for some, good in _phases(part, ~bad, factor):
-        view = total[: some.shape[0], : some.shape[1]]
-        (np.maximum if how == "max" else np.add)(view, some, out=view, where=good)
-        count[: some.shape[0], : some.shape[1]] += good
+    blocks = np.empty(shape, part.dtype)
+    lost: NDArray[np.int32] | None = None
+    rows, more = (np.empty((_BAND, part.shape[1]), part.dtype) for _ in range(2))
+    for first in range(0, shape[0], _BAND):
+        band = slice(first * factor, (first + _BAND) * factor)
+        number = len(range(*band.indices(len(part)))[::factor])
+        marked: NDArray[np.int32] | None = None
+        for step in range(min(factor, len(part) - band.start)):
+            some, most = part[band][step::factor], cap[band][step::factor]
+            to = (more if step else rows)[: len(some)]
+            np.minimum(some, most, out=to)
+            for mark in marks:
+                flags = to == mark
+                if mark == least:
+                    flags &= most != least
+                if flags.any():
+                    np.putmask(to, flags, least)
+                    marked = np.zeros((number, part.shape[1]), np.int32) if marked is None else marked
+                    marked[: len(some)] += flags
+            if step:
+                np.maximum(rows[: len(some)], to, out=rows[: len(some)])
+        _reduce_columns(np.maximum, rows[:number], factor, blocks[first : first + number])
+        if marked is not None:
+            lost = np.zeros(shape, np.int32) if lost is None else lost
+            _reduce_columns(np.add, marked, factor, lost[first : first + number])
+    return blocks, lost
+
+
+def _floats(
+    part: NDArray[Any], usable: UsablePixels, region: tuple[int, int, int, int], factor: int, how: Binning
+) -> View:
+    """As `view_of`, in floats."""
+    slow0, slow1, fast0, fast1 = region
+    ufunc, neutral = (np.maximum, -np.inf) if how == "max" else (np.add, 0.0)
+    shape = (-(-part.shape[0] // factor), -(-part.shape[1] // factor))
+    blocks, lost = np.empty(shape), np.empty(shape, np.int32)
+    for first in range(0, shape[0], _BAND):
+        last = min(first + _BAND, shape[0])
+        rows, bad = np.empty((last - first, part.shape[1])), np.zeros((last - first, part.shape[1]), np.int32)
+        for step in range(min(factor, len(part) - first * factor)):
+            at = slice(first * factor + step, last * factor, factor)
+            some = part[at].astype(np.float64)
+            flags = usable.unusable(
+                part[at], (slice(slow0 + at.start, min(slow0 + at.stop, slow1), factor), slice(fast0, fast1))
+            )
+            np.putmask(some, flags, neutral)
+            bad[: len(some)] += flags
+            if step:
+                ufunc(rows[: len(some)], some, out=rows[: len(some)])
+            else:
+                rows[:] = some
+        _reduce_columns(ufunc, rows, factor, blocks[first:last])
+        _reduce_columns(np.add, bad, factor, lost[first:last])
+    high, wide = (
+        np.minimum(factor, length - factor * np.arange(n)) for length, n in zip(part.shape, shape, strict=True)
+    )
+    count = high[:, None] * wide - lost
     if how == "mean":
-        total /= np.maximum(count, 1)
-    return View(np.where(count > 0, total, np.nan).astype(np.float32), region, factor, None)
+        blocks /= np.maximum(count, 1)
+    dtype = np.float64 if part.dtype == np.float64 else np.float32
+    return View(np.where(count > 0, blocks, np.nan).astype(dtype), region, factor, None)
 
 
-def _phases(part: NDArray[Any], good: NDArray[np.bool_], factor: int) -> Any:
-    """The first pixel of every block, the second, ...: each an image of blocks."""
-    for slow in range(min(factor, part.shape[0])):
-        for fast in range(min(factor, part.shape[1])):
-            yield part[slow::factor, fast::factor], good[slow::factor, fast::factor]
+def _reduce_columns(ufunc: np.ufunc, rows: NDArray[Any], factor: int, out: NDArray[Any]) -> None:
+    """Columns of each block made one: the first of all blocks, the second, ..."""
+    out[:] = rows[:, ::factor]
+    for step in range(1, min(factor, rows.shape[1])):
+        some = rows[:, step::factor]
+        to = out[:, : some.shape[1]]
+        ufunc(to, some, out=to)
+
+
+def levels_of(view: View) -> dict[str, float | None]:
+    """Percentiles of the usable values of a view, for contrast that follows the image, and its extremes; None = it has
+    no usable value.
+
+    ``low`` and ``high`` have 1 and 0.5 % of the values below and above them, of at most 50 000 that stand on a grid.
+    """
+    values = view.values
+    step = max(math.isqrt(values.size // _SAMPLE), 1)
+    sample = values[step // 2 :: step, step // 2 :: step]
+    sample = sample[np.isfinite(sample) if view.unusable is None else sample != view.unusable]
+    usable = np.isfinite(values) if view.unusable is None else values != view.unusable
+    if not usable.any():
+        return dict.fromkeys(("low", "high", "min", "max"))
+    least, most = _ends(values.dtype)
+    smallest, largest = np.min(values, where=usable, initial=most), np.max(values, where=usable, initial=least)
+    low, high = np.quantile(sample, (0.01, 0.995)) if sample.size else (smallest, largest)
+    return {"low": float(low), "high": float(high), "min": float(smallest), "max": float(largest)}
+
+
+def _ends(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    if dtype.kind == "f":
+        return -np.inf, np.inf
+    return np.iinfo(dtype).min, np.iinfo(dtype).max
 
 
 def contrast(values: NDArray[Any], usable: NDArray[np.bool_], share: float = 0.995) -> tuple[float, float]:
