@@ -118,16 +118,29 @@ def interpolate(values: NDArray[np.float64], position: NDArray[Any]) -> NDArray[
     position : float [...]
         As `RingMap.position`.
     """
+    start, step = ring_halves(values)
+    half, part = ring_places(position, len(values))
+    return np.asarray(start[half] + part * step[half])
+
+
+def ring_halves(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values of the rings, float64 [rings], as `interpolate` takes them: of each half of a ring, inner and outer, the
+    value at its start and the step to its end; float64 [2 rings] each."""
     last = len(values) - 1
     half = np.arange(2 * last + 2)  # of a ring: 2 i = its inner, 2 i + 1 = its outer half
     low = np.clip((half - 1) // 2, 0, max(last - 1, 0))
     at_low, at_high = values[low], values[np.minimum(low + 1, last)]
     at_low, at_high = np.where(np.isnan(at_low), at_high, at_low), np.where(np.isnan(at_high), at_low, at_high)
-    start, step = np.where(np.isnan(values[half // 2]), np.nan, at_low), at_high - at_low
+    return np.where(np.isnan(values[half // 2]), np.nan, at_low), at_high - at_low
+
+
+def ring_places(position: NDArray[Any], rings: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Positions between ring centres as `interpolate` takes them: the half of a ring, and the place in it, 0 to 1; NaN
+    where the position is."""
+    last = rings - 1
     place = np.clip(np.asarray(position, dtype=np.float64), 0.0, last)
     half = np.fmax(2.0 * place + 1.0, 0.0).astype(np.intp)  # a place that is NaN makes what follows NaN
-    part = place - np.minimum(np.floor(place), max(last - 1, 0))
-    return np.asarray(start[half] + part * step[half])
+    return half, place - np.minimum(np.floor(place), max(last - 1, 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

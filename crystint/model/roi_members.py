@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from crystint.arrays import Floats
 from crystint.errors import SettingError
@@ -16,7 +16,7 @@ from crystint.model.geometry import Geometry
 from crystint.model.panels import rotation_matrix
 from crystint.model.roi import Roi
 
-__all__ = ["PIXEL_CONVENTION", "RoiMembers", "members_of", "phi_axes", "phi_convention"]
+__all__ = ["PIXEL_CONVENTION", "RoiMembers", "members_of", "phi_at", "phi_axes", "phi_convention"]
 
 PIXEL_CONVENTION = "(slow, fast) px from the outer corner of the first pixel, whose centre is at (0.5, 0.5)"
 _ON_AXIS = 1e-9
@@ -93,13 +93,20 @@ class _Maps:
     def phi(self) -> Floats:
         """degrees, float64 [slow, fast], from 0 to below 360"""
         if self._phi is None:
-            x, y, z = self.geometry.positions()
-            phi = np.degrees(np.arctan2(y, x)) % 360.0
-            phi[phi == 360.0] = 0.0  # of an angle just below 0
-            across = np.hypot(x, y)
-            phi[across <= _ON_AXIS * np.hypot(across, z)] = 0.0
-            self._phi = phi
+            self._phi = _phi(*self.geometry.positions())
         return self._phi
+
+
+def phi_at(geometry: Geometry, slow: ArrayLike, fast: ArrayLike) -> Floats:
+    """phi, degrees from 0 to below 360, at positions in px from the outer corner; NaN in no panel."""
+    return _phi(*geometry._lab(np.asarray(slow, dtype=np.float64), np.asarray(fast, dtype=np.float64)))
+
+
+def _phi(x: Floats, y: Floats, z: Floats) -> Floats:
+    phi = np.degrees(np.arctan2(y, x)) % 360.0
+    across = np.hypot(x, y)
+    # 360 is that of an angle just below 0
+    return np.where((phi == 360.0) | (across <= _ON_AXIS * np.hypot(across, z)), 0.0, phi)
 
 
 def members_of(

@@ -52,7 +52,7 @@ class Broker:
     """the service ends: whatever streams ends with it"""
 
     desk: Any = None
-    """`crystint.online.routes_images.Desk`, where images are looked at"""
+    """`crystint.online.desk.Desk`, where images are looked at"""
     jobs: Any = None
     """`crystint.online.jobs.Jobs`"""
     files: Any = None

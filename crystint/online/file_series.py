@@ -19,6 +19,7 @@ from crystint.online.frame_source import FILE, LAST, LAST_HIT, HeldFrame
 from crystint.online.history import Rows, SeriesHistory
 from crystint.online.result import ResultTable, empty_results
 from crystint.online.spot_sums import SpotSums
+from crystint.online.strip import Completeness
 from crystint.stream.messages import Image, SeriesKey, Start
 from crystint.stream.packed_frame import encode_frame
 
@@ -148,6 +149,8 @@ class FileSeries(SeriesHistory):
     def put(self, rows: ResultTable, regions: NDArray[np.void] | None = None, roi_names: tuple[str, ...] = ()) -> None:
         """Have these rows, one for each image."""
         self._now = (len(rows), Rows(rows, regions, roi_names))
+        self.completeness = Completeness()
+        self.completeness.add(rows)
         self.last = int(rows["frame"][-1]) if len(rows) else None
         hits = rows["frame"][rows["hit"] == 1]
         self.last_hit = int(hits[-1]) if len(hits) else None

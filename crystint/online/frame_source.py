@@ -133,6 +133,8 @@ class RingFrames:
         self._ring, self._control, self._history = ring, control, history
         self._frames: OrderedDict[tuple[str, int], HeldFrame] = OrderedDict()
         self._starts: dict[str, Start | None] = {}
+        self._newest: tuple[int, HeldFrame] | None = None
+        """`RingReader.newest`, and that image"""
         self._lock = threading.Lock()
 
     @property
@@ -150,8 +152,11 @@ class RingFrames:
     def frame(self, number: int, series: str | None = None) -> HeldFrame:
         """An image, as `FrameSource.frame`."""
         wanted: int | None = number
+        count = self.reader.newest
         if number == LAST:
-            wanted = None
+            wanted, newest = None, self._newest
+            if series is None and newest is not None and newest[0] == count > 0:
+                return newest[1]
         elif number == LAST_HIT:
             remembered = self._history.series(series)
             wanted = None if remembered is None else remembered.last_hit
@@ -163,16 +168,18 @@ class RingFrames:
             raise RefusedError("not_found", f"image {number} is not held: {self._there(series)}", "id")
         key = (held.series, held.number)
         with self._lock:
-            if key in self._frames:
-                self._frames.move_to_end(key)
-                return self._frames[key]
-        message = read_message(held.parts)
-        assert isinstance(message, Image)  # the ring has nothing else
-        frame = HeldFrame(held.series, held.number, held.parts, message, self._start(held.series))
+            frame = self._frames.get(key)
+        if frame is None:
+            message = read_message(held.parts)
+            assert isinstance(message, Image)  # the ring has nothing else
+            frame = HeldFrame(held.series, held.number, held.parts, message, self._start(held.series))
         with self._lock:
             self._frames[key] = frame
+            self._frames.move_to_end(key)
             while len(self._frames) > _DECODED:
                 self._frames.popitem(last=False)
+        if wanted is None and series is None:
+            self._newest = (count, frame)
         return frame
 
     def _there(self, series: str | None) -> str:

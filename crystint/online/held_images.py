@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.engine import Engine
 from crystint.errors import RefusedError, SettingError
-from crystint.model.peaks import empty_peaks
-from crystint.model.rings import interpolate
+from crystint.model.peaks import PeakList, empty_peaks
 from crystint.model.rois import Rois
 from crystint.online.analysis import Analyses, Analysis, Examined
 from crystint.online.control import Control
@@ -22,13 +21,10 @@ from crystint.online.frame_source import FrameSource, HeldFrame
 from crystint.online.history import History
 from crystint.online.result import Result
 from crystint.online.settings import CHANGEABLE, AnalysisSettings
-from crystint.ops.threshold import ring_table, significance
 
-__all__ = ["HeldImages", "Layer"]
-
-Layer = Literal["counts", "background", "significance"]
+__all__ = ["HeldImages"]
 _SEEN = 16
-"""images of files whose spots are remembered"""
+"""images whose spots are remembered that were looked for when somebody asked"""
 
 
 class HeldImages:
@@ -72,20 +68,20 @@ class HeldImages:
         if series is None:
             return None
         if isinstance(series, FileSeries) and not series.looked_at:
-            return self._seen_now(frame, series)
+            return self.seen_now(frame)
         rows = series.arrived
         places = np.flatnonzero(rows.table["frame"] == frame.number)
         if not len(places):
             return None
         place = int(places[-1])
-        peaks = series.spots(frame.number)
+        peaks = self.peaks(frame)
         regions = {} if rows.regions is None else {"rois": rows.regions[place], "roi_names": rows.roi_names}
         return Result(
             frame.image.series, rows.table[place : place + 1], empty_peaks() if peaks is None else peaks, **regions
         )
 
-    def _seen_now(self, frame: HeldFrame, series: FileSeries) -> Result | None:
-        """What is seen in an image of a file that nobody looked at before, with the settings of now."""
+    def seen_now(self, frame: HeldFrame) -> Result | None:
+        """What is seen in it with the settings of now; None = nothing is known of the detector."""
         analysis = self._made(frame)
         if analysis is None:
             return None
@@ -95,10 +91,10 @@ class HeldImages:
                 self._seen.move_to_end(key)
                 return self._seen[key]
         examined = analysis.examine(frame.pixels, frame.number)
-        rows = series.arrived.table
-        if frame.number < len(rows):
+        series = self._history.series(frame.series)
+        if isinstance(series, FileSeries) and frame.number < len(series.arrived):
             for name in ("angle", "time", "source_frame"):
-                examined.row[name] = rows[name][frame.number]
+                examined.row[name] = series.arrived.column(name)[frame.number]
         regions: dict[str, Any] = {}
         if examined.regions is not None:
             regions = {"rois": examined.regions, "roi_names": analysis.rois.names}
@@ -109,44 +105,10 @@ class HeldImages:
                 self._seen.popitem(last=False)
         return result
 
-    def unusable(self, frame: HeldFrame) -> NDArray[np.bool_]:
-        """bool [slow, fast]: pixels that are masked, or hold no measurement."""
-        pixels = frame.pixels
-        analysis = self._made(frame)
-        if analysis is None:
-            mark = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else None
-            return np.zeros(pixels.shape, bool) if mark is None else np.asarray(pixels == mark)
-        bad = analysis.mask != 0
-        valid = analysis.search.valid
-        return bad if valid is None else np.asarray(bad | valid.unusable(pixels))
-
-    def layer(self, frame: HeldFrame, layer: Layer) -> NDArray[Any]:
-        """What is shown of an image.
-
-        Raises
-        ------
-        RefusedError
-            wrong_state, when there is no background since the geometry is not known.
-        """
-        if layer == "counts":
-            return frame.pixels
-        analysis = self._needed(frame)
-        background = analysis.search.separator.background(frame.pixels)
-        expected: NDArray[np.float64] = background.image()
-        if layer == "background":
-            return np.asarray(expected, np.float32)
-        rings = background.rings
-        table = ring_table(background).astype(np.float64)
-        position, weight = rings.position, rings.weight.astype(np.float64)
-        phi, spread = (interpolate(table[:, column], position) for column in (1, 2))
-        dark = 0.0 if rings.dark is None else rings.dark
-        shown: NDArray[np.float64] = significance(
-            frame.pixels.astype(np.float64).ravel() - np.ravel(dark),
-            np.ravel(expected - dark),
-            phi.ravel(),
-            np.square(spread * weight).ravel() + analysis.settings.noise**2,
-        )  # fmt: skip
-        return np.asarray(shown.reshape(frame.pixels.shape), np.float32)
+    def peaks(self, frame: HeldFrame) -> PeakList | None:
+        """Spots of it as its series has them; None = they are not remembered."""
+        series = self._history.series(frame.series)
+        return None if series is None else series.spots(frame.number)
 
     def examine(self, frame: HeldFrame, changes: Mapping[str, Any]) -> tuple[Examined, AnalysisSettings]:
         """What would be found with other settings.
@@ -160,7 +122,7 @@ class HeldImages:
         ------
         RefusedError
         """
-        analysis = self._needed(frame)
+        analysis = self.searched(frame)
         unknown = sorted(set(changes) - set(CHANGEABLE))
         if unknown:
             raise RefusedError("bad_value", f"{unknown[0]}: no such setting, or not one that may change", unknown[0])
@@ -182,7 +144,14 @@ class HeldImages:
         """As the data process has it now; None = nothing is known of the detector."""
         return self._made(frame)
 
-    def _needed(self, frame: HeldFrame) -> Analysis:
+    def searched(self, frame: HeldFrame) -> Analysis:
+        """As `analysis`, of one that looks for spots.
+
+        Raises
+        ------
+        RefusedError
+            wrong_state, when there is no background since the geometry is not known.
+        """
         analysis = self._made(frame)
         if analysis is None or analysis.geometry is None:
             raise RefusedError(

@@ -15,6 +15,7 @@ from crystint.model.peaks import PeakList
 from crystint.online.result import RESULT_DTYPE, ResultTable
 from crystint.online.sink import Event
 from crystint.online.spot_sums import SpotSums
+from crystint.online.strip import Completeness
 from crystint.stream.messages import SeriesKey
 
 __all__ = ["EVENTS", "GrowingRows", "History", "Rows", "SeriesHistory"]
@@ -153,6 +154,7 @@ class SeriesHistory:
         self._spot_bytes = 0
         self._lock = Lock()
         self._sums = SpotSums()
+        self.completeness = Completeness()
         self.last: int | None = None
         """number of the image that came last"""
         self.last_hit: int | None = None
@@ -221,6 +223,7 @@ class SeriesHistory:
         self._table.append(rows)
         for number, some in zip(rows["frame"], peaks):
             self._add_spots(int(number), some)
+        self.completeness.add(rows)
         hits = rows["frame"][rows["hit"] == 1]
         if len(rows):
             self.last = int(rows["frame"][-1])

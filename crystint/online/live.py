@@ -19,20 +19,28 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocketState
 
 from crystint.errors import CrystintError, RefusedError
+from crystint.model.frame_table import FrameStatus
 from crystint.online.answers import json_bytes
 from crystint.online.broker import Broker
-from crystint.online.frame_source import LAST
-from crystint.online.held_images import Layer
+from crystint.online.desk import desk_of
+from crystint.online.frame_source import LAST, HeldFrame
+from crystint.online.held_images import HeldImages
+from crystint.online.image_details import row_and_spots
+from crystint.online.image_views import Plane, ViewWish
+from crystint.online.layers import Layer
 from crystint.online.result import RESULT_DTYPE
-from crystint.online.routes_images import desk_of, view_body
+from crystint.online.stacks import MOST_IMAGES, Stacking
 from crystint.online.views import Binning
-from crystint.stream.packed_frame import encode_frame
 
 __all__ = ["Wish", "live_routes"]
 
 _FIRST_WORD = 5.0
 """s that a client has for its token"""
 _POLL = 0.05
+_SHARE = 0.5
+"""of the time in which views are made for one viewer, however slow they are"""
+_BEFORE = 100
+"""rows of results among which the last image that was looked at is searched for"""
 _MOST_ROWS = 1000
 _MOST_TEXT = 10_000
 _REFUSED, _WRONG = 1008, 1003
@@ -48,10 +56,23 @@ class Wish(BaseModel):
     size: str | None = Field(default=None, max_length=12)
     bin: Binning = "max"
     layer: Layer = "counts"
+    last: int = Field(default=1, ge=1, le=MOST_IMAGES)
+    """images that are put together"""
+    of: Stacking = "sum"
+    frame: Plane = "detector"
+    series: str | None = Field(default=None, max_length=300)
+    """None = the newest, whichever that is"""
     fps: float = Field(default=10.0, gt=0.0, le=10.0)
     columns: tuple[str, ...] = ("n_spots", "n_no_ice", "hit", "background", "d_min")
     view: bool = True
     """False = results alone"""
+    spots: bool = False
+    """with the spots and the row of the image that is shown"""
+
+    @property
+    def view_wish(self) -> ViewWish:
+        """Of the view."""
+        return ViewWish(self.slow, self.fast, self.size, self.bin, self.layer, self.last, self.of, self.frame)
 
 
 def live_routes(broker: Broker) -> APIRouter:
@@ -96,8 +117,13 @@ class _Live:
         self._wish = Wish()
         self._sequence = self._acknowledged = 0
         self._changed = asyncio.Event()
-        self._last: tuple[str, int] | None = None
+        self._last: tuple[Wish, str, int] | None = None
+        """what was sent last"""
+        self._error = ""
+        """that was told last"""
         self._seen: tuple[Any, int] = (None, 0)
+        self._rest = 0.0
+        """s of the clock before which no other view is made"""
 
     async def run(self) -> None:
         listening = asyncio.create_task(self._listen())
@@ -127,7 +153,6 @@ class _Live:
                     self._acknowledged = min(int(words["ack"]), self._sequence)
                 else:
                     self._wish = Wish.model_validate(words)
-                    self._last = None
                     unknown = [name for name in self._wish.columns if name not in (RESULT_DTYPE.names or ())]
                     if unknown:
                         raise ValueError(f"there is no column {unknown[0]!r}")
@@ -139,16 +164,21 @@ class _Live:
         """What is new: a view, results, or both."""
         head: dict[str, Any] = {}
         packed = b""
-        if wish.view and self._broker.ring is not None:
+        if wish.view and time.monotonic() >= self._rest:
             try:
-                about, packed = await desk_of(self._broker).do(self._view, wish)
-                head["view"] = about
-            except CrystintError as error:  # nothing is held, too many wait, or the wish does not fit
-                head["error"] = str(error)
+                seen, packed, cost = await desk_of(self._broker).live(self._view, wish)
+                head |= seen
+                self._rest = time.monotonic() + cost * (1.0 / _SHARE - 1.0)
+                error = ""
+            except CrystintError as refused:  # nothing is held, or the wish does not fit
+                error = str(refused)
+            if error and error != self._error:
+                head["error"] = error
+            self._error = error
         rows = self._results(wish)
         if rows:
             head["results"] = rows
-        if not packed and not rows and (not head.get("error") or self._sequence):
+        if not head:
             return
         if self._socket.application_state is not WebSocketState.CONNECTED:
             return  # it was closed while the view was made
@@ -157,18 +187,33 @@ class _Live:
         text = json_bytes(head)
         await self._socket.send_bytes(len(text).to_bytes(4, "big") + text + packed)
 
-    def _view(self, wish: Wish) -> tuple[dict[str, Any] | None, bytes]:
-        images = desk_of(self._broker).images
-        frame = images.frame(LAST)
-        if self._last == (frame.series, frame.number):
-            return None, b""
-        view, about = view_body(images, frame, (wish.slow, wish.fast, wish.size, wish.bin, wish.layer))
-        self._last = (frame.series, frame.number)
-        return about, bytes(encode_frame(np.ascontiguousarray(view.values), "bslz4").data)
+    def _view(self, wish: Wish) -> tuple[dict[str, Any], bytes, float]:
+        """Parts of the head, the values, and the seconds that it took; nothing where it was sent already."""
+        begin = time.monotonic()
+        views = desk_of(self._broker).views
+        frame = self._newest(views.images, wish)
+        if self._last == (wish, frame.series, frame.number):
+            return {}, b"", 0.0
+        made = views.of(frame, wish.view_wish)
+        head = {"view": made.about, **(row_and_spots(views, frame) if wish.spots else {})}
+        packed = made.packed
+        self._last = (wish, frame.series, frame.number)
+        return head, packed, time.monotonic() - begin
+
+    def _newest(self, images: HeldImages, wish: Wish) -> HeldFrame:
+        """The newest image; with spots, the newest that was looked at, where it is held."""
+        series = self._broker.history.series(wish.series) if wish.spots else None
+        if series is not None:
+            rows = series.arrived.table[-_BEFORE:]
+            seen = rows["frame"][np.isin(rows["status"], (FrameStatus.OK, FrameStatus.VETOED))]
+            if len(seen):
+                with suppress(RefusedError):
+                    return images.frame(int(seen[-1]), str(series.key))
+        return images.frame(LAST, wish.series)
 
     def _results(self, wish: Wish) -> dict[str, Any] | None:
         """Rows that came since the last message, the newest 1000 of them."""
-        series = self._broker.history.series()
+        series = self._broker.history.series(wish.series)
         if series is None:
             return None
         came, arrived = series.now

@@ -243,6 +243,12 @@ class RingReader:
         return int(self._room.header[_COUNT])
 
     @property
+    def newest(self) -> int:
+        """`count`, where the newest message is held; 0 = nothing is."""
+        count = self.count
+        return count if count > max(int(self._room.header[_OLDEST]), self._first) else 0
+
+    @property
     def records(self) -> int:
         """Messages that it holds at most."""
         return len(self._room.records)

@@ -2,140 +2,38 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-import anyio
-import anyio.to_thread
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 from numpy.typing import NDArray
 
 from crystint.errors import RefusedError
 from crystint.io.image_bytes import npy_bytes, tiff_bytes
-from crystint.model.peaks import PEAK_DTYPE, PeakList
 from crystint.model.roi_members import RoiMembers
 from crystint.online.analysis import Analysis
-from crystint.online.answers import BYTES, CBOR, NPY, TIFF, ApiError, answer, json_bytes, preferred
+from crystint.online.answers import BYTES, CBOR, NPY, TIFF, answer, json_bytes, preferred
 from crystint.online.api_models import HeldModel, SettingsChange, TryModel
 from crystint.online.broker import Broker
-from crystint.online.frame_source import HeldFrame, RingFrames, SeriesFrames
-from crystint.online.held_images import HeldImages, Layer
-from crystint.online.opened_files import files_of
+from crystint.online.desk import desk_of
+from crystint.online.frame_source import HeldFrame
+from crystint.online.held_images import HeldImages
+from crystint.online.image_details import spot_columns
+from crystint.online.image_views import ImageViews, Plane, ViewWish
+from crystint.online.layers import Layer
 from crystint.online.pictures import COLORS, Overlay, picture
 from crystint.online.preview_messages import preview_image
 from crystint.online.requests import checked_query
-from crystint.online.ring import RingReader
-from crystint.online.views import Binning, View, parse_range, parse_size, view_of
-from crystint.stream.packed_frame import encode_frame
+from crystint.online.stacks import MOST_IMAGES, Stacking
+from crystint.online.views import Binning, view_of
 
-__all__ = [
-    "Desk",
-    "PictureQuery",
-    "desk_of",
-    "image_message",
-    "image_routes",
-    "picture_of",
-    "spot_columns",
-    "view_body",
-]
+__all__ = ["Last", "PictureQuery", "Range", "Series", "image_message", "image_routes", "number_of", "picture_of"]
 
 JPEG, PNG = "image/jpeg", "image/png"
-_PATIENCE = 30.0
-_AT_A_TIME, _MOST_WAITING = 2, 4
-_TRIES = 5
-"""what-ifs in a second"""
-_SPOT_COLUMNS = ("slow", "fast", "intensity", "sigma", "npix", "maximum", "d", "flags", "significance")
-_T = TypeVar("_T")
-Number = Annotated[int, Query(ge=-2, le=2**62)]
 Series = Annotated[str | None, Query(max_length=300, description="key of the series; the newest without it")]
-
-
-@dataclass
-class Desk:
-    """Where images are looked at: two at a time, four more may wait."""
-
-    broker: Broker
-    waiting: int = 0
-    tries: deque[float] = field(default_factory=deque)
-
-    def __post_init__(self) -> None:
-        self._limiter: anyio.CapacityLimiter | None = None
-        self._images: tuple[tuple[Any, ...], HeldImages] | None = None
-
-    @property
-    def ring(self) -> RingReader:
-        """Where the last images of the stream are.
-
-        Raises
-        ------
-        RefusedError
-            When none are kept.
-        """
-        frames = self.images.frames
-        if not isinstance(frames, SeriesFrames) or not isinstance(frames.stream, RingFrames):
-            raise RefusedError("not_found", "no images are held: the service keeps none for viewers")
-        return frames.stream.reader
-
-    @property
-    def images(self) -> HeldImages:
-        """The last ones of the stream, and those of finished files."""
-        broker = self.broker
-        asked = (broker.ring, broker.control, broker.history)
-        if self._images is None or any(a is not b for a, b in zip(self._images[0], asked, strict=True)):
-            frames = SeriesFrames(None if broker.ring is None else RingFrames(*asked), files_of(broker))
-            self._images = (asked, HeldImages(frames, broker.control, broker.history, broker.engine))
-        return self._images[1]
-
-    async def do(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        """Work that takes its time, in a thread.
-
-        Raises
-        ------
-        ApiError
-            429 when too many wait; 503 when it takes too long.
-        """
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(_AT_A_TIME)
-        if self.waiting >= _AT_A_TIME + _MOST_WAITING:
-            raise ApiError(429, "busy", "too many pictures are being made; ask again")
-        self.waiting += 1
-        try:
-            with anyio.fail_after(_PATIENCE):
-                return await anyio.to_thread.run_sync(
-                    partial(function, *arguments), abandon_on_cancel=True, limiter=self._limiter
-                )
-        except TimeoutError:
-            raise ApiError(503, "busy", f"it takes longer than {_PATIENCE:g} s; ask again") from None
-        finally:
-            self.waiting -= 1
-
-    def may_try(self) -> None:
-        """Count a what-if.
-
-        Raises
-        ------
-        ApiError
-            429 beyond five in a second.
-        """
-        now = time.monotonic()
-        while self.tries and now - self.tries[0] > 1.0:
-            self.tries.popleft()
-        if len(self.tries) >= _TRIES:
-            raise ApiError(429, "busy", f"at most {_TRIES} in a second; ask again")
-        self.tries.append(now)
-
-
-def desk_of(broker: Broker) -> Desk:
-    """That of a broker: one for all routes."""
-    if broker.desk is None:
-        broker.desk = Desk(broker)
-    desk: Desk = broker.desk
-    return desk
+Range = Annotated[str | None, Query(max_length=40, description="FIRST:LAST pixel; all without it")]
+Last = Annotated[int, Query(ge=1, le=MOST_IMAGES, description="images that are put together, this one the last")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,35 +91,40 @@ def image_routes(broker: Broker) -> APIRouter:
             show_spots, show_roi, show_user_mask, show_beam_center, show_res_ring, show_res_est, saturation, color,
             jpeg_quality, width,
         )  # fmt: skip
-        return await desk.do(_image, desk.images, _number(id), series, kind, query)
+        return await desk.do(_image, desk.views, number_of(id), series, kind, query)
 
     @api.get("/images/{id}/view", responses={200: {"content": {BYTES: {}, NPY: {}}}})
     async def view(
         id: int,
         request: Request,
         series: Series = None,
-        slow: Annotated[str | None, Query(max_length=40, description="FIRST:LAST pixel; all without it")] = None,
-        fast: Annotated[str | None, Query(max_length=40)] = None,
+        slow: Range = None,
+        fast: Range = None,
         size: Annotated[str | None, Query(max_length=12, description="WIDTHxHEIGHT of the screen")] = None,
         bin: Binning = "max",
         layer: Layer = "counts",
+        last: Last = 1,
+        of: Annotated[Stacking, Query(description="what is made of several images")] = "sum",
+        frame: Annotated[Plane, Query(description="laboratory: panels as the sample sees them")] = "detector",
     ) -> Response:
         """A region as it fits on a screen, in blocks of pixels. application/octet-stream is packed with bitshuffle and
-        LZ4; the headers X-View tell shape, dtype, region and block."""
+        LZ4; the header X-View tells shape, dtype, region, block and contrast as JSON."""
         kind = preferred(request.headers.get("accept"), (BYTES, NPY))
-        return await desk.do(_view, desk.images, _number(id), series, (slow, fast, size, bin, layer), kind)
+        wish = ViewWish(slow, fast, size, bin, layer, last, of, frame)
+        return await desk.do(_view, desk.views, number_of(id), series, wish, kind)
 
     @api.post("/images/{id}/try", response_model=TryModel)
     async def try_settings(id: int, changes: SettingsChange, request: Request, series: Series = None) -> Response:
         """Peaks of a held image with other settings; the run goes on with its own."""
         desk.may_try()
-        content = await desk.do(_try, desk.images, _number(id), series, changes.model_dump(exclude_unset=True))
+        content = await desk.do(_try, desk.images, number_of(id), series, changes.model_dump(exclude_unset=True))
         return answer(content, request.headers.get("accept"))
 
     return api
 
 
-def _number(id: int) -> int:
+def number_of(id: int) -> int:
+    """The number that is asked for: of an image, -1 the last, -2 the last hit."""
     if not -2 <= id < 2**62:
         raise RefusedError("bad_value", f"id is {id}, expected the number of an image, -1 or -2", "id")
     return id
@@ -231,16 +134,16 @@ def _about(frame: HeldFrame) -> dict[str, str]:
     return {"X-Series": frame.series.encode("ascii", "replace").decode(), "X-Image": str(frame.number)}
 
 
-def _image(images: HeldImages, number: int, series: str | None, kind: str, query: PictureQuery) -> Response:
-    frame = images.frame(number, series)
+def _image(views: ImageViews, number: int, series: str | None, kind: str, query: PictureQuery) -> Response:
+    frame = views.images.frame(number, series)
     about = _about(frame) | {"Vary": "Accept", "Cache-Control": "no-store"}
     if kind == CBOR:
-        return Response(image_message(images, frame), 200, about, CBOR)
+        return Response(image_message(views.images, frame), 200, about, CBOR)
     if kind == TIFF:
         return Response(tiff_bytes(frame.pixels), 200, about, TIFF)
     if kind == NPY:
         return Response(npy_bytes(frame.pixels), 200, about, NPY)
-    return Response(picture_of(images, frame, query, "png" if kind == PNG else "jpeg"), 200, about, kind)
+    return Response(picture_of(views, frame, query, "png" if kind == PNG else "jpeg"), 200, about, kind)
 
 
 def image_message(images: HeldImages, frame: HeldFrame) -> bytes:
@@ -248,13 +151,13 @@ def image_message(images: HeldImages, frame: HeldFrame) -> bytes:
     return preview_image(frame.image, images.result(frame))
 
 
-def picture_of(images: HeldImages, frame: HeldFrame, query: PictureQuery, kind: Literal["jpeg", "png"]) -> bytes:
+def picture_of(views: ImageViews, frame: HeldFrame, query: PictureQuery, kind: Literal["jpeg", "png"]) -> bytes:
     """A picture with what is to be drawn over it."""
     pixels = frame.pixels
-    analysis = images.analysis(frame)
+    analysis = views.images.analysis(frame)
     size = (query.width or 1000,) * 2
-    view = view_of(pixels, images.unusable(frame), (0, pixels.shape[0], 0, pixels.shape[1]), size)
-    result = images.result(frame)
+    view = view_of(pixels, views.layers.usable(frame), (0, pixels.shape[0], 0, pixels.shape[1]), size)
+    result = views.images.result(frame)
     limit = float(result.row["d_min"][0]) if query.show_res_est and result is not None else None
     rings = [] if query.show_res_ring is None else [query.show_res_ring]
     overlay = Overlay(
@@ -286,39 +189,17 @@ def _user_mask(analysis: Analysis | None) -> NDArray[np.bool_] | None:
     return None if analysis is None or analysis.user_mask is None else np.asarray(analysis.user_mask != 0)
 
 
-def view_body(
-    images: HeldImages, frame: HeldFrame, what: tuple[str | None, str | None, str | None, Binning, Layer]
-) -> tuple[View, dict[str, Any]]:
-    """A view, and what is told of it."""
-    slow, fast, size, how, layer = what
-    values = images.layer(frame, layer)
-    region = (*parse_range(slow, values.shape[0], "slow"), *parse_range(fast, values.shape[1], "fast"))
-    view = view_of(values, images.unusable(frame), region, parse_size(size), how)
-    about = {
-        "series": frame.series,
-        "image": frame.number,
-        "layer": layer,
-        "bin": how,
-        "shape": list(view.values.shape),
-        "dtype": view.values.dtype.newbyteorder("<").str,
-        "region": list(view.region),
-        "factor": view.factor,
-        "unusable": view.unusable,
-    }
-    return view, about
-
-
-def _view(images: HeldImages, number: int, series: str | None, what: Any, kind: str) -> Response:
-    frame = images.frame(number, series)
-    view, about = view_body(images, frame, what)
+def _view(views: ImageViews, number: int, series: str | None, wish: ViewWish, kind: str) -> Response:
+    frame = views.images.frame(number, series)
+    made = views.of(frame, wish)
     headers = _about(frame) | {
-        "X-View": json_bytes(about).decode("ascii", "replace"),
+        "X-View": json_bytes(made.about).decode("ascii", "replace"),
         "Vary": "Accept",
         "Cache-Control": "no-store",
     }
     if kind == NPY:
-        return Response(npy_bytes(view.values), 200, headers, NPY)
-    return Response(bytes(encode_frame(view.values, "bslz4").data), 200, headers, BYTES)
+        return Response(npy_bytes(made.view.values), 200, headers, NPY)
+    return Response(made.packed, 200, headers, BYTES)
 
 
 def _try(images: HeldImages, number: int, series: str | None, changes: dict[str, Any]) -> dict[str, Any]:
@@ -335,9 +216,3 @@ def _try(images: HeldImages, number: int, series: str | None, changes: dict[str,
         "d_min": float(row["d_min"]),
         "spots": spot_columns(examined.peaks),
     }
-
-
-def spot_columns(peaks: PeakList) -> dict[str, NDArray[Any]]:
-    """Columns of a list of peaks, by name."""
-    assert peaks.dtype == PEAK_DTYPE
-    return {name: np.ascontiguousarray(peaks[name]) for name in _SPOT_COLUMNS}

@@ -18,11 +18,11 @@ from crystint.online.api_models import (
     OfferModel,
 )
 from crystint.online.broker import Broker
+from crystint.online.image_details import spot_columns
 from crystint.online.job_offers import OFFERS, offers_described
 from crystint.online.job_results import JobResults
 from crystint.online.jobs import Jobs
 from crystint.online.requests import checked_query, columns_of
-from crystint.online.routes_images import spot_columns
 
 __all__ = ["job_routes"]
 

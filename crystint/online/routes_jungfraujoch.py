@@ -26,6 +26,7 @@ from crystint.model.rois import Rois
 from crystint.online.answers import BYTES, CBOR, JSON, TIFF, ApiError, json_bytes
 from crystint.online.broker import Broker
 from crystint.online.control import Control
+from crystint.online.desk import desk_of
 from crystint.online.jungfraujoch_values import (
     PLOTS,
     SPOT_FINDING,
@@ -38,7 +39,7 @@ from crystint.online.jungfraujoch_values import (
     start_options,
 )
 from crystint.online.preview_messages import PREVIEW_PERIOD, start_message
-from crystint.online.routes_images import PictureQuery, desk_of, image_message, picture_of
+from crystint.online.routes_images import PictureQuery, image_message, picture_of
 from crystint.online.routes_mask import put_mask
 from crystint.online.server import Extra
 from crystint.stream.messages import Start
@@ -400,7 +401,7 @@ def _looking(api: APIRouter, broker: Broker) -> None:
             show_spots, show_roi, show_user_mask, show_beam_center, show_res_ring, show_res_est, saturation, color,
             jpeg_quality,
         )  # fmt: skip
-        content = await desk.do(lambda: picture_of(desk.images, frame(id), query, "jpeg"))
+        content = await desk.do(lambda: picture_of(desk.views, frame(id), query, "jpeg"))
         return Response(content, media_type="image/jpeg")
 
     @api.get("/preview/plot")

@@ -30,6 +30,7 @@ from crystint.online.openapi import openapi_of
 from crystint.online.page import page_routes
 from crystint.online.requests import unknown_key
 from crystint.online.routes_control import control_routes
+from crystint.online.routes_details import detail_routes
 from crystint.online.routes_images import image_routes
 from crystint.online.routes_jobs import job_routes
 from crystint.online.routes_layouts import layout_routes
@@ -48,6 +49,7 @@ NATIVE: tuple[Callable[[Broker], APIRouter], ...] = (
     control_routes,
     result_routes,
     image_routes,
+    detail_routes,
     job_routes,
     note_routes,
     layout_routes,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.model.valid_values import ValidValues
+from crystint.model.valid_values import FileLimits, ValidValues, valid_values
 
 __all__ = ["UsablePixels"]
 
@@ -46,7 +46,8 @@ class UsablePixels:
     @classmethod
     def of(cls, pixels: NDArray[Any]) -> UsablePixels:
         """By the dtype of an image alone, where nothing is known of its detector."""
-        return cls(np.zeros(pixels.shape, np.bool_), ValidValues.of(pixels.dtype))
+        valid = valid_values(pixels.dtype, FileLimits(), masked=False, lowest=None, negative=True)
+        return cls(np.zeros(pixels.shape, np.bool_), valid)
 
     def unusable(self, pixels: NDArray[Any], at: tuple[slice, slice] = (slice(None), slice(None))) -> NDArray[np.bool_]:
         """bool [slow, fast] of an image, or of the part `at` of one, whose pixels are given."""

@@ -12,9 +12,21 @@ from numpy.typing import NDArray
 from crystint.errors import RefusedError
 from crystint.online.usable_pixels import UsablePixels
 
-__all__ = ["Binning", "View", "contrast", "levels_of", "parse_range", "parse_size", "view_of"]
+__all__ = [
+    "Binning",
+    "Reduction",
+    "View",
+    "contrast",
+    "levels_of",
+    "parse_range",
+    "parse_size",
+    "view_of",
+    "view_of_part",
+]
 
 Binning = Literal["max", "mean", "sum"]
+Reduction = Literal["max", "mean", "sum", "any"]
+"""of the usable pixels of a block; any: the bits that any of them has"""
 MOST_PIXELS = 2**22
 """of a view"""
 _BAND = 32
@@ -109,12 +121,21 @@ def view_of(
     """
     if not isinstance(usable, UsablePixels):
         usable = UsablePixels(usable)
-    slow0, slow1, fast0, fast1 = region
-    part = values[slow0:slow1, fast0:fast1]
+    return view_of_part(values[region[0] : region[1], region[2] : region[3]], usable, region, size, how)
+
+
+def view_of_part(
+    part: NDArray[Any],
+    usable: UsablePixels,
+    region: tuple[int, int, int, int],
+    size: tuple[int, int],
+    how: Reduction = "max",
+) -> View:
+    """As `view_of`, where the values of the region alone are at hand."""
     factor = max(-(-part.shape[0] // size[0]), -(-part.shape[1] // size[1]), 1)
-    if part.dtype.kind == "f" or how != "max":
+    if part.dtype.kind == "f" or how in ("mean", "sum"):
         return _floats(part, usable, region, factor, how)
-    blocks, lost = _largest(part, usable, region, factor)
+    blocks, lost = _largest(part, usable, region, factor, np.bitwise_or if how == "any" else np.maximum)
     counts = usable.counts(region, factor)
     none = counts == 0 if lost is None else counts <= lost
     limits = np.iinfo(part.dtype)
@@ -130,7 +151,7 @@ def view_of(
 
 
 def _largest(
-    part: NDArray[Any], usable: UsablePixels, region: tuple[int, int, int, int], factor: int
+    part: NDArray[Any], usable: UsablePixels, region: tuple[int, int, int, int], factor: int, ufunc: np.ufunc
 ) -> tuple[NDArray[Any], NDArray[np.int32] | None]:
     """Of each block the largest of its usable pixels, and how many of those that are not masked hold a mark; None = no
     pixel does."""
@@ -158,8 +179,8 @@ def _largest(
                     marked = np.zeros((number, part.shape[1]), np.int32) if marked is None else marked
                     marked[: len(some)] += flags
             if step:
-                np.maximum(rows[: len(some)], to, out=rows[: len(some)])
-        _reduce_columns(np.maximum, rows[:number], factor, blocks[first : first + number])
+                ufunc(rows[: len(some)], to, out=rows[: len(some)])
+        _reduce_columns(ufunc, rows[:number], factor, blocks[first : first + number])
         if marked is not None:
             lost = np.zeros(shape, np.int32) if lost is None else lost
             _reduce_columns(np.add, marked, factor, lost[first : first + number])
@@ -167,7 +188,7 @@ def _largest(
 
 
 def _floats(
-    part: NDArray[Any], usable: UsablePixels, region: tuple[int, int, int, int], factor: int, how: Binning
+    part: NDArray[Any], usable: UsablePixels, region: tuple[int, int, int, int], factor: int, how: Reduction
 ) -> View:
     """As `view_of`, in floats."""
     slow0, slow1, fast0, fast1 = region

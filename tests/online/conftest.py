@@ -77,3 +77,29 @@ def nobody(app):
     """Who has no token."""
     with _client(app, None) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def looked_at():
+    """A service that took a series of three images, its ring, and the results."""
+    from tests.online.looking import served
+
+    with served() as all_of_it:
+        yield all_of_it
+
+
+@pytest.fixture
+def images(app, looked_at, history, api):
+    """Who may look at these images, and change things."""
+    from tests.online.looking import FRAMES
+    from tests.online.streams import GEOMETRY, KEY
+
+    service, reader, results = looked_at
+    history.begin(KEY, {"shape": list(FRAMES[0].shape), "geometry": GEOMETRY.to_dict()})
+    for result in results:
+        history.add(KEY, result.row, [result.peaks])
+    broker = app.state.broker
+    before = broker.control, broker.ring
+    broker.control, broker.ring = service, reader
+    yield api
+    broker.control, broker.ring = before

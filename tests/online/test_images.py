@@ -2,53 +2,14 @@
 
 import io
 import json
-import time
 
 import numpy as np
 import pytest
 
 import crystint
-from crystint.engine import Engine
-from crystint.online import AnalysisSettings, Service
-from crystint.online.ring import Ring, RingReader
 from crystint.stream import PackedFrame
-from tests.online.streams import GEOMETRY, KEY, frames_of, messages_of
-
-RINGS = AnalysisSettings(rings=60, hit_peaks=3)
-FRAMES = frames_of(count=3)
-
-
-@pytest.fixture(scope="module")
-def running():
-    """A service that took a series of three images."""
-    ring = Ring(2**22)
-    service = Service(settings=RINGS, engine=Engine("cpu"))
-    service.add(ring)
-    with service:
-        results = []
-        service.on_result(results.append)
-        for message in messages_of(FRAMES):
-            service.take(message)
-        assert service.wait("idle")
-        until = time.monotonic() + 30
-        while len(results) < len(FRAMES) and time.monotonic() < until:  # callbacks have a thread of their own
-            time.sleep(0.02)
-        with RingReader(ring.address) as reader:
-            yield service, reader, results
-    ring.close()
-
-
-@pytest.fixture
-def images(app, running, history, api):
-    service, reader, results = running
-    history.begin(KEY, {"shape": list(FRAMES[0].shape), "geometry": GEOMETRY.to_dict()})
-    for result in results:
-        history.add(KEY, result.row, [result.peaks])
-    broker = app.state.broker
-    before = broker.control, broker.ring
-    broker.control, broker.ring = service, reader
-    yield api
-    broker.control, broker.ring = before
+from tests.online.looking import FRAMES
+from tests.online.streams import GEOMETRY, KEY
 
 
 def test_numbers_that_are_held_are_told(images):
@@ -70,12 +31,12 @@ def test_programs_get_exact_counts(images):
     assert np.array_equal(tifffile.imread(io.BytesIO(answer.content)), FRAMES[1])
 
 
-def test_the_message_has_pixels_and_spots(images, running):
+def test_the_message_has_pixels_and_spots(images, looked_at):
     cbor2 = pytest.importorskip("cbor2")
     answer = images.get("/api/v1/images/1", headers={"Accept": "application/cbor"})
     message = cbor2.loads(answer.content)
     assert (message["type"], message["image_id"]) == ("image", 1)
-    peaks = running[2][1].peaks
+    peaks = looked_at[2][1].peaks
     assert [spot["x"] for spot in message["spots"]] == pytest.approx((peaks["fast"] - 0.5).tolist())
 
 
@@ -122,8 +83,8 @@ def test_layers_are_background_and_significance(images):
     assert np.array_equal((significance.ravel() > 5.0)[clear], strong[clear])
 
 
-def test_what_other_settings_would_find(images, running):
-    service = running[0]
+def test_what_other_settings_would_find(images, looked_at):
+    service = looked_at[0]
     before = service.settings()["version"]
     separator = crystint.Separator(GEOMETRY, None, 60)
     for snr in (4.0, 20.0):

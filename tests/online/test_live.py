@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from crystint.online.image_views import ImageViews
 from crystint.online.ring import Ring, RingReader
-from crystint.online.routes_images import view_body
 from crystint.stream import Image, PackedFrame, encode_frame, encode_image
 from tests.online import made_up
 from tests.online.asgi import TOKENS
@@ -129,11 +129,13 @@ def test_a_view_that_is_made_while_the_socket_closes_is_not_sent(live, monkeypat
     client = pytest.importorskip("websockets.sync.client")
     from websockets.exceptions import ConnectionClosed
 
+    made = ImageViews.of
+
     def slow(*arguments):
         time.sleep(0.3)
-        return view_body(*arguments)
+        return made(*arguments)
 
-    monkeypatch.setattr("crystint.online.live.view_body", slow)
+    monkeypatch.setattr(ImageViews, "of", slow)
     monkeypatch.setattr(logging.getLogger("uvicorn.error"), "error", lambda *words, **_more: said.append(words))
     said = []
     address, put = live
