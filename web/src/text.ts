@@ -98,6 +98,9 @@ export const text = {
   },
   regions: {
     title: "Regions",
+    changedElsewhere: (names: readonly string[]) => `Somebody else changed the regions: ${names.join(", ")}.`,
+    overtaken: (names: readonly string[]) => `Somebody else changed ${names.join(", ")} since; that is not undone.`,
+    conflict: "Somebody else changed the regions first. Yours are not put yet.",
   },
   plots: {
     title: "Plot",
