@@ -330,6 +330,9 @@ class MaskByShapes(Closed):
     """Shapes that are masked: regions as in a document of regions, names may be left out."""
 
     shapes: list[ShapeModel] = Field(max_length=1000)
+    how: Literal["replace", "add", "remove"] = Field(
+        "replace", description="whether they are the user's mask, are added to it, or are taken out of it"
+    )
 
 
 class MaskSummary(Closed):

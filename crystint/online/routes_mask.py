@@ -68,7 +68,8 @@ def mask_routes(broker: Broker) -> APIRouter:
 
     @api.put("/mask", response_model=AppliedModel, openapi_extra=_BODY)
     async def change_mask(request: Request) -> Response:
-        """Replace the user's mask: TIFF of 8, 16 or 32 bits, NumPy, a file of the server, or shapes. 0 = good.
+        """Replace the user's mask: TIFF of 8, 16 or 32 bits, NumPy, a file of the server, or shapes, which can be added to
+        it or taken out of it as well. 0 = good.
 
         It becomes bit 8 of the NXmx mask from the image on that the answer tells.
         """
@@ -169,7 +170,15 @@ def _described(broker: Broker, body: bytes, shape: tuple[int, int] | None) -> ND
         raise RefusedError("bad_value", f"{text}; expected {{path, dataset}} or {{shapes}}", place or None) from None
     if shape is None:
         raise RefusedError("wrong_state", "no series told the shape of the detector yet: send the mask as an image")
-    return _of_shapes(broker, shapes.shapes, shape)
+    mask = _of_shapes(broker, shapes.shapes, shape)
+    if shapes.how == "replace":
+        return mask
+    before = broker.control.mask("user")
+    if before.shape != shape:
+        text = f"the user's mask is {before.shape}, the detector {shape} (slow, fast): replace it"
+        raise RefusedError("wrong_state", text, "how")
+    masked = (before != 0) | (mask != 0) if shapes.how == "add" else (before != 0) & (mask == 0)
+    return masked.astype(np.uint32)
 
 
 def _of_file(broker: Broker, request: MaskByPath, shape: tuple[int, int] | None) -> NDArray[np.uint32]:

@@ -124,6 +124,18 @@ def test_shapes_are_masked(api, control):
     assert "shapes.0" in error(api.put("/api/v1/mask", json={"shapes": [3]}), 400, "bad_value")
 
 
+def test_shapes_are_added_to_the_mask_and_taken_out_of_it(api, control, pixels):
+    put(api, npy(pixels.astype(np.uint8)), "application/x-npy")
+    box = np.zeros(SHAPE, bool)
+    box[5:30, 7:21] = True
+    shapes = [{"type": "box", "slow_min": 5, "slow_max": 29, "fast_min": 7, "fast_max": 20}]
+    assert api.put("/api/v1/mask", json={"shapes": shapes, "how": "add"}).status_code == 200
+    assert np.array_equal(control.user != 0, pixels | box)
+    assert api.put("/api/v1/mask", json={"shapes": shapes, "how": "remove"}).status_code == 200
+    assert np.array_equal(control.user != 0, pixels & ~box)
+    error(api.put("/api/v1/mask", json={"shapes": shapes, "how": "twice"}), 400, "bad_value")
+
+
 def test_a_mask_of_a_file_below_the_data_root(api, control, pixels, tmp_path):
     with h5py.File(tmp_path / "mask.h5", "w") as file:
         file["a/mask"] = pixels.astype(np.uint8)

@@ -26,6 +26,7 @@ export interface Answer {
 export interface Request {
   method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   query?: Query;
+  /** sent as JSON; a Blob as it is, by its type */
   body?: unknown;
   /** of what is changed: the service refuses with 412 when somebody else changed it since */
   revision?: number | null;
@@ -77,13 +78,14 @@ export class Api {
 
   async #once(path: string, request: Request): Promise<Response> {
     const headers: Record<string, string> = { Accept: request.accept ?? "application/json" };
-    if (request.body !== undefined) headers["Content-Type"] = "application/json";
+    const blob = request.body instanceof Blob ? request.body : null;
+    if (request.body !== undefined) headers["Content-Type"] = blob?.type || "application/json";
     if (request.revision !== undefined && request.revision !== null) headers["If-Match"] = `"${request.revision}"`;
     try {
       return await fetch(this.address(path, request.query), {
         method: request.method ?? "GET",
         headers,
-        body: request.body === undefined ? null : JSON.stringify(request.body),
+        body: blob ?? (request.body === undefined ? null : JSON.stringify(request.body)),
         credentials: "same-origin",
         cache: "no-store",
         signal: request.signal ?? null,

@@ -53,6 +53,8 @@ export interface Status {
   queue: Record<string, unknown>;
   devices: Record<string, unknown>[];
   sinks: Record<string, Record<string, unknown>>;
+  rois: { version: number; revision: number };
+  mask: { revision: number };
   viewers: number;
   version: string;
 }
