@@ -35,6 +35,8 @@ export interface Hit {
   /** of a handle, or "inside" */
   readonly handle: string;
   readonly along: Handle["along"];
+  /** neither a handle nor the border was met */
+  readonly inside: boolean;
 }
 
 /** What `toScreen` makes of a place of the detector; null = it is not on the screen. */
@@ -89,17 +91,17 @@ export function hitOf(
   const size = (axis: "x" | "y"): number => Math.max(...seen.map(({ screen }) => screen[axis])) - Math.min(...seen.map(({ screen }) => screen[axis]));
   const reach = seen.length < 2 ? ON_HANDLE : Math.min(ON_HANDLE, Math.max(Math.min(size("x"), size("y")) / 4, 3));
   const best = seen.filter(({ far }) => far <= reach).sort((a, b) => a.far - b.far)[0];
-  if (best !== undefined && own !== undefined) return { name: own.region.name, handle: best.handle.id, along: best.handle.along };
-  const inside = (name: string): Hit => ({ name, handle: "inside", along: null });
+  if (best !== undefined && own !== undefined) return { name: own.region.name, handle: best.handle.id, along: best.handle.along, inside: false };
+  const whole = (name: string, inside: boolean): Hit => ({ name, handle: "inside", along: null, inside });
   const others = [...all].reverse().filter((each) => each !== own);
   for (const { region, outline: { lines } } of own === undefined ? others : [own, ...others]) {
-    if (onLine(lines, point, toScreen)) return inside(region.name);
+    if (onLine(lines, point, toScreen)) return whole(region.name, false);
   }
   if (at === null) return null;
   const holding = all.filter(({ region }) => holds(region, at, geometry));
-  if (own !== undefined && holding.includes(own)) return inside(own.region.name);
+  if (own !== undefined && holding.includes(own)) return whole(own.region.name, true);
   holding.sort((a, b) => span(a.outline) - span(b.outline));
-  return holding[0] === undefined ? null : inside(holding[0].region.name);
+  return holding[0] === undefined ? null : whole(holding[0].region.name, true);
 }
 
 const CURSORS = ["ew-resize", "nwse-resize", "ns-resize", "nesw-resize"] as const;

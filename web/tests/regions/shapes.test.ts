@@ -150,9 +150,9 @@ test("a press takes hold of what is nearest to it", () => {
   const toScreen = (slow: number, fast: number) => ({ x: 4 * fast, y: 4 * slow });
   const hit = (slow: number, fast: number, selected: string | null) =>
     hitOf(all, selected, toScreen(slow, fast), at(slow, fast), toScreen, null);
-  assert.deepEqual(hit(30.5, 42, null), { name: "c", handle: "inside", along: null });
-  assert.deepEqual(hit(30.5, 49.2, "c"), { name: "c", handle: "radius 1", along: [0, 1] });
-  assert.equal(hit(30.5, 49.2, null)?.name, "c");
+  assert.deepEqual(hit(30.5, 42, null), { name: "c", handle: "inside", along: null, inside: true });
+  assert.deepEqual(hit(30.5, 49.2, "c"), { name: "c", handle: "radius 1", along: [0, 1], inside: false });
+  assert.deepEqual(hit(30.5, 49.2, null), { name: "c", handle: "inside", along: null, inside: false });
   assert.equal(hit(26, 59, null)?.name, "b");
   assert.equal(hit(30.5, 42, "b")?.name, "b");
   assert.equal(hit(41, 61, "b")?.handle, "high high");
