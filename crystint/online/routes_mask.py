@@ -68,8 +68,9 @@ def mask_routes(broker: Broker) -> APIRouter:
 
     @api.put("/mask", response_model=AppliedModel, openapi_extra=_BODY)
     async def change_mask(request: Request) -> Response:
-        """Replace the user's mask: TIFF of 8, 16 or 32 bits, NumPy, a file of the server, or shapes, which can be added to
-        it or taken out of it as well. 0 = good.
+        """Replace the user's mask: TIFF of 8, 16 or 32 bits, NumPy, a file of the server, or shapes. 0 = good.
+
+        Shapes can be added to it or taken out of it as well.
 
         It becomes bit 8 of the NXmx mask from the image on that the answer tells.
         """
@@ -178,7 +179,7 @@ def _described(broker: Broker, body: bytes, shape: tuple[int, int] | None) -> ND
         text = f"the user's mask is {before.shape}, the detector {shape} (slow, fast): replace it"
         raise RefusedError("wrong_state", text, "how")
     masked = (before != 0) | (mask != 0) if shapes.how == "add" else (before != 0) & (mask == 0)
-    return masked.astype(np.uint32)
+    return np.asarray(masked, dtype=np.uint32)
 
 
 def _of_file(broker: Broker, request: MaskByPath, shape: tuple[int, int] | None) -> NDArray[np.uint32]:
