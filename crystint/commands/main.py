@@ -19,6 +19,7 @@ from crystint.commands import (
     series,
     stills,
     verify,
+    view,
 )
 from crystint.commands.program import Program
 
@@ -54,6 +55,7 @@ for command in (
     series.sum_frames,
     compare.compare,
     plot.plot,
+    view.view,
     demo.demo,
     bench.bench,
     stills.stills,

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable
-from types import FrameType
-
 import click
 
 from crystint.commands import online_detector, online_write
 from crystint.commands.online_client import CLIENT_COMMANDS
-from crystint.commands.process_command import process_command
-from crystint.commands.program import EndedError
-from crystint.io.outputs import utf8
+from crystint.commands.process_command import process_command, until_stopped
 from crystint.online.settings import NOT_OF_A_HEAD, HeadSettings, NodeSettings, ServeSettings
-from crystint.run.outcome import ExitCode
-from crystint.run.settings import StepSettings
 
 __all__ = ["online"]
 
@@ -32,48 +24,19 @@ def online(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+_UNFINISHED = "stopped before its series were finished; their files are closed"
+
+
 def _serve(settings: ServeSettings, quiet: bool) -> None:
     from crystint.online.serve import serve
 
-    _until_stopped(serve, settings, quiet)
+    until_stopped(serve, settings, quiet, _UNFINISHED)
 
 
 def _node(settings: NodeSettings, quiet: bool) -> None:
     from crystint.online.node_process import run_node
 
-    _until_stopped(run_node, settings, quiet)
-
-
-def _until_stopped(serve: Callable[..., int], settings: StepSettings, quiet: bool) -> None:
-    """Run a server that requests to stop reach."""
-    from crystint.online.serve import Stop
-
-    stop = Stop()
-
-    def heed(_number: int, _frame: FrameType | None) -> None:
-        stop.ask()
-
-    def tell(text: str) -> None:
-        if not quiet:
-            click.echo(utf8(f"crystint: {text}"), err=True)
-
-    signals = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if _heeded(number)]
-    before = [(number, signal.signal(number, heed)) for number in signals]
-    try:
-        code = serve(settings, stop, lambda text: click.echo(utf8(text)), tell)
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-        stop.close()
-    if code == ExitCode.FAILED:
-        raise EndedError("stopped before its series were finished; their files are closed", code)
-    if code:
-        raise EndedError("images were missing or failed", code)
-
-
-def _heeded(number: int) -> bool:
-    """What is ignored stays ignored: `nohup` asks that of SIGHUP, shells of SIGINT for what they start with ``&``."""
-    return signal.getsignal(number) is not signal.SIG_IGN
+    until_stopped(run_node, settings, quiet, _UNFINISHED)
 
 
 online.add_command(

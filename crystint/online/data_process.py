@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Self
 
 from crystint.errors import SettingError
-from crystint.online.auth import Tokens, check_binding, is_loopback
 from crystint.online.control_server import ControlServer
 from crystint.online.head import Head
 from crystint.online.outputs import check_folder
@@ -23,6 +21,7 @@ from crystint.online.service import Service
 from crystint.online.settings import HeadSettings, ServeSettings
 from crystint.online.sink import Sink
 from crystint.online.sinks import sinks_of
+from crystint.online.web_address import WebAddress, checked_address
 from crystint.online.web_keeper import WebKeeper
 from crystint.online.web_process import WebPlace
 from crystint.online.zmq_sink import is_local
@@ -63,15 +62,12 @@ class DataProcess:
             raise SettingError(f"{', '.join(missing)} is not installed: pip install 'crystint[online]'")
         if settings.out is not None:
             check_folder(settings.out)
-        host, port = _place(settings.bind)
-        for text in check_binding(host, settings.allow_remote, settings.certificate is not None):
-            warn(text)
-        tokens = Tokens.new() if settings.token_file is None else Tokens.of_file(settings.token_file)
+        host, tokens = checked_address(settings, warn)
         with ExitStack() as stack:
             self.folder = Path(tempfile.mkdtemp(prefix="crystint-"))  # of this user alone
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            listening = stack.enter_context(_bound(host, port))
-            port = listening.getsockname()[1]
+            address = WebAddress.bound(settings, host, tokens)
+            stack.callback(address.listening.close)
             spots = None
             if settings.per_image_http is not None:
                 from crystint.online.per_image_http import bound_socket
@@ -79,17 +75,11 @@ class DataProcess:
                 spots = stack.enter_context(bound_socket(settings.per_image_http)).fileno()
             ring = Ring(settings.ring)
             stack.callback(ring.close)
-            scheme = "https" if settings.certificate is not None else "http"
-            shown = host if host not in ("0.0.0.0", "::", "") else socket.gethostname()
-            self.url = f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}/#token={tokens.control}"
-            self.forward = ""
-            """the command that makes it reachable from another machine; empty = it is"""
-            if is_loopback(host):
-                self.forward = f"ssh -L {port}:{host}:{port} {socket.gethostname()}"
+            self.url, self.forward = address.url, address.forward
             control, internal = (f"ipc://{self.folder}/{name}" for name in ("control", "results"))
             place = WebPlace(
-                control, internal, ring.address, listening.fileno(), host, tokens.control, tokens.view,
-                _text(settings.certificate), _text(settings.certificate_key), _text(settings.data_root),
+                control, internal, ring.address, address.listening.fileno(), host, tokens.control, tokens.view,
+                _text(settings.certificate), _text(settings.certificate_key), _text(settings.data_root or settings.out),
                 _text(settings.state_dir), settings.jungfraujoch_routes, settings.channel, settings.device, spots,
                 {name: value for name, value in settings.absolute().plain().items() if name in Settings.model_fields},
             )  # fmt: skip
@@ -155,31 +145,6 @@ def _check_head(settings: HeadSettings) -> None:
             f"nodes is {settings.nodes!r}, which other machines reach: give --allow-remote, and a --token-file that "
             "the nodes have, too"
         )
-
-
-def _place(bind: str) -> tuple[str, int]:
-    """Host and port."""
-    host, colon, port = bind.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise SettingError(f"bind: is {bind!r}, expected HOST:PORT, such as 127.0.0.1:5232")
-    return host.strip("[]"), int(port)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket that listens: it outlives the process that serves it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(128)
-    except OSError as error:
-        listening.close()
-        raise SettingError(
-            f"bind: nothing can be bound at {host}:{port}: {error.strerror or error}; another port is chosen with "
-            "--bind"
-        ) from None
-    return listening
 
 
 def _text(path: Path | None) -> str | None:

@@ -278,7 +278,7 @@ def _named_frames(request: FileRequest, peaks: PeaksByFrame, stack: ExitStack) -
     path = request.paths[0]
     sources = sources_in(path)
     names = list(dict.fromkeys(name for name, _ in sources))
-    places = [_found(Path(name), path.parent, request.allowed) for name in names]
+    places = [_resolved(Path(name), path.parent, request.allowed) for name in names]
     files = [place for place in places if place is not None]
     try:
         if names and len(files) == len(names):
@@ -297,7 +297,7 @@ def _named_frames(request: FileRequest, peaks: PeaksByFrame, stack: ExitStack) -
     return None
 
 
-def _found(name: Path, folder: Path, allowed: Callable[[Path], bool]) -> Path | None:
+def _resolved(name: Path, folder: Path, allowed: Callable[[Path], bool]) -> Path | None:
     """The file of a name that was written down in another folder, perhaps on another machine."""
     for place in (folder / name, folder / name.name):
         with suppress(OSError):

@@ -65,8 +65,6 @@ class OpenedFiles:
         Gives the device that images of sparse files are made with.
     settings : DetectorSettings, optional
         Of all files: where the detector is, masks, the data set. None = a stream has its own.
-    opened : callable, optional
-        Called with each series that was opened.
     """
 
     def __init__(
@@ -75,12 +73,12 @@ class OpenedFiles:
         history: History,
         engine: Callable[[], Engine] = Engine,
         settings: DetectorSettings | None = None,
-        opened: Callable[[FileSeries], object] | None = None,
     ) -> None:
         self.root, self._history, self._engine = root, history, engine
         self._settings = DetectorSettings() if settings is None else settings
         self._instead = dict(PLACED) if settings is not None else {**PLACED, **_IMAGES}
-        self._opened = opened
+        self.opened: Callable[[FileSeries], object] | None = None
+        """called with each series that is opened; None = nobody is"""
         self._opening = threading.Lock()
 
     # ------------------------------------------------------------------------------------------------- opening
@@ -177,6 +175,14 @@ class OpenedFiles:
             recognised = opened_kind(file)
         return recognised is not None and peaks_recognised(recognised)
 
+    def to_front(self, key: str) -> None:
+        """Have it as if it was opened last: it is what is shown where no series is named."""
+        series = self.series(key)
+        files = {name: each for name, each in self._history.files.items() if name != key}
+        self._history.files = {**files, key: series}
+        if self.opened is not None:
+            self.opened(series)
+
     def _add(self, series: FileSeries) -> None:
         files = {key: each for key, each in self._history.files.items() if key != str(series.key)}
         while len(files) >= _MOST:
@@ -184,8 +190,8 @@ class OpenedFiles:
             if isinstance(oldest, FileSeries):
                 oldest.close()
         self._history.files = {**files, str(series.key): series}
-        if self._opened is not None:
-            self._opened(series)
+        if self.opened is not None:
+            self.opened(series)
         self._history.wake()
 
     def _below(self, path: str) -> tuple[Path, ...]:

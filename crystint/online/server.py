@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -31,6 +31,7 @@ from crystint.online.page import page_routes
 from crystint.online.requests import unknown_key
 from crystint.online.routes_control import control_routes
 from crystint.online.routes_details import detail_routes
+from crystint.online.routes_files import file_routes
 from crystint.online.routes_images import image_routes
 from crystint.online.routes_jobs import job_routes
 from crystint.online.routes_layouts import layout_routes
@@ -50,6 +51,7 @@ NATIVE: tuple[Callable[[Broker], APIRouter], ...] = (
     result_routes,
     image_routes,
     detail_routes,
+    file_routes,
     job_routes,
     note_routes,
     layout_routes,
@@ -107,6 +109,7 @@ def create_app(
     state: Path | None = None,
     patience: float = 2.0,
     device: str | None = None,
+    source: Literal["stream", "files"] = "stream",
     on_start: Callable[[], None] | None = None,
     on_stop: Callable[[], None] | None = None,
 ) -> FastAPI:
@@ -130,6 +133,8 @@ def create_app(
         s that an answer of the control is waited for.
     device : str, optional
         That images are looked at with, as `Engine` takes it.
+    source : {"stream", "files"}
+        What is looked at.
     on_start, on_stop : callable, optional
         Called when the application begins and ends.
 
@@ -139,7 +144,9 @@ def create_app(
         Its `state.broker` is what the routes share.
     """
     engine = cache(partial(Engine, device))
-    broker = Broker(control, history, access, ring, data_root, patience, engine=engine, state=StateFolder(state))
+    broker = Broker(
+        control, history, access, ring, data_root, patience, source=source, engine=engine, state=StateFolder(state)
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

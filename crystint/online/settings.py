@@ -7,17 +7,21 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from crystint.run.settings import PlacedSettings, Positive, Whole, setting
+from crystint.run.settings import PlacedSettings, Positive, SourceSettings, StepSettings, Whole, setting
 from crystint.separation.settings import SearchSettings
 
 __all__ = [
     "CHANGEABLE",
     "NOT_OF_A_HEAD",
+    "NOT_OF_FILES",
     "AnalysisSettings",
     "HeadSettings",
     "NodeSettings",
+    "OutputSettings",
     "ReceiveSettings",
     "ServeSettings",
+    "ViewSettings",
+    "WebSettings",
 ]
 
 _UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -95,8 +99,8 @@ class ReceiveSettings(AnalysisSettings):
     grace: Positive = setting(2.0, "s that a series waits for images after its end, or when another one has begun")
 
 
-class ServeSettings(ReceiveSettings):
-    """Settings of ``crystint online serve``."""
+class OutputSettings(ReceiveSettings):
+    """What becomes of the images of a stream and of their results."""
 
     simplon: str | None = setting(
         None, "address of the detector's SIMPLON interface, which tells how many images it dropped", metavar="URL"
@@ -145,10 +149,16 @@ class ServeSettings(ReceiveSettings):
     per_image_http: Whole | None = setting(
         None, "port of 127.0.0.1 that finds spots in files as a DIALS server does", ge=0, le=65535, metavar="PORT"
     )
-    data_root: Path | None = setting(
-        None, "folder whose files may be named in requests; none where it is not given", metavar="FOLDER"
-    )
 
+
+class WebSettings(StepSettings):
+    """Where the web interface is, and who may use it."""
+
+    data_root: Path | None = setting(
+        None,
+        "folder whose files may be named in requests (default: --out, or the folder of the files)",
+        metavar="FOLDER",
+    )
     bind: str = setting("127.0.0.1:5232", "address and port of the web interface", metavar="HOST:PORT")
     allow_remote: bool = setting(False, "addresses that are bound may be such that other machines reach")
     certificate: Path | None = setting(None, "TLS certificate of the web interface", metavar="FILE.pem")
@@ -158,6 +168,11 @@ class ServeSettings(ReceiveSettings):
         metavar="FILE",
     )  # fmt: skip
     open: bool = setting(False, "open the page in the browser")
+
+
+class ServeSettings(WebSettings, OutputSettings):
+    """Settings of ``crystint online serve``."""
+
     jungfraujoch_routes: bool = setting(True, "answer the requests of Jungfraujoch's clients, too")
     ring: Size = setting(2 * 2**30, "bytes of the last images that are kept for viewers", metavar="SIZE")
 
@@ -187,3 +202,15 @@ class NodeSettings(ReceiveSettings):
         None, "of the node; the name of the machine and a number where it is not given", metavar="NAME"
     )  # fmt: skip
     token_file: Path | None = setting(None, "file with the token of the head, which has the same", metavar="FILE")
+
+
+class ViewSettings(WebSettings, AnalysisSettings, SourceSettings):
+    """Settings of ``crystint view``."""
+
+    bind: str = setting("127.0.0.1:0", "address and port of the page; port 0 = one that is free", metavar="HOST:PORT")
+    open: bool | None = setting(None, "open the page in the browser (default: where there is a screen)")
+    device: str | None = setting(None, "gpu, cpu, an id such as 0:1, or a part of a name", metavar="NAME")
+
+
+NOT_OF_FILES = ("sampling", "hits_only")
+"""Settings that mean nothing where every image is looked at alone"""

@@ -341,6 +341,12 @@ ROWS = (
         value="other",
     ),
     Row(
+        "view",
+        "frames.h5 --no-open",
+        process=True,
+        wrong="none.h5 --no-open",
+    ),
+    Row(
         "online serve",
         "--stream tcp://127.0.0.1:31001",
         process=True,
