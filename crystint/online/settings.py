@@ -167,12 +167,12 @@ class WebSettings(StepSettings):
         None, "file with the token, made where there is none; another one at every start where it is not given",
         metavar="FILE",
     )  # fmt: skip
-    open: bool = setting(False, "open the page in the browser")
 
 
 class ServeSettings(WebSettings, OutputSettings):
     """Settings of ``crystint online serve``."""
 
+    open: bool = setting(False, "open the page in the browser")
     jungfraujoch_routes: bool = setting(True, "answer the requests of Jungfraujoch's clients, too")
     ring: Size = setting(2 * 2**30, "bytes of the last images that are kept for viewers", metavar="SIZE")
 

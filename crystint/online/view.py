@@ -72,6 +72,7 @@ def view(
     from crystint.online.history import History
     from crystint.online.opened_files import OpenedFiles
     from crystint.online.server import create_app
+    from crystint.online.state_folder import default_state
 
     history = History()
     control = FileControl(engine, _part(AnalysisSettings, settings), history)
@@ -86,6 +87,7 @@ def view(
             history,
             access=Access(tokens, host, encrypted=settings.certificate is not None),
             data_root=root,
+            state=default_state(),
             source="files",
         )
         broker = app.state.broker
