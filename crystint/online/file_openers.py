@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from crystint.io.opened_file import OpenedFile
 from crystint.io.peaks.by_frame import PeaksByFrame, peaks_by_frame, sources_in
 from crystint.io.peaks.files import geometry_told, scan_in, shape_in
 from crystint.io.rois import roi_table_in
+from crystint.io.series.results_file import read_columns
 from crystint.io.sparse.file import SparseFile
 from crystint.io.sparse.open import open_sparse
 from crystint.model.frame_table import FrameStatus, put_scan
@@ -379,8 +379,8 @@ def table_in(file: OpenedFile) -> Rows | None:
     rows = results_of_table(table)
     if file.hdf5 is None:
         return rows, None, ()
-    _stream_columns(rows, file.hdf5.get("entry/results"))
-    return rows, *_regions(file.hdf5, len(rows))
+    read_columns(file, STREAM_COLUMNS, rows)
+    return rows, *_regions(file, len(rows))
 
 
 def _put_rows(series: FileSeries, file: OpenedFile) -> bool:
@@ -404,16 +404,9 @@ def _put_rows(series: FileSeries, file: OpenedFile) -> bool:
     return True
 
 
-def _stream_columns(rows: ResultTable, group: Any) -> None:
-    for column in STREAM_COLUMNS:
-        stored = group.get(column.name) if isinstance(group, h5py.Group) else None
-        if isinstance(stored, h5py.Dataset) and stored.shape == rows.shape and stored.dtype.kind in "iuf":
-            rows[column.name] = stored[()]
-
-
-def _regions(file: h5py.File, n: int) -> tuple[NDArray[np.void] | None, tuple[str, ...]]:
+def _regions(file: OpenedFile, n: int) -> tuple[NDArray[np.void] | None, tuple[str, ...]]:
     """What regions of interest held, [n, regions], and their names."""
-    table = roi_table_in(file)
+    table = None if file.hdf5 is None else roi_table_in(file.hdf5)
     if table is None or not table.values or len(table) != n:
         return None, ()
     values = np.zeros((n, len(table.values)), ROI_DTYPE)

@@ -15,9 +15,10 @@ from crystint.io.frame_table import RESULTS
 from crystint.io.hdf5.appendable import AppendableDataset
 from crystint.io.hdf5.files import create_hdf5, group, process, put
 from crystint.io.hdf5.provenance import plain
+from crystint.io.opened_file import OpenedFile
 from crystint.model.frame_table import Column
 
-__all__ = ["ranges_of", "write_series_results"]
+__all__ = ["ranges_of", "read_columns", "write_series_results"]
 
 _ROWS = 4096
 """of a chunk, and read at a time"""
@@ -50,6 +51,25 @@ def ranges_of(numbers: NDArray[Any]) -> NDArray[np.int64]:
     first = numbers[np.concatenate([[0], breaks + 1])]
     last = numbers[np.concatenate([breaks, [len(numbers) - 1]])]
     return np.stack([first, last], axis=1)
+
+
+def read_columns(file: OpenedFile, columns: Sequence[Column], rows: NDArray[np.void]) -> None:
+    """Put columns of the results of a series into rows, as far as the file has them.
+
+    Parameters
+    ----------
+    file : OpenedFile
+        That `write_series_results` wrote, or that links to it; of another file nothing is read.
+    columns : sequence of Column
+        Beside those of a table of frames, `crystint.io.frame_table.frame_table_in`.
+    rows : structured array [images]
+        With these columns.
+    """
+    held = None if file.hdf5 is None else file.hdf5.get(f"entry/{RESULTS}")
+    for column in columns:
+        stored = held.get(column.name) if isinstance(held, h5py.Group) else None
+        if isinstance(stored, h5py.Dataset) and stored.shape == rows.shape and stored.dtype.kind in "iuf":
+            rows[column.name] = stored[()]
 
 
 def write_series_results(
