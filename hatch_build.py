@@ -10,7 +10,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class PageHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Sources and wheels get what `make web` made, or makes now; without Node.js they have no page, and that is said."""
+    """Sources and wheels get what `make web` made, or makes now; without Node.js they have no page, which is told."""
 
     PLUGIN_NAME = "custom"
 
