@@ -103,6 +103,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from tests.page.serving import served_service
 
     root = tmp_path_factory.mktemp("data")
-    with served_service(data_root=root) as made:
+    with served_service(data_root=root, state=tmp_path_factory.mktemp("state")) as made:
         made.root = root
         yield made

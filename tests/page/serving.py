@@ -75,6 +75,7 @@ class Served:
 def served_service(
     settings: AnalysisSettings | None = None,
     data_root: Path | None = None,
+    state: Path | None = None,
     extras: Sequence[Any] = (),
     ring: int = 2**26,
 ) -> Iterator[Served]:
@@ -85,7 +86,7 @@ def served_service(
     service.add(images)
     with service, RingReader(images.address) as reader:
         app = create_app(
-            service, history, reader, access=Access(TOKENS), extras=extras, data_root=data_root, patience=20
+            service, history, reader, access=Access(TOKENS), extras=extras, data_root=data_root, state=state, patience=20
         )
         with serving(app) as url:
             yield Served(url, service, history, app)

@@ -1,8 +1,17 @@
-"""The page begins: session, desk, files of the page."""
+"""The frame of the page: session, files of the page, colours, messages, the service that goes and comes."""
 
 from __future__ import annotations
 
+import re
+
+import pytest
+
 from crystint.online.page import page_files
+
+CONTROLS = {
+    "button", "checkbox", "combobox", "link", "listbox", "menuitem", "menuitemcheckbox", "menuitemradio", "option",
+    "radio", "searchbox", "slider", "spinbutton", "switch", "tab", "textbox", "treeitem",
+}  # fmt: skip
 
 
 def test_a_token_becomes_a_cookie_and_leaves_the_address(served, open_page):
@@ -23,10 +32,145 @@ def test_without_a_token_one_is_asked_for(served, browser):
     page.get_by_label("Token").fill("x" * 30)
     page.keyboard.press("Enter")
     page.get_by_text("That token is not known.").wait_for()
-    page.get_by_label("Token").fill(served.view_token)
+    page.keyboard.press("Escape")
+    # the address that crystint printed will do as well
+    page.get_by_label("Token").fill(f"{served.url}/#token={served.view_token}")
     page.keyboard.press("Enter")
     page.locator(".dv-dockview").first.wait_for()
+    page.get_by_text("view only").wait_for()
     context.close()
+
+
+def test_a_session_that_ends_is_asked_for_again_and_all_goes_on(served, open_page):
+    page = open_page(served, allowed=("401", "WebSocket"))
+    page.get_by_text("idle").first.wait_for()
+    page.context.clear_cookies()
+    dialog = page.get_by_role("dialog", name="Open crystint")
+    dialog.wait_for()
+    assert "session has ended" in dialog.inner_text()
+    dialog.get_by_label("Token").fill(served.token)
+    dialog.get_by_role("button", name="Open").click()
+    dialog.wait_for(state="detached")
+    with page.expect_response(lambda response: response.url.endswith("/api/v1/status")) as asked:
+        pass
+    assert asked.value.status == 200
+    assert page.locator(".messages").get_attribute("data-loudness") == "none"
+
+
+def test_a_service_that_goes_and_comes_is_told_once(served, open_page):
+    page = open_page(served, allowed=("ERR_FAILED", "WebSocket"))
+    page.get_by_text("idle").first.wait_for()
+    page.route("**/api/v1/**", lambda route: route.abort())
+    message = page.locator(".messages > .message")
+    message.get_by_text("does not answer").or_(message).first.wait_for()
+    page.wait_for_function("() => document.querySelector('.messages').dataset.loudness === 'error'")
+    assert "does not answer" in message.inner_text()
+    assert "×" not in message.inner_text()
+    page.get_by_text("no answer").wait_for()
+    page.unroute("**/api/v1/**")
+    page.evaluate("() => window.dispatchEvent(new Event('online'))")
+    page.get_by_text("The service answers again.").wait_for()
+    assert page.locator(".state").inner_text() == "idle"
+
+
+def test_a_page_of_the_version_before_asks_to_be_loaded_again(served, open_page):
+    page = open_page(served, allowed=("ERR_FAILED", "WebSocket"))
+    page.get_by_text("idle").first.wait_for()
+    page.route("**/api/v1/**", lambda route: route.abort())
+    page.locator(".messages[data-loudness=error]").wait_for()
+    other = '<script type="module" src="static/main-000000000000.js"></script>'
+    page.route(f"{served.url}/", lambda route: route.fulfill(body=other, content_type="text/html"))
+    page.unroute("**/api/v1/**")
+    page.evaluate("() => window.dispatchEvent(new Event('online'))")
+    page.get_by_text("crystint was updated").first.wait_for()
+    page.unroute(f"{served.url}/")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Reload").click()
+    page.locator(".dv-dockview").first.wait_for()
+
+
+def test_a_hidden_page_asks_for_nothing(served, open_page):
+    page = open_page(served)
+    page.get_by_text("idle").first.wait_for()
+    page.evaluate(
+        "() => { Object.defineProperty(document, 'hidden', {get: () => window.away, configurable: true}); window.away = true; }"
+    )
+    page.wait_for_timeout(1200)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(2500)
+    assert [each for each in asked if each.endswith("/status")] == []
+    page.evaluate("() => { window.away = false; document.dispatchEvent(new Event('visibilitychange')); }")
+    with page.expect_request("**/api/v1/status"):
+        pass
+
+
+def test_light_and_dark(served, open_page):
+    page = open_page(served, color_scheme="dark")
+    ground = "() => getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(ground)
+    page.get_by_role("button", name="Colours").click()
+    page.get_by_role("menuitemradio", name="Light").click()
+    light = page.evaluate(ground)
+    assert light != dark
+    page.reload()
+    page.locator(".dv-dockview").first.wait_for()
+    assert page.evaluate(ground) == light
+    page.get_by_role("button", name="Colours").click()
+    page.get_by_role("menuitemradio", name="As the system").click()
+    assert page.evaluate(ground) == dark
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate(ground) == light
+
+
+def test_all_keys_are_told_and_commands_are_searched(served, open_page):
+    page = open_page(served)
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys of the page")
+    dialog.wait_for()
+    assert "go to the next panel" in dialog.inner_text()
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    page.keyboard.press("Control+k")
+    search = page.get_by_role("combobox", name="Search for a command")
+    search.wait_for()
+    page.keyboard.type("colours dark")
+    assert page.locator("#palette-list [role=option]").count() == 1
+    page.keyboard.press("Enter")
+    search.wait_for(state="detached")
+    assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
+
+
+def test_messages_cover_nothing_and_errors_stay(served, open_page):
+    page = open_page(served, "?layer=rays&zoom=%3Cimg%20src=x%20onerror=alert(1)%3E&part=1:2")
+    more = page.get_by_role("button", name=re.compile("3 messages"))
+    more.wait_for()
+    more.click()
+    sheet = page.get_by_role("region", name="Messages")
+    assert sheet.locator("img").count() == 0
+    for part in ("layer=rays", "<img", "part=1:2"):
+        assert part in sheet.inner_text() or "%3Cimg" in sheet.inner_text()
+    page.keyboard.press("Escape")
+    assert sheet.is_hidden()
+    bar, desk = page.locator("#bottom").bounding_box(), page.locator("#desk").bounding_box()
+    assert desk["y"] + desk["height"] <= bar["y"] + 0.5
+
+
+@pytest.mark.parametrize("fragment", [None, "?layout=grid-scan", "?layout=alignment", "?layout=files"])
+def test_every_control_has_a_name(served, open_page, fragment):
+    page = open_page(served, fragment)
+    page.get_by_text("idle").first.wait_for()
+    page.wait_for_timeout(500)
+    session = page.context.new_cdp_session(page)
+    nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+    controls = [node for node in nodes if not node["ignored"] and node["role"]["value"] in CONTROLS]
+    assert len(controls) > 8
+    nameless = [node for node in controls if not node.get("name", {}).get("value", "").strip()]
+    described = []
+    for node in nameless:
+        html = session.send("DOM.describeNode", {"backendNodeId": node["backendDOMNodeId"]})["node"]
+        described.append(f"{node['role']['value']}: <{html['localName']} {' '.join(html.get('attributes', []))}>")
+    assert described == []
 
 
 def test_files_are_sent_packed_and_kept_by_the_browser(served):

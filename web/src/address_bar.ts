@@ -16,9 +16,12 @@ export class AddressBar {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #pushed = -STEP;
 
-  constructor(app: App, layout: Signal<string | null>) {
+  #usualLayout: string;
+
+  constructor(app: App, layout: Signal<string | null>, usualLayout: string) {
     this.#app = app;
     this.#layout = layout;
+    this.#usualLayout = usualLayout;
   }
 
   /** What the address asks for now; parts that were not understood are told. */
@@ -74,7 +77,8 @@ export class AddressBar {
     return {
       series: store.series.value, image: image?.number ?? null, of: image?.series ?? null, look: store.look.value,
       overlays: store.overlays.value, rings: store.rings.value, part: store.part.value, region: store.region.value,
-      spot: image === null ? null : store.spot.value, layout: this.#layout.value,
+      spot: image === null ? null : store.spot.value,
+      layout: this.#layout.value === this.#usualLayout ? null : this.#layout.value,
     };
   }
 

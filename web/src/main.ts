@@ -16,7 +16,7 @@ import { Live } from "./live.ts";
 import { Messages } from "./messages.ts";
 import { Panels } from "./panels.ts";
 import * as plots from "./plots/index.ts";
-import { PRESETS } from "./presets.ts";
+import { PRESETS, usualPreset } from "./presets.ts";
 import * as regions from "./regions/index.ts";
 import { Service, toldOf } from "./service.ts";
 import { Sessions } from "./session.ts";
@@ -73,7 +73,7 @@ async function begin(): Promise<void> {
     ...CHOICES.map((choice) => ({ section: text.shell.themeSection, text: text.shell.theme[choice], run: () => (theme.value = choice) })),
   ]);
 
-  const bar = new AddressBar(app, layouts.name);
+  const bar = new AddressBar(app, layouts.name, usualPreset(store.session.value.source));
   const address = bar.read();
   bar.show(address);
   app.panels.mount(place("desk"), app);

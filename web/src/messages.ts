@@ -103,6 +103,7 @@ export class Messages {
   #open(open: boolean): void {
     this.#sheet.hidden = !open;
     this.#more.setAttribute("aria-expanded", String(open));
+    this.#showAll();
   }
 
   #show(): void {
@@ -118,6 +119,15 @@ export class Messages {
     this.#more.hidden = count < 2;
     this.#more.textContent = text.shell.allMessages(count);
     if (count < 2) this.#open(false);
+    this.#showAll();
+  }
+
+  /** The sheet of all messages, while it is open. */
+  #showAll(): void {
+    if (this.#sheet.hidden !== false) {
+      this.#sheet.replaceChildren();
+      return;
+    }
     const clear = button(text.shell.clearMessages, () => {
       for (const each of this.#list.all) this.#remove(each.number);
     });

@@ -29,7 +29,7 @@ export class Service {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #polling = false;
   #series = { key: "", time: 0 };
-  #hasFiles = false;
+  #hasFiles = true;
 
   constructor(app: App, told: Told) {
     this.#app = app;
@@ -79,7 +79,7 @@ export class Service {
       store.opened.value = await api.json<OpenedFile[]>("files/opened", { signal: AbortSignal.timeout(PATIENCE) });
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 404) throw error;
-      this.#hasFiles = false;
+      this.#hasFiles = true;
     }
   }
 }
