@@ -86,7 +86,14 @@ def served_service(
     service.add(images)
     with service, RingReader(images.address) as reader:
         app = create_app(
-            service, history, reader, access=Access(TOKENS), extras=extras, data_root=data_root, state=state, patience=20
+            service,
+            history,
+            reader,
+            access=Access(TOKENS),
+            extras=extras,
+            data_root=data_root,
+            state=state,
+            patience=20,
         )
         with serving(app) as url:
             yield Served(url, service, history, app)
