@@ -63,6 +63,7 @@ CONTENTS = {
     ],
     "Guide": ["guide/index"],
     "Online": ["online/index", "online-messages", "online-files", "image-tcp"],
+    "The page": ["page/jobs"],
     "How it works": [
         "background",
         "significance",

@@ -28,7 +28,7 @@ export const PRESETS: readonly Preset[] = [
             { tabs: of("images", "spots", "profile", "histogram") },
           ],
         },
-        { size: 3, column: [{ tabs: of("status", "alarms") }, { tabs: of("whatif", "settings", "regions") }, { tabs: of("log", "jobs", "files") }] },
+        { size: 3, column: [{ tabs: of("status", "alarms") }, { tabs: of("whatif", "settings", "regions") }, { tabs: of("log", "jobs", "overlays", "files") }] },
       ],
     },
   },
@@ -39,7 +39,7 @@ export const PRESETS: readonly Preset[] = [
       row: [
         { size: 4, column: [{ size: 6, tabs: [map("n_spots"), map("score"), map("d_min"), map("background")] }, { size: 3, tabs: [plot("n_spots"), ...of("strip")] }] },
         { size: 5, column: [{ size: 7, tabs: of("image") }, { size: 3, tabs: of("spots", "images", "profile", "histogram") }] },
-        { size: 3, column: [{ tabs: of("status", "alarms") }, { tabs: of("regions", "whatif", "settings") }, { tabs: of("log", "jobs", "files") }] },
+        { size: 3, column: [{ tabs: of("status", "alarms") }, { tabs: of("regions", "whatif", "settings") }, { tabs: of("log", "jobs", "overlays", "files") }] },
       ],
     },
   },
@@ -57,7 +57,7 @@ export const PRESETS: readonly Preset[] = [
             { tabs: of("profile", "histogram", "spots", "images") },
           ],
         },
-        { size: 3, column: [{ tabs: of("status", "alarms") }, { tabs: of("whatif", "settings", "regions") }, { tabs: of("jobs", "log", "files") }] },
+        { size: 3, column: [{ tabs: of("status", "alarms") }, { tabs: of("whatif", "settings", "regions") }, { tabs: of("jobs", "overlays", "log", "files") }] },
       ],
     },
   },
@@ -77,7 +77,7 @@ export const PRESETS: readonly Preset[] = [
     title: text.shell.presets.files,
     tree: {
       row: [
-        { size: 3, column: [{ tabs: of("files") }, { tabs: of("jobs", "log") }] },
+        { size: 3, column: [{ tabs: of("files") }, { tabs: of("jobs", "overlays", "log") }] },
         { size: 5, column: [{ size: 7, tabs: of("image") }, { size: 2, tabs: of("strip") }] },
         { size: 4, column: [{ tabs: of("images", "distributions") }, { tabs: [plot("n_spots"), plot("background")] }, { tabs: of("spots", "profile", "histogram", "whatif", "regions") }] },
       ],

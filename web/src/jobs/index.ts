@@ -1,4 +1,12 @@
-/** The part of the page that is called jobs. */
+/** Jobs on finished files, and spot sets over the image. */
 import type { App } from "../app.ts";
+import { text } from "../text.ts";
+import { overlayDesk } from "./overlay_desk.ts";
+import { OverlaysPanel } from "./overlays_panel.ts";
+import { JobsPanel } from "./panel.ts";
 
-export function register(_app: App): void {}
+export function register(app: App): void {
+  overlayDesk(app);
+  app.panels.register({ id: "jobs", title: text.jobs.title, make: (container) => new JobsPanel(container, app) });
+  app.panels.register({ id: "overlays", title: text.jobs.overlays, make: (container) => new OverlaysPanel(container, app) });
+}

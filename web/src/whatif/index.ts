@@ -1,4 +1,8 @@
-/** The part of the page that is called whatif. */
+/** What other thresholds find on the image that is held. */
 import type { App } from "../app.ts";
+import { text } from "../text.ts";
+import { WhatIfPanel } from "./panel.ts";
 
-export function register(_app: App): void {}
+export function register(app: App): void {
+  app.panels.register({ id: "whatif", title: text.whatif.title, make: (container) => new WhatIfPanel(container, app) });
+}
