@@ -285,8 +285,9 @@ def _named_frames(request: FileRequest, peaks: PeaksByFrame, stack: ExitStack) -
             frames = stack.enter_context(open_frames(files, dataset=request.settings.dataset))
             chosen = _places_in(frames, dict(zip(names, files)), sources)
             return _of_frames(request, frames if chosen is None else stack.enter_context(frames.select(chosen)))
-        if path.suffix.lower() == ".cxi" and not names:  # of another program, with the frames in it
-            return _of_frames(request, stack.enter_context(open_frames(path, dataset=request.settings.dataset)))
+        if path.suffix.lower() == ".cxi" and not names:
+            with suppress(FileError):  # of another program, and perhaps with the frames in it
+                return _of_frames(request, stack.enter_context(open_frames(path, dataset=request.settings.dataset)))
     except (FileError, IndexError) as error:
         warn(f"the frames of {path.name} cannot be read ({error})")
         return None

@@ -61,8 +61,9 @@ def lay_over(
         fits = [each for each in alike if shape in (None, each.frames.shape)]
         exact = [each for each in fits if len(each.frames) == frames] or (fits if peaks is not None else [])
         if exact:
-            series = exact[0]
-            note(f"{path.name} does not name its frames: it is taken to be of {series.key}, frame by frame")
+            series = exact[-1]
+            others = f" (and not {', '.join(str(each.key) for each in exact[:-1])})" if len(exact) > 1 else ""
+            note(f"{path.name} does not name its frames: it is taken to be of {series.key}{others}, frame by frame")
             sources = []
     if series is None:
         return None

@@ -149,24 +149,26 @@ class OpenedFiles:
     ) -> Opening:
         notes: list[str] = []
         request = FileRequest(paths, self.name_of(paths), settings, allowed, self._engine)
-        with self._opening, told(notes.append):
+        with self._opening:
             same = self._history.files.get(str(request.key))
             if isinstance(same, FileSeries) and over is None and not anew:
                 return Opening(same, notes=same.notes)
-            if over is not None or (not apart and self._lies_over(paths[0])):
-                series = None if over is None else self.series(over)
-                laid = lay_over(request, self.all() if series is None else [series], asked=series is not None or beside)
-                if laid is not None:
-                    series, overlay = laid
-                    series.notes = tuple(dict.fromkeys([*series.notes, *map(self._short, notes)]))
-                    self._history.wake()
-                    return Opening(series, overlay, tuple(map(self._short, notes)))
-                if over is not None:
-                    raise RefusedError("bad_value", f"{paths[0].name} has no spots for the images of {over}", "over")
-            series = open_series(request)
-        series.notes, series.settings = tuple(dict.fromkeys(map(self._short, notes))), self._instead
-        self._add(series)
-        return Opening(series, notes=series.notes)
+            with told(notes.append):
+                laid = None
+                if over is not None or (not apart and self._lies_over(paths[0])):
+                    among = self.all() if over is None else [self.series(over)]
+                    laid = lay_over(request, among, asked=over is not None or beside)
+                    if laid is None and over is not None:
+                        text = f"{paths[0].name} has no spots, or no rows, for the images of {over}"
+                        raise RefusedError("bad_value", text, "over")
+                series, overlay = laid or (open_series(request), None)
+            texts = tuple(dict.fromkeys(map(self._short, notes)))  # they are complete when the block has ended
+            series.notes = tuple(dict.fromkeys([*series.notes, *texts]))
+            if laid is None:
+                series.settings = self._instead
+                self._add(series)
+        self._history.wake()
+        return Opening(series, overlay, texts)
 
     def _lies_over(self, path: Path) -> bool:
         if not any(self.all()):
@@ -192,7 +194,6 @@ class OpenedFiles:
         self._history.files = {**files, str(series.key): series}
         if self.opened is not None:
             self.opened(series)
-        self._history.wake()
 
     def _below(self, path: str) -> tuple[Path, ...]:
         """The files of a name or a pattern below the root."""

@@ -125,7 +125,7 @@ def _open_all(opened: Any, paths: Sequence[Path], tell: Callable[[str], None]) -
         for text in opening.notes:
             tell(text)
     if len(failed) == len(groups):
-        raise FileError("; ".join(failed))
+        raise FileError("; ".join(dict.fromkeys(failed)))
     if len(shown) > 1:
         opened.to_front(shown[0])
     for text in failed:
