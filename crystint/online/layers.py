@@ -83,7 +83,8 @@ class _Detector:
         self.analysis = analysis
         masked = analysis.mask != 0
         self.usable = UsablePixels(masked, analysis.search.valid)
-        self.floats, self.all = UsablePixels(masked), UsablePixels(np.zeros_like(masked))
+        self.all = UsablePixels(np.zeros_like(masked))
+        """of the mask, and of floats, in which NaN tells it"""
         bits = np.where(analysis.detector_mask != 0, np.uint8(DETECTOR_MASKED), np.uint8(0))
         if analysis.user_mask is not None:
             bits |= np.where(analysis.user_mask != 0, np.uint8(USER_MASKED), np.uint8(0))
@@ -215,4 +216,4 @@ class Layers:
             phi, spread = (places.at(table[:, column], band)[at].astype(np.float64) for column in (1, 2))
             other = np.square(spread * weight[at]) + detector.analysis.settings.noise**2
             made[band][at] = significance(above[at] + own, own, phi, other)
-        return Shown(made, detector.floats)
+        return Shown(made, detector.all)

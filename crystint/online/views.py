@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import RefusedError
+from crystint.online.blocks import float_blocks, nan_blocks, whole_blocks
 from crystint.online.usable_pixels import UsablePixels
 
 __all__ = [
@@ -29,8 +30,6 @@ Reduction = Literal["max", "mean", "sum", "any"]
 """of the usable pixels of a block; any: the bits that any of them has"""
 MOST_PIXELS = 2**22
 """of a view"""
-_BAND = 32
-"""rows of blocks that are reduced together"""
 _SAMPLE = 50_000
 """values that percentiles are taken of"""
 
@@ -97,9 +96,6 @@ def view_of(
 ) -> View:
     """A region in square blocks, as many as fit into a size.
 
-    Integers are looked at in bands of rows that stay in the cache of a core: first the rows of a block are reduced,
-    then the columns of what is left, so that a view of a frame costs a few copies of it (benchmarks/online_views.py).
-
     Parameters
     ----------
     values : [slow, fast]
@@ -133,102 +129,41 @@ def view_of_part(
 ) -> View:
     """As `view_of`, where the values of the region alone are at hand."""
     factor = max(-(-part.shape[0] // size[0]), -(-part.shape[1] // size[1]), 1)
-    if part.dtype.kind == "f" or how in ("mean", "sum"):
-        return _floats(part, usable, region, factor, how)
-    blocks, lost = _largest(part, usable, region, factor, np.bitwise_or if how == "any" else np.maximum)
+    if part.dtype.kind == "f" or (part.dtype.kind == "i" and how in ("mean", "sum")):
+        return View(_floats(part, usable, region, factor, how), region, factor, None)
+    ufunc = {"any": np.bitwise_or, "max": np.maximum}.get(how, np.add)
+    blocks, lost = whole_blocks(part, usable, region, factor, ufunc)
     counts = usable.counts(region, factor)
-    none = counts == 0 if lost is None else counts <= lost
+    counts = counts if lost is None else counts - lost
+    none = counts <= 0
+    if ufunc is np.add:
+        np.divide(blocks, counts if how == "mean" else 1, out=blocks, where=~none)
+        blocks[none] = np.nan
+        return View(blocks.astype(np.float32), region, factor, None)
     limits = np.iinfo(part.dtype)
     least = None if usable.valid is None else usable.valid.lowest_of(part.dtype)
     if least is not None:
         none |= blocks < least
     mark: float = limits.min if part.dtype.kind == "i" else limits.max
-    if mark == limits.max and (blocks == mark)[~none].any():  # it is a count here: an overload
+    if mark == limits.max and blocks.max() == mark and (blocks[~none] == mark).any():  # a count: an overload
         blocks = blocks.astype(f"u{2 * part.dtype.itemsize}" if part.dtype.itemsize < 4 else np.float64)
         mark = np.nan if blocks.dtype.kind == "f" else np.iinfo(blocks.dtype).max
-    blocks[none] = mark
+    np.putmask(blocks, none, mark)
     return View(blocks, region, factor, None if np.isnan(mark) else float(mark))
-
-
-def _largest(
-    part: NDArray[Any], usable: UsablePixels, region: tuple[int, int, int, int], factor: int, ufunc: np.ufunc
-) -> tuple[NDArray[Any], NDArray[np.int32] | None]:
-    """Of each block the largest of its usable pixels, and how many of those that are not masked hold a mark; None = no
-    pixel does."""
-    slow0, slow1, fast0, fast1 = region
-    cap, least = usable.cap(part.dtype)[slow0:slow1, fast0:fast1], np.iinfo(part.dtype).min
-    marks = usable.marks(part.dtype)
-    shape = (-(-part.shape[0] // factor), -(-part.shape[1] // factor))
-    blocks = np.empty(shape, part.dtype)
-    lost: NDArray[np.int32] | None = None
-    rows, more = (np.empty((_BAND, part.shape[1]), part.dtype) for _ in range(2))
-    for first in range(0, shape[0], _BAND):
-        band = slice(first * factor, (first + _BAND) * factor)
-        number = len(range(*band.indices(len(part)))[::factor])
-        marked: NDArray[np.int32] | None = None
-        for step in range(min(factor, len(part) - band.start)):
-            some, most = part[band][step::factor], cap[band][step::factor]
-            to = (more if step else rows)[: len(some)]
-            np.minimum(some, most, out=to)
-            for mark in marks:
-                flags = to == mark
-                if mark == least:
-                    flags &= most != least
-                if flags.any():
-                    np.putmask(to, flags, least)
-                    marked = np.zeros((number, part.shape[1]), np.int32) if marked is None else marked
-                    marked[: len(some)] += flags
-            if step:
-                ufunc(rows[: len(some)], to, out=rows[: len(some)])
-        _reduce_columns(ufunc, rows[:number], factor, blocks[first : first + number])
-        if marked is not None:
-            lost = np.zeros(shape, np.int32) if lost is None else lost
-            _reduce_columns(np.add, marked, factor, lost[first : first + number])
-    return blocks, lost
 
 
 def _floats(
     part: NDArray[Any], usable: UsablePixels, region: tuple[int, int, int, int], factor: int, how: Reduction
-) -> View:
-    """As `view_of`, in floats."""
+) -> NDArray[Any]:
+    """Blocks in floats: float32, but of float64 in float64; NaN without a usable pixel."""
     slow0, slow1, fast0, fast1 = region
-    ufunc, neutral = (np.maximum, -np.inf) if how == "max" else (np.add, 0.0)
-    shape = (-(-part.shape[0] // factor), -(-part.shape[1] // factor))
-    blocks, lost = np.empty(shape), np.empty(shape, np.int32)
-    for first in range(0, shape[0], _BAND):
-        last = min(first + _BAND, shape[0])
-        rows, bad = np.empty((last - first, part.shape[1])), np.zeros((last - first, part.shape[1]), np.int32)
-        for step in range(min(factor, len(part) - first * factor)):
-            at = slice(first * factor + step, last * factor, factor)
-            some = part[at].astype(np.float64)
-            flags = usable.unusable(
-                part[at], (slice(slow0 + at.start, min(slow0 + at.stop, slow1), factor), slice(fast0, fast1))
-            )
-            np.putmask(some, flags, neutral)
-            bad[: len(some)] += flags
-            if step:
-                ufunc(rows[: len(some)], some, out=rows[: len(some)])
-            else:
-                rows[:] = some
-        _reduce_columns(ufunc, rows, factor, blocks[first:last])
-        _reduce_columns(np.add, bad, factor, lost[first:last])
-    high, wide = (
-        np.minimum(factor, length - factor * np.arange(n)) for length, n in zip(part.shape, shape, strict=True)
-    )
-    count = high[:, None] * wide - lost
+    if how == "max" and usable.valid is None and not usable.masked[slow0:slow1, fast0:fast1].any():
+        return nan_blocks(part, factor)
+    blocks, counts = float_blocks(part, usable, region, factor, np.maximum if how == "max" else np.add)
     if how == "mean":
-        blocks /= np.maximum(count, 1)
-    dtype = np.float64 if part.dtype == np.float64 else np.float32
-    return View(np.where(count > 0, blocks, np.nan).astype(dtype), region, factor, None)
-
-
-def _reduce_columns(ufunc: np.ufunc, rows: NDArray[Any], factor: int, out: NDArray[Any]) -> None:
-    """Columns of each block made one: the first of all blocks, the second, ..."""
-    out[:] = rows[:, ::factor]
-    for step in range(1, min(factor, rows.shape[1])):
-        some = rows[:, step::factor]
-        to = out[:, : some.shape[1]]
-        ufunc(to, some, out=to)
+        blocks /= np.maximum(counts, 1)
+    blocks[counts <= 0] = np.nan
+    return blocks if part.dtype == np.float64 else blocks.astype(np.float32)
 
 
 def levels_of(view: View) -> dict[str, float | None]:
@@ -241,19 +176,21 @@ def levels_of(view: View) -> dict[str, float | None]:
     step = max(math.isqrt(values.size // _SAMPLE), 1)
     sample = values[step // 2 :: step, step // 2 :: step]
     sample = sample[np.isfinite(sample) if view.unusable is None else sample != view.unusable]
-    usable = np.isfinite(values) if view.unusable is None else values != view.unusable
-    if not usable.any():
+    smallest, largest = _ends(values, view.unusable)
+    if not smallest <= largest:
         return dict.fromkeys(("low", "high", "min", "max"))
-    least, most = _ends(values.dtype)
-    smallest, largest = np.min(values, where=usable, initial=most), np.max(values, where=usable, initial=least)
     low, high = np.quantile(sample, (0.01, 0.995)) if sample.size else (smallest, largest)
-    return {"low": float(low), "high": float(high), "min": float(smallest), "max": float(largest)}
+    return {"low": float(low), "high": float(high), "min": smallest, "max": largest}
 
 
-def _ends(dtype: np.dtype[Any]) -> tuple[Any, Any]:
-    if dtype.kind == "f":
-        return -np.inf, np.inf
-    return np.iinfo(dtype).min, np.iinfo(dtype).max
+def _ends(values: NDArray[Any], unusable: float | None) -> tuple[float, float]:
+    """The smallest and the largest usable value; the other way round, or NaN, where there is none."""
+    if unusable is None:
+        return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+    one = values.dtype.type(1)
+    if unusable == np.iinfo(values.dtype).max:  # so that it is the least: numbers go round
+        return float(values.min()), float((values + one).max()) - 1.0
+    return float((values - one).min()) + 1.0, float(values.max())
 
 
 def contrast(values: NDArray[Any], usable: NDArray[np.bool_], share: float = 0.995) -> tuple[float, float]:

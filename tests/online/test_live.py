@@ -48,10 +48,15 @@ def live(app, control, history):
     def put(number):
         image = Image(run.key, number, {"one": encode_frame(FRAMES[number])})
         ring.put(str(run.key), number, encode_image(image))
-        history.add(run.key, made_up.result(run, number, n_spots=number).row)
+        done = made_up.result(run, number, 1, n_spots=number)
+        history.add(run.key, done.row, [done.peaks])
+
+    def put_alone(number):
+        image = Image(run.key, number, {"one": encode_frame(FRAMES[number])})
+        ring.put(str(run.key), number, encode_image(image))
 
     with listening(app) as address:
-        yield f"ws://{address}/api/v1/live", put
+        yield f"ws://{address}/api/v1/live", put, put_alone
     broker.ring = before
     reader.close()
     ring.close()
@@ -65,7 +70,7 @@ def message(socket):
 
 def test_the_next_view_comes_after_an_acknowledgement(live):
     client = pytest.importorskip("websockets.sync.client")
-    url, put = live
+    url, put, _ = live
     put(0)
     with client.connect(url, proxy=None) as socket:
         socket.send(json.dumps({"token": TOKENS.view}))
@@ -138,7 +143,7 @@ def test_a_view_that_is_made_while_the_socket_closes_is_not_sent(live, monkeypat
     monkeypatch.setattr(ImageViews, "of", slow)
     monkeypatch.setattr(logging.getLogger("uvicorn.error"), "error", lambda *words, **_more: said.append(words))
     said = []
-    address, put = live
+    address, put, _ = live
     put(1)
     with client.connect(address, proxy=None) as socket:
         socket.send(json.dumps({"token": TOKENS.control}))
@@ -148,3 +153,95 @@ def test_a_view_that_is_made_while_the_socket_closes_is_not_sent(live, monkeypat
             next(iter(lambda: socket.recv(timeout=30), None))
         time.sleep(0.6)
     assert not said
+
+
+@contextmanager
+def looking(live):
+    """A viewer: a function that wishes something, acknowledges the last message, and gives the next one."""
+    client = pytest.importorskip("websockets.sync.client")
+    with client.connect(live[0], proxy=None) as socket:
+        socket.send(json.dumps({"token": TOKENS.view}))
+        seen = [message(socket)[0]["sequence"]]  # as nobody wished otherwise
+
+        def see(**other):
+            if other:
+                socket.send(json.dumps(other))
+            socket.send(json.dumps({"ack": seen[-1]}))
+            while True:
+                head, body = message(socket)
+                seen.append(head["sequence"])
+                if set(head) - {"sequence", "results"}:
+                    return head, body
+                socket.send(json.dumps({"ack": seen[-1]}))
+
+        yield see
+
+
+def values_of(head, body):
+    about = head["view"]
+    packed = PackedFrame(np.frombuffer(body, np.uint8), tuple(about["shape"]), np.dtype(about["dtype"]), "bslz4")
+    return packed.decode()
+
+
+def test_another_wish_shows_the_image_that_is_held(live):
+    live[1](3)
+    with looking(live) as see:
+        head, body = see(bin="max")
+        assert np.array_equal(values_of(head, body), FRAMES[3])
+        head, body = see(slow="5:15", fast="10:20")
+        assert np.array_equal(values_of(head, body), FRAMES[3][5:15, 10:20])
+        assert head["view"]["levels"]["max"] == FRAMES[3][5:15, 10:20].max()
+        live[1](4)
+        head, body = see(last=2, of="sum")
+        assert np.array_equal(values_of(head, body), FRAMES[3].astype(np.uint32) + FRAMES[4])
+        assert head["view"]["images"] == [3, 4]
+
+
+def test_spots_and_row_are_of_the_image_that_is_shown(live, history):
+    live[1](7)
+    live[2](8)  # its results have not come yet
+    with looking(live) as see:
+        head, body = see(spots=True)
+        assert head["view"]["image"] == 7
+        assert head["row"]["n_spots"] == 7
+        assert len(head["row"]["shells"]) == 8
+        assert head["spots"]["slow"] == [3.25]
+        assert np.array_equal(values_of(head, body), FRAMES[7])
+        head, _ = see(spots=False)
+        assert head["view"]["image"] == 8
+        assert "spots" not in head
+
+
+def test_a_series_of_its_own_and_what_is_not_there(live):
+    live[1](2)
+    with looking(live) as see:
+        head, _ = see(series="7-abc")
+        assert (head["view"]["series"], head["view"]["image"]) == ("7-abc", 2)
+        head, _ = see(series="9-none")
+        assert "not held" in head["error"]
+        head, _ = see(layer="background")
+        assert "background" in head["error"]
+        head, _ = see(layer="counts")
+        assert "error" not in head
+
+
+def test_two_viewers_of_one_wish_share_the_work(live, monkeypatch):
+    made, make = [], ImageViews._made
+    monkeypatch.setattr(ImageViews, "_made", lambda *arguments: made.append(1) or make(*arguments))
+    live[1](1)
+    with looking(live) as one, looking(live) as other:
+        for wish, count in (({"size": "10x10"}, 1), ({"size": "12x10"}, 2)):
+            assert one(**wish)[1] == other(**wish)[1]
+            assert len(made) == count + 1  # and the first one
+
+
+def test_a_slow_viewer_costs_nothing(live, monkeypatch):
+    asked, frame = [], ImageViews.of
+    monkeypatch.setattr(ImageViews, "of", lambda *arguments: asked.append(1) or frame(*arguments))
+    live[1](1)
+    with looking(live) as see:
+        for number in range(2, 20):
+            live[1](number)
+            time.sleep(0.03)
+        assert len(asked) == 1  # nothing is made for one that has not acknowledged
+        assert see()[0]["view"]["image"] == 19
