@@ -475,6 +475,7 @@ class AlarmsModel(BaseModel):
     document: AlarmDocument
     revision: int = Field(description="for If-Match")
     states: list[AlarmStateModel]
+    columns: dict[str, str] = Field(description="that can be watched, and what they are")
     trouble: str = Field(description="why they are not watched, or cannot be told; empty = all is well")
 
 

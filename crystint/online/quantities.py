@@ -15,7 +15,7 @@ from crystint.model.rois import ROI_COLUMNS
 from crystint.online.history import Rows
 from crystint.online.result import ONLINE_COLUMNS
 
-__all__ = ["COUNTED", "LOW_IS_GOOD", "NAMES", "WINDOW", "Quantity", "check_watchable", "curves_of"]
+__all__ = ["COUNTED", "LOW_IS_GOOD", "NAMES", "WATCHABLE", "WINDOW", "Quantity", "check_watchable", "curves_of"]
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +34,12 @@ NAMES: dict[str, str] = {
 """Name and meaning of every quantity of an image."""
 LOW_IS_GOOD = ("d_min", "background", "ice_score", "expected_false_spots", "bad", "latency", "roi_background")
 """Quantities whose smallest value is the best one"""
+WATCHABLE = {
+    name: meaning
+    for name, meaning in NAMES.items()
+    if not name.startswith("t_") and not (name in _COLUMNS and _COLUMNS[name].parts)
+}
+"""Quantities that an alarm can watch: one number of each image"""
 COUNTED = ("latency", "rate_in", "rate_out", "lost")
 """Quantities that images have as well that were not looked at"""
 WINDOW = 200
@@ -90,7 +96,7 @@ def check_watchable(quantity: str, roi: str | None) -> None:
     RefusedError
         Its field is "column" or "roi".
     """
-    names = [name for name in NAMES if not name.startswith("t_") and not (name in _COLUMNS and _COLUMNS[name].parts)]
+    names = list(WATCHABLE)
     if quantity in NAMES and quantity not in names:
         why = "a time" if quantity.startswith("t_") else "several numbers"
         raise RefusedError("bad_value", f"{quantity} is {why} of each image, which no limit is of", "column")

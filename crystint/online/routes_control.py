@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from pydantic import JsonValue
 
 from crystint.errors import GeometryError, RefusedError
 from crystint.model.geometry import Geometry
@@ -90,6 +91,11 @@ def control_routes(broker: Broker) -> APIRouter:
     async def settings(request: Request) -> Response:
         """Settings that images are looked at with."""
         return revised(await ask(broker.control.settings), request)
+
+    @api.get("/settings/schema", response_model=dict[str, JsonValue])
+    async def settings_schema() -> Response:
+        """JSON Schema of what can be changed, with meanings, limits and defaults: forms are made of it."""
+        return answer(SettingsChange.model_json_schema())
 
     @api.patch("/settings", response_model=AppliedModel)
     async def change_settings(changes: SettingsChange, if_match: IfMatch = None, dry_run: bool = False) -> Response:

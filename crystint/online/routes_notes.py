@@ -12,6 +12,7 @@ from crystint.online.alarms import AlarmFile, Alarms
 from crystint.online.answers import ApiError, answer
 from crystint.online.api_models import AlarmDocument, AlarmsModel, NoteModel, NoteRequest
 from crystint.online.broker import Broker
+from crystint.online.quantities import WATCHABLE
 from crystint.online.requests import checked_query, revision_of
 
 __all__ = ["alarms_of", "note_routes"]
@@ -44,7 +45,8 @@ def note_routes(broker: Broker) -> APIRouter:
     def told(alarms: Alarms, accept: str | None = None) -> Response:
         watch = alarms_of(broker)
         content = {"document": alarms.to_dict(), "revision": alarms.revision, "states": watch.states()}
-        return answer({**content, "trouble": watch.trouble}, accept, headers={"ETag": f'"{alarms.revision}"'})
+        content |= {"columns": WATCHABLE, "trouble": watch.trouble}
+        return answer(content, accept, headers={"ETag": f'"{alarms.revision}"'})
 
     @api.get("/alarms", response_model=AlarmsModel)
     async def alarms(request: Request) -> Response:

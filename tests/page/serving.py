@@ -78,10 +78,12 @@ def served_service(
     state: Path | None = None,
     extras: Sequence[Any] = (),
     ring: int = 2**26,
+    state: Path | None = None,
+    out: Path | None = None,
 ) -> Iterator[Served]:
-    """A service that images are sent to by `Served.send`."""
+    """A service that images are sent to by `Served.send`; layouts and alarms are kept in `state`, files in `out`."""
     history, images = History(), Ring(ring)
-    service = Service(settings=settings or AnalysisSettings(rings=60, hit_peaks=3), engine=Engine("cpu"))
+    service = Service(settings=settings or AnalysisSettings(rings=60, hit_peaks=3), engine=Engine("cpu"), out=out)
     service.add(Feeding(history))
     service.add(images)
     with service, RingReader(images.address) as reader:

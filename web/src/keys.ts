@@ -46,7 +46,10 @@ export const KEYS: Record<"shell" | "image" | "regions" | "plots" | "jobs" | "de
   ],
   plots: [],
   jobs: [],
-  desk: [],
+  desk: [
+    { id: "export", keys: ["e"], text: "export: pictures, counts, tables, the address", where: "" },
+    { id: "note", keys: ["n"], text: "write a note", where: "" },
+  ],
 };
 
 /** The name of a pressed key, as `Key.keys` has it. */

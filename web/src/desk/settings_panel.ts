@@ -1,0 +1,207 @@
+/** Settings of the run: checked while one types, and applied from an image on that the service tells. */
+import type { App } from "../app.ts";
+import { ApiError } from "../api.ts";
+import type { Applied } from "../api_types.ts";
+import type { Panel } from "../panels.ts";
+import { button, element } from "../dom.ts";
+import { text } from "../text.ts";
+import { mayChange } from "./role.ts";
+import { changesOf, conflictsOf, kindOfField, typedOf, valueOf, type FieldKind, type Schema, type Value } from "./setting_fields.ts";
+import type { EventFeed } from "./events.ts";
+
+interface Answer {
+  values: Record<string, Value>;
+  version: number;
+  revision: number;
+}
+
+interface Field {
+  kind: FieldKind;
+  control: HTMLInputElement | HTMLSelectElement;
+  trouble: HTMLElement;
+  row: HTMLElement;
+}
+
+const PAUSE = 250;
+
+export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed): Panel {
+  const words = text.desk.settingsPanel;
+  const stops: (() => void)[] = [];
+  const fields = new Map<string, Field>();
+  let answer: Answer | null = null;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let asked = 0;
+
+  const form = element("form", { class: "form desk-form", label: words.title });
+  const general = element("div", { class: "trouble pad", role: "alert" });
+  const told = element("p", { class: "good pad", role: "status" });
+  const apply = element("button", { type: "submit", class: "primary" }, words.apply);
+  const reset = button(words.reset, () => fill());
+  const version = element("span", { class: "soft number" });
+  container.append(element("div", { class: "toolbar" }, version, element("span", { class: "spacer" }), reset, apply), element("div", { class: "body" }, general, told, form));
+  apply.setAttribute("form", "run-settings");
+  form.id = "run-settings";
+
+  const typed = (field: Field): string => (field.control instanceof HTMLInputElement && field.control.type === "checkbox" ? String(field.control.checked) : field.control.value);
+  const changes = (): Record<string, Value> | null => {
+    const wanted: Record<string, Value> = {};
+    for (const [name, field] of fields) {
+      const value = valueOf(field.kind, typed(field));
+      if (value === undefined) return null;
+      wanted[name] = value;
+    }
+    return changesOf(answer?.values ?? {}, wanted);
+  };
+  const mark = (name: string, why: string): void => {
+    const field = fields.get(name);
+    if (field === undefined) return;
+    field.trouble.textContent = why;
+    field.trouble.hidden = why === "";
+    field.control.setAttribute("aria-invalid", String(why !== ""));
+  };
+  const show = (): void => {
+    let wrong = false;
+    for (const [name, field] of fields) {
+      const value = valueOf(field.kind, typed(field));
+      mark(name, value === undefined ? (field.kind.kind === "number" && field.kind.words.length > 0 ? words.numberOr(field.kind.words) : words.number) : "");
+      wrong ||= value === undefined;
+      field.row.dataset.changed = String(value !== answer?.values[name]);
+    }
+    const made = wrong ? null : changes();
+    const count = made === null ? 0 : Object.keys(made).length;
+    apply.textContent = count > 0 ? words.applyMany(count) : words.apply;
+    apply.disabled = app.store.session.value.role !== "control" || count === 0;
+    reset.disabled = count === 0 && !wrong;
+  };
+  const fill = (): void => {
+    for (const [name, { kind, control }] of fields) {
+      const value = answer?.values[name];
+      if (kind.kind === "switch" && control instanceof HTMLInputElement) control.checked = value === true;
+      else control.value = typedOf(value);
+    }
+    general.replaceChildren();
+    version.textContent = answer === null ? "" : words.version(answer.version);
+    show();
+  };
+  /** What is not set is left out by the service. */
+  const ask = async (): Promise<Answer> => {
+    const now = await app.api.json<Answer>("settings");
+    return { ...now, values: Object.fromEntries([...fields.keys()].map((name) => [name, now.values[name] ?? null])) };
+  };
+  const load = async (): Promise<void> => {
+    answer = await ask();
+    fill();
+  };
+  /** Ask the service whether it would take them. */
+  const check = async (): Promise<void> => {
+    const made = changes();
+    if (made === null || Object.keys(made).length === 0 || app.store.session.value.role !== "control") return;
+    const mine = (asked += 1);
+    try {
+      await app.api.json<Applied>("settings", { method: "PATCH", query: { dry_run: true }, body: made });
+      if (mine === asked) general.replaceChildren();
+    } catch (error) {
+      if (mine !== asked || !(error instanceof ApiError)) return;
+      apply.disabled = true;
+      if (error.field !== null && fields.has(error.field)) mark(error.field, error.message);
+      else general.textContent = error.message;
+    }
+  };
+  const save = async (): Promise<void> => {
+    const made = changes();
+    if (made === null || answer === null || Object.keys(made).length === 0) return;
+    const before = answer;
+    clearTimeout(timer);
+    asked += 1;
+    try {
+      const applied = await app.api.json<Applied>("settings", { method: "PATCH", body: made, revision: before.revision });
+      await load();
+      told.textContent = words.applied(applied.version, applied.first_image);
+    } catch (error) {
+      if (!(error instanceof ApiError)) return app.fail(error);
+      told.textContent = "";
+      if (error.status === 412) await conflict(before, made);
+      else if (error.field !== null && fields.has(error.field)) mark(error.field, error.message);
+      else general.textContent = error.message;
+    }
+  };
+  /** Somebody else was first: what both want stands beside each other, and what was typed here stays. */
+  const conflict = async (before: Answer, made: Record<string, Value>): Promise<void> => {
+    answer = await ask();
+    version.textContent = words.version(answer.version);
+    const both = conflictsOf(before.values, answer.values, made);
+    general.replaceChildren(
+      element("p", {}, words.conflict),
+      element("ul", {}, ...both.map(({ name, theirs, mine }) => element("li", {}, mine === undefined ? words.theirs(name, typedOf(theirs)) : words.both(name, typedOf(theirs), typedOf(mine))))),
+      element("div", { class: "bar" }, button(words.takeTheirs, fill)),
+    );
+    for (const { name, mine, theirs } of both) {
+      const field = fields.get(name);
+      if (mine !== undefined || field === undefined) continue;
+      if (field.kind.kind === "switch" && field.control instanceof HTMLInputElement) field.control.checked = theirs === true;
+      else field.control.value = typedOf(theirs);
+    }
+    show();
+  };
+
+  const build = async (): Promise<void> => {
+    const schema = await app.api.json<{ properties: Record<string, Schema> }>("settings/schema");
+    for (const [name, each] of Object.entries(schema.properties)) {
+      const field = fieldOf(name, each);
+      fields.set(name, field);
+      form.append(field.row);
+      field.control.addEventListener("input", () => {
+        told.textContent = "";
+        show();
+        clearTimeout(timer);
+        timer = setTimeout(() => void check().catch(app.fail), PAUSE);
+      });
+    }
+    stops.push(mayChange(app, [...fields.values()].map((field) => field.control), text.desk.viewOnly));
+    await load();
+    let number = feed.events.value.filter((event) => event.name === "settings").at(-1)?.number ?? 0;
+    stops.push(feed.events.follow((events) => {
+      const last = events.filter((event) => event.name === "settings").at(-1);
+      if (last === undefined || last.number === number) return;
+      number = last.number;
+      if (Number(last.data.revision) <= (answer?.revision ?? 0)) return;
+      const made = changes();
+      if (made !== null && Object.keys(made).length === 0) void load().catch(app.fail);
+      else general.textContent = words.changedMeanwhile;
+    }));
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    void save();
+  });
+  void build().catch(app.fail);
+  return {
+    dispose() {
+      clearTimeout(timer);
+      stops.forEach((stop) => stop());
+    },
+  };
+}
+
+function fieldOf(name: string, schema: Schema): Field {
+  const kind = kindOfField(schema);
+  const id = `setting-${name}`;
+  let control: HTMLInputElement | HTMLSelectElement;
+  if (kind.kind === "switch") control = element("input", { type: "checkbox", id });
+  else if (kind.kind === "choice") {
+    control = element("select", { id });
+    control.append(...kind.choices.map((choice) => element("option", { set: { value: String(choice) } }, String(choice))));
+  } else {
+    control = element("input", { type: "text", class: "number", id, set: { autocomplete: "off", maxlength: "40", placeholder: kind.empty ? text.desk.settingsPanel.none : "" } });
+    if (kind.words.length > 0) control.setAttribute("list", `${id}-words`);
+  }
+  const trouble = element("p", { class: "trouble", role: "alert", id: `${id}-trouble` });
+  const help = element("p", { class: "help", id: `${id}-help` }, schema.description ?? "");
+  control.setAttribute("aria-describedby", `${help.id} ${trouble.id}`);
+  const row = element("div", { class: "row" }, element("label", { class: "mono", set: { for: id } }, name), control, element("span"), help, trouble);
+  if (kind.kind === "number" && kind.words.length > 0) {
+    row.append(element("datalist", { id: `${id}-words` }, ...kind.words.map((word) => element("option", { set: { value: word } }))));
+  }
+  trouble.hidden = true;
+  return { kind, control, trouble, row };
+}
