@@ -78,7 +78,6 @@ def served_service(
     state: Path | None = None,
     extras: Sequence[Any] = (),
     ring: int = 2**26,
-    state: Path | None = None,
     out: Path | None = None,
 ) -> Iterator[Served]:
     """A service that images are sent to by `Served.send`; layouts and alarms are kept in `state`, files in `out`."""
