@@ -122,9 +122,13 @@ export interface ServiceEvent {
 }
 
 export interface OpenedFile {
+  /** file:PATH */
   series: string;
-  path: string;
   kind: string;
   images: number;
   shape: [number, number] | null;
+  /** spots that can be shown over its images; those of the first are its own */
+  overlays: { name: string; source: string }[];
+  /** what was guessed, left out or is not there */
+  notes: string[];
 }

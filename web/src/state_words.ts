@@ -42,7 +42,7 @@ export interface Choice {
 /** The series that can be looked at: those of the stream, the newest first, and files. `chosen` is there in any case. */
 export function choices(streamed: readonly SeriesInfo[], opened: readonly OpenedFile[], chosen: string | null): { stream: Choice[]; files: Choice[]; other: Choice | null } {
   const stream = streamed.map((each) => ({ key: each.series, words: seriesWords(each) }));
-  const files = opened.map((each) => ({ key: each.series, words: each.path.split("/").pop() ?? each.path }));
+  const files = opened.map((each) => ({ key: each.series, words: each.series.split("/").pop()?.replace(/^file:/, "") ?? each.series }));
   const listed = chosen === null || [...stream, ...files].some((each) => each.key === chosen);
   return { stream, files, other: listed ? null : { key: chosen, words: text.shell.seriesGone(chosen) } };
 }

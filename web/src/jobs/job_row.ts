@@ -1,4 +1,5 @@
 /** A job in the list: its state, how far it is, what can be done with it; unfolded its log and its command line. */
+import type { OpenedFile } from "../api_types.ts";
 import type { App } from "../app.ts";
 import { button, element } from "../dom.ts";
 import { text } from "../text.ts";
@@ -149,8 +150,10 @@ export class JobRow {
     const path = this.#job?.outputs[0];
     if (path === undefined) return;
     try {
-      const opened = await this.#app.api.json<{ series: string; images: number }>("files", { method: "POST", body: { path, apart: true } });
-      this.#app.store.series.value = opened.series;
+      const opened = await this.#app.api.json<OpenedFile>("files", { method: "POST", body: { path, apart: true } });
+      const { store } = this.#app;
+      store.opened.value = [opened, ...store.opened.value.filter((each) => each.series !== opened.series)];
+      store.series.value = opened.series;
       this.#app.tell(text.jobs.opened(path));
     } catch (error) {
       this.#app.fail(error);

@@ -1,6 +1,6 @@
 /** Spot sets over the image: which there are, how they look, what each has on the image that is shown, two compared. */
 import type { Columns } from "../api_types.ts";
-import { ApiError } from "../api.ts";
+import { ApiError, type Query } from "../api.ts";
 import type { App } from "../app.ts";
 import { Signal, change } from "../signal.ts";
 import type { CurveSource, SpotSet } from "../store.ts";
@@ -77,6 +77,10 @@ export class OverlayDesk {
       void this.#ask();
     });
     store.spots.follow(() => this.#tellRun());
+    // the run's own spots are switched at the image as well
+    store.overlays.follow(({ spots }) => {
+      if (!this.choice.value.on && this.overlays.value.find((each) => each.id === RUN)?.visible !== spots) this.change(RUN, { visible: spots });
+    }, true);
     this.overlays.follow(() => {
       this.#keep();
       this.#publishCurves();
@@ -117,8 +121,10 @@ export class OverlayDesk {
   }
 
   change(id: string, fields: Partial<Pick<Overlay, "name" | "color" | "shape" | "visible">>): void {
-    if (id === RUN && fields.visible !== undefined) change(this.#app.store.overlays, { spots: fields.visible });
     this.overlays.value = this.overlays.value.map((each) => (each.id === id ? { ...each, ...fields } : each));
+    const { overlays } = this.#app.store;
+    const { visible } = fields;
+    if (id === RUN && visible !== undefined && !this.choice.value.on && overlays.value.spots !== visible) change(overlays, { spots: visible });
   }
 
   /** Spots of a trial on the image that is shown; null = there is none now. */
@@ -176,8 +182,7 @@ export class OverlayDesk {
     const series = this.#app.store.image.value?.series;
     const frame: number[] = [], slow: number[] = [], fast: number[] = [];
     for (const image of images ?? []) {
-      const path = overlay.origin.from === "run" ? `images/${image}/spots` : "files/opened/spots";
-      const query = overlay.origin.from === "run" ? { series } : { series, overlay: overlay.origin.overlay, image };
+      const [path, query] = placeOf(overlay.origin, series ?? "", image);
       const { spots } = await this.#app.api.json<{ spots: Columns }>(path, { query });
       (spots.slow ?? []).forEach((value, at) => {
         frame.push(image);
@@ -217,17 +222,17 @@ export class OverlayDesk {
   }
 
   async #spots({ id, origin }: Overlay, series: string, image: number, signal: AbortSignal): Promise<Shown> {
-    if (origin.from === "run") return { spots: this.#app.store.spots.value, trouble: "" };
+    const own = this.#app.store.spots.value;
+    if (origin.from === "run" && own !== null) return { spots: own, trouble: "" };
     if (origin.from === "trial") return { spots: this.#trial, trouble: this.#trial === null ? text.jobs.noTrial : "" };
     if (origin.from === "file" && origin.series !== series) return { spots: null, trouble: text.jobs.otherSeries(origin.series) };
     if (origin.from === "job" && !origin.peaks) return { spots: null, trouble: "" };
-    const key = `${id} ${image}`;
+    const key = `${id} ${series} ${image}`;
     try {
       let spots = this.#answers.get(key);
       if (spots === undefined) {
-        spots = origin.from === "job"
-          ? (await this.#app.api.json<{ spots: Columns }>(`jobs/${origin.job}/peaks`, { query: { image }, signal })).spots
-          : (await this.#app.api.json<{ spots: Columns }>("files/opened/spots", { query: { series, overlay: origin.overlay, image }, signal })).spots;
+        const [path, query] = placeOf(origin, series, image);
+        spots = (await this.#app.api.json<{ spots: Columns }>(path, { query, signal })).spots;
         this.#answers.set(key, spots);
         while (this.#answers.size > 64) this.#answers.delete(this.#answers.keys().next().value!);
       }
@@ -238,7 +243,7 @@ export class OverlayDesk {
   }
 
   #tellRun(): void {
-    if (!this.shown.value.has(RUN)) return;
+    if (!this.shown.value.has(RUN) || this.#app.store.spots.value === null) return;
     this.shown.value = new Map(this.shown.value).set(RUN, { spots: this.#app.store.spots.value, trouble: "" });
   }
 
@@ -322,6 +327,12 @@ export class OverlayDesk {
       localStorage.removeItem(NAME);
     }
   }
+}
+
+/** Where the spots of an image are asked for. */
+function placeOf(origin: Exclude<Origin, { from: "trial" }>, series: string, image: number): [path: string, query: Query] {
+  if (origin.from === "job") return [`jobs/${origin.job}/peaks`, { image }];
+  return origin.from === "run" ? [`images/${image}/spots`, { series }] : ["files/opened/spots", { series, overlay: origin.overlay, image }];
 }
 
 function run(): Overlay {

@@ -16,7 +16,7 @@ export class OverlaysPanel implements Panel {
   #b = element("select", { label: text.jobs.setB });
   #on = element("input", { type: "checkbox", id: "difference-on" });
   #parts = element("div", { class: "overlay-parts" });
-  #files = element("div", { class: "bar" });
+  #files = element("div", { class: "bar pad" });
   #stops: (() => void)[];
 
   constructor(container: HTMLElement, app: App) {
@@ -127,7 +127,7 @@ export class OverlaysPanel implements Panel {
   /** Overlays of the file that is shown, which are not in the list yet. */
   #showFiles(): void {
     const series = this.#app.store.image.value?.series;
-    const opened = this.#app.store.opened.value.find((each) => each.series === series) as { overlays?: { name: string; source: string }[] } | undefined;
+    const opened = this.#app.store.opened.value.find((each) => each.series === series);
     this.#files.replaceChildren(...(opened?.overlays ?? []).map(({ name }) =>
       button(text.jobs.addSet(name), () => this.#desk.add(`file-${series}-${name}`, name, { from: "file", series: series ?? "", overlay: name })),
     ));
