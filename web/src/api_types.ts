@@ -98,13 +98,13 @@ export interface About {
   hit: boolean | null;
 }
 
-/** Where a panel of the detector lies in the laboratory's picture: place = origin + slow * of_slow + fast * of_fast. */
+/** Where a panel of the detector lies in the laboratory's picture: (slow', fast') = matrix of (slow, fast, 1). */
 export interface Panel {
-  name: string;
-  region: [number, number, number, number];
-  origin: [number, number];
-  of_slow: [number, number];
-  of_fast: [number, number];
+  slow: [number, number];
+  fast: [number, number];
+  matrix: [[number, number, number], [number, number, number]];
+  /** px: how far off that is at a corner */
+  off: number;
 }
 
 export interface Applied {

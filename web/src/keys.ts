@@ -29,7 +29,38 @@ export const KEYS: Record<"shell" | "image" | "regions" | "plots" | "jobs" | "de
     { id: "panel-up", keys: ["Ctrl+Shift+ArrowUp"], text: "move the panel up", where: "", always: true },
     { id: "panel-down", keys: ["Ctrl+Shift+ArrowDown"], text: "move the panel down", where: "", always: true },
   ],
-  image: [],
+  image: [
+    { id: "image.toggle", keys: [" "], text: "hold the image, or go on live", where: "" },
+    { id: "image.live", keys: ["l"], text: "live: show each new image", where: "" },
+    { id: "image.previous", keys: [","], text: "previous image", where: "" },
+    { id: "image.next", keys: ["."], text: "next image", where: "" },
+    { id: "image.previousHit", keys: ["<"], text: "previous hit", where: "" },
+    { id: "image.nextHit", keys: [">"], text: "next hit", where: "" },
+    { id: "image.first", keys: ["Home"], text: "first image that is held", where: "image" },
+    { id: "image.last", keys: ["End"], text: "last image", where: "image" },
+    { id: "image.number", keys: ["g"], text: "go to the number of an image", where: "" },
+    { id: "image.zoomIn", keys: ["+", "="], text: "zoom in", where: "image" },
+    { id: "image.zoomOut", keys: ["-"], text: "zoom out", where: "image" },
+    { id: "image.fit", keys: ["0"], text: "the whole image", where: "image" },
+    { id: "image.one", keys: ["1"], text: "one pixel of the screen for a pixel", where: "image" },
+    { id: "image.left", keys: ["ArrowLeft"], text: "move the image, or the cross, to the left", where: "image" },
+    { id: "image.right", keys: ["ArrowRight"], text: "… to the right", where: "image" },
+    { id: "image.up", keys: ["ArrowUp"], text: "… up", where: "image" },
+    { id: "image.down", keys: ["ArrowDown"], text: "… down", where: "image" },
+    { id: "image.farLeft", keys: ["Shift+ArrowLeft"], text: "… ten times as far to the left", where: "image" },
+    { id: "image.farRight", keys: ["Shift+ArrowRight"], text: "… ten times as far to the right", where: "image" },
+    { id: "image.farUp", keys: ["Shift+ArrowUp"], text: "… ten times as far up", where: "image" },
+    { id: "image.farDown", keys: ["Shift+ArrowDown"], text: "… ten times as far down", where: "image" },
+    { id: "image.cross", keys: ["x"], text: "a cross that the arrows move, with what is under it", where: "image" },
+    { id: "image.measure", keys: ["m"], text: "measure between two places", where: "image" },
+    { id: "image.auto", keys: ["a"], text: "automatic contrast", where: "image" },
+    { id: "image.brighter", keys: ["]"], text: "colours end at a higher value", where: "image" },
+    { id: "image.darker", keys: ["["], text: "colours end at a lower value", where: "image" },
+    { id: "image.invert", keys: ["i"], text: "invert the colours", where: "image" },
+    { id: "image.spots", keys: ["o"], text: "spots over the image", where: "image" },
+    { id: "image.rings", keys: ["r"], text: "resolution rings", where: "image" },
+    { id: "image.layer", keys: ["n"], text: "next layer: counts, background, significance, …", where: "image" },
+  ],
   regions: [
     { id: "region-select", keys: ["v"], text: "regions: select and change", where: "" },
     { id: "region-box", keys: ["b"], text: "regions: draw a box", where: "" },
@@ -69,6 +100,11 @@ function typing(target: EventTarget | null): boolean {
     (target instanceof HTMLInputElement && !["checkbox", "radio", "button", "range"].includes(target.type));
 }
 
+/** Whether space and Enter press it. */
+function pressable(target: EventTarget | null): boolean {
+  return target instanceof Element && target.closest("button, a[href], summary, input, [role=tab], [role=button], [role=menuitem], [role=option], [role=slider]") !== null;
+}
+
 export class Keys {
   #actions = new Map<string, (event: KeyboardEvent) => void>();
 
@@ -92,6 +128,7 @@ export class Keys {
   #pressed(event: KeyboardEvent): void {
     if (event.defaultPrevented) return;
     const name = nameOf(event);
+    if ((name === " " || name === "Enter") && pressable(event.target)) return;
     const place = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-keys]")?.dataset.keys ?? "" : "";
     const all = Object.values(KEYS).flat().filter((key) => key.keys.includes(name));
     const key = all.find((each) => each.where === place && place !== "") ?? all.find((each) => each.where === "");

@@ -4,7 +4,7 @@
 import { element } from "../dom.ts";
 import { Signal } from "../signal.ts";
 import type { Part, Place } from "../store.ts";
-import { fitted, movedBy, resized, SAME, showing, View, whole, zoomedAt, type Mapping } from "./view.ts";
+import { fitted, movedBy, resized, SAME, showing, View, zoomedAt, type Mapping } from "./view.ts";
 
 /** Something that is drawn over the image, in CSS px. */
 export interface CanvasLayer {
@@ -45,12 +45,15 @@ export interface Tool {
   cancel?(): void;
   /** A key pressed while the canvas has the focus; true = that was for this tool. */
   key?(event: KeyboardEvent): boolean;
+  /** It takes clicks alone: when the pointer is moved, the press goes to the next tool. */
+  clicks?: boolean;
 }
 
 /** The canvas of the page, as long as there is one. */
 export const imageCanvas = new Signal<ImageCanvas | null>(null);
 
 const TOP = 50;
+const LINE = 17;
 const CLICK = 4;
 const WHEEL = 0.0016;
 const EMPTY = new View({ width: 1, height: 1, ratio: 1, zoom: 1, slow0: 0, fast0: 0, shape: [1, 1], mapping: SAME });
@@ -62,6 +65,8 @@ export class ImageCanvas {
   readonly hover = new Signal<Pointing | null>(null);
   /** whether the whole picture is shown, whatever the size of the canvas */
   readonly fits = new Signal(true);
+  /** lines that stand below a snapshot */
+  caption: () => string[] = () => [];
   #still = element("canvas", { class: "image-canvas", set: { "aria-hidden": "true" } });
   #top = element("canvas", { class: "image-canvas", set: { "aria-hidden": "true" } });
   #layers: CanvasLayer[] = [];
@@ -172,16 +177,30 @@ export class ImageCanvas {
     if (at !== null && this.#press === null) this.element.style.cursor = this.#toolAt(at).cursor;
   }
 
-  /** All that is drawn, on a canvas of its own. */
-  drawn(): HTMLCanvasElement {
+  /** All that is drawn, with lines of a caption below it, as a PNG. */
+  async snapshot(): Promise<Blob> {
+    this.#stale = "all";
     this.#draw();
+    const lines = this.caption(), { ratio } = this.view.value;
+    const line = LINE * ratio;
     const made = document.createElement("canvas");
     made.width = this.#still.width;
-    made.height = this.#still.height;
+    made.height = this.#still.height + Math.ceil(lines.length > 0 ? (lines.length + 0.6) * line : 0);
     const context = made.getContext("2d");
-    context?.drawImage(this.#still, 0, 0);
-    context?.drawImage(this.#top, 0, 0);
-    return made;
+    if (context === null) throw new Error("this browser has no memory for a picture");
+    context.fillStyle = "#ffffff";
+    context.fillRect(0, 0, made.width, made.height);
+    context.fillStyle = getComputedStyle(this.element).backgroundColor;
+    context.fillRect(0, 0, made.width, this.#still.height);
+    context.drawImage(this.#still, 0, 0);
+    context.drawImage(this.#top, 0, 0);
+    context.fillStyle = "#1b2028";
+    context.font = `${12 * ratio}px system-ui, sans-serif`;
+    context.textBaseline = "middle";
+    lines.forEach((words, at) => context.fillText(words, 8 * ratio, this.#still.height + (at + 0.8) * line, made.width - 16 * ratio));
+    return new Promise((resolve, reject) => {
+      made.toBlob((blob) => (blob === null ? reject(new Error("this browser cannot make a PNG")) : resolve(blob)), "image/png");
+    });
   }
 
   /** See whether the canvas has another size. */
@@ -238,9 +257,9 @@ export class ImageCanvas {
     }
   }
 
-  #pointing(event: PointerEvent | WheelEvent, button: number): Pointing {
+  #pointing(event: PointerEvent | WheelEvent, button: number, at?: { x: number; y: number }): Pointing {
     const box = this.element.getBoundingClientRect();
-    const x = event.clientX - box.left, y = event.clientY - box.top;
+    const x = at?.x ?? event.clientX - box.left, y = at?.y ?? event.clientY - box.top;
     const view = this.view.value;
     const kind = "pointerType" in event && (event.pointerType === "touch" || event.pointerType === "pen") ? event.pointerType : "mouse";
     return {
@@ -249,8 +268,10 @@ export class ImageCanvas {
     };
   }
 
-  #toolAt(at: Pointing): { tool: Tool; cursor: string } {
+  #toolAt(at: Pointing, clicks = true): { tool: Tool; cursor: string } {
+    // the middle button is always the hand's
     for (const tool of at.button === 1 ? [this.#hand] : this.#tools) {
+      if (!clicks && tool.clicks === true) continue;
       const cursor = tool.hit(at);
       if (cursor !== null) return { tool, cursor };
     }
@@ -284,6 +305,10 @@ export class ImageCanvas {
       this.element.style.cursor = this.#toolAt(at).cursor;
     } else if (press.pointer === event.pointerId) {
       if (!press.moved && Math.hypot(at.x - press.x, at.y - press.y) < CLICK) return;
+      if (!press.moved && press.tool.clicks === true) {
+        press.tool = this.#toolAt({ ...at, x: press.x, y: press.y }, false).tool;
+        press.tool.down(this.#pointing(event, press.button, press));
+      }
       press.moved = true;
       press.tool.move?.(at);
     }
@@ -344,9 +369,4 @@ export class ImageCanvas {
       }
     }
   }
-}
-
-/** The whole picture as a part. */
-export function wholePart(canvas: ImageCanvas): Part {
-  return whole(canvas.view.value.shape);
 }

@@ -13,6 +13,8 @@ export interface Point {
 export interface Mapping {
   toShown(slow: number, fast: number): Place | null;
   toDetector(slow: number, fast: number): Place | null;
+  /** shown px of the beam, where that is known without the detector */
+  beam?: Place;
 }
 
 /** The detector itself is shown. */

@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Status } from "../../src/api_types.ts";
+import { axisOf } from "../../src/image/contrast_bar.ts";
+import { stepped } from "../../src/image/held.ts";
+import { LinePace } from "../../src/image/line_pace.ts";
+import { lookQuery, partQuery } from "../../src/image/requests.ts";
+import { inView, radiusOf } from "../../src/image/spots.ts";
+import { told, type Situation } from "../../src/image/status.ts";
+import { SAME, View } from "../../src/image/view.ts";
+import { Store } from "../../src/store.ts";
+
+test("steps go to images that are held, and stop at the ends", () => {
+  const held = [3, 4, 7, 8, 20];
+  assert.equal(stepped(held, 7, 1), 8);
+  assert.equal(stepped(held, 7, -1), 4);
+  assert.equal(stepped(held, 5, 1), 7); // one that has left
+  assert.equal(stepped(held, 5, -1), 4);
+  assert.equal(stepped(held, 7, -5), 3);
+  assert.equal(stepped(held, 7, Infinity), 20);
+  assert.equal(stepped(held, 7, -Infinity), 3);
+  assert.equal(stepped(held, 20, 1), null);
+  assert.equal(stepped(held, 3, -1), null);
+  assert.equal(stepped([], 3, 1), null);
+});
+
+const books = { expected: 100, received: 50, analysed: 50, skipped: 0, failed: 0, in_flight: 0, missing: 0, late: 0, duplicate: 0, dropped: null, ended: false, last: 49 };
+const status = (more = {}, state = "measuring"): Status =>
+  ({ state, series: { series: "7-a", expected: 100, books: { ...books, ...more } } }) as unknown as Status;
+const situation = (more: Partial<Situation> = {}): Situation => ({
+  mode: "live", source: "stream", line: "open", status: status(), image: { series: "7-a", number: 49 },
+  flow: { gone: false, trouble: null, asking: false, coarser: 1, came: 1000 }, hit: null, now: 1100, ...more,
+});
+
+test("what is live is told to be, and nothing else is", () => {
+  assert.deepEqual(told(situation()), { badge: "live", tone: "good", details: [] });
+  assert.deepEqual(told(situation({ hit: true })).details, ["hit"]);
+  const down = told(situation({ line: "closed", now: 13_400 }));
+  assert.equal(down.tone, "bad");
+  assert.match(down.details.join(), /12 s old/);
+  assert.equal(told(situation({ status: null, line: "connecting" })).tone, "bad");
+  assert.equal(told(situation({ status: status({ ended: true }, "idle") })).badge, "last image");
+  assert.deepEqual(told(situation({ status: status({ ended: true }, "idle") })).details, ["complete"]);
+  assert.deepEqual(told(situation({ status: status({ ended: true, missing: 3 }, "idle") })).details, ["3 missing"]);
+  assert.equal(told(situation({ image: null })).details[0], "waiting for the first image");
+});
+
+test("a live image that stands still while others come is told to be behind", () => {
+  const late = told(situation({ status: status({ last: 80 }), now: 5000 }));
+  assert.deepEqual(late.details, ["31 behind"]);
+  assert.equal(late.tone, "warn");
+  assert.deepEqual(told(situation({ status: status({ last: 80 }) })).details, []);
+});
+
+test("what is held is told to be, and that it is gone", () => {
+  assert.equal(told(situation({ mode: "hold" })).badge, "held");
+  const { flow } = situation();
+  const gone = told(situation({ mode: "hold", flow: { ...flow, gone: true } }));
+  assert.equal(gone.tone, "warn");
+  assert.match(gone.details.join(), /no longer/);
+  assert.equal(told(situation({ image: { series: "file:a.h5", number: 3 }, mode: "hold" })).badge, "file");
+});
+
+test("on a slow line blocks become larger, and smaller again when it is fast", () => {
+  const pace = new LinePace();
+  let now = 0;
+  const views = (count: number, between: number, waited = false, bytes = 200_000): void => {
+    for (let at = 0; at < count; at += 1) {
+      now += between;
+      pace.took(bytes, now, now, waited);
+    }
+  };
+  views(50, 100);
+  assert.equal(pace.coarser, 1);
+  views(50, 400, true); // the detector is slow, not the line
+  assert.equal(pace.coarser, 1);
+  views(50, 400, false, 1000); // small views are not made smaller
+  assert.equal(pace.coarser, 1);
+  views(5, 400);
+  assert.equal(pace.coarser, 1.5);
+  views(200, 400);
+  assert.equal(pace.coarser, 4);
+  views(1000, 90);
+  assert.equal(pace.coarser, 1);
+});
+
+test("a view is asked for by what differs from the usual", () => {
+  const look = new Store().look.value;
+  assert.deepEqual(lookQuery(look), { layer: "counts", bin: "max" });
+  assert.deepEqual(lookQuery({ ...look, last: 5, of: "max", frame: "laboratory" }), { layer: "counts", bin: "max", last: 5, of: "max", frame: "laboratory" });
+  assert.deepEqual(partQuery({ slow: [2, 10], fast: [0, 20], factor: 2, size: [4, 10] }), { slow: "2:10", fast: "0:20", size: "10x4" });
+  assert.deepEqual(partQuery(null), { size: "1000x1000" });
+});
+
+test("spots in view are those on the screen", () => {
+  const view = new View({ width: 100, height: 80, ratio: 1, zoom: 2, slow0: 10, fast0: 20, shape: [500, 500], mapping: SAME });
+  const columns = { slow: [11, 49, 51, 5, 30], fast: [21, 69, 21, 21, 75] };
+  assert.deepEqual([...inView(columns, view, 0)], [0, 2, 2, 1, 98, 78]);
+  const odd = new View({ ...view, mapping: { ...SAME, toShown: (slow, fast) => (slow < 20 ? null : { slow: slow + 1, fast }) } });
+  assert.deepEqual([...inView(columns, odd, 0)], [1, 98, 80]);
+  assert.ok(radiusOf(10, 1) < radiusOf(1000, 1));
+  assert.ok(radiusOf(null, 1) > 0);
+  assert.ok(radiusOf(10, 20) > 40);
+});
+
+test("the axis of the contrast holds all values and both ends", () => {
+  const head = { layer: "counts" } as never;
+  const { range } = axisOf({ head, levels: { low: 0, high: 9, min: 0, max: 70_000 }, contrast: { low: -5, high: 20 } });
+  assert.ok(range.low <= -5 && range.high >= 70_000);
+  assert.deepEqual(axisOf({ head: { layer: "significance" } as never, levels: { low: 0, high: 9, min: 0, max: 9 }, contrast: { low: -8, high: 8 } }), {
+    range: { low: -12, high: 12 }, scale: "linear",
+  });
+});
