@@ -153,6 +153,8 @@ class _Live:
                     self._acknowledged = min(int(words["ack"]), self._sequence)
                 else:
                     self._wish = Wish.model_validate(words)
+                    if not self._wish.view:
+                        self._last = None  # who looks again wants to see the newest, whatever he saw before
                     unknown = [name for name in self._wish.columns if name not in (RESULT_DTYPE.names or ())]
                     if unknown:
                         raise ValueError(f"there is no column {unknown[0]!r}")
