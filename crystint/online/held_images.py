@@ -75,7 +75,11 @@ class HeldImages:
             return None
         place = int(places[-1])
         peaks = self.peaks(frame)
-        regions = {} if rows.regions is None else {"rois": rows.regions[place], "roi_names": rows.roi_names}
+        regions: dict[str, Any] = {}
+        if rows.regions is not None:
+            regions = {"rois": rows.regions[place], "roi_names": rows.roi_names}
+        elif isinstance(series, FileSeries) and (seen := self.seen_now(frame)) is not None:
+            regions = {"rois": seen.rois, "roi_names": seen.roi_names}
         return Result(
             frame.image.series, rows.table[place : place + 1], empty_peaks() if peaks is None else peaks, **regions
         )
@@ -85,7 +89,8 @@ class HeldImages:
         analysis = self._made(frame)
         if analysis is None:
             return None
-        key = (frame.series, frame.number, analysis.settings_version, analysis.roi_version, self._masks())
+        versions = (analysis.settings_version, analysis.roi_version, self._masks())
+        key = (frame.series, frame.start, frame.number, *versions)
         with self._making:
             if key in self._seen:
                 self._seen.move_to_end(key)
@@ -164,7 +169,7 @@ class HeldImages:
         if frame.start is None:
             return None
         settings, rois = self._control.settings(), self._control.rois()
-        key = (frame.series, settings["version"], rois["version"], self._masks())
+        key = (frame.series, frame.start, settings["version"], rois["version"], self._masks())
         with self._making:
             if self._analysis is not None and self._analysis[0] == key:
                 return self._analysis[1]

@@ -73,7 +73,9 @@ class JobFolder:
             When nothing can be written there.
         """
         folder = self.made()
-        base = "_".join(part for part in (re.sub(r"[^A-Za-z0-9_.-]+", "-", word).strip("._-") for word in words) if part)
+        base = "_".join(
+            part for part in (re.sub(r"[^A-Za-z0-9_.-]+", "-", word).strip("._-") for word in words) if part
+        )
         base = base[:_LONGEST_NAME] or "job"
         for number in range(1, _MOST_OF_A_NAME):
             name = base if number == 1 else f"{base}_{number}"
