@@ -100,7 +100,7 @@ def test_a_series_of_the_service_is_looked_at_when_it_has_ended(series_files, en
     assert regions.region("a")["sum"][:7].tolist() == sums
     sparse = files.open("run_sparse.h5").series
     assert len(sparse.frames) == 8
-    assert [len(sparse.spots(number)) for number in range(7)] == np.bincount(expected["frame"]).tolist()
+    assert sparse.arrived.table["n_spots"].tolist() == table["n_spots"].tolist()
     files.close()
 
 
