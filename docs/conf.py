@@ -63,7 +63,7 @@ CONTENTS = {
     ],
     "Guide": ["guide/index"],
     "Online": ["online/index", "online-messages", "online-files", "image-tcp"],
-    "The page": ["page/jobs"],
+    "The page": ["page/jobs", "page/files"],
     "How it works": [
         "background",
         "significance",
