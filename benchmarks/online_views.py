@@ -115,8 +115,9 @@ def pages(options: argparse.Namespace) -> None:
             url, _, token = process.stdout.readline().strip().partition("/#token=")
             compared(url, token, options, process.pid)
         finally:
-            process.terminate()  # it would look at all images that wait
             process.terminate()
+            time.sleep(1.0)
+            process.terminate()  # or it looks at all that still comes
             process.wait(60)
 
 
@@ -144,8 +145,12 @@ def compared(url: str, token: str, options: argparse.Namespace, process: int) ->
         return (analysed() - first) / (time.monotonic() - begin)
 
     until = time.monotonic() + 120
-    while analysed() < 100 and time.monotonic() < until:
+    first = Viewer(url.replace("http", "ws"), token)  # what is made once is made now
+    while analysed() < 100 or first.views < 3:
+        if time.monotonic() > until:
+            raise RuntimeError("nothing is looked at, or nothing is seen, within 120 s")
         time.sleep(0.5)
+    first.close()
     alone, watched, shown, cost = [], [], [], []
     for _ in range(options.rounds):
         alone.append(rate())

@@ -157,6 +157,8 @@ class Analyses:
     """
 
     engine: Engine
+    lazily: bool = False
+    """separators, which take most of the time, are made when something is first looked for"""
     _searches: list[FrameSearch] = field(default_factory=list)
     _files: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
@@ -271,7 +273,8 @@ class Analyses:
                 self._searches.remove(other)
                 self._searches.append(other)
                 return twin
-        search.separator  # noqa: B018  (now, not in the first frame)
+        if not self.lazily:
+            search.separator  # noqa: B018  (now, not in the first frame)
         self._searches = [*self._searches[1 - _REMEMBERED :], search]
         return search
 

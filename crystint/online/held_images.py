@@ -174,7 +174,7 @@ class HeldImages:
             if self._analysis is not None and self._analysis[0] == key:
                 return self._analysis[1]
             if self._analyses is None:
-                self._analyses = Analyses(self._engine())
+                self._analyses = Analyses(self._engine(), lazily=True)
             remembered = self._history.series(frame.series)
             asked, user_mask = None, self._user_mask(frame)
             if frame.settings is None and remembered is not None:

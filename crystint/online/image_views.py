@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -24,6 +26,8 @@ __all__ = ["ImageViews", "MadeView", "Plane", "ViewWish"]
 Plane = Literal["detector", "laboratory"]
 _VIEWS, _DETECTORS = 12, 2
 """that are remembered"""
+_RENEWED = 0.08
+"""s for which the newest image stays the newest, so that viewers who look ten times a second see the same ones"""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class ImageViews:
         self._stacks = Stacks(images, self.layers)
         self._views = Remembered(_VIEWS)
         self._laboratories, self._places = Remembered(_DETECTORS), Remembered(_DETECTORS)
+        self._newest: dict[Hashable, tuple[float, HeldFrame]] = {}
 
     def laboratory(self, analysis: Analysis | None) -> Laboratory | None:
         """The plane of a detector of several panels; None = it is shown as it is stored."""
@@ -73,6 +78,17 @@ class ImageViews:
             return None
         geometry = analysis.geometry
         return self._laboratories.get(str(geometry.to_dict()), lambda: Laboratory.of(geometry))
+
+    def newest(self, key: Hashable, choose: Callable[[], HeldFrame]) -> HeldFrame:
+        """The image that live views of one kind show now: what `choose` chose a moment ago, or chooses now."""
+        now = time.monotonic()
+        begin, frame = self._newest.get(key, (-np.inf, None))
+        if frame is None or now - begin >= _RENEWED:
+            frame = choose()
+            while len(self._newest) >= _VIEWS:
+                self._newest.pop(next(iter(self._newest)), None)
+            self._newest[key] = now, frame
+        return frame
 
     def of(self, frame: HeldFrame, wish: ViewWish) -> MadeView:
         """A view of an image.

@@ -193,7 +193,7 @@ class _Live:
         """Parts of the head, the values, and the seconds that it took; nothing where it was sent already."""
         begin = time.monotonic()
         views = desk_of(self._broker).views
-        frame = self._newest(views.images, wish)
+        frame = views.newest((wish.series, wish.spots), lambda: self._newest(views.images, wish))
         if self._last == (wish, frame.series, frame.number):
             return {}, b"", 0.0
         made = views.of(frame, wish.view_wish)

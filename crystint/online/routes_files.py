@@ -9,10 +9,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from crystint.online.answers import answer
 from crystint.online.api_files import FileRequestModel, ListingModel, OpenedFileModel, OverlaySpotsModel
 from crystint.online.broker import Broker
+from crystint.online.desk import desk_of
 from crystint.online.file_listing import Listing
+from crystint.online.image_details import spot_columns
 from crystint.online.opened_files import files_of
 from crystint.online.requests import checked_query
-from crystint.online.routes_images import desk_of, spot_columns
 
 __all__ = ["file_routes"]
 

@@ -186,12 +186,13 @@ def values_of(head, body):
 def test_another_wish_shows_the_image_that_is_held(live):
     live[1](3)
     with looking(live) as see:
-        head, body = see(bin="max")
+        head, body = see(bin="sum")
         assert np.array_equal(values_of(head, body), FRAMES[3])
         head, body = see(slow="5:15", fast="10:20")
         assert np.array_equal(values_of(head, body), FRAMES[3][5:15, 10:20])
         assert head["view"]["levels"]["max"] == FRAMES[3][5:15, 10:20].max()
         live[1](4)
+        time.sleep(0.1)
         head, body = see(last=2, of="sum")
         assert np.array_equal(values_of(head, body), FRAMES[3].astype(np.uint32) + FRAMES[4])
         assert head["view"]["images"] == [3, 4]
