@@ -250,12 +250,26 @@ def table(content):
 
 
 def test_what_is_exported_is_what_the_service_has(served, sent, open_page):
+    import PIL.Image
     import tifffile
 
     page = open_page(served, HERE)
     name, content = saved(page, "Counts")
     assert name == "1-a_image_2.tif"
     np.testing.assert_array_equal(tifffile.imread(io.BytesIO(content)), sent[2])
+    name, content = saved(page, "Picture as it is shown")
+    assert (name, content[:8]) == ("1-a_image_2.png", b"\x89PNG\r\n\x1a\n")
+    colors = np.asarray(PIL.Image.open(io.BytesIO(content)).convert("RGB"))
+    box = page.locator(".image-area").bounding_box()
+    assert colors.shape[1] >= int(box["width"]) - 1
+    assert colors.shape[0] > int(box["height"]), "with a caption below"
+    assert len(np.unique(colors.reshape(-1, 3), axis=0)) > 10
+    name, content = saved(page, "Spots")
+    head, rows = table(content)
+    spots = served.json("/api/v1/images/2/spots?series=1-a")["spots"]
+    assert name == "1-a_image_2_spots.csv"
+    assert [float(row[head.index("slow [px]")]) for row in rows] == spots["slow"]
+    assert [float(row[head.index("intensity [count]")]) for row in rows] == spots["intensity"]
     name, content = saved(page, "Results of all images")
     head, rows = table(content)
     answer = served.json("/api/v1/results?series=1-a")

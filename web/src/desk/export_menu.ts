@@ -1,6 +1,7 @@
 /** The menu "Export": pictures, exact counts, tables, and the address of what is shown. */
 import type { App } from "../app.ts";
 import { download } from "../dom.ts";
+import { imageCanvas } from "../image/canvas.ts";
 import { openMenu, type MenuEntry } from "../menu.ts";
 import { text } from "../text.ts";
 import type { About, Columns } from "../api_types.ts";
@@ -34,6 +35,7 @@ export class Exports {
     const run = (work: () => Promise<void>) => (): void => void work().catch(this.#app.fail);
     return [
       { section: words.ofImage(image?.number ?? null) },
+      { text: words.png, hint: "PNG", disabled: imageCanvas.value === null || none, press: run(() => this.png()) },
       { text: words.tiff, hint: "TIFF", disabled: none, press: run(() => this.tiff()) },
       { text: words.spots, hint: "CSV", disabled: none, press: run(() => this.spots()) },
       { text: words.regions, hint: "CSV", disabled: none, press: run(() => this.regions()) },
@@ -53,6 +55,13 @@ export class Exports {
     const image = this.#app.store.image.value;
     if (image === null) throw new Error(text.desk.exports.noImage);
     return { ...image, path: `images/${image.number}` };
+  }
+
+  async png(): Promise<void> {
+    const canvas = imageCanvas.value;
+    const { series, number } = this.#image();
+    if (canvas === null) throw new Error(text.desk.exports.noImage);
+    download(fileName([series, "image", number], "png"), await canvas.snapshot());
   }
 
   /** The counts as they came, whatever is shown of them. */
