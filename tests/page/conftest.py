@@ -57,6 +57,10 @@ class Seen:
         return [each for each in [*self.requests, *self.sockets] if not re.match(f"{own}|data:|blob:", each)]
 
 
+def _told(message: Any) -> str:
+    return f"{message.type}: {message.text} {message.location.get('url', '')}".rstrip()
+
+
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens pages, each in a browser of its own. At the end: nothing in the console, no request to another host.
@@ -73,7 +77,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         context.set_default_timeout(20_000)
         page = context.new_page()
         seen = Seen()
-        page.on("console", lambda message: seen.console.append(f"{message.type}: {message.text}"))
+        page.on("console", lambda message: seen.console.append(_told(message)))
         page.on("pageerror", lambda error: seen.console.append(f"error: {error}"))
         page.on("request", lambda request: seen.requests.append(request.url))
         page.on("websocket", lambda socket: seen.sockets.append(socket.url))

@@ -81,9 +81,8 @@ def test_a_page_of_the_version_before_asks_to_be_loaded_again(served, open_page)
 def test_a_hidden_page_asks_for_nothing(served, open_page):
     page = open_page(served)
     page.get_by_text("idle").first.wait_for()
-    page.evaluate(
-        "() => { Object.defineProperty(document, 'hidden', {get: () => window.away, configurable: true}); window.away = true; }"
-    )
+    page.evaluate("() => Object.defineProperty(document, 'hidden', {get: () => window.away, configurable: true})")
+    page.evaluate("() => (window.away = true)")
     page.wait_for_timeout(1200)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

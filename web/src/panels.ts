@@ -133,6 +133,7 @@ export class Panels {
       }),
       createWatermarkComponent: () => ({ element: this.#nothing(), init: () => {} }),
       scrollbars: "native",
+      dndStrategy: "pointer",
     });
     this.#dock.onDidRemovePanel((panel) => this.#contents.delete(panel.id));
     this.#dock.onDidLayoutChange(() => (this.changes.value += 1));

@@ -67,7 +67,7 @@ export const PRESETS: readonly Preset[] = [
     tree: {
       row: [
         { size: 6, tabs: of("image") },
-        { size: 4, column: [{ tabs: of("regions") }, { tabs: [along("time", "roi_sum"), along("time", "roi_mean")] }, { tabs: of("histogram", "profile") }] },
+        { size: 4, column: [{ tabs: of("regions", "mask") }, { tabs: [along("time", "roi_sum"), along("time", "roi_mean")] }, { tabs: of("histogram", "profile") }] },
         { size: 3, column: [{ tabs: of("status", "settings") }, { tabs: of("alarms", "log") }] },
       ],
     },
