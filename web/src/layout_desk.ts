@@ -3,7 +3,7 @@ import { ApiError } from "./api.ts";
 import type { App } from "./app.ts";
 import { agree, askText } from "./dialog.ts";
 import { download } from "./dom.ts";
-import { built, readLayout, type Layout } from "./layouts.ts";
+import { built, readLayout, type Layout, type Params } from "./layouts.ts";
 import type { MenuEntry } from "./menu.ts";
 import { PRESETS, usualPreset } from "./presets.ts";
 import { Signal } from "./signal.ts";
@@ -64,7 +64,10 @@ export class LayoutDesk {
     const preset = PRESETS.find((each) => each.id === name);
     try {
       if (preset !== undefined) {
-        const title = (kind: string): string => this.#app.panels.kinds.find((each) => each.id === kind)?.title ?? kind;
+        const title = (id: string, params: Params): string => {
+          const kind = this.#app.panels.kinds.find((each) => each.id === id);
+          return kind?.titleOf?.(params) ?? kind?.title ?? id;
+        };
         this.#load(built(preset.tree, title), name, false);
       } else {
         if (!NAMES.test(name)) throw new Error(text.shell.layouts.wrongName);

@@ -40,7 +40,7 @@ export function layoutOf(dock: SerializedDockview): Layout {
 }
 
 /** A layout of a description. */
-export function built(tree: Tree, title: (kind: string) => string): Layout {
+export function built(tree: Tree, title: (kind: string, params: Params) => string): Layout {
   const panels: Record<string, object> = {};
   const numbers = new Map<string, number>();
   let groups = 0;
@@ -50,7 +50,7 @@ export function built(tree: Tree, title: (kind: string) => string): Layout {
       const number = (numbers.get(kind) ?? 0) + 1;
       numbers.set(kind, number);
       const id = `${kind}-${number}`;
-      panels[id] = { id, contentComponent: kind, title: title(kind), params: params ?? {} };
+      panels[id] = { id, contentComponent: kind, title: title(kind, params ?? {}), params: params ?? {} };
       return id;
     });
     groups += 1;

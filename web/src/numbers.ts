@@ -13,10 +13,17 @@ export function short(value: number | null | undefined, digits = 5): string {
   return exponent === undefined ? plain : `${plain}e${exponent.replace("+", "")}`;
 }
 
+const UNITS: Readonly<Record<string, string>> = { angstrom: "Å", "1/angstrom": "1/Å", um: "µm", deg: "°", pixel: "px" };
+
+/** A unit of the service as it is printed. */
+export function unitWords(unit: string): string {
+  return UNITS[unit] ?? unit;
+}
+
 /** With its unit, as `short` or in full. */
 export function withUnit(value: number | null | undefined, unit: string, full = false): string {
   const text = full && value !== null && value !== undefined && !Number.isNaN(value) ? String(value) : short(value);
-  return unit === "" || text === UNKNOWN ? text : `${text} ${unit}`;
+  return unit === "" || text === UNKNOWN ? text : `${text} ${unitWords(unit)}`;
 }
 
 /** Round numbers from `low` to `high`, about `count` of them, steps of 1, 2 or 5. */

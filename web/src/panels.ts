@@ -24,6 +24,8 @@ export interface Panel {
   params?(): Params;
   /** it was gone to by the keyboard; else the focus goes to what takes keys in it */
   focus?(): void;
+  /** its numbers, units and full precision */
+  csv?(): string | Promise<string>;
 }
 
 /** A kind of panel. */
@@ -32,6 +34,8 @@ export interface PanelKind {
   title: string;
   /** there may be several of it */
   many?: boolean;
+  /** what its tab says, where that is by its parameters */
+  titleOf?(params: Params): string;
   make(container: HTMLElement, app: App, params: Params): Panel;
 }
 
@@ -165,7 +169,7 @@ export class Panels {
     }
     let number = 1;
     while (this.dock.getPanel(`${id}-${number}`) !== undefined) number += 1;
-    const made = this.dock.addPanel({ id: `${id}-${number}`, component: id, title: kind.title, params, ...place } as AddPanelOptions);
+    const made = this.dock.addPanel({ id: `${id}-${number}`, component: id, title: kind.titleOf?.(params) ?? kind.title, params, ...place } as AddPanelOptions);
     this.focus(made);
   }
 

@@ -1,7 +1,7 @@
 /** A table of any length: the rows that are on the screen are in the document, and no others. */
 import { csv, type Cell } from "./csv.ts";
 import { element } from "./dom.ts";
-import { short } from "./numbers.ts";
+import { short, unitWords } from "./numbers.ts";
 import { text } from "./text.ts";
 
 export type { Cell } from "./csv.ts";
@@ -109,6 +109,11 @@ export function sortedRows(rows: TableRows, order: Order | null): Int32Array | n
   });
 }
 
+/** px that the title of a column needs, about */
+function widthOf({ title, unit = "", kind }: TableColumn): number {
+  return Math.max(32 + 7.8 * title.length + 7 * unitWords(unit).length, kind === "text" ? 90 : 64);
+}
+
 let tables = 0;
 
 export class Table {
@@ -132,7 +137,7 @@ export class Table {
     this.#columns = options.columns;
     this.#empty.textContent = options.empty;
     this.element = element(
-      "div", { class: "table", role: "grid", label: options.label, set: { tabindex: "0", "data-keys": "table" } },
+      "div", { class: "long-table", role: "grid", label: options.label, set: { tabindex: "0", "data-keys": "table" } },
       this.#head, this.#space, this.#empty,
     );
     this.element.addEventListener("scroll", () => this.refresh(), { passive: true });
@@ -192,6 +197,11 @@ export class Table {
     this.refresh();
   }
 
+  /** Show the first rows, of another order or choice. */
+  toTop(): void {
+    this.element.scrollTop = 0;
+  }
+
   /** Draw again, once in a frame: cells have come or changed. */
   refresh(): void {
     if (this.#waiting !== 0) return;
@@ -233,7 +243,7 @@ export class Table {
   }
 
   #makeHead(): void {
-    const widths = this.#columns.map((column) => `minmax(${column.width ?? 84}px, ${column.kind === "text" ? "2fr" : "1fr"})`);
+    const widths = this.#columns.map((column) => `minmax(${column.width ?? widthOf(column)}px, ${column.width ?? widthOf(column)}fr)`);
     this.element.style.setProperty("--table-columns", widths.join(" "));
     const focused = this.#head.querySelector(":focus")?.getAttribute("data-column");
     this.#head.replaceChildren(...this.#columns.map((column, number) => {
@@ -241,7 +251,7 @@ export class Table {
       const name = element(
         "button", { type: "button", title: column.meaning ?? "", set: { "data-column": column.id, tabindex: number === 0 ? "0" : "-1" } },
         element("span", {}, column.title),
-        element("span", { class: "unit" }, column.unit ? ` ${column.unit}` : ""),
+        element("span", { class: "unit" }, column.unit ? ` ${unitWords(column.unit)}` : ""),
         element("span", { class: "sorted", set: { "aria-hidden": "true" } }, { none: "", ascending: "▲", descending: "▼" }[sorted]),
       );
       return element("div", { class: column.kind ?? "number", role: "columnheader", set: { "aria-sort": sorted } }, name);

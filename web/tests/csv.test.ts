@@ -37,6 +37,7 @@ test("numbers in short", () => {
   assert.equal(withUnit(1 / 3, "px"), "0.33333 px");
   assert.equal(withUnit(1 / 3, "px", true), "0.3333333333333333 px");
   assert.equal(withUnit(null, "px"), "–");
+  assert.equal(withUnit(2.5, "angstrom"), "2.5 Å");
 });
 
 test("ticks are round, inside, and about as many as wished", () => {

@@ -140,46 +140,11 @@ const NULLABLE: Readonly<Record<string, (own: unknown) => boolean>> = {
   best: (own) => own === "high" || own === "low", pinned: withFields("series", "number"), sort: withFields("column", "descending"),
 };
 
-export interface PanelWish {
-  panel: keyof PanelParams;
-  params: Record<string, unknown>;
+/** What the tab of a panel says, where there may be several of the kind. */
+export function titleOf(kind: "plot" | "map" | "distributions", params: Readonly<Record<string, unknown>>, usual: string): string {
+  if (kind === "distributions") return usual;
+  const names = kind === "plot" ? paramsOf("plot", params).quantities : [paramsOf("map", params).quantity];
+  if (names.length === 0) return usual;
+  const words = names.slice(0, 3).join(", ") + (names.length > 3 ? ", …" : "");
+  return kind === "map" ? `${usual} ${words}` : words;
 }
-
-/** Which of these panels are useful for what, the most important ones first. */
-export const USEFUL: Readonly<Record<"grid scan" | "serial" | "rotation" | "alignment" | "files", readonly PanelWish[]>> = {
-  "grid scan": [
-    { panel: "map", params: { quantity: "n_no_ice" } },
-    { panel: "map", params: { quantity: "score", color: "magma" } },
-    { panel: "plot", params: { quantities: ["n_no_ice", "background"] } },
-    { panel: "strip", params: {} },
-    { panel: "spots", params: {} },
-  ],
-  serial: [
-    { panel: "plot", params: { quantities: ["hit_rate", "n_no_ice"] } },
-    { panel: "plot", params: { quantities: ["d_min"] } },
-    { panel: "distributions", params: { which: "powder" } },
-    { panel: "distributions", params: { which: "peakogram" } },
-    { panel: "plot", params: { quantities: ["background", "ice_score"] } },
-    { panel: "strip", params: {} },
-    { panel: "images", params: { hits: true } },
-  ],
-  rotation: [
-    { panel: "plot", params: { quantities: ["n_no_ice", "background"], x: "angle" } },
-    { panel: "plot", params: { quantities: ["d_min"], x: "angle" } },
-    { panel: "profile", params: { x: "d" } },
-    { panel: "strip", params: {} },
-    { panel: "spots", params: {} },
-  ],
-  alignment: [
-    { panel: "plot", params: { quantities: ["roi_mean"], x: "time" } },
-    { panel: "plot", params: { quantities: ["roi_x", "roi_y"], x: "time" } },
-    { panel: "plot", params: { quantities: ["maximum", "saturated"], x: "time" } },
-    { panel: "histogram", params: { part: true } },
-  ],
-  files: [
-    { panel: "images", params: {} },
-    { panel: "plot", params: { quantities: ["n_no_ice", "background"] } },
-    { panel: "spots", params: {} },
-    { panel: "profile", params: {} },
-  ],
-};

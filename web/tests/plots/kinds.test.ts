@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DEFAULTS, paramsOf, USEFUL } from "../../src/plots/kinds.ts";
+import { DEFAULTS, paramsOf, titleOf } from "../../src/plots/kinds.ts";
 
 test("what a layout stores is taken where it fits", () => {
   assert.deepEqual(paramsOf("plot", {}), DEFAULTS.plot);
@@ -13,9 +13,10 @@ test("what a layout stores is taken where it fits", () => {
   assert.equal(paramsOf("map", { best: "best" }).best, null);
 });
 
-test("what is useful is complete when it is read as parameters", () => {
-  for (const { panel, params } of Object.values(USEFUL).flat()) {
-    const made = paramsOf(panel, params) as unknown as Record<string, unknown>;
-    for (const [name, value] of Object.entries(params)) assert.deepEqual(made[name], value, `${panel} ${name}`);
-  }
+test("tabs say what is in them", () => {
+  assert.equal(titleOf("plot", { quantities: ["a", "b"] }, "Plot"), "a, b");
+  assert.equal(titleOf("plot", { quantities: ["a", "b", "c", "d"] }, "Plot"), "a, b, c, …");
+  assert.equal(titleOf("plot", { quantities: [] }, "Plot"), "Plot");
+  assert.equal(titleOf("map", { quantity: "score" }, "Map"), "Map score");
+  assert.equal(titleOf("map", {}, "Map"), `Map ${DEFAULTS.map.quantity}`);
 });
