@@ -178,11 +178,11 @@ def _sorted(rows: Rows, hits: bool, column: str, descending: bool) -> Rows:
     if values.ndim != 1:
         raise RefusedError("bad_value", f"{column} has several numbers in a row: choose a column with one", "sort")
     order = np.flatnonzero(rows.column("hit") == 1) if hits else np.arange(len(rows))
-    known = is_known(values)[order]
-    values = np.where(known, values[order], 0)
+    there = is_known(values)[order]
+    values = np.where(there, values[order], 0)
     if values.dtype.kind != "f":
         values = values.astype(np.int64)
-    return rows.chosen(order[np.lexsort((-values if descending else values, ~known))])
+    return rows.chosen(order[np.lexsort((-values if descending else values, ~there))])
 
 
 def _width(name: str) -> int:
