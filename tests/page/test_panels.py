@@ -77,6 +77,7 @@ def test_everything_is_reached_by_keyboard(served, open_page):
     page = open_page(served)
     command(page, "layout alignment")
     page.keyboard.press("Control+k")
+    page.locator("#palette-list").wait_for()
     offers = page.locator("#palette-list [role=option]").all_inner_texts()
     page.keyboard.press("Escape")
     kinds = [match[1] for each in offers if (match := re.search(r"(?:Open|Another) (.+)", each))]

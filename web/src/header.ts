@@ -21,7 +21,11 @@ export function fillHeader(target: HTMLElement, app: App, layouts: LayoutDesk, t
     element(
       "div", { class: "bar", role: "toolbar", label: text.shell.title },
       menuButton(text.shell.panels, () => panelEntries(app)),
-      menuButton(text.shell.layout, () => layouts.refresh().then(() => layouts.menu())),
+      menuButton(text.shell.layout, async () => {
+        // what the server has now, if it says so at once
+        await Promise.race([layouts.refresh(), new Promise((resolve) => setTimeout(resolve, 400))]);
+        return layouts.menu();
+      }),
       button(text.shell.commands, doors.commands, { title: "Ctrl+K" }),
       button("?", doors.help, { class: "icon", label: text.shell.helpTitle, title: text.shell.helpTitle }),
       menuButton("◐", () => themeEntries(theme), text.shell.themeLabel, false),

@@ -62,7 +62,7 @@ async function begin(): Promise<void> {
   };
 
   const layouts = new LayoutDesk(app);
-  const doors = { help: showHelp, commands: () => void layouts.refresh().then(() => showPalette(app)) };
+  const doors = { help: showHelp, commands: () => showPalette(app) };
   fillHeader(place("top"), app, layouts, theme, doors);
   panelKeys(app, doors);
   for (const part of PARTS) part.register(app);
@@ -79,6 +79,7 @@ async function begin(): Promise<void> {
   app.panels.mount(place("desk"), app);
   await layouts.begin(address.layout);
   bar.begin((name) => void layouts.choose(name));
+  void layouts.refresh();
   new Service(app, toldOf(app, () => app.live.retry(), (words) => messages.untell(words))).now();
 }
 

@@ -66,27 +66,32 @@ class Content implements IContentRenderer {
   #show(visible: boolean): void {
     if (visible === this.#visible) return;
     this.#visible = visible;
-    if (visible && this.#panel === null) {
-      try {
-        this.#panel = this.#kind.make(this.element, this.#app, this.#params);
-      } catch (error) {
-        this.element.replaceChildren(element("p", { class: "empty" }, text.shell.panelFailed(this.#kind.title)));
-        this.#app.fail(error);
-      }
-    }
     this.#panel?.seen?.(visible);
     this.#resized();
   }
 
+  /** It has another size; the first one is when it is made, so that what is in it can be measured from the beginning. */
   #resized(): void {
     if (!this.#visible || this.element.clientWidth === 0) return;
     const size = `${this.element.clientWidth}x${this.element.clientHeight}`;
     if (size === this.#size) return;
     this.#size = size;
+    if (this.#panel === null) this.#make();
     this.#panel?.resize?.();
   }
 
+  #make(): void {
+    try {
+      this.#panel = this.#kind.make(this.element, this.#app, this.#params);
+    } catch (error) {
+      this.element.replaceChildren(element("p", { class: "empty" }, text.shell.panelFailed(this.#kind.title)));
+      this.#panel = { dispose: () => {} };
+      this.#app.fail(error);
+    }
+  }
+
   focus(): void {
+    this.#resized();
     if (this.#panel?.focus !== undefined) this.#panel.focus();
     else (this.element.querySelector<HTMLElement>("[data-keys][tabindex]") ?? this.element).focus();
   }
