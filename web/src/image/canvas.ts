@@ -72,6 +72,8 @@ export class ImageCanvas {
   #layers: CanvasLayer[] = [];
   #tools: Tool[] = [];
   #frame = 0;
+  /** asked for before there was a picture */
+  #wanted: Part | null = null;
   #stale: "all" | "top" | null = null;
   #press: { tool: Tool; pointer: number; button: number; x: number; y: number; moved: boolean } | null = null;
   #fingers = new Map<number, { x: number; y: number }>();
@@ -140,18 +142,34 @@ export class ImageCanvas {
     if (before.shape[0] === shape[0] && before.shape[1] === shape[1] && before.mapping === mapping) return;
     const other = before.shape[0] !== shape[0] || before.shape[1] !== shape[1];
     const view = before.with({ shape, mapping });
-    this.#show(this.fits.value || (other && before.shape[0] === 1) ? fitted(view) : view);
+    this.#show(this.#wanted !== null ? this.#taken(view) : this.fits.value || (other && before.shape[0] === 1) ? fitted(view) : view);
   }
 
   fit(): void {
     this.fits.value = true;
+    this.#wanted = null;
     this.#show(fitted(this.view.value));
   }
 
   /** A part of the picture, as large as fits. */
   show(part: Part): void {
     this.fits.value = false;
-    this.#show(showing(this.view.value, part));
+    this.#wanted = part;
+    this.#show(this.#taken(this.view.value));
+  }
+
+  /** Whether there are a picture and a place for it: before that a part cannot be shown. */
+  get ready(): boolean {
+    const { width, shape } = this.view.value;
+    return width > 0 && shape[0] > 1;
+  }
+
+  /** The view with the part that is wanted, once there is a picture. */
+  #taken(view: View): View {
+    const part = this.#wanted;
+    if (part === null || view.width === 0 || view.shape[0] <= 1) return view;
+    this.#wanted = null;
+    return showing(view, part);
   }
 
   /** By a factor; what is at x, y (the middle without them) stays there. */
@@ -229,7 +247,7 @@ export class ImageCanvas {
       canvas.width = Math.round(width * ratio);
       canvas.height = Math.round(height * ratio);
     }
-    this.#show(this.fits.value ? fitted(view) : view);
+    this.#show(this.fits.value ? fitted(view) : this.#taken(view));
     this.#draw();
   }
 

@@ -91,6 +91,7 @@ function part(app: App, canvas: ImageCanvas): (() => void)[] {
   const { store } = app;
   let own = false;
   const tell = (): void => {
+    if (!canvas.ready) return;
     own = true;
     store.part.value = canvas.fits.value ? null : canvas.view.value.part;
     own = false;
