@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from crystint.online.api_models import MaskByPath, MaskByShapes
 
-__all__ = ["openapi_of", "openapi_text"]
+__all__ = ["openapi_of", "openapi_text", "proper_limits"]
 
 
 def openapi_of(app: FastAPI) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes, openapi_version="3.1.0"
     )
-    _limits(document)
+    proper_limits(document)
     components = document.setdefault("components", {})
     schemas = components.get("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
@@ -41,14 +41,14 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
 _LIMITS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
 
 
-def _limits(part: Any) -> None:
+def proper_limits(part: Any) -> None:
     """Limits behind a validator of ours, by the names that JSON Schema has for them."""
     if isinstance(part, dict):
         for name, proper in _LIMITS.items():
             if isinstance(part.get(name), int | float):
                 part[proper] = part.pop(name)
     for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-        _limits(each)
+        proper_limits(each)
 
 
 def openapi_text(app: FastAPI) -> str:

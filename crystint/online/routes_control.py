@@ -25,6 +25,7 @@ from crystint.online.api_models import (
 )
 from crystint.online.broker import Broker
 from crystint.online.control import Applied
+from crystint.online.openapi import proper_limits
 from crystint.online.requests import checked_query, revision_of
 
 __all__ = ["applied_answer", "changing", "control_routes"]
@@ -95,7 +96,9 @@ def control_routes(broker: Broker) -> APIRouter:
     @api.get("/settings/schema", response_model=dict[str, JsonValue])
     async def settings_schema() -> Response:
         """JSON Schema of what can be changed, with meanings, limits and defaults: forms are made of it."""
-        return answer(SettingsChange.model_json_schema())
+        schema = SettingsChange.model_json_schema()
+        proper_limits(schema)
+        return answer(schema)
 
     @api.patch("/settings", response_model=AppliedModel)
     async def change_settings(changes: SettingsChange, if_match: IfMatch = None, dry_run: bool = False) -> Response:

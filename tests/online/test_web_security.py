@@ -313,3 +313,73 @@ def test_a_web_socket_of_another_origin_is_closed_before_it_opens(headers, wante
     asyncio.run(guard({"type": "websocket", "path": "/api/v1/live", "headers": headers}, None, send))
     assert [message.get("code") for message in sent] == ([] if wanted is None else [wanted])
     assert reached == ([None] if wanted is None else []), "without a token it has no role yet"
+
+
+def test_the_policy_of_the_page_lets_nothing_in(api):
+    directives = {}
+    for part in api.get("/api/v1/status").headers["content-security-policy"].split(";"):
+        name, *values = part.split()
+        directives[name] = values
+    assert directives.pop("default-src") == ["'none'"]
+    assert directives.pop("img-src") == ["'self'", "blob:", "data:"]
+    for name in ("base-uri", "form-action", "frame-ancestors"):
+        assert directives.pop(name) == ["'none'"], name
+    assert directives == {name: ["'self'"] for name in ("script-src", "style-src", "worker-src", "connect-src")}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/v1/notes", {"text": "a"}),
+        ("PUT", "/api/v1/alarms", {"alarms": []}),
+        ("PUT", "/api/v1/layouts/a", {}),
+        ("DELETE", "/api/v1/layouts/a", None),
+    ],
+)
+def test_notes_alarms_and_layouts_are_not_for_other_origins(api, viewer, control, method, path, body, tmp_path):
+    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+        error(api.request(method, path, json=body, headers=headers), 403, "forbidden")
+    error(api.request(method, path, json=body, headers={"Host": "evil.example"}), 403, "forbidden")
+    error(viewer.request(method, path, json=body), 403, "forbidden")
+    plain = {"content-type": "text/plain"}  # what a form of another page can send
+    if body is not None:
+        error(api.request(method, path, content=b'{"text": "a"}', headers=plain), 400, "bad_value")
+    assert control.told == []
+    assert not (tmp_path / "state").exists()
+
+
+NASTY = "<img src=x onerror=alert(1)>\"'\u202e"
+
+
+def test_texts_of_others_come_back_as_they_are_and_never_as_markup(api):
+    """Whatever is in them, an answer is JSON: no browser takes it for a page."""
+    for method, path, body in (
+        ("POST", "/api/v1/notes", {"text": NASTY}),
+        ("PUT", f"/api/v1/layouts/{NASTY}", {}),
+        ("PUT", "/api/v1/layouts/a", {"title": NASTY}),
+        ("GET", "/api/v1/layouts/a", None),
+        ("PUT", "/api/v1/alarms", {"alarms": [{"name": NASTY, "column": NASTY}]}),
+        ("GET", f"/api/v1/series/{NASTY}", None),
+        ("GET", f"/api/v1/status?{NASTY}=1", None),
+    ):
+        response = api.request(method, path, json=body)
+        assert response.headers["content-type"] == "application/json"
+        assert response.headers["x-content-type-options"] == "nosniff"
+        response.json()
+
+
+def test_texts_that_are_long_are_refused_or_kept_short(api, control):
+    long = "x" * 100_000
+    name = "x" * 50_000  # an address of 64 kB is the most that the client sends
+    error(api.post("/api/v1/notes", json={"text": long}), 400, "bad_value")
+    error(api.put(f"/api/v1/layouts/{name}", json={}), 400, "bad_value")
+    error(
+        api.put("/api/v1/alarms", json={"alarms": [{"name": long, "column": "n_spots", "below": 1}]}), 400, "bad_value"
+    )
+    for response in (
+        api.put("/api/v1/alarms", json={"alarms": [{"name": "a", "column": long[:64], "below": 1}]}),
+        api.get(f"/api/v1/series/{name}"),
+        api.get(f"/api/v1/layouts/{long[:64]}"),
+    ):
+        assert len(response.content) < 2000
+    assert control.told == []

@@ -173,10 +173,13 @@ def test_settings_are_checked_while_one_types_and_applied_from_an_image_on(serve
     assert apply.is_disabled()
     snr.fill("")
     snr.press_sequentially("abc")
-    page.get_by_text("a number is needed").first.wait_for()
+    page.locator("#setting-snr-trouble").get_by_text("expected a number").wait_for()
     assert snr.get_attribute("aria-invalid") == "true"
     snr.fill("-3")
-    page.locator("#setting-snr-trouble").get_by_text("greater than 0").wait_for()
+    page.locator("#setting-snr-trouble").get_by_text("above 0").wait_for()
+    snr.fill("0.5")
+    page.get_by_text("above snr = 0.5").first.wait_for()  # which the service alone says
+    assert apply.is_disabled()
     assert served.json("/api/v1/settings") == before, "what is typed is only checked"
     snr.fill("6.5")
     page.locator("#setting-hit_peaks").fill("7")

@@ -602,8 +602,6 @@ export const text = {
       reset: "Reset",
       none: "none",
       version: (version: number) => `version ${version}`,
-      number: "a number is needed",
-      numberOr: (words: readonly string[]) => `a number is needed, or ${words.join(", ")}`,
       applied: (version: number, first: number) => `Applied from image ${first} on, as version ${version}.`,
       conflict: "Somebody else changed the settings meanwhile. What you typed is still here; Apply puts it over theirs.",
       both: (name: string, theirs: string, mine: string) => `${name}: theirs ${theirs || "none"}, yours ${mine || "none"}`,

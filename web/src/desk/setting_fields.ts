@@ -1,49 +1,6 @@
-/** Settings of the run as fields of a form: from the JSON Schema of the service. */
-
-export interface Schema {
-  type?: string;
-  description?: string;
-  enum?: (string | number)[];
-  const?: string | number;
-  anyOf?: Schema[];
-}
+/** Settings of the run beside those of the service: what is changed, and what somebody else changed. */
 
 export type Value = string | number | boolean | null;
-
-export type FieldKind =
-  | { kind: "switch" }
-  | { kind: "choice"; choices: (string | number)[] }
-  /** a number, or one of some words, or nothing */
-  | { kind: "number"; whole: boolean; words: string[]; empty: boolean };
-
-/** How a setting is entered. */
-export function kindOfField(schema: Schema): FieldKind {
-  if (schema.type === "boolean") return { kind: "switch" };
-  if (schema.enum !== undefined && schema.anyOf === undefined) return { kind: "choice", choices: schema.enum };
-  const parts = schema.anyOf ?? [schema];
-  return {
-    kind: "number",
-    whole: parts.some((part) => part.type === "integer") && !parts.some((part) => part.type === "number"),
-    words: parts.flatMap((part) => (part.const !== undefined ? [String(part.const)] : part.enum?.map(String) ?? [])),
-    empty: parts.some((part) => part.type === "null"),
-  };
-}
-
-/** The value that was typed; undefined = it cannot be one. The service checks its limits. */
-export function valueOf(field: FieldKind, typed: string): Value | undefined {
-  if (field.kind === "switch") return typed === "true";
-  if (field.kind === "choice") return field.choices.find((choice) => String(choice) === typed);
-  const plain = typed.trim();
-  if (plain === "") return field.empty ? null : undefined;
-  if (field.words.includes(plain)) return plain;
-  const value = Number(plain.replace(",", "."));
-  return Number.isFinite(value) && (!field.whole || Number.isInteger(value)) ? value : undefined;
-}
-
-/** As it stands in its field. */
-export function typedOf(value: unknown): string {
-  return value === null || value === undefined ? "" : String(value);
-}
 
 /** Settings that are others than those of the service. */
 export function changesOf(now: Readonly<Record<string, Value>>, wanted: Readonly<Record<string, Value>>): Record<string, Value> {

@@ -6,8 +6,9 @@ import type { Panel } from "../panels.ts";
 import { button, element } from "../dom.ts";
 import { text } from "../text.ts";
 import { mayChange } from "./role.ts";
-import { changesOf, conflictsOf, kindOfField, typedOf, valueOf, type FieldKind, type Schema, type Value } from "./setting_fields.ts";
 import type { EventFeed } from "./events.ts";
+import { fieldsOf, shownValue, valueOf, type FormField, type Schema } from "../form.ts";
+import { changesOf, conflictsOf, type Value } from "./setting_fields.ts";
 
 interface Answer {
   values: Record<string, Value>;
@@ -16,7 +17,7 @@ interface Answer {
 }
 
 interface Field {
-  kind: FieldKind;
+  of: FormField;
   control: HTMLInputElement | HTMLSelectElement;
   trouble: HTMLElement;
   row: HTMLElement;
@@ -42,13 +43,25 @@ export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed)
   apply.setAttribute("form", "run-settings");
   form.id = "run-settings";
 
-  const typed = (field: Field): string => (field.control instanceof HTMLInputElement && field.control.type === "checkbox" ? String(field.control.checked) : field.control.value);
+  const typed = ({ control }: Field): string => (control instanceof HTMLInputElement && control.type === "checkbox" ? shownValue(control.checked) : control.value);
+  const put = ({ control }: Field, value: Value): void => {
+    if (control instanceof HTMLInputElement && control.type === "checkbox") control.checked = value === true;
+    else control.value = shownValue(value);
+  };
+  /** What is wanted of a field, or why it cannot be. */
+  const read = (field: Field): { value: Value } | { trouble: string } => {
+    try {
+      return { value: valueOf(field.of, typed(field)) as Value };
+    } catch (error) {
+      return { trouble: (error as Error).message };
+    }
+  };
   const changes = (): Record<string, Value> | null => {
     const wanted: Record<string, Value> = {};
     for (const [name, field] of fields) {
-      const value = valueOf(field.kind, typed(field));
-      if (value === undefined) return null;
-      wanted[name] = value;
+      const now = read(field);
+      if ("trouble" in now) return null;
+      wanted[name] = now.value;
     }
     return changesOf(answer?.values ?? {}, wanted);
   };
@@ -62,10 +75,10 @@ export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed)
   const show = (): void => {
     let wrong = false;
     for (const [name, field] of fields) {
-      const value = valueOf(field.kind, typed(field));
-      mark(name, value === undefined ? (field.kind.kind === "number" && field.kind.words.length > 0 ? words.numberOr(field.kind.words) : words.number) : "");
-      wrong ||= value === undefined;
-      field.row.dataset.changed = String(value !== answer?.values[name]);
+      const now = read(field);
+      mark(name, "trouble" in now ? now.trouble : "");
+      wrong ||= "trouble" in now;
+      field.row.dataset.changed = String("trouble" in now || now.value !== answer?.values[name]);
     }
     const made = wrong ? null : changes();
     const count = made === null ? 0 : Object.keys(made).length;
@@ -74,11 +87,7 @@ export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed)
     reset.disabled = count === 0 && !wrong;
   };
   const fill = (): void => {
-    for (const [name, { kind, control }] of fields) {
-      const value = answer?.values[name];
-      if (kind.kind === "switch" && control instanceof HTMLInputElement) control.checked = value === true;
-      else control.value = typedOf(value);
-    }
+    for (const [name, field] of fields) put(field, answer?.values[name] ?? null);
     general.replaceChildren();
     version.textContent = answer === null ? "" : words.version(answer.version);
     show();
@@ -132,23 +141,21 @@ export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed)
     const both = conflictsOf(before.values, answer.values, made);
     general.replaceChildren(
       element("p", {}, words.conflict),
-      element("ul", {}, ...both.map(({ name, theirs, mine }) => element("li", {}, mine === undefined ? words.theirs(name, typedOf(theirs)) : words.both(name, typedOf(theirs), typedOf(mine))))),
+      element("ul", {}, ...both.map(({ name, theirs, mine }) => element("li", {}, mine === undefined ? words.theirs(name, shownValue(theirs)) : words.both(name, shownValue(theirs), shownValue(mine))))),
       element("div", { class: "bar" }, button(words.takeTheirs, fill)),
     );
     for (const { name, mine, theirs } of both) {
       const field = fields.get(name);
       if (mine !== undefined || field === undefined) continue;
-      if (field.kind.kind === "switch" && field.control instanceof HTMLInputElement) field.control.checked = theirs === true;
-      else field.control.value = typedOf(theirs);
+      put(field, theirs);
     }
     show();
   };
 
   const build = async (): Promise<void> => {
-    const schema = await app.api.json<{ properties: Record<string, Schema> }>("settings/schema");
-    for (const [name, each] of Object.entries(schema.properties)) {
-      const field = fieldOf(name, each);
-      fields.set(name, field);
+    for (const each of fieldsOf(await app.api.json<Schema>("settings/schema"))) {
+      const field = made(each);
+      fields.set(each.name, field);
       form.append(field.row);
       field.control.addEventListener("input", () => {
         told.textContent = "";
@@ -183,25 +190,22 @@ export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed)
   };
 }
 
-function fieldOf(name: string, schema: Schema): Field {
-  const kind = kindOfField(schema);
-  const id = `setting-${name}`;
+function made(of: FormField): Field {
+  const id = `setting-${of.name}`;
   let control: HTMLInputElement | HTMLSelectElement;
-  if (kind.kind === "switch") control = element("input", { type: "checkbox", id });
-  else if (kind.kind === "choice") {
+  if (of.kind === "switch") control = element("input", { type: "checkbox", id });
+  else if (of.kind === "choice") {
     control = element("select", { id });
-    control.append(...kind.choices.map((choice) => element("option", { set: { value: String(choice) } }, String(choice))));
+    control.append(...of.words.map((word) => new Option(word)));
   } else {
-    control = element("input", { type: "text", class: "number", id, set: { autocomplete: "off", maxlength: "40", placeholder: kind.empty ? text.desk.settingsPanel.none : "" } });
-    if (kind.words.length > 0) control.setAttribute("list", `${id}-words`);
+    control = element("input", { type: "text", class: "number", id, set: { autocomplete: "off", maxlength: "40", placeholder: text.desk.settingsPanel.none } });
+    if (of.words.length > 0) control.setAttribute("list", `${id}-words`);
   }
   const trouble = element("p", { class: "trouble", role: "alert", id: `${id}-trouble` });
-  const help = element("p", { class: "help", id: `${id}-help` }, schema.description ?? "");
+  const help = element("p", { class: "help", id: `${id}-help` }, of.description);
   control.setAttribute("aria-describedby", `${help.id} ${trouble.id}`);
-  const row = element("div", { class: "row" }, element("label", { class: "mono", set: { for: id } }, name), control, element("span"), help, trouble);
-  if (kind.kind === "number" && kind.words.length > 0) {
-    row.append(element("datalist", { id: `${id}-words` }, ...kind.words.map((word) => element("option", { set: { value: word } }))));
-  }
+  const row = element("div", { class: "row" }, element("label", { class: "mono", set: { for: id } }, of.name), control, element("span"), help, trouble);
+  if (of.words.length > 0 && of.kind === "number") row.append(element("datalist", { id: `${id}-words` }, ...of.words.map((word) => new Option(word))));
   trouble.hidden = true;
-  return { kind, control, trouble, row };
+  return { of, control, trouble, row };
 }
