@@ -92,8 +92,9 @@ function imagePlace(app: App): HTMLElement {
     const count = series?.series === image?.series ? series?.expected : null;
     number.textContent = image === null ? text.shell.noImage : `${text.shell.image(image.number)}${count == null ? "" : ` ${text.shell.ofImages(count)}`}`;
     live.setAttribute("aria-pressed", String(store.mode.value === "live"));
+    live.hidden = store.session.value.source === "files";
   };
-  followAll([store.image, store.mode, store.streamed, store.status] as never, show, true);
+  followAll([store.image, store.mode, store.streamed, store.status, store.session] as never, show, true);
   return element("span", { class: "bar place" }, live, number);
 }
 

@@ -29,7 +29,6 @@ export class Service {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #polling = false;
   #series = { key: "", time: 0 };
-  #hasFiles = true;
 
   constructor(app: App, told: Told) {
     this.#app = app;
@@ -74,13 +73,10 @@ export class Service {
     if (key === this.#series.key && performance.now() - this.#series.time < SERIES_PAUSE) return;
     this.#series = { key, time: performance.now() };
     store.streamed.value = await api.json<SeriesInfo[]>("series", { signal: AbortSignal.timeout(PATIENCE) });
-    if (!this.#hasFiles) return;
-    try {
-      store.opened.value = await api.json<OpenedFile[]>("files/opened", { signal: AbortSignal.timeout(PATIENCE) });
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 404) throw error;
-      this.#hasFiles = true;
-    }
+    const opened = await api.json<OpenedFile[]>("files/opened", { signal: AbortSignal.timeout(PATIENCE) });
+    store.opened.value = opened;
+    // without a stream the first file is what is looked at
+    if (store.session.value.source === "files") store.series.value ??= opened[0]?.series ?? null;
   }
 }
 
