@@ -110,3 +110,43 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with served_service(data_root=root, state=tmp_path_factory.mktemp("state")) as made:
         made.root = root
         yield made
+
+
+def _settings() -> Any:
+    from crystint.online import AnalysisSettings
+
+    return AnalysisSettings(rings=60, hit_peaks=3, saturation="60000")
+
+
+@pytest.fixture(scope="module")
+def held() -> Iterator[Any]:
+    """A service with a series of eight images that has ended."""
+    pytest.importorskip("zmq", reason="the extra crystint[online] is not installed")
+    from tests.page.image_page import GEOMETRY, KEY, frames
+    from tests.page.serving import served_service
+
+    with served_service(_settings()) as served:
+        served.frames = frames()
+        served.send(served.frames, KEY, geometry=GEOMETRY)
+        yield served
+
+
+@pytest.fixture
+def stream() -> Iterator[Any]:
+    """A service without images yet."""
+    pytest.importorskip("zmq", reason="the extra crystint[online] is not installed")
+    from tests.page.serving import served_service
+
+    with served_service(_settings()) as served:
+        yield served
+
+
+@pytest.fixture
+def image(held: Any, open_page: Any) -> Any:
+    """The last image of the first series, whatever came since."""
+    from tests.page.image_page import KEY, Image
+
+    made = Image(open_page(held, f"series/{KEY}/image/7"))
+    made.wait_number(7)
+    made.wait_status("held")
+    return made

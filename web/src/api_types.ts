@@ -91,7 +91,8 @@ export interface About {
   saturation: number | null;
   geometry: Record<string, unknown> | null;
   panels: Panel[] | null;
-  row: Record<string, number | null>;
+  /** null = nobody looked at it yet */
+  row: Record<string, number | null> | null;
   rois: Record<string, Record<string, number | null>>;
   settings_version: number;
   roi_version: number;

@@ -15,6 +15,7 @@ import { MaskPicture } from "./mask_picture.ts";
 import type { Head, Pictures } from "./pictures.ts";
 import { headOf, lookQuery, partQuery } from "./requests.ts";
 import type { ShownGeometry } from "./rings.ts";
+import type { Asked } from "./view.ts";
 
 /** What is to be told of the picture, beside its number. */
 export interface FlowState {
@@ -36,6 +37,7 @@ const MOST_HELD = 2_000_000;
 const PAUSE = 80;
 const RETRY = 250;
 const RETRIES = 20;
+const MOST_HITS = 4;
 
 /** Whether another view is needed, and not only other colours. */
 function otherView(a: Look, b: Look): boolean {
@@ -53,6 +55,8 @@ export class Flow {
   #pace = new LinePace();
   #stops: (() => void)[];
   #own = false;
+  #hits = 0;
+  #lastHit: Promise<void> = Promise.resolve();
   #loaded = "";
   #loading: { key: string; abort: AbortController } | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -146,7 +150,16 @@ export class Flow {
     else this.go(other);
   }
 
+  /** One after the other, and no more than a few: each begins where the last one ended. */
   async hit(direction: "next" | "previous"): Promise<void> {
+    if (this.#hits >= MOST_HITS) return;
+    this.#hits += 1;
+    const before = this.#lastHit;
+    this.#lastHit = before.then(() => this.#goToHit(direction)).finally(() => (this.#hits -= 1));
+    await this.#lastHit;
+  }
+
+  async #goToHit(direction: "next" | "previous"): Promise<void> {
     const { store, api } = this.#app;
     store.mode.value = "hold";
     const now = store.image.value;
@@ -251,6 +264,15 @@ export class Flow {
     return head?.series === series && head.image === number;
   }
 
+  /** Whether the picture is already of these blocks of what is to be seen. */
+  #shows(part: Asked | null): boolean {
+    const head = this.#pictures.has("sharp")?.head, look = this.#app.store.look.value;
+    if (head === undefined || part === null || head.factor !== part.factor || this.state.value.came === 0) return false;
+    const same = head.layer === look.layer && head.bin === look.bin && (head.last ?? 1) === look.last && (look.last === 1 || head.of === look.of);
+    const frame = head.frame === look.frame || (look.frame === "laboratory" && this.#app.store.about.value?.panels === null);
+    return same && frame && [...part.slow, ...part.fast].every((end, at) => end === head.region[at]);
+  }
+
   /** See to it that what should be shown comes, after a pause in which that may change again. */
   #want(pause: number): void {
     clearTimeout(this.#timer);
@@ -268,7 +290,9 @@ export class Flow {
   #wish(): void {
     const { store, live } = this.#app;
     const { slow: _slow, fast: _fast, size: _size, last: _last, of: _of, frame: _frame, spots: _spots, ...others } = live.wish;
-    const part = this.#frames.part(store.image.value?.series ?? null, MOST_LIVE / this.#pace.coarser ** 2);
+    let part = this.#frames.part(store.image.value?.series ?? null, MOST_LIVE / this.#pace.coarser ** 2);
+    // the first view is asked for without a region: if that is what is to be seen, no other one is needed
+    if (live.wish.view === true && live.wish.slow === undefined && this.#shows(part)) part = null;
     const wish: Wish = { ...others, view: true, ...lookQuery(store.look.value), ...partQuery(part), ...(store.overlays.value.spots ? { spots: true } : {}) };
     if (sorted(wish) !== sorted(live.wish)) live.wish = wish;
   }
@@ -314,11 +338,15 @@ export class Flow {
       this.#tell({ gone: true, asking: false });
       return;
     }
-    this.#facts.held(series, number);
     const part = this.#frames.part(series, MOST_HELD);
     const query: Query = { series, ...lookQuery(store.look.value), ...partQuery(part) };
     const key = JSON.stringify([number, query]);
-    if (key === this.#loaded || key === this.#loading?.key) return;
+    if (key === this.#loading?.key) return;
+    if (key === this.#loaded || (this.#isShown(series, number) && this.#shows(part))) {
+      this.#loaded = key;
+      this.#facts.held(series, number);
+      return;
+    }
     this.#loading?.abort.abort();
     const loading = { key, abort: new AbortController() };
     this.#loading = loading;
@@ -332,6 +360,7 @@ export class Flow {
       this.#loading = null;
       this.#loaded = key;
       this.#tell({ asking: false, trouble: null, gone: false, came: Date.now() });
+      this.#facts.held(series, number);
       this.#frames.learn(head, part === null);
       void this.#loadWhole(query, head);
     } catch (error) {

@@ -52,7 +52,7 @@ export function imagePanel(container: HTMLElement, app: App): Panel {
     const head = pictures.shown.value?.head;
     const made = told({
       mode: store.mode.value, source: store.session.value.source, line: app.live.state.value, status: store.status.value,
-      image: store.image.value, flow: flow.state.value, hit: store.about.value?.row.hit === undefined ? null : store.about.value.row.hit === 1, now: Date.now(),
+      image: store.image.value, flow: flow.state.value, hit: store.about.value?.row?.hit === undefined ? null : store.about.value.row.hit === 1, now: Date.now(),
     });
     badge.textContent = made.badge;
     badge.className = `badge ${made.tone}`;

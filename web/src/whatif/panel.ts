@@ -349,7 +349,7 @@ export class WhatIfPanel implements Panel {
 
   #showNumbers(): void {
     const { about, spots, image } = this.#app.store;
-    const row = about.value !== null && about.value.image === image.value?.number ? about.value.row : {};
+    const row = about.value !== null && about.value.image === image.value?.number ? about.value.row ?? {} : {};
     const trial = this.#trial;
     const yes = (value: number | boolean | null | undefined): string => (value === null || value === undefined || value === -1 ? short(null) : value ? text.shell.yes : text.shell.no);
     const lines: [string, string, string][] = [
