@@ -46,11 +46,12 @@ export interface ChartState {
   left: string;
   right?: string;
   log?: boolean;
-  logX?: boolean;
   low?: number | null;
   high?: number | null;
   /** words of a tick of x; without it the number itself */
   tickX?(value: number): string;
+  /** where ticks of x stand; without it at round numbers */
+  ticksX?: readonly number[];
 }
 
 export interface ChartActions {
@@ -148,7 +149,7 @@ export class Chart {
     const state = this.#state;
     const shape = JSON.stringify([
       state.curves.map(({ name, color: own, dash, unit, axis, steps }) => [name, own, dash, unit, axis, steps]),
-      state.x, state.left, state.right, state.log, state.logX, state.bands, state.low, state.high,
+      state.x, state.left, state.right, state.log, state.ticksX, state.bands, state.low, state.high,
     ]);
     const tables = state.curves.map((curve) => [curve.x, curve.y] as uPlot.AlignedData);
     const data = tables.length === 0 ? ([[], []] as uPlot.AlignedData) : uPlot.join(tables);
@@ -180,7 +181,10 @@ export class Chart {
       values: (_, splits) => splits.map((each) => (each === null ? "" : side === 2 && state.tickX ? state.tickX(each) : short(each, 6))),
     });
     const right = state.curves.some((curve) => curve.axis === "right");
-    const axes = [axis("x", state.x, 2, true), axis("left", state.left, 3, true)];
+    const places = state.ticksX;
+    const below = axis("x", state.x, 2, true);
+    if (places !== undefined) below.splits = (_, __, low, high) => places.filter((at) => at >= low && at <= high);
+    const axes = [below, axis("left", state.left, 3, true)];
     if (right) axes.push(axis("right", state.right ?? "", 1, false));
     const range = (own: boolean): uPlot.Range.Function => (_, low, high) => {
       const log = state.log === true;
@@ -196,7 +200,7 @@ export class Chart {
     return {
       width, height, pxAlign: 1, legend: { show: false }, padding: [12, right ? 4 : 16, 0, 2],
       scales: {
-        x: { time: false, distr: state.logX ? 3 : 1, range: (_, low, high) => this.#zoom ?? this.#whole(low, high) },
+        x: { time: false, range: (_, low, high) => this.#zoom ?? this.#whole(low, high) },
         left: { distr: state.log ? 3 : 1, range: range(true) },
         right: { distr: state.log ? 3 : 1, range: range(false) },
       },

@@ -26,6 +26,10 @@ interface HistogramAnswer {
 /** Values are drawn as arcsinh(value): the zero and negative ones stand beside those of a million. */
 export const squeezed = (value: number): number => Math.asinh(value);
 
+/** Ticks at 0, 1, 10, 100, ... and 3 times these, on either side. */
+const TICKS = Array.from({ length: 10 }, (_, power) => [10 ** power, 3 * 10 ** power]).flat()
+  .flatMap((each) => [-each, each]).concat(0).sort((a, b) => a - b).map(squeezed);
+
 /** A part of the detector as the service takes it; null = the whole. */
 export function partQuery(part: { slow0: number; slow1: number; fast0: number; fast1: number } | null, shape: readonly number[] | null): { slow?: string; fast?: string } {
   if (part === null || shape === null) return {};
@@ -148,7 +152,7 @@ export class HistogramPanel implements Panel {
         ...strokeOf(0), name: text.plots.pixels, unit: "", axis: "left", shown: true, steps: true, x, y: [...y, y.at(-1) ?? null],
       }],
       marks, x: text.plots.value(answer?.layer ?? "counts"), left: text.plots.pixels, log: this.#params.log, ...(this.#params.log ? { low: 0.8 } : {}),
-      tickX: (value) => short(Number(Math.sinh(value).toPrecision(3)), 3),
+      ticksX: TICKS, tickX: (value) => short(Number(Math.sinh(value).toPrecision(3)), 3),
     });
   }
 }
