@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError, note
+from crystint.io.frames.readers import FrameSource
 from crystint.io.opened_file import OpenedFile
 from crystint.io.peaks.by_frame import PeaksByFrame, peaks_by_frame, sources_in
 from crystint.io.peaks.files import shape_in
+from crystint.io.peaks.image_numbers import image_numbers
 from crystint.online.file_openers import FileRequest, table_in
 from crystint.online.file_series import EmptyFrames, FileSeries, SpotOverlay
 
@@ -54,24 +56,40 @@ def lay_over(
         peaks = None
     sources = sources_in(path)
     frames = len(table[0]) if peaks is None and table is not None else len(peaks or ())
+    numbers: NDArray[np.int64] | None = None
     named = {os.path.basename(name) for name, _ in sources}
     series = next((each for each in among if named and named <= _names(each)), None)
     if series is None and asked:
-        alike = [each for each in among if not isinstance(each.frames, EmptyFrames) and frames <= len(each.frames)]
+        alike = [each for each in among if len(each.frames) and not isinstance(each.frames, EmptyFrames)]
         fits = [each for each in alike if shape in (None, each.frames.shape)]
-        exact = [each for each in fits if len(each.frames) == frames] or (fits if peaks is not None else [])
-        if exact:
+        enough = [each for each in fits if frames <= len(each.frames)]
+        exact = [each for each in enough if len(each.frames) == frames] or (enough if peaks is not None else [])
+        counted = [each for each in fits if peaks is not None and _numbers(each, peaks) is not None]
+        if peaks is not None and counted and not exact:
+            series = counted[-1]
+            numbers = _numbers(series, peaks)
+            note(
+                f"{path.name} does not name its frames: it is taken to be of {series.key}, by the numbers in their names"
+            )
+        elif exact:
             series = exact[-1]
             others = f" (and not {', '.join(str(each.key) for each in exact[:-1])})" if len(exact) > 1 else ""
             note(f"{path.name} does not name its frames: it is taken to be of {series.key}{others}, frame by frame")
             sources = []
     if series is None:
         return None
-    frame_of = _frame_of(series, sources)
+    frame_of = _frame_of(series, sources) if numbers is None else numbers.item
     overlay = None
     if peaks is not None:
         overlay = series.add_overlay(SpotOverlay(path.name, str(request.key), peaks, frame_of))
-    if table is not None and not (series.arrived.table["n_spots"] >= 0).any():
+    if (series.arrived.table["n_spots"] >= 0).any():
+        return series, overlay
+    if table is None and peaks is not None:
+        mine = series.arrived.table.copy()
+        places = _places(series, frame_of, len(peaks))
+        mine["n_spots"][places >= 0] = peaks.counts[places[places >= 0]]
+        series.put(mine)
+    if table is not None:
         places = _places(series, frame_of, len(table[0]))
         rows, regions, names = table
         mine = series.arrived.table.copy()
@@ -93,6 +111,18 @@ def _names(series: FileSeries) -> set[str]:
     """Names of the files of its frames, without their folders."""
     files = [*map(str, series.files), *getattr(series.frames, "files", ())]
     return set(map(os.path.basename, files))
+
+
+def _numbers(series: FileSeries, peaks: PeaksByFrame) -> NDArray[np.int64] | None:
+    """int64 [images]: numbers of the images as DIALS and XDS count those of files that have one each, by their names.
+
+    None = a list with such numbers is not of these images.
+    """
+    if series.sources is None or peaks.whole is None:
+        return None
+    sources = [FrameSource(*series.sources(image)) for image in range(len(series.frames))]
+    numbers = image_numbers(len(sources), sources)
+    return numbers if np.isin(np.flatnonzero(peaks.counts), numbers).all() else None
 
 
 def _frame_of(series: FileSeries, sources: Sequence[tuple[str, int]]) -> Callable[[int], int]:

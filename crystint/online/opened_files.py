@@ -30,7 +30,9 @@ __all__ = ["OpenedFiles", "Opening", "files_of", "numbered"]
 
 _IMAGES: Mapping[str, Any] = {"dark": None, "flat": None, "normalization": ()}
 """Settings that name images of the detector of a stream"""
-_NUMBER = re.compile(r"[0-9]+(?=[^0-9]*$)")
+_NUMBER = re.compile(r"(.*?)[0-9]+([^0-9]*)")
+_SUFFIX = re.compile(r"((?:\.[A-Za-z][A-Za-z0-9]*)?(?:\.gz|\.bz2)?)$")
+"""Of a file, with that of its packing: digits in it count nothing"""
 _MOST = 64
 """files that are open at a time"""
 
@@ -308,7 +310,10 @@ class OpenedFiles:
 
 def numbered(name: str) -> str:
     """The pattern of the names that differ in their last number alone; a name without one stays what it is."""
-    return _NUMBER.sub("*", name)
+    suffix = _SUFFIX.search(name)
+    end = len(name) if suffix is None else suffix.start()
+    match = _NUMBER.fullmatch(name[:end])
+    return name if match is None else f"{match[1]}*{match[2]}{name[end:]}"
 
 
 def files_of(broker: Broker) -> OpenedFiles:

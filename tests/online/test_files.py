@@ -234,6 +234,27 @@ def test_images_of_series_are_counted_by_their_names(files, made):
         assert spots["slow"].tolist() == mine["slow"].tolist()
 
 
+def test_lists_of_other_programs_count_images_by_their_names_too(folder, engine):
+    """dials.find_spots leaves no note of the files beside its list."""
+    whole = crystint.read_peaks(folder / "scan.refl")
+    os.remove(folder / "scan.refl.json")
+    refl = whole.copy()
+    refl["frame"] += 10 - whole["frame"].min()
+    crystint.write_peaks(folder / "dials.refl", refl, shape=(150, 161), n_frames=14)
+    os.remove(folder / "dials.refl.json")
+    assert crystint.read_peaks(folder / "dials.refl")["frame"].tolist() == refl["frame"].tolist()
+    files = OpenedFiles(folder, History(), lambda: engine, DetectorSettings())
+    frames = files.open("scan_*.cbf").series
+    opening = files.open_named([folder / "dials.refl"])
+    assert opening.series is frames
+    assert "by the numbers in their names" in opening.notes[0]
+    numbers = np.unique(whole["frame"])
+    for image in range(N):
+        expected = whole["slow"][whole["frame"] == numbers[image]]
+        assert frames.spots(image)["slow"].tolist() == expected.tolist()
+    assert frames.arrived.table["n_spots"].tolist() == [len(frames.spots(image)) for image in range(N)]
+
+
 def test_a_list_of_some_of_the_frames_lies_over_those(folder, engine, data):
     peaks = crystint.read_peaks(folder / "peaks.h5")
     some = peaks[np.isin(peaks["frame"], (1, 3))].copy()
@@ -378,7 +399,16 @@ def test_a_series_is_closed_and_forgotten(files):
 
 @pytest.mark.parametrize(
     ("name", "pattern"),
-    [("scan_0001.cbf", "scan_*.cbf"), ("a1_b2.tif", "a1_b*.tif"), ("plain.npy", "plain.npy"), ("7", "*")],
+    [
+        ("scan_0001.cbf", "scan_*.cbf"),
+        ("a1_b2.tif", "a1_b*.tif"),
+        ("plain.npy", "plain.npy"),
+        ("7", "*"),
+        ("l-cyst_01_00001.cbf.bz2", "l-cyst_01_*.cbf.bz2"),
+        ("frame_12.mar3450", "frame_*.mar3450"),
+        ("none.mar3450", "none.mar3450"),
+        ("a12b.cbf", "a*b.cbf"),
+    ],
 )
 def test_names_of_series(name, pattern):
     assert numbered(name) == pattern
