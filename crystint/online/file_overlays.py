@@ -68,9 +68,8 @@ def lay_over(
         if peaks is not None and counted and not exact:
             series = counted[-1]
             numbers = _numbers(series, peaks)
-            note(
-                f"{path.name} does not name its frames: it is taken to be of {series.key}, by the numbers in their names"
-            )
+            text = f"it is taken to be of {series.key}, by the numbers in their names"
+            note(f"{path.name} does not name its frames: {text}")
         elif exact:
             series = exact[-1]
             others = f" (and not {', '.join(str(each.key) for each in exact[:-1])})" if len(exact) > 1 else ""

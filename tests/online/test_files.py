@@ -144,6 +144,14 @@ def test_what_is_found_is_what_the_command_finds(files, made, data, engine):
     assert images.result(frame).rois["sum"][0] == np.asarray(data[2])[10:20, 10:20].sum()
 
 
+def test_the_detector_of_a_stream_is_not_that_of_a_file(files, data, engine):
+    control, images = looking(files, engine)
+    files.open("run_master.h5")
+    now = control.configuration
+    now.settings = now.settings.model_copy(update={"distance": 9.0, "beam": (1.0, 2.0)})
+    assert images.analysis(images.frame(0)).geometry.distance == pytest.approx(data.geometry.distance)
+
+
 def test_the_control_knows_the_detector_of_the_file(files, data, engine):
     control, images = looking(files, engine)
     with pytest.raises(RefusedError, match="no series came"):
