@@ -186,7 +186,7 @@ class Viewer:
     def _look(self, url: str, token: str) -> None:
         from websockets.sync.client import connect
 
-        with connect(f"{url}/api/v1/live", proxy=None, max_size=None) as socket:
+        with connect(f"{url}/api/v1/live", proxy=None, max_size=None, open_timeout=120) as socket:
             socket.send(json.dumps({"token": token}))
             socket.send(json.dumps({"fps": _FPS, "spots": True, "size": "1000x1000"}))
             while not self._closing:

@@ -114,8 +114,6 @@ class Completeness:
         starts = np.arange(0, end - first, per)
         counts = {name: _counted(part & np.uint8(1 << bit) != 0, starts) for bit, name in enumerate(STRIP)}
         untold = part == 0
-        if expected is None:
-            untold[max(images - first, 0) :] = False
         counts["missing"] = counts["missing"] + _counted(untold, starts)
         return {"first": first, "last": end - 1, "per": per, "status": counts, "beyond": self._beyond}
 

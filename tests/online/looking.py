@@ -81,9 +81,16 @@ class Told:
 
 
 def images_of(
-    frames: Any, *, series: SeriesKey = KEY, numbers: Any = None, user: Any = None, engine: Any = None, **start: Any
+    frames: Any,
+    *,
+    series: SeriesKey = KEY,
+    numbers: Any = None,
+    user: Any = None,
+    engine: Any = None,
+    settings: AnalysisSettings = SETTINGS,
+    **start: Any,
 ) -> HeldImages:
     """Frames, with what is made of them."""
     frames = np.asarray(frames)
     source = Frames(frames, start_of(frames, series, **start), numbers)
-    return HeldImages(source, Told(user=user), History(), lambda: engine or Engine("cpu"))
+    return HeldImages(source, Told(settings, user), History(), lambda: engine or Engine("cpu"))

@@ -9,10 +9,11 @@ import crystint
 from crystint.errors import RefusedError
 from crystint.model.panels import Panel
 from crystint.model.valid_values import ValidValues
+from crystint.online.image_details import spot_explained
 from crystint.online.image_views import ImageViews, ViewWish
 from crystint.online.layers import Remembered
 from crystint.online.views import levels_of, view_of
-from tests.online.looking import images_of
+from tests.online.looking import SETTINGS, images_of
 from tests.online.streams import GEOMETRY, frames_of
 from tests.oracles.significance import between, threshold
 
@@ -67,6 +68,29 @@ def test_layers_are_what_the_separator_makes(masked):
             assert np.array_equal(
                 (significance.ravel() > snr)[clear & ~unusable.ravel()], picked[clear & ~unusable.ravel()]
             )
+
+
+def test_a_dark_frame_is_added_again(tmp_path):
+    dark = np.full(GEOMETRY.shape, 40.0, np.float32)
+    dark[::2] = 55.0
+    np.save(tmp_path / "dark.npy", dark)
+    frames = frames_of(count=1)
+    views = views_of(
+        frames + dark.astype(np.uint16), settings=SETTINGS.model_copy(update={"dark": tmp_path / "dark.npy"})
+    )
+    held = views.images.frame(0)
+    separator = crystint.Separator(GEOMETRY, None, 60, engine="cpu", dark=dark)
+    background = separator.background(held.pixels)
+    assert views.layers.shown(held, "background").values == pytest.approx(background.image(), rel=1e-6, nan_ok=True)
+    assert np.nanmin(views.layers.shown(held, "background").values - dark) > 0.5
+    strong = views.layers.shown(held, "significance").values > 5.0
+    picked = np.zeros(strong.size, bool)
+    picked[separator.sparsify(held.pixels, snr=5.0, background=background).index] = True
+    assert (strong.ravel() != picked).sum() <= 2  # within rounding of the threshold
+    spot = spot_explained(views, held, 0)
+    at = tuple(spot["strongest"])
+    assert 3.0 < spot["threshold"] - dark[at] < 60.0
+    assert spot["row"]["maximum"] == held.pixels[at] > spot["threshold"]
 
 
 def test_significance_is_the_inverse_of_the_threshold(masked):
