@@ -26,6 +26,7 @@ __all__ = [
     "answer",
     "error_body",
     "json_bytes",
+    "json_header",
     "plain",
     "preferred",
 ]
@@ -111,6 +112,11 @@ def json_bytes(value: Any) -> bytes:
     """UTF-8."""
     text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode("utf-8", "replace")
+
+
+def json_header(value: Any) -> str:
+    """For a header: ASCII alone, whatever the names in it are."""
+    return json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
 
 
 def preferred(accept: str | None, offered: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from crystint.errors import RefusedError
 from crystint.io.image_bytes import npy_bytes, tiff_bytes
 from crystint.model.roi_members import RoiMembers
 from crystint.online.analysis import Analysis
-from crystint.online.answers import BYTES, CBOR, NPY, TIFF, answer, json_bytes, preferred
+from crystint.online.answers import BYTES, CBOR, NPY, TIFF, answer, json_header, preferred
 from crystint.online.api_models import HeldModel, SettingsChange, TryModel
 from crystint.online.broker import Broker
 from crystint.online.desk import desk_of
@@ -193,7 +193,7 @@ def _view(views: ImageViews, number: int, series: str | None, wish: ViewWish, ki
     frame = views.images.frame(number, series)
     made = views.of(frame, wish)
     headers = _about(frame) | {
-        "X-View": json_bytes(made.about).decode("ascii", "replace"),
+        "X-View": json_header(made.about),
         "Vary": "Accept",
         "Cache-Control": "no-store",
     }

@@ -383,3 +383,13 @@ def test_texts_that_are_long_are_refused_or_kept_short(api, control):
     ):
         assert len(response.content) < 2000
     assert control.told == []
+
+
+def test_a_header_has_ascii_alone_whatever_a_series_is_called():
+    from crystint.online.answers import json_header
+
+    about = {"series": f"7-{NASTY}\n\r\x00é", "levels": {"low": float("nan")}}
+    header = json_header(about)
+    assert header.isascii()
+    assert header.isprintable()
+    assert json.loads(header) == {"series": about["series"], "levels": {"low": None}}

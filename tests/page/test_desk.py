@@ -103,15 +103,15 @@ def test_an_alarm_is_made_trips_is_seen_and_is_removed(served, sent, open_page):
     panel(page, "Alarms")
     page.get_by_role("button", name="New alarm").click()
     page.keyboard.type("few spots")
-    page.get_by_label("Column").fill("n_spot")
-    page.get_by_label("Limit").fill("1000")
+    page.get_by_label("Column", exact=True).fill("n_spot")
+    page.get_by_label("Limit", exact=True).fill("1000")
     page.get_by_role("button", name="Save").click()
     page.get_by_text("1 to 64 of A-Z").wait_for()
-    page.get_by_label("Name").fill("few-spots")
+    page.get_by_label("Name", exact=True).fill("few-spots")
     page.get_by_role("button", name="Save").click()
     page.get_by_text("did you mean n_spots?").wait_for()
     assert page.evaluate("document.activeElement.id") == "alarm-column"
-    page.get_by_label("Column").fill("n_spots")
+    page.get_by_label("Column", exact=True).fill("n_spots")
     page.keyboard.press("Enter")
     item = page.locator(".alarm-item[data-name='few-spots']")
     item.wait_for()
@@ -150,7 +150,7 @@ def test_two_pages_that_change_alarms_are_told_of_each_other(served, sent, open_
     panel(page, "Alarms")
     page.get_by_role("button", name="New alarm").click()
     page.keyboard.type("mine")
-    page.get_by_label("Limit").fill("0.1")
+    page.get_by_label("Limit", exact=True).fill("0.1")
     theirs = {"name": "theirs", "column": "d_min", "above": 3.0}
     assert served.ask("PUT", "/api/v1/alarms", json={"alarms": [theirs]}).status_code == 200
     page.get_by_role("button", name="Save").click()

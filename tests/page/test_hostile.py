@@ -182,7 +182,7 @@ def test_a_series_of_any_name_and_an_address_of_any_text(served, open_page):
 
 def test_the_policy_lets_nothing_of_others_in(served, open_page):
     """What a script that got in would try."""
-    page = open_page(served, allowed=("CSP", "Content Security Policy", "Refused", "violates"))
+    page = open_page(served, allowed=("CSP", "Content Security Policy", "Refused", "violates", "404"))
     policy = served.ask("GET", "/").headers["content-security-policy"]
     directives = {part.split()[0]: part.split()[1:] for part in policy.split(";")}
     assert directives["default-src"] == ["'none'"]
