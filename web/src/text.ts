@@ -133,7 +133,7 @@ export const text = {
       file: "file",
       hit: "hit",
       blocks: (factor: number) => `${factor} × ${factor} px blocks`,
-      coarser: "coarser, as the line is slow",
+      coarser: "coarser, to keep up",
       sum: (count: number) => `sum of ${count}`,
       max: (count: number) => `maximum of ${count}`,
     },

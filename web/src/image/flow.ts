@@ -25,7 +25,7 @@ export interface FlowState {
   trouble: string | null;
   /** a picture is on its way */
   asking: boolean;
-  /** blocks of a live view are larger than the screen needs, by this factor, as the line is slow */
+  /** blocks of a live view are larger than the screen needs, by this factor, so that they come often enough */
   coarser: number;
   /** ms of the clock at which the last picture came */
   came: number;

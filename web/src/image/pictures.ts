@@ -147,7 +147,7 @@ function drawPicture(context: CanvasRenderingContext2D, view: View, { head, bitm
   context.clip(); // the last block may reach beyond the picture
   const size = head.factor * view.zoom;
   context.imageSmoothingEnabled = size * view.ratio < 0.999;
-  context.imageSmoothingQuality = "medium";
+  context.imageSmoothingQuality = "low";
   context.drawImage(bitmap, begin.x, begin.y, bitmap.width * size, bitmap.height * size);
   context.restore();
 }
