@@ -160,7 +160,7 @@ def test_quantities_regions_and_legend(scan, open_page):
     tab(page, "n_spots")
     place = page.locator('[data-panel="plot"]:visible', has=page.locator('[data-curve="n_spots"]'))
     place.get_by_role("button", name="Quantities").click()
-    search = page.get_by_label("search").locator("visible=true")
+    search = page.locator(".plots-picker:popover-open > input")
     search.fill("roi_sum")
     page.locator(".plots-picker:popover-open label", has_text="roi_sum").first.click()
     page.keyboard.press("Escape")
