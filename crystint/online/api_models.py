@@ -616,6 +616,7 @@ class JobTableModel(Closed):
     """What a job tells of each image."""
 
     job: int
+    names: list[str] = Field(description="of all columns that there are")
     columns: dict[str, list[Number]]
 
 

@@ -101,7 +101,9 @@ def job_routes(broker: Broker) -> APIRouter:
         """What a job tells of each image, as columns; ``frame`` is the number of the image."""
         every = await broker.change(results().table, id)
         values = {name: every[name] for name in dict.fromkeys(("frame", *columns_of(columns, every)))}
-        return answer({"job": id, "columns": values}, request.headers.get("accept"), columns=values)
+        return answer(
+            {"job": id, "names": list(every), "columns": values}, request.headers.get("accept"), columns=values
+        )
 
     @api.get("/jobs/{id}/report", response_model=JobReportModel)
     async def report(id: Number, request: Request) -> Response:

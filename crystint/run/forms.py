@@ -125,7 +125,7 @@ def _option_words(name: str, field: FieldInfo, value: Any) -> list[str]:
         return [option if value else str(_extra(field, "cli").get("negative") or "--no-" + option[2:])]
     many = isinstance(field.default, tuple) and get_args(field.annotation)[-1:] == (Ellipsis,)
     texts = [_text(each) for each in value] if many else [_text(value)]
-    return [word for text in texts for word in ([f"{option}={text}"] if text.startswith("-") else [option, text])]
+    return [word for text in texts for word in (option, text)]
 
 
 def _text(value: Any) -> str:

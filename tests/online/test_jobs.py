@@ -97,7 +97,9 @@ def test_a_job_gives_what_its_command_line_gives(data, api, served):
         assert answer["frame"] == [image] * len(answer["frame"])
         assert answer["spots"]["slow"] == pytest.approx(peaks[peaks["frame"] == place]["slow"].tolist())
     assert api.get(f"/api/v1/jobs/{job['id']}/peaks?image=0").json()["frame"] == []
-    table = api.get(f"/api/v1/jobs/{job['id']}/table?columns=n_spots").json()["columns"]
+    answer = api.get(f"/api/v1/jobs/{job['id']}/table?columns=n_spots").json()
+    assert {"frame", "n_spots", "background", "angle"} <= set(answer["names"])
+    table = answer["columns"]
     assert table == {"frame": [1, 3], "n_spots": np.bincount(peaks["frame"], minlength=2).tolist()}
     answer = api.get(
         f"/api/v1/jobs/{job['id']}/peaks?columns=slow,fast", headers={"accept": "application/octet-stream"}
@@ -191,7 +193,11 @@ def test_stills_are_integrated_scaled_and_merged(tmp_path, api, served):
 def test_what_may_not_be_asked_for_is_refused(data, api, app, body, status, field, words):
     app.state.broker.jobs = None
     (data / "link.npy").symlink_to("/etc/passwd")
-    answer = api.post("/api/v1/jobs", json=body)
+    try:
+        answer = api.post("/api/v1/jobs", json=body)
+    finally:
+        if app.state.broker.jobs is not None:
+            app.state.broker.jobs.close()
     assert (answer.status_code, answer.json()["field"]) == (status, field), answer.text
     assert words in answer.json()["msg"]
     assert not (data / "jobs").exists()

@@ -31,6 +31,7 @@ export class NewJob {
   #inputs = new Map<string, { control: FileControl; trouble: HTMLElement; many: boolean }>();
   #nameTrouble = element("p", { class: "trouble small", role: "alert" });
   #form: Form | null = null;
+  #asked: Promise<void>;
   #start = button(text.jobs.start, () => void this.start(), { class: "primary" });
 
   constructor(app: App, started: (job: Job) => void) {
@@ -49,7 +50,7 @@ export class NewJob {
       element("div", { class: "form" }, row("job-name", text.jobs.name, this.#name, element("span", { class: "unit" }), this.#nameTrouble)),
       element("div", { class: "actions pad" }, this.#trouble, this.#start),
     );
-    void this.#ask();
+    this.#asked = this.#ask();
   }
 
   async #ask(): Promise<void> {
@@ -65,7 +66,7 @@ export class NewJob {
 
   /** Begin with what another job was told. */
   async again(job: Job): Promise<void> {
-    if (this.#offers.length === 0) await this.#ask();
+    await this.#asked;
     this.#command.value = job.command;
     this.#show();
     for (const [name, { control }] of this.#inputs) control.put((job.inputs[name] ?? []).join("\n"));

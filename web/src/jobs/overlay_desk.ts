@@ -65,6 +65,7 @@ export class OverlayDesk {
   #trial: Columns | null = null;
   #all = new Map<string, Promise<AllSpots>>();
   #tables = new Map<string, Promise<Record<string, (number | null)[]>>>();
+  #names = new Map<number, Promise<string[]>>();
   #runWas = true;
 
   constructor(app: App) {
@@ -293,11 +294,12 @@ export class OverlayDesk {
     let asked = this.#tables.get(key);
     if (asked === undefined) {
       const columns = along === "frame" ? quantity : `${along},${quantity}`;
-      asked = this.#app.api
-        .json<{ columns: Columns }>(`jobs/${job}/table`, { query: { columns } })
-        .then((answer) => answer.columns)
+      asked = this.#namesOf(job)
+        .then(async (names) => {
+          if (!names.includes(quantity) || !names.includes(along)) return {}; // other curves than columns of the table
+          return (await this.#app.api.json<{ columns: Columns }>(`jobs/${job}/table`, { query: { columns } })).columns;
+        })
         .catch((error: unknown) => {
-          if (error instanceof ApiError && error.status === 400) return {}; // no such column: other curves than columns
           this.#tables.delete(key);
           throw error;
         });
@@ -306,6 +308,17 @@ export class OverlayDesk {
     const table = await asked;
     const values = table[quantity], places = table[along];
     return values === undefined || places === undefined ? [] : [{ name, x: places, y: values }];
+  }
+
+  /** Columns of the table of a job. */
+  #namesOf(job: number): Promise<string[]> {
+    let asked = this.#names.get(job);
+    if (asked === undefined) {
+      asked = this.#app.api.json<{ names: string[] }>(`jobs/${job}/table`, { query: { columns: "frame" } }).then(({ names }) => names);
+      asked.catch(() => this.#names.delete(job));
+      this.#names.set(job, asked);
+    }
+    return asked;
   }
 
   #keep(): void {
