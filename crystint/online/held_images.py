@@ -212,8 +212,10 @@ class HeldImages:
 
 def _asked(geometry: Any) -> Mapping[str, Any] | None:
     """What the data process uses, as it may be asked for."""
-    names = ("distance", "beam_center", "pixel_size", "wavelength", "rotation", "polarization")
     if not isinstance(geometry, Mapping):
         return None
+    names: tuple[str, ...] = ("distance", "beam_center", "pixel_size", "wavelength", "rotation", "polarization")
+    if geometry.get("panels") is not None:  # they have these in themselves
+        names = ("distance", "wavelength", "polarization")
     values = {name: geometry[name] for name in names if geometry.get(name) is not None}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()} or None

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
+
 import numpy as np
 import pytest
 
-from tests.page.image_page import GEOMETRY, KEY, NOTHING, SHAPE, Image, indigo
+from crystint.model.geometry import Geometry
+from crystint.model.panels import Panel
+from crystint.online import AnalysisSettings
+from tests.page.image_page import GEOMETRY, KEY, NOTHING, SHAPE, UNUSABLE, Image, frames, indigo
 
 
 def test_what_is_under_the_cursor_is_what_the_service_tells(held, image):
@@ -139,3 +145,50 @@ def test_rings_are_where_their_spacing_is(held, image):
     assert touched[:-1][near].mean() > 0.98
     far = np.abs(GEOMETRY.d() - 8.0) > 4.0
     assert touched[far].mean() < 0.05
+
+
+def test_panels_are_drawn_as_they_stand(tmp_path, open_page):
+    """Two panels with a gap, the second turned about the beam: pixels, cursor and spots stand where they do."""
+    pytest.importorskip("zmq", reason="the extra crystint[online] is not installed")
+    from tests.page.serving import served_service
+
+    step, turn = 75e-6, 0.1
+    panels = (
+        Panel((0, 150), (0, 80), (-6.3e-3, -5.5e-3, 0.06), (0.0, step, 0.0), (step, 0.0, 0.0)),
+        Panel(
+            (0, 150), (80, 170), (0.4e-3, -5.6e-3, 0.06),
+            (-step * np.sin(turn), step * np.cos(turn), 0.0), (step * np.cos(turn), step * np.sin(turn), 0.0),
+        ),
+    )  # fmt: skip
+    geometry = Geometry(SHAPE, (step, step), 0.06, (73.0, 82.0), 1.0, panels=panels)
+    geometry.write(tmp_path / "panels.json")
+    settings = AnalysisSettings(rings=40, hit_peaks=3, geometry=str(tmp_path / "panels.json"))
+    with served_service(settings) as served:
+        counts = frames(2)
+        served.send(counts, KEY, geometry=None)
+        image = Image(open_page(served, allowed=("ERR_CONNECTION_REFUSED", "WebSocket")))
+        image.wait_number(1)
+        image.overlays(**NOTHING)
+        image.page.get_by_label("Frame", exact=True).select_option("laboratory")
+        answer = served.ask(
+            "GET", "/api/v1/images/1/view?frame=laboratory&size=1000x1000", headers={"Accept": "application/x-npy"}
+        )
+        told = json.loads(answer.headers["x-view"])
+        shown = np.load(io.BytesIO(answer.content))
+        assert shown.shape == tuple(told["laboratory"]["shape"]) != SHAPE
+        image.page.wait_for_timeout(1000)
+        low, high = image.contrast()
+        expected = indigo(shown, low, high)
+        expected[shown == told["unusable"]] = UNUSABLE
+        assert np.abs(image.colors(shown.shape) - expected).max() <= 0.5 + 1e-9
+        # a place of the turned panel, along the rays onto the plane
+        slow, fast = 100, 120
+        x, y, z = (float(axis[slow, fast]) for axis in geometry.positions())
+        plane = told["laboratory"]
+        there = [c + at * plane["distance"] / z / step for c, at in zip(plane["beam_center"], (y, x), strict=True)]
+        box = image.area.bounding_box()
+        at = image.place(*there, shown.shape)
+        image.page.mouse.move(box["x"] + at[0], box["y"] + at[1])
+        image.wait_field("pixel", f"^{slow}, {fast}$")
+        image.wait_field("counts", f"^{counts[1][slow, fast]}$")
+        image.page.close()

@@ -7,7 +7,7 @@ const TABLE = 65536;
 
 /** The colour of a value. */
 export function colorOf(unusable: number | null, paint: Paint, contrast: Contrast): (value: number) => number {
-  if (paint.layer === "mask") return maskColor;
+  if (paint.layer === "mask") return (value) => (value === unusable ? UNUSABLE : maskColor(value));
   const diverging = diverges(paint.layer), { scale } = paint;
   const saturation = paint.saturation ?? Infinity;
   const table = colorsOf(diverging ? "diverging" : paint.color, paint.invert);
@@ -68,9 +68,10 @@ function paintIntegers(values: Exclude<Values, Float32Array | Float64Array>, col
 }
 
 /** Colours of a mask that is laid over an image: what a person masked stands out, the rest of the image is seen. */
-export function paintOverlay(bits: Values, out: Uint32Array): void {
+export function paintOverlay(bits: Values, unusable: number | null, out: Uint32Array): void {
   for (let at = 0; at < bits.length; at += 1) {
     const value = bits[at]!;
-    out[at] = value & 2 ? (MASK_COLORS.user & 0xffffff) | 0xb4000000 : value & 1 ? (MASK_COLORS.detector & 0xffffff) | 0x8c000000 : 0;
+    // where there is no pixel at all there is nothing to be masked
+    out[at] = value === unusable ? 0 : value & 2 ? (MASK_COLORS.user & 0xffffff) | 0xb4000000 : value & 1 ? (MASK_COLORS.detector & 0xffffff) | 0x8c000000 : 0;
   }
 }

@@ -43,16 +43,16 @@ function unpacked(work: Extract<Work, { kind: "show" }>): Held {
   held.delete(slot);
   const fits = memory !== undefined && memory.byteLength >= needed && memory.byteLength <= 4 * needed + 65536;
   const values = unpackValues(packed, head.dtype, rows * columns, fits ? memory : undefined);
-  const levels = slot === "mask" ? { low: 0, high: 1, min: 0, max: allBits(values) } : levelsOfHead(head, values);
+  const levels = slot === "mask" ? { low: 0, high: 1, min: 0, max: allBits(values, head.unusable) } : levelsOfHead(head, values);
   const made = { head, values, levels, memory: values.buffer };
   held.set(slot, made);
   return made;
 }
 
 /** What is set in any pixel of a mask. */
-function allBits(values: Values): number {
+function allBits(values: Values, unusable: number | null): number {
   let all = 0;
-  for (let at = 0; at < values.length; at += 1) all |= values[at]!;
+  for (let at = 0; at < values.length; at += 1) if (values[at] !== unusable) all |= values[at]!;
   return all;
 }
 
@@ -62,7 +62,7 @@ async function painted(id: number, slot: Slot, view: Held, paint: Paint): Promis
   if (pixels.length < count || pixels.length > 4 * count + 65536) pixels = new Uint32Array(count);
   const contrast = contrastOf(paint, view.levels);
   const out = pixels.subarray(0, count);
-  if (slot === "mask") paintOverlay(view.values, out);
+  if (slot === "mask") paintOverlay(view.values, view.head.unusable, out);
   else paintValues(view.values, view.head.unusable, paint, contrast, out);
   const image = new ImageData(new Uint8ClampedArray(pixels.buffer, 0, 4 * count), columns, rows);
   const bitmap = await createImageBitmap(image);

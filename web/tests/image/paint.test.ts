@@ -63,12 +63,12 @@ test("significance is white at zero, blue below and red above", () => {
 });
 
 test("a mask has colours of its kinds, and lies over an image without hiding it", () => {
-  const out = new Uint32Array(5);
-  const bits = Uint8Array.from([0, 1, 2, 3, 4]);
-  paintValues(bits, null, { ...PAINT, layer: "mask" }, { low: 0, high: 1 }, out);
-  assert.deepEqual([...out], [MASK_COLORS.good, MASK_COLORS.detector, MASK_COLORS.user, MASK_COLORS.user, MASK_COLORS.lost]);
-  paintOverlay(bits, out);
-  assert.deepEqual([...out].map((each) => each >>> 24), [0, 0x8c, 0xb4, 0xb4, 0]);
+  const out = new Uint32Array(6);
+  const bits = Uint8Array.from([0, 1, 2, 3, 4, 255]);
+  paintValues(bits, 255, { ...PAINT, layer: "mask" }, { low: 0, high: 1 }, out);
+  assert.deepEqual([...out], [MASK_COLORS.good, MASK_COLORS.detector, MASK_COLORS.user, MASK_COLORS.user, MASK_COLORS.lost, UNUSABLE]);
+  paintOverlay(bits, 255, out);
+  assert.deepEqual([...out].map((each) => each >>> 24), [0, 0x8c, 0xb4, 0xb4, 0, 0]);
 });
 
 test("maps have 256 colours, and turn round", () => {
