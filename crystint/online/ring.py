@@ -122,9 +122,9 @@ class Ring(Sink):
         if image.message is None:
             return
         with self._wake:
-            if len(self._images) >= _WAITING:
+            if len(self._images) >= _WAITING:  # whoever looks wants the newest ones
+                self._images.popleft()
                 self.left_out += 1
-                return
             self._images.append((str(run.key), image))
             self._wake.notify()
 

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,6 +61,29 @@ def test_what_is_too_large_is_left_out_and_counted(ring):
     with RingReader(ring.address) as reader:
         assert reader.numbers() == []
         assert reader.message() is None
+
+
+def test_of_images_that_come_too_fast_the_newest_are_held(ring, monkeypatch):
+    entered, go_on = threading.Event(), threading.Event()
+    put = ring.put
+
+    def slow(*arguments):
+        entered.set()
+        assert go_on.wait(30)
+        put(*arguments)
+
+    monkeypatch.setattr(ring, "put", slow)
+    run = SimpleNamespace(key="1-a")
+    for number in range(101):
+        ring.image(run, SimpleNamespace(number=number, message=[b"some"]))
+        assert entered.wait(30)  # the first one is being copied while all others come
+    go_on.set()
+    with RingReader(ring.address) as reader:
+        until = time.monotonic() + 30
+        while reader.count < 65 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert reader.numbers()[-64:] == list(range(37, 101))
+    assert ring.status()["left_out"] == 36
 
 
 def test_readers_never_see_half_a_message(ring):
