@@ -202,9 +202,7 @@ export const text = {
     threshold: "threshold",
     flags: "flags",
     noFlags: "none",
-    facts: { place: "slow, fast", intensity: "intensity", snr: "I/σ", maximum: "maximum", npix: "pixels", d: "d", significance: "z of the strongest" },
-    caption: (image: string, what: string) => `${image} · ${what}`,
-    copied: "The picture is in the clipboard.",
+    facts: { place: "slow, fast", intensity: "intensity", maximum: "maximum", npix: "pixels", d: "d", significance: "z of the strongest" },
   },
   regions: {
     title: "Regions",

@@ -42,9 +42,9 @@ export function imagePanel(container: HTMLElement, app: App): Panel {
   const details = element("span", { class: "image-details" });
   const status = element("span", { class: "bar image-status", role: "status" }, badge, details);
   container.append(
-    element("div", { class: "toolbar image-bar" }, bar, status),
+    element("div", { class: "toolbar image-bar" }, bar),
     element("div", { class: "toolbar image-bar" }, looks(app, canvas, pictures, contrast, cursor, stops)),
-    element("div", { class: "image-stage" }, canvas.element, legend.element),
+    element("div", { class: "image-stage" }, canvas.element, status, legend.element),
   );
   app.frame.readout.replaceChildren(cursor.element);
 
