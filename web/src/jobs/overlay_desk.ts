@@ -224,7 +224,8 @@ export class OverlayDesk {
 
   async #spots({ id, origin }: Overlay, series: string, image: number, signal: AbortSignal): Promise<Shown> {
     const own = this.#app.store.spots.value;
-    if (origin.from === "run" && own !== null) return { spots: own, trouble: "" };
+    // while live they come with the picture: an image that has none yet is not looked at again for that
+    if (origin.from === "run" && (own !== null || this.#app.store.mode.value === "live")) return { spots: own, trouble: "" };
     if (origin.from === "trial") return { spots: this.#trial, trouble: this.#trial === null ? text.jobs.noTrial : "" };
     if (origin.from === "file" && origin.series !== series) return { spots: null, trouble: text.jobs.otherSeries(origin.series) };
     if (origin.from === "job" && !origin.peaks) return { spots: null, trouble: "" };

@@ -117,9 +117,10 @@ export class SpotsPanel implements Panel {
   }
 
   async #ask(signal: AbortSignal): Promise<void> {
-    const { image, spots } = this.#app.store;
+    const { image, mode, spots } = this.#app.store;
     const shown = image.value;
-    if (spots.value !== null) this.#own = shown === null ? null : { series: shown.series, image: shown.number, spots: spots.value };
+    // while live they come with the picture
+    if (spots.value !== null || mode.value === "live") this.#own = shown === null ? null : { series: shown.series, image: shown.number, spots: spots.value ?? {} };
     else if (shown === null) this.#own = null;
     else if (this.#own?.image !== shown.number || this.#own.series !== shown.series) {
       this.#own = await this.#app.api.json<SpotsAnswer>(`images/${shown.number}/spots`, { query: { series: shown.series }, signal });
