@@ -196,9 +196,7 @@ class HeldImages:
             return made
 
     def _user_mask(self, frame: HeldFrame) -> NDArray[np.uint32] | None:
-        """That of the control; none for a file of another detector."""
-        if frame.settings is None:
-            return self._control.mask("user")
+        """That of the control; none for an image of another detector: of a file, or of an earlier series."""
         try:
             mask = self._control.mask("user")
         except RefusedError:  # no series told a detector yet

@@ -129,7 +129,16 @@ def test_no_background_without_a_geometry():
             views.of(held, ViewWish(layer=layer))
 
 
-@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i2", "i4"])
+def test_images_of_an_earlier_detector_have_no_user_mask():
+    """What the control has is of the detector of now."""
+    views = views_of(frames_of(count=1), user=np.full((60, 70), 256, np.uint32))
+    held = views.images.frame(0)
+    assert views.layers.mask(held).max() == 0
+    assert views.of(held, ViewWish()).about["levels"]["max"] > 0
+    assert views.images.analysis(held).geometry == GEOMETRY
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i2", "i4", "i8"])
 @pytest.mark.parametrize("how", ["sum", "max"])
 def test_the_last_images_are_put_together(how, dtype):
     frames, lost = marked(frames_of(dtype, 12, seed=5), mark=None if dtype[0] == "u" else -1)
