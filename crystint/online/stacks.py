@@ -23,7 +23,7 @@ Stacking = Literal["sum", "max"]
 MOST_IMAGES = 100
 """that are put together at most"""
 _REMEMBERED = 2
-_SUMS = {1: "4", 2: "4", 4: "8"}
+_SUMS = {1: "4", 2: "4", 4: "8", 8: "8"}
 """bytes of the sum of integers of so many bytes: hundred of them fit"""
 
 

@@ -129,7 +129,8 @@ def view_of_part(
 ) -> View:
     """As `view_of`, where the values of the region alone are at hand."""
     factor = max(-(-part.shape[0] // size[0]), -(-part.shape[1] // size[1]), 1)
-    if part.dtype.kind == "f" or (part.dtype.kind == "i" and how in ("mean", "sum")):
+    wide = part.dtype.kind == "i" or part.dtype.itemsize > 4
+    if part.dtype.kind == "f" or (wide and how in ("mean", "sum")):
         return View(_floats(part, usable, region, factor, how), region, factor, None)
     ufunc = {"any": np.bitwise_or, "max": np.maximum}.get(how, np.add)
     blocks, lost = whole_blocks(part, usable, region, factor, ufunc)

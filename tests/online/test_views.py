@@ -21,7 +21,7 @@ def slow_view(values, bad, region, factor, how):
 
 
 @pytest.mark.parametrize("how", ["max", "mean", "sum"])
-@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i2", "i4", "f4"])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i2", "i4", "i8", "f4"])
 def test_blocks_are_those_of_a_loop(how, dtype):
     rng = np.random.default_rng(3)
     values = rng.integers(0, 100, (37, 51)).astype(dtype) - (40 if dtype[0] in "if" else 0)
