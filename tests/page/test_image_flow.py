@@ -84,6 +84,24 @@ def test_live_goes_on_where_it_is_held_no_more(stream, open_page):
     assert np.abs(image.colors() - indigo(more[5], low, high))[good].max() <= 0.5 + 1e-9
 
 
+def test_a_smaller_detector_follows_while_a_corner_is_looked_at(stream, open_page):
+    stream.send(frames(), KEY, geometry=GEOMETRY)
+    image = Image(open_page(stream))
+    image.wait_number(7)
+    image.settled()
+    image.move(140, 160)
+    for _ in range(6):
+        image.page.mouse.wheel(0, -500)
+    image.page.wait_for_url("**part=1*")
+    counts = np.random.default_rng(3).poisson(4.0, (3, 60, 70)).astype("u2")
+    stream.send(counts, SeriesKey(5, "small"), geometry=None)
+    image.wait_number(2)
+    image.wait_status("complete")
+    image.overlays(**NOTHING)
+    low, high = image.contrast()
+    assert np.abs(image.colors((60, 70)) - indigo(counts[2], low, high)).max() <= 0.5 + 1e-9
+
+
 @pytest.fixture
 def small() -> Iterator[Any]:
     """A service whose ring holds few images."""

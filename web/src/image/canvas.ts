@@ -4,7 +4,7 @@
 import { element } from "../dom.ts";
 import { Signal } from "../signal.ts";
 import type { Part, Place } from "../store.ts";
-import { fitted, movedBy, resized, SAME, showing, View, zoomedAt, type Mapping } from "./view.ts";
+import { fitted, inMiddle, movedBy, resized, SAME, showing, View, zoomedAt, type Mapping } from "./view.ts";
 
 /** Something that is drawn over the image, in CSS px. */
 export interface CanvasLayer {
@@ -140,9 +140,9 @@ export class ImageCanvas {
   setPicture(shape: readonly [number, number], mapping: Mapping = SAME): void {
     const before = this.view.value;
     if (before.shape[0] === shape[0] && before.shape[1] === shape[1] && before.mapping === mapping) return;
-    const other = before.shape[0] !== shape[0] || before.shape[1] !== shape[1];
     const view = before.with({ shape, mapping });
-    this.#show(this.#wanted !== null ? this.#taken(view) : this.fits.value || (other && before.shape[0] === 1) ? fitted(view) : view);
+    if (this.#wanted === null && (before.shape[0] === 1 || !inMiddle(view))) this.fits.value = true;
+    this.#show(this.#wanted !== null ? this.#taken(view) : this.fits.value ? fitted(view) : view);
   }
 
   fit(): void {

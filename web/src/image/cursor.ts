@@ -182,9 +182,14 @@ export class Cursor {
     if (field !== undefined && field.textContent !== words) field.textContent = words;
   }
 
+  /** The cursor, while it is on the detector of the image: the last one may have been larger. */
+  get #place(): Place | null {
+    const { about, cursor, image } = this.#app.store;
+    return about.value === null || about.value.series !== image.value?.series ? null : inside(cursor.value, about.value.shape);
+  }
+
   #changed(): void {
-    const { store } = this.#app;
-    const place = store.cursor.value;
+    const place = this.#place;
     if (this.crossed.value) this.#canvas.redraw("top");
     this.#set("pixel", place === null ? UNKNOWN : `${Math.floor(place.slow)}, ${Math.floor(place.fast)}`);
     const geometry = this.#geometry.value;

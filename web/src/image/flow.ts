@@ -300,7 +300,13 @@ export class Flow {
   async #take({ head, packed }: LiveMessage): Promise<void> {
     const { store } = this.#app;
     if (store.mode.value !== "live") return;
-    if (head.error !== undefined && head.error !== "") this.#tell({ trouble: head.error });
+    if (head.error !== undefined && head.error !== "") {
+      this.#tell({ trouble: head.error });
+      if (this.#app.live.wish.slow !== undefined) {
+        this.#frames.forget(); // the part that is looked at may be beyond a smaller detector
+        this.#want(0);
+      }
+    }
     const view = head.view as Head | null | undefined;
     if (view === null || view === undefined || packed.length === 0) return;
     const began = performance.now(), { length } = packed;

@@ -33,6 +33,11 @@ export class Frames {
     return asked(view, most);
   }
 
+  /** What is asked for next is all of the picture. */
+  forget(): void {
+    this.#shapes.clear();
+  }
+
   /** From a view that is shown; `whole`: it was asked for without a region. */
   learn(head: Head, whole: boolean): void {
     const { about } = this.#app.store;

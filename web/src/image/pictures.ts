@@ -22,7 +22,8 @@ export interface Picture {
 
 /** Whether two heads are of the same values: then one picture may lie under the other. */
 function alike(a: Head, b: Head): boolean {
-  return a.series === b.series && a.image === b.image && a.layer === b.layer && a.bin === b.bin && frameOf(a) === frameOf(b) && (a.last ?? 1) === (b.last ?? 1);
+  const stacked = (a.last ?? 1) === (b.last ?? 1) && a.of === b.of;
+  return a.series === b.series && a.image === b.image && a.layer === b.layer && a.bin === b.bin && frameOf(a) === frameOf(b) && stacked;
 }
 
 function frameOf(head: Head): string {

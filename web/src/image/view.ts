@@ -136,6 +136,12 @@ export function resized(view: View, width: number, height: number, ratio: number
   return view.with({ width, height, ratio, slow0, fast0 });
 }
 
+/** Whether there is a picture in the middle of the canvas: it was another one, perhaps, that was looked at. */
+export function inMiddle({ part, shape }: View): boolean {
+  const slow = (part.slow0 + part.slow1) / 2, fast = (part.fast0 + part.fast1) / 2;
+  return slow >= 0 && slow <= shape[0] && fast >= 0 && fast <= shape[1];
+}
+
 /** The middle of the canvas never leaves the picture, so that it cannot be lost. */
 function inSight(view: View): View {
   const clamped = (start: number, length: number, end: number): number => Math.min(Math.max(start, -length / 2), end - length / 2);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asked, fitted, MOST_ZOOM, movedBy, resized, SAME, showing, View, zoomedAt } from "../../src/image/view.ts";
+import { asked, fitted, inMiddle, MOST_ZOOM, movedBy, resized, SAME, showing, View, zoomedAt } from "../../src/image/view.ts";
 
 const view = (fields: Partial<View> = {}): View =>
   new View({ width: 800, height: 600, ratio: 1, zoom: 2, slow0: 10, fast0: 20, shape: [1000, 900], mapping: SAME, ...fields });
@@ -35,6 +35,13 @@ test("the picture cannot be moved out of sight", () => {
   const some = movedBy(view({ slow0: 300, fast0: 300 }), 30, -10);
   close(some.fast0, 285);
   close(some.slow0, 305);
+});
+
+test("what was looked at may be beyond another picture", () => {
+  assert.ok(inMiddle(view()));
+  assert.ok(inMiddle(view({ shape: [160, 220] })));
+  assert.ok(!inMiddle(view({ shape: [159, 220] })));
+  assert.ok(!inMiddle(view({ shape: [160, 219] })));
 });
 
 test("all of the picture fits, in the middle", () => {
