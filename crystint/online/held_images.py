@@ -201,7 +201,7 @@ class HeldImages:
             mask = self._control.mask("user")
         except RefusedError:  # no series told a detector yet
             return None
-        return mask if mask.shape == frame.pixels.shape else None
+        return mask if mask is not None and mask.shape == frame.pixels.shape else None
 
     def _masks(self) -> int:
         """Changes with the user's mask."""
