@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from crystint.engine import Engine
 from crystint.errors import CrystintError, FileError, GeometryError, RefusedError, note, warn
 from crystint.io.frame_table import frame_table_in
-from crystint.io.frames.masks import read_mask
 from crystint.io.frames.sequence import Frames, open_frames
 from crystint.io.kinds import Recognised, kinds_read, opened_kind
 from crystint.io.opened_file import OpenedFile
@@ -24,48 +23,28 @@ from crystint.io.rois import roi_table_in
 from crystint.io.series.results_file import read_columns
 from crystint.io.sparse.file import SparseFile
 from crystint.io.sparse.open import open_sparse
-from crystint.model.frame_table import FrameStatus, put_scan
-from crystint.model.geometry import Geometry
-from crystint.model.instrument import Instrument
-from crystint.model.mask import combine_masks
-from crystint.model.partial_geometry import PartialGeometry
 from crystint.model.rois import ROI_DTYPE
-from crystint.model.scan import Scan
-from crystint.online.file_series import CHANNEL, EmptyFrames, FileKey, FileSeries, SpotOverlay, results_of_table
-from crystint.online.result import STREAM_COLUMNS, ResultTable, empty_results
+from crystint.online.file_experiments import open_run, open_stream
+from crystint.online.file_parts import (
+    FileRequest,
+    of_frames,
+    resolved,
+    rows_of_scan,
+    series_of,
+    shape_of_spots,
+    start_of,
+)
+from crystint.online.file_series import EmptyFrames, FileSeries, SpotOverlay, results_of_table
+from crystint.online.result import STREAM_COLUMNS, ResultTable
 from crystint.ops.dense_frames import DenseFrames
-from crystint.run.frames import mask_of, masks_in, saturation_in
-from crystint.run.geometry import NoGeometryError, geometry_of, geometry_over
-from crystint.run.settings import DetectorSettings
-from crystint.stream.messages import Start
 
-__all__ = ["PLACED", "FileRequest", "open_series", "peaks_recognised", "table_in", "told_instead"]
+__all__ = ["PLACED", "open_series", "peaks_recognised", "table_in", "told_instead"]
 
 PLACED: Mapping[str, Any] = {
     "geometry": None, "mask": (), "mask_valid": False, "distance": None, "beam": None, "wavelength": None,
     "pixel_size": None, "beam_outside": True,
 }  # fmt: skip
 """Settings of the service that are not those of a file, whose start tells all of its detector"""
-
-
-@dataclass(frozen=True, eq=False)
-class FileRequest:
-    """What is to be opened."""
-
-    paths: tuple[Path, ...]
-    """one file, or those of a series of frames"""
-    name: str
-    """that the series is called by"""
-    settings: DetectorSettings = field(default_factory=DetectorSettings)
-    """what places the detector, masks, the data set and which of the frames"""
-    allowed: Callable[[Path], bool] = Path.is_file
-    """whether another file, which a peak list names, is there and may be read"""
-    engine: Callable[[], Engine] = Engine
-
-    @property
-    def key(self) -> FileKey:
-        """Of the series."""
-        return FileKey(0, self.name)
 
 
 class DenseOfFile:
@@ -134,61 +113,11 @@ def peaks_recognised(recognised: Recognised) -> bool:
 def _frames(request: FileRequest, stack: ExitStack) -> FileSeries:
     use = request.settings
     frames = stack.enter_context(open_frames(list(request.paths), dataset=use.dataset, frames=use.frames))
-    series = _of_frames(request, frames)
+    series = of_frames(request, frames)
     if len(request.paths) == 1:
         with OpenedFile(request.paths[0]) as file:
             _put_rows(series, file)
     return series
-
-
-def _of_frames(request: FileRequest, frames: Frames) -> FileSeries:
-    """Frames as they are, with what their files tell of the detector."""
-    use = request.settings
-    try:
-        geometry = geometry_of(frames, use)
-    except NoGeometryError as error:
-        geometry = None
-        warn(f"{error}: there are no resolutions, no background and no spots without it")
-    scan = frames.scan
-    start = Start(
-        request.key,
-        frames.shape,
-        "stream2",
-        images=len(frames),
-        channels=(CHANNEL,),
-        dtype=frames.dtype,
-        geometry=geometry,
-        masks={CHANNEL: mask_of(frames, use, use.geometry).pixels},
-        valid=frames.valid_from(use.lowest),
-        instrument=replace(frames.instrument, saturation=saturation_in(frames, use)),
-        frame_time=_frame_time(scan),
-    )
-    series = _series(request, frames, start)
-    series.sources = lambda image: (frames.source(image).file, frames.source(image).index)
-    series.put(_rows_of_scan(len(frames), scan, frames.missing))
-    return series
-
-
-def _series(request: FileRequest, frames: Any, start: Start) -> FileSeries:
-    info: dict[str, Any] = {"shape": start.shape, "frame_time": start.frame_time}
-    info["geometry"] = None if start.geometry is None else start.geometry.to_dict()
-    return FileSeries(request.key, info, frames=frames, start=start)
-
-
-def _frame_time(scan: Scan | None) -> float | None:
-    if scan is None or not np.isfinite(scan.frame_time).any():
-        return None
-    return float(np.nanmedian(scan.frame_time))
-
-
-def _rows_of_scan(n: int, scan: Scan | None, missing: Mapping[int, str]) -> ResultTable:
-    """Rows of which angle and time alone are known."""
-    rows = empty_results(n)
-    rows["source_frame"] = rows["frame"]
-    if scan is not None and len(scan) >= n:
-        put_scan(rows, scan)
-    rows["status"][list(missing)] = FrameStatus.MISSING
-    return rows
 
 
 # ---------------------------------------------------------------------------------------------------- sparse files
@@ -200,8 +129,8 @@ def _sparse(request: FileRequest, stack: ExitStack) -> FileSeries:
     instrument = sparse.instrument
     if len(sparse) and instrument.saturation is None:
         instrument = replace(instrument, saturation=sparse[0].background.saturation)
-    start = _start(request, sparse.shape, sparse.dtype, len(sparse), sparse.geometry, rings.mask, sparse.scan)
-    series = _series(
+    start = start_of(request, sparse.shape, sparse.dtype, len(sparse), sparse.geometry, rings.mask, sparse.scan)
+    series = series_of(
         request, DenseOfFile(sparse, request.engine), replace(start, valid=rings.valid, instrument=instrument)
     )
     note(
@@ -212,42 +141,12 @@ def _sparse(request: FileRequest, stack: ExitStack) -> FileSeries:
     if sources:
         series.sources = lambda image: (sources[image].file, sources[image].index)
     missing = dict.fromkeys(sparse.missing, "")
-    series.put(_rows_of_scan(len(sparse), sparse.scan, missing))
+    series.put(rows_of_scan(len(sparse), sparse.scan, missing))
     with OpenedFile(request.paths[0]) as file:
         _put_rows(series, file)
     if sparse.has_peaks:
         series.add_overlay(_overlay(request, peaks_by_frame(request.paths[0])))
     return series
-
-
-def _start(
-    request: FileRequest,
-    shape: tuple[int, int],
-    dtype: np.dtype[Any],
-    images: int,
-    told: Geometry | None,
-    mask: NDArray[np.uint32] | None,
-    scan: Scan | None,
-) -> Start:
-    """Of a detector that a file tells whole, under what the request says of it."""
-    use = request.settings
-    own = PartialGeometry() if told is None else PartialGeometry.of(told, str(request.paths[0]))
-    geometry = geometry_over(use, PartialGeometry(), own, shape)
-    bad_regions = None
-    if use.geometry is not None and use.geometry.suffix.lower() == ".geom":
-        bad_regions = read_mask(use.geometry, shape=shape)
-    return Start(
-        request.key,
-        shape,
-        "stream2",
-        images=images,
-        channels=(CHANNEL,),
-        dtype=dtype,
-        geometry=geometry,
-        masks={CHANNEL: combine_masks(mask, bad_regions, *masks_in(use, shape), shape=shape)},
-        instrument=Instrument(),
-        frame_time=_frame_time(scan),
-    )
 
 
 # ------------------------------------------------------------------------------------------------------ peak lists
@@ -278,16 +177,16 @@ def _named_frames(request: FileRequest, peaks: PeaksByFrame, stack: ExitStack) -
     path = request.paths[0]
     sources = sources_in(path)
     names = list(dict.fromkeys(name for name, _ in sources))
-    places = [_resolved(Path(name), path.parent, request.allowed) for name in names]
+    places = [resolved(Path(name), path.parent, request.allowed) for name in names]
     files = [place for place in places if place is not None]
     try:
         if names and len(files) == len(names):
             frames = stack.enter_context(open_frames(files, dataset=request.settings.dataset))
             chosen = _places_in(frames, dict(zip(names, files)), sources)
-            return _of_frames(request, frames if chosen is None else stack.enter_context(frames.select(chosen)))
+            return of_frames(request, frames if chosen is None else stack.enter_context(frames.select(chosen)))
         if path.suffix.lower() == ".cxi" and not names:
             with suppress(FileError):  # of another program, and perhaps with the frames in it
-                return _of_frames(request, stack.enter_context(open_frames(path, dataset=request.settings.dataset)))
+                return of_frames(request, stack.enter_context(open_frames(path, dataset=request.settings.dataset)))
     except (FileError, IndexError) as error:
         warn(f"the frames of {path.name} cannot be read ({error})")
         return None
@@ -295,15 +194,6 @@ def _named_frames(request: FileRequest, peaks: PeaksByFrame, stack: ExitStack) -
         missing = [name for name, place in zip(names, places, strict=True) if place is None]
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         warn(f"the frames of {path.name} are not there, or may not be read: {missing[0]}{more}")
-    return None
-
-
-def _resolved(name: Path, folder: Path, allowed: Callable[[Path], bool]) -> Path | None:
-    """The file of a name that was written down in another folder, perhaps on another machine."""
-    for place in (folder / name, folder / name.name):
-        with suppress(OSError):
-            if place.is_file() and allowed(place):
-                return place
     return None
 
 
@@ -328,21 +218,13 @@ def _without_frames(request: FileRequest, peaks: PeaksByFrame) -> FileSeries:
     if shape is None and geometry is not None:
         shape = geometry.shape
     if shape is None:
-        shape = _shape_of_spots(peaks)
+        shape = shape_of_spots(peaks.blocks())
         warn(f"{path.name} does not tell the shape of its frames: {shape[0]} x {shape[1]} px holds all of its spots")
     warn(f"the spots of {path.name} are shown on empty images: their counts are in the frames")
-    start = _start(request, shape, np.dtype(np.uint16), len(peaks), geometry, None, scan)
-    series = _series(request, EmptyFrames(shape, len(peaks)), start)
-    series.put(_rows_of_scan(len(peaks), scan, {}))
+    start = start_of(request, shape, np.dtype(np.uint16), len(peaks), geometry, None, scan)
+    series = series_of(request, EmptyFrames(shape, len(peaks)), start)
+    series.put(rows_of_scan(len(peaks), scan, {}))
     return series
-
-
-def _shape_of_spots(peaks: PeaksByFrame) -> tuple[int, int]:
-    slow = fast = 1
-    for some in peaks.blocks():
-        if len(some):
-            slow, fast = max(slow, int(np.ceil(some["slow"].max()))), max(fast, int(np.ceil(some["fast"].max())))
-    return slow, fast
 
 
 # --------------------------------------------------------------------------------------------------------- tables
@@ -428,6 +310,8 @@ _OPENERS: Mapping[str, Callable[[FileRequest, ExitStack], FileSeries]] = {
     "sparse file": _sparse,
     "peak list": _peaks,
     "reflections": _reflections,
+    "stills file": open_run,
+    "stream of indexed images": open_stream,
     "table of frames": _table,
     "regions of interest": _table,
 }

@@ -14,7 +14,8 @@ from crystint.io.opened_file import OpenedFile
 from crystint.io.peaks.by_frame import PeaksByFrame, peaks_by_frame, sources_in
 from crystint.io.peaks.files import shape_in
 from crystint.io.peaks.image_numbers import image_numbers
-from crystint.online.file_openers import FileRequest, table_in
+from crystint.online.file_openers import table_in
+from crystint.online.file_parts import FileRequest
 from crystint.online.file_series import EmptyFrames, FileSeries, SpotOverlay
 
 __all__ = ["lay_over"]

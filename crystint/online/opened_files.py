@@ -19,8 +19,9 @@ from crystint.model.peaks import PeakList
 from crystint.online.broker import Broker
 from crystint.online.configuration import told
 from crystint.online.data_root import file_below
-from crystint.online.file_openers import PLACED, FileRequest, open_series, peaks_recognised
+from crystint.online.file_openers import PLACED, open_series, peaks_recognised
 from crystint.online.file_overlays import lay_over
+from crystint.online.file_parts import FileRequest
 from crystint.online.file_series import FileSeries, SpotOverlay
 from crystint.online.frame_source import HeldFrame
 from crystint.online.history import History

@@ -16,7 +16,7 @@ from crystint.errors import FileError, warn
 from crystint.io.frames.sequence import Frames
 from crystint.model.experiment import Experiment
 
-__all__ = ["Pairing", "pair_frames"]
+__all__ = ["Pairing", "frames_of_sources", "pair_frames"]
 
 _PACKED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
 _STACK = re.compile(r"\.(h5|hdf5?|nxs|cxi|npy|tiff?)$", re.IGNORECASE)
@@ -63,12 +63,10 @@ def pair_frames(experiment: Experiment, frames: Frames, *, tell_spare: bool = Tr
         When names do not match and numbers differ, or when names do not decide between files.
     """
     sources = experiment.source
-    wanted = list(dict.fromkeys(source for source in sources if source))
     files = _FramesByFile.of(frames)
-    place_of = files.settle({source: files.find(source) for source in wanted})
-    if not any(place is not None for place in place_of.values()):
+    number = files.of_sources(sources)
+    if not (number >= 0).any():
         return _in_order(experiment, frames)
-    number = np.array([-1 if (at := place_of.get(source)) is None else at for source in sources], dtype=np.int64)
     missing = {
         int(
             image
@@ -79,6 +77,17 @@ def pair_frames(experiment: Experiment, frames: Frames, *, tell_spare: bool = Tr
     if spare and tell_spare:
         warn(f"{spare} of the {len(frames)} frames given belong to no image of the experiment and are left out")
     return Pairing(number, missing)
+
+
+def frames_of_sources(sources: Sequence[str], frames: Frames) -> NDArray[np.int64]:
+    """int64 [sources]: the frame of each image by its name, as `pair_frames` has it; -1 = it is not there.
+
+    Raises
+    ------
+    FileError
+        When names do not decide between files.
+    """
+    return _FramesByFile.of(frames).of_sources(sources)
 
 
 def _in_order(experiment: Experiment, frames: Frames) -> Pairing:
@@ -171,6 +180,12 @@ class _FramesByFile:
             if target != _plain(name):
                 by_target.setdefault(target, []).append(number)
         return cls(frames, members, [_parts(os.path.abspath(name)) for name in frames.files], by_name, by_target)
+
+    def of_sources(self, sources: Sequence[str]) -> NDArray[np.int64]:
+        """int64 [sources]: their frames; -1 = it is not there."""
+        wanted = list(dict.fromkeys(source for source in sources if source))
+        place_of = self.settle({source: self.find(source) for source in wanted})
+        return np.array([-1 if (at := place_of.get(source)) is None else at for source in sources], dtype=np.int64)
 
     def find(self, source: str) -> int | None:
         """The frame of an image; None where it is not there."""

@@ -16,7 +16,15 @@ from crystint.stream.messages import Start
 from tests.io.test_kinds import WRITTEN, written  # noqa: F401
 from tests.online.series_of_frames import image_of
 
-OPEN = ("frames", "sparse file", "peak list", "table of frames", "regions of interest")
+OPEN = (
+    "frames",
+    "sparse file",
+    "peak list",
+    "table of frames",
+    "regions of interest",
+    "stills file",
+    "stream of indexed images",
+)
 """Kinds that are looked at; reflections are where they have places of spots"""
 
 

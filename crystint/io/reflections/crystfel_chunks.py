@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from crystint.units import energy_of, wavelength_of
 __all__ = ["StreamReader"]
 
 _COLUMNS = ["h", "k", "l", "I", "sigma(I)", "peak", "background", "fs/px", "ss/px"]
+_PEAKS = ["fs/px", "ss/px", "(1/d)/nm^-1", "Intensity"]
 _NAMED = 5
 """crystals that are named one by one"""
 _NEXT = "----- Begin chunk"
@@ -33,15 +34,18 @@ class StreamReader:
     """Crystals of a stream as dictionaries, and a table of reflections for each.
 
     A table is numbers [n, 9], h k l I sigma peak background fs ss, and panels [n]: -1 = unknown, -2 = not named.
+    With `images`, chunks are remembered as well, each with the table of its peak list, fs ss 1/d I, under "peaks"; a
+    crystal has the number of its chunk under "image". Then a stream without a crystal, or without energies, will do.
     """
 
-    def __init__(self, path: Path, geometry_file: Path | None) -> None:
+    def __init__(self, path: Path, geometry_file: Path | None, *, images: bool = False) -> None:
         self.path, self.geometry_file = path, geometry_file
         self.geometry: StreamGeometry | None = None
         self.no_parser: ImportError | None = None
         """why there is a geometry that was not read"""
         self.crystals: list[dict[str, Any]] = []
         self.tables: list[tuple[NDArray[np.float64], NDArray[np.intp]]] = []
+        self.images: list[dict[str, Any]] | None = [] if images else None
         self.blank = 0
         self._embedded = ""
         self._again = False
@@ -79,6 +83,8 @@ class StreamReader:
                     cut += not self._chunk(file)
         if cut:
             warn(f"{self.path}: {cut} chunks are cut off; what they had in full is kept")
+        if self.images:
+            return
         if not self.crystals:
             raise FileError(f"{self.path} has no crystals in its {self.blank} chunks; index the images first")
         self._settle_energies()
@@ -127,6 +133,9 @@ class StreamReader:
     def _chunk(self, file: Iterator[str]) -> bool:
         """One chunk with its crystals; False where the file ends in it."""
         chunk: dict[str, Any] = {"serial": len(self.crystals) + 1, "event": "", "length": np.nan, "bandwidth": 0.0}
+        if self.images is not None:
+            chunk["image"] = len(self.images)
+            self.images.append(chunk)
         has_crystal = False
         for line in file:
             if line.startswith("----- End chunk"):
@@ -139,6 +148,11 @@ class StreamReader:
             elif line.startswith(_NEXT):
                 self._again = True
                 return False
+            elif self.images is not None and line.startswith("Peaks from peak search"):
+                block = self._block(file, "End of peak list")
+                if block is None:
+                    return False
+                chunk["peaks"] = self._table(block, _PEAKS)
             elif line.startswith("Image filename:"):
                 chunk["file"] = line.split(":", 1)[1].strip()
             elif line.startswith("Event:"):
@@ -168,7 +182,7 @@ class StreamReader:
                 self.tables.append(table)
                 return True
             if line.startswith("Reflections measured"):
-                block = self._block(file)
+                block = self._block(file, "End of reflections")
                 if block is None:
                     return False
                 table = self._table(block)
@@ -185,11 +199,11 @@ class StreamReader:
                 crystal["lattice" if value[1] == "lattice_type" else "centering"] = value[2]
         return False
 
-    def _block(self, file: Iterator[str]) -> list[str] | None:
-        """The lines of a list of reflections; None where it is cut off."""
+    def _block(self, file: Iterator[str], end: str) -> list[str] | None:
+        """The lines of a list of reflections or peaks; None where it is cut off."""
         block: list[str] = []
         for line in file:
-            if line.startswith("End of reflections"):
+            if line.startswith(end):
                 return block
             if line.startswith(_NEXT):
                 self._again = True
@@ -197,25 +211,29 @@ class StreamReader:
             block.append(line)
         return None
 
-    def _table(self, block: list[str]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Numbers [n, 9] in the order of `_COLUMNS`, and panels; -2 where the stream does not name them."""
+    def _table(
+        self, block: list[str], columns: Sequence[str] = _COLUMNS
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Numbers [n, columns], and panels; -2 where the stream does not name them."""
         if not block:
-            return np.zeros((0, 9)), np.zeros(0, dtype=np.intp)
+            return np.zeros((0, len(columns))), np.zeros(0, dtype=np.intp)
+        what = "peaks" if columns is _PEAKS else "reflections"
         names = block[0].split()
-        if any(name not in names for name in _COLUMNS):
+        if any(name not in names for name in columns):
             raise FileError(
-                f"{self.path} has reflections with the columns {block[0].strip()!r}; streams before 2.3 are not read"
+                f"{self.path} has {what} with the columns {block[0].strip()!r}; streams before 2.3 are not read"
             )
         words = " ".join(block[1:]).split()
         if len(words) % len(names):
-            raise FileError(f"{self.path} is damaged: reflections of {len(names)} columns have {len(words)} values")
+            raise FileError(f"{self.path} is damaged: {what} of {len(names)} columns have {len(words)} values")
         text = np.array(words, dtype=str).reshape(-1, len(names))
         try:
-            table = text[:, [names.index(name) for name in _COLUMNS]].astype(np.float64)
+            table = text[:, [names.index(name) for name in columns]].astype(np.float64)
         except ValueError as error:
-            raise FileError(f"{self.path} is damaged: {error} among its reflections") from None
-        if "panel" not in names or self.geometry is None:
+            raise FileError(f"{self.path} is damaged: {error} among its {what}") from None
+        panel = next((place for place, name in enumerate(names) if name.lower() == "panel"), None)
+        if panel is None or self.geometry is None:
             return table, np.full(len(table), -2, dtype=np.intp)
-        named, row = np.unique(text[:, names.index("panel")], return_inverse=True)
+        named, row = np.unique(text[:, panel], return_inverse=True)
         numbers = np.array([self.geometry.names.get(str(name), -1) for name in named], dtype=np.intp)
         return table, numbers[row.reshape(-1)]

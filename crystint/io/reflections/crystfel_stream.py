@@ -15,12 +15,14 @@ from crystint.errors import FileError, unreadable, warn
 from crystint.io.frames.image_files import source_of
 from crystint.io.guard import reads_file
 from crystint.io.reflections.crystfel_chunks import StreamReader
+from crystint.io.reflections.crystfel_geometry import StreamGeometry
 from crystint.model.cells import common_cell
 from crystint.model.experiment import UNPLACED, Detector, Experiment
 from crystint.model.observations import Flag, Observations
+from crystint.model.peaks import PeakList, unknown_peaks
 from crystint.units import wavelength_of
 
-__all__ = ["StreamData", "read_stream"]
+__all__ = ["StreamData", "StreamImages", "read_stream", "read_stream_images"]
 
 _LOWEST = {
     "triclinic": "1",
@@ -84,13 +86,7 @@ def read_stream(
     """
     path = Path(path)
     reader = StreamReader(path, Path(geometry) if geometry is not None else None)
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            reader.read(file)
-    except OSError as error:
-        if isinstance(error, FileError):
-            raise
-        raise unreadable(path, error) from error
+    _read(reader)
     if reader.geometry is None:
         if placed and reader.no_parser is not None:
             raise reader.no_parser
@@ -101,6 +97,102 @@ def read_stream(
     experiment = _experiment(reader, space_group)
     radius = np.array([crystal.get("radius", np.nan) for crystal in reader.crystals])
     return StreamData(experiment, _observations(reader, experiment), radius, reader.blank)
+
+
+def _read(reader: StreamReader) -> None:
+    try:
+        with reader.path.open(encoding="utf-8", errors="replace") as file:
+            reader.read(file)
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise unreadable(reader.path, error) from error
+
+
+@dataclass(frozen=True, eq=False)
+class StreamImages:
+    """The images of a stream, with and without crystals, and their spots."""
+
+    source: tuple[str, ...]
+    """file of each image, and the event, as `Experiment.source`"""
+    peaks: PeakList
+    """sorted by `frame`, the image: those of the peak search; of images whose chunk lists none, the reflections"""
+    reflections: int
+    """images whose spots are reflections"""
+    detector: Detector | None
+    """at the camera length of the first image that has one; None = the stream does not tell it"""
+    wavelength: float | None
+    """angstrom, of the first image; None = not known"""
+
+
+@reads_file
+def read_stream_images(path: str | Path) -> StreamImages:
+    """Read the images of a stream and their spots, indexed or not.
+
+    Raises
+    ------
+    FileError
+        When it is missing, no stream, or has no image.
+    GeometryError
+        When its geometry is none.
+    """
+    reader = StreamReader(Path(path), None, images=True)
+    _read(reader)
+    images, geometry = reader.images or [], reader.geometry
+    if geometry is None:
+        why = f"{path} holds no geometry" if reader.no_parser is None else f"{reader.no_parser}"
+        warn(f"{why}: the places of its spots are those of the data files")
+    numbers: dict[int, list[int]] = {}
+    for number, crystal in enumerate(reader.crystals):
+        numbers.setdefault(crystal["image"], []).append(number)
+    parts, reflections = [], 0
+    for image, chunk in enumerate(images):
+        table, panel = chunk.get("peaks", (np.zeros((0, 4)), np.zeros(0, np.intp)))
+        spots = unknown_peaks(len(table))
+        if len(table):
+            with np.errstate(divide="ignore"):
+                spots["d"] = 10.0 / table[:, 2]
+            spots["intensity"], spots["sigma"] = table[:, 3], np.nan
+            slow, fast = table[:, 1], table[:, 0]
+        else:
+            tables = [reader.tables[number] for number in numbers.get(image, ())] or [(np.zeros((0, 9)), panel)]
+            table, panel = (np.concatenate(column) for column in zip(*tables, strict=True))
+            reflections += bool(len(table))
+            spots = unknown_peaks(len(table))
+            spots["intensity"], spots["sigma"], spots["background"] = table[:, 3], table[:, 4], table[:, 6]
+            slow, fast = table[:, 8], table[:, 7]
+        spots["frame"] = image
+        spots["slow"], spots["fast"] = _places(geometry, panel, slow, fast)
+        parts.append(spots)
+    peaks = np.concatenate(parts)
+    placed = np.isfinite(peaks["slow"]) & np.isfinite(peaks["fast"])
+    if not placed.all():
+        warn(f"{path}: {np.count_nonzero(~placed)} spots are on no panel of its geometry and are left out")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        peaks["snr"] = peaks["intensity"] / peaks["sigma"]
+    energy = next((chunk["energy"] for chunk in images if "energy" in chunk), np.nan)
+    wavelength = wavelength_of(energy) if energy > 0.0 else None if geometry is None else geometry.wavelength
+    length = next((chunk["length"] for chunk in images if np.isfinite(chunk["length"])), np.nan)
+    detector = None
+    if geometry is not None and geometry.moving.any() and not length > 0.0:
+        warn(f"{path}: neither its geometry nor its images tell the camera length")
+    elif geometry is not None:
+        detector = geometry.detector(length, (0.0, 0.0))
+    return StreamImages(tuple(map(_source, images)), peaks[placed], reflections, detector, wavelength)
+
+
+def _places(
+    geometry: StreamGeometry | None, panel: NDArray[np.intp], slow: NDArray[np.float64], fast: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Places of the data file as px of the frame; NaN = on no panel."""
+    if geometry is None:
+        return slow, fast
+    unnamed = panel == -2
+    panel = panel.copy()
+    panel[unnamed] = geometry.panel_at(slow[unnamed], fast[unnamed])
+    places = geometry.to_frame(np.maximum(panel, 0), slow, fast)
+    slow, fast = (np.where(panel >= 0, place, np.nan) for place in places)
+    return slow, fast
 
 
 def _experiment(reader: StreamReader, space_group: gemmi.SpaceGroup | None) -> Experiment:
@@ -172,12 +264,7 @@ def _observations(reader: StreamReader, experiment: Experiment) -> Observations:
     image = np.repeat(np.arange(len(reader.tables)), [len(table) for table, _ in reader.tables])
     table, panel = (np.concatenate(column) for column in zip(*reader.tables, strict=True))
     hkl, value, sigma, background = table[:, :3].astype(np.int32), table[:, 3], table[:, 4], table[:, 6]
-    slow, fast = table[:, 8], table[:, 7]
-    if reader.geometry is not None:
-        unnamed = panel == -2
-        panel[unnamed] = reader.geometry.panel_at(slow[unnamed], fast[unnamed])
-        slow, fast = reader.geometry.to_frame(np.maximum(panel, 0), slow, fast)
-        slow, fast = (np.where(panel >= 0, place, np.nan) for place in (slow, fast))
+    slow, fast = _places(reader.geometry, panel, table[:, 8], table[:, 7])
     r = np.einsum("nij,nj->ni", experiment.setting[image], table[:, :3])
     s1 = experiment.incident[image] + r
     length = np.linalg.norm(s1, axis=1)

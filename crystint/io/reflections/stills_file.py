@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from crystint import __version__
 from crystint.errors import FileError, SettingError, ShapeError
@@ -251,6 +252,12 @@ class StillsFile:
     def rows(self) -> int:
         """Number of observations."""
         return len(self._entry["observations/image"]) if "observations" in self._entry else 0
+
+    @reads_file
+    def image_of_rows(self) -> NDArray[np.int32]:
+        """int32 [rows]: the image of each observation."""
+        image = self._entry["observations/image"][()] if "observations" in self._entry else []
+        return np.asarray(image, np.int32)
 
     @reads_file
     def observations(self, start: int = 0, stop: int | None = None) -> Observations:
