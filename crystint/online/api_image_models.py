@@ -14,6 +14,7 @@ __all__ = [
     "HitModel",
     "PixelModel",
     "ProfileModel",
+    "RegionsNowModel",
     "SpotModel",
     "SpotsModel",
     "StripModel",
@@ -59,6 +60,15 @@ class AboutModel(BaseModel):
     settings_version: int | None
     roi_version: int | None
     hit: bool | None
+
+
+class RegionsNowModel(BaseModel):
+    """What an image holds in the regions as they are now."""
+
+    series: str
+    image: int
+    roi_version: int
+    rois: dict[str, Row] = Field(description="by name: every column")
 
 
 class SpotsModel(BaseModel):

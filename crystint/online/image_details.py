@@ -27,6 +27,7 @@ __all__ = [
     "about_image",
     "histogram",
     "pixel",
+    "regions_now",
     "ring_profile",
     "row_and_spots",
     "spot_columns",
@@ -70,12 +71,6 @@ def about_image(views: ImageViews, frame: HeldFrame) -> dict[str, Any]:
     analysis, result = views.images.analysis(frame), views.images.result(frame)
     geometry = None if analysis is None else analysis.geometry
     laboratory = views.laboratory(analysis)
-    rois = {}
-    if result is not None and result.roi_names:
-        rois = {
-            name: {column.name: values[column.name] for column in ROI_COLUMNS}
-            for name, values in zip(result.roi_names, result.rois, strict=True)
-        }
     return {
         "series": frame.series,
         "image": frame.number,
@@ -86,10 +81,39 @@ def about_image(views: ImageViews, frame: HeldFrame) -> dict[str, Any]:
         "laboratory": None if laboratory is None else laboratory.to_dict(),
         "panels": None if laboratory is None else laboratory.panels(),
         "row": None if result is None else row_of(result),
-        "rois": rois,
+        "rois": _region_rows(result),
         "settings_version": None if result is None else int(result.row["settings_version"][0]),
         "roi_version": None if result is None else int(result.row["roi_version"][0]),
         "hit": None if result is None or result.row["hit"][0] < 0 else result.hit,
+    }
+
+
+def regions_now(views: ImageViews, frame: HeldFrame) -> dict[str, Any]:
+    """What an image holds in the regions as they are now: it is looked at again.
+
+    Raises
+    ------
+    RefusedError
+        wrong_state, where nothing is known of the detector.
+    """
+    result = views.images.seen_now(frame)
+    if result is None:
+        raise RefusedError("wrong_state", "nothing is known of the detector that the image is of")
+    return {
+        "series": frame.series,
+        "image": frame.number,
+        "roi_version": int(result.row["roi_version"][0]),
+        "rois": _region_rows(result),
+    }
+
+
+def _region_rows(result: Result | None) -> dict[str, dict[str, Any]]:
+    """Every column of each region, by name."""
+    if result is None or not result.roi_names:
+        return {}
+    return {
+        name: {column.name: values[column.name] for column in ROI_COLUMNS}
+        for name, values in zip(result.roi_names, result.rois, strict=True)
     }
 
 

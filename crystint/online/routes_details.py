@@ -15,6 +15,7 @@ from crystint.online.api_image_models import (
     HitModel,
     PixelModel,
     ProfileModel,
+    RegionsNowModel,
     SpotModel,
     SpotsModel,
     StripModel,
@@ -27,6 +28,7 @@ from crystint.online.image_details import (
     about_image,
     histogram,
     pixel,
+    regions_now,
     ring_profile,
     spot_explained,
     spots_of,
@@ -65,6 +67,11 @@ def detail_routes(broker: Broker) -> APIRouter:
     async def about(id: int, request: Request, series: Series = None) -> Response:
         """What is known of an image: detector, results, regions."""
         return await told(about_image, id, series, request)
+
+    @api.get("/images/{id}/rois", response_model=RegionsNowModel, responses=_ALSO)
+    async def regions(id: int, request: Request, series: Series = None) -> Response:
+        """What an image that is held has in the regions as they are now, whichever they were when it came."""
+        return await told(regions_now, id, series, request)
 
     @api.get("/images/{id}/spots", response_model=SpotsModel, responses=_ALSO)
     async def spots(id: int, request: Request, series: Series = None) -> Response:

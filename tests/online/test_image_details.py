@@ -40,6 +40,27 @@ def test_about_is_the_row_and_the_detector(images, looked_at):
     assert got(images, "/images/-1/about", "AboutModel")["image"] == 2
 
 
+def test_regions_of_now_are_summed_on_an_image_that_came_before_them(images):
+    assert got(images, "/images/1/about", "AboutModel")["rois"] == {}
+    rois = crystint.Rois((
+        crystint.Roi.box("a", slow=(20, 49), fast=(30, 79)),
+        crystint.Roi.azimuthal("s", q_min=0.3, q_max=0.5, phi_min_deg=350, phi_max_deg=100),
+    ))  # fmt: skip
+    applied = images.put("/api/v1/rois", json=rois.to_dict()).json()
+    try:
+        now = got(images, "/images/1/rois", "RegionsNowModel")
+        assert (now["image"], now["roi_version"]) == (1, applied["version"])
+        for name, pixels in zip(rois.names, rois.members(GEOMETRY, FRAMES[1].shape).pixels, strict=True):
+            counts = FRAMES[1].reshape(-1)[pixels].astype(np.int64)
+            values = now["rois"][name]
+            assert (values["sum"], values["max"], values["npixel"]) == (counts.sum(), counts.max(), len(pixels))
+        assert got(images, "/images/1/about", "AboutModel")["rois"] == {}
+    finally:
+        images.put("/api/v1/rois", json={"rois": []})
+    assert got(images, "/images/1/rois", "RegionsNowModel")["rois"] == {}
+    assert images.get("/api/v1/images/999/rois").status_code == 404
+
+
 def test_spots_are_those_of_the_series(images, looked_at, history):
     peaks = looked_at[2][0].peaks
     spots = got(images, "/images/0/spots", "SpotsModel")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
+
+_series = itertools.count(10)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -150,3 +153,40 @@ def image(held: Any, open_page: Any) -> Any:
     made.wait_number(7)
     made.wait_status("held")
     return made
+
+
+@pytest.fixture
+def region_series(served: Any) -> Iterator[Any]:
+    """A series of which three images came, no regions, no mask of the user: `region_series.more(2)` sends two more."""
+    from crystint.stream import SeriesKey
+    from tests.online.streams import messages_of
+    from tests.page.region_screen import FRAMES, put
+
+    key = SeriesKey(next(_series), "r")
+    put(served)
+    served.ask("DELETE", "/api/v1/mask")
+    messages = list(messages_of(FRAMES, key))
+    for message in messages[:4]:
+        served.service.take(message)
+    served.wait(key)
+
+    class Series:
+        name = str(key)
+
+        def more(self, count: int) -> None:
+            sent = served.service.status()["series"]["books"]["received"]
+            for message in messages[1 + sent : 1 + sent + count]:
+                served.service.take(message)
+            served.wait(key)
+
+    yield Series()
+    served.service.take(messages[-1])
+    put(served)
+
+
+@pytest.fixture
+def screen(served: Any, region_series: Any, open_page: Callable[..., Any]) -> Any:
+    """A page with the image of `region_series` on it."""
+    from tests.page.region_screen import Screen
+
+    return Screen(open_page(served), served)

@@ -99,3 +99,23 @@ def served_service(
         with serving(app) as url:
             yield Served(url, service, history, app)
     images.close()
+
+
+@contextmanager
+def viewed_files(root: Path, *names: str, settings: AnalysisSettings | None = None) -> Iterator[Served]:
+    """The page of ``crystint view`` on files of a folder."""
+    from crystint.online.file_control import FileControl
+    from crystint.online.opened_files import OpenedFiles
+    from crystint.run.settings import DetectorSettings
+
+    engine, history = Engine("cpu"), History()
+    control = FileControl(engine, settings or AnalysisSettings(rings=60, hit_peaks=3), history)
+    opened = OpenedFiles(root, history, lambda: engine, DetectorSettings())
+    opened.opened = control.look_at
+    for name in names:
+        opened.open_named([root / name])
+    app = create_app(control, history, access=Access(TOKENS), data_root=root, source="files", patience=20)
+    app.state.broker.files, app.state.broker.engine = opened, lambda: engine
+    with serving(app) as url:
+        yield Served(url, control, history, app, root=root)  # type: ignore[arg-type]
+    opened.close()

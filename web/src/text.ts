@@ -254,6 +254,8 @@ export const text = {
     applied: (image: number) => (image > 0 ? `The last change applies from image ${image}.` : "The last change applies to the images that come next."),
     appliesFrom: (image: number) => `No values of this image: it applies from image ${image}.`,
     notMeasured: (image: number) => `There are no values of image ${image}: it was not looked at with this region.`,
+    lookedAgain: "The image was looked at again, with the regions as they are now.",
+    olderValues: "The values are of the region as it was when the image was looked at.",
     visible: "Visible",
     show: (name: string) => `Show ${name} on the image`,
     name: "name",

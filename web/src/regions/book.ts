@@ -4,7 +4,7 @@ import type { Applied } from "../api_types.ts";
 import { Signal } from "../signal.ts";
 import { text } from "../text.ts";
 import {
-  changed, changesOf, differences, inverse, overtaken, same, type Change, type Difference, type Region, type Regions,
+  changed, changesOf, differences, inverse, named, overtaken, same, type Change, type Difference, type Region, type Regions,
 } from "./region.ts";
 
 /** What the service tells of a region on the detector. */
@@ -66,6 +66,7 @@ export class Book {
   #tell: (words: string, loudness?: "note" | "warning") => void;
   #fail: (error: unknown) => void;
   #revision: number | null = null;
+  #version: number | null = null;
   #now: Standing = { regions: [], past: [], future: [] };
   #accepted: Standing = this.#now;
   #sending = false;
@@ -84,6 +85,11 @@ export class Book {
   /** Of the document that is shown; null = the service was not asked yet. */
   get revision(): number | null {
     return this.#revision;
+  }
+
+  /** Of the regions that the service sums up now, as `roi_version` of the results has it. */
+  get version(): number | null {
+    return this.#version;
   }
 
   /** While something is dragged the document stays as it is: what others do meanwhile is seen when it is sent. */
@@ -121,6 +127,7 @@ export class Book {
 
   #take(told: Told): void {
     this.#revision = told.revision;
+    this.#version = told.version;
     this.details.value = told.details ?? {};
     if (!same(told.document.rois, this.#now.regions)) this.#show({ ...this.#now, regions: told.document.rois });
     this.#accepted = this.#now;
@@ -203,6 +210,7 @@ export class Book {
       const applied = await this.#api.json<Applied>("rois", { method: "PUT", body, revision: this.#revision });
       this.#accepted = standing;
       this.#revision = applied.revision;
+      this.#version = applied.version;
       this.details.value = (applied.details ?? {}) as Record<string, Detail>;
       this.effect.value = { image: applied.first_image, version: applied.version };
     } catch (error) {
@@ -232,7 +240,9 @@ export class Book {
     this.#show(this.#accepted);
     if (error instanceof ApiError) {
       const [, number, field] = /^rois\.(\d+)(?:\.(.*))?$/.exec(error.field ?? "") ?? [];
-      const name = number === undefined ? null : mine[Number(number)]?.name ?? null;
+      // of a new name: the region as it is called
+      const [put, was] = number === undefined ? [] : [mine[Number(number)], before[Number(number)]];
+      const name = (named(before, put?.name ?? null) ?? was ?? put)?.name ?? null;
       this.refusal.value = { words: error.message, name, field: field ?? null };
     }
     this.#fail(error);

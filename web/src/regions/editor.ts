@@ -210,8 +210,18 @@ export class Editor {
     cancel: () => this.#drop(),
   };
 
+  /** Whether there is a picture: before, the canvas has no places of the detector. */
+  get #pictured(): boolean {
+    const [rows, columns] = this.#canvas?.view.value.shape ?? [1, 1];
+    return rows * columns > 1;
+  }
+
   #down(at: Pointing): void {
     this.#pointer = at;
+    if (this.mode.value !== "select" && !this.#pictured) {
+      this.#app.tell(text.regions.noImage);
+      return;
+    }
     if (this.mode.value === "polygon") return;
     if (this.mode.value !== "select") {
       if (at.detector === null) return;
@@ -256,7 +266,7 @@ export class Editor {
     const [drag, draft] = [this.#drag, this.#draft];
     this.#drop();
     if (drag === null) return;
-    if (drag.kind === "draw" && draft === null) this.#app.tell(text.regions.dragToDraw);
+    if (drag.kind === "draw" && draft === null && !moved) this.#app.tell(text.regions.dragToDraw);
     if (draft === null) return;
     if (drag.kind === "draw") this.add(draft);
     else this.#replace(draft);
@@ -273,7 +283,7 @@ export class Editor {
 
   #addCorner(at: Pointing): void {
     const canvas = this.#canvas;
-    if (canvas === null || at.detector === null) return;
+    if (canvas === null || at.detector === null || !this.#pictured) return;
     const first = this.#corners[0];
     const screen = first && canvas.view.value.detectorToScreen(first.slow, first.fast);
     const last = this.#corners.at(-1);

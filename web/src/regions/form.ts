@@ -1,7 +1,7 @@
 /** The selected region in numbers: those that it is made of, which can be typed in, and all that is measured. */
 import type { App } from "../app.ts";
 import { button, element } from "../dom.ts";
-import { short, UNKNOWN } from "../numbers.ts";
+import { short } from "../numbers.ts";
 import { followAll } from "../signal.ts";
 import { text } from "../text.ts";
 import type { Book } from "./book.ts";
@@ -11,7 +11,7 @@ import { COLUMNS, type Values } from "./values.ts";
 import { fieldsOf, inOther, withField } from "./words.ts";
 
 /** significant ones of what has a fraction */
-const DIGITS = 7;
+const DIGITS = 6;
 
 export class RegionForm {
   readonly element = element("section", { class: "region-form", label: text.regions.details });
@@ -140,7 +140,7 @@ export class RegionForm {
     // where the service says no the selection goes back
     const stops = [
       this.#book.refusal.follow((refusal) => {
-        if (refusal?.name === name) this.#app.store.region.value = before;
+        if (refusal?.name === before) this.#app.store.region.value = before;
         if (refusal !== null) for (const stop of stops) stop();
       }),
       this.#book.effect.follow(() => {
@@ -160,21 +160,21 @@ export class RegionForm {
     const region = this.#editor.selected;
     if (region === null) return;
     const detail = this.#book.details.value[region.name];
-    const { image, rows } = this.#values.measured.value;
+    const { image, rows, version, again } = this.#values.measured.value;
     const row = rows[region.name];
     const effect = this.#book.effect.value;
     const words: string[] = [];
     if (detail?.problem !== undefined) words.push(detail.problem);
     else if (detail?.clipped === true) words.push(text.regions.clipped);
+    if (again) words.push(text.regions.lookedAgain);
+    else if (row !== undefined && version !== this.#book.version) words.push(text.regions.olderValues);
     if (row === undefined && image !== null && effect !== null && image < effect.image) words.push(text.regions.appliesFrom(effect.image));
     else if (row === undefined && image !== null) words.push(text.regions.notMeasured(image));
     this.#notes.textContent = words.join(" ");
-    const pixels = detail === undefined ? [] : [["pixels", short(detail.pixels), ""] as const];
-    const shown = (value: number | null | undefined, unit: string): string => {
-      const words = short(value, DIGITS);
-      return unit === "" || words === UNKNOWN ? words : `${words} ${unit}`;
-    };
-    const facts = [...pixels, ...COLUMNS.map(({ name, title, unit, meaning }) => [title, shown(row?.[name], unit), meaning] as const)];
+    const pixels = detail === undefined ? [] : [[text.regions.pixels, short(detail.pixels), ""] as const];
+    const facts = [...pixels, ...COLUMNS.map(({ name, title, unit, meaning }) => [
+      unit === "" ? title : `${title}, ${unit}`, short(row?.[name], DIGITS), meaning,
+    ] as const)];
     this.#facts.replaceChildren(...facts.flatMap(([title, value, meaning]) => [
       element("dt", { title: meaning }, title), element("dd", { class: "number" }, value),
     ]));

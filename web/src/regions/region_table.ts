@@ -13,6 +13,8 @@ import { described } from "./words.ts";
 
 /** Columns of the table; the details of the selected region have all of them. */
 const SHOWN = COLUMNS.slice(0, 6);
+/** significant ones of what has a fraction */
+const DIGITS = 4;
 
 interface Line {
   readonly region: Region;
@@ -116,7 +118,7 @@ export class RegionTable {
       pixels.textContent = detail === undefined ? UNKNOWN : `${detail.clipped ? "✂ " : ""}${detail.pixels}`;
       pixels.title = detail?.problem ?? (detail?.clipped === true ? text.regions.clipped : "");
       pixels.classList.toggle("warn", detail?.problem !== undefined || detail?.clipped === true);
-      for (const { name } of SHOWN) (cells[name] as HTMLElement).textContent = short(rows[region.name]?.[name]);
+      for (const { name } of SHOWN) (cells[name] as HTMLElement).textContent = short(rows[region.name]?.[name], DIGITS);
     }
   }
 

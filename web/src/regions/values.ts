@@ -1,6 +1,8 @@
 /** What was measured in the regions: of the image that is shown, and of the images before it. */
+import { ApiError } from "../api.ts";
 import type { App } from "../app.ts";
 import { followAll, Signal } from "../signal.ts";
+import type { Shown } from "../store.ts";
 import type { Book } from "./book.ts";
 
 /** Of a region on one image: by column. */
@@ -8,6 +10,10 @@ export type Row = Readonly<Record<string, number | null>>;
 
 export interface Measured {
   readonly image: number | null;
+  /** of the regions that were summed; null = there is no row of the image */
+  readonly version: number | null;
+  /** the image was looked at again, since its results are of other regions */
+  readonly again: boolean;
   readonly rows: Readonly<Record<string, Row>>;
   /** sums of the images up to this one, the oldest first */
   readonly trends: Readonly<Record<string, readonly (number | null)[]>>;
@@ -62,12 +68,25 @@ export function measuredOf(results: Results, number: number): Measured {
       rows[name] = Object.fromEntries(Object.entries(columns).map(([column, values]) => [column, cleaned(column, values[at])]));
     }
   }
-  return { image: number, rows, trends };
+  return { image: number, version: at < 0 ? null : results.columns.roi_version?.[at] ?? null, again: false, rows, trends };
+}
+
+interface Now {
+  roi_version: number;
+  rois: Record<string, Record<string, number | null>>;
+}
+
+/** With the values of the regions as they are now in place of those of the results. */
+export function measuredAgain(measured: Measured, now: Now): Measured {
+  const rows = Object.fromEntries(Object.entries(now.rois).map(([name, values]) => [
+    name, Object.fromEntries(Object.entries(values).map(([column, value]) => [column, cleaned(column, value)])),
+  ]));
+  return { ...measured, version: now.roi_version, again: true, rows };
 }
 
 /** Asks while somebody looks. */
 export class Values {
-  readonly measured = new Signal<Measured>({ image: null, rows: {}, trends: {} });
+  readonly measured = new Signal<Measured>({ image: null, version: null, again: false, rows: {}, trends: {} });
   #app: App;
   #book: Book;
   #asking = false;
@@ -81,13 +100,31 @@ export class Values {
   /** Follow the image that is shown; what comes back ends that. */
   watch(): () => void {
     let ended = false;
-    const stop = followAll([this.#app.store.image, this.#book.effect, this.#app.store.about] as never, () => {
+    const { image, about, mode } = this.#app.store;
+    const stop = followAll([image, about, mode, this.#book.effect, this.#book.details] as never, () => {
       if (!ended) void this.#ask();
     }, true);
     return () => {
       ended = true;
       stop();
     };
+  }
+
+  /** Whether no image that comes will have the values that lack: the one that is shown stays, or nothing is measured. */
+  #stale(measured: Measured): boolean {
+    const { mode, status } = this.#app.store;
+    const stays = mode.value === "hold" || status.value?.state !== "measuring";
+    return stays && this.#book.regions.value.length > 0 && !this.#book.busy && measured.version !== this.#book.version;
+  }
+
+  async #lookAgain(measured: Measured, { series, number }: Shown): Promise<Measured> {
+    try {
+      return measuredAgain(measured, await this.#app.api.json<Now>(`images/${number}/rois`, { query: { series } }));
+    } catch (error) {
+      // its pixels are not held any more: what the results have is all there is
+      if (error instanceof ApiError && error.status === 404) return measured;
+      throw error;
+    }
   }
 
   async #ask(): Promise<void> {
@@ -104,7 +141,8 @@ export class Values {
       series: image.series, from: Math.max(image.number - rows + 1, 0), to: image.number + 1, columns: "frame,roi_version", rois: true,
     };
     try {
-      this.measured.value = measuredOf(await this.#app.api.json<Results>("results", { query }), image.number);
+      const measured = measuredOf(await this.#app.api.json<Results>("results", { query }), image.number);
+      this.measured.value = this.#stale(measured) ? await this.#lookAgain(measured, image) : measured;
     } catch (error) {
       this.#app.fail(error);
     }
