@@ -15,11 +15,12 @@ const ICE_FLAG = 8;
 const NEAR = 7;
 const SIZES = 12;
 
-/** CSS px of a symbol: by the logarithm of the intensity, and never inside of the spot it shows. */
+/** CSS px of a symbol: by the logarithm of the intensity, smaller where much of the detector is seen, and never inside of the spot it shows. */
 export function radiusOf(intensity: number | null | undefined, zoom: number): number {
   const strength = Math.log10(Math.max(intensity ?? 1, 1));
   const step = Math.min(Math.round(2 * strength), SIZES);
-  return Math.max(4 + 0.6 * step, Math.min(2.2 * zoom, 60));
+  const far = Math.min(0.4 + 0.6 * zoom, 1);
+  return Math.max(Math.round(2 * far * (4 + 0.5 * step)) / 2, Math.min(2.2 * zoom, 60));
 }
 
 /** Where the spots of a list that are in view lie: index, x, y, one after the other. */
@@ -57,10 +58,10 @@ function symbol(shape: Shape, color: string, radius: number, ratio: number): HTM
     context.translate(half, half);
     outline(context, shape, radius);
     context.strokeStyle = "rgb(255 255 255 / 70%)";
-    context.lineWidth = 3.4;
+    context.lineWidth = radius < 6 ? 2.4 : 3.4;
     context.stroke();
     context.strokeStyle = color;
-    context.lineWidth = 1.6;
+    context.lineWidth = radius < 6 ? 1.2 : 1.6;
     context.stroke();
   }
   symbols.set(key, made);

@@ -101,6 +101,8 @@ test("spots in view are those on the screen", () => {
   assert.ok(radiusOf(10, 1) < radiusOf(1000, 1));
   assert.ok(radiusOf(null, 1) > 0);
   assert.ok(radiusOf(10, 20) > 40);
+  // where a whole detector is on the screen the circles must not cover what they show
+  assert.ok(radiusOf(100, 0.25) <= 4.5 && radiusOf(1e6, 0.25) < 7 && radiusOf(1, 0.05) >= 1.5);
 });
 
 test("the axis of the contrast holds all values and both ends", () => {
