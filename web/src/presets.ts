@@ -13,22 +13,26 @@ const along = (x: string, ...quantities: string[]): Placed => ({ kind: "plot", p
 const map = (quantity: string): Placed => ({ kind: "map", params: { quantity } });
 const of = (...kinds: string[]): Placed[] => kinds.map((kind) => ({ kind }));
 
+/** The image, as large as it can be, over the strip; what belongs to the measurement stands beside it. */
+const pictured: Tree = { size: 6, column: [{ size: 7, tabs: of("image") }, { size: 2, tabs: [...of("strip"), plot("rate_in", "rate_out")] }] };
+const watched = of("status", "log", "alarms", "settings");
+const tried = of("whatif", "regions", "spots", "images", "overlays", "jobs", "files");
+
 export const PRESETS: readonly Preset[] = [
   {
     id: "serial",
     title: text.shell.presets.serial,
     tree: {
       row: [
-        { size: 5, column: [{ size: 7, tabs: of("image") }, { size: 2, tabs: [...of("strip"), plot("rate_in", "rate_out")] }] },
+        pictured,
         {
           size: 4,
           column: [
-            { tabs: [plot("hit_rate"), ...of("distributions")] },
-            { tabs: [plot("n_spots"), plot("d_min"), plot("background")] },
-            { tabs: of("images", "spots", "profile", "histogram") },
+            { tabs: [plot("hit_rate"), plot("n_spots"), plot("d_min"), plot("background")] },
+            { tabs: [...watched, ...of("distributions", "profile", "histogram")] },
+            { tabs: tried },
           ],
         },
-        { size: 3, column: [{ tabs: of("status", "alarms") }, { tabs: of("whatif", "settings", "regions") }, { tabs: of("log", "jobs", "overlays", "files") }] },
       ],
     },
   },
@@ -37,9 +41,15 @@ export const PRESETS: readonly Preset[] = [
     title: text.shell.presets.grid,
     tree: {
       row: [
-        { size: 4, column: [{ size: 6, tabs: [map("n_spots"), map("score"), map("d_min"), map("background")] }, { size: 3, tabs: [plot("n_spots"), ...of("strip")] }] },
-        { size: 5, column: [{ size: 7, tabs: of("image") }, { size: 3, tabs: of("spots", "images", "profile", "histogram") }] },
-        { size: 3, column: [{ tabs: of("status", "alarms") }, { tabs: of("regions", "whatif", "settings") }, { tabs: of("log", "jobs", "overlays", "files") }] },
+        pictured,
+        {
+          size: 4,
+          column: [
+            { size: 4, tabs: [map("n_spots"), map("score"), map("d_min"), map("background")] },
+            { size: 3, tabs: [...watched, plot("n_spots"), ...of("profile", "histogram")] },
+            { size: 3, tabs: tried },
+          ],
+        },
       ],
     },
   },
@@ -48,16 +58,15 @@ export const PRESETS: readonly Preset[] = [
     title: text.shell.presets.rotation,
     tree: {
       row: [
-        { size: 5, column: [{ size: 7, tabs: of("image") }, { size: 2, tabs: of("strip") }] },
+        pictured,
         {
-          size: 5,
+          size: 4,
           column: [
-            { tabs: [along("angle", "n_spots")] },
-            { tabs: [along("angle", "d_min"), along("angle", "background")] },
-            { tabs: of("profile", "histogram", "spots", "images") },
+            { tabs: [along("angle", "n_spots"), along("angle", "d_min"), along("angle", "background")] },
+            { tabs: [...watched, ...of("profile", "histogram")] },
+            { tabs: tried },
           ],
         },
-        { size: 3, column: [{ tabs: of("status", "alarms") }, { tabs: of("whatif", "settings", "regions") }, { tabs: of("jobs", "overlays", "log", "files") }] },
       ],
     },
   },
@@ -67,8 +76,14 @@ export const PRESETS: readonly Preset[] = [
     tree: {
       row: [
         { size: 6, tabs: of("image") },
-        { size: 4, column: [{ tabs: of("regions", "mask") }, { tabs: [along("time", "roi_sum"), along("time", "roi_mean")] }, { tabs: of("histogram", "profile") }] },
-        { size: 3, column: [{ tabs: of("status", "settings") }, { tabs: of("alarms", "log") }] },
+        {
+          size: 4,
+          column: [
+            { tabs: of("regions", "mask") },
+            { tabs: [along("time", "roi_sum"), along("time", "roi_mean")] },
+            { tabs: [...of("histogram", "profile"), ...watched] },
+          ],
+        },
       ],
     },
   },
@@ -77,9 +92,15 @@ export const PRESETS: readonly Preset[] = [
     title: text.shell.presets.files,
     tree: {
       row: [
-        { size: 3, column: [{ tabs: of("files") }, { tabs: of("jobs", "overlays", "log") }] },
-        { size: 5, column: [{ size: 7, tabs: of("image") }, { size: 2, tabs: of("strip") }] },
-        { size: 4, column: [{ tabs: of("images", "distributions") }, { tabs: [plot("n_spots"), plot("background")] }, { tabs: of("spots", "profile", "histogram", "whatif", "regions") }] },
+        { size: 6, column: [{ size: 7, tabs: of("image") }, { size: 2, tabs: of("strip") }] },
+        {
+          size: 4,
+          column: [
+            { tabs: of("files", "jobs", "overlays", "log") },
+            { tabs: [plot("n_spots"), plot("d_min"), plot("background"), ...of("distributions", "profile", "histogram")] },
+            { tabs: of("images", "spots", "whatif", "regions") },
+          ],
+        },
       ],
     },
   },
