@@ -92,7 +92,7 @@ export class Store {
   readonly spot = new Signal<number | null>(null);
 
   readonly look = new Signal<Look>({
-    layer: "counts", bin: "max", last: 1, of: "sum", frame: "detector", color: "indigo", scale: "linear", invert: false,
+    layer: "counts", bin: "max", last: 1, of: "sum", frame: "detector", color: "indigo", scale: "sqrt", invert: false,
     automatic: true, low: 0, high: 10,
   });
   readonly overlays = new Signal<Overlays>({

@@ -43,9 +43,14 @@ export function diverges(layer: Layer): boolean {
   return DIVERGING.includes(layer);
 }
 
+/** Layers about 0 are linear: noise must not look like more than it is. */
+export function scaleOf({ layer, scale }: Pick<Look, "layer" | "scale">): Scale {
+  return diverges(layer) ? "linear" : scale;
+}
+
 export function paintOf(look: Look, saturation: number | null): Paint {
   return {
-    layer: look.layer, color: look.color, scale: look.scale, invert: look.invert,
+    layer: look.layer, color: look.color, scale: scaleOf(look), invert: look.invert,
     low: look.automatic ? null : look.low, high: look.automatic ? null : look.high,
     saturation: look.layer === "counts" ? saturation : null,
   };

@@ -6,7 +6,7 @@ import type { Store } from "../store.ts";
 import { text } from "../text.ts";
 import type { ImageCanvas, Pointing } from "./canvas.ts";
 import { colorsOf, css } from "./colors.ts";
-import { diverges, niceAbove, partOf, stepOf, valueOf, type Contrast } from "./contrast.ts";
+import { diverges, niceAbove, partOf, scaleOf, stepOf, valueOf, type Contrast } from "./contrast.ts";
 import type { Painter } from "./painter.ts";
 import type { Picture, Pictures } from "./pictures.ts";
 
@@ -166,7 +166,7 @@ export class ContrastBar {
     });
     for (let x = 0; x < WIDTH; x += 1) {
       const value = valueOf((x + 0.5) / WIDTH, range, scale);
-      context.fillStyle = css(table[stepOf(value, picture.contrast, look.scale, diverging)]!);
+      context.fillStyle = css(table[stepOf(value, picture.contrast, scaleOf(look), diverging)]!);
       context.fillRect(x, HEIGHT - STRIP + 1, 1.5, STRIP - 1);
     }
     (["low", "high"] as const).forEach((end, index) => {

@@ -155,17 +155,18 @@ export function looks(app: App, canvas: ImageCanvas, pictures: Pictures, contras
   stops.push(cursor.measured.follow(() => measure.setAttribute("aria-pressed", String(cursor.measuring))));
   const frame = pick("frame", words.frame, names(words.frames));
   const colors = pick("color", words.color, names(words.colors, COLORS));
+  const scale = pick("scale", words.scale, names(words.scales));
   const of = pick("of", words.putTogether, names(words.of_));
   const show = (): void => {
     frame.hidden = (store.about.value?.panels ?? null) === null && store.look.value.frame === "detector";
-    colors.hidden = diverges(store.look.value.layer) || store.look.value.layer === "mask";
+    colors.hidden = scale.hidden = diverges(store.look.value.layer) || store.look.value.layer === "mask";
     of.hidden = store.look.value.last === 1;
   };
   stops.push(followAll([store.about, store.look] as never, show, true));
   const stack = pick("last", words.putTogether, STACKS.map((count) => [count, count === 1 ? words.single : words.lastOf(count)]));
   return element(
     "div", { class: "bar looks", role: "group", label: words.look },
-    pick("layer", words.layer, names(words.layers, LAYERS)), colors, pick("scale", words.scale, names(words.scales)), invert,
+    pick("layer", words.layer, names(words.layers, LAYERS)), colors, scale, invert,
     element("span", { class: "bar contrast" }, ends[0]!, contrast.element, ends[1]!, automatic),
     stack, of, frame, ...overlays(app, stops), measure, element("span", { class: "spacer" }),
     element(

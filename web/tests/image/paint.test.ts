@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { colorsOf, COLORS, MASK_COLORS, packed, SATURATED, UNUSABLE } from "../../src/image/colors.ts";
-import { contrastOf, histogramOf, levelsOf, niceAbove, partOf, stepOf, valueOf, type Paint } from "../../src/image/contrast.ts";
+import { contrastOf, histogramOf, levelsOf, niceAbove, paintOf, partOf, stepOf, valueOf, type Paint } from "../../src/image/contrast.ts";
 import { paintOverlay, paintValues } from "../../src/image/paint.ts";
 import type { Values } from "../../src/image/unpack.ts";
+import { Store } from "../../src/store.ts";
 
 const PAINT: Paint = { layer: "counts", color: "indigo", scale: "linear", invert: false, low: 0, high: 100, saturation: null };
 
@@ -116,4 +117,11 @@ test("a histogram counts the usable values between its ends", () => {
   const values = Float32Array.from([0, 0.5, 1, 2.5, 4, 4.5, -1, NaN]);
   assert.deepEqual([...histogramOf(values, 0.5, { low: 0, high: 4 }, "linear", 4)], [1, 1, 1, 1]);
   assert.deepEqual([...histogramOf(values, null, { low: 0, high: 4 }, "sqrt", 2)], [2, 3]);
+});
+
+test("layers about zero are linear, whatever the scale of counts is", () => {
+  const look = new Store().look.value;
+  assert.equal(paintOf(look, null).scale, "sqrt");
+  assert.equal(paintOf({ ...look, scale: "log", layer: "background" }, null).scale, "log");
+  for (const layer of ["significance", "subtracted"] as const) assert.equal(paintOf({ ...look, layer }, null).scale, "linear");
 });
