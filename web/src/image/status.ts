@@ -45,7 +45,9 @@ export function told({ mode, source, line, status, image, flow, hit, now }: Situ
   if (line !== "open") {
     return { badge: words.down, tone: "bad", details: image === null ? [] : [words.downSince(Math.round((now - flow.came) / 1000))] };
   }
-  if (image === null) return { badge: words.live, tone: "", details: [flow.trouble ?? words.waiting] };
+  // that no image is held is no trouble before the first series
+  const early = status?.series == null ? null : flow.trouble;
+  if (image === null) return { badge: words.live, tone: "", details: [early ?? words.waiting] };
   const series = status?.series?.series === image.series ? status.series : null;
   const measuring = status !== null && ["arming", "measuring", "finishing"].includes(status.state) && series !== null && !series.books.ended;
   if (series !== null) {
