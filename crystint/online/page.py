@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -32,7 +31,6 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 """names change with what is in the files"""
 
 
-@cache
 def page_files() -> Mapping[str, Path]:
     """Files of the page by their names; empty = it was not built.
 
