@@ -131,6 +131,7 @@ export const text = {
       held: "held",
       gone: "no longer in memory: this is what was fetched",
       file: "file",
+      asking: "coming … the picture is the one before",
       hit: "hit",
       blocks: (factor: number) => `${factor} × ${factor} px blocks`,
       coarser: "coarser, to keep up",

@@ -36,6 +36,8 @@ const MOST_LIVE = 1_000_000;
 const MOST_HELD = 2_000_000;
 const PAUSE = 80;
 const RETRY = 250;
+/** ms after which a picture that has not come is told to be the one before */
+const SLOW = 300;
 const RETRIES = 20;
 const MOST_HITS = 4;
 
@@ -211,7 +213,7 @@ export class Flow {
       }
       series.value = null; // what is live is the newest
     }
-    this.#tell({ gone: false, trouble: null });
+    this.#tell({ gone: false, trouble: null, asking: false });
     this.#loading?.abort.abort();
     this.#loading = null;
     this.#loaded = "";
@@ -356,7 +358,9 @@ export class Flow {
     this.#loading?.abort.abort();
     const loading = { key, abort: new AbortController() };
     this.#loading = loading;
-    this.#tell({ asking: true });
+    setTimeout(() => {
+      if (this.#loading === loading) this.#tell({ asking: true });
+    }, SLOW);
     try {
       const { headers, bytes } = await this.#patiently(`images/${number}/view`, query, loading.abort.signal);
       if (this.#loading !== loading) return;

@@ -31,15 +31,16 @@ const LATE = 2000;
 export function told({ mode, source, line, status, image, flow, hit, now }: Situation): Told {
   const words = text.image.status;
   const details: string[] = [];
-  if (hit === true) details.push(words.hit);
+  if (flow.asking) details.push(words.asking);
+  else if (hit === true) details.push(words.hit);
   if (image?.series.startsWith("file:") === true || source === "files") {
     if (flow.trouble !== null) details.push(flow.trouble);
-    return { badge: words.file, tone: flow.trouble === null ? "" : "bad", details };
+    return { badge: words.file, tone: flow.trouble !== null ? "bad" : flow.asking ? "warn" : "", details };
   }
   if (mode === "hold") {
     if (flow.gone) details.push(words.gone);
     if (flow.trouble !== null) details.push(flow.trouble);
-    return { badge: words.held, tone: flow.gone || flow.trouble !== null ? "warn" : "accent", details };
+    return { badge: words.held, tone: flow.gone || flow.asking || flow.trouble !== null ? "warn" : "accent", details };
   }
   // nothing pretends to be live while the line, or the service, is down
   if (line !== "open") {

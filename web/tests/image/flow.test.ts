@@ -52,6 +52,22 @@ test("a live image that stands still while others come is told to be behind", ()
   assert.deepEqual(told(situation({ status: status({ last: 80 }) })).details, []);
 });
 
+test("a picture that is still the one before is told to be", () => {
+  const flow = { ...situation().flow, asking: true };
+  const slow = told(situation({ mode: "hold", flow, hit: true }));
+  assert.equal(slow.tone, "warn");
+  assert.match(slow.details.join(), /the one before/);
+  assert.ok(!slow.details.includes("hit"));
+  assert.match(told(situation({ source: "files", flow })).details.join(), /the one before/);
+});
+
+test("before the first series the page waits, whatever is not held", () => {
+  const flow = { ...situation().flow, trouble: "image -1 is not held" };
+  const idle = { ...status(), series: null };
+  assert.deepEqual(told(situation({ image: null, flow, status: idle })).details, ["waiting for the first image"]);
+  assert.deepEqual(told(situation({ image: null, flow })).details, ["image -1 is not held"]);
+});
+
 test("what is held is told to be, and that it is gone", () => {
   assert.equal(told(situation({ mode: "hold" })).badge, "held");
   const { flow } = situation();
