@@ -92,7 +92,7 @@ export const PRESETS: readonly Preset[] = [
     title: text.shell.presets.files,
     tree: {
       row: [
-        { size: 6, column: [{ size: 7, tabs: of("image") }, { size: 2, tabs: of("strip") }] },
+        { size: 6, column: [{ size: 7, tabs: of("image") }, { size: 3, tabs: of("strip") }] },
         {
           size: 4,
           column: [
