@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ sys.path.insert(0, str(ROOT))
 from crystint import Roi, Rois  # noqa: E402
 from crystint.online import AnalysisSettings  # noqa: E402
 from crystint.simulate import Lattice, Simulation, ice_rings, simulate  # noqa: E402
-from crystint.stream import SeriesKey  # noqa: E402
+from crystint.stream import End, Image, SeriesKey, encode_end, encode_frame, encode_image, encode_start  # noqa: E402
+from tests.online.streams import start_of  # noqa: E402
 from tests.page.conftest import ARGUMENTS, CHROMIUM  # noqa: E402
 from tests.page.serving import Served, served_service  # noqa: E402
 
@@ -146,7 +148,7 @@ PICTURES = {
     "serial": Picture(serial, "layout=serial&overlays=spots,saturated,beam,ice,values"),
     "grid": Picture(grid, "layout=grid-scan"),
     "rotation": Picture(rotation, "layout=rotation&overlays=spots,rings,beam,values"),
-    "alignment": Picture(alignment, "layout=alignment&roi=target", 39),
+    "alignment": Picture(alignment, "layout=alignment&roi=target&overlays=beam,regions", 39),
     "files": Picture(serial, "layout=files"),
     "dark": Picture(serial, "layout=serial&overlays=spots,saturated,beam,ice,values", dark=True),
     "significance": Picture(serial, "layout=serial&layer=significance&overlays=spots,beam"),
@@ -170,9 +172,16 @@ def send(served: Served, series: Series, number: int) -> str:
     if series.grid is not None:
         answer = served.ask("POST", "/api/v1/start", json={"grid": series.grid})
         assert answer.status_code == 200, answer.text
-    geometry = crystal(1.0, 1).geometry
     key = SeriesKey(number, series.name)
-    served.send(series.frames, key, geometry=geometry, **(series.more or {}))
+    start = start_of(series.frames, key, geometry=crystal(1.0, 1).geometry, **(series.more or {}))
+    began = time.time_ns()
+    messages = [encode_start(start)]
+    for image, frame in enumerate(series.frames):
+        packed = {"threshold_1": encode_frame(frame, "bslz4")}
+        messages.append(encode_image(Image(key, image, packed, started=began + 100_000_000 * image)))
+    for message in [*messages, encode_end(End(key))]:
+        served.service.take(message)
+    served.wait(key)
     return str(key)
 
 
@@ -189,8 +198,9 @@ def draw(served: Served, browser: Any, name: str, picture: Picture, key: str) ->
     """Open the page and keep what it shows."""
     number = picture.image
     if number is None:
-        spots = served.json(f"/api/v1/results?series={quote(key, safe='')}&columns=frame,n_spots")["columns"]
-        number = int(np.argsort(spots["n_spots"])[-3])
+        rows = served.json(f"/api/v1/results?series={quote(key, safe='')}&columns=frame,n_spots")["columns"]
+        held = set(served.json(f"/api/v1/images?series={quote(key, safe='')}")["images"])
+        number = sorted((spots, frame) for frame, spots in zip(rows["frame"], rows["n_spots"]) if frame in held)[-3][1]
     context = browser.new_context(viewport=SIZE, color_scheme="dark" if picture.dark else "light")
     page = context.new_page()
     page.on(
