@@ -63,7 +63,16 @@ CONTENTS = {
     ],
     "Guide": ["guide/index"],
     "Online": ["online/index", "online-messages", "online-files", "image-tcp"],
-    "The page": ["page/index", "page/image", "page/plots", "page/regions", "page/jobs", "page/files", "page/alarms", "page/keys"],
+    "The page": [
+        "page/index",
+        "page/image",
+        "page/plots",
+        "page/regions",
+        "page/jobs",
+        "page/files",
+        "page/alarms",
+        "page/keys",
+    ],
     "How it works": [
         "background",
         "significance",

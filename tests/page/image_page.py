@@ -141,6 +141,6 @@ NOTHING = {"spots": False, "mask": False, "beam_centre": False, "resolution_ring
 
 
 def indigo(counts: Any, low: float, high: float) -> Any:
-    """Expected colours: white to dark blue, in 255 steps of the root; rounding of the colour itself may go either way."""
+    """Expected colours: white to dark blue, in 255 steps of the root; the colour itself may be rounded either way."""
     step = np.floor(255.0 * np.sqrt(np.clip((counts.astype(float) - low) / (high - low), 0.0, 1.0)) + 0.5) / 255.0
     return 255.0 + step[..., None] * (np.array([40.0, 0.0, 110.0]) - 255.0)

@@ -24,8 +24,8 @@ class Screen:
         page.locator(".image-area").focus()
         page.keyboard.press("0")
         # with the picture come the ends of its colours
-        bar = page.locator(".image-bar input")
-        eventually(lambda: bar.evaluate_all("(all) => all.length > 2 && all.every((each) => each.value !== '')"))
+        ends = page.locator(".contrast-number")
+        eventually(lambda: ends.count() == 2 and all(ends.nth(number).input_value() for number in range(2)))
 
     def at(self, slow: float, fast: float) -> tuple[float, float]:
         """x, y of px of the detector."""
