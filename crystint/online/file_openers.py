@@ -23,6 +23,7 @@ from crystint.io.rois import roi_table_in
 from crystint.io.series.results_file import read_columns
 from crystint.io.sparse.file import SparseFile
 from crystint.io.sparse.open import open_sparse
+from crystint.model.frame_table import FrameStatus
 from crystint.model.rois import ROI_DTYPE
 from crystint.online.file_experiments import open_run, open_stream
 from crystint.online.file_parts import (
@@ -114,9 +115,18 @@ def _frames(request: FileRequest, stack: ExitStack) -> FileSeries:
     use = request.settings
     frames = stack.enter_context(open_frames(list(request.paths), dataset=use.dataset, frames=use.frames))
     series = of_frames(request, frames)
+    has_rows = False
     if len(request.paths) == 1:
         with OpenedFile(request.paths[0]) as file:
-            _put_rows(series, file)
+            has_rows = _put_rows(series, file)
+    if not has_rows:
+        rows = series.arrived.table.copy()
+        rows["status"][rows["status"] == FrameStatus.OK] = FrameStatus.SKIPPED
+        series.put(rows)
+        note(
+            "nothing was looked for in these frames yet: the spots of an image are found when it is shown; a list of "
+            "crystint peaks beside them, or a job, gives plots and tables of all"
+        )
     return series
 
 

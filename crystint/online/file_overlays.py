@@ -14,6 +14,7 @@ from crystint.io.opened_file import OpenedFile
 from crystint.io.peaks.by_frame import PeaksByFrame, peaks_by_frame, sources_in
 from crystint.io.peaks.files import shape_in
 from crystint.io.peaks.image_numbers import image_numbers
+from crystint.model.frame_table import FrameStatus
 from crystint.online.file_openers import table_in
 from crystint.online.file_parts import FileRequest
 from crystint.online.file_series import EmptyFrames, FileSeries, SpotOverlay
@@ -88,6 +89,7 @@ def lay_over(
         mine = series.arrived.table.copy()
         places = _places(series, frame_of, len(peaks))
         mine["n_spots"][places >= 0] = peaks.counts[places[places >= 0]]
+        mine["status"][(places >= 0) & (mine["status"] == FrameStatus.SKIPPED)] = FrameStatus.OK
         series.put(mine)
     if table is not None:
         places = _places(series, frame_of, len(table[0]))

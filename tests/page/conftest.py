@@ -152,6 +152,7 @@ def image(held: Any, open_page: Any) -> Any:
     made = Image(open_page(held, f"series/{KEY}/image/7"))
     made.wait_number(7)
     made.wait_status("held")
+    made.contrast()  # the picture is there
     return made
 
 

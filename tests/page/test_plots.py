@@ -285,6 +285,7 @@ def cells(place: Any, row: int) -> list[str]:
 
 def test_the_table_of_images(scan, open_page):
     page = open_page(scan)
+    tab(page, "Images")
     place = panel(page, "images")
     place.get_by_text(f"{COLUMNS * ROWS} images", exact=True).wait_for()
     names = ["frame", "n_spots", "score"]

@@ -138,10 +138,8 @@ def test_the_users_mask(served, region_series, screen, tmp_path):
 
     eventually(masked, 100)
     page.get_by_text("a was added to the user's mask. It applies from image").wait_for()
-    assert (
-        page.get_by_role("table", name="Mask").locator("tr", has_text="user").first.locator("td").first.inner_text()
-        == "100"
-    )
+    user = page.get_by_role("table", name="Mask").locator("tr", has_text="user").first
+    eventually(lambda: user.locator("td").first.inner_text(), "100")
     with page.expect_download() as event:
         page.get_by_role("button", name="NumPy").click()
     saved = np.load(io.BytesIO(event.value.path().read_bytes()))

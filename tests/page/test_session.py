@@ -55,7 +55,7 @@ def test_a_service_that_goes_and_comes_is_told_once(served, open_page):
     page.wait_for_function("() => document.querySelector('.messages').dataset.loudness === 'error'")
     assert "does not answer" in message.inner_text()
     assert "×" not in message.inner_text()
-    page.get_by_text("no answer").wait_for()
+    page.get_by_text("no answer").first.wait_for()
     page.unroute("**/api/v1/**")
     page.evaluate("() => window.dispatchEvent(new Event('online'))")
     page.get_by_text("The service answers again.").wait_for()

@@ -128,6 +128,7 @@ export interface OpenedFile {
   kind: string;
   images: number;
   shape: [number, number] | null;
+  geometry: Record<string, unknown> | null;
   /** spots that can be shown over its images; those of the first are its own */
   overlays: { name: string; source: string }[];
   /** what was guessed, left out or is not there */

@@ -314,6 +314,7 @@ export const text = {
     title: "Plot",
     search: "search",
     map: "Map",
+    noGrid: "This series is no grid scan: the form of the panel Status tells the grid of the next one.",
     profile: "Background",
     histogram: "Histogram",
     distributions: "All spots",
@@ -431,6 +432,14 @@ export const text = {
     notBelow: (limit: number) => `expected a number below ${limit}`,
     tooSmall: (limit: number) => `expected at least ${limit}`,
     tooLarge: (limit: number) => `expected at most ${limit}`,
+  },
+  files: {
+    title: "Files",
+    list: "Files below the data root",
+    opened: "Files that are open",
+    again: "Look again",
+    close: (name: string) => `Close ${name}`,
+    leftOut: (count: number) => `${count} more are not listed.`,
   },
   jobs: {
     title: "Jobs",

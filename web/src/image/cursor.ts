@@ -119,6 +119,10 @@ export class Cursor {
   /** Show or hide the cross that the arrows move. */
   cross(): void {
     const { store } = this.#app;
+    if (!this.crossed.value && this.#canvas.view.value.shape[0] <= 1) {
+      this.#app.tell(text.shell.noImage);
+      return;
+    }
     this.crossed.value = !this.crossed.value;
     if (!this.crossed.value || store.cursor.value !== null) return;
     const { width, height } = this.#canvas.view.value;

@@ -2,6 +2,7 @@
 import { ApiError } from "../api.ts";
 import type { About, Columns } from "../api_types.ts";
 import type { App } from "../app.ts";
+import { spotsThere } from "../spots_there.ts";
 
 const EVERY = 2000;
 
@@ -55,6 +56,10 @@ export class Facts {
       store.about.value = held || now === null || now.series !== series ? about : { ...about, image: now.image, row: now.row };
       this.#changed();
       if (!held) return;
+      if (!spotsThere(store, series)) {
+        store.spots.value = null;
+        return;
+      }
       const { spots } = await api.json<{ spots: Columns }>(`images/${number}/spots`, request);
       if (!asking.signal.aborted) store.spots.value = spots;
     } catch (error) {

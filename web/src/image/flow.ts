@@ -60,7 +60,7 @@ export class Flow {
   #hits = 0;
   #lastHit: Promise<void> = Promise.resolve();
   #loaded = "";
-  #loading: { key: string; abort: AbortController } | null = null;
+  #loading: { key: string; abort: AbortController; stale: boolean } | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #watch: ReturnType<typeof setInterval>;
 
@@ -349,25 +349,34 @@ export class Flow {
     const part = this.#frames.part(series, MOST_HELD);
     const query: Query = { series, ...lookQuery(store.look.value), ...partQuery(part) };
     const key = JSON.stringify([number, query]);
-    if (key === this.#loading?.key) return;
+    if (this.#loading !== null) {
+      // the service goes on with what it was asked for: another question beside it would only make it busy
+      this.#loading.stale = key !== this.#loading.key;
+      return;
+    }
     if (key === this.#loaded || (this.#isShown(series, number) && this.#shows(part))) {
       this.#loaded = key;
       this.#facts.held(series, number);
       return;
     }
-    this.#loading?.abort.abort();
-    const loading = { key, abort: new AbortController() };
+    const loading = { key, abort: new AbortController(), stale: false };
     this.#loading = loading;
     setTimeout(() => {
       if (this.#loading === loading) this.#tell({ asking: true });
     }, SLOW);
     try {
-      const { headers, bytes } = await this.#patiently(`images/${number}/view`, query, loading.abort.signal);
+      const { headers, bytes } = await this.#patiently(`images/${number}/view`, query, loading.abort.signal, () => loading.stale);
       if (this.#loading !== loading) return;
+      if (loading.stale) {
+        this.#loading = null;
+        this.#want(0);
+        return;
+      }
       const head = headOf(headers);
       await this.#pictures.show("sharp", new Uint8Array(bytes), head, this.paint);
       if (this.#loading !== loading) return;
       this.#loading = null;
+      if (loading.stale) this.#want(0);
       this.#loaded = key;
       this.#tell({ asking: false, trouble: null, gone: false, came: Date.now() });
       this.#facts.held(series, number);
@@ -376,7 +385,8 @@ export class Flow {
     } catch (error) {
       if (this.#loading !== loading) return;
       this.#loading = null;
-      this.#failed(error, series, number);
+      if (loading.stale) this.#want(0);
+      else this.#failed(error, series, number);
     }
   }
 
@@ -397,12 +407,12 @@ export class Flow {
   }
 
   /** Ask, and again while the service has too much to do. */
-  async #patiently(path: string, query: Query, signal?: AbortSignal): Promise<{ headers: Headers; bytes: ArrayBuffer }> {
+  async #patiently(path: string, query: Query, signal?: AbortSignal, stale: () => boolean = () => false): Promise<{ headers: Headers; bytes: ArrayBuffer }> {
     for (let turn = 0; ; turn += 1) {
       try {
         return await this.#app.api.bytes(path, { query, signal });
       } catch (error) {
-        if (!(error instanceof ApiError) || error.reason !== "busy" || turn >= RETRIES) throw error;
+        if (!(error instanceof ApiError) || error.reason !== "busy" || turn >= RETRIES || stale()) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY));
         signal?.throwIfAborted();
       }

@@ -4,7 +4,7 @@ import { button, element } from "../dom.ts";
 import type { FileControl } from "../form.ts";
 import { text } from "../text.ts";
 
-interface Entry {
+export interface Entry {
   name: string;
   kind: string | null;
 }

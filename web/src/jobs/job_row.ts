@@ -1,11 +1,11 @@
 /** A job in the list: its state, how far it is, what can be done with it; unfolded its log and its command line. */
-import type { OpenedFile } from "../api_types.ts";
 import type { App } from "../app.ts";
 import { button, element } from "../dom.ts";
 import { text } from "../text.ts";
 import { jobList } from "./job_list.ts";
 import { overlayDesk } from "./overlay_desk.ts";
 import { isActive, secondsOf, shareOf, type Job, type JobReport, type JobState } from "./types.ts";
+import { openFile } from "./open_file.ts";
 
 const LOOKS: Record<JobState, string> = { queued: "badge", running: "badge accent", done: "badge good", failed: "badge bad", cancelled: "badge warn" };
 
@@ -150,11 +150,7 @@ export class JobRow {
     const path = this.#job?.outputs[0];
     if (path === undefined) return;
     try {
-      const opened = await this.#app.api.json<OpenedFile>("files", { method: "POST", body: { path, apart: true } });
-      const { store } = this.#app;
-      store.opened.value = [opened, ...store.opened.value.filter((each) => each.series !== opened.series)];
-      store.series.value = opened.series;
-      this.#app.tell(text.jobs.opened(path));
+      await openFile(this.#app, path, { apart: true });
     } catch (error) {
       this.#app.fail(error);
     }

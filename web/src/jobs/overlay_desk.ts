@@ -3,6 +3,7 @@ import type { Columns } from "../api_types.ts";
 import { ApiError, type Query } from "../api.ts";
 import type { App } from "../app.ts";
 import { Signal, change } from "../signal.ts";
+import { spotsThere } from "../spots_there.ts";
 import type { CurveSource, SpotSet } from "../store.ts";
 import { text } from "../text.ts";
 import { difference, onlyOf, placesOf, rowsOf, totals, unpackColumns, type AllSpots, type Difference, type Totals } from "./match.ts";
@@ -225,7 +226,7 @@ export class OverlayDesk {
   async #spots({ id, origin }: Overlay, series: string, image: number, signal: AbortSignal): Promise<Shown> {
     const own = this.#app.store.spots.value;
     // while live they come with the picture: an image that has none yet is not looked at again for that
-    if (origin.from === "run" && (own !== null || this.#app.store.mode.value === "live")) return { spots: own, trouble: "" };
+    if (origin.from === "run" && (own !== null || this.#app.store.mode.value === "live" || !spotsThere(this.#app.store, series))) return { spots: own, trouble: "" };
     if (origin.from === "trial") return { spots: this.#trial, trouble: this.#trial === null ? text.jobs.noTrial : "" };
     if (origin.from === "file" && origin.series !== series) return { spots: null, trouble: text.jobs.otherSeries(origin.series) };
     if (origin.from === "job" && !origin.peaks) return { spots: null, trouble: "" };

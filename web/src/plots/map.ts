@@ -1,4 +1,5 @@
 /** The panel "map": a quantity over the positions of a grid scan. */
+import { ApiError } from "../api.ts";
 import type { App } from "../app.ts";
 import { csv as written } from "../csv.ts";
 import { element } from "../dom.ts";
@@ -19,6 +20,8 @@ export class MapPanel implements Panel {
   #params: MapParams;
   #answer: GridAnswer | null = null;
   #series: string | null = null;
+  /** a series that is no grid scan, which is not asked again */
+  #noGrid: string | null = null;
   #heat: Heat;
   #refresh: Refresh;
   #quantity: HTMLSelectElement;
@@ -55,7 +58,7 @@ export class MapPanel implements Panel {
         this.#answer = null;
         this.#heat.set(null);
         this.#place.textContent = "";
-        this.#note.textContent = words;
+        this.#note.textContent = this.#noGrid === null ? words : text.plots.noGrid;
       },
     });
     this.#stop = app.store.image.follow(() => this.#draw());
@@ -113,12 +116,19 @@ export class MapPanel implements Panel {
   async #ask(signal: AbortSignal): Promise<void> {
     const { quantity, region, best } = this.#params;
     this.#series = seriesOf(this.#app);
+    if (this.#series !== null && this.#series === this.#noGrid) return;
+    this.#noGrid = null;
     const ofRegion = quantity.startsWith("roi_");
     this.#region.hidden = !ofRegion;
     if (ofRegion) await this.#offerRegions(signal);
-    this.#answer = await this.#app.api.json<GridAnswer>(`grid/${encodeURIComponent(quantity)}`, {
-      query: { series: this.#series, roi: ofRegion ? region : null, best }, signal,
-    });
+    try {
+      this.#answer = await this.#app.api.json<GridAnswer>(`grid/${encodeURIComponent(quantity)}`, {
+        query: { series: this.#series, roi: ofRegion ? region : null, best }, signal,
+      });
+    } catch (error) {
+      if (error instanceof ApiError && error.reason === "not_found" && !ofRegion) this.#noGrid = this.#series;
+      throw error;
+    }
     this.#draw();
   }
 

@@ -4,6 +4,7 @@ import type { Columns } from "../api_types.ts";
 import { element } from "../dom.ts";
 import type { Panel, Params } from "../panels.ts";
 import { followAll } from "../signal.ts";
+import { spotsThere } from "../spots_there.ts";
 import { Table, type Cell, type TableColumn, type TableRows } from "../table.ts";
 import { text } from "../text.ts";
 import { choice, picker } from "./controls.ts";
@@ -120,7 +121,8 @@ export class SpotsPanel implements Panel {
     const { image, mode, spots } = this.#app.store;
     const shown = image.value;
     // while live they come with the picture
-    if (spots.value !== null || mode.value === "live") this.#own = shown === null ? null : { series: shown.series, image: shown.number, spots: spots.value ?? {} };
+    const none = mode.value === "live" || (shown !== null && !spotsThere(this.#app.store, shown.series));
+    if (spots.value !== null || none) this.#own = shown === null ? null : { series: shown.series, image: shown.number, spots: spots.value ?? {} };
     else if (shown === null) this.#own = null;
     else if (this.#own?.image !== shown.number || this.#own.series !== shown.series) {
       this.#own = await this.#app.api.json<SpotsAnswer>(`images/${shown.number}/spots`, { query: { series: shown.series }, signal });
