@@ -79,9 +79,8 @@ def look(url: str, options: argparse.Namespace) -> None:
             seen = _messages(page)
             before, begin = 0 if near is None else near.bytes, time.monotonic()
             page.goto(url)
-            page.wait_for_function(
-                "(document.querySelector('.image-number')?.value ?? '') !== ''", polling=20, timeout=120_000
-            )
+            while not page.evaluate("document.querySelector('.image-number')?.value ?? ''"):
+                time.sleep(0.02)
             took = time.monotonic() - begin
             came = 0 if near is None else near.bytes - before
             print(f"first picture ({name}): {took:.2f} s, {came / 1000:.0f} kB until then", flush=True)

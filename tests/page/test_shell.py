@@ -8,6 +8,7 @@ import pytest
 
 from crystint.online.page import page_files
 from tests.page.desk import NO_GRID
+from tests.page.region_screen import eventually
 
 CONTROLS = {
     "button", "checkbox", "combobox", "link", "listbox", "menuitem", "menuitemcheckbox", "menuitemradio", "option",
@@ -25,12 +26,12 @@ def test_light_and_dark(served, open_page):
     assert light != dark
     page.reload()
     page.locator(".dv-dockview").first.wait_for()
-    assert page.evaluate(ground) == light
+    eventually(lambda: page.evaluate(ground), light)
     page.get_by_role("button", name="Colours").click()
     page.get_by_role("menuitemradio", name="As the system").click()
-    assert page.evaluate(ground) == dark
+    eventually(lambda: page.evaluate(ground), dark)
     page.emulate_media(color_scheme="light")
-    assert page.evaluate(ground) == light
+    eventually(lambda: page.evaluate(ground), light)
 
 
 def test_all_keys_are_told_and_commands_are_searched(served, open_page):
