@@ -144,7 +144,7 @@ def test_a_web_process_that_is_killed_costs_no_image_and_the_exit_code_tells_wha
 
 
 def test_one_ctrl_c_finishes_the_series_and_a_second_one_ends_it(detector, tmp_path):
-    served = Served("--stream", f"ipc://{tmp_path}/detector", "--out", tmp_path / "out")
+    served = Served("--stream", f"ipc://{tmp_path}/detector", "--out", tmp_path / "out", "--grace", LONG)
     detector.start(1000)
     detector.images(*range(10))
     served.until(analysed(10))

@@ -10,6 +10,7 @@ import pytest
 
 from crystint.stream import SeriesKey
 from tests.online.streams import frames_of
+from tests.page.waiting import expect
 
 KEY = SeriesKey(1, "a")
 HERE = "series/1-a/image/2"
@@ -55,7 +56,7 @@ def test_the_log_has_every_event_and_finds_them(served, sent, open_page):
     served.ask("POST", "/api/v1/notes", json={"text": "the shutter <b>sticks</b>", "image": 3})
     note = page.locator(".log-row[data-kind='note']").first
     note.wait_for()
-    assert note.locator(".words").inner_text() == "the shutter <b>sticks</b>"
+    expect(note.locator(".words")).to_have_text("the shutter <b>sticks</b>", use_inner_text=True)
     search = page.get_by_label("Search", exact=True)
     search.click()
     page.keyboard.type("SHUTTER sticks")
@@ -70,7 +71,7 @@ def test_the_log_has_every_event_and_finds_them(served, sent, open_page):
     before = rows.count()
     served.ask("POST", "/api/v1/notes", json={"text": "while it stands still"})
     page.get_by_text("paused, 1 new").wait_for()
-    assert rows.count() == before
+    expect(rows).to_have_count(before)
     page.get_by_role("button", name="Pause").click()
     page.locator(".log-row .words").get_by_text("while it stands still").wait_for()
     page.get_by_role("button", name="image 3").click()
@@ -88,7 +89,7 @@ def test_a_note_is_written_by_the_keyboard(served, sent, open_page):
     page.locator(".log-row .words").get_by_text("crystal 4").wait_for()
     note = events(served, "note")[-1]
     assert note["data"] == {"text": text, "image": 2, "series": "1-a"}
-    assert page.locator(".log-row img").count() == 0
+    expect(page.locator(".log-row img")).to_have_count(0)
     assert page.evaluate("window.bad") is None
     page.get_by_label("about image 2").uncheck()
     page.keyboard.press("Tab")
@@ -125,7 +126,7 @@ def test_an_alarm_is_made_trips_is_seen_and_is_removed(served, sent, open_page):
     page.locator(".alarm-item[data-state='tripped']").wait_for()
     page.locator("#top").get_by_role("button", name="few-spots").wait_for()
     state = served.json("/api/v1/alarms")["states"][0]
-    assert item.locator(".number").inner_text() == f"now {state['value']:g}"
+    expect(item.locator(".number")).to_have_text(f"now {state['value']:g}", use_inner_text=True)
     assert "few-spots" in page.locator("p.hidden-words[role=alert]").last.text_content()
     event = events(served, "alarm")[-1]
     assert (event["data"]["state"], event["data"]["image"], event["data"]["series"]) == ("tripped", 5, "1-a")
@@ -133,10 +134,10 @@ def test_an_alarm_is_made_trips_is_seen_and_is_removed(served, sent, open_page):
     page.locator(".log-row.bad .words").get_by_text("few-spots: n_spots").first.wait_for()
     panel(page, "Alarms")
     sound = page.get_by_role("button", name="Sound")
-    assert sound.get_attribute("aria-pressed") == "false"
+    expect(sound).to_have_attribute("aria-pressed", "false")
     sound.focus()
     page.keyboard.press("Enter")
-    assert sound.get_attribute("aria-pressed") == "true"
+    expect(sound).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Remove few-spots").click()
     page.get_by_text("No alarm watches").wait_for()
     assert served.json("/api/v1/alarms")["document"]["alarms"] == []
@@ -170,16 +171,16 @@ def test_settings_are_checked_while_one_types_and_applied_from_an_image_on(serve
     before = served.json("/api/v1/settings")
     until(lambda: snr.input_value() == f"{before['values']['snr']:g}", page)
     apply = page.locator("button[form='run-settings']")
-    assert apply.is_disabled()
+    expect(apply).to_be_disabled()
     snr.fill("")
     snr.press_sequentially("abc")
     page.locator("#setting-snr-trouble").get_by_text("expected a number").wait_for()
-    assert snr.get_attribute("aria-invalid") == "true"
+    expect(snr).to_have_attribute("aria-invalid", "true")
     snr.fill("-3")
     page.locator("#setting-snr-trouble").get_by_text("above 0").wait_for()
     snr.fill("0.5")
     page.get_by_text("above snr = 0.5").first.wait_for()  # which the service alone says
-    assert apply.is_disabled()
+    expect(apply).to_be_disabled()
     assert served.json("/api/v1/settings") == before, "what is typed is only checked"
     snr.fill("6.5")
     page.locator("#setting-hit_peaks").fill("7")
@@ -190,7 +191,7 @@ def test_settings_are_checked_while_one_types_and_applied_from_an_image_on(serve
     assert (after["values"]["snr"], after["values"]["hit_peaks"]) == (6.5, 7)
     assert after["revision"] == before["revision"] + 1
     first = events(served, "settings")[-1]["data"]["first_image"]
-    assert page.get_by_text(f"Applied from image {first} on, as version {after['version']}.").is_visible()
+    expect(page.get_by_text(f"Applied from image {first} on, as version {after['version']}.")).to_be_visible()
     snr.fill("4.5")
     changed = {"snr": 8.0, "sampling": 2}
     assert served.ask("PATCH", "/api/v1/settings", json=changed).status_code == 200
@@ -198,8 +199,8 @@ def test_settings_are_checked_while_one_types_and_applied_from_an_image_on(serve
     apply.click()
     page.get_by_text("snr: theirs 8, yours 4.5").wait_for()
     page.get_by_text("sampling: now 2").wait_for()
-    assert snr.input_value() == "4.5"
-    assert page.locator("#setting-sampling").input_value() == "2"
+    expect(snr).to_have_value("4.5")
+    expect(page.locator("#setting-sampling")).to_have_value("2")
     apply.click()
     page.get_by_text("Applied from image").wait_for()
     values = served.json("/api/v1/settings")["values"]
@@ -214,9 +215,9 @@ def test_the_status_has_the_numbers_of_the_api(served, sent, open_page):
     fact = page.locator("[data-fact='received']")
     until(lambda: fact.inner_text() == str(books["received"]), page)
     for name in ("expected", "analysed", "skipped", "failed", "in_flight", "duplicate", "late"):
-        assert page.locator(f"[data-fact='{name}']").inner_text() == str(books[name]), name
-    assert page.locator("[data-fact='missing']").inner_text() == "–"
-    assert page.locator("[data-fact='series']").inner_text() == "1-a"
+        expect(page.locator(f"[data-fact='{name}']")).to_have_text(str(books[name]), use_inner_text=True)
+    expect(page.locator("[data-fact='missing']")).to_have_text("–", use_inner_text=True)
+    expect(page.locator("[data-fact='series']")).to_have_text("1-a", use_inner_text=True)
     progress = page.locator("progress[aria-label^='Share']").evaluate("each => each.value")
     assert progress == pytest.approx(books["received"] / books["expected"])
 
@@ -226,12 +227,12 @@ def test_who_may_look_sees_why_nothing_can_be_changed(served, sent, open_page):
     panel(page, "Status")
     for name in ("Stop", "Abort", "Arm"):
         control = page.get_by_role("button", name=name, exact=True)
-        assert control.is_disabled()
+        expect(control).to_be_disabled()
         assert "may look" in control.get_attribute("title")
     panel(page, "Alarms")
-    assert page.get_by_role("button", name="New alarm").is_disabled()
+    expect(page.get_by_role("button", name="New alarm")).to_be_disabled()
     panel(page, "Log")
-    assert page.get_by_label("Write a note").is_disabled()
+    expect(page.get_by_label("Write a note")).to_be_disabled()
     panel(page, "Settings")
     page.locator("#setting-snr").wait_for()
     until(lambda: page.locator("#setting-snr").is_disabled(), page)

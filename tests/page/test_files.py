@@ -5,12 +5,12 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
-from playwright.sync_api import expect
 
 from crystint.online import AnalysisSettings
 from tests.online.streams import frames_of
 from tests.page.desk import choose
 from tests.page.serving import served_service
+from tests.page.waiting import expect
 
 FRAMES = frames_of(count=3, seed=4)
 

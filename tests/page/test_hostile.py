@@ -13,6 +13,7 @@ import pytest
 from crystint.stream import SeriesKey
 from tests.online.streams import frames_of
 from tests.page.test_desk import panel, until
+from tests.page.waiting import expect
 
 IMG = '<img src=x onerror="window.bad=1">'
 NASTY = f"{IMG}\"'><script>window.bad=2</script>\u202egnp.exe\u2066"
@@ -156,7 +157,7 @@ def test_texts_of_others_stay_texts(served, sent, open_page):
     page.get_by_label("Search", exact=True).fill("onerror")
     until(lambda: page.locator(".log-row").count() > 3, page)
     assert page.evaluate("window.bad") is None
-    assert page.locator("#desk img, #top img, #desk script, iframe, object, embed").count() == 0
+    expect(page.locator("#desk img, #top img, #desk script, iframe, object, embed")).to_have_count(0)
     page.get_by_label("Write a note").fill("still here")
     page.keyboard.press("Control+Enter")
     page.get_by_label("Search", exact=True).fill("still here")
@@ -177,7 +178,7 @@ def test_a_series_of_any_name_and_an_address_of_any_text(served, open_page):
     panel(page, "Log")
     page.locator(".log-row .words").get_by_text("Series 9-").first.wait_for()
     assert page.evaluate("window.bad") is None
-    assert page.locator("#desk img, #top img").count() == 0
+    expect(page.locator("#desk img, #top img")).to_have_count(0)
 
 
 def test_the_policy_lets_nothing_of_others_in(served, open_page):

@@ -9,12 +9,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
 
 import crystint
 from crystint.online import AnalysisSettings
 from crystint.simulate import simulate
 from tests.page.serving import served_service
+from tests.page.waiting import expect
 
 MADE = simulate((150, 170), frames=4, background=5.0, peaks=14, intensity=500.0, dtype="uint16", seed=3)
 FRAMES = np.stack(list(MADE))

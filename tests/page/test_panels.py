@@ -9,6 +9,7 @@ import pytest
 
 from tests.online.streams import frames_of
 from tests.page.desk import NO_GRID, choose, command, drag, near, places, titles
+from tests.page.waiting import expect
 
 FOCUSED = "() => document.activeElement.closest('[data-panel]')?.dataset.panel ?? null"
 
@@ -49,7 +50,7 @@ def test_every_preset_shows_an_image_and_no_trouble(served, open_page, preset):
     assert any("Image" in group["tabs"] for group in groups)
     desk = page.locator("#desk").bounding_box()
     assert sum(group["box"][2] * group["box"][3] for group in groups) > 0.95 * desk["width"] * desk["height"]
-    assert page.locator(".messages").get_attribute("data-loudness") == "none"
+    expect(page.locator(".messages")).to_have_attribute("data-loudness", "none")
 
 
 def test_two_tabs_of_one_browser_have_a_layout_each(served, open_page):

@@ -11,6 +11,7 @@ import pytest
 from crystint.simulate import simulate
 from crystint.stream import End, SeriesKey, encode_end, encode_start
 from tests.online.streams import image_of, start_of
+from tests.page.waiting import expect
 
 COLUMNS, ROWS = 7, 5
 LOST = 17
@@ -175,7 +176,7 @@ def test_quantities_regions_and_legend(scan, open_page):
         assert value_at(place, f"{name} sum") == f"{short(answer[name][1])} count"
     entry = place.locator('[data-curve="corner sum"]')
     entry.click()
-    assert entry.get_attribute("aria-pressed") == "false"
+    expect(entry).to_have_attribute("aria-pressed", "false")
     # one region alone
     place.get_by_role("button", name="Regions whose").click()
     page.locator(".plots-picker:popover-open label", has_text="beam").click()
@@ -302,7 +303,7 @@ def test_the_table_of_images(scan, open_page):
     title = place.get_by_role("button", name=re.compile("^n_spots"))
     title.click()
     title = place.get_by_role("columnheader", name=re.compile("^n_spots"))
-    assert title.get_attribute("aria-sort") == "ascending"
+    expect(title).to_have_attribute("aria-sort", "ascending")
     place.get_by_role("button", name=re.compile("^n_spots")).click()
     first = scan.json("/api/v1/results?columns=n_spots&sort=-n_spots")["columns"]
     place.locator('[role="row"][aria-rowindex="2"]', has_text=re.compile(f"^{first['frame'][0]}ok")).wait_for()
@@ -314,7 +315,7 @@ def test_the_table_of_images(scan, open_page):
     shown_image(page, first["frame"][2])
     page.keyboard.press("End")
     row = place.locator('[role="row"][aria-selected="true"]')
-    assert row.get_attribute("aria-rowindex") == str(COLUMNS * ROWS + 1)
+    expect(row).to_have_attribute("aria-rowindex", str(COLUMNS * ROWS + 1))
     # hits alone, and a column of a region
     hits = scan.json("/api/v1/results?hits=true")["total"]
     place.get_by_role("button", name="hits").click()
@@ -444,6 +445,6 @@ def test_plots_leave_nothing_behind(scan, open_page):
     heap, nodes = measured()
     work(120)
     later, more = measured()
-    assert page.locator(".uplot").count() == charts
+    expect(page.locator(".uplot")).to_have_count(charts)
     assert more - nodes < 200
     assert later - heap < 4

@@ -9,6 +9,7 @@ import pytest
 
 from tests.online.streams import GEOMETRY
 from tests.page.region_screen import eventually, rois
+from tests.page.waiting import expect
 
 
 def test_a_box_is_drawn_moved_resized_and_deleted_with_the_mouse(served, region_series, screen):
@@ -16,7 +17,7 @@ def test_a_box_is_drawn_moved_resized_and_deleted_with_the_mouse(served, region_
     screen.drag((20.3, 30.4), (40.2, 60.7))
     box = {"name": "box-1", "type": "box", "slow_min": 20, "slow_max": 40, "fast_min": 30, "fast_max": 60}
     eventually(lambda: rois(served), [box])
-    assert screen.row("box-1").get_attribute("aria-selected") == "true"
+    expect(screen.row("box-1")).to_have_attribute("aria-selected", "true")
     screen.press(30.0, 45.0)  # inside: moved, while images come
     screen.page.mouse.move(*screen.at(40.0, 40.0), steps=3)
     region_series.more(2)
@@ -123,5 +124,5 @@ def test_escape_ends_a_drag_and_a_polygon_without_a_trace(served, screen):
     screen.click(60, 30)
     screen.key("Escape")
     screen.key("Escape")
-    assert screen.page.get_by_role("button", name="Select").get_attribute("aria-pressed") == "true"
+    expect(screen.page.get_by_role("button", name="Select")).to_have_attribute("aria-pressed", "true")
     assert served.json("/api/v1/rois")["revision"] == revision

@@ -12,6 +12,7 @@ import crystint
 from tests.online.streams import GEOMETRY
 from tests.page.region_screen import FRAMES, SHAPE, Screen, eventually, put, rois
 from tests.page.serving import viewed_files
+from tests.page.waiting import expect
 
 
 def test_the_table_has_what_the_service_and_the_file_have(served, region_series, screen, tmp_path):
@@ -53,7 +54,7 @@ def test_the_table_has_what_the_service_and_the_file_have(served, region_series,
     assert [int(table.values[name]["sum"][5]) for name in regions.names] == sums
     screen.select("c")
     facts = screen.page.get_by_role("region", name="Selected region").locator("dl")
-    assert str(results["c"]["npixel"][0]) in facts.inner_text()
+    expect(facts).to_contain_text(str(results["c"]["npixel"][0]), use_inner_text=True)
 
 
 def test_a_region_has_values_on_an_image_that_is_held_and_in_files(served, screen, open_page, tmp_path):
@@ -115,8 +116,8 @@ def test_who_may_look_only_cannot_draw(served, region_series, open_page):
     put(served, crystint.Roi.box("a", slow=(20, 49), fast=(30, 79)))
     screen = Screen(open_page(served, token=served.view_token), served)
     screen.select("a")
-    assert screen.page.get_by_role("button", name="Box").is_disabled()
-    assert screen.page.locator("#region-slow_min").is_disabled()
+    expect(screen.page.get_by_role("button", name="Box")).to_be_disabled()
+    expect(screen.page.locator("#region-slow_min")).to_be_disabled()
     screen.page.get_by_text("This session may look only").first.wait_for()
     revision = served.json("/api/v1/rois")["revision"]
     screen.key("b")

@@ -10,6 +10,7 @@ import pytest
 import crystint
 from tests.online.streams import GEOMETRY
 from tests.page.region_screen import Screen, eventually, names, put, rois
+from tests.page.waiting import expect
 
 
 def test_keys_move_copy_and_undo(served, screen):
@@ -25,7 +26,7 @@ def test_keys_move_copy_and_undo(served, screen):
     eventually(lambda: {key: rois(served)[0][key] for key in moved}, moved)
     screen.key("Control+d")
     eventually(lambda: names(served), ["a", "s", "a-1"])
-    assert screen.row("a-1").get_attribute("aria-selected") == "true"
+    expect(screen.row("a-1")).to_have_attribute("aria-selected", "true")
     screen.key("Control+z")
     screen.key("Control+z")
     eventually(lambda: (names(served), rois(served)[0]["slow_min"]), (["a", "s"], 20))
@@ -61,7 +62,7 @@ def test_numbers_are_typed_in_and_what_is_refused_is_put_back(served, region_ser
     form = screen.page.get_by_role("region", name="Selected region")
     screen.type("radius", "-3")
     form.get_by_text("expected px above 0").wait_for()
-    assert form.get_by_label("radius").get_attribute("aria-invalid") == "true"
+    expect(form.get_by_label("radius")).to_have_attribute("aria-invalid", "true")
     assert rois(served)[0]["radius"] == 12.5
     screen.type("radius", "wide")
     form.get_by_text("is no number").wait_for()
@@ -69,7 +70,7 @@ def test_numbers_are_typed_in_and_what_is_refused_is_put_back(served, region_ser
     eventually(lambda: rois(served)[0]["radius"], 8)
     screen.type("name", "a b")
     form.get_by_text("expected 1 to 64 of the characters").wait_for()
-    assert form.get_by_label("name").input_value() == "c"
+    expect(form.get_by_label("name")).to_have_value("c")
     screen.type("name", "core")
     eventually(lambda: names(served), ["core", "ring"])
     screen.select("ring")
@@ -87,7 +88,7 @@ def test_all_is_there_again_after_a_reload(served, screen):
     screen.page.reload()
     again = Screen(screen.page, served)
     again.row("box-1").wait_for()
-    assert "slow 20–40, fast 30–60" in again.row("box-1").inner_text()
+    expect(again.row("box-1")).to_contain_text("slow 20–40, fast 30–60", use_inner_text=True)
 
 
 def test_regions_go_to_a_file_and_come_back(served, screen, tmp_path):

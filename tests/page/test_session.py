@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.page.waiting import expect
+
 
 def test_a_token_becomes_a_cookie_and_leaves_the_address(served, open_page):
     page = open_page(served)
@@ -36,14 +38,14 @@ def test_a_session_that_ends_is_asked_for_again_and_all_goes_on(served, open_pag
     page.context.clear_cookies()
     dialog = page.get_by_role("dialog", name="Open crystint")
     dialog.wait_for()
-    assert "session has ended" in dialog.inner_text()
+    expect(dialog).to_contain_text("session has ended", use_inner_text=True)
     dialog.get_by_label("Token").fill(served.token)
     dialog.get_by_role("button", name="Open").click()
     dialog.wait_for(state="detached")
     with page.expect_response(lambda response: response.url.endswith("/api/v1/status")) as asked:
         pass
     assert asked.value.status == 200
-    assert page.locator(".messages").get_attribute("data-loudness") == "none"
+    expect(page.locator(".messages")).to_have_attribute("data-loudness", "none")
 
 
 def test_a_service_that_goes_and_comes_is_told_once(served, open_page):
@@ -53,13 +55,13 @@ def test_a_service_that_goes_and_comes_is_told_once(served, open_page):
     message = page.locator(".messages > .message")
     message.get_by_text("does not answer").or_(message).first.wait_for()
     page.wait_for_function("() => document.querySelector('.messages').dataset.loudness === 'error'")
-    assert "does not answer" in message.inner_text()
-    assert "×" not in message.inner_text()
+    expect(message).to_contain_text("does not answer", use_inner_text=True)
+    expect(message).not_to_contain_text("×", use_inner_text=True)
     page.get_by_text("no answer").first.wait_for()
     page.unroute("**/api/v1/**")
     page.evaluate("() => window.dispatchEvent(new Event('online'))")
     page.get_by_text("The service answers again.").wait_for()
-    assert page.locator(".state").inner_text() == "idle"
+    expect(page.locator(".state")).to_have_text("idle", use_inner_text=True)
 
 
 def test_a_page_of_the_version_before_asks_to_be_loaded_again(served, open_page):

@@ -9,6 +9,7 @@ import pytest
 from crystint.online.page import page_files
 from tests.page.desk import NO_GRID
 from tests.page.region_screen import eventually
+from tests.page.waiting import expect
 
 CONTROLS = {
     "button", "checkbox", "combobox", "link", "listbox", "menuitem", "menuitemcheckbox", "menuitemradio", "option",
@@ -39,14 +40,14 @@ def test_all_keys_are_told_and_commands_are_searched(served, open_page):
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog", name="Keys of the page")
     dialog.wait_for()
-    assert "go to the next panel" in dialog.inner_text()
+    expect(dialog).to_contain_text("go to the next panel", use_inner_text=True)
     page.keyboard.press("Escape")
     dialog.wait_for(state="detached")
     page.keyboard.press("Control+k")
     search = page.get_by_role("combobox", name="Search for a command")
     search.wait_for()
     page.keyboard.type("colours dark")
-    assert page.locator("#palette-list [role=option]").count() == 1
+    expect(page.locator("#palette-list [role=option]")).to_have_count(1)
     page.keyboard.press("Enter")
     search.wait_for(state="detached")
     assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
@@ -58,11 +59,11 @@ def test_messages_cover_nothing_and_errors_stay(served, open_page):
     more.wait_for()
     more.click()
     sheet = page.get_by_role("region", name="Messages")
-    assert sheet.locator("img").count() == 0
+    expect(sheet.locator("img")).to_have_count(0)
     for part in ("layer=rays", "<img", "part=1:2"):
         assert part in sheet.inner_text() or "%3Cimg" in sheet.inner_text()
     page.keyboard.press("Escape")
-    assert sheet.is_hidden()
+    expect(sheet).to_be_hidden()
     bar, desk = page.locator("#bottom").bounding_box(), page.locator("#desk").bounding_box()
     assert desk["y"] + desk["height"] <= bar["y"] + 0.5
 
