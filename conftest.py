@@ -92,10 +92,15 @@ def _run(command: str, url: str = "") -> str:
 
 
 def _free_ports(number: int) -> list[str]:
-    """Ports that nobody listens at, below those that the system gives to connections, so that they stay free."""
+    """Ports that nobody listens at, below those that the system gives to connections, so that they stay free.
+
+    Processes that share the tests out have ranges of their own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    begin = 20000 + 3000 * (worker % 4)
     ports: list[str] = []
     while len(ports) < number:
-        port = random.randrange(20000, 32000)
+        port = random.randrange(begin, begin + 3000)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             ports.append(str(port))
     return ports

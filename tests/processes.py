@@ -39,6 +39,15 @@ def started(arguments: Sequence[str], folder: Path, **environment: str) -> subpr
     return process
 
 
+def first_line(process: subprocess.Popen[str]) -> str:
+    """Of stdout, read byte by byte: what a reader takes beyond it, `communicate` would not have."""
+    assert process.stdout is not None
+    line = bytearray()
+    while not line.endswith(b"\n") and (one := os.read(process.stdout.fileno(), 1)):
+        line += one
+    return line.decode().strip()
+
+
 def after(process: subprocess.Popen[str], output: Path, frames: int) -> None:
     """Wait until so many frames are in the journal of an output."""
     deadline = time.monotonic() + LONG

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import crystint
-from tests.processes import LONG, end_all, started
+from tests.processes import LONG, end_all, first_line, started
 
 pytest.importorskip("uvicorn", reason="the extra crystint[online] is not installed")
 
@@ -48,8 +48,7 @@ class Viewer:
     def __init__(self, folder: Path, *words: str) -> None:
         command = [sys.executable, "-m", "crystint", "view", "--no-open", "--rings", "30", *words]
         self.process = started(command, folder, DISPLAY="")
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
+        self.url = first_line(self.process)
 
     def ask(self, path: str, body: Any = None) -> Any:
         base, _, token = self.url.partition("/#token=")

@@ -20,7 +20,7 @@ import crystint
 from crystint.stream import End, SeriesKey, encode_end, encode_start
 from tests.conftest import ROOT
 from tests.online.streams import frames_of, image_of, start_of
-from tests.processes import end_all, started
+from tests.processes import end_all, first_line, started
 
 zmq = pytest.importorskip("zmq")
 pytest.importorskip("uvicorn")
@@ -64,8 +64,7 @@ class Served:
     def __init__(self, *options: object) -> None:
         words = [sys.executable, "-m", "crystint", "online", "serve", "--bind", "127.0.0.1:0", "--device", "cpu"]
         self.process = started([*words, "--rings", "60", "--ring", "16MiB", *map(str, options)], ROOT)
-        assert self.process.stdout is not None
-        self.url, _, self.token = self.process.stdout.readline().strip().partition("/#token=")
+        self.url, _, self.token = first_line(self.process).partition("/#token=")
 
     def status(self) -> Any:
         request = urllib.request.Request(f"{self.url}/api/v1/status", headers={"Authorization": f"Bearer {self.token}"})

@@ -65,7 +65,9 @@ export function pageCommands(app: App): Command[] {
 
 /** Search among all commands, and do the one that is chosen. */
 export function showPalette(app: App): void {
-  if (document.querySelector("dialog.palette") !== null) return;
+  const before = document.querySelector<HTMLDialogElement>("dialog.palette");
+  if (before?.open === true) return;
+  before?.remove(); // one that is just being closed is removed a moment later
   const all = app.commands.all;
   const input = element("input", {
     type: "text", label: text.shell.commandsLabel, role: "combobox",

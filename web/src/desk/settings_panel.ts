@@ -32,14 +32,19 @@ export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed)
   let answer: Answer | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let asked = 0;
+  /** the events of what is being applied here are not somebody else's */
+  let saving = false;
+  let newest = 0;
 
   const form = element("form", { class: "form desk-form", label: words.title });
   const general = element("div", { class: "trouble pad", role: "alert" });
+  /** what somebody else did; it stays until this form has their values or is applied */
+  const meanwhile = element("div", { class: "trouble pad", role: "alert" });
   const told = element("p", { class: "good pad", role: "status" });
   const apply = element("button", { type: "submit", class: "primary" }, words.apply);
   const reset = button(words.reset, () => fill());
   const version = element("span", { class: "soft number" });
-  container.append(element("div", { class: "toolbar" }, version, element("span", { class: "spacer" }), reset, apply), element("div", { class: "body" }, general, told, form));
+  container.append(element("div", { class: "toolbar" }, version, element("span", { class: "spacer" }), reset, apply), element("div", { class: "body" }, meanwhile, general, told, form));
   apply.setAttribute("form", "run-settings");
   form.id = "run-settings";
 
@@ -89,6 +94,7 @@ export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed)
   const fill = (): void => {
     for (const [name, field] of fields) put(field, answer?.values[name] ?? null);
     general.replaceChildren();
+    meanwhile.replaceChildren();
     version.textContent = answer === null ? "" : words.version(answer.version);
     show();
   };
@@ -100,6 +106,20 @@ export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed)
   const load = async (): Promise<void> => {
     answer = await ask();
     fill();
+  };
+  const untouched = (): boolean => {
+    const made = changes();
+    return made !== null && Object.keys(made).length === 0;
+  };
+  /** Take what the service has now, unless something was typed, which stays. */
+  const follow = async (): Promise<void> => {
+    const now = untouched() ? await ask() : null;
+    if (now !== null && now.revision <= (answer?.revision ?? 0)) return;
+    if (now === null || !untouched()) meanwhile.textContent = words.changedMeanwhile;
+    else {
+      answer = now;
+      fill();
+    }
   };
   /** Ask the service whether it would take them. */
   const check = async (): Promise<void> => {
@@ -122,6 +142,7 @@ export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed)
     const before = answer;
     clearTimeout(timer);
     asked += 1;
+    saving = true;
     try {
       const applied = await app.api.json<Applied>("settings", { method: "PATCH", body: made, revision: before.revision });
       await load();
@@ -132,6 +153,9 @@ export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed)
       if (error.status === 412) await conflict(before, made);
       else if (error.field !== null && fields.has(error.field)) mark(error.field, error.message);
       else general.textContent = error.message;
+    } finally {
+      saving = false;
+      if (newest > (answer?.revision ?? 0)) void follow().catch(app.fail);
     }
   };
   /** Somebody else was first: what both want stands beside each other, and what was typed here stays. */
@@ -139,7 +163,8 @@ export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed)
     answer = await ask();
     version.textContent = words.version(answer.version);
     const both = conflictsOf(before.values, answer.values, made);
-    general.replaceChildren(
+    general.replaceChildren();
+    meanwhile.replaceChildren(
       element("p", {}, words.conflict),
       element("ul", {}, ...both.map(({ name, theirs, mine }) => element("li", {}, mine === undefined ? words.theirs(name, shownValue(theirs)) : words.both(name, shownValue(theirs), shownValue(mine))))),
       element("div", { class: "bar" }, button(words.takeTheirs, fill)),
@@ -171,10 +196,9 @@ export function settingsPanel(container: HTMLElement, app: App, feed: EventFeed)
       const last = events.filter((event) => event.name === "settings").at(-1);
       if (last === undefined || last.number === number) return;
       number = last.number;
-      if (Number(last.data.revision) <= (answer?.revision ?? 0)) return;
-      const made = changes();
-      if (made !== null && Object.keys(made).length === 0) void load().catch(app.fail);
-      else general.textContent = words.changedMeanwhile;
+      newest = Number(last.data.revision);
+      if (saving || newest <= (answer?.revision ?? 0)) return;
+      void follow().catch(app.fail);
     }));
   };
   form.addEventListener("submit", (event) => {
