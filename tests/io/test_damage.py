@@ -266,10 +266,10 @@ def test_scalars_that_are_endless_lists_are_refused(tmp_path, place, shape):
         _ = crystint.open_frames(tmp_path / "a.h5").geometry
 
 
-def test_peak_tables_as_wide_as_a_disk_are_refused(tmp_path):
+def test_peak_tables_as_full_as_a_disk_are_refused(tmp_path):
     with h5py.File(tmp_path / "p.cxi", "w") as file:
         result = file.create_group("entry_1/result_1")
-        result["nPeaks"] = np.array([1, 2, 3])
+        result["nPeaks"] = np.array([1, 2, 2**33])
         for name in ("peakXPosRaw", "peakYPosRaw", "peakTotalIntensity"):
             result.create_dataset(name, (3, 2**34), "f4", chunks=(1, 64))
     with pytest.raises(FileError, match=r"p\.cxi.*peak\w+ claims"):

@@ -14,6 +14,7 @@ import pytest
 from crystint.errors import CrystintWarning, DTypeError, FileError, SettingError
 from crystint.io.frames.readers import FrameSource
 from crystint.io.hdf5.provenance import provenance
+from crystint.io.peaks.by_frame import peaks_by_frame
 from crystint.io.peaks.files import read_peaks, write_peaks
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
@@ -305,6 +306,40 @@ def test_cxi_of_many_frames_in_blocks(tmp_path: Path, rng: np.random.Generator) 
         counts = file["entry_1/result_1/nPeaks"][()]
         np.testing.assert_array_equal(counts, np.bincount(frames, minlength=1000))
         assert file["entry_1/result_1/peakSNR"].shape == (1000, counts.max())
+
+
+def test_one_full_frame_makes_no_other_row_of_a_cxi_longer(tmp_path: Path, rng: np.random.Generator) -> None:
+    counts = np.array([2, 0, 1] * 200)
+    counts[[3, 300]] = 1500, 64
+    peaks = some_peaks(rng, np.repeat(np.arange(600), counts).tolist())
+    write(tmp_path / "p.cxi", peaks, n_frames=600)
+    plain = np.zeros((600, 1500), np.float32)
+    row = 0
+    for frame, count in enumerate(counts):
+        plain[frame, :count] = peaks["fast"][row : row + count] - 0.5
+        row += count
+    with h5py.File(tmp_path / "p.cxi") as file:
+        table = file["entry_1/result_1/peakXPosRaw"]
+        np.testing.assert_array_equal(table[()], plain)
+        np.testing.assert_array_equal(table[3, : counts[3]], plain[3, :1500])  # a frame as CrystFEL reads it
+        assert table.id.get_num_chunks() == -(-1500 // 64) + 2  # three blocks of 256 frames
+    again = read_peaks(tmp_path / "p.cxi")
+    np.testing.assert_array_equal(again["frame"], peaks["frame"])
+    np.testing.assert_allclose(again["intensity"], peaks["intensity"], rtol=1e-6)
+    by_frame = peaks_by_frame(tmp_path / "p.cxi")
+    np.testing.assert_allclose(by_frame.of(300)["slow"], peaks["slow"][peaks["frame"] == 300], rtol=1e-6)
+
+
+def test_a_table_that_is_full_everywhere_is_read_in_parts(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crystint.io.peaks.tables._AT_ONCE", 300)
+    counts = rng.integers(0, 130, 40)
+    peaks = some_peaks(rng, np.repeat(np.arange(40), counts).tolist())
+    write(tmp_path / "p.cxi", peaks, n_frames=40)
+    again = read_peaks(tmp_path / "p.cxi")
+    np.testing.assert_array_equal(again["frame"], peaks["frame"])
+    np.testing.assert_allclose(again["fast"], peaks["fast"], atol=1e-4)
 
 
 def tables(path: Path, counts: list[int], columns: int, **others: tuple[int, int]) -> Path:

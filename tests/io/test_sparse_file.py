@@ -413,6 +413,26 @@ def test_sources_and_peaks(tmp_path: Path, rng: np.random.Generator) -> None:
     assert fabio.open(tmp_path / "s.h5").peaks == "/entry_0000/peaks"
 
 
+def test_one_full_frame_makes_no_other_row_of_the_tables_of_peaks_longer(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    rings = ring_map(GEOMETRY, 20)
+    frame = sparse_frame(some_frame(rng, np.int32), rings, 0)
+    counts = np.array([2] * 70)
+    counts[20] = 700
+    with SparseWriter(tmp_path / "s.h5", rings, np.int32, geometry=GEOMETRY, provenance=RECORD, peaks=True) as writer:
+        for count in counts:
+            peaks = empty_peaks(count)
+            peaks["fast"] = np.arange(count) + 1.5
+            writer.write(frame, peaks)
+    with h5py.File(tmp_path / "s.h5") as file:
+        table = file["entry_0000/peaks/peakXPosRaw"]
+        assert table.shape == (70, 700)
+        column = np.arange(700)
+        np.testing.assert_array_equal(table[()], np.where(column < counts[:, None], column + 1, 0))
+        assert table.id.get_num_chunks() == 5 + 5  # of 16 frames and 128 peaks
+
+
 def test_fabio_finds_the_threshold(tmp_path: Path, rng: np.random.Generator) -> None:
     sparse = sparse_frame(some_frame(rng, np.int32), ring_map(GEOMETRY, 20), snr=3.5)
     assert fabio.open(save(tmp_path / "s.h5", [sparse])).cutoff == 3.5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from os import PathLike
 from os import path as ospath
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,20 @@ from typing import Any
 import h5py
 import numpy as np
 
-from crystint.errors import FileError, warn
+from crystint.errors import FileError
 from crystint.io.frame_table import put_frame_table
-from crystint.io.hdf5.checked import stored_bytes
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
 from crystint.io.hdf5.scan_group import write_scan
-from crystint.io.limits import check_claim
 from crystint.io.outputs import utf8
 from crystint.io.peaks.nxdata import MEANING
+from crystint.io.peaks.tables import ROWS, WIDE, peaks_of_tables, put_rows
 from crystint.model.frame_table import FrameTable
 from crystint.model.geometry import Geometry
-from crystint.model.peaks import PeakList, unknown_peaks
+from crystint.model.peaks import PeakList
 from crystint.model.scan import Scan
 from crystint.units import energy_of
 
-__all__ = ["cxi_peaks", "peaks_of_tables", "write_cxi"]
+__all__ = ["cxi_peaks", "write_cxi"]
 
 CONVENTION = "position of a pixel's centre is its index: the centre of the first pixel is (0, 0)"
 
@@ -42,7 +40,6 @@ _COLUMNS: dict[str, tuple[str, str]] = {
     "peakResolution": ("d", "angstrom"),
     "peakFlags": ("flags", ""),
 }
-_ROWS = 256
 _JOULE_PER_EV = 1.602176634e-19
 
 
@@ -64,7 +61,8 @@ def write_cxi(
 
     ``/entry_1/result_1``: nPeaks int32 [frames]; the rest float32 [frames, most peaks in a frame], zeros
     after the last peak. ``/entry_1/data_1/data`` shows the frames where they are, when `sources` are HDF5
-    files. ``missing`` int64: the frames that could not be read, whose rows are empty.
+    files. ``missing`` int64: the frames that could not be read, whose rows are empty. Of the tables those chunks alone
+    are stored that hold peaks.
     """
     with create_hdf5(path, overwrite, "crystint", checksums=True) as file:
         put(file, "cxi_version", np.int32(160))
@@ -95,7 +93,7 @@ def _results(result: h5py.Group, peaks: PeakList, n_frames: int) -> None:
             name,
             shape=(n_frames, width),
             dtype=np.float32,
-            chunks=(max(1, min(n_frames, _ROWS)), width),
+            chunks=(max(1, min(n_frames, ROWS)), min(width, WIDE)),
             compression="gzip",
             shuffle=True,
         )
@@ -105,13 +103,9 @@ def _results(result: h5py.Group, peaks: PeakList, n_frames: int) -> None:
         if column in ("slow", "fast"):
             table.attrs["convention"] = CONVENTION
         shift = 0.5 if column in ("slow", "fast") else 0.0
-        for start in range(0, n_frames, _ROWS):
-            stop = min(start + _ROWS, n_frames)
-            some = peaks[first[start] : first[stop]]
-            block = np.zeros((stop - start, width), dtype=np.float32)
-            row = some["frame"] - start
-            block[row, np.arange(len(some)) + first[start] - first[some["frame"]]] = some[column] - shift
-            table[start:stop] = block
+        for start in range(0, n_frames, ROWS):
+            some = slice(start, min(start + ROWS, n_frames))
+            put_rows(table, start, counts[some], peaks[column][first[start] : first[some.stop]] - shift)
 
 
 def _instrument(instrument: h5py.Group, geometry: Geometry | None) -> None:
@@ -198,54 +192,3 @@ def cxi_peaks(file: h5py.File, path: Path, frames: slice = slice(None)) -> PeakL
     if not isinstance(result, h5py.Group) or not {"nPeaks", "peakXPosRaw", "peakYPosRaw"} <= set(result):
         raise FileError(f"{path} holds no peak list: /entry_1/result_1 with nPeaks, peakXPosRaw, peakYPosRaw")
     return peaks_of_tables(result, {name: column for name, (column, _) in _COLUMNS.items()}, path, frames)
-
-
-def peaks_of_tables(
-    result: h5py.Group, columns: Mapping[str, str], path: str | PathLike[str], frames: slice = slice(None)
-) -> PeakList:
-    """The peaks in Cheetah's tables of (frames, most peaks in a frame), of which nPeaks tells the filled places.
-
-    Programs count the peaks that were there, also where the table had no room for all of them: those it has are
-    returned, with a warning.
-
-    Parameters
-    ----------
-    columns : mapping of the name in the file to the column
-    frames : slice
-        That are read; all where it is not given.
-
-    Raises
-    ------
-    FileError
-        When the tables are not of one shape with a row per frame.
-    """
-    counts = np.asarray(result["nPeaks"][()]).reshape(-1).astype(np.int64)
-    tables = {name: result[name] for name in columns if isinstance(result.get(name), h5py.Dataset)}
-    shapes: set[tuple[int, ...]] = {table.shape for table in tables.values()}
-    shape: tuple[int, ...] = next(iter(shapes), ())
-    if len(shapes) != 1 or len(shape) != 2 or counts.shape != shape[:1] or counts.min(initial=0) < 0:
-        listed = ", ".join(map(str, sorted(shapes, key=str)))
-        raise FileError(
-            f"{path}: {result.name} has nPeaks of shape {counts.shape} and tables of {listed}, expected a count, 0 or "
-            "more, and a row of each table for each frame"
-        )
-    for table in tables.values():
-        check_claim(f"{path}, {table.name}", 8 * table.size, stored_bytes(table))
-    numbers = np.arange(len(counts))[frames]
-    counts = counts[frames]
-    cut = np.flatnonzero(counts > shape[1])
-    if len(cut):
-        lost = int((counts[cut] - shape[1]).sum())
-        warn(
-            f"{path}: nPeaks counts more peaks than the tables' {shape[1]} columns have in {len(cut)} frames, "
-            f"the first of them frame {numbers[cut[0]]}: {lost} peaks are not in the file"
-        )
-        counts = np.minimum(counts, shape[1])
-    peaks = unknown_peaks(int(counts.sum()))
-    peaks["frame"] = np.repeat(numbers, counts)
-    filled = np.arange(shape[1]) < counts[:, None]
-    for name, table in tables.items():
-        peaks[columns[name]] = table[frames][filled]
-    peaks["slow"] += 0.5
-    peaks["fast"] += 0.5
-    return peaks

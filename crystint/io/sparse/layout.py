@@ -22,6 +22,7 @@ from crystint.io.hdf5.provenance import plain
 from crystint.io.hdf5.scan_group import write_scan
 from crystint.io.outputs import utf8
 from crystint.io.peaks.nxdata import POSITION, UNITS
+from crystint.io.peaks.tables import put_rows
 from crystint.io.sparse.row import SparseRow
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakFlag, PeakList, empty_peaks
@@ -186,12 +187,10 @@ class Peaks:
     def _pad(self) -> None:
         if not self._waiting:
             return
-        width = max(self._padded[0].shape[1], *(len(peaks) for peaks in self._waiting))
-        start = self._padded[0].shape[0]
+        counts = np.array([len(peaks) for peaks in self._waiting])
+        waiting = np.concatenate(self._waiting)
+        start, wide = self._padded[0].shape
         for table, (_, column, shift) in zip(self._padded, self._tables, strict=True):
-            block = np.zeros((len(self._waiting), width), dtype=np.float32)
-            for row, peaks in zip(block, self._waiting, strict=True):
-                row[: len(peaks)] = peaks[column] + shift
-            table.resize((start + len(self._waiting), width))
-            table[start:] = block
+            table.resize((start + len(counts), max(wide, counts.max())))
+            put_rows(table, start, counts, waiting[column] + shift)
         self._waiting.clear()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError, GeometryError
 from crystint.io.guard import reads_file
-from crystint.io.peaks.cxi import peaks_of_tables
+from crystint.io.peaks.tables import peaks_of_tables
 from crystint.io.sparse.codec import to_position
 from crystint.io.sparse.file import RingsInFile, SparseFile
 from crystint.io.sparse.pyfai_layout import default_entry, sparse_frames
