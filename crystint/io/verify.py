@@ -13,9 +13,11 @@ import h5py
 
 from crystint.errors import FileError
 from crystint.io.containers import is_hdf5
+from crystint.io.frames.cbf import wrong_sum_of
 from crystint.io.guard import guarded
 from crystint.io.hdf5.checksums import data_digest, note_of, structure_digest
 from crystint.io.hdf5.files import open_hdf5
+from crystint.io.opened_file import OpenedFile
 
 __all__ = ["Verified", "verify"]
 
@@ -37,7 +39,7 @@ class Verified:
     path: Path
     """of the file"""
     sets: int
-    """data sets that were looked at"""
+    """data sets that were looked at; 1 in a CBF file, its image"""
     size: int
     """bytes of them, as they are stored"""
     problems: tuple[str, ...]
@@ -57,11 +59,15 @@ class Verified:
 
 
 def verify(path: str | PathLike[str]) -> Verified:
-    """Read a file that crystint wrote and compare it with the checksums in it.
+    """Read a file and compare it with the checksums in it.
 
-    Sparse files, dense NXmx files and peak lists in HDF5 have a table of the SHA-256 of all their data sets, attributes
-    and groups. One byte of them that is not as it was written is found, also in the maps that a sparse file shares with
-    others. Not covered is what holds no data: free space of the file and counters of HDF5.
+    Of CBF files the MD5 sum of the image is compared, which reading their frames leaves out: it takes longer than
+    decoding them.
+
+    Of the files that crystint wrote, sparse files, dense NXmx files and peak lists in HDF5 have a table of the SHA-256
+    of all their data sets, attributes and groups. One byte of them that is not as it was written is found, also in the
+    maps that a sparse file shares with others. Not covered is what holds no data: free space of the file and counters
+    of HDF5.
 
     Parameters
     ----------
@@ -75,7 +81,7 @@ def verify(path: str | PathLike[str]) -> Verified:
     Raises
     ------
     FileError
-        When the file is missing, no HDF5, cannot be opened, or has no checksums.
+        When the file is missing, neither HDF5 nor CBF, cannot be opened, or has no checksums.
 
     Examples
     --------
@@ -91,7 +97,10 @@ def verify(path: str | PathLike[str]) -> Verified:
     """
     path = Path(path)
     if path.is_file() and not is_hdf5(path):
-        raise FileError(f"{path} is not an HDF5 file: only HDF5 files of crystint have checksums")
+        if OpenedFile(path).container != "cbf":
+            raise FileError(f"{path} is neither HDF5 nor CBF: only CBF files and HDF5 files of crystint have checksums")
+        size, problem = wrong_sum_of(path)
+        return Verified(path, 1, size, (problem,) if problem else ())
     with guarded(path), open_hdf5(path) as file:
         note = f"{note_of(file)}/data"
         if note not in file:

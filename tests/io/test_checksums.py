@@ -186,7 +186,7 @@ def test_files_without_checksums_and_other_files_cannot_be_verified(tmp_path):
     (tmp_path / "cut.h5").write_bytes((tmp_path / "other.h5").read_bytes()[:500])
     for name, words in (
         ("other.h5", "no checksums"),
-        ("text.h5", "not an HDF5"),
+        ("text.h5", "neither HDF5 nor CBF"),
         ("cut.h5", "truncated"),
         ("no", "exist"),
     ):

@@ -22,6 +22,7 @@ from fabio.tifimage import TifImage
 from PIL import Image
 from tifffile import TiffPage
 
+import crystint
 from crystint.errors import CrystintWarning, FileError, GeometryError, MissingFrameError
 from crystint.io.frames.sequence import FrameSource, open_frames
 from crystint.io.hdf5.checked import CheckedFile
@@ -500,12 +501,26 @@ def test_truncated_cbf_without_a_size_is_seen_by_its_pixels(tmp_path):
         open_frames(tmp_path / "cut.cbf")[0]
 
 
-def test_damaged_cbf_is_seen_by_its_checksum(tmp_path):
-    content = bytearray(cbf(tmp_path / "f.cbf", FRAMES[0]).read_bytes())
+@pytest.mark.parametrize("packing", ["", ".gz", ".bz2"])
+def test_damaged_cbf_is_seen_by_its_checksum_when_that_is_asked_for(tmp_path, packing):
+    pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress}[packing]
+    content = bytearray(cbf(tmp_path / "x.cbf", FRAMES[0]).read_bytes())
+    path = tmp_path / f"f.cbf{packing}"
+    path.write_bytes(pack(content))
+    whole = crystint.verify(path)
+    assert (whole.ok, whole.sets, whole.problems) == (True, 1, ())
+    assert b"X-Binary-Size: %d" % whole.size in content
     content[content.index(b"\x0c\x1a\x04\xd5") + 300] ^= 1
-    (tmp_path / "f.cbf").write_bytes(content)
-    with pytest.raises(FileError, match="MD5"):
-        open_frames(tmp_path / "f.cbf")[0]
+    path.write_bytes(pack(content))
+    assert not crystint.verify(path).ok
+    assert "MD5 sum" in crystint.verify(path).problems[0]
+    assert (open_frames(path)[0] != FRAMES[0]).any()  # of the right lengths
+    path.write_bytes(pack(content.replace(b"Content-MD5", b"Content-XX5")))
+    with pytest.raises(FileError, match="no Content-MD5"):
+        crystint.verify(path)
+    path.write_bytes(content[:-500])
+    with pytest.raises(FileError, match="truncated"):
+        crystint.verify(path)
 
 
 @pytest.mark.parametrize("module", [gzip, bz2])

@@ -1,8 +1,8 @@
 """Crystallographic binary files (CBF): header, checks of completeness, and the decoded frame.
 
 The layout of the binary section follows the imgCIF dictionary, International Tables for Crystallography G,
-chapter 2.3; the mini header follows DECTRIS, "Pilatus CBF header specification" 1.4. FabIO decodes the byte
-offsets.
+chapter 2.3; the mini header follows DECTRIS, "Pilatus CBF header specification" 1.4. The MD5 sum of a file
+takes longer than decoding its frame: it is compared when that is asked for (`wrong_sum_of`), as `crystint verify` does.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.io.containers import DAMAGE, open_as_it_is, open_packed, packing_of, unpacked
+from crystint.io.frames.byte_offset import decode, runs_are_long
 from crystint.io.frames.readers import FrameSource, ToldScan
 from crystint.io.geometry.cbf import cbf_geometry, cbf_saturation
 from crystint.io.geometry.cbf_scan import cbf_instrument, cbf_scan
@@ -28,10 +29,12 @@ from crystint.model.partial_geometry import PartialGeometry
 from crystint.model.source_metadata import SourceMetadata
 from crystint.model.valid_values import FileLimits
 
-__all__ = ["CbfReader", "read_cbf_header"]
+__all__ = ["CbfReader", "read_cbf_header", "wrong_sum_of"]
 
 _START = b"\x0c\x1a\x04\xd5"
 _LONGEST_HEADER = 1 << 24
+_PADDING = 16
+"""Bytes; a pixel takes 15 at most."""
 _DTYPES = {
     f"{sign} {bits}-bit integer": np.dtype(f"{letter}int{bits}")
     for sign, letter in (("signed", ""), ("unsigned", "u"))
@@ -115,15 +118,52 @@ def _most_bytes(header: CbfHeader) -> int:
     return header.start + (15 * pixels if header.size is None else max(header.size, 0))
 
 
+def _image(path: Path, packed: bool) -> tuple[bytes, CbfHeader, int]:
+    """Content of a file, its header, and where its binary section ends.
+
+    Raises
+    ------
+    FileError
+        When it is damaged, holds no image, or less bytes of it than its header tells.
+    """
+    content = unpacked(path, _most_bytes(read_cbf_header(path)) if packed else None)
+    header = _parse(path, content)
+    there = len(content) - header.start
+    if header.size is None:
+        return content, header, len(content)
+    if there < header.size:
+        raise FileError(f"{path} is truncated: its image has {there} of {header.size} bytes")
+    return content, header, header.start + max(header.size, 0)
+
+
+def _is_packed(path: Path) -> bool:
+    with open_as_it_is(path) as stream:
+        return bool(packing_of(stream.read(3)))
+
+
+def wrong_sum_of(path: Path) -> tuple[int, str]:
+    """Bytes of the image of a CBF file, and what is wrong with their MD5 sum; empty = nothing.
+
+    Raises
+    ------
+    FileError
+        When the file is missing, damaged in another way, or has no MD5 sum.
+    """
+    content, header, stop = _image(path, _is_packed(path))
+    if not header.md5:
+        raise FileError(f"{path} has no checksum: the header of its image has no Content-MD5")
+    image = memoryview(content)[header.start : stop]
+    md5 = base64.b64encode(hashlib.md5(image, usedforsecurity=False).digest()).decode()
+    return len(image), "" if md5 == header.md5 else f"MD5 sum of its image {md5}, expected {header.md5}"
+
+
 class CbfReader:
     """The one frame of a CBF file."""
 
     count = 1
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        with open_as_it_is(path) as stream:
-            self._packed = bool(packing_of(stream.read(3)))
+        self._path, self._packed = path, _is_packed(path)
 
     @cached_property
     def header(self) -> CbfHeader:
@@ -141,60 +181,61 @@ class CbfReader:
         return self.header.dtype
 
     def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The frame, after checks of its length and of its MD5 sum where the file has one.
+        """The frame, after checks of the lengths of its image; not of its MD5 sum.
 
         Raises
         ------
         FileError
             When the file is truncated or damaged.
         """
-        path = self._path
-        most = None if not self._packed else _most_bytes(read_cbf_header(path))
-        content = unpacked(path, most)
-        header = self.header = _parse(path, content)
-        packed = content[header.start :]
-        if header.size is not None:
-            if len(packed) < header.size:
-                raise FileError(f"{path} is truncated: its image has {len(packed)} of {header.size} bytes")
-            packed = packed[: header.size]
-            if header.md5:
-                md5 = base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode()
-                if md5 != header.md5:
-                    raise FileError(f"{path} is damaged: MD5 sum of its image {md5}, expected {header.md5}")
-        return self._decode(packed, header)
-
-    def _decode(self, packed: bytes, header: CbfHeader) -> NDArray[Any]:
+        content, header, stop = _image(self._path, self._packed)
+        self.header = header
         pixels = header.shape[0] * header.shape[1]
-        if pixels > len(packed):  # each takes a byte or more
-            raise FileError(f"{self._path} is truncated: {len(packed)} bytes are there for {pixels} pixels")
+        if pixels > stop - header.start:  # each takes a byte or more
+            raise FileError(f"{self._path} is truncated: {stop - header.start} bytes are there for {pixels} pixels")
         if header.compression.lower() == "x-cbf_byte_offset":
-            values = self._byte_offset(packed, header)
+            if header.dtype == np.int32 and runs_are_long(content, header.start, stop):
+                return self._decoded(content, header, stop, out)
+            values = self._by_fabio(content[header.start : stop], header)
         elif header.compression.lower() in ("", "x-cbf_none"):
             size = header.dtype.itemsize
-            whole = packed[: min(pixels * size, len(packed) // size * size)]
-            values = np.frombuffer(whole, dtype=header.dtype.newbyteorder("<")).astype(header.dtype)
+            count = min(pixels, (stop - header.start) // size)
+            stored = np.frombuffer(content, header.dtype.newbyteorder("<"), count, header.start)
+            values = stored.astype(header.dtype)
         else:
             raise FileError(f"{self._path}: crystint does not read the compression {header.compression}")
-        if values.size != pixels:
-            raise FileError(f"{self._path} is truncated: {values.size} of {pixels} pixels are there")
+        self._check_count(values.size, pixels)
         return values.reshape(header.shape)
 
-    def _byte_offset(self, packed: bytes, header: CbfHeader) -> NDArray[Any]:
+    def _check_count(self, there: int, pixels: int) -> None:
+        if there != pixels:
+            raise FileError(f"{self._path} is truncated: {there} of {pixels} pixels are there")
+
+    def _decoded(self, content: bytes, header: CbfHeader, stop: int, out: NDArray[Any] | None) -> NDArray[np.int32]:
         """The pixels of a section, which has nothing after the last one but zeros that fill it up."""
+        fits = out is not None and out.shape == header.shape and out.dtype == np.int32 and out.flags.c_contiguous
+        frame: NDArray[np.int32] = out if out is not None and fits else np.empty(header.shape, np.int32)
+        there, after = decode(content, header.start, stop, frame.reshape(-1))
+        self._check_count(there, frame.size)
+        if header.size is not None and content[after:stop].strip(b"\0"):
+            raise FileError(f"{self._path} is damaged: its image goes on for {stop - after} bytes after the last pixel")
+        return frame
+
+    def _by_fabio(self, packed: bytes, header: CbfHeader) -> NDArray[Any]:
+        """As `_decoded`, for images of many escapes and of other elements."""
         from fabio.compression import decByteOffset
 
+        # FabIO takes the bytes of a number that is cut off from behind the end: zeros are there, and are missed then
+        padded = packed + bytes(_PADDING)
+        made = np.asarray(decByteOffset(padded, size=len(padded), dtype=str(header.dtype)))
         pixels = header.shape[0] * header.shape[1]
-
-        def decode(most: int) -> NDArray[Any]:
-            made = decByteOffset(packed, size=most, dtype=str(header.dtype))  # lets other threads run
-            return np.asarray(made).astype(header.dtype, copy=False)
-
-        values = decode(pixels + (header.size is not None))
-        if values.size > pixels:
-            more = decode(len(packed))[pixels:]
-            if (more != values[pixels - 1]).any():
-                raise FileError(f"{self._path} is damaged: its image goes on for {more.size} pixels after the last one")
-        return values[:pixels]
+        values, more = made[:pixels].astype(header.dtype, copy=False), made[pixels:]
+        if len(more) < _PADDING:
+            self._check_count(made.size - _PADDING, pixels)
+        if header.size is not None and (more != made[pixels - 1]).any():
+            count = len(more) - _PADDING
+            raise FileError(f"{self._path} is damaged: its image goes on for {count} pixels after the last one")
+        return values
 
     def chunk(self, index: int) -> None:
         """None: the format knows no bitshuffle."""
