@@ -29,6 +29,7 @@ PLOTTED = (
     *("pyFAI sigma_clip Cython hybrid", "pyFAI sparsify OpenCL hybrid"),
     *("pyFAI peakfinder OpenCL hybrid (grid corrected)", "FabIO densify clean", "peakfinder8"),
 )
+TIMES = ("copies", "wall_ms", "least_copies", "least_cpu_ms", "frames_per_s")
 OWN = ("background", "sparsify", "peaks", "densify")
 Found = dict[str, Any]
 
@@ -92,14 +93,14 @@ def times(runs: Sequence[Found]) -> str:
     """One row per operation, two columns per device."""
     head = ["operation", "target"]
     for found in runs:
-        head += [f"{name_of(found)}: copies", "wall ms", "CPU ms", "frames/s", ""]
+        head += [f"{name_of(found)}: copies", "wall ms", "least: copies", "core-ms", "frames/s", ""]
     rows = []
     for first in runs[0]["times"]:
         row = [first["name"], number(first["target"])]
         for found in runs:
             one = by_name(found["times"])[first["name"]]
             verdict = {None: "", True: "met", False: "missed"}[one["met"]]
-            row += [number(one[key]) for key in ("copies", "wall_ms", "cpu_ms", "frames_per_s")] + [verdict]
+            row += [number(one[key]) for key in TIMES] + [verdict]
         rows.append(row)
     return f"Frame {size_of(runs[0])}.\n\n" + table(head, rows)
 
@@ -130,10 +131,12 @@ def kernels(found: Found) -> str:
 
 def peers(found: Found) -> str:
     """Other programs beside crystint's own in the same run."""
-    theirs = [row for row in found["times"] if row["name"].startswith(("pyFAI", "FabIO", "peakfinder8"))]
+    theirs = [row for row in found["times"] if row["name"].startswith(("pyFAI", "FabIO", "peakfinder8", "DIALS"))]
     ours = [row for row in found["times"] if row["name"].startswith(OWN)]
-    rows = [[row["name"], *(number(row[key]) for key in ("copies", "wall_ms", "cpu_ms"))] for row in [*ours, *theirs]]
-    return f"{name_of(found)}, frame {size_of(found)}.\n\n" + table(["", "copies", "wall ms", "CPU ms"], rows)
+    rows = [[row["name"], *(number(row[key]) for key in TIMES[:-1])] for row in [*ours, *theirs]]
+    return f"{name_of(found)}, frame {size_of(found)}.\n\n" + table(
+        ["", "copies", "wall ms", "least: copies", "core-ms"], rows
+    )
 
 
 def over(found: Found, what: str) -> str:

@@ -17,13 +17,14 @@ OPERATIONS = {"copy": 1.0, "background hybrid": 2.0, "peaks hybrid": 6.0, "FabIO
 
 def row(name, copies, size=1.0):
     target = 5.0 if name.startswith("peaks") else None
-    return bench.Timing(name, copies * size, 2 * copies * size, copies, 1e3 / (copies * size), target)
+    ms = copies * size
+    return bench.Timing(name, ms, 2 * ms, copies, 1e3 / ms, 0.5 * ms, ms, 0.5 * copies, 2 * copies, target)
 
 
 @pytest.fixture
 def found():
     """What a run might have printed."""
-    about = {"device": "D", "platform": "Portable Computing Language", "driver": "9", "cores": 2}
+    about = {"device": "D", "platform": "Portable Computing Language", "driver": "9", "cores": 2, "thread_gain": 1.9}
     about |= {"versions": {"crystint": "0"}, "date": "2026-11-21T00:00:00", "command": ["crystint", "bench", "a b"]}
     times = [row(name, copies) for name, copies in OPERATIONS.items()]
     kernels = [bench.KernelTime("peaks hybrid", "find_maxima", 2.0, 10.0, 20.0, 0.5), bench.KernelTime("x", "y", 1.0)]
@@ -44,15 +45,15 @@ def test_the_page_has_a_place_for_each_part():
 
 def test_tables_hold_the_numbers(found):
     times = make_results.times([found, found])
-    assert "| peaks hybrid | 5 | 6 | 6 | 12 | 167 | missed | 6 | 6 | 12 | 167 | missed |" in times
-    assert "| background hybrid | – | 2 | 2 | 4 | 500 |  |" in times
+    assert "| peaks hybrid | 5 | 6 | 6 | 3 | 6 | 167 | missed | 6 | 6 | 3 | 6 | 167 | missed |" in times
+    assert "| background hybrid | – | 2 | 2 | 1 | 2 | 500 |  |" in times
     assert "PoCL 9" in times
     fewer = found | {"dtype": "uint32", "times": [found["times"][i] for i in (0, 2)]}
     assert "| peaks hybrid | 5 | 6 (missed) | 6 (missed) |" in make_results.dtypes([found, fewer])
     kernels = make_results.kernels(found)
     assert "| peaks hybrid | `find_maxima` | 2 | 10 | 20 | 50 % |" in kernels
     assert "| x | `y` | 1 |  |  |  |" in kernels
-    assert "| FabIO densify clean | 9 | 9 | 18 |" in make_results.peers(found)
+    assert "| FabIO densify clean | 9 | 9 | 4.5 | 9 |" in make_results.peers(found)
     over = make_results.over(found, "Mpx")
     assert "at Mpx | 0.5 | 4 | 16 |" in over
     assert "| peaks hybrid | 3 | 24 | 96 |" in over

@@ -6,6 +6,7 @@ from typing import Any
 
 from crystint.bench.frames import Sample, as_dtype, simulated
 from crystint.bench.kernels import kernel_times
+from crystint.bench.machine import OthersWatch
 from crystint.bench.peers import peer_versions
 from crystint.bench.report import Report, about
 from crystint.bench.scaling import HYBRID, over_cores, over_pixels, over_rings, over_threads
@@ -32,7 +33,7 @@ def bench(job: Job[BenchSettings]) -> Outcome:
     def wanted(name: str) -> bool:
         return not only or name.startswith(only)
 
-    engine = Engine(job.execution.device)
+    engine, watch = Engine(job.execution.device), OthersWatch()
     how: Any = {"rounds": settings.rounds, "watch": job.progress}
     times, per_kernel, points = [], [], []
     if settings.scale == "pixels":
@@ -53,8 +54,9 @@ def bench(job: Job[BenchSettings]) -> Outcome:
                 raise SettingError(f"only is {', '.join(settings.only)}: nothing that is timed begins so")
             if settings.kernels:
                 per_kernel = kernel_times(sample, engine, times[0], **how, wanted=wanted)
+    others = watch.others()
     facts = about(engine, peer_versions(settings.peer))
-    report = Report(facts, shape, dtype, times, per_kernel, settings.scale, points)
+    report = Report(facts, shape, dtype, times, per_kernel, settings.scale, points, others)
     return Outcome(report.text(), report, data=report.to_dict())
 
 

@@ -19,7 +19,7 @@ from crystint.ops.separator import Separator
 from crystint.separation import files as pipeline
 from crystint.separation.settings import Settings
 
-__all__ = ["files"]
+__all__ = ["files", "stack_of"]
 
 _FRAMES = 24
 _WRITTEN = 16
@@ -28,7 +28,7 @@ _ROUNDS = 3
 _DATA = "entry/data/data"
 
 
-def _stack(folder: Path, sample: Sample, frames: int) -> Path:
+def stack_of(folder: Path, sample: Sample, frames: int) -> Path:
     """A NXmx file of a frame, again and again, each one chunk of bitshuffle-LZ4."""
     path = folder / f"{frames}.h5"
     writer = DenseWriter(
@@ -54,7 +54,7 @@ def files(
 
     A command is timed on one frame, set-up and all, and on several: what the others take more is the time per frame.
     """
-    one, many = _stack(folder, sample, 1), _stack(folder, sample, _FRAMES)
+    one, many = stack_of(folder, sample, 1), stack_of(folder, sample, _FRAMES)
     if wanted("read"):
         raw = stack.enter_context(open_hdf5(one))[_DATA]
         yield Operation("read", partial(raw.id.read_direct_chunk, (0, 0, 0)))

@@ -20,7 +20,7 @@ __all__ = ["CYCLES", "RINGS", "TARGETS", "Wanted", "copy", "densification", "eve
 
 RINGS = 1000
 CYCLES = 5
-TARGETS = {"background": 2.5, "sparsify": 4.0, "peaks": 5.0, "densify clean": 2.0, "densify noise": 5.0}
+TARGETS = {"background": 2.5, "sparsify": 4.0, "peaks": 6.0, "densify clean": 2.5, "densify noise": 6.0}
 """Most copies on two cores with PoCL."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,9 @@ from crystint.ops.separator import Separator
 __all__ = ["operations"]
 
 
-def operations(sample: Sample, engine: Engine, _warn: Callable[[str], None], _wanted: Wanted) -> Iterator[Operation]:
+def operations(
+    sample: Sample, engine: Engine, _warn: Callable[[str], None], _wanted: Wanted, _stack: ExitStack
+) -> Iterator[Operation]:
     """Clean and with noise, as fabio.sparseimage calls it."""
     separator = Separator(sample.geometry, sample.mask, RINGS, "hybrid", None, CYCLES, engine)
     rings, sparse = separator.rings, separator.sparsify(sample.frame)

@@ -6,6 +6,7 @@ One thread. Rings are those of crystint: its map of radii is rounded to whole nu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,9 @@ _LOCAL_RADIUS = 3
 """px, about a peak, of the local background"""
 
 
-def operations(sample: Sample, _engine: Engine, _warn: Callable[[str], None], _wanted: Wanted) -> Iterator[Operation]:
+def operations(
+    sample: Sample, _engine: Engine, _warn: Callable[[str], None], _wanted: Wanted, _stack: ExitStack
+) -> Iterator[Operation]:
     """Peaks of the frame as one panel, with the conversion to float32 that its interface demands."""
     rings = ring_map(sample.geometry, sample.mask, RINGS)
     inside = np.isfinite(rings.position)

@@ -8,7 +8,7 @@ kernel needs, "grid corrected"; both find the same peaks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,9 @@ __all__ = ["operations"]
 _UNIT = to_unit("r_m")
 
 
-def operations(sample: Sample, engine: Engine, warn: Callable[[str], None], wanted: Wanted) -> Iterator[Operation]:
+def operations(
+    sample: Sample, engine: Engine, warn: Callable[[str], None], wanted: Wanted, _stack: ExitStack
+) -> Iterator[Operation]:
     """Sigma clipping, sparsify and peakfinder with automatic clipping thresholds, for each error model."""
     frame, geometry = sample.frame, sample.geometry
     integrator = _integrator(geometry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import numpy as np
 
 from crystint import __version__
 from crystint.bench.kernels import KernelTime
+from crystint.bench.machine import Others, cores, thread_gain
 from crystint.bench.operations import CYCLES, RINGS
 from crystint.bench.scaling import Point
 from crystint.bench.timing import Timing
@@ -22,18 +22,22 @@ from crystint.engine import Engine
 
 __all__ = ["Report", "about"]
 
+_WIDTHS = {"wall ms": 9, "copies": 8, "least ms": 9, " copies": 8, "core-ms": 9, "  copies": 8, "frames/s": 9}
+_HEAD = " ".join(f"{name:>{width}s}" for name, width in _WIDTHS.items())
+
 
 def about(engine: Engine, peers: dict[str, str]) -> dict[str, Any]:
     """Device, versions, date and command of a measurement."""
     device = engine.device
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    number = cores()
     versions = {"crystint": __version__, "Python": platform.python_version(), "numpy": np.__version__}
     versions |= {"pyopencl": version("pyopencl")} | peers
     return {
         "device": device.name,
         "platform": device.platform,
         "driver": device.driver,
-        "cores": cores,
+        "cores": number,
+        "thread_gain": round(thread_gain(number), 2),
         "versions": versions,
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": ["crystint", *sys.argv[1:]],
@@ -52,10 +56,13 @@ class Report:
     axis: str | None = None
     """what `points` are over: pixels, rings, cores, threads"""
     points: list[Point] = field(default_factory=list)
+    others: Others = field(default_factory=lambda: Others(None))
+    """what else the machine did"""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
-        values = {**self.about, "shape": list(self.shape), "dtype": self.dtype, "rings": RINGS, "cycles": CYCLES}
+        values = {**self.about, "others": self.others.to_dict(), "shape": list(self.shape), "dtype": self.dtype}
+        values |= {"rings": RINGS, "cycles": CYCLES}
         values["times"] = [row.to_dict() for row in self.times]
         values["kernels"] = [row.to_dict() for row in self.kernels]
         if self.axis is not None:
@@ -66,13 +73,15 @@ class Report:
         """Tables."""
         size = int(np.prod(self.shape))
         megabytes = size * np.dtype(self.dtype).itemsize / 1e6
-        device = (
-            f"{self.about['device']} ({self.about['platform']} {self.about['driver']}), {self.about['cores']} cores"
-        )
-        lines = [device, f"{CYCLES} cycles, {RINGS} rings"]
+        number, gain = self.about["cores"], self.about["thread_gain"]
+        device = f"{self.about['device']} ({self.about['platform']} {self.about['driver']}), {number} cores"
+        worth = f"{number} threads do {gain:.1f} times the work of one"
+        if number > 1 and gain < 0.75 * number:
+            worth += ": they share cores, or others use them"
+        lines = [device, worth, str(self.others), f"{CYCLES} cycles, {RINGS} rings"]
         if self.axis is None:
             shape = " x ".join(map(str, self.shape))
-            lines[1] += f", frame {shape} {self.dtype} ({size / 1e6:.2f} Mpx, {megabytes:.1f} MB)"
+            lines[-1] += f", frame {shape} {self.dtype} ({size / 1e6:.2f} Mpx, {megabytes:.1f} MB)"
         if self.times:
             lines += ["", *_times(self.times)]
         if self.kernels:
@@ -83,13 +92,19 @@ class Report:
 
 
 def _times(rows: Sequence[Timing]) -> list[str]:
-    lines = [f"{'':46s} {'wall ms':>9s} {'CPU ms':>9s} {'copies':>8s} {'frames/s':>9s}  target"]
+    lines = [f"{'':46s} {_HEAD}  target"]
     for row in rows:
         verdict = "" if row.target is None else f"  {row.target:4.1f} {'met' if row.met else 'missed'}"
-        lines.append(
-            f"{row.name:46s} {row.wall_ms:9.2f} {row.cpu_ms:9.2f} {row.copies:8.2f} {row.frames_per_s:9.1f}{verdict}"
-        )
+        lines.append(f"{row.name:46s} {_numbers(row)}{verdict}")
     return lines
+
+
+def _numbers(row: Timing) -> str:
+    """Median wall, least wall, least processor time, each in ms and copies; frames per second."""
+    return (
+        f"{row.wall_ms:9.2f} {row.copies:8.2f} {row.least_wall_ms:9.2f} {row.least_copies:8.2f} "
+        f"{row.least_cpu_ms:9.2f} {row.core_copies:8.2f} {row.frames_per_s:9.1f}"
+    )
 
 
 def _kernels(rows: Sequence[KernelTime]) -> list[str]:
@@ -104,11 +119,8 @@ def _kernels(rows: Sequence[KernelTime]) -> list[str]:
 
 def _points(axis: str, points: Sequence[Point]) -> list[str]:
     unit = "Mpx" if axis == "pixels" else axis
-    lines = [f"{unit:>8s} {'':46s} {'wall ms':>9s} {'CPU ms':>9s} {'copies':>8s} {'frames/s':>9s} {'Mpx/s':>8s}"]
+    lines = [f"{unit:>8s} {'':46s} {_HEAD} {'Mpx/s':>8s}"]
     for point in points:
         for row in point.times:
-            lines.append(
-                f"{point.at:8g} {row.name:46s} {row.wall_ms:9.2f} {row.cpu_ms:9.2f} {row.copies:8.2f} "
-                f"{row.frames_per_s:9.1f} {point.megapixels * row.frames_per_s:8.1f}"
-            )
+            lines.append(f"{point.at:8g} {row.name:46s} {_numbers(row)} {point.megapixels * row.frames_per_s:8.1f}")
     return lines

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -74,18 +74,20 @@ def over_pixels(
     for megapixels in _MEGAPIXELS:
         side = round(1000.0 * megapixels**0.5)
         sample = simulated((side, side), dtype)
-        try:
-            operations = [
-                copy(sample.frame),
-                *separation(sample, engine, wanted),
-                *densification(sample, engine, wanted),
-            ]
-            for peer in peers:
-                operations += peer_operations(peer, sample, engine, warn, wanted)
-        except DeviceError as error:
-            warn(str(error))
-            return
-        yield Point(megapixels, sample.frame.size / 1e6, time_operations(operations, rounds, watch))
+        with ExitStack() as stack:
+            try:
+                operations = [
+                    copy(sample.frame),
+                    *separation(sample, engine, wanted),
+                    *densification(sample, engine, wanted),
+                ]
+                for peer in peers:
+                    operations += peer_operations(peer, sample, engine, stack, warn, wanted)
+            except DeviceError as error:
+                warn(str(error))
+                return
+            times = time_operations(operations, rounds, watch)
+        yield Point(megapixels, sample.frame.size / 1e6, times)
 
 
 def over_rings(sample: Sample, engine: Engine, rounds: int, watch: Watch, wanted: Wanted) -> Iterator[Point]:

@@ -18,8 +18,8 @@ class BenchSettings(DetectorSettings):
     dtype: str | None = setting(
         None, "measure the frame as this dtype: int32, uint16, uint32, int16, uint8 or float32", metavar="DTYPE"
     )
-    peer: tuple[Literal["pyfai", "fabio", "peakfinder8"], ...] = setting(
-        (), "time another program on the same frame, too: pyfai, fabio or peakfinder8", metavar="NAME"
+    peer: tuple[Literal["pyfai", "fabio", "peakfinder8", "dials"], ...] = setting(
+        (), "time another program on the same frame, too: pyfai, fabio, peakfinder8 or dials", metavar="NAME"
     )
     scale: Literal["pixels", "rings", "cores", "threads"] | None = setting(
         None, "how the times change with the size of the frame, the rings, the cores, or threads sharing a separator"

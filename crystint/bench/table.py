@@ -43,5 +43,5 @@ def measure(
         operations += separation(sample, engine, wanted)
         operations += densification(sample, engine, wanted)
         for peer in peers:
-            operations += peer_operations(peer, sample, engine, warn, wanted)
+            operations += peer_operations(peer, sample, engine, stack, warn, wanted)
         return time_operations(operations, rounds, watch)

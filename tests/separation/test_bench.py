@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
 from crystint import Separator, bench
 from crystint.bench.kernels import TRAFFIC
+from crystint.bench.machine import Others, OthersWatch, thread_gain
 from crystint.bench.timing import time_operations
 from crystint.engine.source import kernel_root
 from crystint.errors import SettingError
@@ -34,10 +38,12 @@ def test_operations_take_turns_and_a_copy_is_the_unit(monkeypatch):
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(time, "process_time", lambda: 2.0 * clock[0])
 
+    late = {"slow": iter([0.0, 0.004, 0.0])}
+
     def lasting(name, seconds):
         def run():
             order.append(name)
-            clock[0] += seconds
+            clock[0] += seconds + next(late.get(name, iter(())), 0.0)
 
         return run
 
@@ -60,6 +66,10 @@ def test_operations_take_turns_and_a_copy_is_the_unit(monkeypatch):
     assert rows["fast"].wall_ms == pytest.approx(20)
     assert rows["fast"].cpu_ms == pytest.approx(40)
     assert rows["fast"].frames_per_s == pytest.approx(50)
+    assert (rows["slow"].wall_ms, rows["slow"].copies) == (pytest.approx(52), pytest.approx(5.2))
+    assert (rows["slow"].least_wall_ms, rows["slow"].least_copies) == (pytest.approx(50), pytest.approx(5))
+    assert (rows["slow"].least_cpu_ms, rows["slow"].core_copies) == (pytest.approx(100), pytest.approx(5))
+    assert rows["rest"].least_cpu_ms == pytest.approx(400)
     assert (rows["fast"].met, rows["slow"].met, rows["copy"].met) == (True, False, None)
     assert rows["rest"].wall_ms == pytest.approx(200), "three frames beyond the first, in 0.6 s"
     assert rows["more"].wall_ms == pytest.approx(35)
@@ -99,7 +109,7 @@ def test_only_what_is_wanted_is_made(engine, sample):
 
 
 def test_kernel_times_name_kernels_and_bytes(engine, sample):
-    copy = bench.Timing("copy", 1.0, 1.0, 1.0, 1000.0)
+    copy = bench.Timing("copy", 1.0, 1.0, 1.0, 1000.0, 1.0, 1.0, 1.0, 1.0)
     rows = bench.kernel_times(sample, engine, copy, 1, unwatched)
     names = {row.kernel for row in rows} - {"all"}
     assert {"ring_statistics", "densify_clean", "densify_noisy"} <= names
@@ -139,17 +149,21 @@ def test_over_cores_binds_and_measures_the_same_frame(engine, sample):
 
 
 def test_unknown_and_missing_peers(engine, sample, monkeypatch):
-    with pytest.raises(SettingError, match="expected one of pyfai, fabio, peakfinder8"):
-        list(bench.peer_operations("dials", sample, engine))
+    with pytest.raises(SettingError, match="expected one of pyfai, fabio, peakfinder8, dials"):
+        list(bench.peer_operations("albula", sample, engine, ExitStack()))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delitem(sys.modules, "crystint.bench.peer_dials", raising=False)
+    with pytest.raises(SettingError, match=r"dials[.]find_spots is on PATH"):
+        list(bench.peer_operations("dials", sample, engine, ExitStack()))
     monkeypatch.setitem(sys.modules, "fabio.ext.dense", None)
     monkeypatch.delitem(sys.modules, "crystint.bench.peer_fabio", raising=False)
     with pytest.raises(SettingError, match="pip install fabio"):
-        list(bench.peer_operations("fabio", sample, engine))
+        list(bench.peer_operations("fabio", sample, engine, ExitStack()))
 
 
 def test_fabio_densifies_the_frame(engine, sample):
     pytest.importorskip("fabio.ext.dense")
-    frames = {one.name: one.run() for one in bench.peer_operations("fabio", sample, engine)}
+    frames = {one.name: one.run() for one in bench.peer_operations("fabio", sample, engine, ExitStack())}
     good = sample.mask == 0
     for dense in frames.values():
         assert dense.dtype == sample.frame.dtype
@@ -160,7 +174,7 @@ def test_fabio_densifies_the_frame(engine, sample):
 
 def test_peakfinder8_finds_the_spots(engine, sample):
     pytest.importorskip("om.algorithms._crystallography")
-    (peakfinder8,) = bench.peer_operations("peakfinder8", sample, engine)
+    (peakfinder8,) = bench.peer_operations("peakfinder8", sample, engine, ExitStack())
     fast, slow = np.array(peakfinder8.run()[0]), np.array(peakfinder8.run()[1])
     ours = Separator(sample.geometry, sample.mask, engine=engine).peaks(sample.frame, snr=10.0)
     distance = np.hypot(ours["slow"][:, None] - slow - 0.5, ours["fast"][:, None] - fast - 0.5).min(axis=1)
@@ -171,7 +185,9 @@ def test_peakfinder8_finds_the_spots(engine, sample):
 def test_pyfai_finds_the_same_peaks_with_its_grid_corrected(engine, sample):
     pytest.importorskip("pyFAI")
     warned: list[str] = []
-    operations = {one.name: one.run for one in bench.peer_operations("pyfai", sample, engine, warned.append)}
+    operations = {
+        one.name: one.run for one in bench.peer_operations("pyfai", sample, engine, ExitStack(), warned.append)
+    }
     assert sum("Cython" in name for name in operations) == 3
     if warned:
         pytest.skip(warned[0])
@@ -179,3 +195,32 @@ def test_pyfai_finds_the_same_peaks_with_its_grid_corrected(engine, sample):
     corrected = operations["pyFAI peakfinder OpenCL hybrid (grid corrected)"]()
     assert len(shipped) > 3
     np.testing.assert_array_equal(np.sort(shipped["index"]), np.sort(corrected["index"]))
+
+
+@pytest.mark.skipif(shutil.which("dials.find_spots") is None, reason="DIALS is not installed")
+def test_dials_runs_on_the_frame(engine, sample):
+    with ExitStack() as stack:
+        one, several = bench.peer_operations("dials", sample, engine, stack)
+        one.run()
+        assert (several.frames, several.beyond) == (6, one.name)
+
+
+def test_what_others_do_is_told():
+    """A process that computes beside this one is seen."""
+    watch = OthersWatch()
+    if watch.others().cores is None:
+        pytest.skip("this system has no /proc/stat")
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        time.sleep(1.0)
+        others = watch.others()
+        busy.kill()
+    assert others.cores > 0.2
+    assert not others.quiet
+    assert "NOT quiet" in str(others)
+    assert Others(0.02).quiet
+    assert Others(None).quiet is None
+    assert "not known" in str(Others(None))
+
+
+def test_one_thread_is_worth_one():
+    assert 0.1 < thread_gain(1) < 10
