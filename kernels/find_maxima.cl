@@ -73,8 +73,8 @@ void find_maxima(__global const PIXEL_T *frame,
     Batch batch;
     while (next_batch(&batch, &all, frame)) {
         for (int i = 0; i < batch.n; i++) { /* the rows above and below */
-            LOADED(PIXEL_T, frame, max((int)batch.pixel[i] - width, 0));
-            LOADED(PIXEL_T, frame, min((int)batch.pixel[i] + width, (int)pixels - 1));
+            TOUCH_LINE(PIXEL_T, frame, max((int)batch.pixel[i] - width, 0));
+            TOUCH_LINE(PIXEL_T, frame, min((int)batch.pixel[i] + width, (int)pixels - 1));
         }
         for (int n = 0; n < batch.n; n++) {
             const uint pixel = batch.pixel[n];

@@ -5,7 +5,8 @@
  *           PIXEL_WIDE = 1 for whole numbers of 32 bits, which a float does not hold exactly
  *           HAS_DARK = 0 | 1
  *           LOWEST: the smallest measurement; where there is a limit. NEGATIVE = 1 for signed integers with measurements below
- *           zero: they are no photon counts. MARKS = 0 | 1 | 2; MARK_1, MARK_2: values that mean "no measurement"
+ *           zero: they are no photon counts. MARKS = 0 | 1 | 2; MARK_1, MARK_2: values that mean "no measurement".
+ *           ON_CPU = 1 where the device shares the memory of the host (crystint/engine/engine.py)
  */
 #ifndef PIXEL_H
 #define PIXEL_H
@@ -36,9 +37,16 @@ static inline int usable(const PIXEL_T raw)
     return MEASURED(raw);
 }
 
-/* A load that compilers leave as it is: of loads that stand together they make gather instructions, which take longer than
- * the loads on some processors. Where the value is not used, it brings a cache line that will be needed. */
+/* LOADED: a load that the compilers of CPUs leave as it is: of loads that stand together they make gather instructions, which take
+ * longer than the loads on some processors. TOUCH_LINE: on a CPU, brings a cache line that will be needed. GPUs have other ways to
+ * wait, and would pass by their nearest cache. */
+#if ON_CPU
 #define LOADED(type, array, place) (*(volatile __global const type *)((array) + (place)))
+#define TOUCH_LINE(type, array, place) ((void)LOADED(type, array, place))
+#else
+#define LOADED(type, array, place) ((array)[place])
+#define TOUCH_LINE(type, array, place) ((void)(place))
+#endif
 
 /* Counts after the dark frame: exact below 2^24, and from there on rounded to 24 significant bits. */
 #if HAS_DARK

@@ -57,7 +57,8 @@ enum { COUNT, LOWER, UPPER, SPREAD, DONE };
 static inline int3 look(__global const float *values, const int n, const float about, const int3 key, const int task)
 {
     const int me = get_local_id(0), whole = n / LANES * LANES;
-    int3 found = task == COUNT ? 0 : (int3)(NO_DATA, 0, 0);
+    int3 found = 0;
+    if (task != COUNT) found.x = NO_DATA;
     if (task == COUNT) {
         ints a = 0, b = 0, c = 0;
         for (int k = me * LANES; k < whole; k += LOCAL_SIZE * LANES) {

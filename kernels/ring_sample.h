@@ -10,13 +10,51 @@
 #include "ring_start.h"
 
 #define LEAST_SAMPLE 32
+#define CHOSEN ((LOCAL_SIZE + 31) / 32)
 
 /* What clipping begins from, besides the sample. */
 typedef struct {
     int known;                                     /* measurements in the sample */
     int fractional;                                /* whether one of them is not whole */
     float mean_weight, heaviest, lightest, usable; /* of the pixels of the ring that are measurements, and their number */
+    uint chosen[CHOSEN];                           /* a bit for each work-item */
+    float weight[SAMPLE];                          /* of the first measurements */
 } Seen;
+
+/* (No `static inline`: see reduce.h.)
+ * Fill `sample` and `seen->weight` with the first measurements of a ring, and return how many there are, at most SAMPLE.
+ * Work-items look at pixels side by side; it is called by all of them or by none. */
+int first_measurements(const Pixels *in, __global const int *segment, __local float *sample, __local Seen *seen)
+{
+    const int me = get_local_id(0);
+    int n = 0;
+    for (int band = 0; band < in->bands; band++) {
+        const int last = segment[band * GROUP + 1];
+        for (int first = segment[band * GROUP]; first < last && n < SAMPLE; first += LOCAL_SIZE) {
+            const float v = first + me < last ? value_at(in, first + me) : INFINITY;
+            const int chosen = v < INFINITY; /* nor NaN, in the padding */
+            int place = n;
+#if LOCAL_SIZE == 1
+            n += chosen;
+#else
+            GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
+            if (me < CHOSEN) seen->chosen[me] = 0;
+            GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
+            if (chosen) atomic_or(&seen->chosen[me / 32], 1u << me % 32);
+            GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
+            for (int i = 0; i < CHOSEN; i++) {
+                const uint bits = seen->chosen[i];
+                n += popcount(bits);
+                place += popcount(i < me / 32 ? bits : i == me / 32 ? bits & ((1u << me % 32) - 1u) : 0u);
+            }
+#endif
+            if (!chosen || place >= SAMPLE) continue;
+            sample[place] = v;
+            seen->weight[place] = in->weight[first + me];
+        }
+    }
+    return min(n, SAMPLE);
+}
 
 /* (No `static inline`: see reduce.h.)
  * Fill `sample` with the normalized counts of SAMPLE pixels of a ring, those without a measurement infinite, and `seen`, which
@@ -26,42 +64,41 @@ typedef struct {
 void take_sample(const Pixels *in, __global const int *segment, __global const int *pixels, __global const float2 *values,
                  const float4 about, __local float *sample, __local Seen *seen)
 {
-#if PIXEL_KIND == 2
-    if (get_local_id(0) == 0) seen->fractional = 0;
-    GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
-#endif
-    for (int i = get_local_id(0); i < SAMPLE; i += LOCAL_SIZE) {
+    const int me = get_local_id(0), whole = about.w <= SAMPLE;
+    int fractional = 0;
+    if (me == 0) seen->fractional = 0;
+    for (int i = me; i < SAMPLE; i += LOCAL_SIZE) {
         const int pixel = pixels[i];
         const PIXEL_T raw = LOADED(PIXEL_T, in->frame, max(pixel, 0));
         const float2 value = values[i];
         sample[i] = pixel >= 0 && usable(raw) && raw <= in->saturation ? ((float)raw - value.y) / value.x : INFINITY;
 #if PIXEL_KIND == 2
-        if (pixel >= 0 && usable(raw) && raw != rint(raw)) seen->fractional = 1;
+        fractional |= pixel >= 0 && usable(raw) && raw != rint(raw);
 #endif
     }
     GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
-    if (get_local_id(0) == 0) {
-        int n = 0;
-        for (int i = 0; i < SAMPLE; i++) n += sample[i] < INFINITY;
-        const int whole = about.w <= SAMPLE;
-        float sum = 0.0f, most = 0.0f, least = INFINITY, usable_pixels = whole ? n : fmax(about.w * n / SAMPLE, SAMPLE);
-        if (n < LEAST_SAMPLE && !whole) {
-            n = 0;
-            for (int band = 0; band < in->bands; band++)
-                for (int k = segment[band * GROUP]; k < segment[band * GROUP + 1] && n < SAMPLE; k++) {
-                    const float v = value_at(in, k), w = in->weight[k];
-                    if (!(v < INFINITY)) continue; /* nor NaN, in the padding */
-                    sample[n++] = v;
-                    sum += w, most = fmax(most, w), least = fmin(least, w);
-                }
-            for (int i = n; i < SAMPLE; i++) sample[i] = INFINITY;
-            if (n < SAMPLE) usable_pixels = n;
-        } else if (whole && n < about.w) {
-            for (int i = 0; i < SAMPLE; i++) {
-                if (!(sample[i] < INFINITY)) continue;
-                const float w = values[i].x;
-                sum += w, most = fmax(most, w), least = fmin(least, w);
-            }
+    if (fractional) atomic_or(&seen->fractional, 1);
+    int n = 0;
+    for (int i = 0; i < SAMPLE; i++) n += sample[i] < INFINITY;
+    const int few = n < LEAST_SAMPLE && !whole; /* the same for all work-items */
+    float usable_pixels = whole ? n : fmax(about.w * n / SAMPLE, SAMPLE);
+    GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
+    if (few) {
+        n = first_measurements(in, segment, sample, seen);
+        for (int i = n + me; i < SAMPLE; i += LOCAL_SIZE) sample[i] = INFINITY;
+        if (n < SAMPLE) usable_pixels = n;
+        GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
+    }
+    if (me == 0) {
+        float sum = 0.0f, most = 0.0f, least = INFINITY;
+        for (int i = 0; i < n && few; i++) {
+            const float w = seen->weight[i];
+            sum += w, most = fmax(most, w), least = fmin(least, w);
+        }
+        for (int i = 0; i < SAMPLE && whole && n < about.w; i++) {
+            if (!(sample[i] < INFINITY)) continue;
+            const float w = values[i].x;
+            sum += w, most = fmax(most, w), least = fmin(least, w);
         }
         const int exact = sum > 0.0f && n < SAMPLE;
         seen->known = n;

@@ -60,11 +60,13 @@ void order_statistics(__local const float *sample, const int known, __local Orde
 #else
     for (int i = get_local_id(0); i < SAMPLE; i += LOCAL_SIZE) {
         const float one = sample[i];
-        int below = 0, not_above = 0;
+        int below = 0, not_above = 0, again = 0;
         for (int j = 0; j < SAMPLE; j++) {
             below += sample[j] < one;
             not_above += sample[j] <= one;
+            again |= j < i && sample[j] == one;
         }
+        if (again) continue; /* of those that hold the same, the first writes */
         if (below == 0) order->lowest = one;
         if (below <= lower && lower < not_above) order->lower = one;
         if (below <= middle && middle < not_above) order->median = one;

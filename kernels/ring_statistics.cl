@@ -83,7 +83,7 @@ void ring_statistics(__global const PIXEL_T *frame,
     tail_pixel += shift, tail_above += shift, tail_weight += shift;
 
 #if TOUCH
-    for (int i = run[group * bands]; i < run[(group + 1) * bands]; i++) LOADED(PIXEL_T, in.frame, line[i]);
+    for (int i = run[group * bands]; i < run[(group + 1) * bands]; i++) TOUCH_LINE(PIXEL_T, in.frame, line[i]);
 #endif
 
     /* From a sample of each ring, where its core is. */

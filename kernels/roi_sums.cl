@@ -69,7 +69,7 @@ void roi_sums(__global const PIXEL_T *frame,
     long across = 0, along = 0;
     const uint last = chunk[c + 1];
     for (uint k = chunk[c]; k < last; k++) {
-        LOADED(PIXEL_T, frame, strip[min(k + AHEAD, last - 1)]);
+        TOUCH_LINE(PIXEL_T, frame, strip[min(k + AHEAD, last - 1)]);
         const uint first = strip[k], set = bits[k], row = first / width, column = first - row * width;
         PIXEL_T raw[STRIP];
         if (first + STRIP <= pixels) {

@@ -55,9 +55,9 @@ __kernel void spot_regions(__global const PIXEL_T *frame,
     }
     for (int i = FAR - REACH - 1; i <= FAR + REACH + 1; i++) { /* what is needed at least: loads that wait together */
         const uint row = (uint)clamp(slow + i - FAR, 0, height - 1) * (uint)width + (uint)fast;
-        LOADED(PIXEL_T, frame, row + from - FAR), LOADED(PIXEL_T, frame, row + to - 1 - FAR);
-        LOADED(float, position, row + from - FAR), LOADED(float, position, row + to - 1 - FAR);
-        LOADED(float, weight, row + from - FAR), LOADED(float, weight, row + to - 1 - FAR);
+        TOUCH_LINE(PIXEL_T, frame, row + from - FAR), TOUCH_LINE(PIXEL_T, frame, row + to - 1 - FAR);
+        TOUCH_LINE(float, position, row + from - FAR), TOUCH_LINE(float, position, row + to - 1 - FAR);
+        TOUCH_LINE(float, weight, row + from - FAR), TOUCH_LINE(float, weight, row + to - 1 - FAR);
     }
     /* Rows are tested when the region comes near them; one round more than it grows, for the rim. */
     for (int step = 0; step <= FAR - REACH; step++) {

@@ -81,8 +81,8 @@ __kernel void spot_sums(__global const PIXEL_T *frame,
         const int m = list[at], slow = member[m] / width, fast = member[m] % width;
         for (int i = -REACH - 1; i <= REACH + 1; i++) { /* loads that wait together */
             const uint row = (uint)clamp(slow + i, 0, height - 1) * (uint)width + (uint)fast;
-            LOADED(PIXEL_T, frame, row), LOADED(float, position, row);
-            LOADED(float, weight, row), LOADED(ushort, panels, row);
+            TOUCH_LINE(PIXEL_T, frame, row), TOUCH_LINE(float, position, row);
+            TOUCH_LINE(float, weight, row), TOUCH_LINE(ushort, panels, row);
         }
         uint core[SIDE], near[SIDE], far[SIDE];
         own_pixels(&all, m, s, slow, fast, height, width, core, near, far);

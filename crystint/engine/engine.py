@@ -137,6 +137,8 @@ class Engine:
 
     def _build(self, file: str, defines: dict[str, object]) -> Any:
         options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
+        if self.on_cpu:
+            options.append("-DON_CPU=1")
         # Some compilers always have something to say. Nothing is restored: in threads that would undo what others set.
         warnings.filterwarnings("ignore", category=cl.CompilerWarning)
         # Kernels of one name, of two engines: PyOpenCL makes the function that sets their arguments twice.
@@ -180,13 +182,14 @@ class Engine:
         self._check(nbytes)
         return Buffer(cl.Buffer(self.context, _FLAGS.READ_WRITE, nbytes), np.dtype(dtype))
 
-    def send(self, array: NDArray[Any]) -> Buffer:
-        """Copy an array to a new buffer on the device."""
+    def send(self, array: NDArray[Any], *, writable: bool = False) -> Buffer:
+        """Copy an array to a new buffer on the device, which kernels read; and change, if it is `writable`."""
         array = np.ascontiguousarray(array)
         if not array.size:
             return self.empty(1, array.dtype)
         self._check(array.nbytes)
-        return Buffer(cl.Buffer(self.context, _FLAGS.READ_ONLY | _FLAGS.COPY_HOST_PTR, hostbuf=array), array.dtype)
+        access = _FLAGS.READ_WRITE if writable else _FLAGS.READ_ONLY
+        return Buffer(cl.Buffer(self.context, access | _FLAGS.COPY_HOST_PTR, hostbuf=array), array.dtype)
 
     def lend(self, array: NDArray[Any]) -> Buffer:
         """A read-only buffer of a C-contiguous array: in place where the device can work in it, else a copy.

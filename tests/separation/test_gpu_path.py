@@ -52,6 +52,25 @@ def test_work_groups_agree_with_single_work_items(engine, rng, monkeypatch, mean
     assert np.mean(groups[3] != back) < 1e-3
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("every", [3, 7, 40])
+def test_rings_that_are_mostly_unusable(engine, rng, monkeypatch, every, dtype):
+    """Measurements are rare, and more frequent in the last rows: the sample is made of the first of each ring."""
+    geometry = Geometry((211, 307), (1e-4, 1e-4), 0.05, (100.0, 150.0), 1.0, polarization=0.9)
+    counts = rng.poisson(4.0, geometry.shape).astype(dtype)
+    frame = np.full(geometry.shape, 65535 if dtype == np.uint16 else np.nan, dtype)
+    frame[:, ::every] = counts[:, ::every]
+    frame[::3, 200:] = np.where(np.arange(0, 211, 3)[:, None] > 150, counts[::3, 200:], frame[::3, 200:])
+    flat = rng.choice([0.2, 1.0, 5.0], geometry.shape)
+    alone = Separator(geometry, rings=20, engine=engine, flat=flat).background(frame)
+    monkeypatch.setattr(Engine, "on_cpu", property(lambda self: False))
+    groups = Separator(geometry, rings=20, engine=Engine(engine.device), flat=flat).background(frame)
+    assert np.sum(alone.count > 10) >= 19
+    assert np.array_equal(groups.count, alone.count)
+    for name in ("mean", "std", "sem", "excess"):
+        np.testing.assert_allclose(getattr(groups, name), getattr(alone, name), rtol=1e-5)
+
+
 @pytest.mark.parametrize("shares_memory", [True, False])
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32])
 def test_several_frames_at_once_are_the_frames_one_by_one(engine, rng, monkeypatch, dtype, shares_memory):

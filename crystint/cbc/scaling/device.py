@@ -92,7 +92,7 @@ class DeviceModel:
         backend, layout, engine = self.backend, self.backend.layout, self.backend.engine
         if steps < 1:
             return b, q2
-        levels, strengths = (engine.send(each.astype(np.float32)) for each in (b, q2))
+        levels, strengths = (engine.send(each.astype(np.float32), writable=True) for each in (b, q2))
         exposure = engine.empty(layout.n_reflections, np.float32)
         update = engine.kernel("cbc_em_update.cl", LOCAL_SIZE=backend.alone, LANES=1, FAINTEST=f"{FAINTEST}f")
         for _ in range(steps):
