@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from crystint.arrays import Bytes
 from crystint.errors import StreamError
-from crystint.io.hdf5.filters import BITSHUFFLE, HEADER, LZ4, DamagedChunk, Filter, decode, library
+from crystint.io.hdf5.filters import BITSHUFFLE, HEADER, LZ4, DamagedChunk, Filter, decode, library, raw_chunk
 from crystint.io.hdf5.packing import BSLZ4
+from crystint.model.raw_chunk import RawChunk
 
 __all__ = ["ALGORITHMS", "PackedFrame", "check_length", "check_shape", "encode_frame"]
 
@@ -54,6 +55,22 @@ class PackedFrame:
             return None
         plain = self.dtype.isnative or self.dtype.itemsize == 1
         return self.data if plain and not self.column_major else None
+
+    @property
+    def raw_chunk(self) -> RawChunk | None:
+        """For a decoder elsewhere; None where the frame is not packed with bitshuffle and LZ4, or lies by columns.
+
+        Raises
+        ------
+        StreamError
+            When it is cut off, or of another length than the shape says.
+        """
+        if self.algorithm != "bslz4" or self.column_major or library() is None:
+            return None
+        try:
+            return raw_chunk(self.data, self.shape, self.dtype)
+        except DamagedChunk as error:
+            raise StreamError(f"the frame is damaged: {error}") from None
 
     @property
     def filters(self) -> tuple[Filter, ...]:

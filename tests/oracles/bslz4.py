@@ -37,6 +37,75 @@ def unpack_lz4(packed):
     return bytes(made)
 
 
+def careful_lz4(packed, length):
+    """The bytes of a LZ4 block, or None where it breaks a rule of the format or does not make so many bytes.
+
+    A match begins at least 12 bytes before the end of the data and ends at least 5 before it, the block ends with
+    literals, and what stands before them is at least 8 bytes before the end of the block. Long lengths end 15 bytes
+    (of literals) and 4 bytes (of a match) before the end of the block.
+    """
+    made, at, size = bytearray(), 0, len(packed)
+
+    def long(total, at, end):
+        while True:
+            if at >= end or total > length:
+                return None, at
+            more, at = packed[at], at + 1
+            total += more
+            if more != 255:
+                return total, at
+
+    while at < size:
+        token, at = packed[at], at + 1
+        literals = token >> 4
+        if literals == 15:
+            literals, at = long(15, at, size - 15)
+        if literals is None or at + literals > size or len(made) + literals > length:
+            return None
+        made += packed[at : at + literals]
+        at += literals
+        if len(made) > length - 12 or at > size - 8:
+            return bytes(made) if at == size and len(made) == length else None
+        back, at = packed[at] + 256 * packed[at + 1], at + 2
+        match = token & 15
+        if match == 15:
+            match, at = long(15, at, size - 4)
+        if match is None or not 0 < back <= len(made) or len(made) + match + 4 > length - 5:
+            return None
+        for _ in range(match + 4):
+            made.append(made[-back])
+    return None
+
+
+def damaged_blocks(data, starts, block, pixels, size, cache):
+    """How many blocks of a chunk are damaged, and the pixels of each of those that are not, by the first of them.
+
+    `starts`: of the blocks in `data`, where the last one ends, and where the chunk ends; `cache`: a dictionary that
+    holds what was looked at before.
+    """
+    whole, wrong, made = pixels - pixels % 8, 0, {}
+    for number in range(len(starts) - 2):
+        start, stop, first = int(starts[number]), int(starts[number + 1]), number * block
+        wanted = min(block, whole - first)
+        if not (start + 4 < stop <= len(data)):
+            wrong += 1
+            continue
+        key = (data[start + 4 : stop], wanted)
+        if key not in cache:
+            planes = careful_lz4(key[0], wanted * size)
+            cache[key] = None if planes is None else unshuffle(planes, size)
+        if cache[key] is None:
+            wrong += 1
+        else:
+            made[first] = cache[key]
+    start, stop, rest = int(starts[-2]), int(starts[-1]), pixels % 8 * size
+    if start + rest <= stop <= len(data):
+        made[whole] = data[start : start + rest]
+    else:
+        wrong += 1
+    return wrong, made
+
+
 def unshuffle(block, size):
     """The bytes of the elements of a block: bit b of all elements stand together, for b = 0, 1, ..."""
     bits = np.unpackbits(np.frombuffer(block, np.uint8), bitorder="little").reshape(8 * size, -1)

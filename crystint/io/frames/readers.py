@@ -16,7 +16,7 @@ from crystint.model.source_metadata import SourceMetadata
 
 if TYPE_CHECKING:
     from crystint.io.frames.nexus_mask import NexusMask
-    from crystint.io.hdf5.chunks import RawChunk
+    from crystint.model.raw_chunk import RawChunk
     from crystint.model.valid_values import FileLimits
 
 __all__ = ["READABLE", "FrameSource", "Reader", "ToldScan", "folded", "native"]

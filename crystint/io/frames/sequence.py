@@ -24,9 +24,9 @@ from crystint.io.frames.selection import FrameSelection, selected
 from crystint.io.frames.sources import LazyFile, shown_once
 from crystint.io.frames.stacks import StackReader
 from crystint.io.guard import guarded
-from crystint.io.hdf5.chunks import RawChunk
 from crystint.io.hdf5.pool import ResourcePool
 from crystint.io.names import Source, each_once, expand
+from crystint.model.raw_chunk import RawChunk
 from crystint.model.valid_values import ValidValues, hidden_value
 
 __all__ = ["FrameSource", "Frames", "open_frames"]

@@ -31,7 +31,7 @@ from crystint.io.frames.virtual import VirtualReader
 from crystint.io.geometry.detector_group import detector_of, entry_of
 from crystint.io.geometry.nexus import nexus_geometry, nexus_saturation
 from crystint.io.geometry.nexus_scan import nexus_instrument, nexus_scan
-from crystint.io.hdf5.chunks import ChunkReader, DirectReader, RawChunk, layer_cache
+from crystint.io.hdf5.chunks import ChunkReader, DirectReader, layer_cache
 from crystint.io.hdf5.filters import DamagedChunk
 from crystint.io.hdf5.nexus_values import text
 from crystint.io.hdf5.source_metadata import read_metadata
@@ -40,6 +40,7 @@ from crystint.io.linked_files import files_behind
 from crystint.io.opened_file import OpenedFile
 from crystint.model.instrument import Instrument
 from crystint.model.partial_geometry import PartialGeometry
+from crystint.model.raw_chunk import RawChunk
 from crystint.model.source_metadata import SourceMetadata
 from crystint.model.valid_values import FileLimits
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.io.frames.virtual_parts import frame_count
-from crystint.io.hdf5.chunks import ChunkReader, Layers, RawChunk
+from crystint.io.hdf5.chunks import ChunkReader, Layers
 from crystint.io.hdf5.files import open_hdf5
 from crystint.io.hdf5.filters import DamagedChunk
 from crystint.io.hdf5.pool import ResourcePool
 from crystint.io.linked_files import source_files
+from crystint.model.raw_chunk import RawChunk
 
 __all__ = ["VirtualReader"]
 

@@ -7,7 +7,6 @@ The chunk index is read from HDF5 once. From then on a frame is a `preadv` of it
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from itertools import product
 from math import ceil, prod
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias
@@ -16,33 +15,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.io.hdf5.filters import DamagedChunk, Filter, can_decode, decode, is_bslz4, packed_blocks
+from crystint.io.hdf5.filters import DamagedChunk, Filter, can_decode, decode, is_bslz4, raw_chunk
 from crystint.io.hdf5.pool import ResourcePool
+from crystint.model.raw_chunk import RawChunk
 
-__all__ = ["ChunkReader", "DirectReader", "Layers", "RawChunk", "layer_cache", "stored_plainly"]
+__all__ = ["ChunkReader", "DirectReader", "Layers", "layer_cache", "stored_plainly"]
 
 _MOST_GROWN, _HEADER = 2, 1 << 12
 """How many times longer than its data a chunk may be, and bytes besides; packing makes noise a little longer."""
 _MANY = 1 << 27
 """Bytes: chunks of several frames are unpacked as a whole and cached; larger ones are left to HDF5."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RawChunk:
-    """A frame as bitshuffle and LZ4 left it, checked so far that every block lies within `data`."""
-
-    data: NDArray[np.uint8]
-    """uint8 [n]: the chunk as it is in the file, with its header of 12 bytes"""
-    starts: NDArray[np.int64]
-    """int64 [blocks + 1]: where in `data` each block starts, with 4 bytes (its length, big-endian) before its LZ4
-    bytes, and where the last one ends. There follow, unpacked, the elements that do not fill a group of eight."""
-    block: int
-    """elements per block; the last block has what is left, rounded down to a multiple of eight"""
-    shape: tuple[int, int]
-    """(slow, fast) of the frame"""
-    dtype: np.dtype[Any]
-    """dtype of its pixels in the file, which may be big-endian"""
-    codec: str = "bslz4"
 
 
 class _Place(NamedTuple):
@@ -227,11 +209,9 @@ class ChunkReader:
         place = self._index.place(index, 0, 0)
         if place is None or not is_bslz4(self._filters, place.mask):
             return None
-        raw, size = self._load(place), self._stored.itemsize
-        if self._filters[0].values[2] != size:
+        if self._filters[0].values[2] != self._stored.itemsize:
             return None
-        block, starts = packed_blocks(raw, prod(self.shape) * size, size)
-        return RawChunk(raw, np.array(starts, np.int64), block, self.shape, self._stored)
+        return raw_chunk(self._load(place), self.shape, self._stored)
 
     def close(self) -> None:
         """The file is closed with the reader of the data set."""

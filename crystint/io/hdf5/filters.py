@@ -10,6 +10,7 @@ does not make them smaller. The C code trusts the lengths, therefore they are ch
 from __future__ import annotations
 
 import ctypes
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import hdf5plugin
 import numpy as np
 
 from crystint.arrays import Bytes
+from crystint.model.raw_chunk import RawChunk
 
 __all__ = [
     "BITSHUFFLE",
@@ -38,6 +40,7 @@ __all__ = [
     "is_bslz4",
     "library",
     "packed_blocks",
+    "raw_chunk",
 ]
 
 
@@ -188,6 +191,26 @@ def packed_blocks(raw: Bytes, length: int, size: int) -> tuple[int, list[int]]:
     if at + rest > len(raw):
         raise DamagedChunk(f"its blocks need {at + rest} bytes, it has {len(raw)}")
     return block, starts
+
+
+def raw_chunk(raw: Bytes, shape: tuple[int, int], dtype: np.dtype[Any]) -> RawChunk:
+    """A frame that is packed with bitshuffle and LZ4, with the places of its blocks.
+
+    Parameters
+    ----------
+    raw : uint8 [n]
+        With its header, as in files and messages.
+    shape : (slow, fast)
+    dtype : dtype
+        Of its pixels, with their byte order.
+
+    Raises
+    ------
+    DamagedChunk
+        When its blocks do not lie within it, or it is of another length.
+    """
+    block, starts = packed_blocks(raw, math.prod(shape) * dtype.itemsize, dtype.itemsize)
+    return RawChunk(raw, np.array(starts, np.int64), block, shape, dtype)
 
 
 def _check_header(raw: Bytes, length: int) -> int:
