@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import crystint
-from crystint.errors import ClusterError, DeviceError
+from crystint.errors import ClusterError
 from crystint.io.sparse.dense_file import DenseWriter
 from crystint.run.execution import Execution
 from crystint.run.journal import records_in
@@ -80,8 +80,12 @@ def driven(folder: Path, *arguments: object) -> subprocess.Popen[str]:
 
 def workers(process: subprocess.Popen[str]) -> list[Any]:
     """The processes that do the work of a local cluster."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    made = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # one that has just ended
+            if "spawn_main" in " ".join(child.cmdline()):
+                made.append(child)
+    return made
 
 
 @pytest.mark.parametrize("what", ["sparsify", "peaks"])
@@ -140,87 +144,24 @@ def test_ctrl_c_reaches_no_worker_and_resume_goes_on_without_dask(source, tmp_pa
         assert file.missing == (0, 77)
 
 
-class Mortal:
-    """A client whose workers die a number of times, and then raise or answer."""
-
-    def __init__(self, deaths: int, end: Exception | str) -> None:
-        self.left, self.end = deaths, end
-
-    def submit(self, *_arguments: Any, **_more: Any) -> Any:
-        return self
-
-    def result(self) -> Any:
-        from distributed import KilledWorker
-
-        if self.left:
-            self.left -= 1
-            worker = type("Worker", (), {"address": "tcp://x"})()
-            raise KilledWorker("task", worker, 3)
-        if isinstance(self.end, Exception):
-            raise self.end
-        return self.end
-
-
-def test_frames_are_given_out_again_a_few_times_and_errors_are_told_apart():
-    from crystint.run.cluster import _Task
-
-    def result(deaths: int, end: Exception | str = "done") -> Any:
-        return _Task(Mortal(deaths, end), "frames 3 to 5", len).result()
-
-    assert result(0) == result(3) == "done"
-    with pytest.raises(ClusterError, match=r"frames 3 to 5: every worker .* died"):
-        result(4)
-    with pytest.raises(DeviceError, match="no device"):
-        result(1, DeviceError("no device"))
-    with pytest.raises(ClusterError, match=r"lacks a package: .*hdf5plugin"):
-        result(0, ModuleNotFoundError("No module named 'hdf5plugin'"))
-    with pytest.raises(ClusterError, match="frames 3 to 5 failed on the cluster: ZeroDivisionError: zero"):
-        result(0, ZeroDivisionError("zero"))
-
-
-class Breaking:
-    """A client that does the work itself, and whose scheduler is gone after some questions."""
-
-    def __init__(self, questions: int) -> None:
-        self.questions = questions
-
-    def submit(self, work: Any, *arguments: Any, **_more: Any) -> Any:
-        values = [one.value if isinstance(one, Immediate) else one for one in arguments]
-        return Immediate(work(*values))
-
-    def nthreads(self) -> dict[str, int]:
-        self.questions -= 1
-        if self.questions < 0:
-            raise OSError("TCP closed")
-        return {"worker": 1}
-
-    def run(self, *_: Any, **_more: Any) -> dict[str, str]:
-        return {"worker": crystint.__version__}
-
-    def close(self) -> None:
-        raise OSError("no connection to close")
-
-
-class Immediate:
-    """A future that is there."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def result(self) -> Any:
-        return self.value
-
-    def cancel(self) -> None:
-        raise OSError("nothing to cancel")
-
-
 def test_a_scheduler_that_is_lost_is_no_error_of_the_output(source, tmp_path, monkeypatch):
-    monkeypatch.setattr("crystint.run.cluster._client", lambda *_: Breaking(9))
+    from distributed import Client
+
+    asked = Client.nthreads
+
+    def nthreads(client: Client) -> dict[str, int]:
+        if records_in(tmp_path / "o.h5") >= 20:
+            raise OSError("TCP closed")
+        return dict(asked(client))
+
+    monkeypatch.setattr(Client, "nthreads", nthreads)
+    monkeypatch.setattr("crystint.run.cluster_crew._ASK_S", 0.01)
+    how = Execution(dask="local", threads=1, dask_frames=5)
     with (
         pytest.warns(crystint.CrystintWarning, match=r"o\.h5\.partial keeps the \d+ frames that are done; --resume"),
         pytest.raises(ClusterError, match=r"^the cluster is lost: OSError: TCP closed$"),
     ):
-        sparsify([source], tmp_path / "o.h5", Settings(rings=60), execution=Execution(dask="x", dask_frames=5))
+        sparsify([source], tmp_path / "o.h5", Settings(rings=60), execution=how)
     assert os.listdir(tmp_path) == ["o.h5.partial"]
     assert 0 < records_in(tmp_path / "o.h5") < MANY
     outcome = sparsify([source], tmp_path / "o.h5", Settings(rings=60), execution=Execution(resume=True))
@@ -236,7 +177,7 @@ def refused(source: Path, folder: Path, dask: str) -> str:
 
 
 def test_a_cluster_that_is_not_there_is_named(source, tmp_path, monkeypatch):
-    monkeypatch.setattr("crystint.run.cluster._ANSWER_S", 1)
+    monkeypatch.setattr("crystint.run.cluster.ANSWER_S", 1)
     assert "no dask scheduler answers at tcp://127.0.0.1:9" in refused(source, tmp_path, "tcp://127.0.0.1:9")
     assert "no dask scheduler answers at nowhere" in refused(source, tmp_path, "nowhere://else")
 
@@ -244,6 +185,36 @@ def test_a_cluster_that_is_not_there_is_named(source, tmp_path, monkeypatch):
 def test_without_dask_it_says_what_to_install(source, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert "crystint[dask]" in refused(source, tmp_path, "local")
+
+
+STUCK = """
+import os, sys
+from pathlib import Path
+from crystint.cli import main
+import crystint.run.cluster_crew
+
+crystint.run.cluster_crew._PATIENCE_S = 1.0
+if __name__ == "__main__":
+    main(sys.argv[1:])
+"""
+
+
+def test_sigterm_ends_a_run_with_a_stuck_worker(source, tmp_path):
+    """The worker stops where a file system would: its process sleeps for good."""
+    (tmp_path / "driver.py").write_text(STUCK)
+    command = ["driver.py", "sparsify", str(source), "-o", "o.h5", "--rings", "60", "--dask", "local", "--threads", "1"]
+    process = started([sys.executable, *command, "--dask-frames", "5"], tmp_path)
+    after(process, tmp_path / "o.h5", 20)
+    for worker in workers(process):
+        worker.suspend()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=LONG)
+    assert process.returncode == 143, stderr
+    done = records_in(tmp_path / "o.h5")
+    assert f"interrupted after {done} of {MANY} frames" in stderr.splitlines()[-1]
+    assert "s after the signal; it is given up" in stderr
+    with crystint.open_sparse(tmp_path / "o.h5") as file:
+        assert len(file) == done
 
 
 SCHEDULER = """
