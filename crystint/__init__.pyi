@@ -66,5 +66,6 @@ from .prediction.boxes import BOX_DTYPE as BOX_DTYPE
 from .prediction.boxes import ReflectionBoxes as ReflectionBoxes
 from .prediction.keep import keep_pixels as keep_pixels
 from .prediction.reflection_boxes import reflection_boxes as reflection_boxes
+from .series.files import merge_parts as merge_parts
 
 __version__: str

@@ -53,6 +53,7 @@ for command in (
     separate.roi,
     series.frames,
     series.sum_frames,
+    series.merge_parts,
     compare.compare,
     plot.plot,
     view.view,

@@ -85,6 +85,7 @@ def execution_options(step: Step[Any]) -> list[click.Option]:
             ),
             click.Option(["--strict"], is_flag=True, help=_STRICT),
             click.Option(["--resume"], is_flag=True, help="go on with a run that was interrupted"),
+            click.Option(["--part"], metavar="NUMBER/OF", help=_PART),
             click.Option(["--dask"], metavar="SCHEDULER", help=_DASK),
             click.Option(
                 ["--dask-frames"], type=click.IntRange(min=1), default=32, metavar="N",
@@ -101,6 +102,7 @@ def execution_options(step: Step[Any]) -> list[click.Option]:
 
 _CONFIG = "settings from a file; the command line overrides it"
 _STRICT = "stop at a frame that cannot be read, instead of recording it as missing (exit code 3)"
+_PART = "do this part of the frames alone, such as 3/100, for merge-parts; parts count from 0, and 100/100 is 0/100"
 _DASK = "address or scheduler file of a dask cluster that does the work, or: local"
 
 Callback = Callable[..., None]

@@ -1,11 +1,11 @@
-"""frames, sum: series of frames as a whole."""
+"""frames, sum, merge-parts: series of frames as a whole."""
 
 from __future__ import annotations
 
 from crystint.commands.step_command import command_of
 from crystint.series import steps
 
-__all__ = ["frames", "sum_frames"]
+__all__ = ["frames", "merge_parts", "sum_frames"]
 
 frames = command_of(
     steps.FRAMES,
@@ -31,4 +31,17 @@ sum_frames = command_of(
     crystint sum run_master.h5 -o sum.h5
     crystint sum 'frame_*.cbf' -o maximum.tif --what maximum
     crystint sum peaks.cxi -o powder.png""",
+)
+
+merge_parts = command_of(
+    steps.MERGE_PARTS,
+    """Make the result of a whole run from its parts, which --part made on any number of machines.
+
+    PART are all files of the parts, in any order. None may be missing or there twice, and all must be of one run: the
+    same inputs, settings and version. The output is what one run would have written, in any of its formats.
+    """,
+    """
+    crystint peaks run_master.h5 -o peaks.cxi --part 3/100
+    crystint merge-parts peaks.part-*-of-100.h5 -o peaks.cxi -o peaks.refl
+    crystint merge-parts sparse.part-*-of-100.h5 -o sparse.h5 --virtual""",
 )

@@ -14,6 +14,7 @@ from crystint.commands.program import Command
 from crystint.commands.progress import end_with_reader, progress
 from crystint.commands.signals import Interruption
 from crystint.run.execution import Execution
+from crystint.run.part import Part
 from crystint.run.step import Job, Outputs, Step, carry_out, silent
 
 __all__ = ["command_of"]
@@ -84,6 +85,7 @@ def _run(step: Step[Any], values: dict[str, Any]) -> None:
         threads=values.get("threads"),
         strict=values.get("strict", False),
         resume=values.get("resume", False),
+        part=None if values.get("part") is None else Part.of_text(values["part"]),
         dask=values.get("dask"),
         dask_frames=values.get("dask_frames", 1),
         until=interruption.watched,

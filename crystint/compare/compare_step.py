@@ -180,7 +180,7 @@ def compare(job: Job[CompareSettings]) -> Outcome:
         job = replace(job, overwrite=True)  # a picture does not tell what it was made of: it is made again
     with _Pairs.opened(job.inputs["raw"], source, settings) as pairs:
         frames, sparse, total = pairs.frames, pairs.sparse, len(pairs.frames)
-        worker = None if how.dask is not None else _Worker.of(pairs, settings, how.device)
+        worker = None if how.elsewhere else _Worker.of(pairs, settings, how.device)
         frame_files, sparse_files = pairs.whole.all_files(), [str(file) for file in files_read([source])]
         files = (*frame_files, *sparse_files)
         job.reads(files)

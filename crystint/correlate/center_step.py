@@ -173,7 +173,7 @@ def center(job: Job[CenterSettings]) -> Outcome:
         sums, missing, frames = FrameSums.of(exposures.frames.shape), dict[int, str](), len(exposures.frames)
         work = _Work(exposures.files, settings.absolute())
         with in_progress(
-            job, work, None if how.dask else worker, worker.total, same=exposures.same, files=files
+            job, work, None if how.elsewhere else worker, worker.total, same=exposures.same, files=files
         ) as progress:
             with closing(progress.records()) as records:
                 for record in job.progress(records, worker.total, "center"):

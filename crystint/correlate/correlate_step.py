@@ -66,7 +66,7 @@ def correlate(job: Job[CorrelateSettings]) -> Outcome:
         if job.finished:
             return job.nothing_to_do(inputs, **exposures.used(""), **facts, missing=missing_in(output))
         treatment = Cleaning(settings)
-        worker = None if how.dask else PolarWorker.of(exposures, grid, settings, treatment, how.device)
+        worker = None if how.elsewhere else PolarWorker.of(exposures, grid, settings, treatment, how.device)
         work = PolarWork.of(exposures, settings, treatment)
         correlator = Correlator(pairs=pairs, centered=settings.subtract == "mean")
         with in_progress(job, work, worker, total, same=exposures.same, files=files) as progress:

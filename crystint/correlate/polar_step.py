@@ -49,7 +49,7 @@ def polar(job: Job[PolarSettings]) -> Outcome:
                 exposures.frames.files, **exposures.used(""), grid_used=grid_facts, missing=missing_in(output)
             )
         treatment = ImagePacking()
-        worker = None if how.dask else PolarWorker.of(exposures, grid, settings, treatment, how.device)
+        worker = None if how.elsewhere else PolarWorker.of(exposures, grid, settings, treatment, how.device)
         work, total = PolarWork.of(exposures, settings, treatment), len(exposures.frames)
         with in_progress(job, work, worker, total, same=exposures.same, files=files) as progress:
 

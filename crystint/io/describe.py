@@ -29,6 +29,7 @@ from crystint.io.hdf5.provenance import provenance_in, read_provenance
 from crystint.io.kinds import kinds_read, opened_kind
 from crystint.io.linked_files import master_of
 from crystint.io.opened_file import OpenedFile
+from crystint.io.part_file import PartFile
 from crystint.io.peaks.files import peaks_in, rows_in, scan_in, spots_in
 from crystint.io.recognise import peak_list as form_of
 from crystint.io.roi_files import read_roi_document
@@ -116,6 +117,19 @@ def notes(file: OpenedFile) -> dict[str, Any]:
     if content.get("geometry"):
         about |= describe_geometry(Geometry.from_dict(content["geometry"]))
     return about
+
+
+def part_of_run(file: OpenedFile) -> dict[str, Any]:
+    """Which part of which run, and what became of its frames."""
+    part = PartFile(file.path)
+    place = part.header["part"]
+    start, stop = place["start"] * place["block"], min(place["stop"] * place["block"], place["frames"])
+    return {
+        "part": f"{place['number']} of {place['of']}",
+        "frames": f"{stop - start} of {place['frames']}, from {start}",
+        "command": " ".join(part.header["command"]),
+        **_missing([int(number) for number in part.header["missing"]]),
+    }
 
 
 def journal(file: OpenedFile) -> dict[str, Any]:

@@ -93,6 +93,13 @@ def _with_article(name: str, plural: bool) -> str:
 _CONVERT = "crystint has no reader for it; convert it to"
 _SPECIFIC = (
     Kind(
+        "part of a run", by.part_of_run, (".h5",),
+        reader="crystint.io.part_file:PartFile",
+        writer="crystint.io.part_file:write_part",
+        describe="crystint.io.describe:part_of_run",
+        advice="crystint merge-parts makes the result of the run of all of its parts",
+    ),
+    Kind(
         "sparse file", by.sparse, (".h5", ".hdf5"),
         reader="crystint.io.sparse.open:open_sparse",
         writer="crystint.separation.files:sparsify",
@@ -340,7 +347,9 @@ _GENERAL = (
 NEVER_FRAMES = tuple(
     kind
     for kind in _SPECIFIC
-    if kind.name.startswith(("sparse", "detector maps", "stills", "scaled", "convergent", "polar", "correlations"))
+    if kind.name.startswith(
+        ("part of a run", "sparse", "detector maps", "stills", "scaled", "convergent", "polar", "correlations")
+    )
 )
 """Kinds of HDF5 files of which no data set is a frame, whatever its shape."""
 

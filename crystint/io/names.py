@@ -13,7 +13,7 @@ from typing import TypeAlias
 from crystint.arrays import FileName
 from crystint.errors import FileError, SettingError, warn
 
-__all__ = ["Source", "by_number", "each_once", "expand", "matches"]
+__all__ = ["Source", "by_number", "each_once", "expand", "matches", "near"]
 
 Source: TypeAlias = FileName | Sequence[FileName]
 """A path, a glob pattern or a list of those"""
@@ -79,3 +79,9 @@ def each_once(paths: Iterable[Path]) -> list[Path]:
         more = f" and {len(again) - _SHOWN} more" if len(again) > _SHOWN else ""
         warn(f"files that are named twice are read once: {', '.join(again[:_SHOWN])}{more}")
     return list(first.values())
+
+
+def near(name: str | PathLike[str], target: Path) -> str:
+    """A file as another one in `target`'s folder names it: relative where it lies there or below, else absolute."""
+    folder, real = os.path.realpath(target.parent), os.path.realpath(name)
+    return os.path.relpath(real, folder) if real.startswith(folder + os.sep) else real

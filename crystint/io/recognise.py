@@ -39,6 +39,7 @@ __all__ = [
     "other_detector",
     "other_hdf5",
     "packed_arrays",
+    "part_of_run",
     "peak_list",
     "picture",
     "polar_images",
@@ -87,6 +88,12 @@ def _scalar_text(file: OpenedFile, path: str) -> str:
     with suppress(OSError, KeyError, RuntimeError, TypeError, AttributeError):
         return text(file.hdf5[path][()])
     return ""
+
+
+def part_of_run(file: OpenedFile) -> str | None:
+    """The records of some of the frames of a run."""
+    held = _group(file, "part")
+    return "HDF5" if held is not None and "format" in held.attrs and _group(file, "entry_0000") is None else None
 
 
 def detector_maps(file: OpenedFile) -> str | None:

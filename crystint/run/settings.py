@@ -250,12 +250,12 @@ class StepSettings(BaseModel):
         """Every file that the settings name."""
         return tuple(path for name in self._path_fields() for path in _paths_in(getattr(self, name)))
 
-    def absolute(self) -> Self:
-        """Settings whose files are found from any folder."""
+    def absolute(self, folder: str | Path = "") -> Self:
+        """Settings whose files are found from any folder; `folder` is where their names are relative to."""
 
         def whole(value: Any) -> Any:
             if isinstance(value, Path):
-                return value.resolve()
+                return (folder / value).resolve()
             return tuple(map(whole, value)) if isinstance(value, tuple) else value
 
         return self.model_copy(update={name: whole(getattr(self, name)) for name in type(self).model_fields})

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from crystint.arrays import FileName
-from crystint.errors import warn
+from crystint.errors import SettingError, warn
 from crystint.references import resolve
 from crystint.run.execution import PLAIN, Execution
 from crystint.run.outcome import Outcome
+from crystint.run.part import PartFinished
 from crystint.run.settings import StepSettings
 
 __all__ = ["HDF5", "PICTURES", "Argument", "Job", "Outputs", "Progress", "Step", "carry_out", "silent"]
@@ -82,6 +83,8 @@ class Step(Generic[S]):
     """frames are processed in parallel, those that cannot be read are left out, and runs can be resumed"""
     device: str | None = None
     """why the OpenCL device matters in other words than usual; "" = it does not; None = it does"""
+    joins: bool = False
+    """the step writes the files of its parts itself, as outputs, and joins them"""
     hidden: tuple[str, ...] = ()
     """settings that are taken from TOML, but are no options of this step"""
     picture: str = ""
@@ -160,8 +163,17 @@ class Job(Generic[S]):
     overwrite: bool = False
     progress: Progress = silent
     command: tuple[str, ...] = ()
+    more_read: tuple[Path, ...] = ()
+    """files that no output may replace, beside those that are named: the parts that are merged"""
     config: Path | None = None
     """file that settings came from"""
+    part_file: Path | None = None
+    """of a run that does a part"""
+    apart: Progress | None = None
+    """progress of a part that leaves the step when its records are there; None = all frames are done, or the step
+    writes the file of its part itself"""
+    finished_part: bool = False
+    """the file of the part is there, and no journal is: there is nothing left to do"""
     finished: bool = False
     """the run is to be resumed, but its outputs are there and no journal is: there is nothing left to do"""
 
@@ -176,10 +188,20 @@ class Job(Generic[S]):
         return Path(source)
 
     @property
+    def begun(self) -> Path:
+        """The output that the journal is of: the first, or the file of the part."""
+        return self.outputs[0] if self.part_file is None else self.part_file
+
+    @property
     def sources(self) -> tuple[FileName, ...]:
         """Everything that is read as far as it is named: arguments and settings that are files."""
         named = [source for argument in self.step.arguments if argument.files for source in self.inputs[argument.name]]
         return (*named, *self.settings.files(), *([] if self.config is None else [self.config]))
+
+    @property
+    def guarded(self) -> tuple[FileName, ...]:
+        """Everything that no output may replace, as far as it is named."""
+        return (*self.sources, *self.more_read)
 
     def reads(self, *files: FileName | Iterable[FileName]) -> None:
         """Refuse to write over `files`, which the step is about to read although no argument names them.
@@ -241,6 +263,8 @@ class Job(Generic[S]):
         """
         from crystint.io.outputs import files_of
 
+        if self.apart is not None:
+            raise SettingError(f"--part is of frames, and {self.name} has none to go through here")
         made: list[Path] = []
         try:
             for path in self.outputs:
@@ -280,20 +304,8 @@ def carry_out(job: Job[Any]) -> Outcome:
     CrystintError
         As the step does. No output is left then.
     """
-    from crystint.io.linked_files import files_read
-    from crystint.io.outputs import check_outputs
-    from crystint.run.journal import records_in
-    from crystint.run.resume import is_finished
-
     step, how = job.step, job.execution
-    if job.outputs and step.outputs is not None and not step.outputs.folder:
-        overwrite = job.overwrite
-        if step.by_frame:
-            finished = is_finished(job.outputs, resume=how.resume, overwrite=job.overwrite)
-            overwrite = overwrite or (how.resume and records_in(job.outputs[0]) > 0)
-            job = replace(job, overwrite=overwrite, finished=finished)
-        inputs = files_read(job.sources) if any(_there(path) for path in job.outputs) else job.sources
-        check_outputs(job.outputs, inputs, overwrite or job.finished, step.outputs.suffixes)
+    job = _checked(job if how.part is None else _of_part(job))
     if step.device == "" and how.device is not None:
         from crystint.engine import find_device
 
@@ -301,5 +313,61 @@ def carry_out(job: Job[Any]) -> Outcome:
         warn(f"{step.name} computes without an OpenCL device: --device {how.device} has no effect")
     start = time.monotonic()
     work = resolve(step.work) if isinstance(step.work, str) else step.work
-    outcome: Outcome = work(job)
+    try:
+        outcome: Outcome = work(job)
+    except PartFinished as finished:
+        outcome = _part_outcome(job, finished)
     return replace(outcome, outputs=outcome.outputs or job.outputs, seconds=time.monotonic() - start)
+
+
+def _of_part(job: Job[Any]) -> Job[Any]:
+    """The job of a part: what it writes has names of its own, in the folder of the outputs."""
+    part = job.execution.part
+    assert part is not None
+    if not job.step.by_frame:
+        raise SettingError(f"{job.name} does not go frame by frame: it has no parts")
+    if not job.outputs:
+        raise SettingError("a part is written beside the output: name it with -o")
+    if job.execution.dask is not None:
+        raise SettingError("--part is for machines that work alone, --dask for such that work together: give one")
+    file = part.path(job.outputs[0])
+    if job.step.joins:
+        return replace(job, outputs=(file,), part_file=file)
+    outputs = tuple(part.path(path, path.suffix) for path in job.outputs)
+    return replace(job, outputs=outputs, part_file=file, apart=job.progress, progress=silent)
+
+
+def _checked(job: Job[Any]) -> Job[Any]:
+    """The job, when its outputs can be written; with what there is already of them."""
+    from crystint.io.linked_files import files_read
+    from crystint.io.outputs import check_outputs
+    from crystint.run.journal import records_in
+    from crystint.run.resume import is_finished
+
+    step, how = job.step, job.execution
+    if not job.outputs or step.outputs is None or step.outputs.folder:
+        return job
+    overwrite, written = job.overwrite, job.outputs if job.part_file is None else (job.part_file,)
+    finished = False
+    if step.by_frame:
+        finished = is_finished(written, resume=how.resume, overwrite=job.overwrite)
+        overwrite = overwrite or (how.resume and records_in(job.begun) > 0)
+        part = job.part_file is not None
+        job = replace(job, overwrite=overwrite, finished=finished and not part, finished_part=finished and part)
+    inputs = files_read(job.guarded) if any(_there(path) for path in written) else job.guarded
+    check_outputs(job.outputs, inputs, overwrite or finished or job.apart is not None, step.outputs.suffixes)
+    check_outputs(written, inputs, overwrite or finished)
+    return job
+
+
+def _part_outcome(job: Job[Any], finished: PartFinished) -> Outcome:
+    """Of a part: the step itself has not come to its end."""
+    part, file = job.execution.part, job.begun
+    if job.finished_part:
+        done = f"nothing left to do: {shlex.quote(str(file))} finished before"
+        return Outcome(done, missing=finished.missing, unchanged=True, outputs=(file,))
+    text = f"{part}: {finished.done} frame{'' if finished.done == 1 else 's'}"
+    return Outcome(
+        text, frames=finished.done, of=finished.of, missing=finished.missing, resumable=True,
+        outputs=() if finished.done < finished.of else (file,),
+    )  # fmt: skip

@@ -87,7 +87,7 @@ def densify(job: Job[DensifySettings]) -> Outcome:
             return job.nothing_to_do(compression_used=settings.compression, sparse=sparse.provenance)
         _tell(sparse)
         worker = None
-        if how.dask is None:
+        if not how.elsewhere:
             worker = _Worker(sparse, str(source), Densifier(Engine(how.device), sparse.rings), settings)
         work = _Work(str(source.resolve()), settings)
         files = tuple(map(str, files_read([source])))

@@ -9,11 +9,12 @@ from crystint.arrays import FileName
 from crystint.model.rois import Rois
 from crystint.run.execution import PLAIN, Execution
 from crystint.run.outcome import Outcome
+from crystint.run.part import Part
 from crystint.run.step import Progress, silent
 from crystint.separation.settings import Settings
 from crystint.separation.steps import DENSIFY, PEAKS, ROI, SPARSIFY
 
-__all__ = ["Execution", "Outcome", "Settings", "densify_file", "find_peaks", "sparsify", "sum_regions"]
+__all__ = ["Execution", "Outcome", "Part", "Settings", "densify_file", "find_peaks", "sparsify", "sum_regions"]
 
 
 def find_peaks(

@@ -57,7 +57,7 @@ class FoundMask:
 def mask(job: Job[MaskSettings]) -> Outcome:
     """Find bad pixels. A journal beside the first output keeps the sums over blocks of frames while the run lasts."""
     settings, how = job.settings, job.execution
-    remote = how.dask is not None or job.finished
+    remote = how.elsewhere or job.finished
     with opened(job.inputs["frames"], settings, how.device, remote=remote) as run:
         files = tuple(run.frames.all_files())
         job.reads(files)

@@ -30,7 +30,7 @@ def find(job: Job[PeaksSettings]) -> Outcome:
     """Peaks of all frames. A journal beside the first output keeps what was all_peaks while the run lasts."""
     settings, how = job.settings, job.execution
     search = PeakSearch(settings.snr if settings.snr is not None else 5.0, settings.hits_only)
-    remote = how.dask is not None or job.finished
+    remote = how.elsewhere or job.finished
     lists: list[PeakList] = []
     rows: list[FrameTable] = [empty_frame_table()]
     ahead = partial(warm_up, treatment=search)

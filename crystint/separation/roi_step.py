@@ -93,7 +93,7 @@ def sum_regions(job: Job[RoiSettings]) -> Outcome:
     settings, how = job.settings, job.execution
     rois = _rois(settings)
     snr = settings.snr if settings.snr is not None else 5.0
-    remote = how.dask is not None or job.finished
+    remote = how.elsewhere or job.finished
     with opened(job.inputs["frames"], settings, how.device, remote=remote) as run:
         files = tuple(run.frames.all_files())
         job.reads(files)

@@ -12,7 +12,7 @@ import numpy as np
 from crystint.errors import SettingError
 from crystint.io.sparse.maps import maps_state, refuse_maps
 from crystint.io.sparse.row import SparseRow
-from crystint.io.sparse.writer import SparseWriter
+from crystint.io.sparse.writer import ROWS, SparseWriter
 from crystint.model.frame_table import FrameStatus, FrameTable, empty_frame_table, put_scan
 from crystint.model.spot_rows import SPOT_DTYPE, spots_in
 from crystint.run.in_progress import in_progress
@@ -28,6 +28,7 @@ from crystint.separation.prepared import opened
 from crystint.separation.ratio import Ratio
 from crystint.separation.results import Separated, outcome_of
 from crystint.separation.settings import SparsifySettings
+from crystint.separation.sparsify_parts import JoinedParts, PartNotes
 from crystint.summation.frame_audit import FrameAudit
 from crystint.summation.report import audit_dict
 
@@ -48,7 +49,7 @@ def sparsify(job: Job[SparsifySettings]) -> Outcome:
     if not job.outputs:
         raise SettingError("no output: name the file to write with -o (--estimate alone does without)")
     outcome = _sparsify(job)
-    if outcome.unchanged:
+    if outcome.unchanged or job.execution.virtual:
         return outcome
     ratio = Ratio.of(job.outputs[0], outcome.data["raw_bytes"], job.settings.maps)
     first, *rest = outcome.text.split("\n")
@@ -69,7 +70,7 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
         every,
         settings.grow or 0,
     )
-    elsewhere = how.dask is not None or job.finished
+    elsewhere = how.elsewhere or job.finished
     remote = elsewhere and (job.finished or settings.snr != "auto")  # the threshold is found here
     rows: list[FrameTable] = [empty_frame_table()]
     spots, persistent = [np.zeros(0, SPOT_DTYPE)], ""
@@ -93,20 +94,25 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
         same |= maps_state(settings.maps, output)
         with (
             input_sums(files, settings.checksum_inputs) as sums,
-            in_progress(job, SeparationWork.of(run, work), worker, len(run.frames), same=same, files=files) as progress,
+            in_progress(
+                job, SeparationWork.of(run, work), worker, len(run.frames), same=same, files=files, unit=ROWS
+            ) as progress,
         ):
+            numbers, scan = progress.numbers, run.scan
+            notes = None if how.part is None else PartNotes(numbers)
+            joined = None if how.parts is None else JoinedParts(how.parts)
             writer = SparseWriter(
                 output,
                 run.rings,
                 run.frames.dtype,
                 geometry=run.geometry,
                 provenance=job.provenance(run.frames.files, progress.command, **used, **run.used(progress.device)),
-                sources=[run.frames.source(i) for i in range(progress.total)],
+                sources=[run.frames.source(i) for i in numbers],
                 compact=settings.compact,
                 peaks=settings.peaks,
                 overwrite=job.overwrite,
                 pool=progress.pool,
-                scan=run.scan,
+                scan=scan if scan is None or notes is None else scan.select(numbers),
                 instrument=run.instrument,
                 metadata=run.frames.metadata(),
                 compression=settings.compression,
@@ -114,7 +120,20 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
             )
             reflections = reflection_sums(run.rings, settings, run.boxes)
             with writer, closing(progress.records(lambda: writer.first)) as records:
-                for record in job.progress(records, progress.total, "sparsify"):
+                if joined is not None:
+                    progress.joined(joined.missing, joined.unusable)
+                    rows.append(joined.results)
+                    spots.append(joined.spots if settings.peaks else spots[0])
+                    for each in joined.audits:
+                        reflections.add(each)
+                    records.close()
+                for record in job.progress(records, len(numbers), "sparsify"):
+                    if notes is not None:
+                        notes.add(record)
+                    if record.number not in numbers:
+                        if record.missing is None:
+                            writer.begin(SparseRow.of_record(record))
+                        continue
                     peaks = peaks_of(record)
                     rows.append(row_of(record))
                     if peaks is not None and settings.peaks:
@@ -124,24 +143,39 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                         continue
                     writer.put(SparseRow.of_record(record), peaks)
                     reflections.add(FrameAudit.of_record(record))
-                progress.check()
+                if notes is None:
+                    progress.check()
+                elif progress.stopped:
+                    raise progress.finished
                 raw_bytes = round(raw_bytes * progress.done / progress.total)
                 writer.note(raw_bytes=raw_bytes)
-                if settings.peaks:
+                if settings.peaks and notes is None:
                     stays = persistent_peaks(run, np.concatenate(spots), progress.done)
                     writer.flag_persistent(stays.peaks)
                     persistent = stays.text(dropped=False)
+                if joined is not None:
+                    for kept_pixels in joined.pixels:
+                        writer.pixels.update(kept_pixels)
+                    writer.join(
+                        joined.lists, joined.first, missing=sorted(progress.missing), virtual=how.virtual,
+                        persistent=stays.peaks if settings.peaks else None,
+                    )  # fmt: skip
                 if progress.stopped:
                     writer.end_early(progress.total)
                 elif sums is not None:
                     writer.note(input_files=sums.rows())
-                audit = reflections.audit() if every else None
+                audit = reflections.audit() if every and notes is None else None
                 if audit is not None:
                     writer.audit = audit_dict(audit) | {"every": every}
                 results = np.concatenate(rows)
                 put_scan(results, run.scan)
                 results["source_frame"] = run.frames.numbers[results["frame"]]
                 writer.put_results(results)
+                if notes is not None:
+                    told = notes.records(progress.unusable, dict(writer.pixels))
+                    writer.put_part(progress.header, told)
+            if notes is not None:
+                raise progress.finished
         price = f"{chosen}" if chosen else ""
         if not chosen and not elsewhere and audit is None and run.boxes is None:
             vetoed = results["frame"][results["status"] == FrameStatus.VETOED].tolist()

@@ -38,6 +38,7 @@ SPARSIFY = Step(
     (_FRAMES,),
     Outputs("HDF5 file to write", required=False),
     by_frame=True,
+    joins=True,
     json=True,
 )
 DENSIFY = Step(

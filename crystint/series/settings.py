@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, model_validator
 from crystint.model.frame_table import COLUMNS
 from crystint.run.settings import DetectorSettings, StepSettings, Whole, setting
 
-__all__ = ["SHOWN", "WHAT", "FramesSettings", "SumSettings"]
+__all__ = ["SHOWN", "WHAT", "FramesSettings", "MergePartsSettings", "SumSettings"]
 
 SHOWN = ("n_no_ice", "d_min", "background", "total_intensity")
 """Columns that are drawn where none are named."""
@@ -76,3 +76,11 @@ class SumSettings(DetectorSettings):
         if unknown:
             raise ValueError(f"what has {', '.join(unknown)}, expected {', '.join(WHAT)}")
         return self
+
+
+class MergePartsSettings(StepSettings):
+    """How parts are put together."""
+
+    virtual: bool = setting(
+        False, "of sparse files: show the parts, which must stay where they are, instead of copying what is in them"
+    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from crystint.run.step import HDF5, PICTURES, Argument, Outputs, Step
-from crystint.series.settings import FramesSettings, SumSettings
+from crystint.series.settings import FramesSettings, MergePartsSettings, SumSettings
 
-__all__ = ["FRAMES", "SUM"]
+__all__ = ["FRAMES", "MERGE_PARTS", "SUM"]
 
 FRAMES = Step(
     "frames",
@@ -26,4 +26,13 @@ SUM = Step(
     by_frame=True,
     device="",
     picture="crystint.plot.frame_table:plot_sums",
+)
+MERGE_PARTS = Step(
+    "merge-parts",
+    MergePartsSettings,
+    "crystint.series.merge_parts_step:merge_parts",
+    (Argument("parts", "PART", many=True, meaning="all parts of one run", kinds=("part of a run",)),),
+    Outputs("file to write, as the command that made the parts would", many=True),
+    device="",
+    json=True,
 )

@@ -133,7 +133,7 @@ def sum_frames(job: Job[SumSettings]) -> Outcome:
             return job.nothing_to_do(frames.files, **used)
         block = max(_BLOCK, -(-len(frames) // _RECORDS))
         work = _Work(tuple(str(Path(name).resolve()) for name in frames.opened_files), settings.absolute(), block)
-        worker = None if how.dask is not None else _Worker(opened, block)
+        worker = None if how.elsewhere else _Worker(opened, block)
         same = {"shape": list(frames.shape), "dtype": str(frames.dtype), "block": block}
         with in_progress(job, work, worker, len(frames), same=same, files=files, block=block) as progress:
             sums = PixelSums.zeros(frames.shape, frames.dtype)

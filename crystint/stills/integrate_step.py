@@ -82,7 +82,7 @@ def integrate_frames(job: Job[IntegrateSettings]) -> Outcome:
         plan = plan_of(frames, images, settings, mask, pairing, d_min, width, reference)
         profile, doubts = plan.widths(threads=how.workers)
         work = IntegrationWork.of(source, plan, settings, pairing, profile, chosen)
-        worker = None if how.dask else IntegrationWorker(plan, profile)
+        worker = None if how.elsewhere else IntegrationWorker(plan, profile)
         same = {"d_min": d_min, "width": vars(width), "shape": list(frames.shape), "dtype": str(frames.dtype)}
         with in_progress(job, work, worker, len(plan.units), same=same, files=(str(source), *files)) as progress:
             results: list[FrameResult] = []

@@ -178,6 +178,15 @@ ROWS = (
         key="min-valid",
         value=1,
     ),
+    Row(
+        "merge-parts",
+        "peaks.part-000-of-002.h5 peaks.part-001-of-002.h5",
+        output="o.cxi",
+        reads=("peaks.part-000-of-002.h5", "peaks.part-001-of-002.h5"),
+        key="virtual",
+        value=False,
+        own_record=False,
+    ),
     Row("convert", "sparse.h5", output="o.h5", reads=("sparse.h5",), key="compact", value=False, own_record=False),
     Row(
         "compare",

@@ -37,7 +37,7 @@ READERS = [(row, name) for row in WRITERS for name in row.reads]
 ALWAYS = {"--debug", "-h"}
 OF_SETTINGS = {"--config", "-q"}
 OF_WRITERS = {"--overwrite", "-o"}
-OF_FRAMES = {"--threads", "--strict", "--resume", "--dask", "--dask-frames"}
+OF_FRAMES = {"--threads", "--strict", "--resume", "--part", "--dask", "--dask-frames"}
 NO_SETTINGS = {
     "output",
     "outputs",
@@ -129,6 +129,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         damage(Path("frames.h5"), Path("damaged.h5"), 1)
         Path("damaged.expt").write_text(Path("frames.expt").read_text().replace("frames.h5", "damaged.h5"))
         run(0, "peaks", "frames.h5", "-o", "peaks.cxi", "--rings", 60, "-q")
+        for part in ("0/2", "1/2"):
+            run(0, "peaks", "frames.h5", "-o", "peaks.cxi", "--rings", 60, "--part", part, "-q")
         run(0, "sparsify", "frames.h5", "-o", "sparse.h5", "--rings", 60, "-q")
         run(3, "sparsify", "damaged.h5", "-o", "damaged-sparse.h5", "--rings", 60, "-q")
         run(0, "sparsify", *["many.h5"] * 4, "-o", "many-sparse.h5", "--rings", 60, "-q")
@@ -395,6 +397,52 @@ def test_a_finished_run_that_is_resumed_still_lacks_its_frames(row, work):
     result = run(3, *words, "--resume")
     assert "nothing left to do" in result.stdout
     assert re.search(r"1 frames? could not be read .*: 1$", result.stderr.splitlines()[-1])
+    assert not changes(before, content(work))
+
+
+def values(path: Path) -> dict[str, object]:
+    """What is in an output, by name, without what tells how and by which command it was made."""
+    if not h5py.is_hdf5(path):
+        written = json.loads(path.read_text())
+        return {name: part for name, part in written.items() if name not in ("provenance", "files", "command")}
+    held: dict[str, object] = {}
+
+    def look(name: str, item: object) -> None:
+        how = ("/parts/", "part/", "checksums", "provenance", "configuration/data", "process")
+        if isinstance(item, h5py.Dataset) and not any(word in name for word in how):
+            try:
+                stored = None if item.shape is None else item[()]
+            except OSError:  # it shows the frame of the input that cannot be read
+                stored = None
+            held[name] = (
+                item.dtype,
+                item.shape,
+                repr(stored) if item.dtype.hasobject else np.asarray(stored).tobytes(),
+            )
+
+    with h5py.File(path) as file:
+        file.visititems(look)
+    return held
+
+
+@by_path(FRAMES)
+def test_parts_make_the_result_of_one_run(row, work):
+    suffix = ".json" if row.path == "compare" else Path(row.output).suffix
+    words = shlex.split(f"{row.path} {row.missing}")
+    run(3, *words, "-o", f"one{suffix}")
+    for number in (1, 2, 3):  # as an array of Slurm that counts from 1
+        assert invoke(*words, "-o", f"o{suffix}", "--part", f"{number}/3").exit_code in (0, 3)
+    parts = sorted(str(path) for path in work.glob("o.part-*-of-003.h5"))
+    assert len(parts) == 3
+    assert not hidden(work)
+    run(3, "merge-parts", *parts[::-1], "-o", f"o{suffix}")
+    one, merged = values(Path(f"one{suffix}")), values(Path(f"o{suffix}"))
+    assert list(one) == list(merged)
+    assert [name for name in one if one[name] != merged[name]] == []
+    assert "1 of 3" in refused(1, work, "merge-parts", parts[0], parts[2], "-o", f"less{suffix}")
+    before = content(work)
+    result = invoke(*words, "-o", f"o{suffix}", "--part", "3/3", "--resume")
+    assert "nothing left to do" in result.stdout
     assert not changes(before, content(work))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from os import path as ospath
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from crystint.errors import FileError
 from crystint.io.frame_table import put_frame_table
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
 from crystint.io.hdf5.scan_group import write_scan
+from crystint.io.names import near
 from crystint.io.outputs import utf8
 from crystint.io.peaks.nxdata import MEANING
 from crystint.io.peaks.tables import ROWS, WIDE, peaks_of_tables, put_rows
@@ -144,7 +144,7 @@ def _data(data: h5py.Group, path: Path, sources: Sequence[Any], shape: tuple[int
         about = stored[name, dataset]
         if about is None:
             continue  # frames of a file that is not there: a hole
-        source = h5py.VirtualSource(_near(name, path), dataset, shape=about[0])
+        source = h5py.VirtualSource(near(name, path), dataset, shape=about[0])
         if len(about[0]) <= 3:
             layout[start:stop] = source if len(about[0]) == 2 else source[index : index + stop - start]
             continue
@@ -172,12 +172,6 @@ def _runs(sources: Sequence[Any]) -> Iterator[tuple[int, int]]:
 def _follows(one: Any, other: Any) -> bool:
     """Whether `other` is the next frame of the same data set."""
     return (one.file, one.dataset, one.index + 1) == (other.file, other.dataset, other.index)
-
-
-def _near(name: str, path: Path) -> str:
-    """`name` relative to the folder of `path` when it lies there or below, else absolute."""
-    folder, name = ospath.realpath(path.parent), ospath.realpath(name)
-    return ospath.relpath(name, folder) if name.startswith(folder + ospath.sep) else name
 
 
 def cxi_peaks(file: h5py.File, path: Path, frames: slice = slice(None)) -> PeakList:

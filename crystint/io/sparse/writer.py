@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from os import PathLike
@@ -21,7 +21,9 @@ from crystint.io.hdf5.appendable import AppendableDataset
 from crystint.io.hdf5.files import create_hdf5, put
 from crystint.io.hdf5.provenance import plain
 from crystint.io.hdf5.source_metadata import write_metadata
+from crystint.io.part_file import put_part
 from crystint.io.sparse.codec import encode_index
+from crystint.io.sparse.joined import JoinedLists
 from crystint.io.sparse.layout import INSTRUMENT, PEAK_GROUP, Peaks, creator, finish, root
 from crystint.io.sparse.maps import SharedMaps, put_maps, refuse_maps
 from crystint.io.sparse.mask import FirstMask
@@ -29,17 +31,17 @@ from crystint.io.sparse.row import SparseRow
 from crystint.model.frame_table import FrameTable
 from crystint.model.geometry import Geometry
 from crystint.model.instrument import Instrument
-from crystint.model.peaks import PeakList
+from crystint.model.peaks import PeakFlag, PeakList
 from crystint.model.rings import RingMap
 from crystint.model.scan import Scan
 from crystint.model.source_metadata import SourceMetadata
 from crystint.model.sparse import SparseFrame
 
-__all__ = ["PIXELS", "SparseWriter"]
+__all__ = ["PIXELS", "ROWS", "SparseWriter"]
 
 PIXELS = 1 << 16
 """Elements per chunk of the lists of pixels."""
-_ROWS = 16
+ROWS = 16
 """Frames per chunk of the backgrounds."""
 _CLOSED = "the writer is not open: use it as `with SparseWriter(...) as writer:`"
 
@@ -139,6 +141,8 @@ class SparseWriter:
         self.audit: Mapping[str, Any] | None = None
         """JSON-able: what became of reflections, see `SparseFile.audit`; to be set before the block ends"""
         self._early: list[int] = []
+        self._part: tuple[Mapping[str, Any], Iterable[bytes]] | None = None
+        self._joined: JoinedLists | None = None
         self.first: FirstMask | None = None
         """unusable pixels of the first frame that is there; None = none has come yet"""
 
@@ -158,9 +162,10 @@ class SparseWriter:
         if kind is not None:
             return self._stack.__exit__(kind, error, trace)
         with self._stack:
-            if not self._columns:
+            if not self._columns and self._joined is None:
                 self._start(None)
-            more = {"kept_pixels": dict(self.pixels)} if "reason" in self._columns else {}
+            reasons = "reason" in self._columns if self._joined is None else self._joined.reasons
+            more = {"kept_pixels": dict(self.pixels)} if reasons else {}
             record = {**self._provenance, **more}
             finish(self._own, record, self._sources, self._written, self._missing, self._scan)
             if self.audit is not None:
@@ -171,6 +176,8 @@ class SparseWriter:
                 column.flush()
             if self._peaks is not None:
                 self._peaks.flush()
+            if self._part is not None:
+                put_part(self._file, *self._part)
         return None
 
     def write(self, sparse: SparseFrame, peaks: PeakList | None = None, frame: NDArray[Any] | None = None) -> None:
@@ -208,6 +215,48 @@ class SparseWriter:
         if not self._columns:
             self._start(row)
         self._add(row, peaks)
+
+    def begin(self, row: SparseRow) -> None:
+        """Write what all frames share, as the row of their first one tells it; that frame is not appended."""
+        if not self._columns:
+            self._start(row)
+
+    def put_part(self, header: Mapping[str, Any], records: Iterable[bytes]) -> None:
+        """Say that the frames are a part of a run, see `crystint.io.part_file`."""
+        self._part = header, records
+
+    def join(
+        self,
+        lists: JoinedLists,
+        first: SparseRow | None,
+        *,
+        missing: Sequence[int],
+        virtual: bool,
+        persistent: NDArray[np.bool_] | None,
+    ) -> None:
+        """Take the frames of the parts of a run, which are all of this file.
+
+        Parameters
+        ----------
+        lists : JoinedLists
+        first : SparseRow
+            Of the first frame that is there; None = none is.
+        missing : sequence of int
+            Numbers of the frames that could not be read.
+        virtual : bool
+            Show the parts instead of copying them.
+        persistent : bool [peaks], optional
+            Which peaks are flagged as such.
+        """
+        self._joined = lists
+        self._start(first)
+        gone = list(missing)
+        changed = {name: lists.small(f"crystint/{name}").copy() for name in ("snr", "noise")}
+        changed["snr"][gone], changed["noise"][gone] = self._snr, self._noise
+        if persistent is not None:
+            changed["flags"] = lists.small("peaks/columns/flags") | persistent * np.uint32(PeakFlag.PERSISTENT)
+        lists.write(self._data.parent, Path(self._path), virtual=virtual, **changed)
+        self._written, self._missing = lists.frames, gone
 
     def put_missing(self, number: int) -> None:
         """Append a frame that could not be read.
@@ -320,6 +369,8 @@ class SparseWriter:
         if self._instrument is not None:
             put(self._own, INSTRUMENT, json.dumps(self._instrument.to_dict()), type="text/json")
         put_maps(self._data, self._own, self._rings, self._dtype, mask, self._shared, Path(self._path))
+        if self._joined is not None:
+            return
         self._make_columns(self._data, self._own)
         if self._want_peaks:
             self._peaks = Peaks(self._data.parent, PEAK_GROUP, self._pool)
@@ -342,15 +393,15 @@ class SparseWriter:
                 f"background_{name}",
                 np.float32,
                 (max(rings, 2),),
-                chunk=_ROWS,
+                chunk=ROWS,
                 pool=pool,
                 interpretation="spectrum",
                 long_name=long,
             )
         data["errors"] = data["background_std"]
-        column["count"] = AppendableDataset(own, "background_count", np.uint32, (rings,), chunk=_ROWS, pool=pool)
+        column["count"] = AppendableDataset(own, "background_count", np.uint32, (rings,), chunk=ROWS, pool=pool)
         for name in ("sem", "excess", "additive"):
-            column[name] = AppendableDataset(own, f"background_{name}", np.float32, (rings,), chunk=_ROWS, pool=pool)
+            column[name] = AppendableDataset(own, f"background_{name}", np.float32, (rings,), chunk=ROWS, pool=pool)
         for name, dtype in (("frame", np.int64), ("snr", np.float64), ("noise", np.float64)):
             column[name] = AppendableDataset(own, name, dtype, chunk=1024, pool=pool)
         column["role_at"] = AppendableDataset(own, "role_at", np.uint32, chunk=4096, pool=pool)
