@@ -1,6 +1,8 @@
 # make demo    simulated frames through peaks, sparsify, densify and compare; leaves pictures in demo/
 # make test    all tests, on every OpenCL device of this machine
 # make check   ruff, mypy, import-linter
+# make oclgrind  every kernel in the form of GPUs, looked at for races and bad accesses; needs oclgrind
+# make ptx     registers, spills and memory of every kernel on a GPU, into benchmarks/GPU.md; needs clang, libclc, ptxas
 # make docs    the site of the documentation, in build/docs; warnings are errors
 # make web     the page for browsers, from web/ into crystint/online/static; needs Node.js 20 and npm
 # make clean   remove everything that these made
@@ -17,7 +19,7 @@ PYTHON :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test check docs web clean
+.PHONY: demo test check docs oclgrind ptx web clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/crystint demo -o demo --overwrite
@@ -31,6 +33,12 @@ check: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/docs $(ARGS)
+
+oclgrind: $(VENV)/.dev
+	$(BIN)/python scripts/oclgrind
+
+ptx: $(VENV)/.dev
+	$(BIN)/python scripts/ptx $(ARGS)
 
 web:
 	scripts/build-web

@@ -10,14 +10,14 @@
 #include "ring_start.h"
 
 #define LEAST_SAMPLE 32
-#define CHOSEN ((LOCAL_SIZE + 31) / 32)
+#define CHOSEN_WORDS ((LOCAL_SIZE + 31) / 32)
 
 /* What clipping begins from, besides the sample. */
 typedef struct {
     int known;                                     /* measurements in the sample */
     int fractional;                                /* whether one of them is not whole */
     float mean_weight, heaviest, lightest, usable; /* of the pixels of the ring that are measurements, and their number */
-    uint chosen[CHOSEN];                           /* a bit for each work-item */
+    uint chosen[CHOSEN_WORDS];                           /* a bit for each work-item */
     float weight[SAMPLE];                          /* of the first measurements */
 } Seen;
 
@@ -38,11 +38,11 @@ int first_measurements(const Pixels *in, __global const int *segment, __local fl
             n += chosen;
 #else
             GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
-            if (me < CHOSEN) seen->chosen[me] = 0;
+            if (me < CHOSEN_WORDS) seen->chosen[me] = 0;
             GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
             if (chosen) atomic_or(&seen->chosen[me / 32], 1u << me % 32);
             GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
-            for (int i = 0; i < CHOSEN; i++) {
+            for (int i = 0; i < CHOSEN_WORDS; i++) {
                 const uint bits = seen->chosen[i];
                 n += popcount(bits);
                 place += popcount(i < me / 32 ? bits : i == me / 32 ? bits & ((1u << me % 32) - 1u) : 0u);
