@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from crystint.engine import Engine, Kernel
 from crystint.model.rois import Roi, Rois
 from crystint.ops.densify import Densifier
 from crystint.ops.roi_sums import RoiSums
+from crystint.ops.unpack import start_unpacking
 from crystint.stills.integration.amplitude_device import ProfileAmplitude
 from tests.cbc.test_device import CRITERIA, layout_of, map_of
+from tests.separation.test_unpack import packed
 
 __all__ = ["CASES"]
 
@@ -94,12 +97,27 @@ def _cbc(engine: Engine) -> None:
     assert model.chi_at.shape == (len(layout),)
 
 
+def _unpacking(engine: Engine) -> None:
+    """Whole chunks and one with damaged lengths and matches, in buffers that end where their content ends."""
+    for dtype in (np.uint16, np.int32):
+        frames = _frames(dtype)
+        frames[1] = np.random.default_rng(5).integers(0, 2**15, SHAPE)
+        chunks = [packed(frame, block) for frame, block in zip(frames, (64, 64))]
+        harm = chunks[0].data.copy()
+        harm[16::37] ^= 0x55
+        chunks += [replace(chunks[0], data=harm)]
+        stage = np.empty(sum(len(chunk.data) for chunk in chunks), np.uint8)
+        work = start_unpacking(engine, chunks, stage, lambda name, size, dtype: engine.empty(size, dtype))
+        engine.receive(work.damaged, len(chunks))
+
+
 CASES: dict[str, Callable[[Engine], None]] = {
     "uint16, saturation": lambda engine: _separation(engine, np.uint16, saturation=150.0),
     "int32, azimuthal, 5 x 5": lambda engine: _separation(engine, np.int32, "azimuthal", patch=5),
     "float32": lambda engine: _separation(engine, np.float32),
     "uint16, dark, poisson": lambda engine: _separation(engine, np.uint16, "poisson", dark=True),
     "regions": _regions,
+    "bitshuffle-LZ4": _unpacking,
     "polar images": _polar,
     "stills": _stills,
     "convergent beam": _cbc,
