@@ -26,6 +26,8 @@ BUDGET = 128 * 2**20
 """bytes of the rows of a series, those of its regions included"""
 SPOT_BUDGET = 64 * 2**20
 _FIRST = 1024
+_FORGOTTEN = 100
+"""series that do not come back"""
 
 
 class GrowingRows:
@@ -294,6 +296,7 @@ class History:
         """messages of results that did not arrive"""
         self.trouble = ""
         """what could not be read last"""
+        self._forgotten: deque[SeriesKey] = deque(maxlen=_FORGOTTEN)
         self._followers: list[Callable[[], None]] = []
         self._lock = Lock()
 
@@ -311,11 +314,16 @@ class History:
         return next((each for each in (self.current, self.previous) if each is not None and each.key == key), None)
 
     def begin(self, key: SeriesKey, info: Mapping[str, Any]) -> None:
-        """A series starts, or its start is told once more."""
+        """A series starts, or its start is told once more. One that was forgotten does not come back: its last rows, of
+        images that never came, are told when two others have begun."""
         own = self._of(key)
         if own is not None:
             own.info = {**own.info, **info}
             return
+        if key in self._forgotten:
+            return
+        if self.previous is not None:
+            self._forgotten.append(self.previous.key)
         self.previous, self.current = self.current, SeriesHistory(key, dict(info))
         self.wake()
 
@@ -331,7 +339,8 @@ class History:
         if self._of(key) is None:
             self.begin(key, {})
         own = self._of(key)
-        assert own is not None
+        if own is None:
+            return
         own.add(rows, peaks, regions, roi_names)
         self.results += len(rows)
         self.wake()

@@ -118,6 +118,17 @@ def test_two_series_are_remembered():
     assert history.results == 6
 
 
+def test_the_last_words_of_a_forgotten_series_push_no_newer_one_away():
+    history = History()
+    keys = [SeriesKey(number, "abc") for number in range(3)]
+    for key in keys:
+        history.begin(key, {})
+    history.add(keys[0], rows([5, 6]))  # images that never came
+    history.end(keys[0], {})
+    assert history.series(str(keys[0])) is None
+    assert [history.previous.key, history.current.key] == keys[1:]
+
+
 def test_events_go_on_after_the_last_one_and_after_a_restart():
     history = History()
     for number in range(1, 1301):
