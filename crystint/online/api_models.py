@@ -129,6 +129,7 @@ class SeriesModel(BaseModel):
     missing: list[list[int]] = Field(description="ranges of images that never came, of a final series; 100 at most")
     error: str = Field(description="why its images are not looked at; empty = they are")
     files: list[str] = Field(description="that are closed")
+    gridded: bool = Field(default=False, description="its images stand on a grid, of which there are maps")
 
 
 class StatusModel(BaseModel):

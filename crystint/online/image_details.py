@@ -346,9 +346,26 @@ def _edges(values: NDArray[Any], bins: int) -> NDArray[np.float64]:
 
 
 def row_and_spots(views: ImageViews, frame: HeldFrame) -> Mapping[str, Any]:
-    """For live views: columns of the spots as the series has them, and the row; null where they have not come yet."""
+    """For live views: columns of the spots as the series has them, and the row; null where they have not come yet.
+
+    Fractions of spots have seven digits, which is what float32 holds: in JSON the others make them twice as long.
+    """
     result, peaks = views.images.result(frame), views.images.peaks(frame)
     return {
         "row": None if result is None else row_of(result),
-        "spots": None if peaks is None else spot_columns(peaks),
+        "spots": None if peaks is None else {name: _rounded(each) for name, each in spot_columns(peaks).items()},
     }
+
+
+def _rounded(values: NDArray[Any]) -> NDArray[Any]:
+    """Fractions with seven digits, in float64; whole numbers as they are."""
+    if values.dtype.kind != "f":
+        return values
+    wide = values.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        power = np.clip(np.floor(np.log10(np.abs(wide))), -30, 30)
+    power[~np.isfinite(power)] = 0.0
+    # by a power of ten that is a whole number, so that the digits end where they should
+    digits = 6 - power
+    up, down = 10.0 ** np.maximum(digits, 0.0), 10.0 ** np.maximum(-digits, 0.0)
+    return np.asarray(np.round(wide * up / down) / up * down)

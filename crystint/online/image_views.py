@@ -79,11 +79,14 @@ class ImageViews:
         geometry = analysis.geometry
         return self._laboratories.get(str(geometry.to_dict()), lambda: Laboratory.of(geometry))
 
-    def newest(self, key: Hashable, choose: Callable[[], HeldFrame]) -> HeldFrame:
-        """The image that live views of one kind show now: what `choose` chose a moment ago, or chooses now."""
+    def newest(self, key: Hashable, choose: Callable[[], HeldFrame], seen: tuple[str, int] | None = None) -> HeldFrame:
+        """The image that live views of one kind show now: what `choose` chose a moment ago, or chooses now.
+
+        ``seen``: series and number of what the viewer has; of that one he waits for another.
+        """
         now = time.monotonic()
         begin, frame = self._newest.get(key, (-np.inf, None))
-        if frame is None or now - begin >= _RENEWED:
+        if frame is None or now - begin >= _RENEWED or (frame.series, frame.number) == seen:
             frame = choose()
             while len(self._newest) >= _VIEWS:
                 self._newest.pop(next(iter(self._newest)), None)

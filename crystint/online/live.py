@@ -36,7 +36,12 @@ __all__ = ["Wish", "live_routes"]
 
 _FIRST_WORD = 5.0
 """s that a client has for its token"""
-_POLL = 0.05
+_POLL = 0.02
+"""s after which it is seen whether a new image is there"""
+_FIRST_WISH = 0.25
+"""s that a client has to say what it wants to see, before it gets what most want"""
+_LONGEST_PAUSE = 1.0
+"""s after which it is seen whether the service ends"""
 _SHARE = 0.5
 """of the time in which views are made for one viewer, however slow they are"""
 _BEFORE = 100
@@ -64,6 +69,7 @@ class Wish(BaseModel):
     """None = the newest, whichever that is"""
     fps: float = Field(default=10.0, gt=0.0, le=10.0)
     columns: tuple[str, ...] = ("n_spots", "n_no_ice", "hit", "background", "d_min")
+    """of the results that came; none = no results"""
     view: bool = True
     """False = results alone"""
     spots: bool = False
@@ -121,21 +127,30 @@ class _Live:
         """what was sent last"""
         self._error = ""
         """that was told last"""
+        self._nothing: tuple[Wish, int, int] | None = None
+        """the state in which there was nothing new to see"""
         self._seen: tuple[Any, int] = (None, 0)
+        self._asked = time.monotonic()
+        """of the clock: when the last acknowledgement came"""
         self._rest = 0.0
         """s of the clock before which no other view is made"""
 
     async def run(self) -> None:
         listening = asyncio.create_task(self._listen())
+        due = 0.0
+        """of the clock: when the next message may be sent"""
         try:
+            await self._pause(_FIRST_WISH)
             while not self._broker.closing and not listening.done():
-                begin = time.monotonic()
-                wish = self._wish
-                if self._acknowledged >= self._sequence:
-                    await self._send(wish)
-                self._changed.clear()
-                rest = 1.0 / wish.fps - (time.monotonic() - begin)
-                await asyncio.sleep(max(rest, _POLL) if self._acknowledged >= self._sequence else _POLL)
+                now = time.monotonic()
+                if self._acknowledged < self._sequence:
+                    await self._pause(_LONGEST_PAUSE)
+                elif now < due:
+                    await asyncio.sleep(due - now)
+                elif await self._send(self._wish):
+                    due = now + 1.0 / self._wish.fps
+                else:
+                    await self._pause(_POLL)
             if listening.done():
                 listening.result()
         finally:
@@ -143,18 +158,27 @@ class _Live:
             with suppress(asyncio.CancelledError, WebSocketDisconnect, RefusedError):
                 await listening
 
+    async def _pause(self, longest: float) -> None:
+        """Until the client says something, for so many s at most."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), longest)
+        self._changed.clear()
+
     async def _listen(self) -> None:
         """Wishes and acknowledgements."""
         while True:
             try:
                 text = await self._socket.receive_text()
+                self._changed.set()
                 words = json.loads(text[:_MOST_TEXT])
                 if isinstance(words, Mapping) and set(words) == {"ack"}:
                     self._acknowledged = min(int(words["ack"]), self._sequence)
+                    self._asked = time.monotonic()
                 else:
                     self._wish = Wish.model_validate(words)
                     if not self._wish.view:
-                        self._last = None  # who looks again wants to see the newest, whatever he saw before
+                        # who looks again wants to see the newest, whatever he saw before
+                        self._last = self._nothing = None
                     unknown = [name for name in self._wish.columns if name not in (RESULT_DTYPE.names or ())]
                     if unknown:
                         raise ValueError(f"there is no column {unknown[0]!r}")
@@ -162,14 +186,16 @@ class _Live:
                 await self._socket.close(_WRONG, str(error).splitlines()[0][:100])
                 return
 
-    async def _send(self, wish: Wish) -> None:
-        """What is new: a view, results, or both."""
+    async def _send(self, wish: Wish) -> bool:
+        """What is new: a view, results, or both. Whether there was something."""
         head: dict[str, Any] = {}
         packed = b""
-        if wish.view and time.monotonic() >= self._rest:
+        now = self._state(wish)
+        if wish.view and time.monotonic() >= self._rest and (now is None or now != self._nothing):
             try:
                 seen, packed, cost = await desk_of(self._broker).live(self._view, wish)
                 head |= seen
+                self._nothing = None if seen else now
                 self._rest = time.monotonic() + cost * (1.0 / _SHARE - 1.0)
                 error = ""
             except CrystintError as refused:  # nothing is held, or the wish does not fit
@@ -177,24 +203,34 @@ class _Live:
             if error and error != self._error:
                 head["error"] = error
             self._error = error
-        rows = self._results(wish)
+        rows = self._results(wish) if wish.columns else None
         if rows:
             head["results"] = rows
         if not head:
-            return
+            return False
         if self._socket.application_state is not WebSocketState.CONNECTED:
-            return  # it was closed while the view was made
+            return False  # it was closed while the view was made
         self._sequence += 1
         head["sequence"] = self._sequence
+        head["after"] = round(time.monotonic() - self._asked, 4)
         text = json_bytes(head)
         await self._socket.send_bytes(len(text).to_bytes(4, "big") + text + packed)
+        return True
+
+    def _state(self, wish: Wish) -> tuple[Wish, int, int] | None:
+        """Stays as it is while nothing comes: it is seen often, and costs nothing. None = it cannot be told so."""
+        if wish.series is not None or self._broker.ring is None or self._error:
+            return None
+        series = self._broker.history.series()
+        return wish, desk_of(self._broker).ring.count, 0 if series is None else series.came
 
     def _view(self, wish: Wish) -> tuple[dict[str, Any], bytes, float]:
         """Parts of the head, the values, and the seconds that it took; nothing where it was sent already."""
         begin = time.monotonic()
         views = desk_of(self._broker).views
-        frame = views.newest((wish.series, wish.spots), lambda: self._newest(views.images, wish))
-        if self._last == (wish, frame.series, frame.number):
+        seen = None if self._last is None or self._last[0] != wish else self._last[1:]
+        frame = views.newest((wish.series, wish.spots), lambda: self._newest(views.images, wish), seen)
+        if seen == (frame.series, frame.number):
             return {}, b"", 0.0
         made = views.of(frame, wish.view_wish)
         head = {"view": made.about, **(row_and_spots(views, frame) if wish.spots else {})}

@@ -40,6 +40,7 @@ def described_series(series: Series) -> dict[str, Any]:
         "missing": [list(each) for each in series.missing()[:_MOST_RANGES]] if series.final else [],
         "error": series.context.error if series.context is not None else "",
         "files": list(series.context.files) if series.context is not None else [],
+        "gridded": "n_fast" in (series.user.get("grid") or ()),
         "resumed": series.resumed,
         "assumed": series.assumed,
     }

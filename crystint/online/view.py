@@ -209,6 +209,7 @@ class _Serving:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # whoever asks is who connects
+                ws_per_message_deflate=False,  # views are packed already
                 timeout_graceful_shutdown=_LAST_WORDS,
                 ssl_certfile=settings.certificate,
                 ssl_keyfile=None if settings.certificate_key is None else str(settings.certificate_key),

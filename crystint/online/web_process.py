@@ -105,6 +105,7 @@ def main(arguments: Sequence[str]) -> int:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # whoever asks is who connects
+                ws_per_message_deflate=False,  # views are packed already: 5 to 8 ms for a tenth of the bytes
                 timeout_graceful_shutdown=int(_LAST_WORDS),
                 ssl_certfile=place.certificate,
                 ssl_keyfile=place.certificate_key,

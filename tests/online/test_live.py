@@ -236,6 +236,25 @@ def test_two_viewers_of_one_wish_share_the_work(live, monkeypatch):
             assert len(made) == count + 1  # and the first one
 
 
+def test_views_come_as_often_as_wished_and_say_how_long_they_waited(live):
+    client = pytest.importorskip("websockets.sync.client")
+    live[1](1)
+    with client.connect(live[0], proxy=None) as socket:
+        socket.send(json.dumps({"token": TOKENS.view}))
+        socket.send(json.dumps({"size": "4x4", "columns": [], "fps": 10}))
+        begin, sequences = time.monotonic(), []
+        for number in range(2, 8):
+            head, _ = message(socket)
+            # the first view is what was wished first
+            assert (head["view"]["factor"], "results" in head) == (8, False)
+            assert 0 <= head["after"] <= time.monotonic() - begin
+            sequences.append(head["sequence"])
+            live[2](number)
+            socket.send(json.dumps({"ack": head["sequence"]}))
+        assert time.monotonic() - begin > 0.45  # never more often
+        assert sequences == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_slow_viewer_costs_nothing(live, monkeypatch):
     asked, frame = [], ImageViews.of
     monkeypatch.setattr(ImageViews, "of", lambda *arguments: asked.append(1) or frame(*arguments))

@@ -121,6 +121,8 @@ def test_a_token_is_exchanged_for_a_cookie(app, nobody):
     error(nobody.post("/api/v1/session", json={"token": "nonsense"}), 401, "unauthorized")
     response = nobody.post("/api/v1/session", json={"token": TOKENS.view})
     assert response.status_code == 204
+    told = json.loads(response.headers["x-session"])
+    assert (told["role"], told["source"]) == ("view", "stream")
     cookie = response.headers["set-cookie"]
     assert {"httponly", "samesite=strict", "path=/"} <= {part.strip().lower() for part in cookie.split(";")}
     assert TOKENS.view not in cookie

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["NO_GRID", "choose", "command", "drag", "near", "places", "titles"]
+__all__ = ["choose", "command", "drag", "near", "places", "titles"]
 
-NO_GRID = "/api/v1/grid/"
-"""refused for a series that is no grid scan, which the browser's console tells"""
 PLACES = """() => [...document.querySelectorAll('.dv-groupview')].filter((x) => x.offsetWidth > 0).map((group) => {
   const box = group.getBoundingClientRect();
   const tabs = [...group.querySelectorAll('[role=tab]')];

@@ -45,7 +45,7 @@ def test_a_link_opens_what_was_shown_and_so_does_f5(served, open_page, key):
     )
     assert max(slow0 - 10, 60 - slow1, fast0 - 20, 90.5 - fast1) < 0.02
     assert min((slow1 - slow0) / 50, (fast1 - fast0) / 70.5) == pytest.approx(1, abs=0.02)
-    expect(page.get_by_role("button", name="Live").first).to_have_attribute("aria-pressed", "false")
+    expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "false")
     page.reload()
     page.get_by_text("image 3").first.wait_for()
     page.wait_for_timeout(600)

@@ -301,6 +301,8 @@ def test_the_series_is_stopped_when_that_is_confirmed(served, sent, open_page):
     page.get_by_role("dialog").get_by_role("button", name="Abort").click()
     until(lambda: served.json("/api/v1/status")["state"] == "idle", page)
     page.locator("[data-fact='phase']").get_by_text("aborted").wait_for()
+    for name in ("Stop", "Abort"):  # nothing is there to be stopped
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
     page.get_by_label("Prefix of the files").fill("../up")
     page.get_by_role("button", name="Arm", exact=True).click()
     page.get_by_text("expected one inside the folder of the outputs").wait_for()

@@ -117,6 +117,7 @@ def test_the_page_of_a_job_by_keyboard(measured, open_page):
     page.keyboard.press("Enter")
     form = page.locator(".new-job")
     expect(form.get_by_label("Command")).to_be_focused()
+    expect(form.get_by_role("button", name="Start")).to_be_enabled(timeout=20_000)
     form.get_by_role("button", name="Start").press("Enter")
     expect(form.get_by_text("frames is missing: the frames, one sequence")).to_be_visible()
     expect(form.locator("#job-input-frames")).to_be_focused()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.online.streams import frames_of
-from tests.page.desk import NO_GRID, choose, command, drag, near, places, titles
+from tests.page.desk import choose, command, drag, near, places, titles
 from tests.page.waiting import expect
 
 FOCUSED = "() => document.activeElement.closest('[data-panel]')?.dataset.panel ?? null"
@@ -20,7 +20,7 @@ def _images(served: Any) -> None:
 
 
 def test_a_layout_survives_a_reload(served, open_page):
-    page = open_page(served, allowed=(NO_GRID,))
+    page = open_page(served)
     choose(page, "Layout", "Alignment")
     before = places(page)
     # a tab is dragged beside another one, then a border between groups is moved
@@ -44,7 +44,7 @@ def test_a_layout_survives_a_reload(served, open_page):
 
 @pytest.mark.parametrize("preset", ["Serial", "Grid scan", "Rotation", "Alignment", "Files"])
 def test_every_preset_shows_an_image_and_no_trouble(served, open_page, preset):
-    page = open_page(served, allowed=(NO_GRID,))
+    page = open_page(served)
     choose(page, "Layout", preset)
     groups = places(page)
     assert any("Image" in group["tabs"] for group in groups)
@@ -54,7 +54,7 @@ def test_every_preset_shows_an_image_and_no_trouble(served, open_page, preset):
 
 
 def test_two_tabs_of_one_browser_have_a_layout_each(served, open_page):
-    page = open_page(served, allowed=(NO_GRID,))
+    page = open_page(served)
     choose(page, "Layout", "Alignment")
     mine = places(page)
     other = page.context.new_page()
@@ -75,7 +75,7 @@ def test_two_tabs_of_one_browser_have_a_layout_each(served, open_page):
 
 def test_everything_is_reached_by_keyboard(served, open_page):
     """Each panel opened, gone to, moved, maximised, floated and closed without a mouse."""
-    page = open_page(served, allowed=(NO_GRID,))
+    page = open_page(served)
     command(page, "layout alignment")
     page.keyboard.press("Control+k")
     page.locator("#palette-list").wait_for()
@@ -139,7 +139,7 @@ def test_everything_is_reached_by_keyboard(served, open_page):
 
 
 def test_a_panel_is_made_when_it_is_seen(served, open_page):
-    page = open_page(served, allowed=(NO_GRID,))
+    page = open_page(served)
     command(page, "layout alignment")
     places(page)
     made = "() => [...document.querySelectorAll('[data-panel]')].filter((each) => each.childElementCount > 0).length"

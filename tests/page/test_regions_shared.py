@@ -67,7 +67,7 @@ def test_a_region_has_values_on_an_image_that_is_held_and_in_files(served, scree
         eventually(lambda: cells.all_inner_texts()[1:2], [expected])
         screen.page.get_by_text("The image was looked at again").wait_for()
 
-    screen.page.get_by_role("button", name="Live").last.click()
+    screen.page.get_by_role("button", name="Live", exact=True).click()
     drawn_on(screen, FRAMES[2])
     with crystint.DenseWriter(
         tmp_path / "run_master.h5", SHAPE, FRAMES.dtype, geometry=GEOMETRY, mask=None, saturation=None, provenance={}

@@ -7,7 +7,6 @@ import re
 import pytest
 
 from crystint.online.page import page_files
-from tests.page.desk import NO_GRID
 from tests.page.region_screen import eventually
 from tests.page.waiting import expect
 
@@ -70,7 +69,7 @@ def test_messages_cover_nothing_and_errors_stay(served, open_page):
 
 @pytest.mark.parametrize("fragment", [None, "?layout=grid-scan", "?layout=alignment", "?layout=files"])
 def test_every_control_has_a_name(served, open_page, fragment):
-    page = open_page(served, fragment, allowed=(NO_GRID,))
+    page = open_page(served, fragment)
     page.get_by_text("idle").first.wait_for()
     page.wait_for_timeout(500)
     session = page.context.new_cdp_session(page)

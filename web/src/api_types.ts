@@ -40,6 +40,8 @@ export interface SeriesInfo {
   missing: [number, number][];
   error: string;
   files: string[];
+  /** there are maps of it */
+  gridded: boolean;
 }
 
 export interface Status {

@@ -34,6 +34,26 @@ export function button(text: string, press: () => void, attributes: Attributes =
   return made;
 }
 
+/** Words of an element; nothing is laid out again where they are the same. */
+export function tell(target: Node, words: string): void {
+  if (target.textContent !== words) target.textContent = words;
+}
+
+/** As `tell`, an attribute. */
+export function mark(target: Element, name: string, value: string): void {
+  if (target.getAttribute(name) !== value) target.setAttribute(name, value);
+}
+
+/** Words into the clipboard; false = the browser does not let the page do that. */
+export async function copied(words: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(words);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Give the user a file. */
 export function download(name: string, content: Blob): void {
   const link = element("a", { set: { download: name } });

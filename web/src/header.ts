@@ -1,9 +1,9 @@
 /** The bar at the top: what the service does, what is looked at, and the menus. */
 import type { App } from "./app.ts";
-import { button, element } from "./dom.ts";
+import { button, element, mark, tell } from "./dom.ts";
 import type { LayoutDesk } from "./layout_desk.ts";
 import { menuButton, type MenuEntry } from "./menu.ts";
-import { followAll, type Signal } from "./signal.ts";
+import { calmly, followAll, type Signal } from "./signal.ts";
 import { choices, lostOf, rateWords, stateWords, type Choice } from "./state_words.ts";
 import { text } from "./text.ts";
 import { CHOICES, type Choice as Theme } from "./theme.ts";
@@ -40,9 +40,9 @@ function stateBadge(app: App): HTMLElement {
     const status = app.store.status.value;
     asked ||= status !== null;
     const { words, tone, title } = stateWords(status, app.store.session.value, asked);
-    if (badge.textContent !== words) badge.textContent = words;
-    badge.className = `badge state ${tone}`;
-    badge.title = title;
+    tell(badge, words);
+    mark(badge, "class", `badge state ${tone}`);
+    mark(badge, "title", title);
   };
   followAll([app.store.status, app.store.session] as never, show, true);
   return badge;
@@ -90,11 +90,11 @@ function imagePlace(app: App): HTMLElement {
     const image = store.image.value;
     const series = store.streamed.value.find((each) => each.series === image?.series) ?? store.status.value?.series;
     const count = series?.series === image?.series ? series?.expected : null;
-    number.textContent = image === null ? text.shell.noImage : `${text.shell.image(image.number)}${count == null ? "" : ` ${text.shell.ofImages(count)}`}`;
-    live.setAttribute("aria-pressed", String(store.mode.value === "live"));
+    tell(number, image === null ? text.shell.noImage : `${text.shell.image(image.number)}${count == null ? "" : ` ${text.shell.ofImages(count)}`}`);
+    mark(live, "aria-pressed", String(store.mode.value === "live"));
     live.hidden = store.session.value.source === "files";
   };
-  followAll([store.image, store.mode, store.streamed, store.status, store.session] as never, show, true);
+  followAll([store.image, store.mode, store.streamed, store.status, store.session] as never, calmly(show), true);
   return element("span", { class: "bar place" }, live, number);
 }
 
@@ -106,12 +106,12 @@ function figures(app: App): HTMLElement {
     const status = app.store.status.value;
     const stream = app.store.session.value.source === "stream";
     rates.hidden = status === null || !stream;
-    rates.textContent = `${text.shell.rateIn} ${rateWords(status?.rates.in?.["10s"])}/s · ${text.shell.rateDone} ${rateWords(status?.rates.analysed?.["10s"])}/s`;
+    tell(rates, `${text.shell.rateIn} ${rateWords(status?.rates.in?.["10s"])}/s · ${text.shell.rateDone} ${rateWords(status?.rates.analysed?.["10s"])}/s`);
     const count = lostOf(status?.series);
     lost.hidden = count === 0;
-    lost.textContent = text.shell.lostImages(count);
+    tell(lost, text.shell.lostImages(count));
     viewers.hidden = !status?.viewers;
-    viewers.textContent = text.shell.viewers(status?.viewers ?? 0);
+    tell(viewers, text.shell.viewers(status?.viewers ?? 0));
   };
   followAll([app.store.status, app.store.session] as never, show, true);
   return element("span", { class: "bar figures" }, rates, lost, viewers);

@@ -21,8 +21,9 @@ export interface Wish {
 export interface LiveHead {
   sequence: number;
   view?: ViewHead | null;
+  /** s that the service took for it, or waited, since the last acknowledgement */
+  after?: number;
   error?: string;
-  results?: { series: string; left_out: number; columns: Columns };
   spots?: Columns;
   row?: Record<string, number | null>;
 }
@@ -31,12 +32,14 @@ export interface LiveMessage {
   head: LiveHead;
   /** pixels of the view, bitshuffle and LZ4; empty = there is none */
   packed: Uint8Array;
+  /** ms that it was on the line, with the acknowledgement before it; null = not known */
+  line: number | null;
 }
 
 export type LiveState = "connecting" | "open" | "closed";
 
 /** The inverse of what the service sends: length of the head, head, pixels. */
-export function unpackMessage(buffer: ArrayBuffer): LiveMessage {
+export function unpackMessage(buffer: ArrayBuffer): Pick<LiveMessage, "head" | "packed"> {
   const length = new DataView(buffer).getUint32(0);
   const text = new TextDecoder().decode(new Uint8Array(buffer, 4, length));
   return { head: JSON.parse(text) as LiveHead, packed: new Uint8Array(buffer, 4 + length) };
@@ -54,6 +57,10 @@ export class Live {
   #pause = FIRST_PAUSE;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #wanted = false;
+  /** ms of the clock at which the last acknowledgement went; null = none did, or the next message may not be due to it */
+  #acknowledged: number | null = null;
+  /** ends when the last message was taken */
+  #taking: Promise<unknown> = Promise.resolve();
 
   constructor(base: string) {
     const address = new URL("api/v1/live", base);
@@ -71,7 +78,7 @@ export class Live {
     return this.#wish;
   }
 
-  /** Give messages to `taker`. The next one is asked for when all takers are done with the last. */
+  /** Give messages to `taker`. While it takes one the next one may come, and no other: a slow line is never idle. */
   follow(taker: (message: LiveMessage) => void | Promise<void>): () => void {
     this.#takers.add(taker);
     return () => this.#takers.delete(taker);
@@ -103,8 +110,9 @@ export class Live {
     this.#socket = socket;
     socket.onopen = () => {
       this.#pause = FIRST_PAUSE;
+      this.#acknowledged = null;
       this.state.value = "open";
-      this.#send(this.#wish);
+      if (Object.keys(this.#wish).length > 0) this.#send(this.#wish);
     };
     socket.onmessage = (event: MessageEvent<ArrayBuffer>) => void this.#take(event.data);
     socket.onclose = () => {
@@ -117,9 +125,14 @@ export class Live {
   }
 
   async #take(buffer: ArrayBuffer): Promise<void> {
-    const message = unpackMessage(buffer);
-    await Promise.allSettled([...this.#takers].map(async (taker) => taker(message)));
-    this.#send({ ack: message.head.sequence });
+    const { head, packed } = unpackMessage(buffer);
+    const began = this.#acknowledged, socket = this.#socket;
+    const line = began === null || head.after === undefined ? null : performance.now() - began - 1000 * head.after;
+    await this.#taking;
+    if (socket !== this.#socket) return;
+    this.#acknowledged = performance.now();
+    this.#send({ ack: head.sequence });
+    this.#taking = Promise.allSettled([...this.#takers].map(async (taker) => taker({ head, packed, line })));
   }
 
   #send(words: object): void {

@@ -35,7 +35,8 @@ export class Sessions {
       // no token stays in the address, where it would be copied and kept
       history.replaceState(null, "", location.pathname + rest);
       try {
-        await this.#enter(token);
+        const session = await this.#enter(token);
+        if (session !== null) return session;
       } catch (error) {
         if (!(error instanceof ApiError) || error.status !== 401) throw error;
         why = text.shell.wrongToken;
@@ -45,8 +46,10 @@ export class Sessions {
     return session.role === null ? this.ask(why) : session;
   }
 
-  async #enter(token: string): Promise<void> {
-    await this.#api.json("session", { method: "POST", body: { token } });
+  /** What is allowed now, where the answer tells it. */
+  async #enter(token: string): Promise<Session | null> {
+    const { headers } = await this.#api.bytes("session", { method: "POST", body: { token } });
+    return JSON.parse(headers.get("X-Session") ?? "null") as Session | null;
   }
 
   /** Ask for a token until one is right. One dialog, however many ask. */

@@ -34,6 +34,25 @@ export function change<T extends object>(signal: Signal<T>, fields: Partial<T>):
   signal.value = { ...signal.value, ...fields };
 }
 
+/** `follower`, called at once and then again after `pause` ms, however often it is asked for in between. */
+export function calmly(follower: () => void, pause = 250): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let again = false;
+  const call = (): void => {
+    if (timer !== undefined) {
+      again = true;
+      return;
+    }
+    again = false;
+    follower();
+    timer = setTimeout(() => {
+      timer = undefined;
+      if (again) call();
+    }, pause);
+  };
+  return call;
+}
+
 /** Call `follower` after a change of any of them, once for all changes of one turn of the event loop. */
 export function followAll(signals: readonly Pick<Signal<never>, "follow">[], follower: () => void, now = false): () => void {
   let waiting = false;

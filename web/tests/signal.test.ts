@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { change, followAll, Signal } from "../src/signal.ts";
+import { calmly, change, followAll, Signal } from "../src/signal.ts";
 
 test("followers are told of another value, and of that alone", () => {
   const signal = new Signal(1);
@@ -19,6 +19,20 @@ test("fields are replaced in a new value", () => {
   change(signal, { b: 3 });
   assert.deepEqual(signal.value, { a: 1, b: 3 });
   assert.deepEqual(before, { a: 1, b: 2 });
+});
+
+test("a calm follower is called at once, and once more for all that came in its pause", async () => {
+  let calls = 0;
+  const call = calmly(() => (calls += 1), 30);
+  call();
+  assert.equal(calls, 1);
+  call();
+  call();
+  assert.equal(calls, 1);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(calls, 2);
+  call();
+  assert.equal(calls, 3);
 });
 
 test("a follower of many is called once for the changes of a turn", async () => {

@@ -1,6 +1,6 @@
 /** The menu "Export": pictures, exact counts, tables, and the address of what is shown. */
 import type { App } from "../app.ts";
-import { download } from "../dom.ts";
+import { copied, download } from "../dom.ts";
 import { imageCanvas } from "../image/canvas.ts";
 import { openMenu, type MenuEntry } from "../menu.ts";
 import { text } from "../text.ts";
@@ -104,8 +104,8 @@ export class Exports {
   }
 
   async link(): Promise<void> {
-    await navigator.clipboard.writeText(location.href);
-    this.#app.tell(text.desk.exports.linkCopied);
+    if (await copied(location.href)) this.#app.tell(text.desk.exports.linkCopied);
+    else this.#app.tell(text.desk.exports.copyYourself, "warning");
   }
 
   #csv(parts: readonly (string | number | null)[], content: string): void {

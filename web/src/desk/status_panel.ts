@@ -4,7 +4,7 @@ import { ApiError } from "../api.ts";
 import type { Status } from "../api_types.ts";
 import { agree } from "../dialog.ts";
 import type { Panel } from "../panels.ts";
-import { button, element } from "../dom.ts";
+import { button, element, mark, tell } from "../dom.ts";
 import { short } from "../numbers.ts";
 import { followAll } from "../signal.ts";
 import { stateWords } from "../state_words.ts";
@@ -32,12 +32,15 @@ class Facts {
         this.#values.set(row.id, held);
         this.element.append(held.term, held.value);
       }
-      if (held.value.textContent !== row.value) held.value.textContent = row.value;
-      held.value.className = row.tone ?? "";
-      held.value.title = row.title ?? "";
+      tell(held.value, row.value);
+      mark(held.value, "class", row.tone ?? "");
+      mark(held.value, "title", row.title ?? "");
     }
   }
 }
+
+/** states in which there is something to stop */
+const RUNS: readonly string[] = ["arming", "measuring", "finishing"];
 
 export function statusPanel(container: HTMLElement, app: App): Panel {
   const words = text.desk.statusPanel;
@@ -56,7 +59,7 @@ export function statusPanel(container: HTMLElement, app: App): Panel {
   const abort = button(words.abort, () => void agree(words.abort, words.abortWords, words.abort).then((yes) => (yes ? act("abort") : undefined)), { class: "danger" });
   const clear = button(words.clear, () => void act("clear_error"));
   const start = startForm(app, stops);
-  stops.push(mayChange(app, [stop, abort, clear], text.desk.viewOnly));
+  stops.push(mayChange(app, [clear], text.desk.viewOnly));
   const progress = element("progress", { label: words.progress, set: { max: "1" } });
   const series = new Facts(), books = new Facts(), rates = new Facts(), queues = new Facts();
   const sinks = element("ul", { class: "sinks", label: words.sinks });
@@ -77,9 +80,14 @@ export function statusPanel(container: HTMLElement, app: App): Panel {
     const status = app.store.status.value;
     const session = app.store.session.value;
     const now = stateWords(status, session, true);
-    state.textContent = now.words;
-    state.className = `badge ${now.tone}`;
-    reason.textContent = status?.reason ?? "";
+    tell(state, now.words);
+    mark(state, "class", `badge ${now.tone}`);
+    tell(reason, status?.reason ?? "");
+    const why = session.role !== "control" ? text.desk.viewOnly : RUNS.includes(status?.state ?? "") ? "" : words.nothingRuns;
+    for (const each of [stop, abort]) {
+      each.disabled = why !== "";
+      each.title = why;
+    }
     const loud = urgent(status, words.urgent);
     if (alert.textContent !== loud) alert.textContent = loud;
     alert.hidden = loud === "";

@@ -8,7 +8,7 @@ import { fitted, inMiddle, movedBy, resized, SAME, showing, View, zoomedAt, type
 
 /** Something that is drawn over the image, in CSS px. */
 export interface CanvasLayer {
-  /** Lower ones first. Below 50: drawn again only by `redraw()`; from 50 on: also by the cheaper `redraw("top")`.
+  /** Lower ones first. Below 50: drawn again by `redraw("still")`; from 50 on: by the cheaper `redraw("top")`.
    * The picture is 0, overlays of the detector 10 to 40, regions 60, the crosshair and measuring 80. */
   z: number;
   draw(context: CanvasRenderingContext2D, view: View): void;
@@ -74,7 +74,8 @@ export class ImageCanvas {
   #frame = 0;
   /** asked for before there was a picture */
   #wanted: Part | null = null;
-  #stale: "all" | "top" | null = null;
+  #stale = { still: false, top: false };
+  #groundOf = { theme: "-", color: "" };
   #press: { tool: Tool; pointer: number; button: number; x: number; y: number; moved: boolean } | null = null;
   #fingers = new Map<number, { x: number; y: number }>();
   #watch: ResizeObserver;
@@ -130,9 +131,10 @@ export class ImageCanvas {
     };
   }
 
-  /** Draw with the next frame of the screen; "top": layers of z from 50 on alone. */
-  redraw(which: "all" | "top" = "all"): void {
-    if (this.#stale !== "all") this.#stale = which;
+  /** Draw with the next frame of the screen: all layers, those of z below 50, or those from there on. */
+  redraw(which: "all" | "still" | "top" = "all"): void {
+    if (which !== "top") this.#stale.still = true;
+    if (which !== "still") this.#stale.top = true;
     if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#draw());
   }
 
@@ -197,7 +199,7 @@ export class ImageCanvas {
 
   /** All that is drawn, with lines of a caption below it, as a PNG. */
   async snapshot(): Promise<Blob> {
-    this.#stale = "all";
+    this.#stale = { still: true, top: true };
     this.#draw();
     const lines = this.caption(), { ratio } = this.view.value;
     const line = LINE * ratio;
@@ -208,8 +210,6 @@ export class ImageCanvas {
     if (context === null) throw new Error("this browser has no memory for a picture");
     context.fillStyle = "#ffffff";
     context.fillRect(0, 0, made.width, made.height);
-    context.fillStyle = getComputedStyle(this.element).backgroundColor;
-    context.fillRect(0, 0, made.width, this.#still.height);
     context.drawImage(this.#still, 0, 0);
     context.drawImage(this.#top, 0, 0);
     context.fillStyle = "#1b2028";
@@ -254,19 +254,32 @@ export class ImageCanvas {
   #draw(): void {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    const stale = this.#stale;
-    this.#stale = null;
-    if (stale === null) return;
-    if (stale === "all") this.#drawOn(this.#still, this.#layers.filter((layer) => layer.z < TOP));
-    this.#drawOn(this.#top, this.#layers.filter((layer) => layer.z >= TOP));
+    const { still, top } = this.#stale;
+    this.#stale = { still: false, top: false };
+    if (still) this.#drawOn(this.#still, this.#layers.filter((layer) => layer.z < TOP));
+    if (top) this.#drawOn(this.#top, this.#layers.filter((layer) => layer.z >= TOP));
+  }
+
+  /** The colour about the picture. */
+  get #ground(): string {
+    const theme = document.documentElement.dataset.theme ?? "";
+    if (this.#groundOf.theme !== theme) this.#groundOf = { theme, color: getComputedStyle(this.element).backgroundColor };
+    return this.#groundOf.color;
   }
 
   #drawOn(canvas: HTMLCanvasElement, layers: readonly CanvasLayer[]): void {
-    const context = canvas.getContext("2d");
+    // nothing shines through the picture: what lies below it need not be drawn with each of them
+    const opaque = canvas === this.#still;
+    const context = canvas.getContext("2d", { alpha: !opaque });
     if (context === null) return;
     const view = this.view.value;
     context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
+    if (opaque) {
+      context.fillStyle = this.#ground;
+      context.fillRect(0, 0, canvas.width, canvas.height);
+    } else {
+      context.clearRect(0, 0, canvas.width, canvas.height);
+    }
     for (const layer of layers) {
       context.setTransform(view.ratio, 0, 0, view.ratio, 0, 0);
       context.save();

@@ -130,10 +130,17 @@ export function levelsOfHead(head: ViewHead, values: Values): Levels {
 export function histogramOf(values: Values, unusable: number | null, range: Contrast, scale: Scale, bins: number): Uint32Array {
   const counts = new Uint32Array(bins);
   const step = Math.max(Math.floor(values.length / SAMPLE), 1);
-  for (let at = 0; at < values.length; at += step) {
-    const value = values[at]!;
-    if (value === unusable || !Number.isFinite(value) || value < range.low || value > range.high) continue;
-    counts[Math.min(Math.floor(partOf(value, range, scale) * bins), bins - 1)]! += 1;
+  const add = (value: number, count: number): void => {
+    if (value === unusable || !Number.isFinite(value) || value < range.low || value > range.high) return;
+    counts[Math.min(Math.floor(partOf(value, range, scale) * bins), bins - 1)]! += count;
+  };
+  if (values instanceof Uint8Array || values instanceof Uint16Array) {
+    // logarithms of each value, and not of each pixel
+    const each = new Uint32Array(2 ** (8 * values.BYTES_PER_ELEMENT));
+    for (let at = 0; at < values.length; at += step) each[values[at]!]! += 1;
+    for (let value = 0; value < each.length; value += 1) if (each[value]! > 0) add(value, each[value]!);
+    return counts;
   }
+  for (let at = 0; at < values.length; at += step) add(values[at]!, 1);
   return counts;
 }

@@ -1,5 +1,5 @@
 /** Contrast: a small histogram over the colours, with a handle at each end. */
-import { element } from "../dom.ts";
+import { element, mark } from "../dom.ts";
 import { short } from "../numbers.ts";
 import { change, followAll } from "../signal.ts";
 import type { Store } from "../store.ts";
@@ -14,7 +14,8 @@ const WIDTH = 190;
 const HEIGHT = 26;
 const BINS = 95;
 const STRIP = 7;
-const PAUSE = 150;
+/** ms between two histograms of images that come */
+const PAUSE = 400;
 
 /** The values from the left to the right end of the bar, and how they are spread: by logarithm, but for what is about 0. */
 export function axisOf(picture: Pick<Picture, "levels" | "contrast" | "head">): { range: Contrast; scale: "log" | "linear" } {
@@ -44,7 +45,9 @@ export class ContrastBar {
     this.element = element("div", { class: "contrast-bar", role: "group", label: text.image.histogram }, this.#canvas, ...this.#handles);
     this.#stops = [
       pictures.shown.follow((now, before) => {
-        this.#draw();
+        const { head, contrast } = now ?? {};
+        const other = head?.layer !== before?.head.layer || contrast?.low !== before?.contrast.low || contrast?.high !== before?.contrast.high;
+        if (other) this.#draw();
         if (now?.head !== before?.head) this.#count();
       }),
       followAll([store.look] as never, () => this.#draw()),
@@ -172,10 +175,10 @@ export class ContrastBar {
     (["low", "high"] as const).forEach((end, index) => {
       const handle = this.#handles[index]!, value = picture.contrast[end];
       handle.style.left = `${partOf(value, range, scale) * WIDTH}px`;
-      handle.setAttribute("aria-valuenow", String(value));
-      handle.setAttribute("aria-valuemin", String(range.low));
-      handle.setAttribute("aria-valuemax", String(range.high));
-      handle.setAttribute("aria-valuetext", short(value, 4));
+      mark(handle, "aria-valuenow", String(value));
+      mark(handle, "aria-valuemin", String(range.low));
+      mark(handle, "aria-valuemax", String(range.high));
+      mark(handle, "aria-valuetext", short(value, 4));
     });
   }
 }

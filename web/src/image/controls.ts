@@ -1,7 +1,7 @@
 /** The bars of the image: which image, and how it looks. */
 import type { App } from "../app.ts";
 import type { Layer } from "../api_types.ts";
-import { button, element } from "../dom.ts";
+import { button, element, tell } from "../dom.ts";
 import { KEYS } from "../keys.ts";
 import { short } from "../numbers.ts";
 import { change, followAll, type Signal } from "../signal.ts";
@@ -92,7 +92,7 @@ export function navigation(app: App, flow: Flow, stops: (() => void)[]): { bar: 
     const image = store.image.value;
     if (document.activeElement !== number || store.mode.value === "live") number.value = image === null ? "" : String(image.number);
     const total = totalOf(app);
-    count.textContent = total === null ? "" : text.image.of(total);
+    tell(count, total === null ? "" : text.image.of(total));
   };
   const mode = (): void => {
     const now = store.mode.value === "live";

@@ -10,7 +10,7 @@ import { paintOf, type Paint } from "./contrast.ts";
 import { Facts } from "./facts.ts";
 import { Frames } from "./frames.ts";
 import { Held, HELD_EVERY, stepped } from "./held.ts";
-import { LinePace } from "./line_pace.ts";
+import { LinePace, MOST_BLOCKS, rateOfPage } from "./line_pace.ts";
 import { MaskPicture } from "./mask_picture.ts";
 import type { Head, Pictures } from "./pictures.ts";
 import { headOf, lookQuery, partQuery } from "./requests.ts";
@@ -31,8 +31,7 @@ export interface FlowState {
   came: number;
 }
 
-/** Values of a view at most: what can be sent and painted ten times in a second; of a held image, more. */
-const MOST_LIVE = 1_000_000;
+/** Blocks of a held image at most: more than those of live ones. */
 const MOST_HELD = 2_000_000;
 const PAUSE = 80;
 const RETRY = 250;
@@ -54,7 +53,7 @@ export class Flow {
   #facts: Facts;
   #held: Held;
   #mask: MaskPicture;
-  #pace = new LinePace();
+  #pace = new LinePace(rateOfPage(performance.getEntriesByType("resource") as PerformanceResourceTiming[]));
   #stops: (() => void)[];
   #own = false;
   #hits = 0;
@@ -99,8 +98,12 @@ export class Flow {
       }),
     ];
     this.#watch = setInterval(() => void this.#look(), HELD_EVERY);
-    if (store.session.value.source === "stream") app.live.open();
-    else store.mode.value = "hold";
+    if (store.session.value.source === "stream") {
+      if (store.mode.value === "live") this.#wish(); // before the line is there, so that the first view is that
+      app.live.open();
+    } else {
+      store.mode.value = "hold";
+    }
     if (store.series.value !== null) void this.#seriesChanged(store.series.value);
     this.#want(0);
   }
@@ -292,14 +295,17 @@ export class Flow {
   #wish(): void {
     const { store, live } = this.#app;
     const { slow: _slow, fast: _fast, size: _size, last: _last, of: _of, frame: _frame, spots: _spots, ...others } = live.wish;
-    let part = this.#frames.part(store.image.value?.series ?? null, MOST_LIVE / this.#pace.coarser ** 2);
+    const series = store.image.value?.series ?? null, { most } = this.#pace;
+    let part = this.#frames.part(series, most);
+    const finest = this.#frames.part(series, MOST_BLOCKS);
+    this.#tell({ coarser: part === null || finest === null ? 1 : part.factor / finest.factor });
     // the first view is asked for without a region: if that is what is to be seen, no other one is needed
     if (live.wish.view === true && live.wish.slow === undefined && this.#shows(part)) part = null;
-    const wish: Wish = { ...others, view: true, ...lookQuery(store.look.value), ...partQuery(part), ...(store.overlays.value.spots ? { spots: true } : {}) };
+    const wish: Wish = { ...others, view: true, ...lookQuery(store.look.value), ...partQuery(part, most), columns: [], ...(store.overlays.value.spots ? { spots: true } : {}) };
     if (sorted(wish) !== sorted(live.wish)) live.wish = wish;
   }
 
-  async #take({ head, packed }: LiveMessage): Promise<void> {
+  async #take({ head, packed, line }: LiveMessage): Promise<void> {
     const { store } = this.#app;
     if (store.mode.value !== "live") return;
     if (head.error !== undefined && head.error !== "") {
@@ -311,7 +317,7 @@ export class Flow {
     }
     const view = head.view as Head | null | undefined;
     if (view === null || view === undefined || packed.length === 0) return;
-    const began = performance.now(), { length } = packed;
+    const bytes = packed.length; // the worker has them then
     const whole = this.#app.live.wish.slow === undefined;
     try {
       await this.#pictures.show("sharp", packed as Uint8Array<ArrayBuffer>, view, this.paint);
@@ -323,18 +329,13 @@ export class Flow {
       this.#want(0); // what was held in the meantime is another one
       return;
     }
-    const before = store.image.value;
     this.#setImage(view.series, view.image);
     this.#facts.live(view.series, view.image, head.row, head.spots);
     this.#frames.learn(view, whole);
     this.#tell({ trouble: null, gone: false, came: Date.now() });
     this.#mask.tick();
     await drawn();
-    const waited = before?.series !== view.series || view.image - before.number < 2;
-    if (this.#pace.took(length, began, performance.now(), waited)) {
-      this.#tell({ coarser: this.#pace.coarser });
-      this.#want(0);
-    }
+    if (this.#pace.took({ bytes, blocks: view.shape[0] * view.shape[1], factor: view.factor, line })) this.#want(0);
   }
 
   async #load(): Promise<void> {

@@ -1,45 +1,69 @@
-/** How large live views may be: on a slow line their blocks become larger until they come often enough. */
+/** How large live views may be: on a slow line they have fewer blocks, so that they come ten times in a second. */
 
-/** ms: views that come less often are too large */
-const SLOW = 160;
+/** Blocks of a live view at most; what a line gets that nothing is known of. */
+export const MOST_BLOCKS = 1_000_000;
+const LEAST_BLOCKS = 30_000;
+/** ms that a view may be on the line: the rest of 100 is the service's, which makes the next one when this one came */
+const LONGEST = 85;
+/** ms that views are made for */
+const GOAL = 65;
 /** bytes: smaller views are not what makes a line slow */
-const LARGE = 60_000;
-/** ms: after such a time it was no view that took so long */
-const PAUSED = 3000;
-const MOST = 4;
-/** views in a row that must agree */
-const TURNS = 4;
-const EASY_TURNS = 60;
+const LARGE = 20_000;
+/** blocks of a view for a byte, about */
+const BLOCKS_OF_BYTE = 2;
+/** views in a row that must agree, for fewer blocks and for more */
+const TURNS = 3;
+const EASY_TURNS = 20;
+
+/** A view that came. */
+export interface Came {
+  bytes: number;
+  blocks: number;
+  /** px along a side of a block */
+  factor: number;
+  /** ms that it was on the line, with the acknowledgement before it; null = not known */
+  line: number | null;
+}
 
 export class LinePace {
-  /** factor of the side of a block */
-  coarser = 1;
-  #before = 0;
+  /** blocks of the next view at most */
+  most: number;
   #slow = 0;
   #easy = 0;
 
-  /** A view of so many bytes began to be painted and was drawn. Whether `coarser` is another number now.
-   *
-   * The service sends the next view when the last is acknowledged. `waited`: it may have had to wait for a new image,
-   * so that the time says nothing of the line. */
-  took(bytes: number, began: number, drawn: number, waited: boolean): boolean {
-    const between = this.#before === 0 ? 0 : began - this.#before;
-    this.#before = drawn;
-    if (waited || between > PAUSED) return false;
-    const slow = between > SLOW;
-    if (slow && bytes > LARGE) this.#slow += 1;
-    else this.#slow = 0;
-    this.#easy = slow ? 0 : this.#easy + 1;
-    if (this.#slow >= TURNS && this.coarser < MOST) {
-      this.coarser += 0.5;
-      this.#slow = this.#easy = 0;
-      return true;
-    }
-    if (this.#easy >= EASY_TURNS && this.coarser > 1) {
-      this.coarser -= 0.5;
-      this.#easy = 0;
-      return true;
-    }
-    return false;
+  /** `rate`: bytes in a ms that came over the line already; null = not known. */
+  constructor(rate: number | null = null) {
+    this.most = rate === null ? MOST_BLOCKS : clamped(rate * GOAL * BLOCKS_OF_BYTE);
   }
+
+  /** Whether `most` is another number now. */
+  took({ bytes, blocks, factor, line }: Came): boolean {
+    if (line === null) return false;
+    const slow = line > LONGEST && bytes > LARGE;
+    this.#slow = slow ? this.#slow + 1 : 0;
+    if (this.#slow >= TURNS) return this.#change(Math.min((blocks * GOAL) / line, this.most));
+    // what views would be with blocks that are one px smaller; where the screen needs none, nothing comes of it
+    const finer = factor > 1 ? 1.05 * blocks * (factor / (factor - 1)) ** 2 : MOST_BLOCKS;
+    const easy = this.most < MOST_BLOCKS && (line * finer) / blocks < LONGEST;
+    this.#easy = easy ? this.#easy + 1 : 0;
+    return this.#easy >= EASY_TURNS && this.#change(Math.max(finer, this.most));
+  }
+
+  #change(most: number): boolean {
+    const before = this.most;
+    this.#slow = this.#easy = 0;
+    this.most = clamped(most);
+    return this.most !== before;
+  }
+}
+
+function clamped(blocks: number): number {
+  return Math.floor(Math.min(Math.max(blocks, LEAST_BLOCKS), MOST_BLOCKS));
+}
+
+/** Bytes in a ms at which the files of the page came; null = they did not come over the line, or there were few. */
+export function rateOfPage(files: readonly Pick<PerformanceResourceTiming, "transferSize" | "responseStart" | "responseEnd">[]): number | null {
+  const largest = files.reduce<(typeof files)[number] | null>((a, b) => (a === null || b.transferSize > a.transferSize ? b : a), null);
+  if (largest === null || largest.transferSize < 50_000) return null;
+  return largest.transferSize / Math.max(largest.responseEnd - largest.responseStart, 1);
 }

@@ -1,6 +1,6 @@
 /** The panel of the image: canvas, bars, and all that lies over it. */
 import type { App } from "../app.ts";
-import { element } from "../dom.ts";
+import { element, mark, tell } from "../dom.ts";
 import type { Panel } from "../panels.ts";
 import { change, followAll } from "../signal.ts";
 import { text } from "../text.ts";
@@ -54,13 +54,13 @@ export function imagePanel(container: HTMLElement, app: App): Panel {
       mode: store.mode.value, source: store.session.value.source, line: app.live.state.value, status: store.status.value,
       image: store.image.value, flow: flow.state.value, hit: store.about.value?.row?.hit === undefined ? null : store.about.value.row.hit === 1, now: Date.now(),
     });
-    badge.textContent = made.badge;
-    badge.className = `badge ${made.tone}`;
+    tell(badge, made.badge);
+    mark(badge, "class", `badge ${made.tone}`);
     const words = text.image.status;
     const picture: string[] = [];
     if (head !== undefined && head.factor > 1) picture.push(words.blocks(head.factor));
     if ((head?.last ?? 1) > 1) picture.push(head?.of === "max" ? words.max(head.images?.length ?? 0) : words.sum(head?.images?.length ?? 0));
-    details.textContent = [...made.details, ...picture].join(" · ");
+    tell(details, [...made.details, ...picture].join(" · "));
   };
   stops.push(followAll([store.mode, store.session, app.live.state, store.status, store.image, flow.state, store.about, pictures.shown] as never, say, true));
   const clock = setInterval(say, 1000);

@@ -64,7 +64,7 @@ export class Pictures {
     this.#slots.get(slot)?.bitmap.close();
     this.#slots.delete(slot);
     if (slot === "sharp") this.shown.value = null;
-    this.#canvas.redraw();
+    this.#canvas.redraw("still");
   }
 
   has(slot: Slot): Picture | null {
@@ -116,7 +116,7 @@ export class Pictures {
     this.#slots.set(slot, picture);
     if (slot === "sharp") this.shown.value = picture;
     before?.bitmap.close();
-    this.#canvas.redraw();
+    this.#canvas.redraw("still");
   }
 
   #draw(context: CanvasRenderingContext2D, view: View): void {

@@ -12,8 +12,10 @@ export function lookQuery(look: Look): Pick<Wish, "layer" | "bin" | "last" | "of
   };
 }
 
-export function partQuery(part: Asked | null): Pick<Wish, "slow" | "fast" | "size"> {
-  if (part === null) return { size: "1000x1000" };
+/** `most`: blocks, where the part is not known yet. */
+export function partQuery(part: Asked | null, most = 1_000_000): Pick<Wish, "slow" | "fast" | "size"> {
+  const side = Math.floor(Math.sqrt(most));
+  if (part === null) return { size: `${side}x${side}` };
   return { slow: part.slow.join(":"), fast: part.fast.join(":"), size: `${part.size[1]}x${part.size[0]}` };
 }
 

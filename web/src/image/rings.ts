@@ -64,9 +64,9 @@ export class RingLayer {
     const { store } = app;
     this.#stops = [
       canvas.addLayer({ z: 15, draw: (context, view) => this.#draw(context, view) }),
-      followAll([store.overlays, store.rings] as never, () => canvas.redraw()),
+      followAll([store.overlays, store.rings] as never, () => canvas.redraw("still")),
       store.about.follow((about, before) => {
-        if (about?.geometry !== before?.geometry) canvas.redraw();
+        if (about?.geometry !== before?.geometry) canvas.redraw("still");
       }),
     ];
   }

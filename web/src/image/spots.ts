@@ -110,7 +110,7 @@ export class SpotLayer {
     const { store } = app;
     this.#stops = [
       canvas.addLayer({ z: 20, draw: (context, view) => this.#draw(context, view) }),
-      followAll([store.spots, store.spotSets, store.overlays, store.spot] as never, () => canvas.redraw()),
+      followAll([store.spots, store.spotSets, store.overlays, store.spot] as never, () => canvas.redraw("still")),
       canvas.addTool({
         priority: 30,
         clicks: true,

@@ -38,7 +38,7 @@ export class ValueLayer {
     this.#paint = paint;
     this.#stops = [
       canvas.addLayer({ z: 10, draw: (context, view) => this.#draw(context, view) }),
-      store.overlays.follow(() => canvas.redraw()),
+      store.overlays.follow(() => canvas.redraw("still")),
     ];
   }
 
@@ -75,7 +75,7 @@ export class ValueLayer {
     } finally {
       this.#asked = "";
     }
-    this.#canvas.redraw();
+    this.#canvas.redraw("still");
   }
 
   #write(context: CanvasRenderingContext2D, view: View, { rows, columns, values }: Block, picture: Picture): void {

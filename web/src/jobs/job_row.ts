@@ -1,6 +1,6 @@
 /** A job in the list: its state, how far it is, what can be done with it; unfolded its log and its command line. */
 import type { App } from "../app.ts";
-import { button, element } from "../dom.ts";
+import { button, copied, element } from "../dom.ts";
 import { text } from "../text.ts";
 import { jobList } from "./job_list.ts";
 import { overlayDesk } from "./overlay_desk.ts";
@@ -107,13 +107,9 @@ export class JobRow {
 
   async #copy(): Promise<void> {
     if (this.#job === null) return;
-    try {
-      await navigator.clipboard.writeText(this.#job.command_line);
-      this.#app.tell(text.jobs.copied);
-    } catch {
-      getSelection()?.selectAllChildren(this.#line);
-      this.#app.tell(text.jobs.copyYourself, "warning");
-    }
+    if (await copied(this.#job.command_line)) return this.#app.tell(text.jobs.copied);
+    getSelection()?.selectAllChildren(this.#line);
+    this.#app.tell(text.jobs.copyYourself, "warning");
   }
 
   async #cancel(): Promise<void> {

@@ -50,6 +50,7 @@ export class NewJob {
       element("div", { class: "form" }, row("job-name", text.jobs.name, this.#name, element("span", { class: "unit" }), this.#nameTrouble)),
       element("div", { class: "actions pad" }, this.#trouble, this.#start),
     );
+    this.#start.disabled = true; // until it is known what there is to be started
     this.#asked = this.#ask();
   }
 
@@ -62,6 +63,7 @@ export class NewJob {
     }
     this.#command.replaceChildren(...this.#offers.map((offer) => new Option(`${offer.title} (${offer.command})`, offer.command)));
     this.#show();
+    this.#start.disabled = false;
   }
 
   /** Begin with what another job was told. */

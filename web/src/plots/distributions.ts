@@ -12,7 +12,7 @@ import { barsOf, drawn, positive, type PlotAnswer } from "./curves.ts";
 import { Heat } from "./heat.ts";
 import { paramsOf, type DistributionsParams } from "./kinds.ts";
 import { axisOf, extentOf, type Cell } from "./map_math.ts";
-import { Refresh, seriesOf } from "./refresh.ts";
+import { Refresh, seriesLookedAt } from "./refresh.ts";
 import { centred } from "./show.ts";
 
 type Which = DistributionsParams["which"];
@@ -100,7 +100,7 @@ export class DistributionsPanel implements Panel {
   }
 
   async #ask(signal: AbortSignal): Promise<void> {
-    this.#series = seriesOf(this.#app);
+    this.#series = seriesLookedAt(this.#app);
     const { which } = this.#params;
     const answer = await this.#app.api.json<PlotAnswer>(`plots/${which}`, { query: { series: this.#series }, signal });
     if (which !== this.#params.which) return;

@@ -4,12 +4,13 @@ import { csv as written } from "../csv.ts";
 import { element } from "../dom.ts";
 import { short } from "../numbers.ts";
 import type { Panel, Params } from "../panels.ts";
+import { calmly } from "../signal.ts";
 import { Table, type Cell, type Order, type TableColumn, type TableRows } from "../table.ts";
 import { text } from "../text.ts";
 import { picker, toggle, type Offer } from "./controls.ts";
 import { paramsOf, type ImagesParams } from "./kinds.ts";
 import { PAGE, Pages } from "./pages.ts";
-import { Refresh, seriesOf } from "./refresh.ts";
+import { Refresh, seriesLookedAt } from "./refresh.ts";
 import { showImage } from "./show.ts";
 
 type Values = Record<string, (number | null | (number | null)[])[]>;
@@ -89,7 +90,7 @@ export class ImagesPanel implements Panel {
         if (words !== null) this.#count.textContent = words;
       },
     });
-    this.#stop = app.store.image.follow(() => this.#table.refresh());
+    this.#stop = app.store.image.follow(calmly(() => this.#table.refresh()));
   }
 
   params(): Params {
@@ -156,7 +157,7 @@ export class ImagesPanel implements Panel {
 
   /** The first rows again, and how many there are; all pages are asked for again when they are needed. */
   async #ask(signal: AbortSignal, anew: boolean): Promise<void> {
-    const series = seriesOf(this.#app);
+    const series = seriesLookedAt(this.#app);
     if (series !== this.#series) anew = true;
     this.#series = series;
     const turn = (this.#turn += 1);

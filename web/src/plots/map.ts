@@ -1,17 +1,17 @@
 /** The panel "map": a quantity over the positions of a grid scan. */
-import { ApiError } from "../api.ts";
 import type { App } from "../app.ts";
 import { csv as written } from "../csv.ts";
 import { element } from "../dom.ts";
 import { COLORS } from "../image/colors.ts";
 import { short, withUnit } from "../numbers.ts";
 import type { Panel, Params } from "../panels.ts";
+import { calmly } from "../signal.ts";
 import { text } from "../text.ts";
 import { choice, numberField } from "./controls.ts";
 import { Heat } from "./heat.ts";
 import { paramsOf, titleOf, type MapParams } from "./kinds.ts";
 import { axisOf, cellOf, extentOf, framed, imageOf, type Cell, type GridAnswer } from "./map_math.ts";
-import { Refresh, seriesOf } from "./refresh.ts";
+import { Refresh, seriesLookedAt } from "./refresh.ts";
 import { showImage } from "./show.ts";
 
 export class MapPanel implements Panel {
@@ -20,15 +20,13 @@ export class MapPanel implements Panel {
   #params: MapParams;
   #answer: GridAnswer | null = null;
   #series: string | null = null;
-  /** a series that is no grid scan, which is not asked again */
-  #noGrid: string | null = null;
   #heat: Heat;
   #refresh: Refresh;
   #quantity: HTMLSelectElement;
   #region: HTMLSelectElement;
   #place = element("p", { class: "plots-note small number", role: "status" });
   #note = element("p", { class: "plots-note small soft" });
-  #stop: () => void;
+  #stops: (() => void)[];
 
   constructor(container: HTMLElement, app: App, params: Params) {
     this.#container = container;
@@ -54,15 +52,21 @@ export class MapPanel implements Panel {
     this.#refresh = new Refresh(app, {
       ask: (signal) => this.#ask(signal),
       trouble: (words) => {
-        if (words === null) return;
-        this.#answer = null;
-        this.#heat.set(null);
-        this.#place.textContent = "";
-        this.#note.textContent = this.#noGrid === null ? words : text.plots.noGrid;
+        if (words !== null) this.#clear(words);
       },
     });
-    this.#stop = app.store.image.follow(() => this.#draw());
+    this.#stops = [
+      app.store.image.follow(calmly(() => this.#draw())),
+      app.store.streamed.follow(() => this.#answer === null && this.#refresh.soon(true)), // it tells what has a grid
+    ];
     this.#offer().catch((error: unknown) => app.fail(error));
+  }
+
+  #clear(words: string): void {
+    this.#answer = null;
+    this.#heat.set(null);
+    this.#place.textContent = "";
+    this.#note.textContent = words;
   }
 
   params(): Params {
@@ -78,7 +82,7 @@ export class MapPanel implements Panel {
   }
 
   dispose(): void {
-    this.#stop();
+    for (const stop of this.#stops) stop();
     this.#refresh.dispose();
     this.#heat.dispose();
   }
@@ -115,20 +119,16 @@ export class MapPanel implements Panel {
 
   async #ask(signal: AbortSignal): Promise<void> {
     const { quantity, region, best } = this.#params;
-    this.#series = seriesOf(this.#app);
-    if (this.#series !== null && this.#series === this.#noGrid) return;
-    this.#noGrid = null;
+    this.#series = seriesLookedAt(this.#app);
+    const { status, streamed } = this.#app.store;
+    const info = [status.value?.series, ...streamed.value].find((each) => each?.series === this.#series);
+    if (info?.gridded !== true) return this.#clear(text.plots.noGrid);
     const ofRegion = quantity.startsWith("roi_");
     this.#region.hidden = !ofRegion;
     if (ofRegion) await this.#offerRegions(signal);
-    try {
-      this.#answer = await this.#app.api.json<GridAnswer>(`grid/${encodeURIComponent(quantity)}`, {
-        query: { series: this.#series, roi: ofRegion ? region : null, best }, signal,
-      });
-    } catch (error) {
-      if (error instanceof ApiError && error.reason === "not_found" && !ofRegion) this.#noGrid = this.#series;
-      throw error;
-    }
+    this.#answer = await this.#app.api.json<GridAnswer>(`grid/${encodeURIComponent(quantity)}`, {
+      query: { series: this.#series, roi: ofRegion ? region : null, best }, signal,
+    });
     this.#draw();
   }
 

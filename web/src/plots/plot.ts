@@ -4,6 +4,7 @@ import { csv as written, type CsvColumn } from "../csv.ts";
 import { button, element } from "../dom.ts";
 import { unitWords } from "../numbers.ts";
 import type { Panel, Params } from "../panels.ts";
+import { calmly } from "../signal.ts";
 import { text } from "../text.ts";
 import { Chart, strokeOf, type ChartCurve, type Mark } from "./chart.ts";
 import { choice, numberField, picker, toggle } from "./controls.ts";
@@ -11,7 +12,7 @@ import {
   axesOf, axisKey, continued, continueFrom, drawn, imageAt, MOST_POINTS, placeOf, positive, type Numbers, type PlotAnswer,
 } from "./curves.ts";
 import { paramsOf, titleOf, type Axis, type PlotParams } from "./kinds.ts";
-import { Refresh, seriesOf } from "./refresh.ts";
+import { Refresh, seriesLookedAt } from "./refresh.ts";
 import { showImage } from "./show.ts";
 import { color } from "../theme.ts";
 
@@ -68,7 +69,7 @@ export class PlotPanel implements Panel {
       },
     });
     this.#stops = [
-      app.store.image.follow(() => this.#draw()),
+      app.store.image.follow(calmly(() => this.#draw())),
       app.store.curves.follow(() => this.#refresh.soon(true)),
     ];
   }
@@ -151,12 +152,12 @@ export class PlotPanel implements Panel {
   }
 
   async #regions(): Promise<{ id: string; words: string; meaning: string }[]> {
-    const answer = await this.#app.api.json<PlotAnswer>("plots/roi_sum", { query: { series: seriesOf(this.#app), bin: 10 ** 9 } });
+    const answer = await this.#app.api.json<PlotAnswer>("plots/roi_sum", { query: { series: seriesLookedAt(this.#app), bin: 10 ** 9 } });
     return answer.series.map(({ name }) => ({ id: name, words: name, meaning: "" }));
   }
 
   async #ask(signal: AbortSignal, anew: boolean): Promise<void> {
-    const series = seriesOf(this.#app);
+    const series = seriesLookedAt(this.#app);
     const another = series !== this.#series;
     if (another) {
       this.#answers.clear();

@@ -16,7 +16,7 @@ export interface Work {
 }
 
 /** Key of the series that is looked at; null = there is none yet. */
-export function seriesOf(app: App): string | null {
+export function seriesLookedAt(app: App): string | null {
   return app.store.series.value ?? app.store.status.value?.series?.series ?? null;
 }
 
@@ -38,9 +38,9 @@ export class Refresh {
   constructor(app: App, work: Work, live = true) {
     this.#app = app;
     this.#work = work;
-    let key = seriesOf(app);
+    let key = seriesLookedAt(app);
     const another = (): void => {
-      const now = seriesOf(app);
+      const now = seriesLookedAt(app);
       if (now === key) return;
       key = now;
       this.now(true);
@@ -94,7 +94,7 @@ export class Refresh {
   /** What became of the images of the series that is looked at, as a text; null = it is not the one that runs. */
   #books(): string | null {
     const series = this.#app.store.status.value?.series;
-    if (series === null || series === undefined || series.series !== seriesOf(this.#app)) return null;
+    if (series === null || series === undefined || series.series !== seriesLookedAt(this.#app)) return null;
     const { analysed, skipped, failed, late, missing, ended } = series.books;
     return [series.series, analysed, skipped, failed, late, missing, ended].join(" ");
   }

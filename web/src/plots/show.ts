@@ -2,10 +2,10 @@
 import type { App } from "../app.ts";
 import type { Part } from "../store.ts";
 import { text } from "../text.ts";
-import { seriesOf } from "./refresh.ts";
+import { seriesLookedAt } from "./refresh.ts";
 
 /** Hold the image of that number, or say why it cannot be shown. `series` null = the newest one. */
-export async function showImage(app: App, number: number, series: string | null = seriesOf(app)): Promise<void> {
+export async function showImage(app: App, number: number, series: string | null = seriesLookedAt(app)): Promise<void> {
   if (number < 0) return;
   try {
     const held = await app.api.json<Held>("images", { query: { series } });

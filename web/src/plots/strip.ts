@@ -9,7 +9,7 @@ import { color } from "../theme.ts";
 import { fontOf } from "./heat.ts";
 import { listen } from "./keyboard.ts";
 import { paramsOf, type StripParams } from "./kinds.ts";
-import { Refresh, seriesOf } from "./refresh.ts";
+import { Refresh, seriesLookedAt } from "./refresh.ts";
 import { showImage } from "./show.ts";
 import { binAt, imagesOf, LANES, shares, total, zoomed, type Lane, type StripAnswer } from "./strip_math.ts";
 
@@ -18,6 +18,8 @@ const RIGHT = 74;
 /** px of the overview above */
 const OVERVIEW = 14;
 const WIDTH = 1000;
+/** px of a lane at least: its name is written as small as it must be */
+const LOWEST = 10;
 
 export class StripPanel implements Panel {
   #app: App;
@@ -37,7 +39,10 @@ export class StripPanel implements Panel {
   #totals = element("p", { class: "plots-note small soft plots-totals" });
   #stops: (() => void)[];
   #waiting = 0;
-  #watch = new ResizeObserver(() => this.#soon());
+  /** all but the cursor, which goes with each image; null = to be drawn */
+  #lanes: HTMLCanvasElement | null = null;
+  #cursors = "";
+  #watch = new ResizeObserver(() => this.#anew());
 
   constructor(container: HTMLElement, app: App, params: Params) {
     this.#app = app;
@@ -65,10 +70,10 @@ export class StripPanel implements Panel {
         if (words === null) return;
         this.#whole = this.#part = null;
         this.#totals.textContent = words;
-        this.#soon();
+        this.#anew();
       },
     });
-    this.#stops = [app.store.image.follow(() => this.#soon()), app.store.theme.follow(() => this.#soon())];
+    this.#stops = [app.store.image.follow(() => this.#soon()), app.store.theme.follow(() => this.#anew())];
   }
 
   params(): Params {
@@ -102,7 +107,7 @@ export class StripPanel implements Panel {
   }
 
   async #ask(signal: AbortSignal, anew: boolean): Promise<void> {
-    const series = seriesOf(this.#app);
+    const series = seriesLookedAt(this.#app);
     if (anew && series !== this.#series && this.#series !== null) this.#params = { from: null, to: null };
     this.#series = series;
     const { from, to } = this.#params;
@@ -114,7 +119,7 @@ export class StripPanel implements Panel {
     const under = this.#pointer === null ? null : this.#under(this.#pointer);
     if (under !== null && under.share >= 0 && under.share <= 1) this.#cursor = under.image;
     this.#tell();
-    this.#soon();
+    this.#anew();
   }
 
   #booksOf(series: string | null): Books | null {
@@ -233,6 +238,11 @@ export class StripPanel implements Panel {
     this.#place.textContent = inside ? text.plots.stripCell(first, end, there.join(", ")) : text.plots.stripCell(this.#cursor, this.#cursor + 1, "");
   }
 
+  #anew(): void {
+    this.#lanes = null;
+    this.#soon();
+  }
+
   #soon(): void {
     if (this.#waiting !== 0) return;
     this.#waiting = requestAnimationFrame(() => {
@@ -245,21 +255,37 @@ export class StripPanel implements Panel {
     const { clientWidth: width, clientHeight: height } = this.#fill;
     if (width < LEFT + RIGHT + 20 || height < 30) return;
     const ratio = devicePixelRatio;
-    this.#canvas.width = Math.round(width * ratio);
-    this.#canvas.height = Math.round(height * ratio);
-    const context = this.#canvas.getContext("2d");
-    if (context === null) return;
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const [whole, part] = [this.#whole, this.#part];
-    if (whole === null || part === null || part.first === null) return;
-    context.font = fontOf(this.#fill, 11.5);
     const wide = width - LEFT - RIGHT;
     const top = OVERVIEW + 12;
-    const lane = Math.min(Math.max((height - top - 20) / LANES.length, 9), 40);
+    const lane = Math.min(Math.max((height - top - 20) / LANES.length, LOWEST), 40);
+    const lines = this.#lines(wide);
+    const cursors = JSON.stringify([lines, this.#drag]);
+    if (this.#lanes !== null && cursors === this.#cursors) return; // thousands of images are one px
+    this.#cursors = cursors;
+    this.#lanes ??= this.#drawLanes(Math.round(width * ratio), Math.round(height * ratio), ratio, wide, top, lane);
+    const canvas = this.#canvas;
+    if (canvas.width !== this.#lanes.width || canvas.height !== this.#lanes.height) [canvas.width, canvas.height] = [this.#lanes.width, this.#lanes.height];
+    const context = canvas.getContext("2d");
+    if (context === null) return;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(this.#lanes, 0, 0);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    if (this.#part?.first != null) this.#drawCursor(context, lines, wide, top, LANES.length * lane - 2);
+  }
+
+  #drawLanes(width: number, height: number, ratio: number, wide: number, top: number, lane: number): HTMLCanvasElement {
+    const canvas = element("canvas", { set: { width: String(width), height: String(height) } });
+    const context = canvas.getContext("2d");
+    const [whole, part] = [this.#whole, this.#part];
+    if (context === null || whole === null || part === null || part.first === null) return canvas;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.font = fontOf(this.#fill, 11.5);
     this.#drawOverview(context, whole, wide);
-    for (const [index, name] of LANES.entries()) this.#drawLane(context, name, part, wide, top + index * lane, lane - 2);
+    context.font = fontOf(this.#fill, Math.min(lane, 11.5));
+    for (const [index, name] of LANES.entries()) this.#drawLane(context, name, part, wide, top + index * lane, lane - Math.min(lane / 6, 2));
     this.#drawNumbers(context, wide, top + LANES.length * lane);
-    this.#drawCursor(context, wide, top, LANES.length * lane - 2);
+    return canvas;
   }
 
   #drawOverview(context: CanvasRenderingContext2D, whole: StripAnswer, wide: number): void {
@@ -325,11 +351,19 @@ export class StripPanel implements Panel {
     context.fillText(String(to - 1), LEFT + wide, top + 2);
   }
 
-  #drawCursor(context: CanvasRenderingContext2D, wide: number, top: number, high: number): void {
+  /** Where the image that is shown and the cursor are, px; null = nowhere. */
+  #lines(wide: number): { shown: number | null; cursor: number | null } {
     const [from, to] = this.#range;
-    const line = (number: number, style: string, dashed: boolean): void => {
-      if (number < from || number >= to) return;
-      const at = Math.round(LEFT + ((number + 0.5 - from) / (to - from)) * wide) + 0.5;
+    const place = (number: number | null): number | null =>
+      number === null || number < from || number >= to ? null : Math.round(LEFT + ((number + 0.5 - from) / (to - from)) * wide) + 0.5;
+    const image = this.#app.store.image.value;
+    return { shown: place(image !== null && image.series === this.#series ? image.number : null), cursor: place(this.#cursor) };
+  }
+
+  #drawCursor(context: CanvasRenderingContext2D, { shown, cursor }: { shown: number | null; cursor: number | null }, wide: number, top: number, high: number): void {
+    const [from, to] = this.#range;
+    const line = (at: number | null, style: string, dashed: boolean): void => {
+      if (at === null) return;
       context.strokeStyle = style;
       context.lineWidth = 1.5;
       context.setLineDash(dashed ? [3, 3] : []);
@@ -339,9 +373,8 @@ export class StripPanel implements Panel {
       context.stroke();
       context.setLineDash([]);
     };
-    const shown = this.#app.store.image.value;
-    if (shown !== null && shown.series === this.#series) line(shown.number, color("accent"), false);
-    if (this.#cursor !== null) line(this.#cursor, color("ink"), true);
+    line(shown, color("accent"), false);
+    line(cursor, color("ink"), true);
     if (this.#drag !== null && this.#drag.from !== this.#drag.to) {
       const [low, end] = [Math.min(this.#drag.from, this.#drag.to), Math.max(this.#drag.from, this.#drag.to)];
       context.fillStyle = color("accent");

@@ -2,14 +2,14 @@
 import { ApiError } from "../api.ts";
 import type { Applied, Columns } from "../api_types.ts";
 import type { App } from "../app.ts";
-import { button, element } from "../dom.ts";
+import { button, element, tell } from "../dom.ts";
 import { fieldsOf, Form, FormError, shownValue, valueOf, type FormField } from "../form.ts";
 import { difference, placesOf } from "../jobs/match.ts";
 import { overlayDesk } from "../jobs/overlay_desk.ts";
 import type { Offer } from "../jobs/types.ts";
 import { short } from "../numbers.ts";
 import type { Panel } from "../panels.ts";
-import { followAll } from "../signal.ts";
+import { calmly, followAll } from "../signal.ts";
 import { text } from "../text.ts";
 import { changesOf, LastWins, placeOf, rangeOf, valueAt, type Range } from "./trial.ts";
 
@@ -63,6 +63,7 @@ export class WhatIfPanel implements Panel {
   #foot = element("div", { class: "toolbar whatif-foot" }, this.#notice, this.#trouble, element("span", { class: "spacer" }), this.#reset, this.#apply);
   #asked = new LastWins<Record<string, unknown>>((values) => this.#try(values));
   #stops: (() => void)[] = [];
+  #calmly = calmly(() => this.#showNumbers());
 
   constructor(container: HTMLElement, app: App) {
     this.#app = app;
@@ -71,7 +72,7 @@ export class WhatIfPanel implements Panel {
     const { store } = app;
     this.#stops = [
       store.image.follow(() => this.#again()),
-      followAll([store.spots, store.about] as never, () => this.#showNumbers()),
+      followAll([store.spots, store.about] as never, this.#calmly),
       store.session.follow(() => this.#showButtons()),
     ];
     void this.#begin();
@@ -85,6 +86,7 @@ export class WhatIfPanel implements Panel {
   }
 
   async #begin(): Promise<void> {
+    await this.#picture(); // which comes over a slow line first
     try {
       const [settings, offers] = await Promise.all([
         this.#app.api.json<Settings>("settings"), this.#app.api.json<Offer[]>("jobs/commands"),
@@ -97,6 +99,21 @@ export class WhatIfPanel implements Panel {
     } catch (error) {
       this.#place.replaceChildren(element("p", { class: "empty" }, error instanceof Error ? error.message : String(error)));
     }
+  }
+
+  /** Until there is an image, for a second and a half at most. */
+  #picture(): Promise<void> {
+    const { image } = this.#app.store;
+    return new Promise((resolve) => {
+      const end = (): void => {
+        stop();
+        clearTimeout(timer);
+        resolve();
+      };
+      const stop = image.follow(() => image.value !== null && end());
+      const timer = setTimeout(end, 1500);
+      if (image.value !== null) end();
+    });
   }
 
   #make(fields: readonly FormField[]): void {
@@ -222,9 +239,10 @@ export class WhatIfPanel implements Panel {
   /** The same on another image. */
   #again(): void {
     this.#trial = null;
+    if (this.#app.store.mode.value === "live") return this.#calmly();
     this.#showNumbers();
     const values = this.#values();
-    if (values !== null && Object.keys(values).length > 0 && this.#app.store.mode.value === "hold") this.#asked.ask(values);
+    if (values !== null && Object.keys(values).length > 0) this.#asked.ask(values);
   }
 
   #clear(): void {
@@ -361,9 +379,8 @@ export class WhatIfPanel implements Panel {
     this.#numbers.replaceChildren(...lines.map(([name, own, tried]) => element(
       "tr", {}, element("th", { set: { scope: "row" } }, name), element("td", { class: "number" }, own), element("td", { class: "number" }, tried),
     )));
-    this.#parts.textContent = "";
-    if (trial === null || spots.value === null) return;
+    if (trial === null || spots.value === null) return tell(this.#parts, "");
     const parts = difference(placesOf(spots.value), placesOf(trial.spots));
-    this.#parts.textContent = text.whatif.parts(parts.onlyB.length, parts.onlyA.length, parts.both.length);
+    tell(this.#parts, text.whatif.parts(parts.onlyB.length, parts.onlyA.length, parts.both.length));
   }
 }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Status } from "../../src/api_types.ts";
 import { axisOf } from "../../src/image/contrast_bar.ts";
 import { stepped } from "../../src/image/held.ts";
-import { LinePace } from "../../src/image/line_pace.ts";
+import { LinePace, MOST_BLOCKS, rateOfPage } from "../../src/image/line_pace.ts";
 import { lookQuery, partQuery } from "../../src/image/requests.ts";
 import { inView, radiusOf } from "../../src/image/spots.ts";
 import { told, type Situation } from "../../src/image/status.ts";
@@ -77,27 +77,47 @@ test("what is held is told to be, and that it is gone", () => {
   assert.equal(told(situation({ image: { series: "file:a.h5", number: 3 }, mode: "hold" })).badge, "file");
 });
 
+/** Views over a line of so many bytes in a ms, of 2000 x 2000 px whose blocks take 0.45 bytes; of the last one, what was. */
+function views(pace: LinePace, count: number, rate: number, delay = 20): { factor: number; line: number } {
+  let last = { factor: 0, line: 0 };
+  for (let at = 0; at < count; at += 1) {
+    let factor = 3;
+    while (Math.ceil(2000 / factor) ** 2 > pace.most) factor += 1;
+    const blocks = Math.ceil(2000 / factor) ** 2, bytes = 0.45 * blocks, line = delay + bytes / rate;
+    pace.took({ bytes, blocks, factor, line });
+    last = { factor, line };
+  }
+  return last;
+}
+
 test("on a slow line blocks become larger, and smaller again when it is fast", () => {
   const pace = new LinePace();
-  let now = 0;
-  const views = (count: number, between: number, waited = false, bytes = 200_000): void => {
-    for (let at = 0; at < count; at += 1) {
-      now += between;
-      pace.took(bytes, now, now, waited);
-    }
-  };
-  views(50, 100);
-  assert.equal(pace.coarser, 1);
-  views(50, 400, true); // the detector is slow, not the line
-  assert.equal(pace.coarser, 1);
-  views(50, 400, false, 1000); // small views are not made smaller
-  assert.equal(pace.coarser, 1);
-  views(5, 400);
-  assert.equal(pace.coarser, 1.5);
-  views(200, 400);
-  assert.equal(pace.coarser, 4);
-  views(1000, 90);
-  assert.equal(pace.coarser, 1);
+  assert.deepEqual(views(pace, 50, 1e5).factor, 3);
+  assert.equal(pace.most, MOST_BLOCKS);
+  // 10 Mbit/s: the blocks of the screen would take 180 ms
+  const slow = views(pace, 40, 1250);
+  assert.ok(slow.line < 90 && slow.line > 40, String(slow.line));
+  assert.equal(views(pace, 400, 1250).factor, slow.factor); // it does not go back and forth
+  assert.ok(views(pace, 40, 300).line < 90);
+  assert.equal(views(pace, 400, 1e5).factor, 3);
+});
+
+test("neither small views nor an unknown time make blocks larger", () => {
+  const pace = new LinePace();
+  for (let at = 0; at < 50; at += 1) {
+    pace.took({ bytes: 1000, blocks: 250_000, factor: 3, line: 400 });
+    pace.took({ bytes: 200_000, blocks: 250_000, factor: 3, line: null });
+  }
+  assert.equal(pace.most, MOST_BLOCKS);
+});
+
+test("the first view is as large as the files of the page tell", () => {
+  const file = (transferSize: number, took: number) => ({ transferSize, responseStart: 100, responseEnd: 100 + took });
+  assert.equal(rateOfPage([]), null);
+  assert.equal(rateOfPage([file(0, 5), file(2000, 1)]), null); // from the cache of the browser
+  assert.equal(rateOfPage([file(20_000, 3), file(200_000, 160), file(0, 1)]), 1250);
+  assert.ok(new LinePace(1250).most < 200_000);
+  assert.equal(new LinePace(1e6).most, MOST_BLOCKS);
 });
 
 test("a view is asked for by what differs from the usual", () => {
@@ -106,6 +126,7 @@ test("a view is asked for by what differs from the usual", () => {
   assert.deepEqual(lookQuery({ ...look, last: 5, of: "max", frame: "laboratory" }), { layer: "counts", bin: "max", last: 5, of: "max", frame: "laboratory" });
   assert.deepEqual(partQuery({ slow: [2, 10], fast: [0, 20], factor: 2, size: [4, 10] }), { slow: "2:10", fast: "0:20", size: "10x4" });
   assert.deepEqual(partQuery(null), { size: "1000x1000" });
+  assert.deepEqual(partQuery(null, 90_500), { size: "300x300" });
 });
 
 test("spots in view are those on the screen", () => {

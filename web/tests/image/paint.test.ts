@@ -117,6 +117,13 @@ test("a histogram counts the usable values between its ends", () => {
   const values = Float32Array.from([0, 0.5, 1, 2.5, 4, 4.5, -1, NaN]);
   assert.deepEqual([...histogramOf(values, 0.5, { low: 0, high: 4 }, "linear", 4)], [1, 1, 1, 1]);
   assert.deepEqual([...histogramOf(values, null, { low: 0, high: 4 }, "sqrt", 2)], [2, 3]);
+  const whole = [0, 3, 3, 200, 7, 255, 90, 3];
+  for (const integers of [Uint8Array.from(whole), Uint16Array.from(whole)]) {
+    for (const scale of ["linear", "sqrt", "log"] as const) {
+      const range = { low: 1, high: 210 };
+      assert.deepEqual(histogramOf(integers, 255, range, scale, 5), histogramOf(Float64Array.from(whole), 255, range, scale, 5));
+    }
+  }
 });
 
 test("layers about zero are linear, whatever the scale of counts is", () => {
