@@ -23,7 +23,7 @@
  */
 #include "pixel.h"
 #include "candidates.h"
-#include "significance.h"
+#include "maximum.h"
 
 __kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
 void find_maxima(__global const PIXEL_T *frame,
@@ -79,36 +79,17 @@ void find_maxima(__global const PIXEL_T *frame,
         for (int n = 0; n < batch.n; n++) {
             const uint pixel = batch.pixel[n];
             const float w = batch.w[n];
-            const PIXEL_T top = batch.raw[n], raw = min(top, saturation);
+            const PIXEL_T top = batch.raw[n];
             if (!usable(top)) continue;
             const float s = COUNTS(top, dark, pixel);
             if (top <= saturation && !(s > enough * w)) continue;
-            const int slow = pixel / width, fast = pixel % width;
-            const int slow_from = max(slow - REACH, 0), slow_to = min(slow + REACH, height - 1);
-            const int fast_from = max(fast - REACH, 0), fast_to = min(fast + REACH, width - 1);
-            int peak = 1;
-            for (int i = slow_from; i <= slow_to && peak; i++)
-                for (int j = fast_from; j <= fast_to; j++) {
-                    const uint other = (uint)i * (uint)width + (uint)j;
-                    const PIXEL_T level = min(frame[other], saturation);
-                    if ((level > raw || (level == raw && other < pixel)) && usable(frame[other]) &&
-                        !isnan(position[other]))
-                        peak = 0;
-                }
-            if (!peak) continue;
-            const float4 here = background_at(table, rings, position[pixel]);
-            if (isnan(here.x) || (top <= saturation && !(s >= significant_counts(here, w, noise2, k, curve)))) continue;
-            int above = 0;
-            for (int i = slow_from; i <= slow_to; i++)
-                for (int j = fast_from; j <= fast_to; j++) {
-                    const uint other = (uint)i * (uint)width + (uint)j;
-                    const PIXEL_T value = frame[other];
-                    if (!usable(value) || isnan(position[other])) continue;
-                    above += value > saturation ||
-                             significant(COUNTS(value, dark, other), weight[other], position[other], pick_reach, table,
-                                         rings, noise2, pick_k, pick_curve);
-                }
-            if (above >= connected) add_found(&found, pixel);
+            const Maximum here = {frame, position, weight, dark, table, pick_reach, pick_curve, rings, height, width, saturation,
+                                  noise2, pick_k};
+            if (!is_highest(&here, pixel)) continue;
+            const float4 ring_here = background_at(table, rings, position[pixel]);
+            if (isnan(ring_here.x)) continue;
+            if (top <= saturation && !(s >= significant_counts(ring_here, w, noise2, k, curve))) continue;
+            if (pixels_above(&here, pixel) >= connected) add_found(&found, pixel);
         }
     }
     write_found(&found);

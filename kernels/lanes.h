@@ -62,6 +62,21 @@ typedef ints wides;
 #define WIDE(x) ((int)(x))
 #endif
 
+#if LANES > 1
+#define PASTED(a, b) a##b
+#define VECTOR_OF(type, n) PASTED(type, n)
+#if PIXEL_KIND == 2
+#define WIDENED VECTOR_OF(convert_float, LANES)
+#elif PIXEL_KIND == 0 && PIXEL_WIDE
+#define WIDENED VECTOR_OF(convert_uint, LANES)
+#else
+#define WIDENED VECTOR_OF(convert_int, LANES)
+#endif
+/* Raw values of LANES pixels that stand together. */
+typedef VECTOR_OF(PIXEL_T, LANES) __attribute__((aligned(sizeof(PIXEL_T)))) loose_pixels;
+#define PIXELS(array, place) WIDENED(*(__global const loose_pixels *)((array) + (place)))
+#endif
+
 /* x where the mask is set, 0 elsewhere. */
 static inline floats where(const ints mask, const floats x)
 {

@@ -16,6 +16,7 @@
  *           room   [rings + 1]   where the tails of ring r go: room[r] .. room[r + 1] - 1
  *           run    [groups * bands + 1]  the lines of a group and band: line[run[i]] .. line[run[i + 1] - 1]
  *           line                 a pixel in each line of 16 that the group has in the band (TOUCH)
+ *           beyond [rings]       of clip_histogram.cl: CPUs pass over rings where it is 0
  *           rings, bands         numbers of them
  *           pixels               of a frame
  *           saturation           largest valid raw value
@@ -26,7 +27,7 @@
  *           tail_above, tail_weight  likewise: s - c w, and w
  *           tails  [frames][rings][LOCAL_SIZE]  how many; -1 = there was no room: all of the ring is tail
  *           cover  [frames][rings]   normalized counts above which every pixel is in the tails
- *           lost   [frames][rings]   1 if a pixel is unusable, else 0
+ *           lost   [frames][rings]   not 0 if a pixel is unusable
  *           sums   [frames][rings][8]  n, V / Omega - c, Omega, OmegaOmega, VV azimuthal, c, n of counts that are not whole, below
  *                                zero or have a dark subtracted, excess variance (azimuthal / Poisson)
  *           totals [frames][rings][8]  of the pixels as they are in the frame: sum, largest, numbers (ring_totals.h)
@@ -56,6 +57,7 @@ void ring_statistics(__global const PIXEL_T *frame,
                      __global const int *room,
                      __global const int *run,
                      __global const int *line,
+                     __global const uint *beyond,
                      const int rings,
                      const int bands,
                      const uint pixels,
@@ -82,8 +84,13 @@ void ring_statistics(__global const PIXEL_T *frame,
     segment += group * bands * GROUP;
     tail_pixel += shift, tail_above += shift, tail_weight += shift;
 
+    int wanted[GROUP], some = 0;
+    for (int g = 0; g < members; g++) {
+        wanted[g] = LOCAL_SIZE > 1 || beyond[group * GROUP + g] != 0;
+        some += wanted[g];
+    }
 #if TOUCH
-    for (int i = run[group * bands]; i < run[(group + 1) * bands]; i++) TOUCH_LINE(PIXEL_T, in.frame, line[i]);
+    for (int i = run[group * bands]; 2 * some >= members && i < run[(group + 1) * bands]; i++) TOUCH_LINE(PIXEL_T, in.frame, line[i]);
 #endif
 
     /* From a sample of each ring, where its core is. */
@@ -92,6 +99,7 @@ void ring_statistics(__global const PIXEL_T *frame,
     float4 weights[GROUP];
     for (int g = 0; g < members; g++) {
         const int ring = group * GROUP + g;
+        if (!wanted[g]) continue;
         take_sample(&in, segment + g, sample_pixel + ring * SAMPLE, sample_value + ring * SAMPLE, about[ring], sample, &seen);
         empty[g] = seen.known == 0; /* the same for all work-items */
         if (seen.known > 0) order_statistics(sample, seen.known, &statistics);
@@ -107,7 +115,7 @@ void ring_statistics(__global const PIXEL_T *frame,
     for (int g = 0; g < members; g++) clear_core(&core[g]);
     for (int band = 0; band < bands; band++) {
         for (int g = 0; g < members; g++) {
-            if (empty[g]) continue;
+            if (!wanted[g] || empty[g]) continue;
             const int ring = group * GROUP + g, mine = room[ring] + me;
             const Tails list = {tail_pixel + mine, tail_above + mine, tail_weight + mine,
                                 (room[ring + 1] - room[ring]) / LOCAL_SIZE};
@@ -120,6 +128,7 @@ void ring_statistics(__global const PIXEL_T *frame,
     /* Clip. */
     for (int g = 0; g < members; g++) {
         const int ring = group * GROUP + g, row = number * rings + ring;
+        if (!wanted[g]) continue;
         if (empty[g]) {
             for (int i = me; i < 8; i += LOCAL_SIZE) sums[8 * row + i] = 0.0f;
             tails[row * LOCAL_SIZE + me] = -1;

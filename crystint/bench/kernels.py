@@ -30,6 +30,8 @@ class Traffic:
 
 
 TRAFFIC = {
+    "ring_histogram": Traffic(2, 2),  # cell 2; its counters stay in cache
+    "pick_stream": Traffic(2, 2.4),  # cell 2; position, weight 8 for each pixel that is tested on its own
     "ring_statistics": Traffic(8, 8.6),  # order 4, weight 4; 12 for each pixel in the tails of its ring, some 5 %
     "list_unusable": Traffic(0.125, 0.125),  # masked, a bit
     "densify_clean": Traffic(8, 8),  # position 4, weight 4

@@ -9,12 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.engine import Buffer
+from crystint.model.mask import unusable
 from crystint.model.rings import Background, RingMap
+from crystint.model.valid_values import ValidValues
 from crystint.ops.pixels import largest_valid
+from crystint.ops.significant import unusable_pixels
 from crystint.ops.threshold import ring_table
 from crystint.ops.workspace import Workspace
 
 __all__ = ["Clipping", "read_background", "read_table", "start_statistics", "start_table"]
+
+BINS = 64
+"""of a cell, as in kernels/histogram.h: 0 to 61 counts, more, no measurement"""
+_ROWS = 16
+_FEW = 1 / 16
+"""share of such rows that may hold more counts than there are bins"""
+_MANY = 1e-4
+"""share of unusable pixels that makes a difference to the mean normalization of cells"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +39,69 @@ class Clipping:
     saturation: float | None = None
 
 
-def start_statistics(
-    workspace: Workspace, frame_buffer: Buffer, dtype: np.dtype[Any], clip: Clipping, frames: int = 1
+def start_statistics(workspace: Workspace, frame_buffer: Buffer, frames: NDArray[Any], clip: Clipping) -> None:
+    """Start to sum up every ring of some frames, [n, slow, fast], which are in a buffer."""
+    detector, engine, dtype = workspace.detector, workspace.engine, frames.dtype
+    cells, workspace.gaps = detector.cells_for(dtype), None
+    if cells is None or not _mostly_few_counts(frames, detector.ring_map.valid):
+        _start_in_ring_order(workspace, frame_buffer, dtype, clip, len(frames), detector.every_ring)
+        return
+    rows = cells.cells + 1
+    table = workspace.buffer("table", cells.parts * rows * BINS, np.uint16)
+    high = workspace.buffer("high", cells.parts * detector.rings * 4, np.uint32)
+    beyond = workspace.buffer("beyond", detector.rings, np.uint32)
+    engine.launch(
+        engine.kernel("ring_histogram.cl", **detector.defines(dtype)),
+        cells.parts,
+        1,
+        cells,
+        detector,
+        frame=frame_buffer,
+        saturation=largest_valid(dtype, clip.saturation),
+        table=table,
+        high=high,
+    )
+    defines = {"LANES": detector.lanes, "LOCAL_SIZE": 1, **detector.defines(dtype)}
+
+    def clip_rings(parts: int, cell_weight: Buffer) -> int:
+        """Clip the rings from so many tables; the number of unusable pixels."""
+        engine.launch(
+            engine.kernel("clip_histogram.cl", POISSON_CLIP=int(clip.error_model == "poisson"), **defines),
+            detector.rings,
+            1,
+            workspace,
+            cells,
+            detector,
+            parts=parts,
+            cell_weight=cell_weight,
+            frame=frame_buffer,
+            saturation=largest_valid(dtype, clip.saturation),
+            table=table,
+            high=high,
+            clip=clip.snr_clip or 0.0,
+            cycles=clip.cycles,
+            inside=workspace.buffer("inside", 4 * rows, np.uint32),
+            beyond=beyond,
+        )
+        return int(engine.receive(workspace.lost, detector.rings).sum(dtype=np.int64))
+
+    gaps = detector.gaps.get(dtype)
+    weight = cells.cell_weight if gaps is None or gaps.cell_weight is None else gaps.cell_weight
+    lost = clip_rings(cells.parts, weight)
+    right = cells.cell_weight
+    if lost > _MANY * detector.pixels:  # those of the measurements
+        workspace.gaps = unusable_pixels(workspace, frame_buffer, dtype)
+        right = workspace.gaps.cell_weight or right
+    if weight is not right:
+        clip_rings(1, right)
+    if engine.receive(beyond, detector.rings).any():
+        _start_in_ring_order(workspace, frame_buffer, dtype, clip, 1, beyond)
+
+
+def _start_in_ring_order(
+    workspace: Workspace, frame_buffer: Buffer, dtype: np.dtype[Any], clip: Clipping, frames: int, beyond: Buffer
 ) -> None:
-    """Start to sum up every ring of the frames in a buffer, and to list their tails."""
+    """Start to sum up the rings that are not 0 in `beyond`, and to list their tails."""
     detector = workspace.detector
     kernel = workspace.engine.kernel(
         "ring_statistics.cl",
@@ -43,16 +113,30 @@ def start_statistics(
     )
     workspace.engine.launch(
         kernel,
-        detector.groups,
+        detector.ring_order.groups,
         detector.local_size,
         workspace,
+        workspace.ring_tails,
+        detector.ring_order,
         detector,
         frame=frame_buffer,
+        beyond=beyond,
         saturation=largest_valid(dtype, clip.saturation),
         clip=clip.snr_clip or 0.0,
         cycles=clip.cycles,
         frames=frames,
     )
+
+
+def _mostly_few_counts(frames: NDArray[Any], valid: ValidValues | None) -> bool:
+    """Whether the bins hold nearly all measurements of a frame, judged by some of its rows.
+
+    What they do not hold is added up pixel by pixel, and rings that have much of it are summed up in another way.
+    """
+    rows = frames[:, :: max(frames.shape[1] // _ROWS, 1)]
+    high = rows >= BINS - 2
+    high &= ~unusable(rows, valid)
+    return bool(np.count_nonzero(high) <= _FEW * rows.size)
 
 
 def read_background(workspace: Workspace, clip: Clipping, frame: int = 0) -> Background:

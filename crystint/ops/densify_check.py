@@ -14,7 +14,7 @@ from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import fewest_counts
 from crystint.ops.background import Clipping, read_background, start_statistics, start_table
 from crystint.ops.detector_buffers import DetectorBuffers
-from crystint.ops.significant import start_picking
+from crystint.ops.significant import picked_pixels, start_picking
 from crystint.ops.threshold import thresholds
 from crystint.ops.workspace import Workspace
 
@@ -40,11 +40,12 @@ class InventedPixels:
             if self._workspace is None:
                 self._workspace = Workspace(DetectorBuffers(self.engine, self.rings))
             workspace, frame_buffer = self._workspace, self.engine.lend(frame)
-            start_statistics(workspace, frame_buffer, frame.dtype, clip)
+            start_statistics(workspace, frame_buffer, frame[None], clip)
             start_table(workspace, clip)
             start_picking(workspace, frame_buffer, frame.dtype, snr, sparse.noise, old.saturation)
             count = int(workspace.engine.receive(workspace.count, 1)[0])
-            picked, new = workspace.listed_pixels(0, count), read_background(workspace, clip)
+            picked, _ = picked_pixels(workspace, frame_buffer, frame[None], 0, count)
+            new = read_background(workspace, clip)
         if not len(sparse.index):
             return picked, new
         place = np.minimum(np.searchsorted(sparse.index, picked), len(sparse.index) - 1)

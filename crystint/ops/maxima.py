@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from crystint.engine import Buffer
 from crystint.ops.detector_buffers import DetectorBuffers
 from crystint.ops.pixels import largest_valid
-from crystint.ops.significant import Threshold, start_reach
+from crystint.ops.significant import Threshold, start_reach, start_stream
 from crystint.ops.spots import plateaus, roots
-from crystint.ops.workspace import Workspace
+from crystint.ops.workspace import BLOCK, Workspace
 
 if TYPE_CHECKING:
     from crystint.model.geometry import Geometry
@@ -67,20 +67,31 @@ def start_maxima(
         start_reach(workspace, snr, use.noise, frames, f"reach {i}")
         for i, snr in enumerate((use.snr, use.snr_pick, sure))
     )
-    workspace.engine.launch(
-        workspace.engine.kernel("find_maxima.cl", REACH=use.reach, **detector.defines(dtype), **detector.ring_defines),
+    engine, defines = workspace.engine, {"REACH": use.reach, **detector.defines(dtype)}
+    common: dict[str, Any] = {
+        "frame": frame_buffer,
+        **pick.arguments("pick"),
+        "noise2": use.noise * use.noise,
+        "saturation": largest_valid(dtype, use.saturation),
+        "connected": use.connected,
+    }
+    if detector.cells_for(dtype) is not None:
+        start_stream(workspace, frame_buffer, dtype, peak, use.noise, use.saturation)
+        kernel = engine.kernel("find_listed_maxima.cl", BLOCK=BLOCK, **defines)
+        engine.launch(kernel, workspace.blocks, 1, workspace, detector, list=workspace.pixel_list, **common)
+        return pick, wide
+    engine.launch(
+        engine.kernel("find_maxima.cl", GROUP=detector.group, LOCAL_SIZE=detector.local_size, **defines),
         detector.rings,
         detector.local_size,
         peak,
         workspace,
+        workspace.ring_tails,
+        detector.ring_order,
         detector,
-        frame=frame_buffer,
-        **pick.arguments("pick"),
-        noise2=use.noise * use.noise,
-        saturation=largest_valid(dtype, use.saturation),
-        connected=use.connected,
         maxima=workspace.pixel_list,
         frames=frames,
+        **common,
     )
     return pick, wide
 

@@ -27,7 +27,7 @@ from crystint.ops.maxima import PeakSettings, panel_buffer, spot_sums, start_max
 from crystint.ops.peaks import peaks_of_spots
 from crystint.ops.pixels import PIXEL_TYPES
 from crystint.ops.roi_sums import RoiSums
-from crystint.ops.significant import start_picking, unusable_pixels
+from crystint.ops.significant import picked_pixels, start_picking, unusable_pixels
 from crystint.ops.totals import read_totals
 from crystint.ops.workspace import Workspace
 
@@ -311,7 +311,7 @@ class Separator:
             some = frames[first : first + most]
             with self._workspace(len(some)) as workspace:
                 buffer = workspace.upload(some)
-                start_statistics(workspace, buffer, some.dtype, self._clip, len(some))
+                start_statistics(workspace, buffer, some, self._clip)
                 yield _Launch(workspace, buffer, some, first)
 
     def _each(
@@ -662,18 +662,18 @@ class Separator:
         start_picking(workspace, buffer, dtype, snr, noise, self.saturation, n)
         results = []
         for i, (count, rings_lost) in enumerate(workspace.engine.receive(workspace.count, 2 * n).reshape(n, 2)):
-            picked = workspace.listed_pixels(i, int(count))
-            lost, marks = unusable_pixels(workspace, buffer, dtype, i) if rings_lost else (None, None)
+            picked, values = picked_pixels(workspace, buffer, frames, i, int(count))
+            gaps = unusable_pixels(workspace, buffer, dtype, i) if rings_lost else None
             results.append(
                 SparseFrame(
                     index=picked,
-                    value=frames[i].reshape(-1).take(picked),
+                    value=values,
                     background=background or read_background(workspace, self._clip, i),
                     dtype=dtype,
                     snr=snr,
                     noise=noise,
-                    unusable_index=lost,
-                    unusable_value=marks,
+                    unusable_index=None if gaps is None else gaps.index,
+                    unusable_value=None if gaps is None else gaps.value,
                     frame=number + first + i,
                 )
             )
@@ -692,7 +692,7 @@ class Separator:
                 self._panels = panel_buffer(self._detector, self.geometry)
         results = []
         for i, count in enumerate(workspace.engine.receive(workspace.count, 2 * n)[::2]):
-            maxima = workspace.listed_pixels(i, int(count))
+            maxima, _ = picked_pixels(workspace, buffer, frames, i, int(count))
             if not len(maxima):
                 results.append(empty_peaks())
                 continue

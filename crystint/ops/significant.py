@@ -9,11 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.engine import Buffer
-from crystint.ops.detector_buffers import CURVE_DEFINES
+from crystint.ops.detector_buffers import CURVE_DEFINES, Gaps
+from crystint.ops.gaps import keep_gaps, known_gaps
 from crystint.ops.pixels import largest_valid
 from crystint.ops.workspace import BLOCK, Workspace
 
-__all__ = ["Threshold", "start_picking", "start_reach", "unusable_pixels"]
+__all__ = [
+    "Threshold",
+    "picked_pixels",
+    "start_picking",
+    "start_reach",
+    "start_stream",
+    "unusable_count",
+    "unusable_pixels",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +60,17 @@ def start_picking(
     """Start to list the pixels that are more than `snr` sigma above the table of rings."""
     detector = workspace.detector
     threshold = start_reach(workspace, snr, noise, frames)
+    if detector.cells_for(dtype) is not None:
+        start_stream(workspace, frame_buffer, dtype, threshold, noise, saturation)
+        return
     workspace.engine.launch(
         workspace.engine.kernel("pick_pixels.cl", **detector.defines(dtype), **detector.ring_defines),
         detector.rings,
         detector.local_size,
         threshold,
         workspace,
+        workspace.ring_tails,
+        detector.ring_order,
         detector,
         frame=frame_buffer,
         noise2=noise * noise,
@@ -66,30 +80,107 @@ def start_picking(
     )
 
 
-def unusable_pixels(
-    workspace: Workspace, frame_buffer: Buffer, dtype: np.dtype[Any], number: int = 0
-) -> tuple[NDArray[np.uint32], NDArray[Any]]:
-    """The pixels of one frame that are not masked and hold no measurement, ascending, and their raw values."""
-    detector, engine, blocks = workspace.detector, workspace.engine, workspace.blocks
-    length = workspace.buffer("block lengths", blocks, np.uint32)
-    block_lists = workspace.buffer("block lists", blocks * BLOCK, np.uint32)
-    defines = {"BLOCK": BLOCK, "LOCAL_SIZE": detector.local_size, **detector.pixel_defines(dtype)}
+def start_stream(
+    workspace: Workspace,
+    frame_buffer: Buffer,
+    dtype: np.dtype[Any],
+    threshold: Threshold,
+    noise: float,
+    saturation: float | None,
+) -> None:
+    """Start to list the pixels of one frame that are above a threshold, block by block, in ascending order."""
+    detector, engine, cells = workspace.detector, workspace.engine, workspace.detector.cells_for(dtype)
+    assert cells is not None
+    largest, defines = largest_valid(dtype, saturation), detector.defines(dtype)
+    limit = workspace.buffer("limit", 2 * (cells.cells + 1), np.uint16)
     engine.launch(
-        engine.kernel("list_unusable.cl", **defines),
+        engine.kernel("cell_limits.cl", **defines),
+        detector.rings,
+        1,
+        threshold,
+        cells,
+        detector,
+        saturation=largest,
+        limit=limit,
+    )
+    engine.launch(
+        engine.kernel("pick_stream.cl", BLOCK=BLOCK, LANES=16, LOCAL_SIZE=1, **defines),
+        workspace.blocks,
+        1,
+        threshold,
+        workspace,
+        cells,
+        detector,
+        frame=frame_buffer,
+        limit=limit,
+        noise2=noise * noise,
+        saturation=largest,
+        list=workspace.pixel_list,
+    )
+
+
+def picked_pixels(
+    workspace: Workspace, frame_buffer: Buffer, frames: NDArray[Any], number: int, count: int
+) -> tuple[NDArray[np.uint32], NDArray[Any]]:
+    """The pixels of one of some frames, [n, slow, fast], that `start_picking` listed, ascending, and their raw values.
+
+    `count`: how many, where the list has no order.
+    """
+    if workspace.detector.cells_for(frames.dtype) is not None:
+        return _gathered(workspace, frame_buffer, frames.dtype, number, workspace.pixel_list)
+    pixels = workspace.listed_pixels(number, count)
+    return pixels, frames[number].reshape(-1).take(pixels)
+
+
+def unusable_pixels(workspace: Workspace, frame_buffer: Buffer, dtype: np.dtype[Any], number: int = 0) -> Gaps:
+    """The pixels of one frame, whose statistics were started, that are not masked and hold no measurement.
+
+    Those of the frame before, if they are the same.
+    """
+    if workspace.gaps is not None:
+        return workspace.gaps
+    count = unusable_count(workspace, number)
+    gaps = known_gaps(workspace, frame_buffer, dtype, number, count)
+    return gaps or keep_gaps(workspace, *_listed_unusable(workspace, frame_buffer, dtype, number))
+
+
+def unusable_count(workspace: Workspace, number: int = 0) -> int:
+    """How many there are in a frame whose statistics were started; waits for them."""
+    rings = workspace.detector.rings
+    totals = workspace.engine.receive(workspace.totals, 8 * rings, start=8 * rings * number).reshape(rings, 8)
+    return int(workspace.detector.ring_pixels.sum()) - int(totals[:, 5].sum(dtype=np.int64))
+
+
+def _listed_unusable(
+    workspace: Workspace, frame_buffer: Buffer, dtype: np.dtype[Any], number: int
+) -> tuple[NDArray[np.uint32], NDArray[Any]]:
+    """Pixel numbers, ascending, and raw values."""
+    detector, engine, blocks = workspace.detector, workspace.engine, workspace.blocks
+    block_lists = workspace.buffer("block lists", blocks * BLOCK, np.uint32)
+    engine.launch(
+        engine.kernel("list_unusable.cl", BLOCK=BLOCK, LOCAL_SIZE=detector.local_size, **detector.pixel_defines(dtype)),
         blocks,
         detector.local_size,
+        workspace,
         detector,
         frame=frame_buffer,
         number=number,
         list=block_lists,
-        length=length,
     )
+    return _gathered(workspace, frame_buffer, dtype, number, block_lists)
+
+
+def _gathered(
+    workspace: Workspace, frame_buffer: Buffer, dtype: np.dtype[Any], number: int, block_lists: Buffer
+) -> tuple[NDArray[np.uint32], NDArray[Any]]:
+    """What blocks have listed, of the numbers in `workspace.length`, and the raw values of these pixels."""
+    detector, engine, blocks = workspace.detector, workspace.engine, workspace.blocks
     start = np.zeros(blocks + 1, np.uint32)
-    np.cumsum(engine.receive(length, blocks), out=start[1:])
+    np.cumsum(engine.receive(workspace.length, blocks), out=start[1:])
     n = int(start[-1])
     packed, value = workspace.buffer("packed list", n or 1, np.uint32), workspace.buffer("packed values", n or 1, dtype)
     engine.launch(
-        engine.kernel("gather_blocks.cl", **defines),
+        engine.kernel("gather_blocks.cl", BLOCK=BLOCK, LOCAL_SIZE=detector.local_size, **detector.pixel_defines(dtype)),
         blocks,
         detector.local_size,
         detector,

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.engine import Buffer
-from crystint.ops.detector_buffers import DetectorBuffers
+from crystint.engine import Buffer, Engine
+from crystint.ops.detector_buffers import DetectorBuffers, Gaps
 
-__all__ = ["BLOCK", "Workspace"]
+__all__ = ["BLOCK", "Tails", "Workspace"]
 
 BLOCK = 4096
 """pixels that one work-group looks at, where frames are read from first to last pixel"""
+
+
+class Tails:
+    """Room for the tails of rings (kernels/ring_statistics.cl)."""
+
+    def __init__(self, detector: DetectorBuffers, engine: Engine, frames: int) -> None:
+        size, rings = frames * detector.ring_order.tail_size, frames * detector.rings
+        self.tail_pixel, self.tail_above = engine.empty(size, np.uint32), engine.empty(size, np.float32)
+        self.tail_weight = engine.empty(size, np.float32)
+        self.tails, self.cover = engine.empty(rings * detector.local_size, np.int32), engine.empty(rings, np.float32)
 
 
 class Workspace:
@@ -31,20 +42,24 @@ class Workspace:
         self.detector, self.frames = detector, frames
         self.engine = detector.engine.sibling()
         empty, rings = self.engine.empty, frames * detector.rings
-        tail_size = frames * detector.tail_size
-        self.tail_pixel, self.tail_above = empty(tail_size, np.uint32), empty(tail_size, np.float32)
-        self.tail_weight = empty(tail_size, np.float32)
-        self.tails = empty(rings * detector.local_size, np.int32)
-        self.cover, self.lost = empty(rings, np.float32), empty(rings, np.uint32)
+        self.lost = empty(rings, np.uint32)
         self.sums, self.table = empty(8 * rings, np.float32), empty(4 * rings, np.float32)
         self.sem = empty(rings, np.float32)
         self.totals = empty(8 * rings, np.uint32)
         self.count = empty(2 * frames, np.uint32)
         self.blocks = -(-detector.pixels // BLOCK)
-        self.pixel_list = empty(frames * detector.pixels, np.uint32)
+        self.length = empty(self.blocks, np.uint32)
+        self.pixel_list = empty(max(frames * detector.pixels, self.blocks * BLOCK), np.uint32)
+        self.gaps: Gaps | None = None
+        """the unusable pixels of the frame that is being worked on, where they are known"""
         self._buffers: dict[str, tuple[int, Buffer]] = {}
         self._pinned: NDArray[np.uint8] | None = None
         self._writing: Any = None
+
+    @cached_property
+    def ring_tails(self) -> Tails:
+        """Made when a frame is first read in the order of the rings."""
+        return Tails(self.detector, self.engine, self.frames)
 
     def upload(self, frames: NDArray[Any]) -> Buffer:
         """A buffer with the frames: themselves, where the device can work in them.

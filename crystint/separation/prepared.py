@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -24,6 +25,7 @@ from crystint.model.rings import RingMap
 from crystint.model.scan import Scan
 from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
+from crystint.ops.cells import LEAST_PIXELS
 from crystint.ops.rest import rest_background
 from crystint.ops.separator import Separator
 from crystint.prediction.boxes import ReflectionBoxes
@@ -84,8 +86,9 @@ class PreparedRun:
         return self.search.separator
 
     def small_run(self) -> tuple[PreparedRun, NDArray[Any]]:
-        """A run with few pixels, and a frame with one spot, that need nothing of the device that this run does not."""
-        side, rings = 128, min(self.settings.rings, 256)
+        """A run with few pixels, and a frame with one spot, that need the kernels of this run."""
+        counted = self.geometry.shape[0] * self.geometry.shape[1] >= LEAST_PIXELS
+        side, rings = math.isqrt(LEAST_PIXELS) + 1 if counted else 128, min(self.settings.rings, 256)
         geometry = replace(
             self.geometry, shape=(side, side), beam_center=(side / 2, side / 2), rotation=(0.0, 0.0, 0.0), panels=None
         )

@@ -4,6 +4,8 @@ import numpy as np
 from scipy.stats import poisson
 
 SAMPLE = 128
+OF_COUNTS = False
+"""In storage order: order statistics are those of the counts of all pixels over the mean normalization."""
 
 
 def chauvenet(n):
@@ -21,7 +23,8 @@ def reached_by_chance(rate, n):
 def robust_start(s, w, t, model, cycles):
     """Level, lower and upper limit of v, and the count that is never clipped."""
     n = len(s)
-    sample = np.sort((s / w)[[i * n // SAMPLE for i in range(SAMPLE)] if n > SAMPLE else slice(None)])
+    v = s / w.mean() if OF_COUNTS else s / w
+    sample = np.sort(v[[i * n // SAMPLE for i in range(SAMPLE)] if n > SAMPLE and not OF_COUNTS else slice(None)])
     m = len(sample)
     level = sample[(m - 1) // 2]
     mean_w, most_w = w.mean(), w.max()

@@ -1,0 +1,140 @@
+"""The cells of a detector: pixels of one ring whose normalizations hardly differ. A cell is one row of a histogram."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystint.model.rings import RingMap
+
+__all__ = ["LEAST_PIXELS", "RingCells", "ring_cells"]
+
+_PIXELS = 128
+"""pixels that a cell has on average, at least: its row of 64 counters then costs less than its pixels"""
+LEAST_PIXELS = 1 << 19
+"""pixels of a frame; smaller ones are read in the order of the rings"""
+_STEPS = 40
+"""steps of a ring, on average, at most: where normalizations differ more than that, cells are no rings"""
+_FINEST, _COARSEST = 0.005, 0.02
+"""width of a cell in units of the largest normalization of its ring"""
+_MOST = 65535
+"""cells, whose numbers have 16 bits, and pixels of a cell, which its counters, of 16 bits, hold in any case"""
+_BAND = 1 << 18
+"""pixels that a thread works on at a time"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RingCells:
+    """What kernels/ring_histogram.cl and those that work on its result need to know: see there for each array."""
+
+    cell: NDArray[np.uint16]
+    first_cell: NDArray[np.int32]
+    cell_weight: NDArray[np.float32]
+    cell_bounds: NDArray[np.float32]
+    cell_order: NDArray[np.int32]
+    cell_pixel: NDArray[np.int32]
+    about: NDArray[np.float32]
+    width: float
+    """of a cell, in units of the largest normalization of its ring"""
+
+
+def ring_cells(rings: RingMap) -> RingCells | None:
+    """Divide the rings of a detector into cells.
+
+    The normalizations of a ring are divided into equal steps of at most `width` times the largest. A cell of more than
+    65535 pixels becomes several ones.
+
+    Returns
+    -------
+    RingCells; None where the detector is small, or cells would be too many for its pixels, or too coarse
+    """
+    if rings.position.size < LEAST_PIXELS:
+        return None
+    n, weights, positions = rings.rings, rings.weight.ravel(), rings.position.ravel()
+    bands = [slice(first, first + _BAND) for first in range(0, len(weights), _BAND)]
+    ring = np.empty(len(weights), np.uint16)
+
+    def about_band(band: slice) -> NDArray[np.float64]:
+        """The ring of each pixel, n = masked; number, sum, maximum and minimum of the normalizations of each ring."""
+        here = positions[band]
+        with np.errstate(invalid="ignore"):
+            ring[band] = np.where(np.isnan(here), n, np.clip((here + np.float32(0.5)).astype(np.int32), 0, n - 1))
+        order = np.argsort(ring[band], kind="stable")
+        number = np.bincount(ring[band], minlength=n + 1)[:n]
+        by_ring, first = weights[band][order], np.cumsum(number) - number
+        some = np.flatnonzero(number)
+        out = np.tile([[0.0], [0.0], [-np.inf], [np.inf]], n)
+        out[0] = number
+        if len(some):
+            by_ring = by_ring[: number.sum()]
+            for row, how in ((1, np.add), (2, np.maximum), (3, np.minimum)):
+                out[row, some] = how.reduceat(by_ring, first[some], dtype=np.float64 if row == 1 else None)
+        return out
+
+    with ThreadPoolExecutor() as pool:  # each band stays in cache, and NumPy lets go of the interpreter
+        each = np.stack(list(pool.map(about_band, bands)))
+        number, total = each[:, :2].sum(axis=0)
+        some = number > 0
+        heaviest, lightest = (np.where(some, one, 1.0) for one in (each[:, 2].max(axis=0), each[:, 3].min(axis=0)))
+        width = _FINEST
+        while (steps := _steps(heaviest, lightest, width)).sum() > min(_MOST - 1, len(weights) // _PIXELS, _STEPS * n):
+            width *= 1.5
+            if width > _COARSEST:
+                return None
+        first = _starts(steps)
+        scale = (steps / np.maximum(heaviest - lightest, 1e-30)).astype(np.float32)
+        cell = np.empty(len(weights), np.uint16)
+        tables = [np.append(one, end) for one, end in ((first[:-1], first[-1]), (steps - 1, 0))]
+        floor, slope = (np.append(one, 0.0).astype(np.float32) for one in (lightest, scale))
+
+        def put(band: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+            """The cell of each pixel; pixels and sum of normalizations of each cell."""
+            at = ring[band]
+            step = ((weights[band] - floor[at]) * slope[at]).astype(np.int32)
+            cell[band] = tables[0][at] + np.clip(step, 0, tables[1][at])
+            cells = first[-1] + 1
+            return np.bincount(cell[band], minlength=cells), np.bincount(cell[band], weights[band], cells)
+
+        counts, sums = zip(*pool.map(put, bands))
+    pixels, weight = np.sum(counts, axis=0)[:-1], np.sum(sums, axis=0)[:-1]
+    mean = np.where(pixels > 0, weight / np.maximum(pixels, 1), 1.0)
+    step = np.repeat((heaviest - lightest) / steps, steps)
+    low = np.repeat(lightest, steps) + step * (np.arange(len(mean)) - np.repeat(first[:-1], steps))
+    bounds = np.stack([low - 0.01 * step, low + 1.01 * step], axis=1)  # farther out, for what rounding may be wrong by
+    parts = np.maximum(-(-pixels // _MOST), 1)
+    if parts.max() > 1:
+        if parts.sum() >= _MOST:
+            return None
+        begin = _starts(parts)
+        split = [np.flatnonzero(cell == old) for old in np.flatnonzero(parts > 1)]
+        cell = begin.astype(np.uint16)[cell]
+        for members in split:
+            cell[members] += (np.arange(len(members)) // _MOST).astype(np.uint16)
+        first, mean, bounds = begin[first], np.repeat(mean, parts), np.repeat(bounds, parts, axis=0)
+    order = np.argsort(cell, kind="stable").astype(np.int32)
+    pixels = np.bincount(cell, minlength=len(mean) + 1)[:-1]
+    about = np.stack([np.where(some, total / np.maximum(number, 1), 1.0), heaviest, lightest, number], axis=1)
+    return RingCells(
+        cell.reshape(rings.shape),
+        first.astype(np.int32),
+        mean.astype(np.float32),
+        bounds.astype(np.float32),
+        order[: pixels.sum()],
+        _starts(pixels).astype(np.int32),
+        about.astype(np.float32),
+        width,
+    )
+
+
+def _steps(heaviest: NDArray[np.float64], lightest: NDArray[np.float64], width: float) -> NDArray[np.int64]:
+    """Into how many steps of at most `width` times the largest the normalizations of each ring are divided."""
+    return np.maximum(np.ceil((heaviest - lightest) / (width * heaviest)), 1).astype(np.int64)
+
+
+def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the parts of a list begin, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
