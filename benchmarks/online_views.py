@@ -2,7 +2,7 @@
 
     python benchmarks/online_views.py [views] [pages] [--size 4M] [--seconds 5] [--rounds 3]
 
-A view is timed in processor time of its thread, beside `numpy.copyto` of the same frame in the same run, so that the
+A view is timed in processor time, beside `numpy.copyto` of the same frame in the same run, so that the
 ratio holds on a loaded machine. For the pages a service, its web process and the simulated detector run as people start
 them; rounds without and with viewers take turns. The viewers are as many threads of this process: they acknowledge, and
 unpack nothing. Everything shares the cores of this machine.
@@ -18,13 +18,13 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.online_regions import least_ms
 from crystint.engine import Engine
 from crystint.online.exposures import detector_shape
 from crystint.online.image_views import ImageViews, ViewWish
@@ -50,16 +50,6 @@ def main() -> None:
         pages(options)
 
 
-def least(call: Callable[[], Any], times: int = 7) -> float:
-    """s of processor time of a call, of the quickest."""
-    took = []
-    for _ in range(times):
-        begin = time.thread_time()
-        call()
-        took.append(time.thread_time() - begin)
-    return min(took)
-
-
 def views(shape: tuple[int, int]) -> None:
     """Views of a frame of whole numbers with gaps that are masked."""
     data = simulate(shape, frames=2, background=3.0, peaks=300, intensity=900.0, dtype="uint16", seed=1)
@@ -68,8 +58,8 @@ def views(shape: tuple[int, int]) -> None:
     mask[shape[0] // 2 : shape[0] // 2 + 40] = mask[:, shape[1] // 3 : shape[1] // 3 + 12] = 1
     images = images_of(frames, geometry=data.geometry, masks={"threshold_1": mask}, engine=Engine())
     room = np.empty_like(frames[0])
-    copy = least(lambda: np.copyto(room, frames[0]), 15)
-    print(f"{shape[0]} x {shape[1]} uint16: a copy takes {1e3 * copy:.2f} ms; views of at most 1000 x 1000, in copies")
+    (copy,) = least_ms(15, lambda: np.copyto(room, frames[0]))
+    print(f"{shape[0]} x {shape[1]} uint16: a copy takes {copy:.2f} ms; views of at most 1000 x 1000, in copies")
     made = ImageViews(images)
     frame = images.frame(0)
     made.of(frame, ViewWish())  # unpacked, and the mask made ready
@@ -81,7 +71,7 @@ def views(shape: tuple[int, int]) -> None:
     for wish in (ViewWish(), ViewWish(bin="mean"), ViewWish(bin="sum"), ViewWish(size="2000x2000"),
                  ViewWish("0:800", "0:800"), ViewWish(layer="mask")):  # fmt: skip
         name = ", ".join(str(value) for value in (wish.layer, wish.bin, wish.size, wish.slow) if value is not None)
-        print(f"  {name}: {least(lambda wish=wish: fresh(wish)) / copy:.1f}")
+        print(f"  {name}: {least_ms(7, lambda wish=wish: fresh(wish))[0] / copy:.1f}")
     view = fresh(ViewWish())
     view.__dict__.pop("packed", None)
 
@@ -89,15 +79,16 @@ def views(shape: tuple[int, int]) -> None:
         view.__dict__.pop("packed", None)
         view.packed  # noqa: B018  (now)
 
-    print(f"  packing counts, max: {least(packed) / copy:.1f}")
-    print(f"  unpacking the image: {least(lambda: frame.image.frame(frame.channel)) / copy:.1f}  (not packed here)")
+    print(f"  packing counts, max: {least_ms(7, packed)[0] / copy:.1f}")
+    (unpacked,) = least_ms(7, lambda: frame.image.frame(frame.channel))
+    print(f"  unpacking the image: {unpacked / copy:.1f}  (not packed here)")
     for layer in ("background", "subtracted", "significance"):
         times = []
         for _ in range(2):
             made.layers = Layers(images)
             begin = time.process_time()
             fresh(ViewWish(layer=layer))
-            times.append(time.process_time() - begin)
+            times.append(1e3 * (time.process_time() - begin))
         print(f"  {layer}, all of it: {times[-1] / copy:.0f}  (of all threads)")
 
 

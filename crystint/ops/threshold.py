@@ -146,7 +146,8 @@ def significance(
 
     Returns
     -------
-    float64 [n]; 0 at or below the background, NaN without one
+    float64 [n], 0 or more: 0 at or below the background, and above it where that many counts are more likely than not
+    (P(N >= n) above a half, at low counts); NaN without one
     """
     above = np.asarray(counts, np.float64) - expected
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -166,7 +167,7 @@ def significance(
 
 
 def _counting_sigma(excess: NDArray[np.float64], mu: NDArray[np.float64]) -> NDArray[np.float64]:
-    """k with P(N >= mu + excess | mu) = Q(k); 0 without excess. The inverse of `excess_curve`."""
+    """k with P(N >= mu + excess | mu) = Q(k); 0 without excess, or where k is below. The inverse of `excess_curve`."""
     from scipy.special import gammainc, ndtr, ndtri
 
     excess = np.where(excess > 0, excess, 0.0)
@@ -175,4 +176,4 @@ def _counting_sigma(excess: NDArray[np.float64], mu: NDArray[np.float64]) -> NDA
     with np.errstate(divide="ignore", invalid="ignore"):
         deviance = np.sqrt(np.maximum(2.0 * (x * np.log1p(excess / mu) - excess), 0.0))
         k = np.where(tail > ndtr(-30.0), -ndtri(tail), deviance)
-    return np.where(excess > 0, k, 0.0)
+    return np.where(excess > 0, np.maximum(k, 0.0), 0.0)

@@ -292,6 +292,22 @@ def test_significance_at_the_background_and_without_one():
     assert 0 < reached[3] < 6
 
 
+@pytest.mark.parametrize("phi", [1.0, 1.7])
+@pytest.mark.parametrize("other", [0.0, 0.5, 4.0])
+def test_significance_is_never_negative(phi, other):
+    """Half a count where 0.3 are expected is above the background, and more likely than not."""
+    expected = np.repeat([0.01, 0.3, 0.9, 2.0, 40.0], 60)
+    counts = np.tile(np.linspace(0.0, 2.0, 60), 5) * expected
+    n = np.full(len(counts), phi)
+    reached = significance(counts, expected, n, 0 * n + other)
+    by_counting = np.where(counts > expected, np.maximum(norm.isf(gammainc(counts / n, expected / n)), 0.0), 0.0)
+    if other == 0.0:
+        assert np.allclose(reached, by_counting, atol=1e-9)
+    assert (reached >= 0.0).all()
+    assert (reached <= by_counting + 1e-9).all()
+    assert (reached[by_counting > 0.1] > 0.0).all()
+
+
 def test_every_peak_stands_at_or_above_the_threshold_in_its_significance(engine, rng):
     """The column is what ``snr`` is a threshold of; intensity over sigma of the whole spot may be below."""
     shape = (400, 420)
