@@ -18,8 +18,8 @@ from statistics import median
 
 __all__ = ["Attempt", "Dispatch", "Task"]
 
-_LATE = 3.0
-"""Times the median: a task is given out once more."""
+_LATE, _LATE_AT_THE_END = 3.0, 1.5
+"""Times the median: a task is given out once more. At the end there are workers that have nothing else to do."""
 _LATE_S = 1.0
 """A task that is younger is never late."""
 _COPIES = 4
@@ -97,6 +97,7 @@ class Dispatch:
         """median of s per frame; None = too few are known"""
         self._overdue: list[Task] = []
         self._looked = -_LOOK_S
+        self._ending = False
 
     @property
     def live(self) -> list[Task]:
@@ -222,7 +223,11 @@ class Dispatch:
                 elif (name := self._free(task)) is not None:
                     tasks.remove(task)
                     made.append(self._give(task, name, now))
-        while (name := self._free(None)) is not None and (fresh := new()) is not None:
+        while (name := self._free(None)) is not None:
+            fresh = new()
+            self._ending = fresh is None
+            if fresh is None:
+                break
             self._live[fresh.number] = fresh
             made.append(self._give(fresh, name, now))
         if look:
@@ -312,7 +317,10 @@ class Dispatch:
 
     def _patience(self, task: Task) -> float:
         """s after which an attempt at a task is late."""
-        return STUCK_S if self._typical is None else max(_LATE * self._typical * task.size, _LATE_S)
+        if self._typical is None:
+            return STUCK_S
+        times = _LATE_AT_THE_END if self._ending else _LATE
+        return max(times * self._typical * task.size, _LATE_S)
 
     def _late(self, now: float) -> Iterator[Task]:
         """Tasks that all who have them are late with."""
