@@ -65,8 +65,9 @@ class Gaps:
 
     index: NDArray[np.uint32]
     value: NDArray[Any]
-    index_buffer: Buffer
-    value_buffer: Buffer
+    index_buffer: Buffer | None
+    value_buffer: Buffer | None
+    """the same for kernels; None on GPUs, which list them anew"""
     cell_weight: Buffer | None
     """mean normalization of the other pixels of each cell, where there are cells"""
 

@@ -25,6 +25,8 @@ def keep_gaps(workspace: Workspace, index: NDArray[np.uint32], value: NDArray[An
     detector, send = workspace.detector, workspace.engine.send
     index.setflags(write=False)
     value.setflags(write=False)
+    if not detector.engine.on_cpu:
+        return Gaps(index, value, None, None, None)
     cells = detector.cells_for(value.dtype)
     weight = None if cells is None else send(cell_weights(detector, index))
     gaps = Gaps(index, value, send(index), send(value), weight)
@@ -32,24 +34,19 @@ def keep_gaps(workspace: Workspace, index: NDArray[np.uint32], value: NDArray[An
     return gaps
 
 
-def known_gaps(
-    workspace: Workspace, frame_buffer: Buffer, dtype: np.dtype[Any], number: int, count: int
-) -> Gaps | None:
+def known_gaps(workspace: Workspace, frame_buffer: Buffer, dtype: np.dtype[Any], count: int) -> Gaps | None:
     """What is remembered, if the `count` unusable pixels of a frame are these; waits for the frame."""
-    gaps = workspace.detector.gaps.get(dtype)
+    gaps, engine = workspace.detector.gaps.get(dtype), workspace.engine
     if gaps is None or len(gaps.index) != count or not count:
         return None
-    engine, size = workspace.engine, workspace.detector.local_size
     differ = workspace.buffer("differ", _GROUPS, np.uint32)
     engine.launch(
-        engine.kernel("compare_pixels.cl", LOCAL_SIZE=size, **workspace.detector.pixel_defines(dtype)),
+        engine.kernel("compare_pixels.cl", **workspace.detector.pixel_defines(dtype)),
         _GROUPS,
-        size,
-        workspace.detector,
+        1,
         frame=frame_buffer,
         index=gaps.index_buffer,
         value=gaps.value_buffer,
-        number=number,
         n=count,
         differ=differ,
     )

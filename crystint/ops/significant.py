@@ -139,8 +139,7 @@ def unusable_pixels(workspace: Workspace, frame_buffer: Buffer, dtype: np.dtype[
     """
     if workspace.gaps is not None:
         return workspace.gaps
-    count = unusable_count(workspace, number)
-    gaps = known_gaps(workspace, frame_buffer, dtype, number, count)
+    gaps = known_gaps(workspace, frame_buffer, dtype, unusable_count(workspace, number))
     return gaps or keep_gaps(workspace, *_listed_unusable(workspace, frame_buffer, dtype, number))
 
 
