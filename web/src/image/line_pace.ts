@@ -14,6 +14,7 @@ const BLOCKS_OF_BYTE = 2;
 /** views in a row that must agree, for fewer blocks and for more */
 const TURNS = 3;
 const EASY_TURNS = 20;
+const MOST_EASY_TURNS = 1280;
 
 /** A view that came. */
 export interface Came {
@@ -30,6 +31,11 @@ export class LinePace {
   most: number;
   #slow = 0;
   #easy = 0;
+  /** ms of the shortest time on the line: half of it, at least, has nothing to do with the size of a view */
+  #shortest = Infinity;
+  /** easy views that it takes, more of them each time that more blocks were too many */
+  #patience = EASY_TURNS;
+  #grown = false;
 
   /** `rate`: bytes in a ms that came over the line already; null = not known. */
   constructor(rate: number | null = null) {
@@ -39,14 +45,22 @@ export class LinePace {
   /** Whether `most` is another number now. */
   took({ bytes, blocks, factor, line }: Came): boolean {
     if (line === null) return false;
+    this.#shortest = Math.min(this.#shortest, line);
+    const delay = Math.min(this.#shortest, GOAL) / 2;
     const slow = line > LONGEST && bytes > LARGE;
     this.#slow = slow ? this.#slow + 1 : 0;
-    if (this.#slow >= TURNS) return this.#change(Math.min((blocks * GOAL) / line, this.most));
+    if (this.#slow >= TURNS) {
+      if (this.#grown) this.#patience = Math.min(2 * this.#patience, MOST_EASY_TURNS);
+      this.#grown = false;
+      return this.#change(Math.min((blocks * (GOAL - delay)) / (line - delay), this.most));
+    }
     // what views would be with blocks that are one px smaller; where the screen needs none, nothing comes of it
     const finer = factor > 1 ? 1.05 * blocks * (factor / (factor - 1)) ** 2 : MOST_BLOCKS;
-    const easy = this.most < MOST_BLOCKS && (line * finer) / blocks < LONGEST;
+    const easy = this.most < MOST_BLOCKS && delay + ((line - delay) * finer) / blocks < LONGEST;
     this.#easy = easy ? this.#easy + 1 : 0;
-    return this.#easy >= EASY_TURNS && this.#change(Math.max(finer, this.most));
+    if (this.#easy < this.#patience) return false;
+    this.#grown = true;
+    return this.#change(Math.max(finer, this.most));
   }
 
   #change(most: number): boolean {

@@ -102,6 +102,29 @@ test("on a slow line blocks become larger, and smaller again when it is fast", (
   assert.equal(views(pace, 400, 1e5).factor, 3);
 });
 
+test("a moment in which all is slow is over when it is over", () => {
+  const pace = new LinePace();
+  const view = (factor: number, line: number): boolean => {
+    const blocks = Math.ceil(512 / factor) ** 2;
+    return pace.took({ bytes: 0.41 * blocks, blocks, factor, line });
+  };
+  for (let at = 0; at < 20; at += 1) view(2, 42);
+  for (let at = 0; at < 3; at += 1) view(2, 180); // the machine has something else to do
+  assert.ok(pace.most < 256 * 256);
+  for (let at = 0; at < 20; at += 1) view(3, 37);
+  assert.ok(pace.most >= 256 * 256);
+});
+
+test("blocks that were too small are not tried again and again", () => {
+  const pace = new LinePace();
+  let tries = 0;
+  for (let at = 0; at < 3000; at += 1) {
+    const small = pace.most >= 160_000, blocks = small ? 160_000 : 110_000;
+    if (pace.took({ bytes: 60_000, blocks, factor: small ? 5 : 6, line: small ? 120 : 40 }) && !small) tries += 1;
+  }
+  assert.ok(tries > 1 && tries < 9, String(tries));
+});
+
 test("neither small views nor an unknown time make blocks larger", () => {
   const pace = new LinePace();
   for (let at = 0; at < 50; at += 1) {
