@@ -173,22 +173,24 @@ def test_cells_agree_with_ring_order(cpu, rng, monkeypatch, model, dtype):
 
 @pytest.mark.parametrize("saturation", [None, 45, 61, 62, 150])
 def test_saturation_near_the_last_bin(cpu, rng, monkeypatch, saturation):
-    ours, theirs = both(monkeypatch, cpu, saturation=saturation, error_model="azimuthal")
+    mask = rng.random(SHAPE) < 0.02
+    ours, theirs = both(monkeypatch, cpu, mask=mask, saturation=saturation, error_model="azimuthal")
     frame = signal(rng, ours, 15.0, np.int32, 0.03)
+    frame[mask] = 100_000
     new, old = ours.background(frame), theirs.background(frame)
     assert np.max(np.abs(new.mean - old.mean) / old.sem) < 0.02
     picked, wanted = (one.sparsify(frame, 4.0, background=old).index for one in (ours, theirs))
     assert np.array_equal(picked, wanted)
     if saturation is not None:
-        assert np.all(np.isin(np.flatnonzero(frame > saturation), picked))
+        assert np.all(np.isin(np.flatnonzero((frame > saturation) & ~mask), picked))
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_rings_beyond_the_bins_are_read_in_ring_order(cpu, rng, monkeypatch, model):
     """Few counts outside, many inside: one frame takes both ways, and every ring is as it is in ring order."""
-    ours, theirs = both(monkeypatch, cpu, error_model=model)
+    ours, theirs = both(monkeypatch, Engine(cpu.device, profile=True), error_model=model)
     ring = ring_numbers(ours.rings)
-    level = np.where(ring < 40, 300.0 - 5.0 * ring, 8.0)
+    level = np.where(ring < 25, 300.0 - 8.0 * ring, 8.0)
     frame = rng.poisson(level * ours.rings.weight).astype(np.uint16)
     used = []
     monkeypatch.setattr(
@@ -197,9 +199,10 @@ def test_rings_beyond_the_bins_are_read_in_ring_order(cpu, rng, monkeypatch, mod
     )
     new, old = ours.background(frame), theirs.background(frame)
     assert len(used) == 2
+    assert "ring_histogram" in ours.engine.milliseconds()
     assert np.max(np.abs(new.mean - old.mean) / old.sem) < 0.02
-    assert np.array_equal(new.mean[:30], old.mean[:30])
-    assert np.array_equal(new.count[:30], old.count[:30])
+    assert np.array_equal(new.mean[:25], old.mean[:25])
+    assert np.array_equal(new.count[:25], old.count[:25])
     for snr in (2.0, 3.0):
         picked, wanted = (one.sparsify(frame, snr, background=old).index for one in (ours, theirs))
         assert np.array_equal(picked, wanted)
@@ -229,6 +232,14 @@ def test_an_empty_ring_is_nan_and_nothing_of_it_is_picked(cpu, rng):
     assert sparse.background.mean[60] == pytest.approx(4 / separator.rings.weight[ring == 60].mean(), rel=0.01)
     assert not np.any(np.isin(ring.ravel()[sparse.index], [40]))
     assert np.array_equal(sparse.unusable_index, np.flatnonzero(frame < 0))
+
+
+def test_sums_beyond_32_bits(cpu, rng):
+    separator = Separator(geometry_of(), rings=100, engine=cpu)
+    frame = rng.poisson(3, SHAPE).astype(np.uint32)
+    frame[::37, ::41] = 2**32 - 2
+    totals = totals_of(separator, frame)
+    assert (totals.sum, totals.maximum) == (float(frame.sum(dtype=np.uint64)), 2**32 - 2)
 
 
 def test_results_do_not_depend_on_the_parts_of_the_table(cpu, rng):
