@@ -99,9 +99,27 @@ class Densifier:
         self._weights = _weights(rings)
         self._check, self._few_counts = InventedPixels(engine, rings), FewCounts(rings, self._weights[0])
         self._curves: dict[float, Buffer] = {}
+        self._own = threading.local()
         self._put_before: tuple[Any, ...] = None, None
         self._tuning = {"LANES": 64, "STRIPS": 128} if engine.on_cpu else {"LANES": 1, "STRIPS": 1}
         self._local_size = 1 if engine.on_cpu else 128
+
+    def _frame_buffer(self, frame: NDArray[Any]) -> Buffer:
+        """Where kernels write a frame: in place, or in memory of the device that this thread uses for all of them."""
+        if self.engine.works_in(frame):
+            return self.engine.borrow(frame)
+        before: Buffer | None = getattr(self._own, "frame", None)
+        if before is None or before.dtype != frame.dtype:
+            before = self._own.frame = self.engine.empty(frame.size, frame.dtype)
+        return before
+
+    def _sent(self, name: str, table: NDArray[np.float32]) -> Buffer:
+        """A table of the frame on the device, in memory that this thread uses for all its frames."""
+        if not hasattr(self._own, name):
+            setattr(self._own, name, self.engine.empty(table.size, table.dtype))
+        buffer: Buffer = getattr(self._own, name)
+        self.engine.write(buffer, table)
+        return buffer
 
     def _put(
         self,
@@ -158,8 +176,8 @@ class Densifier:
         snr = noise_below(sparse.snr)
         table = ring_table(sparse.background)
         lowest, few = noise_ends(sparse.background, table, snr, dtype) if noise else (table, None)
-        frame_buffer = self.engine.borrow(frame)
-        halves = self.engine.send(_halves(table, lowest, self._weights, snr, sparse.noise))
+        frame_buffer = self._frame_buffer(frame)
+        halves = self._sent("halves", _halves(table, lowest, self._weights, snr, sparse.noise))
         if noise:
             self._start_noisy(sparse, halves, table, lowest, snr, seed, frame_buffer)
         else:
@@ -197,8 +215,8 @@ class Densifier:
             kernel,
             halves,
             frame_buffer,
-            table=self.engine.send(table),
-            lowest=self.engine.send(lowest),
+            table=self._sent("table", table),
+            lowest=self._sent("lowest", lowest),
             curve=self._curves[snr],
             k=snr,
             noise2=sparse.noise**2,
