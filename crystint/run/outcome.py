@@ -88,7 +88,8 @@ class Outcome:
         if not self.stopped:
             return ""
         more = "; --resume goes on with the rest" if self.resumable else ""
-        return f"interrupted after {self.frames} of {self.of} frames, which are written{more}"
+        written = ", which are written" if self.outputs else ""
+        return f"interrupted after {self.frames} of {self.of} frames{written}{more}"
 
     def exit_code(self, signal: int = 0) -> int:
         """Of the command; `signal` is the number of the one that stopped it."""

@@ -316,7 +316,7 @@ def carry_out(job: Job[Any]) -> Outcome:
     try:
         outcome: Outcome = work(job)
     except PartFinished as finished:
-        outcome = _part_outcome(job, finished)
+        return replace(_part_outcome(job, finished), seconds=time.monotonic() - start)
     return replace(outcome, outputs=outcome.outputs or job.outputs, seconds=time.monotonic() - start)
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,6 +177,16 @@ def test_peaks_are_joined_and_judged_over_the_borders_of_parts(run: Path, tmp_pa
             assert (tmp_path / name).read_bytes() == (tmp_path / "one" / name).read_bytes(), name
 
 
+@pytest.mark.parametrize("step", [find_peaks, sparsify])
+def test_there_may_be_more_parts_than_frames(run: Path, tmp_path: Path, step) -> None:
+    few = FEW | {"frames": "1:3"}
+    step([run], tmp_path / "one.h5" if step is sparsify else [tmp_path / "one.h5"], few)
+    parts = parts_of(run, tmp_path / "o.h5", 3, few, step)
+    MERGE_PARTS(parts, outputs=tmp_path / "o.h5")
+    one, merged = values(tmp_path / "one.h5"), values(tmp_path / "o.h5")
+    assert one == merged
+
+
 # -------------------------------------------------------------------------------- what is refused
 
 
@@ -257,6 +268,26 @@ def test_a_part_that_was_killed_is_resumed_to_the_same_bytes(run: Path, tmp_path
     one, other = PartFile(part), PartFile(Part(1, 2).path(whole))
     assert list(one.records(0, len(one))) == list(other.records(0, len(other)))
     assert values_of_part(part) == values_of_part(other.path)
+
+
+@pytest.mark.parametrize("step", [find_peaks, sparsify])
+def test_a_part_that_is_told_to_stop_leaves_its_journal_alone(run: Path, tmp_path: Path, step) -> None:
+    @contextmanager
+    def soon():
+        asked = iter(range(10**6))
+        yield lambda: next(asked) > 12
+
+    output = tmp_path / "o.h5"
+    outputs = output if step is sparsify else [output]
+    execution = Execution(part=Part(1, 2), until=soon, threads=1)
+    outcome = step([run], outputs, FEW, execution=execution)
+    assert outcome.stopped
+    assert outcome.outputs == ()
+    assert "--resume goes on" in outcome.interrupted
+    assert [path.name for path in tmp_path.iterdir()] == ["o.part-001-of-002.h5.partial"]
+    outcome = step([run], outputs, FEW, execution=Execution(part=Part(1, 2), resume=True))
+    assert (outcome.frames, outcome.of) == (20, 20)
+    assert [path.name for path in tmp_path.iterdir()] == ["o.part-001-of-002.h5"]
 
 
 _SLOW = """
