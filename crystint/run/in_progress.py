@@ -266,7 +266,6 @@ def in_progress(
     same: Mapping[str, Any],
     files: tuple[str, ...] = (),
     block: int = 1,
-    unit: int = 1,
 ) -> Iterator[RunInProgress]:
     """Work on frames, with a journal beside the first output for as long as the block takes.
 
@@ -288,8 +287,6 @@ def in_progress(
     block : int
         Frames of a record, for results too large to keep one for each frame. Records of blocks tell which frames are
         missing and which have no usable pixel by the facts "missing_frames" (number to reason) and "dead_frames".
-    unit : int
-        Records that a part begins with a multiple of, where there are enough.
 
     Raises
     ------
@@ -319,8 +316,8 @@ def in_progress(
         if how.parts is not None:
             how.parts.check(header["same"])
         if how.part is not None:
-            numbers = how.part.numbers(len(numbers), unit)
-            header |= _of_part(job, numbers, total, block, unit)
+            numbers = how.part.numbers(len(numbers))
+            header |= _of_part(job, numbers, total, block)
             if job.finished_part:
                 raise _finished_before(job, header)
         if job.outputs:
@@ -357,12 +354,12 @@ def in_progress(
                 journal.close(keep=keep and journal.count > 0)
 
 
-def _of_part(job: Job[Any], numbers: range, total: int, block: int, unit: int) -> dict[str, Any]:
+def _of_part(job: Job[Any], numbers: range, total: int, block: int) -> dict[str, Any]:
     """What the header of a part has besides: which it is, and how to go on without its command line."""
     part = job.execution.part
     assert part is not None
     place = {"number": part.number, "of": part.of, "start": numbers.start, "stop": numbers.stop}
-    place |= {"total": blocks(total, block), "frames": total, "block": block, "unit": unit}
+    place |= {"total": blocks(total, block), "frames": total, "block": block}
     return {
         "part": place,
         "step": job.name,

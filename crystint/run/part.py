@@ -52,14 +52,9 @@ class Part:
             )
         return cls(number % of, of)
 
-    def numbers(self, total: int, unit: int = 1) -> range:
-        """Which of `total` things are in it: from number/of of them on; whole units where there are enough."""
-        unit = unit if total >= unit * self.of else 1
-
-        def edge(number: int) -> int:
-            return total if number == self.of else number * total // self.of // unit * unit
-
-        return range(edge(self.number), edge(self.number + 1))
+    def numbers(self, total: int) -> range:
+        """Which of `total` things are in it: from number/of of them on."""
+        return range(self.number * total // self.of, (self.number + 1) * total // self.of)
 
     def path(self, output: Path, suffix: str | None = None) -> Path:
         """Of its file, or of one like it with another suffix: beside an output, in the order of the parts."""

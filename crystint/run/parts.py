@@ -132,7 +132,7 @@ def _lacking(first: PartFile, numbers: Sequence[int], of: int) -> str:
     """Which parts are missing, and what to do."""
     part = first.header["part"]
     named = [Part(number, of) for number in numbers]
-    frames = named[0].numbers(part["total"], part["unit"])
+    frames = named[0].numbers(part["total"])
     start, stop = frames.start * part["block"], min(frames.stop * part["block"], part["frames"])
     stem = re.sub(r"\.part-\d+-of-\d+$", "", first.path.stem)
     begun = [each for each in named if journal_of(each.path(first.path.with_name(f"{stem}.h5"))).exists()]

@@ -12,7 +12,7 @@ import numpy as np
 from crystint.errors import SettingError
 from crystint.io.sparse.maps import maps_state, refuse_maps
 from crystint.io.sparse.row import SparseRow
-from crystint.io.sparse.writer import ROWS, SparseWriter
+from crystint.io.sparse.writer import SparseWriter
 from crystint.model.frame_table import FrameStatus, FrameTable, empty_frame_table, put_scan
 from crystint.model.spot_rows import SPOT_DTYPE, spots_in
 from crystint.run.in_progress import in_progress
@@ -94,9 +94,7 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
         same |= maps_state(settings.maps, output)
         with (
             input_sums(files, settings.checksum_inputs) as sums,
-            in_progress(
-                job, SeparationWork.of(run, work), worker, len(run.frames), same=same, files=files, unit=ROWS
-            ) as progress,
+            in_progress(job, SeparationWork.of(run, work), worker, len(run.frames), same=same, files=files) as progress,
         ):
             numbers, scan = progress.numbers, run.scan
             notes = None if how.part is None else PartNotes(numbers)

@@ -37,11 +37,11 @@ from crystint.model.scan import Scan
 from crystint.model.source_metadata import SourceMetadata
 from crystint.model.sparse import SparseFrame
 
-__all__ = ["PIXELS", "ROWS", "SparseWriter"]
+__all__ = ["PIXELS", "SparseWriter"]
 
 PIXELS = 1 << 16
 """Elements per chunk of the lists of pixels."""
-ROWS = 16
+_ROWS = 16
 """Frames per chunk of the backgrounds."""
 _CLOSED = "the writer is not open: use it as `with SparseWriter(...) as writer:`"
 
@@ -393,15 +393,15 @@ class SparseWriter:
                 f"background_{name}",
                 np.float32,
                 (max(rings, 2),),
-                chunk=ROWS,
+                chunk=_ROWS,
                 pool=pool,
                 interpretation="spectrum",
                 long_name=long,
             )
         data["errors"] = data["background_std"]
-        column["count"] = AppendableDataset(own, "background_count", np.uint32, (rings,), chunk=ROWS, pool=pool)
+        column["count"] = AppendableDataset(own, "background_count", np.uint32, (rings,), chunk=_ROWS, pool=pool)
         for name in ("sem", "excess", "additive"):
-            column[name] = AppendableDataset(own, f"background_{name}", np.float32, (rings,), chunk=ROWS, pool=pool)
+            column[name] = AppendableDataset(own, f"background_{name}", np.float32, (rings,), chunk=_ROWS, pool=pool)
         for name, dtype in (("frame", np.int64), ("snr", np.float64), ("noise", np.float64)):
             column[name] = AppendableDataset(own, name, dtype, chunk=1024, pool=pool)
         column["role_at"] = AppendableDataset(own, "role_at", np.uint32, chunk=4096, pool=pool)
