@@ -8,7 +8,8 @@ CrystintError
  |- FileError       (also OSError)     a file is missing, damaged, of an unknown kind, or cannot be written
  |   '- MissingFrameError              a frame of a sequence was never written, or its file is not there
  |- KernelArgumentError (also TypeError) an argument of a kernel is missing, unknown, or of another type
- |- DeviceError     (also RuntimeError) no usable OpenCL device, too little memory, or a kernel did not build
+ |- DeviceError     (also RuntimeError) no usable OpenCL device, or it failed, or a kernel did not build
+ |   '- DeviceMemoryError              it has too little memory
  |- ClusterError    (also RuntimeError) a dask cluster is not there, or does not do its part
  |- StreamError     (also ValueError)  a message of a detector is damaged, too large, or of an unknown kind
  '- RefusedError    (also RuntimeError) the online service does not do what it was asked for, and says why
@@ -36,6 +37,7 @@ __all__ = [
     "CrystintWarning",
     "DTypeError",
     "DeviceError",
+    "DeviceMemoryError",
     "FileError",
     "GeometryError",
     "KernelArgumentError",
@@ -94,7 +96,11 @@ class MissingFrameError(FileError):
 
 
 class DeviceError(CrystintError, RuntimeError):
-    """No usable OpenCL device, too little device memory, or a kernel that does not build."""
+    """No usable OpenCL device, one that failed or has too little memory, or a kernel that does not build."""
+
+
+class DeviceMemoryError(DeviceError):
+    """The memory of a device does not hold what it is to hold."""
 
 
 class KernelArgumentError(CrystintError, TypeError):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from crystint.engine.memory import Share
 
 __all__ = ["Buffer"]
 
@@ -18,7 +21,9 @@ class Buffer:
     """the pyopencl.Buffer"""
     dtype: np.dtype[Any]
     """of its elements"""
+    share: Share | None = None
+    """what it takes of the device's memory; None = it is memory of the host"""
 
     def viewed(self, dtype: Any) -> Buffer:
         """The same memory with elements of another type."""
-        return Buffer(self.handle, np.dtype(dtype))
+        return Buffer(self.handle, np.dtype(dtype), self.share)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import warnings
-from functools import cache, cached_property
-from typing import Any
+from collections.abc import Callable
+from functools import cache, cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import pyopencl as cl
@@ -17,16 +18,33 @@ from crystint.engine.caches import cache_notes
 from crystint.engine.device import Device, devices, find_device
 from crystint.engine.fork import refuse_after_fork
 from crystint.engine.kernel import Kernel, parameters_of
+from crystint.engine.memory import Account, Share
 from crystint.engine.source import read_kernel
 from crystint.errors import DeviceError, warn
 
 __all__ = ["Engine", "default_engine", "engine_named", "engine_on"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _FLAGS = cl.mem_flags
 _PAGE = 4096
 """bytes"""
 _ONE_BUILD = threading.Lock()
 """Threads that want the same kernel get one that was built once."""
+
+
+def _errors_told(method: Callable[Concatenate[Engine, _P], _T]) -> Callable[Concatenate[Engine, _P], _T]:
+    """A method of an engine that raises DeviceError where the driver complains."""
+
+    @wraps(method)
+    def told(engine: Engine, /, *arguments: _P.args, **named: _P.kwargs) -> _T:
+        try:
+            return method(engine, *arguments, **named)
+        except cl.Error as error:
+            raise engine.memory.complaint(error) from None
+
+    return told
 
 
 class Engine:
@@ -67,6 +85,8 @@ class Engine:
             raise DeviceError(f"OpenCL device {self.device.id} {self.device.name} did not start: {error}") from None
         for text in cache_notes(self.device.platform):
             warn(text)
+        self.memory = Account(self.device)
+        """what the buffers of this engine and its siblings take"""
         self._events: list[tuple[str, Any]] | None = [] if profile else None
         self._programs: dict[tuple[Any, ...], Any] = {}
         self._kernels: dict[tuple[Any, ...], Kernel] = {}
@@ -81,11 +101,12 @@ class Engine:
             "pickled, and makes an engine there"
         )
 
+    @_errors_told
     def sibling(self) -> Engine:
         """An engine for another thread: same device, buffers and programs, its own queue and kernel arguments."""
         refuse_after_fork()
         twin = object.__new__(Engine)
-        twin.device, twin.context = self.device, self.context
+        twin.device, twin.context, twin.memory = self.device, self.context, self.memory
         twin.queue = cl.CommandQueue(self.context, properties=self.queue.properties)
         twin._events, twin._programs, twin._kernels = self._events, self._programs, {}
         twin._launching = threading.Lock()
@@ -148,6 +169,7 @@ class Engine:
         except cl.Error as error:
             raise DeviceError(f"{file} did not build on {self.device.name}:\n{error}") from None
 
+    @_errors_told
     def launch(
         self, kernel: Kernel, groups: int, local_size: int, /, *sources: object, frames: int = 1, **arguments: Any
     ) -> None:
@@ -161,8 +183,15 @@ class Engine:
         ------
         KernelArgumentError
             Before anything is started, if an argument is missing, unknown, or of another type.
+        DeviceError
+            If the device allows no such work-groups, or fails.
         """
         refuse_after_fork()
+        if local_size > self.device.max_group:
+            raise DeviceError(
+                f"kernel {kernel.name} works in groups of {local_size}, and {self.device.name} allows "
+                f"{self.device.max_group}: take another device; crystint devices lists them"
+            )
         with self._launching:  # a kernel holds the arguments of one launch
             kernel.set_arguments(sources, arguments)
             size = groups * local_size, frames
@@ -170,43 +199,49 @@ class Engine:
         if self._events is not None:
             self._events.append((kernel.name, event))
 
+    @_errors_told
     def empty(self, size: int, dtype: Any) -> Buffer:
         """A buffer of `size` elements on the device.
 
         Raises
         ------
-        DeviceError
+        DeviceMemoryError
             Before anything is allocated, if the device cannot hold it.
         """
         nbytes = max(1, size) * np.dtype(dtype).itemsize
-        self._check(nbytes)
-        return Buffer(cl.Buffer(self.context, _FLAGS.READ_WRITE, nbytes), np.dtype(dtype))
+        share = self._share(nbytes)
+        return Buffer(cl.Buffer(self.context, _FLAGS.READ_WRITE, nbytes), np.dtype(dtype), share)
 
+    @_errors_told
     def send(self, array: NDArray[Any], *, writable: bool = False) -> Buffer:
         """Copy an array to a new buffer on the device, which kernels read; and change, if it is `writable`."""
         array = np.ascontiguousarray(array)
         if not array.size:
             return self.empty(1, array.dtype)
-        self._check(array.nbytes)
-        access = _FLAGS.READ_WRITE if writable else _FLAGS.READ_ONLY
-        return Buffer(cl.Buffer(self.context, access | _FLAGS.COPY_HOST_PTR, hostbuf=array), array.dtype)
+        share, access = self._share(array.nbytes), _FLAGS.READ_WRITE if writable else _FLAGS.READ_ONLY
+        return Buffer(cl.Buffer(self.context, access | _FLAGS.COPY_HOST_PTR, hostbuf=array), array.dtype, share)
 
+    @_errors_told
     def lend(self, array: NDArray[Any]) -> Buffer:
         """A read-only buffer of a C-contiguous array: in place where the device can work in it, else a copy.
 
         The array must live, unchanged, until the results of the kernels that read it have been received.
         """
+        if not self.works_in(array):
+            return self.send(array)
         self._check(array.nbytes)
-        where = _FLAGS.USE_HOST_PTR if self.works_in(array) else _FLAGS.COPY_HOST_PTR
-        return Buffer(cl.Buffer(self.context, _FLAGS.READ_ONLY | where, hostbuf=array), array.dtype)
+        where = _FLAGS.READ_ONLY | _FLAGS.USE_HOST_PTR
+        return Buffer(cl.Buffer(self.context, where, hostbuf=array), array.dtype)
 
+    @_errors_told
     def pinned(self, nbytes: int) -> NDArray[np.uint8]:
         """Memory of the host from which the device copies without the processor's help."""
         self._check(nbytes)
         buffer = cl.Buffer(self.context, _FLAGS.READ_WRITE | _FLAGS.ALLOC_HOST_PTR, nbytes)
         array, _ = cl.enqueue_map_buffer(self.queue, buffer, cl.map_flags.WRITE, 0, nbytes, np.uint8)
-        return np.asarray(array)
+        return self.memory.pin(np.asarray(array))
 
+    @_errors_told
     def start_writing(self, buffer: Buffer, array: NDArray[Any]) -> Any:
         """Start to copy an array, which must not change meanwhile, to the beginning of a buffer.
 
@@ -215,18 +250,19 @@ class Engine:
         refuse_after_fork()
         return cl.enqueue_copy(self.queue, buffer.handle, array, is_blocking=False)
 
+    @_errors_told
     def borrow(self, array: NDArray[Any]) -> Buffer:
         """A buffer for what kernels write: a C-contiguous array itself where the device can work in it.
 
         `give_back` brings the result into the array.
         """
+        if not self.works_in(array):
+            return self.empty(array.size, array.dtype)
         self._check(array.nbytes)
-        if self.works_in(array):
-            handle = cl.Buffer(self.context, _FLAGS.READ_WRITE | _FLAGS.USE_HOST_PTR, hostbuf=array)
-        else:
-            handle = cl.Buffer(self.context, _FLAGS.READ_WRITE, array.nbytes)
-        return Buffer(handle, array.dtype)
+        where = _FLAGS.READ_WRITE | _FLAGS.USE_HOST_PTR
+        return Buffer(cl.Buffer(self.context, where, hostbuf=array), array.dtype)
 
+    @_errors_told
     def give_back(self, buffer: Buffer, array: NDArray[Any]) -> None:
         """Fill an array from the buffer that it was borrowed for. Waits for all kernels started before."""
         refuse_after_fork()
@@ -237,11 +273,13 @@ class Engine:
         else:
             cl.enqueue_copy(self.queue, array, buffer.handle, is_blocking=True)
 
+    @_errors_told
     def write(self, buffer: Buffer, array: NDArray[Any]) -> None:
         """Copy an array into a buffer."""
         refuse_after_fork()
         cl.enqueue_copy(self.queue, buffer.handle, np.ascontiguousarray(array), is_blocking=True)
 
+    @_errors_told
     def receive(self, buffer: Buffer, size: int, start: int = 0) -> NDArray[Any]:
         """`size` elements of a buffer from `start` on, as a new array. Waits for all kernels started before."""
         refuse_after_fork()
@@ -250,6 +288,7 @@ class Engine:
             cl.enqueue_copy(self.queue, array, buffer.handle, src_offset=start * array.itemsize, is_blocking=True)
         return array
 
+    @_errors_told
     def finish(self) -> None:
         """Wait until all that was started is done."""
         refuse_after_fork()
@@ -272,13 +311,16 @@ class Engine:
         self._events.clear()
         return times
 
+    def _share(self, nbytes: int) -> Share:
+        """Bytes for a buffer on the device."""
+        refuse_after_fork()
+        return self.memory.share(nbytes)
+
     def _check(self, nbytes: int) -> None:
+        """Refuse what is too much for a buffer at once."""
         refuse_after_fork()
         if nbytes > self.device.max_allocation:
-            raise DeviceError(
-                f"a buffer of {nbytes / 2**20:.0f} MiB does not fit on {self.device.name}, which allows "
-                f"{self.device.max_allocation / 2**20:.0f} MiB at once; use smaller frames or another device"
-            )
+            self.memory.share(nbytes)
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crystint.arrays import Frame, FrameStack
 from crystint.engine import Buffer, Engine, default_engine, engine_on, refuse_after_fork
-from crystint.errors import DeviceError, GeometryError, SettingError, check, described
+from crystint.errors import DeviceError, DeviceMemoryError, GeometryError, SettingError, check, described, warn
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
 from crystint.model.rings import ERROR_MODELS, Background, RingMap
@@ -36,7 +36,19 @@ __all__ = ["Separator"]
 _BATCH = 8
 """frames that a GPU works on in one launch"""
 
-_ON_THE_DEVICE = {"engine", "rows", "_detector", "_ice", "_free", "_panels", "_lock", "_room"}
+_ON_THE_DEVICE = {
+    "engine",
+    "rows",
+    "_detector",
+    "_ice",
+    "_free",
+    "_panels",
+    "_lock",
+    "_room",
+    "_most",
+    "_at_once",
+    "_working",
+}
 """attributes of a `Separator` that no other process can use"""
 _ONE_START = threading.Lock()
 
@@ -221,7 +233,10 @@ class Separator:
         self._free: list[Workspace] = []
         self._panels: Buffer | None = None
         self._lock = threading.Lock()
-        self._room = threading.Semaphore(max(2, self.engine.device.compute_units) if self.engine.on_cpu else 4)
+        fitting = self.engine.device.max_allocation // (4 * self.rings.position.size)
+        self._most = 1 if self.engine.on_cpu else max(1, min(_BATCH, fitting))
+        self._at_once = max(2, self.engine.device.compute_units) if self.engine.on_cpu else 4
+        self._working, self._room = 0, threading.Condition()
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process makes it from; the rings are pickled as what they are made of."""
@@ -248,10 +263,13 @@ class Separator:
         return f"<Separator: {self.rings.rings} rings, {slow} x {fast} px, {self.error_model}, {device}>"
 
     def _fits(self) -> None:
-        """Refuse a detector that the device cannot hold, before anything is allocated."""
+        """Refuse a detector that the device cannot hold with one frame at a time, before anything is allocated.
+
+        More frames in flight take more, as much as there is (`_take_fewer`).
+        """
         needed = 40 * self.rings.position.size
         if needed > self.engine.device.memory:
-            raise DeviceError(
+            raise DeviceMemoryError(
                 f"frames of {self.rings.position.size / 1e6:.1f} Mpx need {needed / 2**20:.0f} MiB on the device; "
                 f"{self.engine.device.name} has {self.engine.device.memory / 2**20:.0f} MiB"
             )
@@ -290,6 +308,9 @@ class Separator:
     def _workspace(self, frames: int) -> Iterator[Workspace]:
         """A workspace that no other thread uses meanwhile."""
         with self._room:
+            self._room.wait_for(lambda: self._working < self._at_once)
+            self._working += 1
+        try:
             with self._lock:
                 workspace = next((one for one in self._free if one.frames >= frames), None)
                 if workspace is not None:
@@ -297,22 +318,66 @@ class Separator:
             workspace = workspace or Workspace(self._detector, frames)
             try:
                 yield workspace
-            finally:
-                workspace.engine.finish()  # nothing may read the frame any more
-                with self._lock:
-                    self._free.append(workspace)
+            except BaseException:  # what failed is not used again
+                with suppress(DeviceError):
+                    workspace.engine.finish()
+                raise
+            workspace.engine.finish()  # nothing may read the frame any more
+            with self._lock:
+                self._free.append(workspace)
+        finally:
+            with self._room:
+                self._working -= 1
+                self._room.notify()
 
-    def _launches(self, frame: NDArray[Any]) -> Iterator[_Launch]:
-        """The frame, or frames, in as many launches as they need, whose statistics are started."""
+    def _launched(self, frame: NDArray[Any], work: Callable[[_Launch], list[_T]]) -> list[_T]:
+        """What `work` makes of the frame, or frames, in as many launches as they need, whose statistics are started.
+
+        Where the memory of the device does not suffice, fewer frames are in flight from there on.
+        """
         frames = frame.reshape(-1, *self.rings.shape)
-        room = self.engine.device.max_allocation // (4 * self.rings.position.size)
-        most = 1 if self.engine.on_cpu else max(1, min(_BATCH, room))
-        for first in range(0, len(frames), most):
-            some = frames[first : first + most]
-            with self._workspace(len(some)) as workspace:
-                buffer = workspace.upload(some)
-                start_statistics(workspace, buffer, some, self._clip)
-                yield _Launch(workspace, buffer, some, first)
+        results: list[_T] = []
+        while (first := len(results)) < len(frames):
+            some, at_once = frames[first : first + self._most], self._at_once
+            try:
+                results += self._launch(some, first, work)
+            except DeviceMemoryError as error:
+                self._take_fewer(len(some), at_once, error)
+        return results
+
+    def _launch(self, frames: NDArray[Any], first: int, work: Callable[[_Launch], list[_T]]) -> list[_T]:
+        """What `work` makes of frames that are worked on together. Nothing of them is left on the device."""
+        with self._workspace(len(frames)) as workspace:
+            buffer = workspace.upload(frames)
+            start_statistics(workspace, buffer, frames, self._clip)
+            return work(_Launch(workspace, buffer, frames, first))
+
+    def _take_fewer(self, frames: int, at_once: int, error: DeviceMemoryError) -> None:
+        """After a launch of so many frames for which there was no memory: half of them, then fewer launches at a time.
+
+        Parameters
+        ----------
+        at_once : int
+            Launches that were allowed before it began; 1 = it was alone.
+
+        Raises
+        ------
+        DeviceMemoryError
+            `error`, when one frame was all that there was.
+        """
+        with self._lock:
+            self._free.clear()
+            before = self._most, self._at_once
+            if frames > 1:
+                self._most = min(self._most, frames // 2)
+            elif at_once > 1:
+                self._at_once = min(self._at_once, at_once - 1)
+            else:
+                raise error
+            left = f"{self._most} frames are worked on in a launch, and {self._at_once} launches at a time"
+            changed = before != (self._most, self._at_once)
+        if changed:
+            warn(f"{error}. From here on {left}")
 
     def _each(
         self, frame: NDArray[Any], find: Callable[[_Launch], list[_T]], background: Background | None = None
@@ -322,10 +387,12 @@ class Separator:
             raise SettingError("background is given for several frames, expected one frame")
         if background is not None:
             self._check_background(background)
-        results: list[_T] = []
-        for launch in self._launches(frame):
+
+        def work(launch: _Launch) -> list[_T]:
             start_table(launch.workspace, self._clip, background, len(launch.frames))
-            results += find(launch)
+            return find(launch)
+
+        results = self._launched(frame, work)
         return results if frame.ndim == 3 else results[0]
 
     @overload
@@ -352,9 +419,11 @@ class Separator:
             If the frame does not fit the geometry or no kernel was written for its dtype.
         """
         frame = self._check(frame)
-        results: list[Background] = []
-        for launch in self._launches(frame):
-            results += [read_background(launch.workspace, self._clip, i) for i in range(len(launch.frames))]
+
+        def find(launch: _Launch) -> list[Background]:
+            return [read_background(launch.workspace, self._clip, i) for i in range(len(launch.frames))]
+
+        results = self._launched(frame, find)
         return results if frame.ndim == 3 else results[0]
 
     @overload
