@@ -14,14 +14,13 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import hdf5plugin
-
 from crystint.bench.files import stack_of
 from crystint.bench.frames import Sample
 from crystint.bench.operations import Wanted
 from crystint.bench.timing import Operation
 from crystint.engine import Engine
 from crystint.errors import SettingError
+from crystint.io.hdf5.filters import PLUGINS
 
 __all__ = ["dials_version", "operations"]
 
@@ -58,7 +57,7 @@ def _find(path: Path) -> None:
     SettingError
         With what the program said, when it fails.
     """
-    environment = {**os.environ, "HDF5_PLUGIN_PATH": hdf5plugin.PLUGIN_PATH}  # a DIALS of Debian has no bitshuffle
+    environment = {**os.environ, "HDF5_PLUGIN_PATH": PLUGINS}  # a DIALS of Debian has no bitshuffle
     words = [_PROGRAM, path.name, "nproc=1", f"output.reflections={path.stem}.refl", "output.log=None"]
     done = subprocess.run(words, cwd=path.parent, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -31,6 +31,7 @@ __all__ = [
     "GZIP",
     "HEADER",
     "LZ4",
+    "PLUGINS",
     "SHUFFLE",
     "ZSTD",
     "DamagedChunk",
@@ -42,6 +43,9 @@ __all__ = [
     "packed_blocks",
     "raw_chunk",
 ]
+
+PLUGINS = str(hdf5plugin.PLUGIN_PATH)
+"""folder of the filters, for programs whose HDF5 has none: the variable HDF5_PLUGIN_PATH"""
 
 
 GZIP, SHUFFLE, LZ4, BITSHUFFLE, ZSTD = 1, 2, 32004, 32008, 32015
