@@ -75,7 +75,7 @@ def start_maxima(
         "saturation": largest_valid(dtype, use.saturation),
         "connected": use.connected,
     }
-    if detector.cells_for(dtype) is not None:
+    if workspace.storage_order is not None:
         start_stream(workspace, frame_buffer, dtype, peak, use.noise, use.saturation)
         kernel = engine.kernel("find_listed_maxima.cl", BLOCK=BLOCK, **defines)
         engine.launch(kernel, workspace.blocks, 1, workspace, detector, list=workspace.pixel_list, **common)

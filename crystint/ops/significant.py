@@ -60,7 +60,7 @@ def start_picking(
     """Start to list the pixels that are more than `snr` sigma above the table of rings."""
     detector = workspace.detector
     threshold = start_reach(workspace, snr, noise, frames)
-    if detector.cells_for(dtype) is not None:
+    if workspace.storage_order is not None:
         start_stream(workspace, frame_buffer, dtype, threshold, noise, saturation)
         return
     workspace.engine.launch(
@@ -89,7 +89,7 @@ def start_stream(
     saturation: float | None,
 ) -> None:
     """Start to list the pixels of one frame that are above a threshold, block by block, in ascending order."""
-    detector, engine, cells = workspace.detector, workspace.engine, workspace.detector.cells_for(dtype)
+    detector, engine, cells = workspace.detector, workspace.engine, workspace.storage_order
     assert cells is not None
     largest, defines = largest_valid(dtype, saturation), detector.defines(dtype)
     limit = workspace.buffer("limit", 2 * (cells.cells + 1), np.uint16)
@@ -126,7 +126,7 @@ def picked_pixels(
 
     `count`: how many, where the list has no order.
     """
-    if workspace.detector.cells_for(frames.dtype) is not None:
+    if workspace.storage_order is not None:
         return _gathered(workspace, frame_buffer, frames.dtype, number, workspace.pixel_list)
     pixels = workspace.listed_pixels(number, count)
     return pixels, frames[number].reshape(-1).take(pixels)

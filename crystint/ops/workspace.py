@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.engine import Buffer, Engine
-from crystint.ops.detector_buffers import DetectorBuffers, Gaps
+from crystint.ops.detector_buffers import CellBuffers, DetectorBuffers, Gaps
 
 __all__ = ["BLOCK", "Tails", "Workspace"]
 
@@ -50,6 +50,8 @@ class Workspace:
         self.blocks = -(-detector.pixels // BLOCK)
         self.length = empty(self.blocks, np.uint32)
         self.pixel_list = empty(max(frames * detector.pixels, self.blocks * BLOCK), np.uint32)
+        self.storage_order: CellBuffers | None = None
+        """cells of the frame that is being worked on, where it is read in storage order"""
         self.gaps: Gaps | None = None
         """the unusable pixels of the frame that is being worked on, where they are known"""
         self._buffers: dict[str, tuple[int, Buffer]] = {}

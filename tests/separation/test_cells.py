@@ -22,6 +22,12 @@ MODELS = ["poisson", "azimuthal", "hybrid"]
 INTEGERS = [np.uint8, np.uint16, np.uint32, np.int16, np.int32]
 
 
+@pytest.fixture(autouse=True)
+def _storage_order(monkeypatch):
+    """At every threshold."""
+    monkeypatch.setattr("crystint.ops.background.STORAGE_ORDER_BELOW", np.inf)
+
+
 @pytest.fixture
 def cpu(engine):
     if not engine.on_cpu:
@@ -303,3 +309,21 @@ def test_unusable_pixels_that_hold_another_mark(cpu, rng):
     assert set(separator.sparsify(frame).unusable_value.tolist()) == {-1, -2}
     frame[105, 3], frame[200, 3] = 1, -1
     assert np.array_equal(separator.sparsify(frame).unusable_index, np.flatnonzero(frame < 0))
+
+
+def test_low_thresholds_alone_are_picked_in_storage_order(cpu, rng, monkeypatch):
+    monkeypatch.setattr("crystint.ops.background.STORAGE_ORDER_BELOW", 2.5)
+    separator = Separator(geometry_of(), rings=200, engine=cpu)
+    frame = signal(rng, separator, 3.0, np.uint16)
+    for work, storage in (
+        (lambda: separator.background(frame), False),
+        (lambda: separator.sparsify(frame), False),
+        (lambda: separator.sparsify(frame, snr=2.0), True),
+        (lambda: separator.peaks(frame), False),
+        (lambda: separator.separate(frame, snr=2.0), True),
+        (lambda: separator.examine(frame, snr=None), False),
+    ):
+        work()
+        assert (separator._free[-1].storage_order is not None) is storage
+    low, high = separator.sparsify(frame, snr=2.0), separator.sparsify(frame)
+    assert np.isin(high.index, low.index).all()
