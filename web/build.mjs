@@ -92,7 +92,7 @@ async function tests(part) {
     });
     const made = readdirSync(folder, { recursive: true }).map(String).filter((name) => name.endsWith(".mjs"));
     const paths = made.map((name) => join(folder, name));
-    return spawnSync(process.execPath, ["--enable-source-maps", "--test", ...paths], { stdio: "inherit" }).status ?? 1;
+    return spawnSync(process.execPath, ["--enable-source-maps", "--test", "--test-reporter=dot", ...paths], { stdio: "inherit" }).status ?? 1;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
