@@ -297,7 +297,7 @@ def test_empty_missing_folders_and_text(tmp_path, name):
     with pytest.raises(FileError, match="is empty"):
         kind_of(path)
     path.write_text("these are words\n")
-    with pytest.raises(FileError, match="of no kind that crystint knows; it reads sparse file, "):
+    with pytest.raises(FileError, match="of no kind that crystint knows; it reads part of a run, sparse file, "):
         describe(path) if name != "x.cbf" else kind_of(tmp_path / shutil.copyfile(path, tmp_path / "x.words"))
     path.unlink()
     path.mkdir()

@@ -222,8 +222,8 @@ def test_forms_have_the_options_of_the_commands(api):
     assert [each["command"] for each in answer] == list(OFFERS)
     for each in answer:
         command, step = commands[each["command"]], OFFERS[each["command"]].step
-        others = {"config", "device", "threads", "strict", "resume", "dask", "dask_frames", "overwrite", "as_json",
-                  "quiet", "output", "debug"}  # fmt: skip
+        others = {"config", "device", "threads", "strict", "resume", "part", "dask", "dask_frames", "overwrite",
+                  "as_json", "quiet", "output", "debug"}  # fmt: skip
         options = {option.name: option for option in command.params if option.param_type_name == "option"}
         properties = each["settings"]["properties"]
         assert set(properties) == set(options) - others
