@@ -34,10 +34,11 @@ def _print(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def _status(settings: ClientSettings, quiet: bool, as_json: bool) -> None:
+def _status(settings: ClientSettings, quiet: bool, as_json: bool, wait: float | None) -> None:
     from crystint.online.client_text import status_text
 
-    status = settings.client().status()
+    client = settings.client()
+    status = client.status() if wait is None else client.wait(wait)
     if as_json:
         _print(status)
     else:
@@ -137,7 +138,15 @@ CLIENT_COMMANDS: tuple[Command, ...] = (
         _status,
         "Say how the service is: its state, the books of the series, rates, devices, outputs.",
         f"crystint online status {_TOKEN}",
-        [_json()],
+        [
+            _json(),
+            click.Option(
+                ["--wait"],
+                type=click.FloatRange(0),
+                metavar="SECONDS",
+                help="first wait until the series that runs is finished, so long at most",
+            ),
+        ],
     ),
     process_command(
         "stop",

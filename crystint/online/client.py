@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import ssl
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from http.client import HTTPException
@@ -26,6 +27,9 @@ from crystint.online.sink import Event
 __all__ = ["Client", "connect"]
 
 _CBOR = "application/cbor"
+_POLL_S = 0.1
+_UNKNOWN_S = 5.0
+"""after which a series whose results are not remembered counts as finished: the web process may have begun anew"""
 
 
 def connect(
@@ -167,6 +171,46 @@ class Client:
     def series(self) -> list[dict[str, Any]]:
         """The last 100 series with their books and files, the newest first."""
         return self.ask("GET", "/api/v1/series")  # type: ignore[no-any-return]
+
+    def wait(self, seconds: float = 3600.0) -> dict[str, Any]:
+        """Wait until the series that runs, or the first one, is finished: its files are closed, its results are here.
+
+        Parameters
+        ----------
+        seconds : float
+            To wait at most.
+
+        Returns
+        -------
+        dict
+            The status, as `status`.
+
+        Raises
+        ------
+        RefusedError
+            ``wrong_state`` when the service is in an error, ``busy`` when it takes longer.
+        """
+        begin = idle = time.monotonic()
+        while True:
+            status, now = self.status(), time.monotonic()
+            if status["state"] == "error":
+                raise RefusedError("wrong_state", f"the service is in an error: {status['reason']}")
+            if status["state"] != "idle" or status["series"] is None:
+                idle = now
+            elif self._has_results(status["series"]["series"], now - idle > _UNKNOWN_S):
+                return status
+            if now - begin > seconds:
+                raise RefusedError("busy", f"after {seconds:g} s the state is still {status['state']}")
+            time.sleep(_POLL_S)
+
+    def _has_results(self, series: str, unknown: bool) -> bool:
+        """Whether all results of a series are here; `unknown` where the service remembers none of it."""
+        try:
+            return bool(self.ask("GET", "/api/v1/results", series=series, columns="frame", limit=1)["ended"])
+        except RefusedError as error:
+            if error.reason != "not_found":
+                raise
+            return unknown
 
     def start(self, **options: Any) -> dict[str, Any]:
         """Tell of the next series: prefix, images, geometry, grid, user, tokens."""

@@ -105,6 +105,32 @@ def test_results_plots_and_events(client, history):
         client.results(series="9")
 
 
+def test_waiting_ends_when_the_results_are_here(client, history):
+    with pytest.raises(RefusedError, match=r"after 0.2 s the state is still idle") as refusal:
+        client.wait(0.2)  # there was no series yet, or its results are not remembered
+    assert refusal.value.reason == "busy"
+    history.begin(KEY, {})
+    history.add(KEY, empty_results(3))
+    with pytest.raises(RefusedError, match="still idle"):
+        client.wait(0.2)
+    timer = threading.Timer(0.2, lambda: history.end(KEY, {}))
+    timer.start()
+    assert client.wait(60)["state"] == "idle"
+    assert len(client.results()) == 3
+    timer.join()
+
+
+def test_waiting_for_what_is_not_remembered_ends(client, monkeypatch):
+    monkeypatch.setattr("crystint.online.client._UNKNOWN_S", 0.2)
+    assert client.wait(60)["state"] == "idle"
+
+
+def test_an_error_ends_the_waiting(client, control):
+    control.state = "error"
+    with pytest.raises(RefusedError, match="in an error"):
+        client.wait(60)
+
+
 def test_events_are_followed(client, history):
     events = client.events(follow=True)
     timer = threading.Timer(0.1, lambda: history.event(Event("file", {"path": "a.h5"}, 5, 1)))

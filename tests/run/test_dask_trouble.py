@@ -82,7 +82,7 @@ def test_a_slow_worker_slows_nobody_down():
 def test_a_blind_worker_is_left_out_by_name(lines):
     with local(3) as made:
         address = made.workers[1].address
-        results = records(made, TroubledWork(FRAMES, blind=("1",)))
+        results = records(made, TroubledWork(FRAMES, blind=("1",), slow=("0", "2")))  # it fails twice before the end
     assert all_there(results)
     assert lines == [f"a worker is left out, where 2 tasks failed: run.h5 does not exist (on the worker {address})"]
 
