@@ -18,8 +18,10 @@ axis, and without end when the crystal does not move. A place *persists* when al
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,12 +182,13 @@ def places_of(
         return np.zeros(0, PLACE_DTYPE)
     tree = KDTree(at)
     rows: list[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], float]] = []
+    taken = _Taken()
     for start in _crowded(at, peaks["frame"], fewest):
         members = np.asarray(tree.query_ball_point(start, _REACH))
         middle = np.median(at[members], axis=0)
         members = np.asarray(tree.query_ball_point(middle, _REACH), dtype=np.int64)
         number, one = np.unique(peaks["frame"][members], return_index=True)
-        if len(number) < fewest or any(np.hypot(*(middle - row[0])) < _REACH for row in rows):
+        if len(number) < fewest or not taken.add(float(middle[0]), float(middle[1])):
             continue
         about = len(tree.query_ball_point(middle, _ABOUT)) - len(members)
         by_chance = max(about, 1) * _REACH**2 / (_ABOUT**2 - _REACH**2)
@@ -204,6 +207,22 @@ def places_of(
     places["verdict"] = _verdicts(places, peaks, frames, motion)
     places = places[~likely]
     return places[np.lexsort((places["fast"], places["slow"]))]
+
+
+class _Taken:
+    """Middles of places that are nowhere nearer to one another than `_REACH`, in squares of that side."""
+
+    def __init__(self) -> None:
+        self._squares: dict[tuple[int, int], list[tuple[float, float]]] = {}
+
+    def add(self, slow: float, fast: float) -> bool:
+        """Take a place in; False = another is too near."""
+        row, column = int(slow // _REACH), int(fast // _REACH)
+        for square in product((row - 1, row, row + 1), (column - 1, column, column + 1)):
+            if any(math.hypot(slow - other[0], fast - other[1]) < _REACH for other in self._squares.get(square, ())):
+                return False
+        self._squares.setdefault((row, column), []).append((slow, fast))
+        return True
 
 
 def _crowded(at: NDArray[np.float64], frame: NDArray[np.int64], fewest: int) -> list[NDArray[np.float64]]:

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy.spatial.distance import cdist, pdist
 
 import crystint
 from crystint.cli import main
@@ -263,6 +264,20 @@ def of_peaks(rng, frames, per_frame, steady_places=()):
         ]
         rows += [(frame, slow, fast, 100.0 + rng.normal(0, 10), 5) for slow, fast in places]
     return np.array(rows, SPOT_DTYPE)
+
+
+def test_places_are_nowhere_nearer_than_peaks_of_one_place(rng):
+    first = np.argwhere(np.ones((6, 8))) * 30.0 + rng.uniform(5.0, 8.0, (48, 2))
+    apart, angle = rng.uniform(0.5, 4.0, 48), rng.uniform(0.0, 2 * np.pi, 48)
+    second = first + apart[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    peaks = of_peaks(rng, 30, 1, np.concatenate([first, second]).tolist())
+    places = places_of(peaks, 30, motion_of(peaks, 30, None, "yes"))
+    at = np.column_stack([places["slow"], places["fast"]])
+    assert pdist(at).min() >= 1.5
+    assert (cdist(first, at).min(axis=1) < 1.5).all()
+    far = apart > 2.3
+    assert (cdist(second[far], at).min(axis=1) < 1.0).all()
+    assert len(at) >= 48 + np.count_nonzero(far)
 
 
 def test_places_persist_where_crystals_differ(rng):
