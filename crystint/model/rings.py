@@ -181,6 +181,37 @@ class Background:
     """most cycles of clipping"""
     saturation: float | None = None
     """largest valid value of a pixel; None = not known"""
+    _columns: Callable[[], dict[str, NDArray[np.float64]]] | None = field(default=None, init=False, repr=False)
+    """what computes the columns over the rings, where none of them was asked for yet"""
+
+    @classmethod
+    def later(cls, columns: Callable[[], dict[str, NDArray[np.float64]]], **others: Any) -> Background:
+        """One whose columns over the rings, `mean` to `additive`, are computed when the first of them is asked for.
+
+        Parameters
+        ----------
+        columns : callable
+            Gives all of them by name.
+        **others
+            All other fields.
+        """
+        made = object.__new__(cls)
+        for name, value in {**others, "_columns": columns}.items():
+            object.__setattr__(made, name, value)
+        return made
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Of one that was made by `later`: the columns."""
+            if name not in ("mean", "std", "count", "sem", "excess", "additive"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            columns = self._columns
+            if columns is not None:
+                for column, values in columns().items():
+                    object.__setattr__(self, column, values)
+                object.__setattr__(self, "_columns", None)
+            return object.__getattribute__(self, name)
 
     def __repr__(self) -> str:
         return f"<Background: {len(self.mean)} rings, {self._levels}, {self.error_model}>"

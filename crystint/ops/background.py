@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from crystint.engine import Buffer
 from crystint.model.mask import unusable
-from crystint.model.rings import Background, RingMap
+from crystint.model.rings import Background
 from crystint.model.valid_values import ValidValues
 from crystint.ops.pixels import largest_valid
 from crystint.ops.significant import unusable_pixels
@@ -151,7 +152,14 @@ def read_background(workspace: Workspace, clip: Clipping, frame: int = 0) -> Bac
     """The background of a frame whose statistics were started; waits for them."""
     ring_map = workspace.detector.ring_map
     sums = workspace.engine.receive(workspace.sums, 8 * ring_map.rings, start=frame * 8 * ring_map.rings)
-    return _background(sums.reshape(-1, 8), ring_map, clip)
+    return Background.later(
+        partial(_columns, sums.reshape(-1, 8), clip.error_model),
+        rings=ring_map,
+        error_model=clip.error_model,
+        snr_clip=clip.snr_clip,
+        cycles=clip.cycles,
+        saturation=clip.saturation,
+    )
 
 
 def read_table(workspace: Workspace, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -180,7 +188,7 @@ def start_table(workspace: Workspace, clip: Clipping, background: Background | N
     workspace.engine.write(workspace.sem, np.concatenate([one.sem for one in backgrounds]).astype(np.float32))
 
 
-def _background(sums: NDArray[np.float32], rings: RingMap, clip: Clipping) -> Background:
+def _columns(sums: NDArray[np.float32], error_model: str) -> dict[str, NDArray[np.float64]]:
     """Mean, spread and excess variance from the sums of kernels/ring_statistics.cl.
 
     A frame that holds fractional counts, or has a dark frame, comes from an integrating detector: its variance beyond
@@ -191,21 +199,16 @@ def _background(sums: NDArray[np.float32], rings: RingMap, clip: Clipping) -> Ba
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.where(n > 0, origin + shift, np.nan)
         poisson = np.maximum(mean * omega, 0.0)
-        variance = azimuthal if clip.error_model == "azimuthal" else poisson
+        variance = azimuthal if error_model == "azimuthal" else poisson
         integrating = bool(np.any(fractions > 0))
         excess = np.ones_like(mean) if integrating else np.maximum(ratio, 1.0)
         more = np.maximum(azimuthal - poisson, 0.0) / omega2
         additive = more if integrating else np.zeros_like(mean)
-        return Background(
-            mean=mean,
-            std=np.sqrt(variance / omega2),
-            count=n,
-            sem=np.sqrt(variance) / omega,
-            excess=np.where(n > 0, excess, np.nan),
-            additive=np.where(n > 0, additive, np.nan),
-            rings=rings,
-            error_model=clip.error_model,
-            snr_clip=clip.snr_clip,
-            cycles=clip.cycles,
-            saturation=clip.saturation,
-        )
+        return {
+            "mean": mean,
+            "std": np.sqrt(variance / omega2),
+            "count": n,
+            "sem": np.sqrt(variance) / omega,
+            "excess": np.where(n > 0, excess, np.nan),
+            "additive": np.where(n > 0, additive, np.nan),
+        }

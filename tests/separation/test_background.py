@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+from copy import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -331,3 +335,18 @@ def test_read_out_noise_of_float_frames_adds(engine, rng):
     background = separator.background(frame)
     assert np.all(background.excess == 1)
     np.testing.assert_allclose(background.additive, 0.09, rtol=0.25)
+
+
+def test_a_background_is_copied_and_pickled_before_and_after_its_columns_are_asked_for(engine, rng):
+    geometry = Geometry(shape=(60, 70), pixel_size=(1e-4, 1e-4), distance=0.5, beam_center=(28, 37), wavelength=1.0)
+    separator = Separator(geometry, rings=5, engine=engine)
+    frame = rng.poisson(3.0, (60, 70)).astype(np.uint16)
+    asked = separator.background(frame)
+    assert asked.mean.dtype == np.float64
+    for change in (copy, lambda one: pickle.loads(pickle.dumps(one)), lambda one: replace(one, cycles=one.cycles)):
+        other = change(separator.background(frame))
+        for name in ("mean", "std", "count", "sem", "excess", "additive"):
+            assert np.array_equal(getattr(other, name), getattr(asked, name), equal_nan=True)
+        assert (other.error_model, other.cycles, other.saturation) == ("hybrid", 5, None)
+    with pytest.raises(AttributeError, match="median"):
+        _ = separator.background(frame).median
