@@ -2,14 +2,14 @@
  *
  * What      a region is a list of strips, 16 consecutive pixels with a bit for each that belongs to it and is not masked.
  *           All regions of a frame are read in one launch, in chunks of strips; the host adds up the chunks of a region
- * Launch    one work-item per chunk, in groups of LOCAL_SIZE
- * In        frame      [pixels]       raw counts, PIXEL_T
+ * Launch    one work-item per chunk, in groups of LOCAL_SIZE; for each frame (2nd dimension)
+ * In        frame      [frames][pixels]  raw counts, PIXEL_T
  *           strip      [strips]       first pixel of each strip, all in one row of the frame as far as they have bits
  *           bits       [strips]       bit i: pixel i of the strip
  *           chunk      [chunks + 1]   chunk c has the strips chunk[c] .. chunk[c + 1] - 1, all of one region
  *           saturation                largest valid value
  *           chunks, pixels, width     of the frame
- * Out       partial    [chunks][9]    of the pixels that hold a measurement: how many, those above saturation, sum, largest,
+ * Out       partial    [frames][chunks][9]  of the pixels that hold a measurement: how many, those above saturation, sum, largest,
  *                                     sum of squares in two parts, low + (high << SHIFT); sum of counts above zero, and that
  *                                     times the fast and the slow coordinate of the pixel
  * Defines   PIXEL_T, PIXEL_KIND, PIXEL_WIDE (pixel.h), of whole numbers; LOCAL_SIZE
@@ -57,6 +57,8 @@ void roi_sums(__global const PIXEL_T *frame,
 {
     const uint c = get_global_id(0);
     if (c >= chunks) return;
+    frame += get_global_id(1) * (size_t)pixels;
+    partial += get_global_id(1) * (size_t)chunks * COLUMNS;
     int number[STRIP], over[STRIP];
     count_t sum[STRIP], above[STRIP], largest[STRIP];
     square_t low[STRIP], high[STRIP];

@@ -20,7 +20,7 @@ from crystint.engine.fork import refuse_after_fork
 from crystint.engine.kernel import Kernel, parameters_of
 from crystint.engine.memory import Account, Share
 from crystint.engine.source import read_kernel
-from crystint.errors import DeviceError, warn
+from crystint.errors import DeviceError, DeviceMemoryError, warn
 
 __all__ = ["Engine", "default_engine", "engine_named", "engine_on"]
 
@@ -136,6 +136,29 @@ class Engine:
         room = np.empty(nbytes + _PAGE, np.uint8)
         start = -room.ctypes.data % _PAGE
         return np.asarray(room[start : start + nbytes].view(dtype).reshape(shape))
+
+    def new_input(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """As `new_array`, for what the device is to read again and again: pinned for GPUs, which fetch from it.
+
+        Pinned memory takes long to make and is taken from all other programs: it is for few arrays that live long.
+        Where there is none left, it is an array as of `new_array`, which is copied on the way.
+        """
+        dtype = np.dtype(dtype)
+        nbytes = int(np.prod(shape)) * dtype.itemsize
+        if self.on_cpu or not nbytes:
+            return self.new_array(shape, dtype)
+        try:
+            return np.asarray(self.pinned(nbytes).view(dtype).reshape(shape))
+        except DeviceMemoryError:
+            return self.new_array(shape, dtype)
+
+    @staticmethod
+    def fetches_from(array: NDArray[Any]) -> bool:
+        """Whether an array is, or is part of, one of `pinned`."""
+        base: Any = array
+        while base is not None and not isinstance(base, cl.MemoryMap):
+            base = getattr(base, "base", None)
+        return base is not None and array.flags.c_contiguous
 
     def kernel(self, file: str, **defines: object) -> Kernel:
         """Build the kernel that is named like its file, once per set of `defines`.

@@ -239,7 +239,7 @@ def budget(engine: Engine, seconds: float, options: Sequence[str], settings: Ana
     frames = [image.frames for image in images if isinstance(image, Image)]
     packed = [next(iter(each.values())) for each in frames]
     analysis = Analyses(engine).make(start, settings, dtype=packed[0].dtype)
-    memory = engine.new_array(packed[0].shape, packed[0].dtype.newbyteorder("="))
+    memory = engine.new_input(packed[0].shape, packed[0].dtype.newbyteorder("="))
     pixels = [frame.decode() for frame in packed]
     analysis.examine(pixels[0], 0)
     return Budget(

@@ -144,7 +144,7 @@ class Workers:
 
 
 def _new_array(engine: Engine | None, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
-    return np.empty(shape, dtype) if engine is None else engine.new_array(shape, dtype)
+    return np.empty(shape, dtype) if engine is None else engine.new_input(shape, dtype)
 
 
 def _angle(start: Start, number: int) -> float:

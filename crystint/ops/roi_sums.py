@@ -102,18 +102,20 @@ class RoiSums:
         self.strip, self.bits = send(np.concatenate(firsts)), send(np.concatenate(bits))
         self.chunk = send(np.array(chunks, np.uint32))
 
-    def start(self, engine: Engine, frame: Buffer, dtype: np.dtype[Any], partial: Buffer) -> None:
-        """Start to sum up a frame on the device.
+    def start(self, engine: Engine, frame: Buffer, dtype: np.dtype[Any], partial: Buffer, frames: int = 1) -> None:
+        """Start to sum up frames on the device.
 
         Parameters
         ----------
         engine : Engine
             Or a sibling of it.
         frame : Buffer
+            [frames, slow, fast]
         dtype : dtype
             Of the frame.
         partial : Buffer
-            int64 [size].
+            int64 [frames, size].
+        frames : int
         """
         if dtype.kind not in "iu" or dtype not in PIXEL_TYPES:
             raise DTypeError(f"the frame is {dtype}, expected whole counts of 8 to 32 bits for exact sums over regions")
@@ -129,6 +131,7 @@ class RoiSums:
             frame=frame,
             saturation=largest_valid(dtype, self._saturation),
             partial=partial,
+            frames=frames,
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
@@ -31,7 +31,7 @@ from crystint.ops.significant import picked_pixels, start_picking, unusable_pixe
 from crystint.ops.totals import read_totals
 from crystint.ops.workspace import Workspace
 
-__all__ = ["Separator"]
+__all__ = ["Examined", "Separator"]
 
 _BATCH = 8
 """frames that a GPU works on in one launch"""
@@ -45,6 +45,7 @@ _ON_THE_DEVICE = {
     "_panels",
     "_lock",
     "_room",
+    "batch",
     "_most",
     "_at_once",
     "_working",
@@ -53,6 +54,15 @@ _ON_THE_DEVICE = {
 _ONE_START = threading.Lock()
 
 _T = TypeVar("_T")
+
+
+class Examined(NamedTuple):
+    """What was found in a frame."""
+
+    sparse: SparseFrame | None
+    """None = it was not asked for, as `peaks`"""
+    peaks: PeakList | None
+    statistics: FrameStatistics
 
 
 class _Launch(NamedTuple):
@@ -234,7 +244,9 @@ class Separator:
         self._panels: Buffer | None = None
         self._lock = threading.Lock()
         fitting = self.engine.device.max_allocation // (4 * self.rings.position.size)
-        self._most = 1 if self.engine.on_cpu else max(1, min(_BATCH, fitting))
+        self.batch = 1 if self.engine.on_cpu else max(1, min(_BATCH, fitting))
+        """frames that callers give at a time: a launch has as many while there is memory for them"""
+        self._most = self.batch
         self._at_once = max(2, self.engine.device.compute_units) if self.engine.on_cpu else 4
         self._working, self._room = 0, threading.Condition()
 
@@ -675,6 +687,12 @@ class Separator:
 
         return self._each(frame, find, min(snr, use.snr))
 
+    @overload
+    def examine(self, frame: Frame, *settings: Any, **more: Any) -> Examined: ...
+    @overload
+    def examine(self, frame: FrameStack, *settings: Any, **more: Any) -> list[Examined]: ...
+    @overload
+    def examine(self, frame: NDArray[Any], *settings: Any, **more: Any) -> Examined: ...
     def examine(
         self,
         frame: NDArray[Any],
@@ -690,8 +708,8 @@ class Separator:
         d_max: float | None = None,
         number: int = 0,
         regions: RoiSums | None = None,
-    ) -> tuple[SparseFrame | None, PeakList | None, FrameStatistics]:
-        """`sparsify` and `peaks` of one frame, and what `rows` makes its row in the table of frames of.
+    ) -> Examined | list[Examined]:
+        """`sparsify` and `peaks` of the same frame, and what `rows` makes its row in the table of frames of.
 
         Parameters
         ----------
@@ -701,31 +719,42 @@ class Separator:
             As `separate`.
         regions : RoiSums, optional
             Made with the engine and the rings of this separator: what they hold is among the statistics.
+
+        Returns
+        -------
+        Examined; of n frames, a list of them
         """
         frame = self._check(frame)
-        if frame.ndim != 2:
-            raise SettingError(f"frame is {frame.shape}, expected one frame (slow, fast)")
         snr = None if snr is None else self._snr("snr", snr)
         use = None if snr_peak is None else self._peak_settings(snr_peak, snr_pick, connected, patch, noise)
         keep = self._keep(strict_mask, d_min, d_max)
         least = min(3.0 if snr is None else snr, 3.0 if use is None else use.snr)
 
-        def find(launch: _Launch) -> list[tuple[SparseFrame | None, PeakList | None, FrameStatistics]]:
-            workspace = launch.workspace
-            table, variance = read_table(workspace, 0)
-            ice = self._ice.scores(table[:, 0], variance)
-            totals = read_totals(workspace, frame.dtype)
-            sparse = None if snr is None else self._sparse(launch, snr, noise, number, None)[0]
-            peaks = None if use is None else keep(self._peaks(launch, use, number, ice > 1.0)[0])
-            values = None
+        def find(launch: _Launch) -> list[Examined]:
+            workspace, n = launch.workspace, len(launch.frames)
+            tables = [read_table(workspace, i) for i in range(n)]
+            ice = [self._ice.scores(table[:, 0], variance) for table, variance in tables]
+            totals = [read_totals(workspace, frame.dtype, i) for i in range(n)]
+            sparse: Sequence[SparseFrame | None] = [None] * n
+            peaks: Sequence[PeakList | None] = [None] * n
+            if snr is not None:
+                sparse = self._sparse(launch, snr, noise, number, None)
+            if use is not None:
+                stands_out = ice[0] > 1.0 if n == 1 else None
+                peaks = [keep(some) for some in self._peaks(launch, use, number, stands_out)]
+            values: list[NDArray[np.void] | None] = [None] * n
             if regions is not None:  # last: the search for peaks has brought the frame into the cache, row by row
-                partial = workspace.buffer("sums of regions", regions.size, np.int64)
-                regions.start(workspace.engine, launch.buffer, frame.dtype, partial)
-                sums = workspace.engine.receive(partial, regions.size)
-                values = regions.values(sums, frame, table, variance, peaks, noise)
-            return [(sparse, peaks, FrameStatistics(totals, table, ice, values))]
+                partial = workspace.buffer("sums of regions", n * regions.size, np.int64)
+                regions.start(workspace.engine, launch.buffer, frame.dtype, partial, n)
+                sums = workspace.engine.receive(partial, n * regions.size).reshape(n, -1)
+                for i, one in enumerate(launch.frames):
+                    values[i] = regions.values(sums[i], one, *tables[i], peaks[i], noise)
+            return [
+                Examined(sparse[i], peaks[i], FrameStatistics(totals[i], tables[i][0], ice[i], values[i]))
+                for i in range(n)
+            ]
 
-        return self._each(frame, find, least)  # type: ignore[return-value]
+        return self._each(frame, find, least)
 
     def _sparse(
         self, launch: _Launch, snr: float, noise: float, number: int, background: Background | None

@@ -66,14 +66,14 @@ class Workspace:
     def upload(self, frames: NDArray[Any]) -> Buffer:
         """A buffer with the frames: themselves, where the device can work in them.
 
-        To a GPU they go through pinned memory, and the thread does not wait: while they are on their way, and while
-        kernels work on them, other threads fill work spaces of their own. The frames must live, unchanged, until
-        results have been received.
+        A GPU fetches them from pinned memory (`Engine.new_input`), where they are copied to unless they lie there, and
+        the thread does not wait: while they are on their way, and while kernels work on them, other threads fill work
+        spaces of their own. The frames must live, unchanged, until results have been received.
         """
         if self.engine.works_in(frames):
             return self.engine.lend(frames)
         frame_buffer = self.buffer("frames", frames.size, frames.dtype)
-        if self.engine.on_cpu:
+        if self.engine.on_cpu or self.engine.fetches_from(frames):
             self._writing = self.engine.start_writing(frame_buffer, frames)
             return frame_buffer
         if self._pinned is None or self._pinned.nbytes < frames.nbytes:

@@ -79,7 +79,9 @@ def draw_frames(file: OpenedFile, view: View) -> Drawing:
             with opened(frames, settings, view.device) as run:
                 frame = frames[number]
                 if settings.find:
-                    _, peaks, _ = run.examine(frame, number, None, settings.snr if settings.snr is not None else 5.0)
+                    ((_, peaks, _),) = run.examine(
+                        frame[None], (number,), None, 5.0 if settings.snr is None else settings.snr
+                    )
                 figure = plot_frame(
                     frame,
                     background=run.separator.background(frame),

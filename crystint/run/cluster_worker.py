@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from crystint import __version__
 from crystint.errors import ClusterError, CrystintWarning, FileError
-from crystint.run.frame_work import FrameWork, FrameWorker
+from crystint.run.frame_work import FrameWork, FrameWorker, records_of
 
 __all__ = ["NotSentError", "Order", "Records", "Sent", "dask_setup", "device", "records"]
 
@@ -109,7 +109,7 @@ def records(order: Sent, first: Sent, numbers: range) -> Records:
         warnings.simplefilter("always", CrystintWarning)
         worker = _open_worker(_value(order))
         mask = _value(first)
-        packed = [worker.record(number, mask).pack() for number in numbers]
+        packed = [record.pack() for record in records_of(worker, numbers, mask)]
     texts = [str(each.message) for each in caught if issubclass(each.category, CrystintWarning)]
     return Records(worker.device, packed, texts)
 

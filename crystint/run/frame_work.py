@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from crystint.io.frame_record import FrameRecord
 
-__all__ = ["FrameWork", "FrameWorker"]
+__all__ = ["BatchWorker", "FrameWork", "FrameWorker", "batch_of", "records_of"]
 
 
 class FrameWorker(Protocol):
@@ -31,6 +32,32 @@ class FrameWorker(Protocol):
         first
             What depends on the first frame of all, see `RunInProgress.records`; None = nothing does, or this is it.
         """
+
+
+@runtime_checkable
+class BatchWorker(Protocol):
+    """A `FrameWorker` whose device works on several frames at a time."""
+
+    @property
+    def batch(self) -> int:
+        """How many."""
+
+    def records(self, numbers: Sequence[int], first: Any) -> list[FrameRecord]:
+        """As `record`, of at most `batch` frames."""
+
+
+def batch_of(worker: FrameWorker) -> int:
+    """Frames that a worker takes at a time."""
+    return worker.batch if isinstance(worker, BatchWorker) else 1
+
+
+def records_of(worker: FrameWorker, numbers: Sequence[int], first: Any) -> list[FrameRecord]:
+    """What some frames give, in their order."""
+    if not isinstance(worker, BatchWorker):
+        return [worker.record(number, first) for number in numbers]
+    batch = worker.batch
+    some = (numbers[start : start + batch] for start in range(0, len(numbers), batch))
+    return [record for each in some for record in worker.records(each, first)]
 
 
 class FrameWork(Protocol):

@@ -18,7 +18,7 @@ from crystint.io.frame_record import FrameRecord
 from crystint.io.hdf5.provenance import differences, plain
 from crystint.io.part_file import PartFile, write_part
 from crystint.run.execution import Execution, Stop
-from crystint.run.frame_work import FrameWork, FrameWorker
+from crystint.run.frame_work import FrameWork, FrameWorker, batch_of, records_of
 from crystint.run.journal import Journal, journal_of
 from crystint.run.ordered import in_order, thread_pool
 from crystint.run.outcome import NAMED
@@ -54,12 +54,15 @@ class Threads:
         self.device = worker.device
 
     def records(self, numbers: range, first: Any, stop: Stop) -> Generator[bytes]:
-        """As `Crew`: a frame per job."""
+        """As `Crew`: a job has as many frames as the device works on at a time."""
+        size = batch_of(self._worker)
 
-        def work(number: int) -> bytes:
-            return self._worker.record(number, first).pack()
+        def work(some: range) -> list[bytes]:
+            return [record.pack() for record in records_of(self._worker, some, first)]
 
-        return in_order(lambda number: self._pool.submit(work, number), numbers, lambda: self._threads, stop)
+        jobs = (numbers[start : start + size] for start in range(0, len(numbers), size))
+        for records in in_order(lambda some: self._pool.submit(work, some), jobs, lambda: self._threads, stop):
+            yield from records
 
 
 class Recorded:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -120,22 +121,62 @@ class FrameSearch:
         regions : RoiSums or None
             From `region_sums`.
         """
-        use, ratio = self.settings, wavelength_ratio
+        return self.examine_several(frame[None], (number,), snr, snr_peak, regions, (wavelength_ratio,))[0]
+
+    def examine_several(
+        self,
+        frames: NDArray[Any],
+        numbers: Sequence[int],
+        snr: float | None,
+        snr_peak: float | None,
+        regions: RoiSums | None = None,
+        wavelength_ratios: Sequence[float] | None = None,
+    ) -> list[tuple[SparseFrame | None, PeakList | None, FrameTable, NDArray[np.void] | None]]:
+        """As `examine_regions`, of frames [n, slow, fast], in as few launches of the device as may be.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+            Of the frames.
+        wavelength_ratios : sequence of float, optional
+            Of each; None = 1.
+        """
+        ratios = [1.0] * len(numbers) if wavelength_ratios is None else wavelength_ratios
+        keys = [(number - place, ratio) for place, (number, ratio) in enumerate(zip(numbers, ratios))]
+        results: list[tuple[SparseFrame | None, PeakList | None, FrameTable, NDArray[np.void] | None]] = []
+        end = 0
+        for _, alike in groupby(keys):  # neighbours of one wavelength
+            begin, end = end, end + len(list(alike))
+            results += self._neighbours(frames[begin:end], numbers[begin], snr, snr_peak, regions, ratios[begin])
+        return results
+
+    def _neighbours(
+        self,
+        frames: NDArray[Any],
+        first: int,
+        snr: float | None,
+        snr_peak: float | None,
+        regions: RoiSums | None,
+        ratio: float,
+    ) -> Iterator[tuple[SparseFrame | None, PeakList | None, FrameTable, NDArray[np.void] | None]]:
+        """As `examine_several`, of frames that follow one another, from number `first` on."""
+        use = self.settings
         spots = {name: getattr(use, name) for name in ("snr_pick", "connected", "patch", "noise")}
         limits = {name: limit for name in ("d_min", "d_max") if (limit := getattr(use, name)) is not None}
-        sparse, peaks, statistics = self.separator.examine(
-            frame, snr, snr_peak, **spots, strict_mask=use.strict_mask, number=number, regions=regions,
+        examined = self.separator.examine(
+            frames, snr, snr_peak, **spots, strict_mask=use.strict_mask, number=first, regions=regions,
             **{name: limit / ratio for name, limit in limits.items()},  # of the wavelength of the separator
         )  # fmt: skip
-        if peaks is not None and ratio != 1.0:
-            peaks["d"] *= ratio  # proportional to the wavelength
-        row = self.separator.rows.row(
-            number, statistics, peaks, hit_peaks=use.hit_peaks, snr=snr_peak or 5.0, **spots, **limits,
-            wavelength_ratio=ratio,
-        )  # fmt: skip
-        if sparse is not None:
-            row["picked"] = len(sparse.index)
-        return sparse, peaks, row, statistics.regions
+        for number, (sparse, peaks, statistics) in enumerate(examined, first):
+            if peaks is not None and ratio != 1.0:
+                peaks["d"] *= ratio  # proportional to the wavelength
+            row = self.separator.rows.row(
+                number, statistics, peaks, hit_peaks=use.hit_peaks, snr=snr_peak or 5.0, **spots, **limits,
+                wavelength_ratio=ratio,
+            )  # fmt: skip
+            if sparse is not None:
+                row["picked"] = len(sparse.index)
+            yield sparse, peaks, row, statistics.regions
 
     def region_sums(self, members: RoiMembers) -> RoiSums:
         """What sums up regions of the frames of this detector."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,12 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
 from crystint.io.frame_record import FrameRecord
 from crystint.io.sparse.mask import FirstMask
 from crystint.io.sparse.row import SparseRow
 from crystint.model.frame_table import FRAME_DTYPE, FrameStatus, FrameTable, empty_frame_table
 from crystint.model.peaks import PEAK_DTYPE, PeakList, empty_peaks
+from crystint.model.sparse import SparseFrame
 from crystint.separation.frame_search import listed_peaks, vetoed
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.settings import Settings
@@ -27,8 +27,10 @@ __all__ = ["PeakSearch", "SeparationWork", "SeparationWorker", "Sparsification",
 class Treatment(Protocol):
     """What is done with a frame that could be read. Plain values only: it is pickled for the workers of a cluster."""
 
-    def record(self, run: PreparedRun, number: int, frame: NDArray[Any], first: FirstMask | None) -> FrameRecord:
-        """The result."""
+    def records(
+        self, run: PreparedRun, numbers: Sequence[int], frames: NDArray[Any], first: FirstMask | None
+    ) -> list[FrameRecord]:
+        """The results of frames [n, slow, fast]."""
 
 
 @dataclass(eq=False)
@@ -48,13 +50,22 @@ class SeparationWorker:
         """Name of the device."""
         return self.run.separator.engine.device.name
 
+    @property
+    def batch(self) -> int:
+        """As `crystint.run.frame_work.BatchWorker`."""
+        return self.run.batch
+
     def record(self, number: int, first: FirstMask | None) -> FrameRecord:
         """What a frame gives; one that cannot be read gives a record that says why."""
-        try:
-            frame = self.run.read(number)
-        except FileError as error:
-            return FrameRecord(number, missing=str(error))
-        return self.treatment.record(self.run, number, frame, first)
+        return self.records((number,), first)[0]
+
+    def records(self, numbers: Sequence[int], first: FirstMask | None) -> list[FrameRecord]:
+        """As `record`, of several frames."""
+        there, frames, missing = self.run.read_several(numbers)
+        records = {number: FrameRecord(number, missing=reason) for number, reason in missing.items()}
+        if there:
+            records |= zip(there, self.treatment.records(self.run, there, frames, first))
+        return [records[number] for number in numbers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,7 @@ class SeparationWork:
 def warm_up(run: PreparedRun, treatment: Treatment) -> None:
     """Warm up with a frame of few pixels: kernels are built and modules loaded when the first frame comes."""
     small, frame = run.small_run()
-    treatment.record(small, 0, frame, None)
+    treatment.records(small, [0], frame[None], None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +105,14 @@ class PeakSearch:
     hits_only: bool = False
     """peaks of hits alone"""
 
-    def record(self, run: PreparedRun, number: int, frame: NDArray[Any], _first: FirstMask | None) -> FrameRecord:
+    def records(
+        self, run: PreparedRun, numbers: Sequence[int], frames: NDArray[Any], _first: FirstMask | None
+    ) -> list[FrameRecord]:
         """Peaks, the row of the table of frames, and whether the frame had a usable pixel at all."""
-        _, peaks, row = run.examine(frame, number, None, self.snr)
+        examined = run.examine(frames, numbers, None, self.snr)
+        return [self._record(number, peaks, row) for number, (_, peaks, row) in zip(numbers, examined)]
+
+    def _record(self, number: int, peaks: PeakList | None, row: FrameTable) -> FrameRecord:
         listed, dead = listed_peaks(peaks, row, self.hits_only)
         return FrameRecord(
             number,
@@ -120,8 +136,10 @@ class Sparsification:
     """reflections of every n-th frame are audited; 0 = of none"""
     grow: int = 0
 
-    def record(self, run: PreparedRun, number: int, frame: NDArray[Any], first: FirstMask | None) -> FrameRecord:
-        """The row of the frame in a sparse file.
+    def records(
+        self, run: PreparedRun, numbers: Sequence[int], frames: NDArray[Any], first: FirstMask | None
+    ) -> list[FrameRecord]:
+        """The rows of the frames in a sparse file.
 
         Parameters
         ----------
@@ -129,7 +147,21 @@ class Sparsification:
             Of the first frame of the file; None = this is the one.
         """
         looked_for = self.peaks or self.spots or self.hits_only
-        sparse, peaks, row = run.examine(frame, number, self.snr, run.settings.snr_peak if looked_for else None)
+        examined = run.examine(frames, numbers, self.snr, run.settings.snr_peak if looked_for else None)
+        return [
+            self._record(run, number, frame, first, *each) for number, frame, each in zip(numbers, frames, examined)
+        ]
+
+    def _record(
+        self,
+        run: PreparedRun,
+        number: int,
+        frame: NDArray[Any],
+        first: FirstMask | None,
+        sparse: SparseFrame | None,
+        peaks: PeakList | None,
+        row: FrameTable,
+    ) -> FrameRecord:
         assert sparse is not None  # it was asked for
         dead = bool(np.isnan(sparse.background.mean).all())
         if self.hits_only and not dead and vetoed(row):

@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError
 from crystint.io.frame_record import FrameRecord
 from crystint.model.spot_rows import SPOT_DTYPE, spots_in
 from crystint.ops.pixel_sums import PixelSums
@@ -60,21 +59,20 @@ class MaskWorker:
         missing: dict[str, str] = {}
         dead: list[int] = []
         spots = [np.zeros(0, SPOT_DTYPE)]
-        for frame_number in range(number * block, min((number + 1) * block, self.total)):
-            try:
-                frame = run.read(frame_number)
-            except FileError as error:
-                missing[str(frame_number)] = str(error)
-                continue
-            sparse, peaks, _ = run.examine(frame, frame_number, _NO_PIXELS, run.settings.snr_peak)
-            assert sparse is not None  # both were asked for
-            assert peaks is not None
-            if np.isnan(sparse.background.mean).all():
-                dead.append(frame_number)
-                continue
-            sums.add(frame, sparse.unusable_index)
-            add_background(backgrounds, sparse.background)
-            spots.append(spots_in(peaks))
+        end = min((number + 1) * block, self.total)
+        for start in range(number * block, end, run.batch):
+            numbers, frames, reasons = run.read_several(range(start, min(start + run.batch, end)))
+            missing |= {str(frame_number): reason for frame_number, reason in reasons.items()}
+            examined = run.examine(frames, numbers, _NO_PIXELS, run.settings.snr_peak)
+            for frame_number, frame, (sparse, peaks, _) in zip(numbers, frames, examined):
+                assert sparse is not None  # both were asked for
+                assert peaks is not None
+                if np.isnan(sparse.background.mean).all():
+                    dead.append(frame_number)
+                    continue
+                sums.add(frame, sparse.unusable_index)
+                add_background(backgrounds, sparse.background)
+                spots.append(spots_in(peaks))
         arrays = sums.arrays() | {"rings": backgrounds, "spots": np.concatenate(spots).view(np.uint8)}
         return FrameRecord(number, facts={"missing_frames": missing, "dead_frames": dead}, arrays=arrays)
 

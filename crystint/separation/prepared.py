@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,11 @@ class PreparedRun:
         """Those of the separator."""
         return self.search.rings
 
+    @property
+    def batch(self) -> int:
+        """Frames that the device works on at a time."""
+        return 1 if self.engine is None else self.separator.batch
+
     def read(self, number: int) -> NDArray[Any]:
         """A frame. The memory is this thread's, and used again for its next frame.
 
@@ -139,9 +145,34 @@ class PreparedRun:
         FileError
             With the number of the frame and its file, when it cannot be read.
         """
-        if not hasattr(self._own, "frame"):
-            self._own.frame = np.empty(self.frames.shape, self.frames.dtype)
-        return read_frame(self.frames, number, self._own.frame)
+        return read_frame(self.frames, number, self._room[0])
+
+    def read_several(self, numbers: Sequence[int]) -> tuple[list[int], NDArray[Any], dict[int, str]]:
+        """Which of at most `batch` frames could be read, these frames, and why the others could not, by their numbers.
+
+        The memory is that of `read`.
+        """
+        missing: dict[int, str] = {}
+        there: list[int] = []
+        for number in numbers:
+            try:
+                read_frame(self.frames, number, self._room[len(there)])
+            except FileError as error:
+                missing[number] = str(error)
+            else:
+                there.append(number)
+        return there, self._room[: len(there)], missing
+
+    @property
+    def _room(self) -> NDArray[Any]:
+        """Memory of this thread for a batch of frames, which the device reads where it is."""
+        if not hasattr(self._own, "room"):
+            shape = (self.batch, *self.frames.shape)
+            engine = self.engine
+            own = np.empty(shape, self.frames.dtype) if engine is None else engine.new_input(shape, self.frames.dtype)
+            self._own.room = own
+        room: NDArray[Any] = self._own.room
+        return room
 
     def used(self, device: str) -> dict[str, Any]:
         """What the run used where the settings leave it open, for the provenance of its outputs."""
@@ -171,17 +202,30 @@ class PreparedRun:
         return [each[number] for number in self.which]
 
     def examine(
-        self, frame: NDArray[Any], number: int, snr: float | None, snr_peak: float | None
-    ) -> tuple[SparseFrame | None, PeakList | None, FrameTable]:
-        """Signal and background of a frame, its peaks, and its row in the table of frames, as the settings say.
+        self, frames: NDArray[Any], numbers: Sequence[int], snr: float | None, snr_peak: float | None
+    ) -> list[tuple[SparseFrame | None, PeakList | None, FrameTable]]:
+        """Signal and background of frames, their peaks, and their rows in the table of frames, as the settings say.
 
         Parameters
         ----------
+        frames : [n, slow, fast]
+        numbers : sequence of int
         snr, snr_peak : float or None
             Significance of a pixel, and of a peak; None = they are not asked for.
         """
-        run = (self, *self.apart)[self.which[self.frames.place(number)[0]]] if self.apart else self
-        return run.search.examine(frame, number, snr, snr_peak, run.wavelength_ratio(number))
+        results: list[tuple[SparseFrame | None, PeakList | None, FrameTable]] = []
+        for run, some in groupby(range(len(numbers)), lambda place: self._of_frame(numbers[place])):
+            places = list(some)
+            which = [numbers[place] for place in places]
+            examined = run.search.examine_several(
+                frames[places[0] : places[-1] + 1], which, snr, snr_peak, None, [run.wavelength_ratio(n) for n in which]
+            )
+            results += [each[:3] for each in examined]
+        return results
+
+    def _of_frame(self, number: int) -> PreparedRun:
+        """The run with the geometry of a frame."""
+        return (self, *self.apart)[self.which[self.frames.place(number)[0]]] if self.apart else self
 
     def audit(self, frame: NDArray[Any], number: int, sparse: SparseFrame) -> FrameAudit:
         """Its reflections, raw and densified."""

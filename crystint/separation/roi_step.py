@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import FileError, warn
+from crystint.errors import warn
 from crystint.io.frame_record import FrameRecord
 from crystint.io.roi_files import read_roi_document, write_rois
 from crystint.model.frame_table import FrameTable, empty_frame_table, put_scan
@@ -26,11 +26,11 @@ from crystint.separation.frame_step import row_of
 from crystint.separation.prepared import PreparedRun, opened
 from crystint.separation.settings import RoiSettings
 
-__all__ = ["sum_regions"]
+__all__ = ["RoiWorker", "sum_regions"]
 
 
 @dataclass(eq=False)
-class _Worker:
+class RoiWorker:
     """As `crystint.run.frame_work.FrameWorker`: frames that are open, and the regions on their detector."""
 
     run: PreparedRun
@@ -50,21 +50,30 @@ class _Worker:
         """On the device."""
         return self.run.search.region_sums(self.members)
 
-    def record(self, number: int, _first: Any) -> FrameRecord:
+    @property
+    def batch(self) -> int:
+        """As `crystint.run.frame_work.BatchWorker`."""
+        return self.run.batch
+
+    def record(self, number: int, first: Any) -> FrameRecord:
         """What the regions of a frame hold, and its row in the table of frames."""
+        return self.records((number,), first)[0]
+
+    def records(self, numbers: Sequence[int], _first: Any) -> list[FrameRecord]:
+        """As `record`, of several frames."""
         run = self.run
-        try:
-            frame = run.read(number)
-        except FileError as error:
-            return FrameRecord(number, missing=str(error))
-        _, _, row, values = run.search.examine_regions(
-            frame, number, None, self.snr, self.sums, run.wavelength_ratio(number)
-        )
-        assert values is not None  # they were asked for
-        dead = bool(np.isnan(row["frame_sum"][0]))
-        return FrameRecord(
-            number, facts={"dead": dead}, arrays={"row": row.view(np.uint8), "regions": values.view(np.uint8)}
-        )
+        there, frames, missing = run.read_several(numbers)
+        records = {number: FrameRecord(number, missing=reason) for number, reason in missing.items()}
+        ratios = [run.wavelength_ratio(number) for number in there]
+        examined = run.search.examine_several(frames, there, None, self.snr, self.sums, ratios)
+        for number, (_, _, row, values) in zip(there, examined):
+            assert values is not None  # they were asked for
+            records[number] = FrameRecord(
+                number,
+                facts={"dead": bool(np.isnan(row["frame_sum"][0]))},
+                arrays={"row": row.view(np.uint8), "regions": values.view(np.uint8)},
+            )
+        return [records[number] for number in numbers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +92,9 @@ class _Work:
         return cls(files, settings.absolute(), rois.to_dict(), snr)
 
     @contextmanager
-    def open(self, device: str | None) -> Iterator[_Worker]:
+    def open(self, device: str | None) -> Iterator[RoiWorker]:
         with opened(self.files, self.settings, device) as run:
-            yield _Worker(run, Rois.from_dict(self.document).members(run.geometry, run.frames.shape), self.snr)
+            yield RoiWorker(run, Rois.from_dict(self.document).members(run.geometry, run.frames.shape), self.snr)
 
 
 def sum_regions(job: Job[RoiSettings]) -> Outcome:
@@ -102,7 +111,7 @@ def sum_regions(job: Job[RoiSettings]) -> Outcome:
             return job.nothing_to_do(run.frames.files, snr=snr, rois_used=document, **run.used(""))
         members = rois.members(run.geometry, run.frames.shape)
         _tell(rois, members, run)
-        worker = None if remote else _Worker(run, members, snr)
+        worker = None if remote else RoiWorker(run, members, snr)
         same = {"snr": snr, "shape": list(run.frames.shape), "dtype": str(run.frames.dtype), "rois": document}
         rows: list[FrameTable] = [empty_frame_table()]
         values = [np.zeros((0, len(rois)), ROI_DTYPE)]

@@ -301,7 +301,7 @@ def test_what_a_run_needs_is_there_after_warming_up(data, tmp_path, work, rings,
         warm_up(run, work)
         assert run.engine is not None
         warmed = set(run.engine._programs)
-        record = work.record(run, 0, run.read(0), None)
+        (record,) = work.records(run, [0], run.read(0)[None], None)
         used = set(run.engine._programs)
         assert {name for name, *_ in used - warmed} <= {"list_unusable.cl", "gather_blocks.cl", "compare_pixels.cl"}
     assert len(record.arrays.get("peaks", "none")) > 0
