@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from os import PathLike
 from pathlib import Path
@@ -52,6 +52,8 @@ PLACES = ("entry/results", "entry_1/results", "entry_0000/results")
 _STATUS = {status.value: status.name.lower() for status in FrameStatus}
 _FEW = 256
 """rows that are not worth being packed"""
+_AT_ONCE = 1024
+"""rows that are turned into text together"""
 
 
 def put_frame_table(entry: h5py.Group, rows: FrameTable) -> h5py.Group:
@@ -205,16 +207,21 @@ def _read_csv(path: Path) -> FrameTable:
     return rows
 
 
-def json_table(rows: FrameTable) -> dict[str, list[Any]]:
-    """As JSON can hold it: a list per column; null = not known."""
-    return {column.name: _jsonable(rows[column.name]) for column in COLUMNS}
+def json_table(rows: FrameTable) -> dict[str, Iterator[list[Any]]]:
+    """As JSON can hold it, for `write_json`: a list per column, of a few rows at a time; null = not known."""
+
+    def blocks(name: str) -> Iterator[list[Any]]:
+        return (_jsonable(rows[name][start : start + _AT_ONCE]) for start in range(0, len(rows), _AT_ONCE))
+
+    return {column.name: blocks(column.name) for column in COLUMNS}
 
 
-def json_rows(rows: FrameTable) -> list[dict[str, Any]]:
+def json_rows(rows: FrameTable) -> Iterator[dict[str, Any]]:
     """A mapping per frame, without its number."""
-    table = json_table(rows)
-    names = [name for name in table if name != "frame"]
-    return [{name: table[name][number] for name in names} for number in range(len(rows))]
+    names = [column.name for column in COLUMNS if column.name != "frame"]
+    for start in range(0, len(rows), _AT_ONCE):
+        columns = [_jsonable(rows[name][start : start + _AT_ONCE]) for name in names]
+        yield from (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
 def _jsonable(values: NDArray[Any]) -> list[Any]:
@@ -227,7 +234,7 @@ def _jsonable(values: NDArray[Any]) -> list[Any]:
 
 
 def table_of_json(columns: Mapping[str, Sequence[Any]], path: str | PathLike[str]) -> FrameTable:
-    """The inverse of `json_table`.
+    """The table of what `json_table` gives, in whole lists.
 
     Raises
     ------

@@ -236,10 +236,12 @@ class Observations:
 
     @classmethod
     def join(cls, parts: Sequence[Observations]) -> Self:
-        """The rows of all parts, in order."""
+        """The rows of all parts, in order; of one part these are its own columns."""
         if not parts:
             empty = {
                 name: np.zeros((0, width) if width > 1 else 0, dtype) for name, (dtype, width, _) in _COLUMNS.items()
             }
             return cls(**empty)
+        if len(parts) == 1:
+            return cls(**{name: getattr(parts[0], name) for name in cls.columns()})
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.columns()})

@@ -12,6 +12,7 @@ import json
 import os
 import stat
 import zlib
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import FileIO
@@ -93,7 +94,7 @@ class Journal:
     def __init__(self, output: Path, file: FileIO, header: Mapping[str, Any], end: int) -> None:
         self._output, self._file, self._end = output, file, end
         self.header = header
-        self._starts: list[int] = []  # where each record begins
+        self._starts = array("q")  # where each record begins
         self.resumed = end > 0
 
     @property

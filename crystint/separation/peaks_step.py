@@ -6,12 +6,12 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from crystint.io.frame_table import write_frame_table
+from crystint.io.frames.frame_sources import FrameSources
 from crystint.io.peaks.files import write_peaks
-from crystint.model.frame_table import FrameTable, empty_frame_table, put_scan
-from crystint.model.peaks import PeakList, empty_peaks
+from crystint.model.appended_rows import AppendedRows
+from crystint.model.frame_table import FRAME_DTYPE, FrameTable, put_scan
+from crystint.model.peaks import PEAK_DTYPE, PeakList
 from crystint.model.spots import SpotList
 from crystint.run.in_progress import RunInProgress, in_progress
 from crystint.run.outcome import Outcome
@@ -31,8 +31,7 @@ def find(job: Job[PeaksSettings]) -> Outcome:
     settings, how = job.settings, job.execution
     search = PeakSearch(settings.snr if settings.snr is not None else 5.0, settings.hits_only)
     remote = how.elsewhere or job.finished
-    lists: list[PeakList] = []
-    rows: list[FrameTable] = [empty_frame_table()]
+    lists, rows = AppendedRows(PEAK_DTYPE), AppendedRows(FRAME_DTYPE)
     ahead = partial(warm_up, treatment=search)
     with opened(job.inputs["frames"], settings, how.device, remote=remote, apart=True, warm_up=ahead) as run:
         files = tuple(run.frames.all_files())
@@ -48,15 +47,15 @@ def find(job: Job[PeaksSettings]) -> Outcome:
             with closing(progress.records()) as records:
                 for record in job.progress(records, progress.total, "peaks"):
                     peaks = peaks_of(record)
-                    lists.append(empty_peaks() if peaks is None else peaks)
-                    rows.append(row_of(record))
+                    if peaks is not None:
+                        lists.add(peaks)
+                    rows.add(row_of(record))
                     if joined is not None:
                         joined.add(record, peaks)
             progress.check()
-            results = np.concatenate(rows)
+            results, all_peaks = rows.end(), lists.end()
             put_scan(results, run.scan)
             results["source_frame"] = run.frames.numbers[results["frame"]]
-            all_peaks = np.concatenate([empty_peaks(), *lists])
             spots = None if joined is None else joined.spots()
             persistent = persistent_peaks(run, all_peaks, progress.done)
             persistent.flag(all_peaks)
@@ -100,7 +99,7 @@ def _write(
             shape=run.frames.shape,
             n_frames=progress.done,
             geometry=None if run.apart else run.geometry,  # that of each file is in the provenance
-            frames_per_file=[run.frames.source(i) for i in range(progress.done)],
+            frames_per_file=FrameSources.of(map(run.frames.source, range(progress.done))),
             provenance=record,
             missing=list(progress.missing),
             results=results,

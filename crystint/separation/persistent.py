@@ -44,6 +44,8 @@ class Persistent:
 
     def dropped(self, peaks: PeakList, results: FrameTable, hit_peaks: int) -> PeakList:
         """The other peaks; the rows of the frames that lose some are counted anew."""
+        if not self.count:
+            return peaks
         left = peaks[~self.peaks]
         for number in np.unique(peaks["frame"][self.peaks]):
             start, stop = np.searchsorted(left["frame"], (number, number + 1))

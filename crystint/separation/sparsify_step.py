@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from crystint.errors import SettingError
+from crystint.io.frames.frame_sources import FrameSources
 from crystint.io.sparse.maps import maps_state, refuse_maps
 from crystint.io.sparse.row import SparseRow
 from crystint.io.sparse.writer import SparseWriter
-from crystint.model.frame_table import FrameStatus, FrameTable, empty_frame_table, put_scan
+from crystint.model.appended_rows import AppendedRows
+from crystint.model.frame_table import FRAME_DTYPE, FrameStatus, put_scan
 from crystint.model.spot_rows import SPOT_DTYPE, spots_in
 from crystint.run.in_progress import in_progress
 from crystint.run.outcome import Outcome
@@ -72,8 +72,7 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
     )
     elsewhere = how.elsewhere or job.finished
     remote = elsewhere and (job.finished or settings.snr != "auto")  # the threshold is found here
-    rows: list[FrameTable] = [empty_frame_table()]
-    spots, persistent = [np.zeros(0, SPOT_DTYPE)], ""
+    rows, spots, persistent = AppendedRows(FRAME_DTYPE), AppendedRows(SPOT_DTYPE), ""
     ahead = partial(warm_up, treatment=work)
     with opened(job.inputs["frames"], settings, how.device, remote=remote, warm_up=ahead) as run:
         files = tuple(run.frames.all_files())
@@ -105,7 +104,7 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                 run.frames.dtype,
                 geometry=run.geometry,
                 provenance=job.provenance(run.frames.files, progress.command, **used, **run.used(progress.device)),
-                sources=[run.frames.source(i) for i in numbers],
+                sources=FrameSources.of(map(run.frames.source, numbers)),
                 compact=settings.compact,
                 peaks=settings.peaks,
                 overwrite=job.overwrite,
@@ -120,8 +119,9 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
             with writer, closing(progress.records(lambda: writer.first)) as records:
                 if joined is not None:
                     progress.joined(joined.missing, joined.unusable)
-                    rows.append(joined.results)
-                    spots.append(joined.spots if settings.peaks else spots[0])
+                    rows.add(joined.results)
+                    if settings.peaks:
+                        spots.add(joined.spots)
                     for each in joined.audits:
                         reflections.add(each)
                     records.close()
@@ -133,9 +133,9 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                             writer.begin(SparseRow.of_record(record))
                         continue
                     peaks = peaks_of(record)
-                    rows.append(row_of(record))
+                    rows.add(row_of(record))
                     if peaks is not None and settings.peaks:
-                        spots.append(spots_in(peaks))
+                        spots.add(spots_in(peaks))
                     if record.missing is not None:
                         writer.put_missing(record.number)
                         continue
@@ -148,7 +148,7 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                 raw_bytes = round(raw_bytes * progress.done / progress.total)
                 writer.note(raw_bytes=raw_bytes)
                 if settings.peaks and notes is None:
-                    stays = persistent_peaks(run, np.concatenate(spots), progress.done)
+                    stays = persistent_peaks(run, spots.end(), progress.done)
                     writer.flag_persistent(stays.peaks)
                     persistent = stays.text(dropped=False)
                 if joined is not None:
@@ -165,7 +165,7 @@ def _sparsify(job: Job[SparsifySettings]) -> Outcome:
                 audit = reflections.audit() if every and notes is None else None
                 if audit is not None:
                     writer.audit = audit_dict(audit) | {"every": every}
-                results = np.concatenate(rows)
+                results = rows.end()
                 put_scan(results, run.scan)
                 results["source_frame"] = run.frames.numbers[results["frame"]]
                 writer.put_results(results)

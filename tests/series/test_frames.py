@@ -17,7 +17,7 @@ import crystint
 from benchmarks import validate_frames
 from crystint.cli import main
 from crystint.errors import CrystintWarning, FileError, SettingError
-from crystint.io.frame_table import json_table
+from crystint.io.frame_table import json_rows
 from crystint.model.frame_table import COLUMNS, FrameStatus, empty_frame_table, put_scan
 from crystint.model.raster import Raster
 from crystint.plot.frame_table import plot_series
@@ -269,7 +269,7 @@ def test_missing_frames_have_a_row(tmp_path, run):
         outcome = find_peaks([tmp_path / "two.h5"], [tmp_path / "p.csv"], settings)
     assert outcome.result.results["status"].tolist() == [FrameStatus.OK, FrameStatus.MISSING]
     assert (tmp_path / "p.csv").read_text().splitlines()[2].startswith("1,missing,,,")
-    assert json_table(outcome.result.results)["n_spots"][1] is None
+    assert list(json_rows(outcome.result.results))[1]["n_spots"] is None
 
 
 @pytest.mark.parametrize(("part", "frames"), [("hits", 40), ("resolution", 60)])

@@ -11,6 +11,7 @@ import numpy as np
 
 from crystint.errors import FileError
 from crystint.io.frame_table import put_frame_table
+from crystint.io.frames.frame_sources import FrameSources
 from crystint.io.hdf5.files import create_hdf5, group, open_hdf5, process, put
 from crystint.io.hdf5.scan_group import write_scan
 from crystint.io.names import near
@@ -50,7 +51,7 @@ def write_cxi(
     shape: tuple[int, int],
     n_frames: int,
     geometry: Geometry | None,
-    sources: Sequence[Any] | None,
+    sources: FrameSources | None,
     provenance: Mapping[str, Any],
     missing: Sequence[int] = (),
     results: FrameTable | None = None,
@@ -127,20 +128,21 @@ def _instrument(instrument: h5py.Group, geometry: Geometry | None) -> None:
         put(source, "wavelength", geometry.wavelength, "angstrom")
 
 
-def _data(data: h5py.Group, path: Path, sources: Sequence[Any], shape: tuple[int, int]) -> None:
+def _data(data: h5py.Group, path: Path, sources: FrameSources, shape: tuple[int, int]) -> None:
     """A virtual data set over the frames of the input, and their names."""
-    put(data, "source_file", np.array([utf8(source.file) for source in sources], dtype=h5py.string_dtype()))
-    put(data, "source_index", np.array([source.index for source in sources], dtype=np.int64))
-    if not sources or any(source.dataset is None for source in sources):
+    names = np.array([utf8(name) for name, _ in sources.places], dtype=h5py.string_dtype())
+    put(data, "source_file", names[sources.place])
+    put(data, "source_index", sources.number)
+    places = [(name, dataset) for name, dataset in sources.places if dataset is not None]
+    if not places or len(places) < len(sources.places):
         return
-    places = dict.fromkeys((source.file, source.dataset) for source in sources)
     stored = {place: _stored(*place) for place in places}
     dtype = next((about[1] for about in stored.values() if about is not None), None)
     if dtype is None:
         return  # frames that are not plain HDF5: the names above have to do
     layout = h5py.VirtualLayout(shape=(len(sources), *shape), dtype=dtype)
     for start, stop in _runs(sources):
-        name, dataset, index = sources[start].file, sources[start].dataset, sources[start].index
+        (name, dataset), index = places[sources.place[start]], int(sources.number[start])
         about = stored[name, dataset]
         if about is None:
             continue  # frames of a file that is not there: a hole
@@ -163,15 +165,11 @@ def _stored(name: str, dataset: str) -> tuple[tuple[int, ...], np.dtype[Any]] | 
         return None
 
 
-def _runs(sources: Sequence[Any]) -> Iterator[tuple[int, int]]:
+def _runs(sources: FrameSources) -> Iterator[tuple[int, int]]:
     """First and last + 1 of the frames that follow one another in one data set."""
-    starts = [0, *(at for at in range(1, len(sources)) if not _follows(sources[at - 1], sources[at]))]
+    follows = (np.diff(sources.place) == 0) & (np.diff(sources.number) == 1)
+    starts = [0, *(np.flatnonzero(~follows) + 1).tolist()]
     yield from zip(starts, [*starts[1:], len(sources)], strict=True)
-
-
-def _follows(one: Any, other: Any) -> bool:
-    """Whether `other` is the next frame of the same data set."""
-    return (one.file, one.dataset, one.index + 1) == (other.file, other.dataset, other.index)
 
 
 def cxi_peaks(file: h5py.File, path: Path, frames: slice = slice(None)) -> PeakList:

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from crystint.errors import DTypeError, FileError, SettingError, warn
 from crystint.io.frame_table import RESULTS, json_table
+from crystint.io.frames.frame_sources import FrameSources
 from crystint.io.guard import reads_file
 from crystint.io.hdf5.provenance import provenance as made_by_program
 from crystint.io.hdf5.provenance import provenance_in
 from crystint.io.hdf5.scan_group import read_scan
+from crystint.io.json_lists import write_json
 from crystint.io.kinds import opened_kind, unexpected
 from crystint.io.opened_file import OpenedFile
 from crystint.io.outputs import atomic_path
@@ -181,7 +183,8 @@ def write_peaks(
     path, kind = Path(path), peak_format(path)
     shape, n_frames = _sizes(peaks, shape, n_frames, geometry, frames_per_file)
     provenance = made_by_program({}, []) if provenance is None else provenance
-    peaks = _checked(peaks, n_frames, frames_per_file)
+    sources = None if frames_per_file is None else FrameSources.of(frames_per_file)
+    peaks = _checked(peaks, n_frames, sources)
     if scan is not None:
         if len(scan) < n_frames:
             raise SettingError(f"the scan has {len(scan)} frames, the input {n_frames}")
@@ -197,12 +200,13 @@ def write_peaks(
             "shape": list(shape),
             "geometry": None if geometry is None else geometry.to_dict(),
             "scan": None if scan is None else scan.to_dict(),
-            "frames": None if frames_per_file is None else [[s.file, s.index] for s in frames_per_file],
+            "frames": None if sources is None else ([[each.file, each.index]] for each in sources),
             **({} if results is None else {RESULTS: json_table(results)}),
         }
-        images = image_numbers(n_frames, frames_per_file, numbers)
+        images = image_numbers(n_frames, sources, numbers)
         with atomic_path(path.with_name(path.name + ".json"), overwrite) as beside:
-            beside.write_text(json.dumps(notes, indent=1), encoding="utf-8")
+            with beside.open("w", encoding="utf-8") as file:
+                write_json(file, notes)
             if kind == "refl":
                 turns = spots is not None or (scan is not None and scan.rotates)
                 write_refl(path, peaks, spots, shape=shape, images=images, one_scan=turns, overwrite=overwrite)
@@ -217,7 +221,7 @@ def write_peaks(
         shape=shape,
         n_frames=n_frames,
         geometry=geometry,
-        sources=frames_per_file,
+        sources=sources,
         provenance=provenance,
         missing=missing,
         results=results,
@@ -238,7 +242,8 @@ def _checked(peaks: PeakList, n_frames: int, sources: Sequence[Any] | None) -> P
         )
     if sources is not None and len(sources) != n_frames:
         raise SettingError(f"{len(sources)} frame sources were given for {n_frames} frames")
-    return peaks[np.argsort(peaks["frame"], kind="stable")]
+    in_order = bool((np.diff(peaks["frame"]) >= 0).all())
+    return peaks if in_order else peaks[np.argsort(peaks["frame"], kind="stable")]
 
 
 def _check_spots(spots: SpotList | None, n_frames: int) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystint.io.frames.frame_sources import FrameSources
+
 __all__ = ["image_numbers"]
 
 _LAST_DIGITS = re.compile(r"(.*?)(\d+)(\D*)$")
@@ -35,14 +37,15 @@ def image_numbers(
     -------
     int64 [n_frames]
     """
-    if sources is not None and n_frames and all(source.dataset is None and source.index == 0 for source in sources):
-        names = [_LAST_DIGITS.match(_stem(source.file)) for source in sources]
-        series = {(match[1], match[3], str(Path(source.file).parent)) if match else None
-                  for match, source in zip(names, sources, strict=True)}  # fmt: skip
-        if len(series) == 1 and None not in series:
+    told = FrameSources.of(() if sources is None else sources)
+    if n_frames and len(told.places) == n_frames == len(told) and not told.number.any():
+        names = [_LAST_DIGITS.match(_stem(file)) for file, dataset in told.places if dataset is None]
+        series = {(match[1], match[3], str(Path(file).parent)) if match else None
+                  for match, (file, _) in zip(names, told.places, strict=False)}  # fmt: skip
+        if len(names) == n_frames and len(series) == 1 and None not in series:
             named = np.array([int(match[2]) for match in names if match], np.int64)
             if len(np.unique(named)) == n_frames:
-                return named - 1
+                return named[told.place] - 1
     return np.arange(n_frames) if numbers is None else np.asarray(numbers, np.int64)[:n_frames]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from crystint.errors import FileError
 from crystint.io.frame_table import put_frame_table
+from crystint.io.frames.frame_sources import FrameSources
 from crystint.io.hdf5.files import PACKED, create_hdf5, group, process, put
 from crystint.io.hdf5.scan_group import write_scan
 from crystint.model.frame_table import FrameTable
@@ -56,7 +57,7 @@ def write_hdf5(
     shape: tuple[int, int],
     n_frames: int,
     geometry: Geometry | None,
-    sources: Sequence[Any] | None,
+    sources: FrameSources | None,
     provenance: Mapping[str, Any],
     missing: Sequence[int] = (),
     results: FrameTable | None = None,
@@ -88,8 +89,8 @@ def write_hdf5(
         if geometry is not None:
             put(entry, "geometry", json.dumps(geometry.to_dict()), type="text/json")
         if sources is not None:
-            put(entry, "source_file", np.array([source.file for source in sources], dtype=h5py.string_dtype()))
-            put(entry, "source_index", np.array([source.index for source in sources], dtype=np.int64))
+            put(entry, "source_file", sources.files.astype(h5py.string_dtype()))
+            put(entry, "source_index", sources.number)
         if scan is not None:
             write_scan(entry, scan)
         if results is not None:

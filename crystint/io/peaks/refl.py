@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import FileError
 from crystint.io.reflections.dials_table import read_table
-from crystint.io.reflections.dials_table_out import write_table
+from crystint.io.reflections.dials_table_out import MadeRows, write_table
 from crystint.model.peaks import PeakList, unknown_peaks
 from crystint.model.spots import SpotList, unknown_spots
 
@@ -55,34 +56,64 @@ def write_refl(
         All frames are one experiment: ``id`` is 0, and z in images of the scan. Otherwise ``id`` is the frame, as
         dials.import numbers stills, and z the frame + 0.5.
     """
+    rows = peaks if spots is None else spots
+    frames = images if one_scan or spots is not None else np.arange(len(images))
+    reach = partial(_reach, frames, joined=spots is not None)
+
+    def column(name: str, kind: str = "double") -> tuple[str, MadeRows]:
+        return kind, lambda some: rows[name][some]
+
+    def constant(value: int, kind: str = "std::size_t") -> tuple[str, MadeRows]:
+        return kind, lambda some: np.full(some.stop - some.start, value)
+
+    columns: dict[str, tuple[str, MadeRows]] = {
+        "panel": constant(0),
+        "id": constant(0, "int") if one_scan else column("frame", "int"),
+        "xyzobs.px.value": ("vec3<double>", lambda some: _centroid(rows[some], reach)),
+        "xyzobs.px.variance": ("vec3<double>", lambda some: _variance(rows[some], joined=spots is not None)),
+        "intensity.sum.value": column("intensity"),
+        "intensity.sum.variance": ("double", lambda some: rows["sigma"][some] ** 2),
+        "bbox": ("int6", lambda some: _box(rows[some], shape, reach)),
+        "flags": constant(_STRONG),
+        "n_signal": column("npix", "int"),
+        "crystint.flags": column("flags", "std::size_t"),
+    }
+    columns |= {name: column(own) for own, name in _OWN.items()}
     if spots is None:
-        frames = images if one_scan else np.arange(len(images))
-        first = frames[peaks["frame"]]
-        columns = _columns(peaks, shape, first + 0.5, np.full(len(peaks), _PIXEL), first, first + 1)
-        own = {"crystint.frame": peaks["frame"]}
+        columns["crystint.frame"] = column("frame", "int")
     else:
-        first = images[spots["frame0"]]
-        moved = first - spots["frame0"]
-        columns = _columns(spots, shape, spots["z"] + moved, spots["z_sigma"] ** 2, first, spots["frame1"] + moved)
-        own = {"crystint.frame": spots["frame0"], "crystint.n_frames": spots["n_frames"]}
-        columns["crystint.z_sigma"] = "double", spots["z_sigma"]
-    columns |= {name: ("int", values) for name, values in own.items()}
-    columns["id"] = "int", np.zeros(len(first)) if one_scan else peaks["frame"]
-    write_table(path, columns, overwrite=overwrite)
+        columns["crystint.z_sigma"] = column("z_sigma")
+        columns["crystint.frame"], columns["crystint.n_frames"] = column("frame0", "int"), column("n_frames", "int")
+    write_table(path, columns, rows=len(rows), overwrite=overwrite)
 
 
-def _columns(
-    rows: PeakList | SpotList,
-    shape: tuple[int, int],
-    z: NDArray[np.float64],
-    z_variance: NDArray[np.float64],
-    first: NDArray[np.int64],
-    stop: NDArray[np.int64],
-) -> dict[str, tuple[str, NDArray[Any]]]:
-    """What peaks and spots have alike."""
-    n = len(rows)
+_Reach: TypeAlias = Callable[[PeakList | SpotList], tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]]
+
+
+def _reach(
+    images: NDArray[np.int64], rows: PeakList | SpotList, *, joined: bool
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Centroid along z of some rows, and where they begin and end there, in images."""
+    if not joined:
+        first = images[rows["frame"]]
+        return first + 0.5, first, first + 1
+    first = images[rows["frame0"]]
+    moved = first - rows["frame0"]
+    return rows["z"] + moved, first, rows["frame1"] + moved
+
+
+def _centroid(rows: PeakList | SpotList, reach: _Reach) -> NDArray[np.float64]:
+    return np.stack([rows["fast"], rows["slow"], reach(rows)[0]], axis=-1)
+
+
+def _variance(rows: PeakList | SpotList, *, joined: bool) -> NDArray[np.float64]:
     statistical = [np.square(np.nan_to_num(rows[name])) for name in ("fast_sigma", "slow_sigma")]
-    variance = np.stack([_PIXEL + statistical[0], _PIXEL + statistical[1], z_variance], axis=-1)
+    along = rows["z_sigma"] ** 2 if joined else np.full(len(rows), _PIXEL)
+    return np.stack([_PIXEL + statistical[0], _PIXEL + statistical[1], along], axis=-1)
+
+
+def _box(rows: PeakList | SpotList, shape: tuple[int, int], reach: _Reach) -> NDArray[np.int64]:
+    """Of three pixels about the centroid where it is not known."""
     slow = np.clip(np.floor(rows["slow"]).astype(np.int64), 0, shape[0] - 1)
     fast = np.clip(np.floor(rows["fast"]).astype(np.int64), 0, shape[1] - 1)
     three = [
@@ -93,19 +124,7 @@ def _columns(
     ]
     boxed = (rows["fast1"] > rows["fast0"]) & (rows["slow1"] > rows["slow0"])
     own = [np.where(boxed, rows[name], other) for name, other in zip(_BOX, three, strict=True)]
-    columns: dict[str, tuple[str, NDArray[Any]]] = {
-        "panel": ("std::size_t", np.zeros(n)),
-        "id": ("int", np.zeros(n)),
-        "xyzobs.px.value": ("vec3<double>", np.stack([rows["fast"], rows["slow"], z], axis=-1)),
-        "xyzobs.px.variance": ("vec3<double>", variance),
-        "intensity.sum.value": ("double", rows["intensity"]),
-        "intensity.sum.variance": ("double", rows["sigma"] ** 2),
-        "bbox": ("int6", np.stack([*own, first, stop], axis=-1)),
-        "flags": ("std::size_t", np.full(n, _STRONG)),
-        "n_signal": ("int", rows["npix"]),
-        "crystint.flags": ("std::size_t", rows["flags"]),
-    }
-    return columns | {name: ("double", rows[column]) for column, name in _OWN.items()}
+    return np.stack([*own, *reach(rows)[1:]], axis=-1)
 
 
 def read_refl(path: Path) -> PeakList:

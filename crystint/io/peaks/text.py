@@ -55,11 +55,12 @@ def write_json_lines(
             some = peaks[first[frame] : first[frame + 1]]
             line: dict[str, Any] = {"frame": frame, "n_peaks": len(some)}
             if sources is not None:
-                line |= {"file": sources[frame].file, "index": sources[frame].index}
+                source = sources[frame]
+                line |= {"file": source.file, "index": source.index}
             if frame in absent:
                 line["missing"] = True
             if lines is not None:
-                line[RESULTS] = lines[frame]
+                line[RESULTS] = next(lines)
             for name in _COLUMNS:
                 line[name] = [_number(value) for value in some[name].tolist()]
             if frame == 0:
@@ -123,7 +124,8 @@ def write_spot_xds(
     z = images[peaks["frame"]] + 0.5 if spots is None else spots["z"] + (images[spots["frame0"]] - spots["frame0"])
     order = np.argsort(-rows["intensity"], kind="stable")
     with atomic_path(path, overwrite) as temporary, temporary.open("w", encoding="ascii") as file:
-        for row, place in zip(rows[order], z[order], strict=True):
+        for number in order:
+            row, place = rows[number], z[number]
             x, y = row["fast"] + 0.5, row["slow"] + 0.5
             file.write(f"{x:10.3f} {y:10.3f} {place:10.2f} {row['intensity']:12.2f}\n")
 

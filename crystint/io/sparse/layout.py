@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint import __version__
+from crystint.io.frames.frame_sources import FrameSources
 from crystint.io.hdf5.appendable import AppendableDataset
 from crystint.io.hdf5.files import group, packed, process, put
 from crystint.io.hdf5.provenance import plain
@@ -24,6 +25,7 @@ from crystint.io.outputs import utf8
 from crystint.io.peaks.nxdata import POSITION, UNITS
 from crystint.io.peaks.tables import put_rows
 from crystint.io.sparse.row import SparseRow
+from crystint.model.appended_rows import AppendedRows
 from crystint.model.geometry import Geometry
 from crystint.model.peaks import PEAK_DTYPE, PeakFlag, PeakList, empty_peaks
 from crystint.model.scan import Scan
@@ -107,13 +109,11 @@ def finish(
     if scan is not None:
         write_scan(own, scan.select(range(min(frames, len(scan)))))
     if sources is not None:
-        sources = sources[:frames]
-        files = list(dict.fromkeys((source.file, source.dataset or "") for source in sources))
-        number = {name: i for i, name in enumerate(files)}
-        put(own, "source_files", np.array([utf8(name) for name, _ in files], dtype=h5py.string_dtype()))
-        put(own, "source_datasets", np.array([name for _, name in files], dtype=h5py.string_dtype()))
-        table = np.array([(number[s.file, s.dataset or ""], s.index) for s in sources], dtype=np.int64)
-        own.create_dataset("sources", data=table.reshape(-1, 2), **(packed(parent=own) if len(table) else {}))
+        some = FrameSources.of(sources)[:frames]
+        put(own, "source_files", np.array([utf8(name) for name, _ in some.places], dtype=h5py.string_dtype()))
+        put(own, "source_datasets", np.array([name or "" for _, name in some.places], dtype=h5py.string_dtype()))
+        table = np.stack([some.place, some.number], axis=-1).astype(np.int64)
+        own.create_dataset("sources", data=table, **(packed(parent=own) if len(table) else {}))
 
 
 def _detector(entry: h5py.Group, geometry: Geometry) -> None:
@@ -157,7 +157,7 @@ class Peaks:
             for column in PEAK_DTYPE.names or ()
         }
         self._waiting: list[PeakList] = []
-        self._flags: list[NDArray[np.uint32]] = []
+        self._flags = AppendedRows(np.uint32)
         self.persistent: NDArray[np.bool_] | None = None
         """bool [peaks]: which are flagged as persistent; known when all frames are"""
 
@@ -168,15 +168,14 @@ class Peaks:
         for name, column in self._columns.items():
             if name != "flags":
                 column.add(peaks[name])
-        self._flags.append(np.array(peaks["flags"]))
+        self._flags.add(peaks["flags"])
         self._waiting.append(peaks)
         if len(self._waiting) >= 16:
             self._pad()
 
     def flush(self) -> None:
         """Write what is still waiting."""
-        flags = np.concatenate([np.zeros(0, np.uint32), *self._flags])
-        self._flags.clear()
+        flags = self._flags.end()
         if self.persistent is not None:
             flags[self.persistent] |= np.uint32(PeakFlag.PERSISTENT)
         self._columns["flags"].add(flags)
