@@ -147,3 +147,29 @@ def test_temporary_files_of_long_names_belong_to_one_output(tmp_path):
             assert not temporary.exists()
             temporary.write_text("once more")
         assert first.read_text() == "once more"
+
+
+def test_a_master_of_many_links_keeps_few_files_open(tmp_path: Path) -> None:
+    links, values = 150, np.arange(20, dtype=np.uint16).reshape(4, 5)
+    with h5py.File(tmp_path / "master.h5", "w") as master:
+        for number in range(links):
+            with h5py.File(tmp_path / f"d{number}.h5", "w") as file:
+                file.create_dataset("data", data=np.stack([values + number, values + 2 * number]), chunks=(1, 4, 5))
+            master[f"entry/data/data_{number + 1:06d}"] = h5py.ExternalLink(f"d{number}.h5", "/data")
+    before = _descriptors()
+    with crystint.open_frames(tmp_path / "master.h5") as frames:
+        assert len(frames) == 2 * links
+        for index in (*range(2 * links), 0, 299, 7):
+            np.testing.assert_array_equal(frames[index], values + (1 + index % 2) * (index // 2))
+        assert len(frames.all_files()) == links + 1
+        assert not frames.missing
+        assert frames.source(9).dataset == "/entry/data/data_000005"
+        assert _descriptors() - before < 80
+        (tmp_path / "d3.h5").unlink()
+        with pytest.raises(crystint.FileError, match=r"data_000004.*d3\.h5.*does not exist.*was there when"):
+            frames[7]
+    assert _descriptors() == before
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))

@@ -7,10 +7,11 @@ the master says, or, between files that are there, by the size of these.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 
@@ -34,27 +35,42 @@ class StackPart:
     name: str
     count: int
     """of frames"""
-    dataset: h5py.Dataset | None
     reason: str = ""
-    """why it is not there"""
+    """why it is not there; empty = it is"""
 
 
-def stack_parts(file: h5py.File, name: str, paths: Sequence[str]) -> list[StackPart]:
+class _Looked(NamedTuple):
+    """What a data set tells of its frames, which need not be open any more."""
+
+    frames: int
+    low: int | None
+    """number of its first image, as the file has it"""
+    high: int | None
+
+
+def stack_parts(
+    file: h5py.File, name: str, paths: Sequence[str], opened: Callable[[str], AbstractContextManager[Any]]
+) -> list[StackPart]:
     """The data sets at some paths, and what is missing between them. What is guessed or left out is warned of.
+
+    Parameters
+    ----------
+    opened : callable
+        ``with opened(path) as item``: what is at a path, None = nothing is there. They are opened one after the other.
 
     Raises
     ------
     FileError
         When none of them is there.
     """
-    items = [item_at(file, path, None) for path in paths]
+    items = [_look(path, opened) for path in paths]
     if all(item is None for item in items):
         raise FileError(f"{name}: {broken_link(file, paths[0]) or f'{paths[0]} is not in it'}")
     parts: list[StackPart] = []
     for is_there, places in groupby(range(len(paths)), lambda place: items[place] is not None):
         chosen = list(places)
         if is_there:
-            parts += [StackPart(paths[place], frame_count(items[place].shape), items[place]) for place in chosen]
+            parts += [StackPart(paths[place], item.frames) for place in chosen if (item := items[place]) is not None]
             continue
         gap = {paths[place]: broken_link(file, paths[place]) for place in chosen}
         count, usual = _missing(file, items, chosen), _usual(items)
@@ -73,6 +89,13 @@ def stack_parts(file: h5py.File, name: str, paths: Sequence[str]) -> list[StackP
     return parts
 
 
+def _look(path: str, opened: Callable[[str], AbstractContextManager[Any]]) -> _Looked | None:
+    with opened(path) as item:
+        if item is None:
+            return None
+        return _Looked(frame_count(item.shape), *(_attribute(item, f"image_nr_{end}") for end in ("low", "high")))
+
+
 def _tell_of_fewer(file: h5py.File, name: str, count: int) -> None:
     """Warn where a master has fewer images than its run was to have: it was stopped, or links are missing."""
     total = _images(file)
@@ -87,20 +110,20 @@ def _shared(gap: dict[str, str], count: int, usual: int) -> Iterator[StackPart]:
         share = count if path == last else min(usual, count)
         count -= share
         if share:
-            yield StackPart(path, share, None, reason)
+            yield StackPart(path, share, reason)
 
 
-def _usual(items: Sequence[Any]) -> int:
+def _usual(items: Sequence[_Looked | None]) -> int:
     """Frames of a data set that is full."""
-    return max(frame_count(item.shape) for item in items if item is not None)
+    return max(item.frames for item in items if item is not None)
 
 
-def _missing(file: h5py.File, items: Sequence[Any], gap: list[int]) -> int | None:
+def _missing(file: h5py.File, items: Sequence[_Looked | None], gap: list[int]) -> int | None:
     """Frames of some neighbouring data sets that are not there; None = nothing tells."""
     before = items[gap[0] - 1] if gap[0] else None
     after = items[gap[-1] + 1] if gap[-1] + 1 < len(items) else None
-    low = None if after is None else _attribute(after, "image_nr_low")
-    high = 0 if gap[0] == 0 else _attribute(before, "image_nr_high")
+    low = None if after is None else after.low
+    high = 0 if gap[0] == 0 else None if before is None else before.high
     if low is not None and high is not None and low > high:
         return low - high - 1
     total = _images(file)
@@ -109,18 +132,18 @@ def _missing(file: h5py.File, items: Sequence[Any], gap: list[int]) -> int | Non
     if after is None and high:
         return max(total - high, 0)
     others = [place for place, item in enumerate(items) if item is None and place not in gap]
-    return None if others else max(total - sum(frame_count(item.shape) for item in items if item is not None), 0)
+    return None if others else max(total - sum(item.frames for item in items if item is not None), 0)
 
 
-def _agreed(file: h5py.File, items: Sequence[Any], gap: list[int], count: int) -> bool:
+def _agreed(file: h5py.File, items: Sequence[_Looked | None], gap: list[int], count: int) -> bool:
     """Whether the numbers of the images after a gap and the total of the run tell the same of what is missing."""
     after = items[gap[-1] + 1] if gap[-1] + 1 < len(items) else None
-    there = sum(frame_count(item.shape) for item in items if item is not None)
-    return after is not None and _attribute(after, "image_nr_low") is not None and _images(file) == there + count
+    there = sum(item.frames for item in items if item is not None)
+    return after is not None and after.low is not None and _images(file) == there + count
 
 
-def _attribute(item: Any, name: str) -> int | None:
-    value = None if item is None else item.attrs.get(name)
+def _attribute(item: h5py.Dataset, name: str) -> int | None:
+    value = item.attrs.get(name)
     return None if value is None or getattr(value, "size", 1) != 1 else int(value)
 
 

@@ -156,8 +156,13 @@ def _numbered(file: h5py.File, folder: str) -> list[str]:
         return []
     names = sorted((key for key in group if re.fullmatch(r"data_\d+", key)), key=by_number)
     paths = [f"{group.name.rstrip('/')}/{key}" for key in names]
-    items = {path: item_at(file, path, None) for path in paths}
-    return [path for path, item in items.items() if _is_stack(item) or (item is None and broken_link(file, path))]
+    return [path for path in paths if _may_be_stack(file, path)]
+
+
+def _may_be_stack(file: h5py.File, path: str) -> bool:
+    """Whether there are frames at a path, or a link that leads nowhere; what is there is not left open."""
+    item = item_at(file, path, None)
+    return _is_stack(item) if item is not None else bool(broken_link(file, path))
 
 
 def _defaults(file: h5py.File) -> Iterator[str]:

@@ -7,8 +7,8 @@ read without HDF5 and its lock; everything else is read by HDF5.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -25,15 +25,17 @@ from crystint.io.frames.nexus_limits import nexus_limits
 from crystint.io.frames.nexus_mask import NexusMask, Stack, nexus_mask
 from crystint.io.frames.presence import Presence, presence_of
 from crystint.io.frames.readers import FrameSource, ToldScan, folded
-from crystint.io.frames.stack_parts import StackPart, stack_parts
+from crystint.io.frames.stack_parts import stack_parts
+from crystint.io.frames.stack_paths import broken_link, item_at
 from crystint.io.frames.stack_search import NoFramesError, check_claims, find_datasets, left_out
 from crystint.io.frames.virtual import VirtualReader
 from crystint.io.geometry.detector_group import detector_of, entry_of
 from crystint.io.geometry.nexus import nexus_geometry, nexus_saturation
 from crystint.io.geometry.nexus_scan import nexus_instrument, nexus_scan
-from crystint.io.hdf5.chunks import ChunkReader, DirectReader, layer_cache
+from crystint.io.hdf5.chunks import ChunkReader, DirectReader, Layers, layer_cache
 from crystint.io.hdf5.filters import DamagedChunk
 from crystint.io.hdf5.nexus_values import text
+from crystint.io.hdf5.pool import ResourcePool
 from crystint.io.hdf5.source_metadata import read_metadata
 from crystint.io.kinds import NEVER_FRAMES, opened_kind, unexpected
 from crystint.io.linked_files import files_behind
@@ -46,9 +48,37 @@ from crystint.model.valid_values import FileLimits
 
 __all__ = ["StackReader"]
 
+_OPEN = 64
+"""Data sets, which may each lie in a file of its own, that stay open: a system may allow 256 files."""
+
+
+class _OpenSet:
+    """A data set that is open, and the reader without HDF5 that it has; None = there is none at the path."""
+
+    def __init__(self, item: Any, layers: Layers) -> None:
+        self.item, self._layers = item, layers
+        self._direct: list[DirectReader | None] = []
+        self._lock = Lock()
+
+    @property
+    def direct(self) -> DirectReader | None:
+        """The reader without HDF5, made lazily; None where there is none."""
+        with self._lock:
+            if not self._direct:
+                kind = VirtualReader if self.item.is_virtual else ChunkReader
+                self._direct.append(kind.of(self.item, self._layers))
+            return self._direct[0]
+
+    def close(self) -> None:
+        """Let go of the data set, and so of its file."""
+        for reader in filter(None, self._direct):
+            reader.close()
+        self._direct.clear()
+        self.item = None
+
 
 class StackReader:
-    """The frames of one HDF5 file, which may be spread over several data sets and files.
+    """The frames of one HDF5 file, which may be spread over several data sets and files; the last few used are open.
 
     Raises
     ------
@@ -68,30 +98,32 @@ class StackReader:
                 names = find_datasets(self._file, str(path), file.dataset)
             except NoFramesError as error:
                 raise unexpected(file, "frames", str(error)) from error
-            self._parts = stack_parts(self._file, str(path), names)
-            self._sets: list[h5py.Dataset] = [part.dataset for part in self._parts if part.dataset is not None]
-            first = self._sets[0]
-            for each in self._sets:
-                check_claims(each, str(path))
-                if each.shape[-2:] != first.shape[-2:] or each.dtype != first.dtype:
-                    raise FileError(
-                        f"{path}: {each.name} holds frames of {each.shape[-2:]} {each.dtype}, "
-                        f"but {first.name} of {first.shape[-2:]} {first.dtype}"
-                    )
-                _say_folded(each, path)
+            self._layers = layer_cache()
+            self._opened: ResourcePool[str, _OpenSet] = ResourcePool(_OpenSet.close, idle=_OPEN)
+            alike = _Alike(path)
+            self._parts = stack_parts(self._file, str(path), names, alike.checked(self._use))
             if file.dataset is None and (others := left_out(self._file, names)):
                 warn(f"{path}: {', '.join(others[:3])} holds frames as well, left out; --dataset chooses or takes all")
         except BaseException:
             self._file.close()
             raise
-        self.shape: tuple[int, int] = (int(first.shape[-2]), int(first.shape[-1]))
-        self.dtype: np.dtype[Any] = first.dtype.newbyteorder("=")
+        self.shape: tuple[int, int] = alike.shape
+        self.dtype: np.dtype[Any] = alike.dtype.newbyteorder("=")
         self._ends = list(accumulate(part.count for part in self._parts))
         self.count: int = self._ends[-1]
         self._presence: dict[int, Presence] = {}
-        self._direct: dict[int, DirectReader | None] = {}
-        self._layers = layer_cache()
         self._lock = Lock()
+
+    @contextmanager
+    def _use(self, path: str) -> Iterator[_OpenSet]:
+        """The data set at a path, opened when it is wanted."""
+        with self._opened.use(path, lambda: _OpenSet(item_at(self._file, path, None), self._layers)) as opened:
+            yield opened
+
+    @property
+    def _sets(self) -> list[str]:
+        """Paths of the data sets that are there."""
+        return [part.name for part in self._parts if not part.reason]
 
     def _find(self, index: int) -> tuple[int, int]:
         number = bisect_right(self._ends, index)
@@ -113,11 +145,9 @@ class StackReader:
         if out is None or (out.shape, out.dtype) != (self.shape, self.dtype):
             out = np.empty(self.shape, self.dtype)
         number, within = self._find(index)
-        with self._placed(index):
-            direct = self._reader(number)
-            if direct is None or not direct.read(within, out):
-                stack = self._parts[number].dataset
-                assert stack is not None  # else it was absent
+        with self._placed(index), self._there(number) as opened:
+            if opened.direct is None or not opened.direct.read(within, out):
+                stack = opened.item
                 stack.read_direct(out, tuple(map(int, np.unravel_index(within, stack.shape[:-2]))))
         return out
 
@@ -125,27 +155,45 @@ class StackReader:
         """Why a frame is not there; empty = it is, as far as HDF5 knows."""
         number, within = self._find(index)
         part = self._parts[number]
-        return part.reason or self._present(number, part).absent(within)
+        return part.reason or self._present(number).absent(within)
 
     def missing(self) -> dict[int, str]:
         """Numbers of the frames that are not there, and why."""
         reasons: dict[int, str] = {}
         for number, part in enumerate(self._parts):
             start = self._ends[number] - part.count
-            if part.dataset is None:
+            if part.reason:
                 reasons |= dict.fromkeys(range(start, start + part.count), part.reason)
             else:
-                absent = self._present(number, part).all_absent()
+                absent = self._present(number).all_absent()
                 reasons |= {start + within: reason for within, reason in absent.items()}
         return reasons
 
-    def _present(self, number: int, part: StackPart) -> Presence:
+    def _present(self, number: int) -> Presence:
         """What HDF5 knows of the frames of a data set, looked up once."""
         with self._lock:
             if number not in self._presence:
-                assert part.dataset is not None
-                self._presence[number] = presence_of(part.dataset)
+                with self._there(number) as opened:
+                    self._presence[number] = presence_of(opened.item)
             return self._presence[number]
+
+    @contextmanager
+    def _there(self, number: int) -> Iterator[_OpenSet]:
+        """The data set of a part that was there when this file was opened.
+
+        Raises
+        ------
+        FileError
+            When it cannot be opened any more.
+        """
+        name = self._parts[number].name
+        with self._use(name) as opened:
+            if opened.item is None:
+                raise FileError(
+                    f"{self._path}: {broken_link(self._file, name) or f'{name} is gone'}; it was there when the file "
+                    "was opened"
+                )
+            yield opened
 
     def chunk(self, index: int) -> RawChunk | None:
         """The packed frame where it is one chunk of bitshuffle and LZ4; None elsewhere.
@@ -158,19 +206,8 @@ class StackReader:
         number, within = self._find(index)
         if self.absent(index):
             return None
-        with self._placed(index):
-            direct = self._reader(number)
-            return None if direct is None else direct.chunk(within)
-
-    def _reader(self, number: int) -> DirectReader | None:
-        """The direct reader of a data set, without HDF5, made lazily and cached; None where there is none."""
-        with self._lock:
-            if number not in self._direct:
-                stack = self._parts[number].dataset
-                assert stack is not None  # else its frames are absent
-                kind = VirtualReader if stack.is_virtual else ChunkReader
-                self._direct[number] = kind.of(stack, self._layers)
-            return self._direct[number]
+        with self._placed(index), self._there(number) as opened:
+            return None if opened.direct is None else opened.direct.chunk(within)
 
     @contextmanager
     def _placed(self, index: int) -> Iterator[None]:
@@ -191,13 +228,18 @@ class StackReader:
 
     def behind(self) -> list[str]:
         """The files that the frames lie in."""
-        return [str(path) for each in self._sets for path in files_behind(each)]
+        files: list[str] = []
+        for number, part in enumerate(self._parts):
+            if not part.reason:
+                with self._there(number) as opened:
+                    files += map(str, files_behind(opened.item))
+        return files
 
     @cached_property
     def _detector(self) -> h5py.Group | None:
         """The one that the frames are of."""
         try:
-            names = [part.name for part in self._parts if part.dataset is not None]
+            names = self._sets
             firsts = {entry_of(name): name for name in reversed(names)}
             first = detector_of(self._file, names[0], self.shape)
             if first is None or entry_of(first.name) not in firsts:
@@ -243,9 +285,10 @@ class StackReader:
 
     @cached_property
     def _mask(self) -> tuple[NexusMask | None, list[str]]:
-        stack = Stack(self.shape, self.count, self._sets[0])
         try:
-            return nexus_mask(self._file, self._detector, str(self._path), stack)
+            with self._use(self._sets[0]) as opened:
+                stack = Stack(self.shape, self.count, opened.item)
+                return nexus_mask(self._file, self._detector, str(self._path), stack)
         except GeometryError as error:
             return None, [f"no mask is read: {error}"]
 
@@ -266,13 +309,46 @@ class StackReader:
 
     def close(self) -> None:
         """Close the file."""
-        for reader in self._direct.values():
-            if reader is not None:
-                reader.close()
-        self._direct, self._presence = {}, {}
-        self._parts, self._sets = [], []
+        self._opened.clear()
+        self._presence, self._parts = {}, []
         self._layers.clear()
         self._file.close()
+
+
+class _Alike:
+    """Looks at data sets as they are opened: their frames must be alike, and possible."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._first = path, ""
+        self.shape: tuple[int, int] = (0, 0)
+        """(slow, fast)"""
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8)
+
+    def checked(
+        self, use: Callable[[str], AbstractContextManager[_OpenSet]]
+    ) -> Callable[[str], AbstractContextManager[Any]]:
+        """The same, giving data sets that were looked at."""
+
+        @contextmanager
+        def opened(path: str) -> Iterator[Any]:
+            with use(path) as each:
+                if each.item is not None:
+                    self._look(each.item)
+                yield each.item
+
+        return opened
+
+    def _look(self, each: h5py.Dataset) -> None:
+        check_claims(each, str(self._path))
+        if not self._first:
+            self._first, self.dtype = each.name, each.dtype
+            self.shape = (int(each.shape[-2]), int(each.shape[-1]))
+        if each.shape[-2:] != self.shape or each.dtype != self.dtype:
+            raise FileError(
+                f"{self._path}: {each.name} holds frames of {each.shape[-2:]} {each.dtype}, "
+                f"but {self._first} of {self.shape} {self.dtype}"
+            )
+        _say_folded(each, self._path)
 
 
 def _say_folded(stack: h5py.Dataset, path: Path) -> None:

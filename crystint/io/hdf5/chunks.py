@@ -7,6 +7,7 @@ The chunk index is read from HDF5 once. From then on a frame is a `preadv` of it
 from __future__ import annotations
 
 import os
+from array import array
 from itertools import product
 from math import ceil, prod
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias
@@ -52,7 +53,7 @@ class _Chunks:
 
     def __init__(self, dataset: h5py.Dataset, grid: tuple[int, ...]) -> None:
         self._grid = grid
-        steps, entries = dataset.chunks, []
+        steps, entries = dataset.chunks, array("q")
         frames = [prod(dataset.shape[axis + 1 : -2]) for axis in range(dataset.ndim - 2)]
         deep = prod(steps[:-2])
 
@@ -60,10 +61,10 @@ class _Chunks:
             first = sum(start * step for start, step in zip(chunk.chunk_offset, frames, strict=False))
             row, column = (start // step for start, step in zip(chunk.chunk_offset[-2:], steps[-2:], strict=True))
             number = self._number(first // deep, row, column)
-            entries.append((number, chunk.byte_offset, chunk.size, chunk.filter_mask))
+            entries.extend((number, chunk.byte_offset, chunk.size, chunk.filter_mask))
 
         dataset.id.chunk_iter(note)
-        table = np.array(entries, np.int64).reshape(-1, 4)
+        table = np.frombuffer(entries, np.int64).reshape(-1, 4)
         self._entries = table[np.argsort(table[:, 0], kind="stable")]
 
     def _number(self, layer: int, row: int, column: int) -> int:
