@@ -32,6 +32,9 @@ class OpenedFile:
         Path of the frames inside an HDF5 file, where the user named one.
     lowest : float, optional
         Smallest valid counts of its frames, where the user named them.
+    container : str, optional
+        What it is where that is known (`container_of`), as it was opened before: its beginning is then read only when
+        it is asked for, and what was told of it is not told again.
 
     Raises
     ------
@@ -39,14 +42,33 @@ class OpenedFile:
         When the file is missing, a folder or not readable; `head` also when it is empty or its packing is damaged.
     """
 
-    def __init__(self, path: str | PathLike[str], dataset: str | None = None, *, lowest: float | None = None) -> None:
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        dataset: str | None = None,
+        *,
+        lowest: float | None = None,
+        container: str | None = None,
+    ) -> None:
         self.path = Path(path)
         self.dataset = dataset
         self.lowest = lowest
+        self.again = container is not None
+        """whether it was opened before"""
+        if container is None:
+            self._start  # noqa: B018  (a file that is not there is told now)
+        else:
+            self.__dict__["container"] = container
+
+    @cached_property
+    def _start(self) -> bytes:
         with open_as_it_is(self.path) as stream:
-            self._start = stream.read(_HEAD)
-            self.size: int = os.fstat(stream.fileno()).st_size
-            """bytes"""
+            return stream.read(_HEAD)
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes."""
+        return os.stat(self.path).st_size
 
     @property
     def suffix(self) -> str:
@@ -88,7 +110,7 @@ class OpenedFile:
     @cached_property
     def text(self) -> str:
         """The first 4096 bytes as text; empty when they are none."""
-        if b"\0" in self.head:
+        if self.container == "hdf5" or b"\0" in self.head:
             return ""
         try:
             return self.head.decode("utf-8")

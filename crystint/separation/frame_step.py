@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.io.frame_record import FrameRecord
+from crystint.io.frames.sequence import Frames
 from crystint.io.sparse.mask import FirstMask
 from crystint.io.sparse.row import SparseRow
 from crystint.model.frame_table import FRAME_DTYPE, FrameStatus, FrameTable, empty_frame_table
@@ -72,22 +72,22 @@ class SeparationWorker:
 class SeparationWork:
     """As `crystint.run.frame_work.FrameWork`: which frames, and what is done with each."""
 
-    files: tuple[str, ...]
+    frames: Frames
+    """with what was noted of their files, which workers need not open for it"""
     settings: Settings
     treatment: Treatment
 
     @classmethod
     def of(cls, run: PreparedRun, treatment: Treatment) -> Self:
         """For the frames of a run that is open here."""
-        return cls(
-            tuple(str(Path(file).resolve()) for file in run.frames.opened_files), run.settings.absolute(), treatment
-        )
+        return cls(run.frames, run.settings.absolute(), treatment)
 
     @contextmanager
     def open(self, device: str | None) -> Iterator[SeparationWorker]:
         """On the machine that works on them."""
         apart = isinstance(self.treatment, PeakSearch)
-        with opened(self.files, self.settings, device, apart=apart) as run:
+        self.frames.check_files()
+        with self.frames, opened(self.frames, self.settings, device, apart=apart) as run:
             yield SeparationWorker(run, self.treatment)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystint.io.frame_record import FrameRecord
+from crystint.io.frames.sequence import Frames
 from crystint.model.spot_rows import SPOT_DTYPE, spots_in
 from crystint.ops.pixel_sums import PixelSums
 from crystint.ops.run_statistics import add_background, no_rings
@@ -86,16 +86,18 @@ def spots_of(record: FrameRecord) -> NDArray[np.void]:
 class MaskWork:
     """As `crystint.run.frame_work.FrameWork`: which frames."""
 
-    files: tuple[str, ...]
+    frames: Frames
+    """with what was noted of their files, which workers need not open for it"""
     settings: MaskSettings
 
     @classmethod
     def of(cls, run: PreparedRun, settings: MaskSettings) -> Self:
         """For the frames of a run that is open here."""
-        return cls(tuple(str(Path(file).resolve()) for file in run.frames.opened_files), settings.absolute())
+        return cls(run.frames, settings.absolute())
 
     @contextmanager
     def open(self, device: str | None) -> Iterator[MaskWorker]:
         """On the machine that works on them."""
-        with opened(self.files, self.settings, device) as run:
+        self.frames.check_files()
+        with self.frames, opened(self.frames, self.settings, device) as run:
             yield MaskWorker(run)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from crystint.errors import warn
 from crystint.io.frame_record import FrameRecord
+from crystint.io.frames.sequence import Frames
 from crystint.io.roi_files import read_roi_document, write_rois
 from crystint.model.frame_table import FrameTable, empty_frame_table, put_scan
 from crystint.model.roi_members import RoiMembers
@@ -80,7 +81,7 @@ class RoiWorker:
 class _Work:
     """As `crystint.run.frame_work.FrameWork`."""
 
-    files: tuple[str, ...]
+    frames: Frames
     settings: RoiSettings
     document: dict[str, Any]
     snr: float
@@ -88,12 +89,12 @@ class _Work:
     @classmethod
     def of(cls, run: PreparedRun, settings: RoiSettings, rois: Rois, snr: float) -> Self:
         """For the frames of a run that is open here."""
-        files = tuple(str(Path(file).resolve()) for file in run.frames.opened_files)
-        return cls(files, settings.absolute(), rois.to_dict(), snr)
+        return cls(run.frames, settings.absolute(), rois.to_dict(), snr)
 
     @contextmanager
     def open(self, device: str | None) -> Iterator[RoiWorker]:
-        with opened(self.files, self.settings, device) as run:
+        self.frames.check_files()
+        with self.frames, opened(self.frames, self.settings, device) as run:
             yield RoiWorker(run, Rois.from_dict(self.document).members(run.geometry, run.frames.shape), self.snr)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import h5py
@@ -165,11 +166,67 @@ def test_a_master_of_many_links_keeps_few_files_open(tmp_path: Path) -> None:
         assert not frames.missing
         assert frames.source(9).dataset == "/entry/data/data_000005"
         assert _descriptors() - before < 80
-        (tmp_path / "d3.h5").unlink()
-        with pytest.raises(crystint.FileError, match=r"data_000004.*d3\.h5.*does not exist.*was there when"):
-            frames[7]
+        (tmp_path / "d5.h5").unlink()
+        with pytest.raises(crystint.FileError, match=r"data_000006.*d5\.h5.*does not exist.*was there when"):
+            frames[11]
     assert _descriptors() == before
 
 
 def _descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_file_is_opened_twice_for_all_that_a_run_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for what it is, and once for a frame."""
+    for number in range(9):
+        with h5py.File(tmp_path / f"f{number}.h5", "w") as file:
+            file["entry/data/data"] = np.full((2, 4, 5), number, np.uint16)
+    opened: list[str] = []
+    make = h5py.File.__init__
+
+    def noted(self, name, *arguments, **options) -> None:
+        if isinstance(name, str | Path):  # else the file of a data set, which is open
+            opened.append(Path(name).name)
+        make(self, name, *arguments, **options)
+
+    monkeypatch.setattr(h5py.File, "__init__", noted)
+    with crystint.open_frames(str(tmp_path / "f*.h5")) as frames:
+        assert frames.geometry is None
+        assert frames.mask is None
+        assert frames.scan is None
+        assert frames.unusable_masks == []
+        assert len(frames.all_files()) == 9
+        assert [frames.source(index).file for index in range(18)] == [frames.files[i // 2] for i in range(18)]
+        assert [int(frame[0, 0]) for frame in frames] == [i // 2 for i in range(18)]
+    assert sorted(opened) == sorted(2 * [f"f{number}.h5" for number in range(9)])
+
+
+def test_another_process_opens_files_for_their_frames_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        with h5py.File(tmp_path / f"f{number}.h5", "w") as file:
+            file["entry/data/data"] = np.full((2, 4, 5), number, np.uint16)
+    monkeypatch.chdir(tmp_path)
+    with crystint.open_frames("f*.h5") as frames:
+        assert frames.geometry is None
+        packed = pickle.dumps(frames)
+        some = pickle.dumps(frames.select("3:7"))
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(h5py, "File", None)  # nothing can be opened
+    there = pickle.loads(packed)
+    assert len(there) == 8
+    assert there.geometry is None
+    assert there.scan is None
+    there.check_files()
+    monkeypatch.undo()
+    with pickle.loads(some) as chosen:
+        assert [int(frame[0, 0]) for frame in chosen] == [1, 2, 2, 3]
+    status = (tmp_path / "f2.h5").stat()
+    os.utime(tmp_path / "f2.h5", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    with pytest.raises(FileError, match=r"f2\.h5 was changed at another time"):
+        there.check_files()
+    (tmp_path / "f2.h5").write_bytes(b"another file")
+    with pytest.raises(FileError, match=r"f2\.h5 has 12 bytes, expected \d+ bytes"):
+        there.check_files()
+    (tmp_path / "f2.h5").unlink()
+    with pytest.raises(FileError, match=r"f2\.h5 does not exist"):
+        there.check_files()

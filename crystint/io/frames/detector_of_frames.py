@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from math import isfinite
@@ -12,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.errors import CrystintError, FileError, GeometryError, warn
+from crystint.errors import CrystintError, FileError, warn
 from crystint.io.frames.below_zero import negative_measurements
+from crystint.io.frames.file_facts import Header, header_of
 from crystint.io.frames.joined_geometry import alike_files, joined_geometry
 from crystint.io.frames.joined_scan import joined_instrument, joined_scan
 from crystint.io.frames.nexus_mask import NexusMask, merged
-from crystint.io.frames.readers import Reader, ToldScan
+from crystint.io.frames.readers import Reader
 from crystint.io.frames.sources import LazyFile
 from crystint.model.geometry import Geometry
 from crystint.model.instrument import Instrument
@@ -27,6 +30,18 @@ from crystint.model.source_metadata import SourceMetadata
 from crystint.model.valid_values import ValidValues, valid_values
 
 __all__ = ["DetectorOfFrames"]
+
+
+@dataclass(eq=False)
+class _Masks:
+    """What the files of a sequence mask."""
+
+    unusable: list[str] = field(default_factory=list)
+    """a sentence for each mask that cannot be used"""
+    problem: str = ""
+    """of the first that cannot be read, though it fits"""
+    together: tuple[NDArray[np.uint32], frozenset[int]] | None = None
+    """what all files mask, and the numbers of those that mask more; None = none has a mask"""
 
 
 class DetectorOfFrames:
@@ -107,17 +122,16 @@ class DetectorOfFrames:
         return [geometry for geometry, _, _ in self._headers if isinstance(geometry, PartialGeometry)]
 
     @cached_property
-    def _headers(self) -> list[tuple[PartialGeometry | GeometryError, ToldScan, Instrument]]:
+    def _headers(self) -> list[Header]:
         """What each file tells, or why it tells no geometry; they are looked into once."""
         headers = []
-        for number in range(len(self._readers)):
-            with self._use(number) as reader:
-                geometry: PartialGeometry | GeometryError
-                try:
-                    geometry = reader.geometry()
-                except GeometryError as error:
-                    geometry = error
-                headers.append((geometry, reader.scan(), reader.instrument()))
+        equal: dict[bytes, Any] = {}  # those of thousands of files are the same, and take memory once
+        for number, reader in enumerate(self._readers):
+            told = reader.facts.header if isinstance(reader, LazyFile) and reader.facts is not None else None
+            if told is None:
+                with self._use(number) as opened:
+                    told = header_of(opened)
+            headers.append(Header(*(equal.setdefault(pickle.dumps(part), part) for part in told)))
         return headers
 
     @cached_property
@@ -166,9 +180,8 @@ class DetectorOfFrames:
         """
         for text in self.unusable_masks:
             warn(text)
-        for _, (own, _) in self._masks_of_files():
-            if own is not None and own.problem:
-                raise FileError(own.problem)
+        if self._told_masks.problem:
+            raise FileError(self._told_masks.problem)
         return None if self._masks is None else self._masks[0]
 
     def mask_of(self, index: int) -> NDArray[np.uint32] | None:
@@ -189,22 +202,38 @@ class DetectorOfFrames:
     @cached_property
     def unusable_masks(self) -> list[str]:
         """A sentence for each mask in the files that cannot be used: where it is, and why."""
-        return [text for _, (_, unusable) in self._masks_of_files() for text in unusable]
+        return self._told_masks.unusable
 
     def _masks_of_files(self) -> Iterator[tuple[int, tuple[NexusMask | None, list[str]]]]:
         """Number and `Reader.mask` of each file that may have one, which is open meanwhile."""
         for number, reader in enumerate(self._readers):
-            if not isinstance(reader, LazyFile) or reader.frames is None:
+            noted = reader.facts if isinstance(reader, LazyFile) else None
+            if not isinstance(reader, LazyFile) or (reader.frames is None and (noted is None or noted.masked)):
                 with self._use(number) as opened:
                     yield number, opened.mask()
 
     @cached_property
+    def _told_masks(self) -> _Masks:
+        """The masks of all files, each of which is opened once."""
+        told = _Masks()
+
+        def usable() -> Iterator[tuple[int, NexusMask]]:
+            for number, (own, unusable) in self._masks_of_files():
+                told.unusable += unusable
+                if own is not None and own.problem:
+                    told.problem = told.problem or own.problem
+                elif own is not None:
+                    yield number, own
+
+        masks = usable()
+        first = next(masks, None)
+        told.together = None if first is None else merged(chain([first], masks))
+        return told
+
+    @property
     def _masks(self) -> tuple[NDArray[np.uint32], frozenset[int]] | None:
         """What all files mask, and the numbers of those that mask more."""
-        own = self._masks_of_files()
-        masks = ((number, mask) for number, (mask, _) in own if mask is not None and not mask.problem)
-        first = next(masks, None)
-        return None if first is None else merged(chain([first], masks))
+        return self._told_masks.together
 
     def _more_masked(self, number: int, reader: Reader) -> tuple[NexusMask, NDArray[np.uint32]] | None:
         """The mask of a file, and `mask`, where single frames of it may have more pixels masked than that."""

@@ -18,6 +18,7 @@ from crystint.arrays import Frame, FrameStack
 from crystint.errors import DTypeError, FileError, SettingError, ShapeError, described
 from crystint.html import html_table
 from crystint.io.frames.detector_of_frames import DetectorOfFrames
+from crystint.io.frames.file_facts import FileFacts, facts_of
 from crystint.io.frames.images import ArrayReader
 from crystint.io.frames.readers import FrameSource, Reader
 from crystint.io.frames.selection import FrameSelection, selected
@@ -73,10 +74,11 @@ def open_frames(
         if more:
             raise FileError("an array is a sequence of its own; open the files apart from it")
         return _chosen(Frames([ArrayReader(source, "<array>")], ["<array>"]), frames)
-    paths = shown_once(each_once(path for each in (source, *more) for path in expand(each)), dataset)
+    paths = each_once(path for each in (source, *more) for path in expand(each))
     if not paths:
         raise FileError("no file given; name at least one")
-    return _chosen(Frames([LazyFile(path, dataset) for path in paths], [str(path) for path in paths]), frames)
+    files = shown_once([LazyFile(path, dataset) for path in paths])
+    return _chosen(Frames(files, [str(file.path) for file in files]), frames)
 
 
 def _chosen(whole: Frames, frames: FrameSelection | None) -> Frames:
@@ -112,11 +114,11 @@ class Frames(DetectorOfFrames):
         """names of the files, in order; of a selection, those that hold its frames"""
         self.opened_files: list[str] = files
         """`files`, and those that a selection leaves out"""
-        with self._use(0) as first:
-            self.shape: tuple[int, int] = first.shape
-            """(slow, fast) of every frame"""
-            self.dtype: np.dtype[Any] = first.dtype
-            """dtype of every frame, native-endian"""
+        first = self._facts(0)
+        self.shape: tuple[int, int] = first.shape
+        """(slow, fast) of every frame"""
+        self.dtype: np.dtype[Any] = first.dtype
+        """dtype of every frame, native-endian"""
         self._ends = list(accumulate(self._count(number) for number in range(len(readers))))
         self._selection: NDArray[np.int64] | None = None
         self.numbers: NDArray[np.int64] = np.arange(self._ends[-1])
@@ -125,10 +127,19 @@ class Frames(DetectorOfFrames):
         """frames of that whole sequence"""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process opens the files anew, from any folder; an array is pickled whole."""
+        """Another process opens the files, from any folder, for their frames alone; an array is pickled whole."""
         readers = [reader.absolute() if isinstance(reader, LazyFile) else reader for reader in self._readers]
         chosen = ("_selection", "numbers", "total", "opened_files")
-        return Frames, (readers, self.files), {name: getattr(self, name) for name in chosen}
+        state = {name: getattr(self, name) for name in chosen}
+        if "_headers" in self.__dict__:
+            state["_headers"] = self._headers
+        return Frames, (readers, self.files), state
+
+    def check_files(self) -> None:
+        """Raise FileError unless the files are as they were when the sequence was made, maybe on another machine."""
+        for reader in self._readers:
+            if isinstance(reader, LazyFile):
+                reader.check()
 
     @contextmanager
     def _use(self, number: int, place: str = "") -> Iterator[Reader]:
@@ -145,11 +156,22 @@ class Frames(DetectorOfFrames):
         reader = self._readers[number]
         if isinstance(reader, LazyFile) and reader.frames is not None:
             return reader.frames
+        told = self._facts(number)
+        if told.count == 0:
+            raise FileError(f"{self.files[number]} holds no frame")
+        self._check(number, told.shape, told.dtype)
+        return told.count
+
+    def _facts(self, number: int) -> FileFacts:
+        """What is noted of a file, which is opened for it once."""
+        reader = self._readers[number]
+        if isinstance(reader, LazyFile) and reader.facts is not None:
+            return reader.facts
         with self._use(number) as opened:
-            if opened.count == 0:
-                raise FileError(f"{self.files[number]} holds no frame")
-            self._check(number, opened.shape, opened.dtype)
-            return opened.count
+            told = facts_of(opened)
+        if isinstance(reader, LazyFile):
+            reader.facts = told
+        return told
 
     def _check(self, number: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         if tuple(shape) != self.shape or dtype != self.dtype:
@@ -307,8 +329,7 @@ class Frames(DetectorOfFrames):
         reader = self._readers[number]
         if isinstance(reader, LazyFile) and reader.frames is not None:
             return FrameSource(self.files[number], within)
-        with self._use(number) as opened:
-            return opened.source(within)
+        return self._facts(number).source(self.files[number], within)
 
     @cached_property
     def missing(self) -> dict[int, str]:
@@ -334,8 +355,7 @@ class Frames(DetectorOfFrames):
         for number, reader in enumerate(self._readers):
             files[self.files[number]] = None
             if not isinstance(reader, LazyFile) or reader.frames is None:
-                with self._use(number) as opened:
-                    files |= dict.fromkeys(opened.behind() if isinstance(opened, StackReader) else ())
+                files |= dict.fromkeys(self._facts(number).behind)
         return list(files)
 
     @property

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from crystint.errors import FileError, warn
 from crystint.io.frames.cbf import CbfReader
+from crystint.io.frames.file_facts import FileFacts, facts_of
 from crystint.io.frames.images import ImageReader, NumpyReader
 from crystint.io.frames.readers import Reader
 from crystint.io.frames.stacks import StackReader
 from crystint.io.frames.tiff import TiffReader, count_frames
+from crystint.io.guard import guarded
 from crystint.io.kinds import unexpected
-from crystint.io.linked_files import linked_by
 from crystint.io.opened_file import OpenedFile
 
 __all__ = ["LazyFile", "reader_of", "shown_once"]
@@ -52,8 +54,10 @@ class LazyFile:
 
     def __init__(self, path: Path, dataset: str | None) -> None:
         self.path, self.dataset = path, dataset
-        if not path.exists():
-            raise FileError(f"{path} does not exist")
+        self.facts: FileFacts | None = None
+        """None = nobody has looked yet"""
+        self._container: str | None = None
+        self._state = self._seen()
 
     def open(self) -> Reader:
         """Its reader.
@@ -63,11 +67,51 @@ class LazyFile:
         FileError
             When it is damaged, of an unknown kind or holds no frame.
         """
-        return reader_of(OpenedFile(self.path, self.dataset))
+        file = OpenedFile(self.path, self.dataset, container=self._container)
+        reader = reader_of(file)
+        if isinstance(reader, StackReader):
+            self._container = "hdf5"  # its first bytes need not be looked at again
+        return reader
+
+    def look(self) -> FileFacts:
+        """What is told of it without a frame being read; it is opened for that once.
+
+        Raises
+        ------
+        FileError
+            As `open`.
+        """
+        if self.facts is None:
+            with guarded(self.path), closing(self.open()) as reader:
+                self.facts = facts_of(reader)
+        return self.facts
 
     def absolute(self) -> LazyFile:
-        """The same file by a name that holds in any folder."""
-        return LazyFile(self.path.absolute(), self.dataset)
+        """The same file by a name that holds in any folder, with what is noted of it but for its header."""
+        made = LazyFile(self.path.absolute(), self.dataset)
+        made._state, made._container = self._state, self._container
+        made.facts = None if self.facts is None else replace(self.facts, header=None)
+        if "frames" in self.__dict__:
+            made.__dict__["frames"] = self.frames
+        return made
+
+    def check(self) -> None:
+        """Raise FileError unless the file is as it was when it was named: another machine may see another one."""
+        state = self._seen()
+        if state != self._state:
+            size, expected = state[0], self._state[0]
+            what = f"has {size} bytes" if size != expected else "was changed at another time"
+            raise FileError(
+                f"{self.path} {what}, expected {expected} bytes, unchanged since the run began: do all machines see "
+                "the same files?"
+            )
+
+    def _seen(self) -> tuple[int, int]:
+        """Size, and time of the last change in ns."""
+        if not self.path.exists():
+            raise FileError(f"{self.path} does not exist")
+        status = self.path.stat()
+        return status.st_size, status.st_mtime_ns
 
     @cached_property
     def frames(self) -> int | None:
@@ -79,30 +123,21 @@ class LazyFile:
         return None
 
 
-def shown_once(paths: Sequence[Path], dataset: str | None) -> list[Path]:
-    """The files without those whose frames another one shows, as a master shows its data files; a warning names them.
-
-    Parameters
-    ----------
-    paths : sequence of path
-    dataset : str or None
-        As `OpenedFile` takes it.
-    """
-    stacks = {os.path.realpath(path): path for path in paths if not _IMAGES.search(path.name)}
-    shown: dict[Path, Path] = {}
+def shown_once(files: Sequence[LazyFile]) -> list[LazyFile]:
+    """The files but those whose frames another one shows, as a master shows its data files; a warning names them."""
+    stacks = {os.path.realpath(file.path): file for file in files if not _IMAGES.search(file.path.name)}
+    shown: dict[LazyFile, LazyFile] = {}
     if len(stacks) > 1:
-        for path in stacks.values():
-            others = [stacks[real] for real in _shown_by(path, dataset, stacks.keys()) if stacks[real] != path]
-            shown |= {other: path for other in others if other not in shown and shown.get(path) != other}
-    for path, by in shown.items():
-        warn(f"{path} is left out: {by} shows its frames")
-    return [path for path in paths if path not in shown]
+        for file in stacks.values():
+            others = [stacks[real] for real in _shown_by(file) if real in stacks and stacks[real] != file]
+            shown |= {other: file for other in others if other not in shown and shown.get(file) != other}
+    for file, by in shown.items():
+        warn(f"{file.path} is left out: {by.path} shows its frames")
+    return [file for file in files if file not in shown]
 
 
-def _shown_by(path: Path, dataset: str | None, among: Collection[str]) -> Iterator[str]:
-    """Real names of the files of some that the frames of a file lie in."""
-    if not any(os.path.realpath(other) in among for other in linked_by(path)):
-        return
-    with suppress(FileError), closing(reader_of(OpenedFile(path, dataset))) as reader:
-        if isinstance(reader, StackReader):
-            yield from {os.path.realpath(other) for other in reader.behind()} & set(among)
+def _shown_by(file: LazyFile) -> set[str]:
+    """Real names of the files that the frames of a file lie in; none of one that cannot be read: that is told later."""
+    with suppress(FileError):
+        return {os.path.realpath(other) for other in file.look().behind}
+    return set()

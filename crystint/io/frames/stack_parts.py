@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import h5py
 
-from crystint.errors import FileError, GeometryError, warn
+from crystint.errors import FileError, GeometryError
 from crystint.io.frames.stack_paths import broken_link, item_at
 from crystint.io.frames.stack_search import find_datasets
 from crystint.io.frames.virtual_parts import frame_count
@@ -49,14 +49,20 @@ class _Looked(NamedTuple):
 
 
 def stack_parts(
-    file: h5py.File, name: str, paths: Sequence[str], opened: Callable[[str], AbstractContextManager[Any]]
+    file: h5py.File,
+    name: str,
+    paths: Sequence[str],
+    opened: Callable[[str], AbstractContextManager[Any]],
+    say: Callable[[str], None],
 ) -> list[StackPart]:
-    """The data sets at some paths, and what is missing between them. What is guessed or left out is warned of.
+    """The data sets at some paths, and what is missing between them. What is guessed or left out is said.
 
     Parameters
     ----------
     opened : callable
         ``with opened(path) as item``: what is at a path, None = nothing is there. They are opened one after the other.
+    say : callable
+        `crystint.errors.warn`, or nothing where it was said before.
 
     Raises
     ------
@@ -77,15 +83,15 @@ def stack_parts(
         about = f"{name}: {next(iter(gap.values()))}" + f" ({len(gap) - 1} more such links)" * (len(gap) > 1)
         if count is None and chosen[-1] + 1 < len(items):
             count = usual * len(gap)
-            warn(f"{about}; nothing tells how many frames are missing: taken as {count}, as many as the others hold")
+            say(f"{about}; nothing tells how many frames are missing: taken as {count}, as many as the others hold")
         elif count is None:
-            warn(f"{about}; nothing tells how many frames are missing at the end: they are left out")
+            say(f"{about}; nothing tells how many frames are missing at the end: they are left out")
         elif count > (most := usual * len(gap)) and not _agreed(file, items, chosen, count):
-            warn(f"{about}; {count} frames are said to be missing, more than such files hold: taken as {most}")
+            say(f"{about}; {count} frames are said to be missing, more than such files hold: taken as {most}")
             count = most
         parts += _shared(gap, count or 0, usual)
     if all(item is not None for item in items):
-        _tell_of_fewer(file, name, sum(part.count for part in parts))
+        _tell_of_fewer(file, name, sum(part.count for part in parts), say)
     return parts
 
 
@@ -96,11 +102,11 @@ def _look(path: str, opened: Callable[[str], AbstractContextManager[Any]]) -> _L
         return _Looked(frame_count(item.shape), *(_attribute(item, f"image_nr_{end}") for end in ("low", "high")))
 
 
-def _tell_of_fewer(file: h5py.File, name: str, count: int) -> None:
+def _tell_of_fewer(file: h5py.File, name: str, count: int, say: Callable[[str], None]) -> None:
     """Warn where a master has fewer images than its run was to have: it was stopped, or links are missing."""
     total = _images(file)
     if total is not None and total > count:
-        warn(f"{name}: {count} of the {total} images that the run was to have are in it")
+        say(f"{name}: {count} of the {total} images that the run was to have are in it")
 
 
 def _shared(gap: dict[str, str], count: int, usual: int) -> Iterator[StackPart]:

@@ -100,9 +100,10 @@ class StackReader:
                 raise unexpected(file, "frames", str(error)) from error
             self._layers = layer_cache()
             self._opened: ResourcePool[str, _OpenSet] = ResourcePool(_OpenSet.close, idle=_OPEN)
-            alike = _Alike(path)
-            self._parts = stack_parts(self._file, str(path), names, alike.checked(self._use))
-            if file.dataset is None and (others := left_out(self._file, names)):
+            say = _not_again if file.again else warn
+            alike = _Alike(path, say)
+            self._parts = stack_parts(self._file, str(path), names, alike.checked(self._use), say)
+            if file.dataset is None and not file.again and (others := left_out(self._file, names)):
                 warn(f"{path}: {', '.join(others[:3])} holds frames as well, left out; --dataset chooses or takes all")
         except BaseException:
             self._file.close()
@@ -119,6 +120,11 @@ class StackReader:
         """The data set at a path, opened when it is wanted."""
         with self._opened.use(path, lambda: _OpenSet(item_at(self._file, path, None), self._layers)) as opened:
             yield opened
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """Path of each data set, and how many frames it has or should have."""
+        return tuple((part.name, part.count) for part in self._parts)
 
     @property
     def _sets(self) -> list[str]:
@@ -318,8 +324,8 @@ class StackReader:
 class _Alike:
     """Looks at data sets as they are opened: their frames must be alike, and possible."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._first = path, ""
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        self._path, self._say, self._first = path, say, ""
         self.shape: tuple[int, int] = (0, 0)
         """(slow, fast)"""
         self.dtype: np.dtype[Any] = np.dtype(np.uint8)
@@ -348,13 +354,12 @@ class _Alike:
                 f"{self._path}: {each.name} holds frames of {each.shape[-2:]} {each.dtype}, "
                 f"but {self._first} of {self.shape} {self.dtype}"
             )
-        _say_folded(each, self._path)
+        if (fold := folded(each.shape)) and text(each.attrs.get("interpretation")) != "image":
+            self._say(f"{self._path}: {each.name} has {fold}")
 
 
-def _say_folded(stack: h5py.Dataset, path: Path) -> None:
-    """Warn where more than one axis counts the frames, and nothing says that they do."""
-    if (fold := folded(stack.shape)) and text(stack.attrs.get("interpretation")) != "image":
-        warn(f"{path}: {stack.name} has {fold}")
+def _not_again(text: str) -> None:
+    """In the place of `warn` where a file is opened once more."""
 
 
 def _reason(error: Exception) -> str:
