@@ -36,8 +36,10 @@ def check_pocl_cache(folder: Path) -> None:
 
 def _files(folder: Path) -> Iterator[Path]:
     """What PoCL loads: <two letters>/<program>/...; other files, such as those being written, lie above."""
-    for kind in _KINDS:
-        yield from folder.glob(f"*/*/**/*{kind}")
+    start = len(os.fspath(folder))
+    for above, _, names in os.walk(folder):
+        if above.count(os.sep, start) >= 2:
+            yield from (Path(above, name) for name in names if name.endswith(_KINDS))
 
 
 def _program(folder: Path, file: Path) -> Path:

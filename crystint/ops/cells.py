@@ -60,20 +60,15 @@ def ring_cells(rings: RingMap) -> RingCells | None:
 
     def about_band(band: slice) -> NDArray[np.float64]:
         """The ring of each pixel, n = masked; number, sum, maximum and minimum of the normalizations of each ring."""
-        here = positions[band]
+        here, weight = positions[band], weights[band]
         with np.errstate(invalid="ignore"):
             ring[band] = np.where(np.isnan(here), n, np.clip((here + np.float32(0.5)).astype(np.int32), 0, n - 1))
-        order = np.argsort(ring[band], kind="stable")
-        number = np.bincount(ring[band], minlength=n + 1)[:n]
-        by_ring, first = weights[band][order], np.cumsum(number) - number
-        some = np.flatnonzero(number)
-        out = np.tile([[0.0], [0.0], [-np.inf], [np.inf]], n)
-        out[0] = number
-        if len(some):
-            by_ring = by_ring[: number.sum()]
-            for row, how in ((1, np.add), (2, np.maximum), (3, np.minimum)):
-                out[row, some] = how.reduceat(by_ring, first[some], dtype=np.float64 if row == 1 else None)
-        return out
+        at = ring[band].astype(np.intp)  # NumPy is slow where it has to convert types piece by piece
+        most, least = np.full(n + 1, -np.inf, np.float32), np.full(n + 1, np.inf, np.float32)
+        np.maximum.at(most, at, weight)
+        np.minimum.at(least, at, weight)
+        number, total = np.bincount(at, minlength=n + 1), np.bincount(at, weight.astype(np.float64), n + 1)
+        return np.stack([number, total, most, least])[:, :n]
 
     with ThreadPoolExecutor() as pool:  # each band stays in cache, and NumPy lets go of the interpreter
         each = np.stack(list(pool.map(about_band, bands)))
@@ -93,11 +88,11 @@ def ring_cells(rings: RingMap) -> RingCells | None:
 
         def put(band: slice) -> tuple[NDArray[Any], NDArray[Any]]:
             """The cell of each pixel; pixels and sum of normalizations of each cell."""
-            at = ring[band]
-            step = ((weights[band] - floor[at]) * slope[at]).astype(np.int32)
-            cell[band] = tables[0][at] + np.clip(step, 0, tables[1][at])
-            cells = first[-1] + 1
-            return np.bincount(cell[band], minlength=cells), np.bincount(cell[band], weights[band], cells)
+            at, weight = ring[band].astype(np.intp), weights[band]
+            step = ((weight - floor.take(at)) * slope.take(at)).astype(np.int32)
+            own = tables[0].take(at) + np.clip(step, 0, tables[1].take(at))
+            cell[band], cells = own, first[-1] + 1
+            return np.bincount(own, minlength=cells), np.bincount(own, weight.astype(np.float64), cells)
 
         counts, sums = zip(*pool.map(put, bands))
     pixels, weight = np.sum(counts, axis=0)[:-1], np.sum(sums, axis=0)[:-1]
@@ -115,19 +110,43 @@ def ring_cells(rings: RingMap) -> RingCells | None:
         for members in split:
             cell[members] += (np.arange(len(members)) // _MOST).astype(np.uint16)
         first, mean, bounds = begin[first], np.repeat(mean, parts), np.repeat(bounds, parts, axis=0)
-    order = np.argsort(cell, kind="stable").astype(np.int32)
-    pixels = np.bincount(cell, minlength=len(mean) + 1)[:-1]
+    order, begins = _by_cell(cell, bands, len(mean))
     about = np.stack([np.where(some, total / np.maximum(number, 1), 1.0), heaviest, lightest, number], axis=1)
     return RingCells(
         cell.reshape(rings.shape),
         first.astype(np.int32),
         mean.astype(np.float32),
         bounds.astype(np.float32),
-        order[: pixels.sum()],
-        _starts(pixels).astype(np.int32),
+        order,
+        begins,
         about.astype(np.float32),
         width,
     )
+
+
+def _by_cell(cell: NDArray[np.uint16], bands: list[slice], cells: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Numbers of the pixels by cell and number, without those of no cell, and where each cell begins among them."""
+    count = np.empty((len(bands), cells + 1), np.int32)
+
+    def sort(band: slice) -> NDArray[np.int32]:
+        count[band.start // _BAND] = np.bincount(cell[band], minlength=cells + 1)
+        return np.argsort(cell[band], kind="stable").astype(np.int32)
+
+    with ThreadPoolExecutor() as pool:
+        by_cell = list(pool.map(sort, bands))
+        ends = np.cumsum(count.T.ravel(), dtype=np.int32).reshape(count.T.shape)  # cell by cell, band by band
+        order = np.empty(len(cell), np.int32)
+
+        def put(band: slice) -> None:
+            number = band.start // _BAND
+            within = np.cumsum(count[number], dtype=np.int32)
+            place = np.repeat(ends[:, number] - within, count[number])
+            place += np.arange(len(place), dtype=np.int32)
+            order[place] = by_cell[number] + np.int32(band.start)
+
+        list(pool.map(put, bands))
+    begins = np.append(np.int32(0), ends[:cells, -1])
+    return order[: begins[-1]], begins
 
 
 def _steps(heaviest: NDArray[np.float64], lightest: NDArray[np.float64], width: float) -> NDArray[np.int64]:

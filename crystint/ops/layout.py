@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.errors import DTypeError, GeometryError, SettingError, ShapeError
+from crystint.model.pixel_maps import by_rows
 from crystint.model.rings import RingMap
 from crystint.model.valid_values import ValidValues
 from crystint.units import q_of
@@ -88,22 +89,35 @@ def ring_map(
         image = _image(what, array, shape)
         if image is not None:
             weight *= image
-    ring_position = geometry.ring_radius()
-    lowest, highest = float(np.nanmin(ring_position)), float(np.nanmax(ring_position))
-    with np.errstate(invalid="ignore"):
-        good = (weight > 0) & (weight < np.inf)  # NaN is neither
-    good &= np.isfinite(ring_position)
-    good &= bits == 0
-    dark_image = _image("dark", dark, shape)
-    if dark_image is not None:
-        good &= np.isfinite(dark_image)
+    radius, dark_image = geometry.ring_radius(), _image("dark", dark, shape)
+    good = np.empty(shape, bool)
+
+    def judge(rows: slice) -> tuple[float, float]:
+        """Which pixels can be used, and the smallest and largest radius; NaN in no panel."""
+        with np.errstate(invalid="ignore"):
+            good[rows] = (weight[rows] > 0) & (weight[rows] < np.inf) & (bits[rows] == 0)  # NaN is neither
+        good[rows] &= np.isfinite(radius[rows])
+        if dark_image is not None:
+            good[rows] &= np.isfinite(dark_image[rows])
+        return float(np.fmin.reduce(radius[rows], axis=None)), float(np.fmax.reduce(radius[rows], axis=None))
+
+    ends = np.array(by_rows(shape, judge))
+    lowest, highest = float(np.nanmin(ends[:, 0])), float(np.nanmax(ends[:, 1]))
     if not good.any():
         raise GeometryError("no usable pixel is left: the mask, or the normalization, excludes all of the frame")
     width = (highest - lowest) / rings or max(highest, 1.0)
-    for step, by in ((np.subtract, lowest), (np.divide, width), (np.subtract, 0.5)):
-        step(ring_position, by, out=ring_position)  # in place: fresh memory costs more than arithmetic
-    position, used = ring_position.astype(np.float32), weight.astype(np.float32)
-    position[~good], used[~good] = np.nan, 1.0
+    position, used = np.empty(shape, np.float32), np.empty(shape, np.float32)
+
+    def place(rows: slice) -> None:
+        """Position and normalization of the pixels."""
+        here = radius[rows]
+        for step, by in ((np.subtract, lowest), (np.divide, width), (np.subtract, 0.5)):
+            step(here, by, out=here)  # in place: fresh memory costs more than arithmetic
+        position[rows], used[rows] = here, weight[rows]
+        for image, value in ((position, np.nan), (used, 1.0)):
+            np.copyto(image[rows], value, where=~good[rows])
+
+    by_rows(shape, place)
     centre = np.asarray(lowest + (np.arange(rings) + 0.5) * width, dtype=np.float64)
     wavelength = geometry.wavelength
     q = np.full(rings, np.nan)
