@@ -11,14 +11,18 @@
  *           rings; height, width of the frame
  *           list       [blocks * BLOCK]  pixels above SNR_peak; block b starts at b * BLOCK
  *           length     [blocks]          how many
- * Out       list, length         those of them that are peaks
+ *           capacity             of the list of maxima
+ * Out       maxima     [capacity]      those of them that are peaks, in no order, as many as there is capacity for
+ *           state      [STATE]         added to [MAXIMA]: how many (spot_share.h)
+ *           list                       of no use afterwards
  * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); CURVE_* (significance.h); BLOCK; REACH: 1 for a neighbourhood of 3 x 3, 2 for 5 x 5
- * Exact     raw counts are compared as they are; lists are complete, ascending and the same on every run
+ * Exact     raw counts are compared as they are; lists are complete
  * Limits    height * width < 2^31
  * Method    as find_maxima.cl
  * Oracle    tests/oracles/peaks.py
  */
 #include "maximum.h"
+#include "spot_share.h"
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void find_listed_maxima(__global const PIXEL_T *frame,
@@ -36,7 +40,10 @@ void find_listed_maxima(__global const PIXEL_T *frame,
                         const int height,
                         const int width,
                         __global uint *list,
-                        __global uint *length)
+                        __global const uint *length,
+                        const int capacity,
+                        __global uint *maxima,
+                        __global uint *state)
 {
     const uint block = get_group_id(0), n = length[block];
     const int pixels = height * width;
@@ -52,5 +59,8 @@ void find_listed_maxima(__global const PIXEL_T *frame,
         if (is_highest(&in, pixel) && !isnan(background_at(table, rings, position[pixel]).x) && pixels_above(&in, pixel) >= connected)
             list[peaks++] = pixel;
     }
-    length[block] = peaks;
+    if (peaks == 0) return;
+    const uint first = atomic_add(&state[MAXIMA], peaks);
+    for (uint i = 0; i < peaks; i++)
+        if (first + i < (uint)capacity) maxima[first + i] = list[i];
 }

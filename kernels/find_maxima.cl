@@ -13,7 +13,7 @@
  *           connected
  *           height, width                of the frame
  * Out       maxima [frames][pixels]  pixel numbers, in no order
- *           count  [frames][2]       added to [0]: how many
+ *           state  [frames][STATE]   added to [MAXIMA]: how many (spot_share.h)
  * Defines   PIXEL_T, PIXEL_KIND, HAS_DARK (pixel.h); CURVE_* (significance.h); GROUP; LOCAL_SIZE;
  *           REACH: 1 for a neighbourhood of 3 x 3, 2 for 5 x 5
  * Exact     raw counts are compared as they are, so equal counts are equal; lists are complete
@@ -24,6 +24,7 @@
 #include "pixel.h"
 #include "candidates.h"
 #include "maximum.h"
+#include "spot_share.h"
 
 __kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
 void find_maxima(__global const PIXEL_T *frame,
@@ -55,7 +56,7 @@ void find_maxima(__global const PIXEL_T *frame,
                  const int height,
                  const int width,
                  __global uint *maxima,
-                 __global uint *count)
+                 __global uint *state)
 {
     const int ring = get_group_id(0), number = get_group_id(1);
     const uint pixels = (uint)height * (uint)width;
@@ -68,7 +69,7 @@ void find_maxima(__global const PIXEL_T *frame,
                                    sums, enough);
     Found found;
     found.list = maxima + (size_t)number * pixels;
-    found.count = count + 2 * number;
+    found.count = state + STATE * number + MAXIMA;
     found.n = 0;
     Batch batch;
     while (next_batch(&batch, &all, frame)) {

@@ -10,7 +10,7 @@
 #define GROUP_BARRIER_H
 
 #if LOCAL_SIZE == 1
-#define GROUP_BARRIER(memory) mem_fence(memory)
+#define GROUP_BARRIER(memory) ((void)0)
 #else
 #define GROUP_BARRIER(memory) barrier(memory)
 #endif

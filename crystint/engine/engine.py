@@ -312,6 +312,16 @@ class Engine:
         return array
 
     @_errors_told
+    def receive_all(self, *parts: tuple[Buffer, int]) -> list[NDArray[Any]]:
+        """The first elements of several buffers, as many as asked for, as new arrays. Waits once, for all of them."""
+        refuse_after_fork()
+        arrays = [np.empty(size, buffer.dtype) for buffer, size in parts]
+        copies = [(array, buffer) for array, (buffer, _) in zip(arrays, parts) if array.size]
+        for i, (array, buffer) in enumerate(copies, 1):
+            cl.enqueue_copy(self.queue, array, buffer.handle, is_blocking=i == len(copies))
+        return arrays
+
+    @_errors_told
     def finish(self) -> None:
         """Wait until all that was started is done."""
         refuse_after_fork()

@@ -148,6 +148,7 @@ class Kernel:
     def __init__(self, handle: Any, parameters: tuple[Parameter, ...]) -> None:
         self.handle, self.parameters = handle, parameters
         self.name: str = handle.function_name
+        self.names = tuple(one.name for one in parameters)
         if handle.num_args != len(parameters):
             raise DeviceError(f"kernel {self.name} has {handle.num_args} parameters, {len(parameters)} were read")
         handle.set_scalar_arg_dtypes([None if one.is_buffer else one.dtype for one in parameters])

@@ -18,7 +18,7 @@ from crystint.ops.significant import unusable_pixels
 from crystint.ops.threshold import ring_table
 from crystint.ops.workspace import Workspace
 
-__all__ = ["Clipping", "read_background", "read_table", "start_statistics", "start_table"]
+__all__ = ["Clipping", "read_background", "read_table", "start_statistics", "start_table", "variance_of_mean"]
 
 BINS = 64
 """of a cell, as in kernels/histogram.h: 0 to 61 counts, more, no measurement"""
@@ -168,7 +168,12 @@ def read_table(workspace: Workspace, frame: int) -> tuple[NDArray[np.float32], N
     rings = workspace.detector.rings
     table = workspace.engine.receive(workspace.table, 4 * rings, start=frame * 4 * rings).reshape(rings, 4)
     sem = workspace.engine.receive(workspace.sem, rings, start=frame * rings)
-    return table, sem * sem * np.maximum(table[:, 1], 1.0)
+    return table, variance_of_mean(table, sem)
+
+
+def variance_of_mean(table: NDArray[np.float32], sem: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 [rings], from the table of rings and the standard error of the mean."""
+    return np.asarray(sem * sem * np.maximum(table[:, 1], 1.0), np.float32)
 
 
 def start_table(workspace: Workspace, clip: Clipping, background: Background | None = None, frames: int = 1) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from crystint.model.peaks import ICE_D
 
-__all__ = ["IceRings", "on_ring"]
+__all__ = ["NO_ICE", "IceRings", "on_ring"]
 
 _HALF_WIDTH = 0.02
 """1/angstrom in q: half the width of a sharp ice ring on a detector"""
@@ -18,6 +18,8 @@ _RELATIVE = 0.05
 _SIGMA = 5.0
 """and in units of its standard error"""
 _CREST = 2.0 * np.pi / np.asarray(ICE_D)
+NO_ICE: NDArray[np.bool_] = np.zeros(len(ICE_D), bool)
+"""bool [ICE_D]: none stands out"""
 
 
 class IceRings:

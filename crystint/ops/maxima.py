@@ -1,4 +1,4 @@
-"""The maxima of a frame, and the sums over the spots that they make."""
+"""The maxima of frames, and the sums over the spots that they make."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.engine import Buffer
-from crystint.ops.detector_buffers import DetectorBuffers
+from crystint.ops.detector_buffers import CURVE_DEFINES, DetectorBuffers
 from crystint.ops.pixels import largest_valid
-from crystint.ops.significant import Threshold, start_reach, start_stream
-from crystint.ops.spots import plateaus, roots
+from crystint.ops.significant import Threshold, start_stream
+from crystint.ops.spots import EXTRAS, MAXIMA, NO_SPOTS, RECORD, SPOTS, STATE, SpotBuffers, SpotRecords
 from crystint.ops.workspace import BLOCK, Workspace
 
 if TYPE_CHECKING:
     from crystint.model.geometry import Geometry
 
-__all__ = ["PeakSettings", "panel_buffer", "spot_sums", "start_maxima"]
+__all__ = ["PeakSettings", "panel_buffer", "spot_records"]
 
 _VALLEY = 0.8
 """Two maxima are two spots when the counts between them fall by this many standard deviations ..."""
@@ -26,12 +26,12 @@ _SHARE = 0.25
 """... and by this share of the lower maximum above its background (docs/peaks.md)."""
 _SURE = 3.0
 """sigma of the pixels by which a spot is wider than its neighbourhood"""
-_SIDE = 9
-"""rows of the window of kernels/spot_window.h"""
-_SUMS = 23
-"""sums per spot of kernels/spot_sums.cl"""
 _GAP = 0x8000
 _NO_PANEL = 0x7FFF
+_CAPACITY = 1024
+"""members of spots that a frame has room for, until one has more"""
+_USUAL = 256
+"""spots of a frame that are received before their number is known, until one has more"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,135 +58,120 @@ def panel_buffer(detector: DetectorBuffers, geometry: Geometry) -> Buffer:
     return detector.engine.send(panels)
 
 
-def start_maxima(
-    workspace: Workspace, frame_buffer: Buffer, dtype: np.dtype[Any], use: PeakSettings, frames: int = 1
-) -> tuple[Threshold, Threshold]:
-    """Start to list the maxima of the frames in a buffer; the thresholds that `spot_sums` needs."""
-    detector, sure = workspace.detector, max(use.snr_pick, _SURE)
-    peak, pick, wide = (
-        start_reach(workspace, snr, use.noise, frames, f"reach {i}")
-        for i, snr in enumerate((use.snr, use.snr_pick, sure))
-    )
-    engine, defines = workspace.engine, {"REACH": use.reach, **detector.defines(dtype)}
-    common: dict[str, Any] = {
-        "frame": frame_buffer,
-        **pick.arguments("pick"),
-        "noise2": use.noise * use.noise,
-        "saturation": largest_valid(dtype, use.saturation),
-        "connected": use.connected,
-    }
-    if workspace.storage_order is not None:
-        start_stream(workspace, frame_buffer, dtype, peak, use.noise, use.saturation)
-        kernel = engine.kernel("find_listed_maxima.cl", BLOCK=BLOCK, **defines)
-        engine.launch(kernel, workspace.blocks, 1, workspace, detector, list=workspace.pixel_list, **common)
-        return pick, wide
-    engine.launch(
-        engine.kernel("find_maxima.cl", GROUP=detector.group, LOCAL_SIZE=detector.local_size, **defines),
-        detector.rings,
-        detector.local_size,
-        peak,
-        workspace,
-        workspace.ring_tails,
-        detector.ring_order,
-        detector,
-        maxima=workspace.pixel_list,
-        frames=frames,
-        **common,
-    )
-    return pick, wide
-
-
-def spot_sums(
+def spot_records(
     workspace: Workspace,
     frame_buffer: Buffer,
-    frame: NDArray[Any],
-    number: int,
-    maxima: NDArray[np.uint32],
+    dtype: np.dtype[Any],
     panels: Buffer,
     use: PeakSettings,
-    limits: tuple[Threshold, Threshold],
-) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
-    """The spots of one frame: pixel number of the strongest maximum, ascending, and what the spot holds.
+    frames: int = 1,
+    *also: tuple[Buffer, int],
+) -> tuple[list[SpotRecords], list[NDArray[Any]]]:
+    """The spots of each of the frames in a buffer whose table of rings is there; waits for them.
+
+    All kernels are started one after the other, and what they found is received at once. Frames with more members of
+    spots than there was room for are looked at again with more of it, which stays.
 
     Parameters
     ----------
-    frame_buffer : Buffer
-        Holds the frame, as number `number` of several.
-    frame : dtype [slow, fast]
-        The same on the host.
-    maxima : uint32 [n]
-        Ascending.
     panels : Buffer
         Of `panel_buffer`.
-    limits : (Threshold, Threshold)
-        Of `start_maxima`.
+    also : (Buffer, int)
+        Buffers, and how many of their elements are received together with the spots.
 
     Returns
     -------
-    head : uint32 [spots]
-    sums : float64 [spots, 23], see kernels/spot_sums.cl
+    spots, also
+        Nothing of `also` where there are no spots.
     """
-    detector, engine, n = workspace.detector, workspace.engine, len(maxima)
-    defines = {"REACH": use.reach, **detector.defines(frame.dtype)}
-    pick, sure = limits
-    common = {"frame": frame_buffer, "number": number, "noise2": use.noise * use.noise, **pick.arguments("pick")}
-    saturation = largest_valid(frame.dtype, use.saturation)
+    engine, capacity = workspace.engine, _CAPACITY
+    while True:
+        spots = workspace.spots
+        if spots is None or spots.capacity < capacity:
+            workspace.spots = None  # let go of the old ones first
+            spots = workspace.spots = SpotBuffers(engine, workspace.detector, workspace.frames, capacity)
+        if not _start(workspace, spots, frame_buffer, dtype, panels, use, frames):
+            return [NO_SPOTS] * frames, []
+        expected = min(max(_USUAL, spots.usual + spots.usual // 4), spots.capacity)
+        state, head, record, *more = engine.receive_all(
+            (spots.state, STATE * frames), *_first_spots(spots, expected, frames), *also
+        )
+        state = state.reshape(frames, STATE)
+        capacity = int((state[:, MAXIMA].astype(np.int64) + state[:, EXTRAS]).max())
+        if capacity <= spots.capacity:
+            break
+        capacity += capacity // 4
+    counts = state[:, SPOTS]
+    spots.usual = int(counts.max())
+    if spots.usual > expected:
+        head, record = engine.receive_all(*_first_spots(spots, spots.usual, frames))
+    heads, sums = head.reshape(-1, frames), record.reshape(-1, frames, RECORD)
+    return [SpotRecords(heads[:n, i], sums[:n, i]) for i, n in enumerate(counts)], more
 
-    parent, flat = workspace.buffer("parent", n, np.uint32), workspace.buffer("flat", n, np.uint8)
-    engine.launch(
-        engine.kernel("merge_maxima.cl", **defines),
-        n,
-        1,
-        workspace,
-        detector,
-        **common,
-        saturation=saturation,
-        maxima=workspace.filled("maxima", maxima),
-        valley=_VALLEY,
-        share=_SHARE,
-        parent=parent,
-        flat=flat,
-    )
-    heads, spot = np.unique(roots(maxima, engine.receive(parent, n)), return_inverse=True)
-    head = maxima[heads]
-    members, owners = plateaus(frame, maxima, spot, engine.receive(flat, n), use.saturation, detector.ring_map.valid)
-    m, spots = len(members), len(head)
 
-    member = workspace.filled("members", members)
-    skirt, wide = (workspace.buffer(name, _SIDE * m, np.uint16) for name in ("skirt", "wide"))
-    engine.launch(
-        engine.kernel("spot_regions.cl", **defines),
-        m,
-        1,
-        workspace,
-        detector,
-        **common,
-        **sure.arguments("sure"),
-        member=member,
-        skirt=skirt,
-        wide=wide,
-    )
-    order = np.argsort(owners, kind="stable").astype(np.int32)
-    start = np.searchsorted(owners[order], np.arange(spots + 1)).astype(np.int32)
-    real = "double" if engine.doubles else "float"
-    sums = workspace.buffer("spot sums", _SUMS * spots, np.float64 if engine.doubles else np.float32)
-    engine.launch(
-        engine.kernel("spot_sums.cl", REAL=real, SUMS=_SUMS, **defines),
-        spots,
-        1,
-        workspace,
-        detector,
-        **common,
-        saturation=saturation,
-        panels=panels,
-        member=member,
-        members=m,
-        spot=workspace.filled("spot of member", owners.astype(np.int32)),
-        skirt=skirt,
-        wide=wide,
-        list=workspace.filled("members by spot", order),
-        start=workspace.filled("first members", start),
-        head=workspace.filled("heads", head),
-        spots=sums,
-    )
-    return head, engine.receive(sums, _SUMS * spots).reshape(spots, _SUMS).astype(np.float64)
+def _first_spots(spots: SpotBuffers, n: int, frames: int) -> tuple[tuple[Buffer, int], tuple[Buffer, int]]:
+    """Heads and records of the first `n` spots of each of some frames, as `Engine.receive_all` takes them."""
+    return (spots.head, n * frames), (spots.record, RECORD * n * frames)
+
+
+def _start(
+    workspace: Workspace,
+    spots: SpotBuffers,
+    frame_buffer: Buffer,
+    dtype: np.dtype[Any],
+    panels: Buffer,
+    use: PeakSettings,
+    frames: int,
+) -> bool:
+    """Start all kernels that find the spots and measure them; False = there are none.
+
+    That is only looked at on CPUs, which wait at little cost.
+    """
+    detector, engine, size = workspace.detector, workspace.engine, workspace.detector.local_size
+    groups, spot_size = (64, 1) if size == 1 else (512, 32)
+    defines: dict[str, object] = {"REACH": use.reach, **detector.defines(dtype)}
+    levels = (use.snr, use.snr_pick, max(use.snr_pick, _SURE))
+    curve, pick_curve, sure_curve = (detector.significance_curve(k) for k in levels)
+    curves = {"curve": curve, "pick_curve": pick_curve, "sure_curve": sure_curve}
+    every: dict[str, Any] = {
+        "frame": frame_buffer,
+        "panels": panels,
+        "noise2": use.noise * use.noise,
+        "saturation": largest_valid(dtype, use.saturation),
+        "connected": use.connected,
+        "valley": _VALLEY,
+        "share": _SHARE,
+        **dict(zip(("k", "pick_k", "sure_k"), levels)),
+        **curves,
+    }
+
+    streams = workspace.storage_order is not None
+    every["maxima"] = spots.listed if streams else workspace.pixel_list
+
+    def start(
+        file: str, groups: int, local_size: int, defines: dict[str, object], *sources: object, over: int = frames
+    ) -> None:
+        kernel = engine.kernel(file, **defines)
+        named = {name: every[name] for name in kernel.names if name in every}
+        engine.launch(kernel, groups, local_size, spots, workspace, *sources, detector, frames=over, **named)
+
+    start("spot_reach.cl", -(-detector.rings // 64), size, {"LOCAL_SIZE": size, **CURVE_DEFINES})
+    if streams:
+        peak = Threshold(spots.reach, curve, use.snr)
+        start_stream(workspace, frame_buffer, dtype, peak, use.noise, use.saturation)
+        every["list"] = workspace.pixel_list
+        start("find_listed_maxima.cl", workspace.blocks, 1, {"BLOCK": BLOCK, **defines})
+        del every["list"]
+    else:
+        sources = workspace.ring_tails, detector.ring_order
+        ring_defines = {"GROUP": detector.group, "LOCAL_SIZE": size, **defines}
+        start("find_maxima.cl", detector.rings, size, ring_defines, *sources)
+    if engine.on_cpu and not engine.receive(spots.state, STATE)[MAXIMA]:
+        return False
+    by_group = {"LOCAL_SIZE": spot_size, **defines}
+    measuring = {"REAL": "double" if engine.doubles else "float", **by_group}
+    start("merge_maxima.cl", groups, spot_size, by_group)
+    start("order_members.cl", frames, size, {"LOCAL_SIZE": size}, over=1)
+    start("spot_regions.cl", groups, spot_size, measuring)
+    start("spot_sums.cl", groups, spot_size, measuring)
+    return True

@@ -18,12 +18,19 @@ from crystint.model.peaks import PeakFlag, PeakList, empty_peaks
 from crystint.model.rings import ERROR_MODELS, Background, RingMap
 from crystint.model.sparse import SparseFrame
 from crystint.model.valid_values import ValidValues
-from crystint.ops.background import Clipping, read_background, read_table, start_statistics, start_table
+from crystint.ops.background import (
+    Clipping,
+    read_background,
+    read_table,
+    start_statistics,
+    start_table,
+    variance_of_mean,
+)
 from crystint.ops.detector_buffers import DetectorBuffers
 from crystint.ops.frame_row import FrameRows, FrameStatistics
-from crystint.ops.ice import IceRings
+from crystint.ops.ice import NO_ICE, IceRings
 from crystint.ops.layout import ring_map
-from crystint.ops.maxima import PeakSettings, panel_buffer, spot_sums, start_maxima
+from crystint.ops.maxima import PeakSettings, panel_buffer, spot_records
 from crystint.ops.peaks import peaks_of_spots
 from crystint.ops.pixels import PIXEL_TYPES
 from crystint.ops.roi_sums import RoiSums
@@ -740,8 +747,7 @@ class Separator:
             if snr is not None:
                 sparse = self._sparse(launch, snr, noise, number, None)
             if use is not None:
-                stands_out = ice[0] > 1.0 if n == 1 else None
-                peaks = [keep(some) for some in self._peaks(launch, use, number, stands_out)]
+                peaks = [keep(some) for some in self._peaks(launch, use, number, np.stack(ice) > 1.0)]
             values: list[NDArray[np.void] | None] = [None] * n
             if regions is not None:  # last: the search for peaks has brought the frame into the cache, row by row
                 partial = workspace.buffer("sums of regions", n * regions.size, np.int64)
@@ -785,40 +791,37 @@ class Separator:
     def _peaks(
         self, launch: _Launch, use: PeakSettings, number: int, ice: NDArray[np.bool_] | None = None
     ) -> list[PeakList]:
-        """The peaks of the frames of a launch whose table of rings is there. `ice`: rings that stand out, where that is
-        known already."""
+        """The peaks of the frames of a launch whose table of rings is there.
+
+        `ice`, bool [n, ICE_D]: rings that stand out in each frame, where that is known already.
+        """
         workspace, buffer, frames, first = launch
-        n, dtype = len(frames), frames.dtype
-        limits = start_maxima(workspace, buffer, dtype, use, n)
+        n, rings = len(frames), self.rings.rings
         with self._lock:
             if self._panels is None:
                 self._panels = panel_buffer(self._detector, self.geometry)
-        results = []
-        for i, count in enumerate(workspace.engine.receive(workspace.count, 2 * n)[::2]):
-            maxima, _ = picked_pixels(workspace, buffer, frames, i, int(count))
-            if not len(maxima):
-                results.append(empty_peaks())
-                continue
-            if ice is None:
-                table, variance = read_table(workspace, i)
-                rings_of_ice = self._ice.standing_out(table[:, 0], variance)
-            else:
-                rings_of_ice = ice
-            head, sums = spot_sums(workspace, buffer, frames[i], i, maxima, self._panels, use, limits)
-            results.append(
-                peaks_of_spots(
-                    frames[i],
-                    head,
-                    sums,
-                    geometry=self.geometry,
-                    dark=self.rings.dark,
-                    saturation=self.saturation,
-                    snr=use.snr,
-                    ice=rings_of_ice,
-                    number=number + first + i,
-                )
+        also = () if ice is not None else ((workspace.table, 4 * rings * n), (workspace.sem, rings * n))
+        records, more = spot_records(workspace, buffer, frames.dtype, self._panels, use, n, *also)
+        if not any(len(some.head) for some in records):
+            return [empty_peaks() for _ in records]
+        if ice is None:
+            tables = zip(more[0].reshape(n, rings, 4), more[1].reshape(n, rings))
+            ice = np.stack(
+                [
+                    self._ice.standing_out(table[:, 0], variance_of_mean(table, sem)) if len(some.head) else NO_ICE
+                    for some, (table, sem) in zip(records, tables)
+                ]
             )
-        return results
+        return peaks_of_spots(
+            frames,
+            records,
+            geometry=self.geometry,
+            dark=self.rings.dark,
+            saturation=self.saturation,
+            snr=use.snr,
+            ice=ice,
+            number=number + first,
+        )
 
     def _peak_settings(self, snr: float, snr_pick: float, connected: int, patch: int, noise: float) -> PeakSettings:
         noise = _number("noise", noise, 0.0)

@@ -33,15 +33,11 @@ class Threshold:
     curve: Buffer
     k: float
 
-    def arguments(self, prefix: str) -> dict[str, Any]:
-        """Arguments of a kernel that takes several thresholds."""
-        return {f"{prefix}_reach": self.reach, f"{prefix}_curve": self.curve, f"{prefix}_k": self.k}
 
-
-def start_reach(workspace: Workspace, snr: float, noise: float, frames: int = 1, name: str = "reach") -> Threshold:
-    """Start to bring about, in the buffer of that name, what counts must reach to be `snr` sigma; empties the list."""
+def start_reach(workspace: Workspace, snr: float, noise: float, frames: int = 1) -> Threshold:
+    """Start to bring about what counts must reach to be `snr` sigma; empties the list."""
     detector = workspace.detector
-    reach = workspace.buffer(name, 2 * workspace.frames * detector.rings, np.float32)
+    reach = workspace.buffer("reach", 2 * workspace.frames * detector.rings, np.float32)
     threshold = Threshold(reach, detector.significance_curve(snr), snr)
     kernel = workspace.engine.kernel("ring_reach.cl", LOCAL_SIZE=detector.local_size, **CURVE_DEFINES)
     workspace.engine.launch(kernel, frames, detector.local_size, threshold, workspace, detector, noise2=noise * noise)

@@ -1,65 +1,59 @@
-"""Which pixels a spot is made of."""
+"""Room on the device for the spots of the frames that are being worked on."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystint.model.mask import unusable
-from crystint.model.valid_values import ValidValues
+from crystint.engine import Engine
+from crystint.ops.detector_buffers import DetectorBuffers
 
-__all__ = ["plateaus", "roots"]
+__all__ = ["EXTRAS", "MAXIMA", "NO_SPOTS", "RECORD", "SPOTS", "STATE", "SpotBuffers", "SpotRecords"]
 
-_PLATEAU_REACH = 24
-"""pixels from a saturated maximum in which its plateau is looked for"""
-
-
-def roots(maxima: NDArray[np.uint32], parent: NDArray[np.uint32]) -> NDArray[np.intp]:
-    """For each maximum the row of the one that its chain of parents ends at; a parent that is no maximum ends it."""
-    position = np.searchsorted(maxima, parent)
-    position = np.minimum(position, len(maxima) - 1)
-    above = np.where(maxima[position] == parent, position, np.arange(len(maxima)))
-    while True:
-        further = above[above]
-        if np.array_equal(further, above):
-            return above
-        above = further
+SIDE = 9
+"""rows of the window of kernels/spot_window.h"""
+RECORD = 23
+"""numbers that a spot is told in, kernels/spot_record.h"""
+STATE = 4
+"""words of what is known of a frame, kernels/spot_share.h"""
+MAXIMA, EXTRAS, MEMBERS, SPOTS = range(STATE)
 
 
-def plateaus(
-    frame: NDArray[Any],
-    maxima: NDArray[np.uint32],
-    spot: NDArray[np.intp],
-    flat: NDArray[np.uint8],
-    saturation: float | None,
-    valid: ValidValues | None = None,
-) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
-    """Add the pixels of the flat top that a maximum is a corner of to its spot, so that all of the spot is measured.
+class SpotRecords(NamedTuple):
+    """What the spots of a frame hold."""
 
-    The top is saturated, or has three more pixels of the maximum's counts beside it: where `flat` is not 0.
+    head: NDArray[np.uint32]
+    """uint32 [spots]: pixel number of the strongest maximum, ascending"""
+    sums: NDArray[np.floating[Any]]
+    """float [spots, 23], see kernels/spot_record.h"""
 
-    Returns
-    -------
-    member : uint32 [m], ascending
-    spot : intp [m]
+
+NO_SPOTS = SpotRecords(np.empty(0, np.uint32), np.empty((0, RECORD)))
+
+
+class SpotBuffers:
+    """Lists of maxima, members and spots of each of some frames, of `capacity` entries.
+
+    Buffers have the names of the parameters of the kernels, which find them here.
     """
-    if not flat.any():
-        return maxima, spot
-    from scipy.ndimage import label
 
-    reach, extra, owner = _PLATEAU_REACH, [maxima], [spot]
-    value = frame.ravel()[maxima]
-    for row in np.flatnonzero(flat):
-        level = value[row] if saturation is None else min(value[row], saturation)
-        slow, fast = divmod(int(maxima[row]), frame.shape[1])
-        top, left = max(slow - reach, 0), max(fast - reach, 0)
-        box = frame[top : slow + reach + 1, left : fast + reach + 1]
-        parts, _ = label((box >= level) & ~unusable(box, valid), structure=np.ones((3, 3), int))
-        here = np.argwhere(parts == parts[slow - top, fast - left])
-        extra.append(((here[:, 0] + top) * frame.shape[1] + here[:, 1] + left).astype(np.uint32))
-        owner.append(np.full(len(here), spot[row]))
-    members, owners = np.concatenate(extra), np.concatenate(owner)
-    both = np.unique(members.astype(np.int64) << 32 | owners)
-    return (both >> 32).astype(np.uint32), (both & 0xFFFFFFFF).astype(np.intp)
+    def __init__(self, engine: Engine, detector: DetectorBuffers, frames: int, capacity: int) -> None:
+        empty = engine.empty
+        self.capacity, places = capacity, frames * capacity
+        self.usual = 0
+        """spots that the frame with most of them had last"""
+        self.listed = empty(places, np.uint32)
+        """maxima that are found in storage order"""
+        self.state = empty(STATE * frames, np.uint32)
+        self.parent, self.extra, self.owner = (empty(places, dtype) for dtype in (np.uint32, np.uint32, np.int32))
+        self.member, self.spot = empty(places, np.uint32), empty(places, np.int32)
+        self.row = empty(frames * (detector.height + 1), np.int32)
+        self.list, self.start = empty(places, np.int32), empty(places + frames, np.int32)
+        self.head, self.company = empty(places, np.uint32), empty(places, np.uint8)
+        self.work = empty(4 * (places + frames), np.int32)
+        self.region = empty(SIDE * places, np.uint32)
+        self.record = empty(RECORD * places, np.float64 if engine.doubles else np.float32)
+        self.reach, self.pick_reach = (empty(2 * frames * detector.rings, np.float32) for _ in range(2))
+        self.levels = empty(4 * frames * detector.rings, np.float32)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crystint.engine import Buffer, Engine
 from crystint.ops.detector_buffers import CellBuffers, DetectorBuffers, Gaps
+from crystint.ops.spots import SpotBuffers
 
 __all__ = ["BLOCK", "Tails", "Workspace"]
 
@@ -54,6 +55,7 @@ class Workspace:
         """cells of the frame that is being worked on, where it is read in storage order"""
         self.gaps: Gaps | None = None
         """the unusable pixels of the frame that is being worked on, where they are known"""
+        self.spots: SpotBuffers | None = None
         self._buffers: dict[str, tuple[int, Buffer]] = {}
         self._pinned: NDArray[np.uint8] | None = None
         self._writing: Any = None

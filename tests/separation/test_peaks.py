@@ -208,6 +208,24 @@ def test_a_plateau_is_one_peak_and_all_of_it_is_measured(engine, saturation):
     assert peak["intensity"] == pytest.approx(36 * 4996, rel=0.001)
 
 
+def test_a_slanting_plateau_is_measured_to_its_end(engine):
+    separator, frame = quiet(engine)
+    for row in range(10):
+        frame[20 + row, 40 - row : 52 - row] = 5000
+    (peak,) = separator.peaks(frame)
+    assert peak["intensity"] == pytest.approx(120 * 4996, rel=0.001)
+    assert (peak["slow"], peak["fast"]) == pytest.approx((25.0, 41.5), abs=0.01)
+
+
+def test_outskirts_end_four_pixels_from_the_maximum(engine):
+    separator, frame = quiet(engine)
+    frame[20, 30:41] = [4, 4, 40, 60, 80, 100, 80, 60, 40, 30, 25]
+    (peak,) = separator.peaks(frame)
+    excess = frame[20, 31:40] - 4.0
+    assert peak["intensity"] == pytest.approx(excess.sum(), rel=1e-3)
+    assert peak["fast"] == pytest.approx(np.sum(excess * (np.arange(31, 40) + 0.5)) / excess.sum(), abs=2e-3)
+
+
 def test_a_ring_without_background_has_no_peaks(engine):
     geometry = flat_geometry((60, 70))
     separator = Separator(geometry, rings=10, saturation=1000, engine=engine)
@@ -246,8 +264,9 @@ def test_one_spot_with_two_humps_is_one_peak_and_two_spots_are_two(engine):
     assert peak["fast"] == pytest.approx(31.5, abs=0.2)
     frame[20, 28:36] = [60, 99, 96, 97, 100, 101, 99, 60]  # the way up from 99 passes 100 before it ends at 101
     assert len(separator.peaks(frame)) == 1
-    frame[20, 28:36] = [40, 80, 100, 30, 99, 80, 40, 4]
-    assert len(separator.peaks(frame)) == 2
+    for valley in (30, 60):  # a quarter of the lower one above its background is 24 counts
+        frame[20, 28:36] = [40, 80, 100, valley, 99, 80, 40, 4]
+        assert len(separator.peaks(frame)) == 2
 
 
 def test_each_pixel_of_a_merged_spot_counts_once(engine):
