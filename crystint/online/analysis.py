@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -103,17 +103,28 @@ class Analysis:
         DeviceError
             When the device fails.
         """
-        if frame.shape != self.shape or frame.dtype != self.dtype:
-            raise StreamError(
-                f"image {number} is {frame.shape} {frame.dtype}, expected {self.shape} {self.dtype} (slow, fast)"
-            )
+        self.check(number, frame.shape, frame.dtype)
+        return self.examine_several(frame[None], (number,), snr_sparse)[0]
+
+    def check(self, number: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Refuse an image that is not of the shape and dtype of the series, with a StreamError."""
+        if shape != self.shape or dtype != self.dtype:
+            raise StreamError(f"image {number} is {shape} {dtype}, expected {self.shape} {self.dtype} (slow, fast)")
+
+    def examine_several(
+        self, frames: NDArray[Any], numbers: Sequence[int], snr_sparse: float | None = None
+    ) -> list[Examined]:
+        """As `examine`, of frames [n, slow, fast] that were checked, in as few launches of the device as may be."""
         use = self.settings
         snr, pixels = (None, None) if self.geometry is None else (use.snr, snr_sparse)
-        sparse, peaks, frame_row, regions = self.search.examine_regions(frame, number, pixels, snr, self.regions)
-        listed, _ = listed_peaks(peaks, frame_row, use.hits_only)
-        if sparse is not None and frame_row["status"][0] == FrameStatus.VETOED:
-            sparse, frame_row["picked"] = sparse.vetoed_form(), 0
-        return Examined(self._row(frame_row, number), listed, regions, sparse)
+        results = []
+        searched = self.search.examine_several(frames, numbers, pixels, snr, self.regions)
+        for number, (sparse, peaks, frame_row, regions) in zip(numbers, searched):
+            listed, _ = listed_peaks(peaks, frame_row, use.hits_only)
+            if sparse is not None and frame_row["status"][0] == FrameStatus.VETOED:
+                sparse, frame_row["picked"] = sparse.vetoed_form(), 0
+            results.append(Examined(self._row(frame_row, number), listed, regions, sparse))
+        return results
 
     def _row(self, frame_row: FrameTable, number: int) -> ResultTable:
         row = _ROW.copy()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -71,57 +73,103 @@ class Workers:
             work = self.queue.get()
             if work is None:
                 return
-            try:
-                result = self._look_at(work)
-            except Exception as error:  # no image may end a worker
-                result = self._failed(work, f"{type(error).__name__}: {error}")
-            self._deliver(work.series, result)
-            self.queue.done(work)
-            del work, result  # their memory, while this waits
+            for _, some in groupby([work, *self._waiting(work)], key=lambda each: each.series):
+                works = list(some)
+                results = self._results_of(works)
+                for each, result in zip(works, results):
+                    self._deliver(each.series, result)
+                    self.queue.done(each)
+            del work, some, works, each, results, result  # their memory, while this waits
 
-    def _look_at(self, work: Work) -> Result:
-        timeline: Timeline = work.series.context
-        timeline.ready.wait()
-        number = work.image.number
-        analysis = timeline.take(number)
-        if timeline.cancelled:
-            return self._skipped(work)
-        if analysis is None:
-            return self._failed(work, timeline.error)
-        if number % analysis.settings.sampling:
-            return self._skipped(work)
+    def _waiting(self, work: Work) -> list[Work]:
+        """More images that wait already, until there are as many as the device takes at a time."""
+        timeline = work.series.context
+        analysis = timeline.current if isinstance(timeline, Timeline) else None
+        most = 1 if analysis is None else analysis.search.batch
+        works: list[Work] = []
+        while len(works) < most - 1 and (another := self.queue.get(0.0)) is not None:
+            works.append(another)
+        return works
+
+    def _results_of(self, works: Sequence[Work]) -> list[Result]:
+        """The results of images of one series, whatever happens: no image may end a worker, or spoil another."""
         try:
-            frame = self._unpacked(work.image, analysis)
+            return self._look_at(works)
+        except Exception as error:
+            if len(works) > 1:
+                return [result for work in works for result in self._results_of([work])]
+            return [self._failed(works[0], f"{type(error).__name__}: {error}")]
+
+    def _look_at(self, works: Sequence[Work]) -> list[Result]:
+        timeline: Timeline = works[0].series.context
+        timeline.ready.wait()
+        taken = [(timeline.take(work.image.number), work) for work in works]
+        results: list[Result] = []
+        for _, some in groupby(taken, key=lambda pair: id(pair[0])):
+            pairs = list(some)
+            results += self._by(timeline, pairs[0][0], [work for _, work in pairs])
+        return results
+
+    def _by(self, timeline: Timeline, analysis: Analysis | None, works: Sequence[Work]) -> list[Result]:
+        """The results of images that have one analysis; None = there is none."""
+        if timeline.cancelled:
+            return [self._skipped(work) for work in works]
+        if analysis is None:
+            return [self._failed(work, timeline.error) for work in works]
+        results: dict[Work, Result] = {}
+        there: list[Work] = []
+        for work in works:
+            if work.image.number % analysis.settings.sampling:
+                results[work] = self._skipped(work)
+                continue
             try:
-                return self._examined(work, analysis, frame)
-            except StreamError:
+                self._unpack(work.image, analysis, len(there))
+            except CrystintError as error:
+                results[work] = self._failed(work, str(error))
+            else:
+                there.append(work)
+        if there:
+            results |= zip(there, self._examined(timeline, analysis, there))
+        return [results[work] for work in works]
+
+    def _examined(self, timeline: Timeline, analysis: Analysis, works: Sequence[Work]) -> list[Result]:
+        """The results of images that are unpacked. Where the device fails, a single one is looked at on another one."""
+        try:
+            return self._results(analysis, works)
+        except Exception as error:  # of the device
+            if len(works) > 1:
                 raise
-            except Exception as error:  # of the device
-                if not self._renew(timeline, analysis, error):
-                    raise
-            analysis = timeline.take(number) or analysis
-            return self._examined(work, analysis, frame)
+            if not self._renew(timeline, analysis, error):
+                if isinstance(error, CrystintError):
+                    return [self._failed(works[0], str(error))]
+                raise
+        try:
+            return self._results(timeline.take(works[0].image.number) or analysis, works)
         except CrystintError as error:
-            return self._failed(work, str(error))
+            return [self._failed(works[0], str(error))]
 
-    def _examined(self, work: Work, analysis: Analysis, frame: NDArray[Any]) -> Result:
-        image = work.image
-        made = self._sparse
-        examined = analysis.examine(frame, image.number, None if made is None else made.snr)
-        row = examined.row
-        row["t_received"], row["t_done"] = work.received, time.time_ns()
-        if image.started is not None:
-            row["t_start"], row["time"] = image.started, 1e-9 * image.started
-        row["angle"] = _angle(analysis.start, image.number)
-        sparse = None
-        if made is not None:
-            sparse = made.make(work.series.context.sparse, examined.sparse, frame, analysis.geometry)
-        if examined.regions is None:
-            return Result(work.series.key, row, examined.peaks, sparse=sparse)
-        return Result(work.series.key, row, examined.peaks, examined.regions, analysis.rois.names, sparse=sparse)
+    def _results(self, analysis: Analysis, works: Sequence[Work]) -> list[Result]:
+        made, frames = self._sparse, self._own.memory[: len(works)]
+        numbers = [work.image.number for work in works]
+        several = analysis.examine_several(frames, numbers, None if made is None else made.snr)
+        results = []
+        for work, frame, examined in zip(works, frames, several):
+            row, image = examined.row, work.image
+            row["t_received"], row["t_done"] = work.received, time.time_ns()
+            if image.started is not None:
+                row["t_start"], row["time"] = image.started, 1e-9 * image.started
+            row["angle"] = _angle(analysis.start, image.number)
+            sparse = None
+            if made is not None:
+                sparse = made.make(work.series.context.sparse, examined.sparse, frame, analysis.geometry)
+            result = Result(work.series.key, row, examined.peaks, sparse=sparse)
+            if examined.regions is not None:
+                result = replace(result, rois=examined.regions, roi_names=analysis.rois.names)
+            results.append(result)
+        return results
 
-    def _unpacked(self, image: Image, analysis: Analysis) -> NDArray[Any]:
-        """The frame, in memory of this thread, which its next image uses again."""
+    def _unpack(self, image: Image, analysis: Analysis, place: int) -> None:
+        """Put the frame into the memory of this thread, which its next images use again."""
         channel = analysis.channel
         if channel is None or (channel not in image.frames and not analysis.start.channels):
             channel = next(iter(image.frames), None)
@@ -130,11 +178,11 @@ class Workers:
             raise StreamError(
                 f"image {image.number} has no channel {channel!r}; it has {', '.join(image.frames) or 'none'}"
             )
-        dtype = packed.dtype.newbyteorder("=")
-        memory = getattr(self._own, "memory", None)
-        if memory is None or memory.shape != packed.shape or memory.dtype != dtype:
-            memory = self._own.memory = _new_array(analysis.search.engine, packed.shape, dtype)
-        return packed.decode(memory)
+        analysis.check(image.number, packed.shape, packed.dtype.newbyteorder("="))
+        shape, memory = (analysis.search.batch, *analysis.shape), getattr(self._own, "memory", None)
+        if memory is None or memory.shape != shape or memory.dtype != analysis.dtype:
+            memory = self._own.memory = _new_array(analysis.search.engine, shape, analysis.dtype)
+        packed.decode(memory[place])
 
     def _failed(self, work: Work, error: str) -> Result:
         return plain_result(work.series.key, work.image.number, FrameStatus.FAILED, work.received, error)
@@ -143,7 +191,7 @@ class Workers:
         return plain_result(work.series.key, work.image.number, FrameStatus.SKIPPED, work.received)
 
 
-def _new_array(engine: Engine | None, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _new_array(engine: Engine | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.empty(shape, dtype) if engine is None else engine.new_input(shape, dtype)
 
 

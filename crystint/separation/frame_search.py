@@ -67,6 +67,11 @@ class FrameSearch:
                 self._made.append(made)
             return self._made[0]
 
+    @property
+    def batch(self) -> int:
+        """Frames that the device works on at a time; 1 as long as there is no separator."""
+        return self._made[0].batch if self._made else 1
+
     @cached_property
     def rings(self) -> RingMap:
         """Those of the separator."""

@@ -363,17 +363,17 @@ class FailingDevice:
     """An analysis whose device fails some times."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
-        self.left, examine = failures, Analysis.examine
+        self.left, examine = failures, Analysis.examine_several
         self.lock = threading.Lock()
 
-        def failing(analysis: Analysis, frame: Any, number: int, *more: Any) -> Any:
+        def failing(analysis: Analysis, frames: Any, numbers: Any, *more: Any) -> Any:
             with self.lock:
-                if self.left and number >= 2:
+                if self.left and max(numbers) >= 2:
                     self.left -= 1
                     raise DeviceError("out of resources")
-            return examine(analysis, frame, number, *more)
+            return examine(analysis, frames, numbers, *more)
 
-        monkeypatch.setattr(Analysis, "examine", failing)
+        monkeypatch.setattr(Analysis, "examine_several", failing)
 
 
 def test_a_device_that_fails_is_begun_anew_and_no_image_is_lost(one_engine, monkeypatch):
