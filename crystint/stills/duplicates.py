@@ -13,7 +13,7 @@ Not meant are a reflection recorded at two places, several crystals in one frame
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,8 @@ _LEAST = 3
 """common reflections"""
 _CHANCE = 1e-9
 """probability that so many values agree by accident, as weak whole counts do"""
+_ROWS = 1 << 20
+"""looked at together"""
 _NAMED = 3
 """pairs of files that are told of"""
 
@@ -117,34 +119,24 @@ class _Repeats:
 
     def within_images(self) -> None:
         """Find reflections that one image has twice."""
-        table, rows = self.table, self.usable
-        _, number = distinct(table.hkl[rows])
-        key = table.image[rows].astype(np.int64) * (int(number.max(initial=0)) + 1) + number
-        equal = _equal(key)
-        if not len(equal):
-            return
-        some = np.isin(key, equal)
-        key, rows = key[some], rows[some]
-        order = np.argsort(key, kind="stable")
-        key, rows = key[order], rows[order]
-        again = np.zeros(len(rows), bool)
-        for lag in range(1, _longest_run(key)):
-            one, other = rows[:-lag], rows[lag:]
-            near = _distance(table, one, other) < _NEAR
-            unplaced = ~(np.isfinite(table.slow[one]) | np.isfinite(table.slow[other]))
-            same = (table.intensity[one] == table.intensity[other]) & (table.sigma[one] == table.sigma[other])
-            again[lag:] |= (key[lag:] == key[:-lag]) & (near | (unplaced & same))
-        self.inside = np.sort(rows[again])
-        self.usable = np.setdiff1d(self.usable, self.inside, assume_unique=True)
+        inside = [_within(self.table, self.usable[some]) for some in _whole_images(self.table.image[self.usable])]
+        self.inside = np.sort(np.concatenate([self.inside, *inside]))
+        if len(self.inside):
+            self.usable = np.setdiff1d(self.usable, self.inside, assume_unique=True)
 
     def candidates(self, images: int) -> list[tuple[int, int]]:
         """Pairs of images that have reflections with the same I / sigma, enough to look at them."""
         table, rows = self.table, self.usable
-        hashed = _hashed(table, rows)
-        equal = _equal(hashed)
+        blocks = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+        hashed = np.empty(len(rows), np.uint64)
+        for number, block in enumerate(blocks):
+            hashed[number * _ROWS :][: len(block)] = _hashed(table, block)
+        hashed.sort()
+        equal = _repeated(hashed)
+        del hashed
         if not len(equal):
             return []
-        some = rows[np.isin(hashed, equal)]
+        some = np.concatenate([block[np.isin(_hashed(table, block), equal)] for block in blocks])
         key = _hashed(table, some)
         order = np.argsort(key, kind="stable")
         key, image = key[order], table.image[some][order].astype(np.int64)
@@ -181,9 +173,47 @@ class _Repeats:
             repeated.add(other)
 
 
+def _whole_images(image: NDArray[np.int32]) -> Iterator[slice]:
+    """Runs of whole images, each of about `_ROWS` rows; all at once where rows are not in the order of images."""
+    if len(image) <= _ROWS or not (image[1:] >= image[:-1]).all():
+        yield slice(0, len(image))
+        return
+    start = 0
+    while start < len(image):
+        stop = min(start + _ROWS, len(image))
+        stop = int(np.searchsorted(image, image[stop - 1], side="right"))
+        yield slice(start, stop)
+        start = stop
+
+
+def _within(table: Observations, rows: Indices) -> Indices:
+    """Those of some rows that repeat others of their image."""
+    _, number = distinct(table.hkl[rows])
+    key = table.image[rows].astype(np.int64) * (int(number.max(initial=0)) + 1) + number
+    equal = _equal(key)
+    if not len(equal):
+        return np.zeros(0, np.intp)
+    some = np.isin(key, equal)
+    key, rows = key[some], rows[some]
+    order = np.argsort(key, kind="stable")
+    key, rows = key[order], rows[order]
+    again = np.zeros(len(rows), bool)
+    for lag in range(1, _longest_run(key)):
+        one, other = rows[:-lag], rows[lag:]
+        near = _distance(table, one, other) < _NEAR
+        unplaced = ~(np.isfinite(table.slow[one]) | np.isfinite(table.slow[other]))
+        same = (table.intensity[one] == table.intensity[other]) & (table.sigma[one] == table.sigma[other])
+        again[lag:] |= (key[lag:] == key[:-lag]) & (near | (unplaced & same))
+    return np.asarray(rows[again])
+
+
 def _equal(key: NDArray[Any]) -> NDArray[Any]:
     """The keys that are there more than once; to sort them is much faster than to sort rows by them."""
-    ordered = np.sort(key)
+    return _repeated(np.sort(key))
+
+
+def _repeated(ordered: NDArray[Any]) -> NDArray[Any]:
+    """The same, of keys in order."""
     return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 

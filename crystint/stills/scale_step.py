@@ -128,10 +128,12 @@ def _compared(
 
 
 def _write(job: Job[ScaleSettings], run: StillsRun, scales: Scales, table: Observations) -> None:
-    write_mtz = partial(
-        write_unmerged_mtz, observations=table, experiment=run.images, factor=scales.factor(table),
-        history=history_of(run.provenance["inputs"]), overwrite=job.overwrite,
-    )  # fmt: skip
+    def write_mtz(path: Path) -> None:
+        write_unmerged_mtz(
+            path, observations=table, experiment=run.images, factor=scales.factor(table),
+            history=history_of(run.provenance["inputs"]), overwrite=job.overwrite,
+        )  # fmt: skip
+
     write_h5 = partial(write_stills, run=run, overwrite=job.overwrite)
     writers: dict[str, Callable[[Path], None]] = {".mtz": write_mtz, **dict.fromkeys(HDF5, write_h5)}
     job.write(run, writers)

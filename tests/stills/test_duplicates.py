@@ -11,6 +11,7 @@ import pytest
 from crystint.errors import CrystintWarning
 from crystint.model.experiment import join_experiments
 from crystint.model.observations import Flag, Observations
+from crystint.stills import duplicates
 from crystint.stills.duplicates import flag_duplicates
 from crystint.stills.step_inputs import read_together
 from tests.stills.test_mtz_in import CELL as MTZ_CELL
@@ -20,6 +21,12 @@ from tests.stills.test_predict import an_experiment
 pytestmark = pytest.mark.filterwarnings("ignore:.*taken as corrected already:crystint.errors.CrystintWarning")
 
 IMAGES, PER_IMAGE = 6, 30
+
+
+@pytest.fixture(params=[1 << 20, 17], autouse=True)
+def rows_at_a_time(request, monkeypatch):
+    """All at once, and in blocks that images do not fit into."""
+    monkeypatch.setattr(duplicates, "_ROWS", request.param)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from crystint.errors import SettingError, ShapeError
 from crystint.model import symmetry
 from crystint.model.observations import Flag, Observations
 from crystint.model.reference import Reference
+from crystint.stills.merging import outliers
 from crystint.stills.merging.merge import merge
 from crystint.stills.merging.outliers import find_outliers, leave_one_out
 from crystint.stills.merging.sums import image_halves
@@ -128,7 +129,9 @@ def test_the_error_model_is_fitted_and_makes_chi2_one() -> None:
     assert ((found.intensity - true) / found.sigma).std() == pytest.approx(1.0, abs=0.1)
 
 
-def test_outliers_are_those_of_a_loop(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("rows", [1 << 18, 100])
+def test_outliers_are_those_of_a_loop(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(outliers, "_ROWS", rows)
     group = rng.integers(0, 150, 600)
     variance = rng.uniform(0.5, 2.0, 600)
     intensity = 10.0 + np.sqrt(variance) * rng.normal(size=600)

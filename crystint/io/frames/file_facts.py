@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,8 +32,10 @@ class FileFacts:
     count: int
     shape: tuple[int, int]
     dtype: np.dtype[Any]
-    places: tuple[tuple[str, int], ...]
-    """of an HDF5 file, the data sets of the frames, and how many each has"""
+    places: tuple[str, ...]
+    """of an HDF5 file, the data sets of the frames"""
+    ends: tuple[int, ...]
+    """number of the frame after the last of each"""
     behind: tuple[str, ...]
     """files that these lie in"""
     header: Header | None
@@ -46,10 +47,8 @@ class FileFacts:
         """Where a frame is, the file having that name."""
         if not self.places:
             return FrameSource(file, index)
-        ends = list(accumulate(count for _, count in self.places))
-        place = bisect_right(ends, index)
-        name, count = self.places[place]
-        return FrameSource(file, index - ends[place] + count, name)
+        place = bisect_right(self.ends, index)
+        return FrameSource(file, index - (self.ends[place - 1] if place else 0), self.places[place])
 
 
 def facts_of(reader: Reader) -> FileFacts:
@@ -66,6 +65,7 @@ def facts_of(reader: Reader) -> FileFacts:
         reader.shape,
         reader.dtype,
         () if stack is None else stack.places,
+        () if stack is None else stack.ends,
         () if stack is None else tuple(stack.behind()),
         header,
         masked,

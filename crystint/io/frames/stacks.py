@@ -122,9 +122,14 @@ class StackReader:
             yield opened
 
     @property
-    def places(self) -> tuple[tuple[str, int], ...]:
-        """Path of each data set, and how many frames it has or should have."""
-        return tuple((part.name, part.count) for part in self._parts)
+    def places(self) -> tuple[str, ...]:
+        """Path of each data set."""
+        return tuple(part.name for part in self._parts)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Number of the frame after the last of each data set, missing ones counted."""
+        return tuple(self._ends)
 
     @property
     def _sets(self) -> list[str]:

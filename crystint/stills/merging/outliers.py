@@ -16,6 +16,8 @@ __all__ = ["find_outliers", "leave_one_out", "many_left_out", "without_weight"]
 _MANY_OUTLIERS = 0.05
 _MANY_FAINT = 0.01
 """shares that are too much to pass in silence"""
+_ROWS = 1 << 18
+"""observations worked on at a time"""
 _NO_WEIGHT = 1e-3
 """of the mean weight of the observations of a reflection: less is lost than a thousandth of what they say"""
 
@@ -50,20 +52,36 @@ def leave_one_out(group: NDArray[np.intp], intensity: Floats, variance: Floats) 
     size : intp [groups]
         Observations that count.
     """
-    counts = np.isfinite(variance) & np.isfinite(intensity)
-    weight = np.where(counts, 1.0 / variance, 0.0)
-    intensity = np.where(counts, intensity, 0.0)
-    total = np.bincount(group, weight)
-    size = np.bincount(group, counts, len(total)).astype(np.intp)
+    groups = int(group.max(initial=-1)) + 1
+    total, mean, residue, size = np.zeros(groups), np.zeros(groups), np.zeros(groups), np.zeros(groups, np.intp)
+    blocks = [slice(start, start + _ROWS) for start in range(0, len(group), _ROWS)]
+    for rows in blocks:
+        counts, weight, here = _counting(intensity[rows], variance[rows])
+        total += np.bincount(group[rows], weight, groups)
+        mean += np.bincount(group[rows], weight * here, groups)
+        size += np.bincount(group[rows], counts, groups).astype(np.intp)
     # about the mean of the group: the others' mean is then a small step, and nothing cancels
-    mean = np.bincount(group, weight * intensity) / np.where(total > 0.0, total, 1.0)
-    off = intensity - mean[group]
-    residue = np.bincount(group, weight * off)
-    others = total[group] - weight
-    alone = ~counts | (size[group] < 2) | (others <= 1e-12 * total[group])
-    others = np.where(alone, 1.0, others)
-    step = off - (residue[group] - weight * off) / others
-    return np.where(alone, np.nan, step / np.sqrt(variance + 1.0 / others)), size
+    mean /= np.where(total > 0.0, total, 1.0)
+    for rows in blocks:
+        _, weight, here = _counting(intensity[rows], variance[rows])
+        residue += np.bincount(group[rows], weight * (here - mean[group[rows]]), groups)
+    deviate = np.empty(len(group))
+    for rows in blocks:
+        number = group[rows]
+        counts, weight, here = _counting(intensity[rows], variance[rows])
+        off = here - mean[number]
+        others = total[number] - weight
+        alone = ~counts | (size[number] < 2) | (others <= 1e-12 * total[number])
+        others = np.where(alone, 1.0, others)
+        step = off - (residue[number] - weight * off) / others
+        deviate[rows] = np.where(alone, np.nan, step / np.sqrt(variance[rows] + 1.0 / others))
+    return deviate, size
+
+
+def _counting(intensity: Floats, variance: Floats) -> tuple[NDArray[np.bool_], Floats, Floats]:
+    """Which observations count, their weights, and their intensities; 0 for the others."""
+    counts = np.isfinite(variance) & np.isfinite(intensity)
+    return counts, np.where(counts, 1.0 / variance, 0.0), np.where(counts, intensity, 0.0)
 
 
 def find_outliers(
@@ -116,11 +134,13 @@ def find_outliers(
     if not len(group):
         return rejected
     rows = np.flatnonzero(np.isfinite(intensity) & np.isfinite(variance))
-    number = group[rows]
+    number = group if len(rows) == len(group) else group[rows]
     for _ in range(rounds):
         if not len(rows):
             break
-        deviate, size = leave_one_out(number, intensity[rows], np.where(rejected[rows], np.inf, variance[rows]))
+        here = slice(None) if len(rows) == len(group) else rows  # of all of them no copies are made
+        rest = np.where(rejected[here], np.inf, variance[here]) if rejected.any() else variance[here]
+        deviate, size = leave_one_out(number, intensity[here], rest)
         with np.errstate(invalid="ignore"):
             beyond = np.flatnonzero(np.abs(deviate) > limit)
         of = size[number[beyond]]

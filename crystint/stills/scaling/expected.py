@@ -88,7 +88,7 @@ class SignalVariance:
             rest = np.maximum(rest, least)
             return cls(np.where(background_variance > 0.0, background_variance, rest), gain, share)
 
-    def select(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> SignalVariance:
+    def select(self, rows: NDArray[np.integer] | NDArray[np.bool_] | slice) -> SignalVariance:
         """Those of some rows."""
         share = None if self.profile_error is None else self.profile_error[rows]
         return SignalVariance(self.without_signal[rows], self.gain, share)

@@ -41,7 +41,7 @@ class ScalingFit:
         options: ScalingOptions,
         *,
         target: Floats | None = None,
-        group: NDArray[np.intp] | None = None,
+        group: NDArray[np.integer] | None = None,
         monitor: Floats | None = None,
     ) -> None:
         self.table, self.options = table, options

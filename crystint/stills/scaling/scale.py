@@ -160,9 +160,9 @@ def scale(
     variance = _variance(observations, use, gain)
     if options.needs_signal:
         use = _with_signal(use, observations, variance, target, names, failed)
-    group = np.zeros(0, dtype=np.intp)
+    group = np.zeros(0, dtype=np.int32)
     if target is None:
-        group = np.asarray(groups(observations.hkl, space_group)[1], dtype=np.intp)
+        group = groups(observations.hkl, space_group)[1].astype(np.int32)
         use = _shared(use, image, group, names, min_observations, failed)
 
     table = ScalingTable.of(observations, use, variance)
@@ -170,12 +170,18 @@ def scale(
     if target is not None:
         fit = ScalingFit(table, options, target=target[table.row], monitor=tied)
     else:
-        fit = ScalingFit(table, options, group=np.unique(group[table.row], return_inverse=True)[1], monitor=tied)
+        fit = ScalingFit(table, options, group=_numbered(group[table.row]), monitor=tied)
     if wavelength_nodes and len(table):
         wavelength = observations.wavelength[table.row].astype(np.float64)
         fit.set_curve(WavelengthCurve.flat(wavelength, wavelength_nodes), wavelength)
     fit.run()
     return _result(fit, table, names, failed, variance.gain)
+
+
+def _numbered(group: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The same reflections, numbered without gaps."""
+    there = np.bincount(group) > 0
+    return np.asarray((np.cumsum(there, dtype=np.int32) - 1)[group])
 
 
 def _enough(
@@ -224,7 +230,7 @@ def _with_signal(
 def _shared(
     use: NDArray[np.bool_],
     image: NDArray[np.int32],
-    group: NDArray[np.intp],
+    group: NDArray[np.int32],
     names: tuple[str, ...],
     least: int,
     failed: dict[int, str],

@@ -30,7 +30,9 @@ _ALONE = 1e-9
 """share of a weight that is no other observation, but rounding"""
 
 
-def projections(group: Indices, groups: int, column: Indices, columns: int, values: Floats, total: Floats) -> Floats:
+def projections(
+    group: NDArray[np.integer], groups: int, column: Indices, columns: int, values: Floats, total: Floats
+) -> Floats:
     """float64 [columns, columns]: sum over reflections of (sum values_j) (sum values_k) / total.
 
     Parameters
@@ -53,8 +55,8 @@ class SharedMeans:
     """Scaled observations, and the means that they were compared with."""
 
     table: ScalingTable
-    group: Indices
-    """intp [n]: reflection"""
+    group: NDArray[np.integer]
+    """int [n]: reflection"""
     factor: Floats
     """float64 [n]: f, counts per unit of intensity"""
     weight: Floats

@@ -25,12 +25,12 @@ _BLOCK = 1 << 16
 class ScalingTable:
     """Columns of the n rows that scaling uses, of k images."""
 
-    row: Indices
-    """intp [n]: row of the observations"""
+    row: NDArray[np.integer]
+    """int32 or int64 [n]: row of the observations"""
     images: Indices
     """intp [k]: number of each image, ascending"""
-    image: Indices
-    """intp [n]: 0 to k - 1, ascending"""
+    image: NDArray[np.int32]
+    """int32 [n]: 0 to k - 1, ascending"""
     first: Indices
     """intp [k + 1]: first row of each image"""
     intensity: Floats
@@ -44,7 +44,8 @@ class ScalingTable:
     @classmethod
     def of(cls, observations: Observations, use: NDArray[np.bool_], variance: SignalVariance) -> ScalingTable:
         """Lay out the rows marked in `use`; `variance` is of all rows."""
-        row = np.flatnonzero(use)
+        row: NDArray[np.integer] = np.flatnonzero(use)
+        row = row.astype(np.int32) if len(use) < 1 << 31 else row
         number = observations.image[row]
         if len(number) and not (number[1:] >= number[:-1]).all():
             order = np.argsort(number, kind="stable")
@@ -54,7 +55,7 @@ class ScalingTable:
         return cls(
             row,
             number[start].astype(np.intp),
-            np.repeat(np.arange(len(start)), np.diff(first)),
+            np.repeat(np.arange(len(start), dtype=np.int32), np.diff(first)),
             first,
             observations.intensity[row],
             observations.partiality[row] * observations.correction[row],
@@ -84,7 +85,7 @@ class ScalingTable:
         return np.asarray(np.add.reduceat(values, self.first[images] - rows.start))
 
 
-def components(image: Indices, group: Indices, n_images: int, n_groups: int) -> Indices:
+def components(image: NDArray[np.integer], group: NDArray[np.integer], n_images: int, n_groups: int) -> Indices:
     """intp [n_images]: which connected set each image is of: those that share reflections, also by way of others.
 
     Sets are numbered by their count of images, so that 0 is the largest.
