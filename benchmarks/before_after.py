@@ -1,4 +1,4 @@
-"""Background, sparsify and peaks of one frame by two checkouts, in turn: times in copies of the frame.
+"""Background, sparsify, peaks and densify of one frame by two checkouts, in turn: times in copies of the frame.
 
     python benchmarks/before_after.py FRAME BEFORE [AFTER] [--device 0:0] [--rounds 15] [--models hybrid] [--snr 1 2 3]
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def work(frame_path: str, device: str, dtype: str, masked: bool) -> None:
-    """What a process does: reads "model what snr" from its input, and answers with milliseconds: wall, processor."""
+    """What a process does: reads "model what snr" from its input, and answers with ms: wall, processor."""
     import numpy as np
 
     import crystint
@@ -35,16 +35,19 @@ def work(frame_path: str, device: str, dtype: str, masked: bool) -> None:
     frame, other = engine.new_array(raw.shape, raw.dtype), np.empty_like(raw)
     frame[...] = raw
     separators: dict[str, Any] = {}
+    sparse: dict[str, Any] = {}
     for line in sys.stdin:
         model, what, snr = line.split()
         if model not in separators:
             separators[model] = crystint.Separator(geometry, gaps if masked else None, error_model=model, engine=engine)
-        one = separators[model]
+            sparse[model] = separators[model].sparsify(frame)
+        one, made = separators[model], sparse[model]
         run = {
             "copy": lambda: np.copyto(other, frame),
             "background": lambda one=one: one.background(frame),
             "sparsify": lambda one=one, snr=snr: one.sparsify(frame, float(snr)),
             "peaks": lambda one=one: one.peaks(frame),
+            "densify": lambda made=made, noise=snr: crystint.densify(made, noise == "noise", engine=engine),
         }[what]
         began, core = time.perf_counter(), time.process_time()
         run()
@@ -90,6 +93,7 @@ def main() -> None:
             )
         for model in chosen.models:
             jobs = ["copy 0", "background 0", *(f"sparsify {snr}" for snr in chosen.snr), "peaks 0"]
+            jobs += ["densify clean", "densify noise"]
             least = {(job, i): [float("inf")] * 2 for job in jobs for i in (0, 1)}
             for number in range(chosen.rounds + 2):
                 for job in jobs:

@@ -10,10 +10,10 @@
 
 #include "pixel.h"
 
-/* GATHER: the pixels of an array whose LANES numbers stand at o. */
-#define FOUR(array, o)                                                                                            \
-    LOADED(PIXEL_T, array, (o)[0]), LOADED(PIXEL_T, array, (o)[1]), LOADED(PIXEL_T, array, (o)[2]), \
-        LOADED(PIXEL_T, array, (o)[3])
+/* GATHER: the pixels of an array whose LANES numbers stand at o; ENTRIES: those of a table of any type. */
+#define FOUR(type, array, o)                                                                           \
+    LOADED(type, array, (o)[0]), LOADED(type, array, (o)[1]), LOADED(type, array, (o)[2]), \
+        LOADED(type, array, (o)[3])
 
 #if LANES == 1
 typedef float floats;
@@ -21,24 +21,31 @@ typedef int ints;
 typedef uint uints;
 #define MASK(condition) (-(condition))
 #define GATHER(array, o) WIDE((array)[*(o)])
+#define ENTRIES(type, array, o) ((array)[*(o)])
 #define AS_INTS as_int
+#define AS_UINTS as_uint
 #define AS_FLOATS as_float
 #define TO_FLOATS convert_float
+#define TO_INTS convert_int
 #elif LANES == 8
 typedef float8 floats;
 typedef int8 ints;
 typedef uint8 uints;
 #define MASK(condition) (condition)
-#define GATHER(array, o) (wides)(FOUR(array, o), FOUR(array, (o) + 4))
+#define GATHER(array, o) (wides)(FOUR(PIXEL_T, array, o), FOUR(PIXEL_T, array, (o) + 4))
+#define ENTRIES(type, array, o) (VECTOR_OF(type, 8))(FOUR(type, array, o), FOUR(type, array, (o) + 4))
 #define AS_INTS as_int8
+#define AS_UINTS as_uint8
 #define AS_FLOATS as_float8
 #define TO_FLOATS convert_float8
+#define TO_INTS convert_int8
 #else
 typedef float16 floats;
 typedef int16 ints;
 typedef uint16 uints;
 #define MASK(condition) (condition)
-#define GATHER(array, o) (wides)(FOUR(array, o), FOUR(array, (o) + 4), FOUR(array, (o) + 8), FOUR(array, (o) + 12))
+#define GATHER(array, o) \
+    (wides)(FOUR(PIXEL_T, array, o), FOUR(PIXEL_T, array, (o) + 4), FOUR(PIXEL_T, array, (o) + 8), FOUR(PIXEL_T, array, (o) + 12))
 #define AS_INTS as_int16
 #define AS_FLOATS as_float16
 #define TO_FLOATS convert_float16
@@ -62,20 +69,30 @@ typedef ints wides;
 #define WIDE(x) ((int)(x))
 #endif
 
-#if LANES > 1
 #define PASTED(a, b) a##b
 #define VECTOR_OF(type, n) PASTED(type, n)
-#if PIXEL_KIND == 2
-#define WIDENED VECTOR_OF(convert_float, LANES)
-#elif PIXEL_KIND == 0 && PIXEL_WIDE
-#define WIDENED VECTOR_OF(convert_uint, LANES)
+#if LANES == 1
+#define ALL_LANES(type) type
 #else
-#define WIDENED VECTOR_OF(convert_int, LANES)
+#define ALL_LANES(type) VECTOR_OF(type, LANES)
 #endif
+/* From any numbers, one of each lane, to wide ones. */
+#if PIXEL_KIND == 2
+#define WIDENED ALL_LANES(convert_float)
+#elif PIXEL_KIND == 0 && PIXEL_WIDE
+#define WIDENED ALL_LANES(convert_uint)
+#else
+#define WIDENED ALL_LANES(convert_int)
+#endif
+
+#if LANES > 1
 /* Raw values of LANES pixels that stand together. */
 typedef VECTOR_OF(PIXEL_T, LANES) __attribute__((aligned(sizeof(PIXEL_T)))) loose_pixels;
 #define PIXELS(array, place) WIDENED(*(__global const loose_pixels *)((array) + (place)))
 #endif
+
+/* Raw values from wide ones, which they hold. */
+#define NARROWED VECTOR_OF(VECTOR_OF(convert_, PIXEL_T), LANES)
 
 /* x where the mask is set, 0 elsewhere. */
 static inline floats where(const ints mask, const floats x)

@@ -1,75 +1,92 @@
-/* strip.h - LANES consecutive pixels of a frame that is made from the background of its rings.
+/* strip.h - consecutive pixels of a frame that is made from the background of its rings.
  *
- * Loops over LANES are written so that compilers work on several pixels at once: no branches, and no calls. Functions are
- * `always_inline`: Intel's compiler leaves some of them as calls otherwise, and a frame takes 27 ms in place of 15.
+ * A block of pixels goes from step to step, LANES of them side by side: what one step looks up waits for nothing of the same step.
+ * Functions are `always_inline`: Intel's compiler leaves some of them as calls otherwise, which takes twice as long.
  *
- * Defines   LANES = 1 or a multiple of 8; PIXEL_T, PIXEL_KIND (pixel.h); COLUMNS = 2 | 4: columns of `halves` that are needed
+ * Defines   LANES = 1 | 8; PIXEL_T, PIXEL_KIND (pixel.h)
  */
 #ifndef STRIP_H
 #define STRIP_H
 
-#include "pixel.h"
+#include "lanes.h"
 
+/* Pixels of a block: those whose random bits are made together (random.h). */
+#if LANES == 1
+#define BLOCK 1
+#else
+#define BLOCK 32
+#endif
+#define PARTS (BLOCK / LANES)
+
+#define INLINE static inline __attribute__((always_inline))
 #define LOWER(a, b) ((a) < (b) ? (a) : (b))
 #define HIGHER(a, b) ((a) > (b) ? (a) : (b))
 
-/* LANES values from `first` on; the last pixel stands for those beyond it. */
-static inline __attribute__((always_inline)) void load_strip(__global const float *array, const uint first, const uint pixels, float *value)
-{
-    if (first + LANES <= pixels) {
-        for (int i = 0; i < LANES; i++) value[i] = array[first + i];
-    } else {
-        for (int i = 0; i < LANES; i++) value[i] = array[min(first + i, pixels - 1)];
-    }
-}
+/* The first pixel of the block of a work-item at `block`: the last block of a frame begins earlier, so as to lie in it whole. */
+#define IN_FRAME(block, pixels) min(block, (pixels) - BLOCK)
 
 /* The half of a ring that each pixel lies in; any for masked ones. */
-static inline __attribute__((always_inline)) void half_rings(const float *place, const int rings, uint *half_ring)
+INLINE ints half_rings(const floats place, const int rings)
 {
-    for (int i = 0; i < LANES; i++) {
-        const float twice = 2.0f * place[i] + 1.0f;
-        const float inside = twice > 0.0f ? twice : 0.0f;
-        half_ring[i] = (int)LOWER(inside, 2 * rings - 1.0f);
-    }
+    const floats zero = 0.0f, twice = 2.0f * place + 1.0f, inside = HIGHER(twice, zero), last = 2 * rings - 1.0f;
+    return TO_INTS(LOWER(inside, last));
 }
 
-/* What `halves` holds for each pixel, column by column: eight rows are loaded whole and transposed. */
-static inline __attribute__((always_inline)) void load_columns(__global const float4 *halves, const uint *half_ring, float column[COLUMNS][LANES])
-{
+/* Numbers of rows to look up. They go through memory: taking a vector apart takes longer, and compilers are kept from it. */
 #if LANES == 1
-    for (int i = 0; i < COLUMNS; i++) column[i][0] = ((__global const float *)(halves + half_ring[0]))[i];
+typedef uint number_t, numbers_t;
 #else
-    for (int i = 0; i < LANES; i += 8) {
-        const float8 a = (float8)(halves[half_ring[i]], halves[half_ring[i + 4]]);
-        const float8 b = (float8)(halves[half_ring[i + 1]], halves[half_ring[i + 5]]);
-        const float8 c = (float8)(halves[half_ring[i + 2]], halves[half_ring[i + 6]]);
-        const float8 d = (float8)(halves[half_ring[i + 3]], halves[half_ring[i + 7]]);
-        const float8 ab = (float8)(a.s0, b.s0, a.s1, b.s1, a.s4, b.s4, a.s5, b.s5);
-        const float8 cd = (float8)(c.s0, d.s0, c.s1, d.s1, c.s4, d.s4, c.s5, d.s5);
-        *(float8 *)(column[0] + i) = (float8)(ab.s01, cd.s01, ab.s45, cd.s45);
-        *(float8 *)(column[1] + i) = (float8)(ab.s23, cd.s23, ab.s67, cd.s67);
-#if COLUMNS > 2
-        const float8 ef = (float8)(a.s2, b.s2, a.s3, b.s3, a.s6, b.s6, a.s7, b.s7);
-        const float8 gh = (float8)(c.s2, d.s2, c.s3, d.s3, c.s6, d.s6, c.s7, d.s7);
-        *(float8 *)(column[2] + i) = (float8)(ef.s01, gh.s01, ef.s45, gh.s45);
-        *(float8 *)(column[3] + i) = (float8)(ef.s23, gh.s23, ef.s67, gh.s67);
+typedef volatile uint number_t;
+typedef volatile uints __attribute__((aligned(4))) numbers_t;
 #endif
-    }
-#endif
+#define PUT_NUMBERS(o, number) *(numbers_t *)(o) = AS_UINTS(number)
+
+/* The columns of a table of 2 or 4, in the rows that stand at o: rows are loaded whole and transposed, two columns at a time. */
+#if LANES == 1
+INLINE void columns_of_2(__global const float2 *table, const number_t *o, floats *a, floats *b)
+{
+    const float2 row = table[*o];
+    *a = row.x, *b = row.y;
 }
 
-/* Expected counts of each pixel; NaN where it is masked or its ring has no background. */
-static inline __attribute__((always_inline)) void expected_counts(const float *place, const float *w, const uint *half_ring,
-                                   float column[COLUMNS][LANES], float *expected)
+INLINE void columns_of_4(__global const float4 *table, const number_t *o, floats *a, floats *b, floats *c, floats *d)
 {
-    for (int i = 0; i < LANES; i++)
-        expected[i] = (column[0][i] + (place[i] - (int)(half_ring[i] >> 1)) * column[1][i]) * w[i];
+    const float4 row = table[*o / 2];
+    *a = row.x, *b = row.y, *c = row.z, *d = row.w;
+}
+#else
+/* Of pairs (0, 1, 4, 5) and (2, 3, 6, 7). */
+INLINE void transposed(const ulong4 left, const ulong4 right, floats *a, floats *b)
+{
+    const float8 p = as_float8(left), q = as_float8(right);
+    *a = (float8)(p.s02, q.s02, p.s46, q.s46);
+    *b = (float8)(p.s13, q.s13, p.s57, q.s57);
 }
 
-/* To the nearest whole number, an even one of two, without a call. */
-static inline __attribute__((always_inline)) float nearest(const float x)
+INLINE void columns_of_2(__global const float2 *table, const number_t *o, floats *a, floats *b)
 {
-    return x < 4194304.0f ? (x + 12582912.0f) - 12582912.0f : x;
+    __global const ulong *pair = (__global const ulong *)table;
+    const ulong4 left = {LOADED(ulong, pair, o[0]), LOADED(ulong, pair, o[1]), LOADED(ulong, pair, o[4]), LOADED(ulong, pair, o[5])};
+    const ulong4 right = {LOADED(ulong, pair, o[2]), LOADED(ulong, pair, o[3]), LOADED(ulong, pair, o[6]), LOADED(ulong, pair, o[7])};
+    transposed(left, right, a, b);
+}
+
+#define ROW(t, place) LOADED(ulong2, (__global const ulong2 *)((t) + (place)), 0)
+/* At o stand twice the numbers here: processors multiply a place by 8, and not by 16, as they load. */
+INLINE void columns_of_4(__global const float4 *table, const number_t *o, floats *a, floats *b, floats *c, floats *d)
+{
+    __global const ulong *t = (__global const ulong *)table;
+    const ulong4 p = {ROW(t, o[0]), ROW(t, o[4])}, q = {ROW(t, o[1]), ROW(t, o[5])};
+    const ulong4 r = {ROW(t, o[2]), ROW(t, o[6])}, s = {ROW(t, o[3]), ROW(t, o[7])};
+    transposed((ulong4)(p.s0, q.s0, p.s2, q.s2), (ulong4)(r.s0, s.s0, r.s2, s.s2), a, b);
+    transposed((ulong4)(p.s1, q.s1, p.s3, q.s3), (ulong4)(r.s1, s.s1, r.s3, s.s3), c, d);
+}
+#endif
+
+/* Expected counts of each pixel, of the columns of its half ring; NaN where it is masked or its ring has no background. */
+INLINE floats expected_counts(const floats mean, const floats step, const ints half_ring, const floats place, const floats w)
+{
+    return (mean + (place - TO_FLOATS(half_ring >> 1)) * step) * w;
 }
 
 /* The fewest counts that a pixel can hold. */
@@ -81,26 +98,37 @@ static inline __attribute__((always_inline)) float nearest(const float x)
 #define LEAST_COUNTS HIGHER((float)LOWEST, 0.0f)
 #endif
 
-/* Write counts to the frame, whole ones in integer frames (`whole`: they are already), and the marker where none are expected. */
-static inline __attribute__((always_inline)) void store_strip(__global PIXEL_T *frame, const uint first, const uint pixels, const float *counts,
-                               const float *expected, const PIXEL_T marker, const PIXEL_T largest, const int whole)
+/* What a frame holds where so many counts are, to the nearest whole number, an even one of two (no call: there is no vector of
+ * it everywhere), and the marker where none are expected. */
+INLINE wides values_of(const floats counts, const floats expected, const PIXEL_T marker, const PIXEL_T largest, const int whole)
 {
-    PIXEL_T value[LANES];
-    for (int i = 0; i < LANES; i++) {
+    const floats least = LEAST_COUNTS, above = HIGHER(counts, least);
+    const wides none = WIDE(marker);
 #if PIXEL_KIND == 2
-        const PIXEL_T one = HIGHER(counts[i], LEAST_COUNTS);
+    const wides value = above;
 #else
-        const float counted = HIGHER(counts[i], LEAST_COUNTS);
-        const float near = whole ? counted : nearest(counted);
-        const PIXEL_T one = near < (float)largest ? (PIXEL_T)near : largest;
+    const floats rounded = above < 4194304.0f ? (above + 12582912.0f) - 12582912.0f : above, near = whole ? above : rounded;
+    const wides most = WIDE(largest), value = near < (float)largest ? WIDENED(near) : most;
 #endif
-        value[i] = expected[i] == expected[i] ? one : marker;
-    }
-    if (first + LANES <= pixels) {
-        for (int i = 0; i < LANES; i++) frame[first + i] = value[i];
+    return expected == expected ? value : none;
+}
+
+/* LANES values to the frame, from pixel `own` on. */
+INLINE void put_values(__global PIXEL_T *frame, const uint first, const uint own, const wides value)
+{
+#if LANES == 1
+    frame[first] = value;
+#else
+    const loose_pixels narrow = NARROWED(value);
+    if (first >= own) {
+        *(__global loose_pixels *)(frame + first) = narrow;
     } else {
-        for (int i = 0; i < LANES && first + i < pixels; i++) frame[first + i] = value[i];
+        PIXEL_T one[LANES];
+        *(loose_pixels *)one = narrow;
+        for (uint i = 0; i < LANES; i++)
+            if (first + i >= own) frame[first + i] = one[i];
     }
+#endif
 }
 
 #endif

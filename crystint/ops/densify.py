@@ -26,6 +26,8 @@ __all__ = ["Densifier", "densifier_of", "densify"]
 _ONE_MADE = threading.Lock()
 """Threads that want the same densifier get one that was made once."""
 
+_BLOCK = 32
+"""pixels that kernels for CPUs draw together (kernels/strip.h)"""
 _STRIP = 4096
 """pixels that one work-item of a CPU puts into a frame"""
 
@@ -43,26 +45,36 @@ def _weights(rings: RingMap) -> NDArray[np.float64]:
     return np.where(none, 1.0, np.array([least, most], np.float64))
 
 
-def _halves(
-    table: NDArray[np.float32], lowest: NDArray[np.float32], weights: NDArray[np.float64], k: float, noise: float
-) -> NDArray[np.float32]:
-    """What kernels/densify_clean.cl and densify_noisy.cl need of the inner and the outer half of each ring."""
+def _halves(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 [rings, 2, 2]: mean, and its change per ring, in the inner and the outer half of each ring."""
     mean = table[:, 0]
-    halves = np.zeros((len(mean), 2, 4), np.float32)
+    halves = np.zeros((len(mean), 2, 2), np.float32)
     step = np.diff(mean)
     step[np.isnan(step)] = 0.0  # an unknown neighbour is left out
     halves[:, :, 0] = mean[:, None]
     halves[1:, 0, 1] = halves[:-1, 1, 1] = step
-    halves[:, :, 2] = (table[:, 1] - 1.0)[:, None]
-    around = np.full((len(mean) + 2, 3), np.nan)
+    halves[np.isnan(mean)] = np.nan
+    return halves
+
+
+def _noisy_halves(
+    table: NDArray[np.float32], lowest: NDArray[np.float32], weights: NDArray[np.float64], k: float, noise: float
+) -> NDArray[np.float32]:
+    """float32 [rings, 2, 4]: what kernels/densify_noisy.cl needs of them."""
+    around = np.full((len(table) + 2, 3), np.nan)
     around[1:-1] = lowest[:, :3]
     least = np.fmin(np.fmin(around[:-2], around[2:]), around[1:-1])
     # below all limits: these are concave functions of the weight, and rise with it
     limit = counts_at(least[:, 0], least[:, 1], least[:, 2], weights, k, noise)
-    below = 0.9999 * (limit / weights).min(axis=0) - 1e-6
-    halves[:, :, 3] = np.where(0.9999 * limit[0] > 1.0, below, -below)[:, None]
-    halves[lowest[:, 3] > 1.5, :, 3] = -np.inf  # no noise: all pixels are looked at again
-    halves[np.isnan(mean)] = np.nan
+    below = (0.9999 * (limit / weights).min(axis=0) - 1e-6).astype(np.float32)
+    below[lowest[:, 3] > 1.5] = np.nan  # no noise: all pixels are looked at again
+    below[np.isnan(table[:, 0])] = 1e30  # no background: none is
+    bits = below.view(np.uint32)
+    bits[:] = bits & ~np.uint32(1) | (0.9999 * limit[0] > 1.0)
+    halves = np.empty((len(table), 2, 4), np.float32)
+    halves[:, :, :2] = _halves(table)
+    halves[:, :, 2] = table[:, 1, None] - 1.0
+    halves[:, :, 3] = below[:, None]
     return halves
 
 
@@ -101,7 +113,8 @@ class Densifier:
         self._curves: dict[float, Buffer] = {}
         self._own = threading.local()
         self._put_before: tuple[Any, ...] = None, None
-        self._tuning = {"LANES": 64, "STRIPS": 128} if engine.on_cpu else {"LANES": 1, "STRIPS": 1}
+        side_by_side = engine.on_cpu and rings.position.size >= _BLOCK
+        self._tuning = {"LANES": 8, "STRIP": 512 * _BLOCK} if side_by_side else {"LANES": 1, "STRIP": 1}
         self._local_size = 1 if engine.on_cpu else 128
 
     def _frame_buffer(self, frame: NDArray[Any]) -> Buffer:
@@ -177,11 +190,10 @@ class Densifier:
         table = ring_table(sparse.background)
         lowest, few = noise_ends(sparse.background, table, snr, dtype) if noise else (table, None)
         frame_buffer = self._frame_buffer(frame)
-        halves = self._sent("halves", _halves(table, lowest, self._weights, snr, sparse.noise))
         if noise:
-            self._start_noisy(sparse, halves, table, lowest, snr, seed, frame_buffer)
+            self._start_noisy(sparse, table, lowest, snr, seed, frame_buffer)
         else:
-            self._launch(self._kernel("densify_clean.cl", dtype), halves, frame_buffer)
+            self._launch(self._kernel("densify_clean.cl", dtype), self._sent("halves", _halves(table)), frame_buffer)
         alive = [self._put(sparse.index, sparse.value, frame_buffer, dtype)]
         if sparse.unusable_index is not None and sparse.unusable_value is not None:
             alive.append(self._put(sparse.unusable_index, sparse.unusable_value, frame_buffer, dtype, many=True))
@@ -199,7 +211,6 @@ class Densifier:
     def _start_noisy(
         self,
         sparse: SparseFrame,
-        halves: Buffer,
         table: NDArray[np.float32],
         lowest: NDArray[np.float32],
         snr: float,
@@ -209,11 +220,13 @@ class Densifier:
         """Start to draw a frame."""
         if snr not in self._curves:
             self._curves[snr] = self.engine.send(excess_curve(snr).astype(np.float32))
-        other = int(np.nanmax(table[:, 2], initial=0.0) > 0)
-        kernel = self._kernel("densify_noisy.cl", sparse.dtype, OTHER=other, **table_defines(), **CURVE_DEFINES)
+        other, fractions = (int(np.nanmax(table[:, column], initial=0.0) > 0) for column in (2, 3))
+        defines = {"OTHER": other, "FRACTIONS": fractions, **table_defines(), **CURVE_DEFINES}
+        kernel = self._kernel("densify_noisy.cl", sparse.dtype, **defines)
+        halves = _noisy_halves(table, lowest, self._weights, snr, sparse.noise)
         self._launch(
             kernel,
-            halves,
+            self._sent("noisy_halves", halves),
             frame_buffer,
             table=self._sent("table", table),
             lowest=self._sent("lowest", lowest),
@@ -234,7 +247,7 @@ class Densifier:
         dtype = frame_buffer.dtype
         # the all-ones value of unsigned frames is no background; kernels for floats do not look at it
         largest = 0 if dtype.kind == "f" else np.iinfo(dtype).max - (dtype.kind == "u")
-        per_group = self._tuning["LANES"] * self._tuning["STRIPS"] * self._local_size
+        per_group = self._tuning["STRIP"] * self._local_size
         self.engine.launch(
             kernel,
             -(-self.rings.position.size // per_group),

@@ -11,7 +11,7 @@ import pyopencl as cl
 import pytest
 from scipy.stats import chisquare, kstest, norm, poisson
 
-from crystint.engine import Engine
+from crystint.engine import Engine, devices
 from crystint.engine.source import read_kernel
 from crystint.errors import DTypeError, SettingError, ShapeError
 from crystint.model.geometry import Geometry
@@ -33,16 +33,37 @@ def separator_for(engine, dtype=np.uint16, **more):
     return Separator(geometry, rings=more.pop("rings", 40), engine=engine, **more)
 
 
-def on_device(engine, text, out, *arguments):
-    """Run a test kernel over the shared header random.h."""
-    options = [f"-D{name}={value}" for name, value in table_defines().items()]
+PIXELS = {"PIXEL_T": "int", "PIXEL_KIND": 1, "PIXEL_WIDE": 1, "NEGATIVE": 0, "HAS_DARK": 0, "LOCAL_SIZE": 1}
+
+
+def on_device(engine, lanes, statement, out, **arguments):
+    """Run a statement of a test kernel over random.h for each part of each block, with pixel numbers and `bits`."""
+    names = {np.uint32: "uint", np.float32: "float", np.dtype(np.uint32): "uint", np.dtype(np.float32): "float"}
+    buffers = {name: one for name, one in arguments.items() if not isinstance(one, np.number)}
+    parameters = [
+        f"__global const {names[one.dtype]} *{name}" if name in buffers else f"const {names[type(one)]} {name}"
+        for name, one in arguments.items()
+    ]
+    text = f"""
+    __kernel void test({", ".join([*parameters, f"__global {names[out.dtype]} *out"])}) {{
+        const uint block = get_global_id(0) * BLOCK;
+        uints all_bits[PARTS];
+        block_bits(block, 0, 0, 12345, all_bits);
+        for (int part = 0; part < PARTS; part++) {{
+            const uint first = block + part * LANES;
+            const uints bits = all_bits[part];
+            {statement}
+        }}
+    }}"""
+    defines = {"LANES": lanes, **PIXELS, **table_defines()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some compilers always have something to say
-        program = cl.Program(engine.context, read_kernel("random.h") + text).build(options)
+        program = cl.Program(engine.context, read_kernel("random.h") + text)
+        program = program.build([f"-D{name}={value}" for name, value in defines.items()])
     buffer = engine.empty(out.size, out.dtype)
-    cl.Kernel(program, "test")(
-        engine.queue, (out.size,), None, *(getattr(one, "handle", one) for one in arguments), buffer.handle
-    )
+    kernel = cl.Kernel(program, "test")
+    size = out.size // (32 if lanes > 1 else 1)
+    kernel(engine.queue, (size,), None, *(getattr(one, "handle", one) for one in arguments.values()), buffer.handle)
     return engine.receive(buffer, out.size)
 
 
@@ -54,16 +75,23 @@ def test_philox_is_philox():
     assert philox((0, 0, 0, 0), (0, 0), 7) == (0x5F6FB709, 0x0D893F64, 0x4F121F81, 0x4F730A48)
 
 
-def test_the_bits_of_a_pixel(engine):
-    text = """
-    __kernel void test(__global uint *out) {
-        const uint i = get_global_id(0);
-        out[i] = pixel_bits(i < 200 ? i : 7919 * i, 3 * i, i & 3, 0xFEDCBA9876543210ul ^ i);
-    }"""
-    bits = on_device(engine, text, np.empty(400, np.uint32))
-    for i in range(400):
-        pixel = i if i < 200 else 7919 * i
-        assert bits[i] == pixel_bits(pixel, 3 * i, i & 3, 0xFEDCBA9876543210 ^ i)
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_the_bits_of_a_pixel(engine, lanes):
+    """Of whole blocks, with other frames, trials and seeds; and of blocks that begin anywhere."""
+    some = """
+    uints these[PARTS];
+    {call};
+    *(__global loose_uints *)(out + first) = these[part];"""
+    statement = some.format(call="block_bits(7936 * block, 3 * block, block >> 5, 0xFEDCBA9876543210ul ^ block, these)")
+    typedef = "typedef uints __attribute__((aligned(4))) loose_uints;\n    "
+    bits = on_device(engine, lanes, typedef + statement, np.empty(640, np.uint32))
+    for i in range(640):
+        block = i // 32 * 32 if lanes > 1 else i
+        pixel = 7936 * block + i - block
+        assert bits[i] == pixel_bits(pixel, 3 * block, block >> 5, 0xFEDCBA9876543210 ^ block)
+    statement = some.format(call="loose_bits(block + 45, 2, 1, 7, these)")
+    bits = on_device(engine, lanes, typedef + statement, np.empty(640, np.uint32))
+    assert bits.tolist() == [pixel_bits(i + 45, 2, 1, 7) for i in range(640)]
 
 
 def law(row):
@@ -83,16 +111,15 @@ def test_the_table_of_laws_is_poissons():
         assert law(row) @ counts == pytest.approx(mean, abs=5e-6)
 
 
+@pytest.mark.parametrize("lanes", [1, 8])
 @pytest.mark.parametrize("mean", [0.0003, 0.02, 0.5, 3.0, 17.0, 35.7, 36.2, 200.0])
-def test_poisson_numbers_are_poisson(engine, mean):
-    text = """
-    __kernel void test(const float mean, __global const uint *laws, __global const float *knots, __global float *out) {
-        const uint bits = pixel_bits(get_global_id(0), 0, 0, 12345);
-        out[get_global_id(0)] = mean <= POISSON_MOST ? (float)poisson_from_table(mean, bits, laws)
-                                                     : poisson_of_many(mean, bits, knots);
-    }"""
-    tables = engine.send(poisson_laws()), engine.send(normal_knots())
-    drawn = on_device(engine, text, np.empty(400_000, np.float32), np.float32(mean), *tables)
+def test_poisson_numbers_are_poisson(engine, mean, lanes):
+    statement = """
+    const floats means = mean;
+    FLOATS(__global, out, first) = mean <= POISSON_MOST ? poisson_from_table(means, bits, laws)
+                                                        : poisson_of_many(means, bits, knots);"""
+    tables = {"laws": engine.send(poisson_laws()), "knots": engine.send(normal_knots())}
+    drawn = on_device(engine, lanes, statement, np.empty(400_000, np.float32), mean=np.float32(mean), **tables)
     counts = np.bincount(drawn.astype(int))
     k = np.arange(len(counts))
     wanted = poisson.pmf(k, mean) * drawn.size
@@ -104,12 +131,10 @@ def test_poisson_numbers_are_poisson(engine, mean):
     assert chisquare(observed, wanted).pvalue > 1e-5
 
 
-def test_normal_numbers_are_normal(engine):
-    text = """
-    __kernel void test(__global const float *knots, __global float *out) {
-        out[get_global_id(0)] = normal_number(pixel_bits(get_global_id(0), 0, 0, 12345), knots);
-    }"""
-    drawn = on_device(engine, text, np.empty(1_000_000, np.float32), engine.send(normal_knots()))
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_normal_numbers_are_normal(engine, lanes):
+    statement = "FLOATS(__global, out, first) = normal_numbers(bits, knots);"
+    drawn = on_device(engine, lanes, statement, np.empty(1_000_000, np.float32), knots=engine.send(normal_knots()))
     assert kstest(drawn, "norm").pvalue > 1e-4
     assert drawn.var() == pytest.approx(1.0, abs=0.006)
     for limit in (3.0, 3.7, 4.2):
@@ -119,12 +144,11 @@ def test_normal_numbers_are_normal(engine):
 
 
 @pytest.mark.parametrize(("expected", "excess"), [(4.0, 0.4), (4.0, 5.0), (4.0, 30.0), (0.05, 0.01), (300.0, 2000.0)])
-def test_modulated_means_have_their_mean_and_variance(engine, expected, excess):
-    text = """
-    __kernel void test(const float expected, const float excess, __global float *out) {
-        out[get_global_id(0)] = modulated(expected, excess, more_bits(pixel_bits(get_global_id(0), 0, 0, 12345)));
-    }"""
-    means = on_device(engine, text, np.empty(1_000_000, np.float32), np.float32(expected), np.float32(excess))
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_modulated_means_have_their_mean_and_variance(engine, expected, excess, lanes):
+    statement = "FLOATS(__global, out, first) = modulated((floats)expected, (floats)excess, more_bits(bits));"
+    numbers = {"expected": np.float32(expected), "excess": np.float32(excess)}
+    means = on_device(engine, lanes, statement, np.empty(1_000_000, np.float32), **numbers)
     assert means.min() >= 0
     assert means.mean() == pytest.approx(expected, abs=5e-3 * np.sqrt(excess))
     assert means.var() == pytest.approx(excess, rel=0.02)
@@ -134,20 +158,21 @@ def test_modulated_means_have_their_mean_and_variance(engine, expected, excess):
 
 
 @pytest.mark.parametrize("on_cpu", [True, False])
-@pytest.mark.parametrize("mean", [0.5, 3.0, 15.0])
-def test_the_kernel_draws_what_the_oracle_draws(engine, rng, monkeypatch, mean, on_cpu):
+@pytest.mark.parametrize(("mean", "wide"), [(0.5, False), (3.0, False), (15.0, False), (2.0, True)])
+def test_the_kernel_draws_what_the_oracle_draws(engine, rng, monkeypatch, mean, wide, on_cpu):
     """Pixel for pixel, up to the rounding of the mean; in the form for CPUs and in that for GPUs."""
     monkeypatch.setattr(Engine, "on_cpu", property(lambda self: on_cpu))
     engine = Engine(engine.device)
     separator = separator_for(engine, rings=30)
-    sparse = separator.sparsify(
-        rng.poisson(1.3 * mean * separator.rings.weight * rng.uniform(0.8, 1.2, SHAPE)).astype(np.int32), number=7
-    )
+    spread = rng.exponential(1.0, SHAPE) if wide else rng.uniform(0.8, 1.2, SHAPE)
+    frame = rng.poisson(1.3 * mean * separator.rings.weight * spread).astype(np.int32)
+    sparse = separator.sparsify(frame, number=7)
     back = densify(sparse, seed=2**40 + 5, engine=engine).ravel()
     position, weight = separator.rings.position.ravel(), separator.rings.weight.ravel().astype(float)
     background = sparse.background
     expected = interpolate(background.mean, position) * weight
     excess = (background.excess[np.floor(position + 0.5).clip(0, 29).astype(int)] - 1.0) * expected
+    assert (3 * excess > expected**2).all() == wide
     limit = thresholds(background, position, weight, 2.0)
     laws = poisson_laws().reshape(-1, 64)
     picked = set(sparse.index.tolist())
@@ -160,6 +185,41 @@ def test_the_kernel_draws_what_the_oracle_draws(engine, rng, monkeypatch, mean, 
     below = wanted <= limit[pixels]
     assert below.mean() > 0.9
     assert np.mean(back[pixels][below] != wanted[below]) < 2e-3
+
+
+def test_devices_draw_the_same_frame(rng):
+    """Up to the rounding of means that lie where the counts change."""
+    engines = [Engine(device) for device in devices()]
+    separator = separator_for(engines[0], rings=100)
+    sparse = separator.sparsify(rng.poisson(3.0 * rng.uniform(0.8, 1.2, SHAPE)).astype(np.uint16), number=3)
+    first, *others = (densify(sparse, seed=11, engine=engine) for engine in engines)
+    for other in others:
+        assert np.mean(first != other) < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (1, 31), (4, 8), (7, 9), (1, 16417)])
+@pytest.mark.parametrize("dtype", [np.int32, np.uint16, np.float32])
+def test_frames_of_any_size(engine, shape, dtype):
+    """Less than a block, one block, and last blocks that begin in others, also in those of another work-item."""
+    geometry = Geometry(shape, (1e-4, 1e-4), 5.0, (0.5, 0.5), 1.0)
+    separator = Separator(geometry, rings=1, engine=engine)
+    sparse = separator.sparsify(np.full(shape, 4, dtype), number=7)
+    position, weight = separator.rings.position.ravel(), separator.rings.weight.ravel()
+    expected = interpolate(sparse.background.mean, position) * weight
+    room = engine.new_array((np.prod(shape) + 40,), dtype)
+    room[:] = 77
+    clean = densify(sparse, noise=False, engine=engine, out=room[:-40].reshape(shape)).ravel()
+    assert (room[-40:] == 77).all()
+    np.testing.assert_allclose(clean, expected if dtype == np.float32 else np.round(expected), rtol=1e-5)
+    few = sparse.background.count[0] < 64
+    laws = poisson_laws().reshape(-1, 64)
+    bits = [pixel_bits(i, 7, 0, 3) for i in range(clean.size)]
+    wanted = np.array([drawn(mean, one, laws) for mean, one in zip(expected, bits, strict=True)])
+    noisy = densify(sparse, seed=3, engine=engine).ravel()
+    below = wanted < thresholds(sparse.background, position, weight, 2.0)
+    if not few and dtype != np.float32:
+        assert np.mean(noisy[below] != wanted[below]) < 2e-3
+    assert np.isfinite(noisy).all()
 
 
 def test_neighbours_frames_and_seeds_are_independent(engine, rng):
@@ -363,6 +423,17 @@ def test_without_noise_it_is_the_expected_counts_rounded(engine, rng):
     assert np.array_equal(back[~off], np.round(wanted[~off]).astype(np.uint16))
 
 
+def test_without_noise_it_is_linear_between_ring_centres(engine, rng):
+    """Also in the first half of the first ring and the last one of the last, of a steep background."""
+    separator = separator_for(engine, rings=6)
+    mean = 50 * np.exp(-separator.rings.position)
+    sparse = separator.sparsify((mean + rng.standard_normal(SHAPE)).astype(np.float32), 50.0)
+    back = densify(sparse, noise=False, engine=engine)
+    rest = np.ones(back.size, bool)
+    rest[sparse.index] = False
+    np.testing.assert_allclose(back.ravel()[rest], sparse.background.image().ravel()[rest], rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.int16, np.int32, np.float32])
 def test_unusable_pixels_come_back_as_they_were(engine, rng, dtype):
     mask = rng.random(SHAPE) < 0.05
@@ -400,8 +471,10 @@ def test_float_frames_get_their_read_out_noise_back(engine, rng):
     back = densify(sparse, engine=engine)
     rest = np.ones(frame.size, bool)
     rest[sparse.index] = False
-    assert back.ravel()[rest].mean() == pytest.approx(frame.ravel()[rest].mean(), rel=0.02)
-    assert back.ravel()[rest].var() == pytest.approx(frame.ravel()[rest].var(), rel=0.03)
+    outside = separator.rings.position.ravel() > 5
+    for part in (rest & outside, rest & ~outside):
+        assert back.ravel()[part].mean() == pytest.approx(frame.ravel()[part].mean(), rel=0.02)
+        assert back.ravel()[part].var() == pytest.approx(frame.ravel()[part].var(), rel=0.04)
 
 
 def test_no_ring_of_a_float_frame_turns_into_whole_numbers(engine, rng):
