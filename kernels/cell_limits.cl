@@ -1,7 +1,8 @@
 /* cell_limits.cl - the counts up to which no pixel of a cell is significant, and from which on all are.
  *
- * What      what ring_reach.cl says of normalized counts, for the lightest and the heaviest pixel of each cell
- * Launch    one work-group of one work-item per ring
+ * What      what ring_reach.cl says of normalized counts, for the lightest and the heaviest pixel of each cell; and the least of it over
+ *           1, 2, 4, ... rings that follow one another, so that two of these numbers tell that of any rings from one to another
+ * Launch    one work-group of one work-item
  * In        reach       [rings]      of ring_reach.cl
  *           first_cell  [rings + 1]  the cells of ring r: first_cell[r] .. first_cell[r + 1] - 1
  *           cell_bounds [cells]      least and largest normalization in the cell
@@ -9,6 +10,7 @@
  *           saturation               largest valid raw value: pixels above it are looked at, whatever the limit
  * Out       limit       [cells + 1]  (nothing is significant up to .x, everything from .y on); without a background, and for masked
  *                                    pixels, (the saturation value, 65535)
+ *           least [levels][rings]    level l, ring r: least of reach[r].x .. reach[r + 2^l - 1].x; NaN without a background
  * Defines   PIXEL_T
  * Exact     bounds, at most 65534 and 65535: larger ones are left to the test of the pixel
  * Limits    65535 cells
@@ -22,15 +24,24 @@ void cell_limits(__global const float2 *reach,
                  const int cells,
                  const int rings,
                  const PIXEL_T saturation,
-                 __global ushort2 *limit)
+                 __global ushort2 *limit,
+                 __global float *least)
 {
-    const int r = get_group_id(0), first = first_cell[r], last = first_cell[r + 1];
     const float most = fmin((float)saturation, 65534.0f);
-    const float2 certain = reach[r];
-    for (int c = first; c < last; c++) {
-        const float none = fmin(certain.x * cell_bounds[c].x, most), every = certain.y * cell_bounds[c].y;
-        limit[c] = isnan(certain.x) ? (ushort2)((ushort)most, 65535)
-                                    : (ushort2)((ushort)fmax(none, 0.0f), every < 65534.0f ? (ushort)fmax(every, 0.0f) + 1 : 65535);
+    const ushort2 nothing = {(ushort)most, 65535};
+    for (int r = 0; r < rings; r++) {
+        const float2 certain = reach[r];
+        least[r] = certain.x; /* NaN is passed over */
+        for (int c = first_cell[r]; c < first_cell[r + 1]; c++) {
+            const float none = fmin(certain.x * cell_bounds[c].x, most), every = certain.y * cell_bounds[c].y;
+            const ushort2 some = {(ushort)fmax(none, 0.0f), every < 65534.0f ? (ushort)fmax(every, 0.0f) + 1 : 65535};
+            limit[c] = isnan(certain.x) ? nothing : some;
+        }
     }
-    if (r == 0) limit[cells] = (ushort2)((ushort)most, 65535);
+    limit[cells] = nothing;
+    for (int step = 1; 2 * step <= rings; step *= 2) {
+        __global const float *below = least;
+        least += rings;
+        for (int r = 0; r + 2 * step <= rings; r++) least[r] = fmin(below[r], below[r + step]);
+    }
 }

@@ -30,6 +30,8 @@
 #include "ring_start.h"
 #include "ring_totals.h"
 
+#define MANY 2000 /* measurements of a ring whose excess variance does not depend on single pixels */
+
 /* A ring: counters and normalization of its cells, and for each the number of pixels of bins `from` to `to` - 1, the sum of their
  * counts and that of the squares, and from + BINS to. */
 typedef struct {
@@ -89,7 +91,27 @@ static void add_open(Sums *sum, const Cells *ring, const int c, const Limits lim
     }
 }
 
-static Sums sums_within(Cells *ring, const Limits limits)
+/* The part of a cell's normalizations, evenly spread between bounds, for which counts are inside limits. */
+static inline double share_inside(const Limits limits, const float2 bounds, const uint counts)
+{
+    const double from = fmax(bounds.x, counts / limits.high), to = limits.low > 0.0f ? fmin(bounds.y, counts / limits.low) : bounds.y;
+    return clamp((to - from) / (bounds.y - bounds.x), 0.0, 1.0);
+}
+
+/* Add the pixels of the same bins by how many are likely to be inside: counts decide alone. */
+static inline void add_likely(Sums *sum, const Cells *ring, const int c, const Limits limits, const uint2 some, const uint2 all)
+{
+    const double w = ring->cell_weight[c];
+    for (uint s = some.x; s < some.y; s++) {
+        if (s >= all.x && s < all.y) continue;
+        const double n = ring->table[c * BINS + s] * share_inside(limits, ring->cell_bounds[c], s);
+        sum->n += n, sum->s += n * s, sum->ss += n * s * s;
+        sum->w += n * w, sum->ww += n * w * w, sum->sw += n * s * w;
+    }
+}
+
+/* `exact`: pixels of cells that leave it open are looked at. */
+static Sums sums_within(Cells *ring, const Limits limits, const int exact)
 {
     Sums sum = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
     ring->beyond |= ring->high > 0 && !(fmax(limits.high * ring->heaviest, limits.floor_count) < HIGH);
@@ -111,7 +133,8 @@ static Sums sums_within(Cells *ring, const Limits limits)
         uint open = 0;
         for (uint b = some.x; b < all.x; b++) open += table[b];
         for (uint b = all.y; b < some.y; b++) open += table[b];
-        if (open > 0) add_open(&sum, ring, c, limits, some, all);
+        if (open > 0 && exact) add_open(&sum, ring, c, limits, some, all);
+        if (open > 0 && !exact) add_likely(&sum, ring, c, limits, some, all);
     }
     return sum;
 }
@@ -237,7 +260,7 @@ void clip_histogram(__global ushort *table,
     Sums left = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
     double mean = start.near + start.c, variance = 0.0;
     for (int cycle = 0; cycle <= cycles; cycle++) {
-        const Sums sum = sums_within(&ring, limits);
+        const Sums sum = sums_within(&ring, limits, 1);
         if (sum.n == 0.0) break; /* a cycle that leaves nothing is not carried out */
         const int same = cycle > 0 && sum.n == left.n;
         left = sum;
@@ -260,7 +283,7 @@ void clip_histogram(__global ushort *table,
     if (mean * mean_weight >= 2.0 && left.n > 0.0 && every < 1.7) {
         const float reach = 3.0 * sqrt(variance / left.ww);
         const Limits narrow = {(float)mean - reach, (float)mean + reach, -INFINITY, 0};
-        const Sums core = sums_within(&ring, narrow);
+        const Sums core = sums_within(&ring, narrow, known < MANY);
         const double inner = core.w > 0.0 ? squares(core, mean) / (0.9733 * mean * core.w) : 1.0;
         excess = mix(inner, every, clamp((every - 1.3) / 0.4, 0.0, 1.0));
     }

@@ -14,8 +14,8 @@
  * Defines   PIXEL_T, PIXEL_KIND = 0 | 1 and those of measurements (pixel.h); no measurement may be below zero
  * Exact     whole numbers, which are the same in whatever order and in however many parts they are added
  * Limits    pixels < 2^31; 65535 pixels in a cell
- * Method    counters are increased in the order 0, 256, 512, 768, 1, 257, ... of the pixels of a batch: neighbours often share a counter,
- *           and a processor waits for a number that it has just stored
+ * Method    counters are increased in the order 0, 128, 256, ... 896, 1, 129, ... of the pixels of a batch: neighbours often share a
+ *           counter, and a processor waits for a number that it has just stored
  * Oracle    tests/oracles/histogram.py
  */
 #include "histogram.h"
@@ -23,7 +23,8 @@
 #include "significance.h"
 
 #define BATCH 1024
-#define QUARTER (BATCH / 4)
+#define STREAMS 8
+#define APART (BATCH / STREAMS)
 #define STRIP 64
 
 /* Measurements that the bins do not tell apart. */
@@ -91,11 +92,9 @@ void ring_histogram(__global const PIXEL_T *frame,
             if (above) add_high(frame, cell, position, at, min(at + STRIP, to), cells, rings, saturation, high);
         }
         for (uint i = n; i < BATCH; i++) counter[i] = (uint)cells * BINS; /* behind the frame */
-        for (int i = 0; i < QUARTER; i++) {
-            table[counter[i]]++;
-            table[counter[i + QUARTER]]++;
-            table[counter[i + 2 * QUARTER]]++;
-            table[counter[i + 3 * QUARTER]]++;
+        for (int i = 0; i < APART; i++) {
+#pragma unroll
+            for (int j = 0; j < STREAMS; j++) table[counter[i + j * APART]]++;
         }
     }
 }

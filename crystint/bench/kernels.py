@@ -31,7 +31,9 @@ class Traffic:
 
 TRAFFIC = {
     "ring_histogram": Traffic(2, 2),  # cell 2; its counters stay in cache
-    "pick_stream": Traffic(2, 2.4),  # cell 2; position, weight 8 for each pixel that is tested on its own
+    "pick_stream": Traffic(
+        0.1, 0.5
+    ),  # rings and normalization of a strip 0.1; cell, position, weight 10 for some 5 % of pixels
     "ring_statistics": Traffic(8, 8.6),  # order 4, weight 4; 12 for each pixel in the tails of its ring, some 5 %
     "list_unusable": Traffic(0.125, 0.125),  # masked, a bit
     "densify_clean": Traffic(8, 8),  # position 4, weight 4

@@ -22,8 +22,6 @@ __all__ = ["Clipping", "read_background", "read_table", "start_statistics", "sta
 
 BINS = 64
 """of a cell, as in kernels/histogram.h: 0 to 61 counts, more, no measurement"""
-STORAGE_ORDER_BELOW = 2.5
-"""sigma; thresholds below which whole rings would be read again to pick from them"""
 _ROWS = 16
 _FEW = 1 / 16
 """share of such rows that may hold more counts than there are bins"""
@@ -42,15 +40,10 @@ class Clipping:
     saturation: float | None = None
 
 
-def start_statistics(
-    workspace: Workspace, frame_buffer: Buffer, frames: NDArray[Any], clip: Clipping, snr: float = 3.0
-) -> None:
-    """Start to sum up every ring of some frames, [n, slow, fast], which are in a buffer.
-
-    `snr`: the least threshold that pixels are to be picked by, which decides on the order that the frames are read in.
-    """
+def start_statistics(workspace: Workspace, frame_buffer: Buffer, frames: NDArray[Any], clip: Clipping) -> None:
+    """Start to sum up every ring of some frames, [n, slow, fast], which are in a buffer."""
     detector, engine, dtype = workspace.detector, workspace.engine, frames.dtype
-    cells = detector.cells_for(dtype) if snr < STORAGE_ORDER_BELOW else None
+    cells = detector.cells_for(dtype)
     workspace.storage_order, workspace.gaps = cells, None
     if cells is None or not _mostly_few_counts(frames, detector.ring_map.valid):
         _start_in_ring_order(workspace, frame_buffer, dtype, clip, len(frames), detector.every_ring)

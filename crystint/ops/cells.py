@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crystint.model.rings import RingMap
 
-__all__ = ["LEAST_PIXELS", "RingCells", "ring_cells"]
+__all__ = ["LEAST_PIXELS", "STRIP", "RingCells", "ring_cells"]
 
 _PIXELS = 128
 """pixels that a cell has on average, at least: its row of 64 counters then costs less than its pixels"""
@@ -19,12 +19,14 @@ LEAST_PIXELS = 1 << 19
 """pixels of a frame; smaller ones are read in the order of the rings"""
 _STEPS = 40
 """steps of a ring, on average, at most: where normalizations differ more than that, cells are no rings"""
-_FINEST, _COARSEST = 0.005, 0.02
-"""width of a cell in units of the largest normalization of its ring"""
+_WIDTH = 0.02
+"""of a cell, at most, in units of the largest normalization of its ring"""
 _MOST = 65535
 """cells, whose numbers have 16 bits, and pixels of a cell, which its counters, of 16 bits, hold in any case"""
 _BAND = 1 << 18
 """pixels that a thread works on at a time"""
+STRIP = 64
+"""consecutive pixels of which kernels/pick_stream.cl reads at once whether one may be picked"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,20 +39,20 @@ class RingCells:
     cell_bounds: NDArray[np.float32]
     cell_order: NDArray[np.int32]
     cell_pixel: NDArray[np.int32]
+    strip_rings: NDArray[np.uint16]
+    strip_weight: NDArray[np.float32]
     about: NDArray[np.float32]
-    width: float
-    """of a cell, in units of the largest normalization of its ring"""
 
 
 def ring_cells(rings: RingMap) -> RingCells | None:
     """Divide the rings of a detector into cells.
 
-    The normalizations of a ring are divided into equal steps of at most `width` times the largest. A cell of more than
+    The normalizations of a ring are divided into equal steps of at most 2 % of the largest. A cell of more than
     65535 pixels becomes several ones.
 
     Returns
     -------
-    RingCells; None where the detector is small, or cells would be too many for its pixels, or too coarse
+    RingCells; None where the detector is small, or cells would be too many for its pixels
     """
     if rings.position.size < LEAST_PIXELS:
         return None
@@ -75,26 +77,25 @@ def ring_cells(rings: RingMap) -> RingCells | None:
         number, total = each[:, :2].sum(axis=0)
         some = number > 0
         heaviest, lightest = (np.where(some, one, 1.0) for one in (each[:, 2].max(axis=0), each[:, 3].min(axis=0)))
-        width = _FINEST
-        while (steps := _steps(heaviest, lightest, width)).sum() > min(_MOST - 1, len(weights) // _PIXELS, _STEPS * n):
-            width *= 1.5
-            if width > _COARSEST:
-                return None
+        steps = np.maximum(np.ceil((heaviest - lightest) / (_WIDTH * heaviest)), 1).astype(np.int64)
+        if steps.sum() > min(_MOST - 1, len(weights) // _PIXELS, _STEPS * n):
+            return None
         first = _starts(steps)
         scale = (steps / np.maximum(heaviest - lightest, 1e-30)).astype(np.float32)
         cell = np.empty(len(weights), np.uint16)
         tables = [np.append(one, end) for one, end in ((first[:-1], first[-1]), (steps - 1, 0))]
         floor, slope = (np.append(one, 0.0).astype(np.float32) for one in (lightest, scale))
 
-        def put(band: slice) -> tuple[NDArray[Any], NDArray[Any]]:
-            """The cell of each pixel; pixels and sum of normalizations of each cell."""
+        def put(band: slice) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+            """The cell of each pixel; pixels and sum of normalizations of each cell; what `_strips` says."""
             at, weight = ring[band].astype(np.intp), weights[band]
             step = ((weight - floor.take(at)) * slope.take(at)).astype(np.int32)
             own = tables[0].take(at) + np.clip(step, 0, tables[1].take(at))
             cell[band], cells = own, first[-1] + 1
-            return np.bincount(own, minlength=cells), np.bincount(own, weight.astype(np.float64), cells)
+            pixels, sums = np.bincount(own, minlength=cells), np.bincount(own, weight.astype(np.float64), cells)
+            return pixels, sums, *_strips(ring[band], weight, n)
 
-        counts, sums = zip(*pool.map(put, bands))
+        counts, sums, strip_rings, strip_weight = zip(*pool.map(put, bands))
     pixels, weight = np.sum(counts, axis=0)[:-1], np.sum(sums, axis=0)[:-1]
     mean = np.where(pixels > 0, weight / np.maximum(pixels, 1), 1.0)
     step = np.repeat((heaviest - lightest) / steps, steps)
@@ -119,8 +120,9 @@ def ring_cells(rings: RingMap) -> RingCells | None:
         bounds.astype(np.float32),
         order,
         begins,
+        np.concatenate(strip_rings),
+        np.concatenate(strip_weight),
         about.astype(np.float32),
-        width,
     )
 
 
@@ -149,9 +151,17 @@ def _by_cell(cell: NDArray[np.uint16], bands: list[slice], cells: int) -> tuple[
     return order[: begins[-1]], begins
 
 
-def _steps(heaviest: NDArray[np.float64], lightest: NDArray[np.float64], width: float) -> NDArray[np.int64]:
-    """Into how many steps of at most `width` times the largest the normalizations of each ring are divided."""
-    return np.maximum(np.ceil((heaviest - lightest) / (width * heaviest)), 1).astype(np.int64)
+def _strips(
+    ring: NDArray[np.uint16], weight: NDArray[np.float32], masked: int
+) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+    """First and last ring, uint16 [strips, 2], the last before the first where all pixels are masked, and least
+    normalization, float32 [strips], of the pixels of each strip that are not masked."""
+    rest = -len(ring) % STRIP
+    ring = np.append(ring, np.full(rest, masked, np.uint16)).reshape(-1, STRIP)
+    weight = np.append(weight, np.full(rest, np.inf, np.float32)).reshape(-1, STRIP)
+    real = ring != masked
+    rings = np.stack([ring.min(axis=1), np.where(real, ring, 0).max(axis=1)], axis=1)
+    return rings, np.where(real, weight, np.float32(np.inf)).min(axis=1)
 
 
 def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:

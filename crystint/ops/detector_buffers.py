@@ -57,6 +57,7 @@ class CellBuffers:
         self.cell, self.first_cell = send(cells.cell.reshape(-1)), send(cells.first_cell)
         self.cell_weight, self.cell_bounds = send(cells.cell_weight), send(cells.cell_bounds)
         self.cell_order, self.cell_pixel = send(cells.cell_order), send(cells.cell_pixel)
+        self.strip_rings, self.strip_weight = send(cells.strip_rings), send(cells.strip_weight)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -349,10 +349,10 @@ class Separator:
                 self._working -= 1
                 self._room.notify()
 
-    def _launched(self, frame: NDArray[Any], work: Callable[[_Launch], list[_T]], snr: float = 3.0) -> list[_T]:
+    def _launched(self, frame: NDArray[Any], work: Callable[[_Launch], list[_T]]) -> list[_T]:
         """What `work` makes of the frame, or frames, in as many launches as they need, whose statistics are started.
 
-        `snr` is the least threshold of picking. Where the memory of the device does not suffice, fewer frames are in
+        Where the memory of the device does not suffice, fewer frames are in
         flight from there on.
         """
         frames = frame.reshape(-1, *self.rings.shape)
@@ -360,16 +360,16 @@ class Separator:
         while (first := len(results)) < len(frames):
             some, at_once = frames[first : first + self._most], self._at_once
             try:
-                results += self._launch(some, first, work, snr)
+                results += self._launch(some, first, work)
             except DeviceMemoryError as error:
                 self._take_fewer(len(some), at_once, error)
         return results
 
-    def _launch(self, frames: NDArray[Any], first: int, work: Callable[[_Launch], list[_T]], snr: float) -> list[_T]:
+    def _launch(self, frames: NDArray[Any], first: int, work: Callable[[_Launch], list[_T]]) -> list[_T]:
         """What `work` makes of frames that are worked on together. Nothing of them is left on the device."""
         with self._workspace(len(frames)) as workspace:
             buffer = workspace.upload(frames)
-            start_statistics(workspace, buffer, frames, self._clip, snr)
+            start_statistics(workspace, buffer, frames, self._clip)
             return work(_Launch(workspace, buffer, frames, first))
 
     def _take_fewer(self, frames: int, at_once: int, error: DeviceMemoryError) -> None:
@@ -400,12 +400,9 @@ class Separator:
             warn(f"{error}. From here on {left}")
 
     def _each(
-        self, frame: NDArray[Any], find: Callable[[_Launch], list[_T]], snr: float, background: Background | None = None
+        self, frame: NDArray[Any], find: Callable[[_Launch], list[_T]], background: Background | None = None
     ) -> _T | list[_T]:
-        """What `find` makes of each launch, once its table of rings is there; for a single frame, its one result.
-
-        `snr`: the least threshold that pixels are picked by.
-        """
+        """What `find` makes of each launch, once its table of rings is there; for a single frame, its one result."""
         if background is not None and frame.ndim == 3:
             raise SettingError("background is given for several frames, expected one frame")
         if background is not None:
@@ -415,7 +412,7 @@ class Separator:
             start_table(launch.workspace, self._clip, background, len(launch.frames))
             return find(launch)
 
-        results = self._launched(frame, work, snr)
+        results = self._launched(frame, work)
         return results if frame.ndim == 3 else results[0]
 
     @overload
@@ -511,7 +508,7 @@ class Separator:
         def find(launch: _Launch) -> list[SparseFrame]:
             return self._sparse(launch, snr, noise, number, background)
 
-        return self._each(frame, find, snr, background)
+        return self._each(frame, find, background)
 
     @overload
     def peaks(
@@ -606,7 +603,7 @@ class Separator:
         def find(launch: _Launch) -> list[PeakList]:
             return [keep(peaks) for peaks in self._peaks(launch, use, number)]
 
-        return self._each(frame, find, use.snr, background)
+        return self._each(frame, find, background)
 
     @overload
     def separate(
@@ -692,7 +689,7 @@ class Separator:
             sparse = self._sparse(launch, snr, use.noise, number, None)
             return [(one, keep(peaks)) for one, peaks in zip(sparse, self._peaks(launch, use, number))]
 
-        return self._each(frame, find, min(snr, use.snr))
+        return self._each(frame, find)
 
     @overload
     def examine(self, frame: Frame, *settings: Any, **more: Any) -> Examined: ...
@@ -735,7 +732,6 @@ class Separator:
         snr = None if snr is None else self._snr("snr", snr)
         use = None if snr_peak is None else self._peak_settings(snr_peak, snr_pick, connected, patch, noise)
         keep = self._keep(strict_mask, d_min, d_max)
-        least = min(3.0 if snr is None else snr, 3.0 if use is None else use.snr)
 
         def find(launch: _Launch) -> list[Examined]:
             workspace, n = launch.workspace, len(launch.frames)
@@ -760,7 +756,7 @@ class Separator:
                 for i in range(n)
             ]
 
-        return self._each(frame, find, least)
+        return self._each(frame, find)
 
     def _sparse(
         self, launch: _Launch, snr: float, noise: float, number: int, background: Background | None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystint.engine import Buffer
+from crystint.ops.cells import STRIP
 from crystint.ops.detector_buffers import CURVE_DEFINES, Gaps
 from crystint.ops.gaps import keep_gaps, known_gaps
 from crystint.ops.pixels import largest_valid
@@ -89,18 +90,20 @@ def start_stream(
     assert cells is not None
     largest, defines = largest_valid(dtype, saturation), detector.defines(dtype)
     limit = workspace.buffer("limit", 2 * (cells.cells + 1), np.uint16)
+    least = workspace.buffer("least", detector.rings.bit_length() * detector.rings, np.float32)
     engine.launch(
         engine.kernel("cell_limits.cl", **defines),
-        detector.rings,
+        1,
         1,
         threshold,
         cells,
         detector,
         saturation=largest,
         limit=limit,
+        least=least,
     )
     engine.launch(
-        engine.kernel("pick_stream.cl", BLOCK=BLOCK, LANES=16, LOCAL_SIZE=1, **defines),
+        engine.kernel("pick_stream.cl", BLOCK=BLOCK, STRIP=STRIP, LANES=16, LOCAL_SIZE=1, **defines),
         workspace.blocks,
         1,
         threshold,
@@ -109,6 +112,7 @@ def start_stream(
         detector,
         frame=frame_buffer,
         limit=limit,
+        least=least,
         noise2=noise * noise,
         saturation=largest,
         list=workspace.pixel_list,
