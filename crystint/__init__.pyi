@@ -1,6 +1,7 @@
 from . import cbc as cbc
 from . import compare as compare
 from . import correlate as correlate
+from . import index as index
 from . import plot as plot
 from . import separation as separation
 from . import simulate as simulate

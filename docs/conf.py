@@ -79,6 +79,7 @@ CONTENTS = {
         "peaks",
         "densify",
         "regions",
+        "indexing",
         "stills",
         "cbc",
         "correlate",

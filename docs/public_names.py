@@ -13,6 +13,7 @@ from sphinx.pycode import ModuleAnalyzer
 PACKAGES = (
     "crystint",
     "crystint.separation",
+    "crystint.index",
     "crystint.stills",
     "crystint.correlate",
     "crystint.cbc",

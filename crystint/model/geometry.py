@@ -225,6 +225,18 @@ class Geometry:
         cosine = math.cos(self.rotation[0]) * math.cos(self.rotation[1])
         return self.distance / cosine if cosine > 0.05 else self.distance
 
+    @property
+    def as_panels(self) -> tuple[Panel, ...]:
+        """The panels, or the one that the detector is, in the laboratory."""
+        if self.panels is not None:
+            return self.panels
+        axes = rotation_matrix(self.rotation)[[1, 0, 2]]  # x, y, z of PONI's axes 1, 2, 3
+        (slow, fast), (high, wide) = self.beam_center, self.pixel_size
+        corner = axes @ np.array([-slow * high, -fast * wide, self.distance])
+        vectors = corner, axes[:, 0] * high, axes[:, 1] * wide
+        x, s, f = ((float(v[0]), float(v[1]), float(v[2])) for v in vectors)
+        return (Panel((0, self.shape[0]), (0, self.shape[1]), x, s, f),)
+
     def positions(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """x, y, z of the pixel centres in the laboratory, m; three float64 [slow, fast]."""
         slow = np.arange(self.shape[0], dtype=np.float64)[:, None] + 0.5

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crystint.errors import GeometryError
 from crystint.model.plausible import Quantity, implausible
 
-__all__ = ["Panel", "beam_at", "check_geometry", "check_panels", "farther", "rotation_matrix"]
+__all__ = ["Panel", "beam_at", "check_geometry", "check_panels", "farther", "moved", "rotation_matrix"]
 
 _Vector = tuple[float, float, float]
 _EDGE_ON = math.sin(math.radians(1.0))
@@ -91,7 +91,7 @@ class Panel:
 
 def farther(panels: Sequence[Panel], shift: float) -> tuple[Panel, ...]:
     """Panels moved along the beam by `shift` m."""
-    return _moved(panels, np.array([0.0, 0.0, shift]))
+    return moved(panels, np.array([0.0, 0.0, shift]))
 
 
 def beam_at(panels: Sequence[Panel], beam: tuple[float, float]) -> tuple[Panel, ...]:
@@ -104,10 +104,11 @@ def beam_at(panels: Sequence[Panel], beam: tuple[float, float]) -> tuple[Panel, 
         )
 
     place = min(panels, key=beside).lab(np.array(slow), np.array(fast))
-    return _moved(panels, place * np.array([-1.0, -1.0, 0.0]))
+    return moved(panels, place * np.array([-1.0, -1.0, 0.0]))
 
 
-def _moved(panels: Sequence[Panel], shift: NDArray[np.float64]) -> tuple[Panel, ...]:
+def moved(panels: Sequence[Panel], shift: NDArray[np.float64]) -> tuple[Panel, ...]:
+    """Panels moved by x, y, z, m."""
     return tuple(replace(panel, origin=tuple(np.array(panel.origin) + shift)) for panel in panels)
 
 

@@ -220,6 +220,15 @@ ROWS = (
     ),
     Row("bench", "frames.h5 --rounds 1 --only copy", reads=("frames.h5",), key="rounds", value=2),
     Row(
+        "index",
+        "peaks.cxi --cell 60,70,80,90,90,90 --space-group P212121",
+        output="o.h5",
+        formats=(".expt", ".refl", ".stream", ".h5"),
+        reads=("peaks.cxi",),
+        key="lattices",
+        value=2,
+    ),
+    Row(
         "stills predict",
         "frames.expt --d-min 4 --domain 1e-3",
         output="o.h5",

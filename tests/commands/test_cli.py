@@ -95,10 +95,8 @@ def test_options_with_a_choice_list_it_in_their_help():
 
 
 def test_the_commands_are_those_of_the_contract():
-    expected = (
-        "bench cbc compare convert correlate demo densify devices frames info mask merge-parts online peaks plot roi"
-    )
-    assert [*expected.split(), "sparsify", "stills", "sum", "verify", "view"] == COMMANDS
+    expected = "bench cbc compare convert correlate demo densify devices frames index info mask merge-parts online peaks"
+    assert [*expected.split(), "plot", "roi", "sparsify", "stills", "sum", "verify", "view"] == COMMANDS
     assert "crystint demo" in run(0).stdout
     assert crystint.__version__ in run(0, "--version").stdout
 

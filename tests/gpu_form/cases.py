@@ -20,6 +20,7 @@ from crystint.correlate import PolarGrid, PolarTransform, RingOutliers
 from crystint.engine import Engine, Kernel
 from crystint.model.rois import Roi, Rois
 from crystint.ops.densify import Densifier
+from crystint.ops.lattice_search import LatticeSearch, SearchEffort
 from crystint.ops.roi_sums import RoiSums
 from crystint.ops.unpack import start_unpacking
 from crystint.stills.integration.amplitude_device import ProfileAmplitude
@@ -85,6 +86,15 @@ def _stills(engine: Engine) -> None:
     ProfileAmplitude(engine).run(counts, profile, np.full(n, 3.0), ring)
 
 
+def _lattices(engine: Engine) -> None:
+    """Two frames, one of them without a spot, and a cell whose three lengths differ."""
+    rng = np.random.default_rng(5)
+    basis = np.array([[5.0, 0.0, 0.0], [0.4, 6.0, 0.0], [0.3, 0.2, 7.5]])
+    nodes = np.rint(rng.uniform(-2.5, 2.5, (30, 3))) @ np.linalg.inv(basis).T
+    search = LatticeSearch(engine, basis, 0.4, np.array([1e-3, 2e-3]), SearchEffort(2000, candidates=8))
+    search.search(nodes + rng.normal(0.0, 5e-4, nodes.shape), np.array([0, 30, 30]))
+
+
 def _cbc(engine: Engine) -> None:
     rng = np.random.default_rng(5)
     layout, _ = layout_of(rng, frames=2, streaks=4, reflections=3, side=11, longest=40)
@@ -120,6 +130,7 @@ CASES: dict[str, Callable[[Engine], None]] = {
     "bitshuffle-LZ4": _unpacking,
     "polar images": _polar,
     "stills": _stills,
+    "lattices": _lattices,
     "convergent beam": _cbc,
 }
 """what uses kernels; the first alone has most of them"""

@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from crystint.errors import GeometryError
 from crystint.model.geometry import Geometry
-from crystint.model.panels import Panel, rotation_matrix
 from crystint.units import energy_of
 
 __all__ = ["geom_text"]
@@ -55,7 +52,7 @@ def geom_text(
         raise GeometryError(
             "CrystFEL needs the photon energy, and the wavelength is not known; give a geometry with one"
         )
-    panels = _panels(geometry)
+    panels = geometry.as_panels
     length = min(panel.origin[2] for panel in panels) if geometry.panels else geometry.distance
     lines = [f"; {line}" for line in comment.splitlines()]
     lines += [
@@ -85,18 +82,6 @@ def geom_text(
         }
         lines += ["", *(f"p{number}/{key} = {value}" for key, value in values.items())]
     return "\n".join(lines) + "\n"
-
-
-def _panels(geometry: Geometry) -> tuple[Panel, ...]:
-    """Those of the geometry, or the one that it is."""
-    if geometry.panels is not None:
-        return geometry.panels
-    axes = rotation_matrix(geometry.rotation)[[1, 0, 2]]  # x, y, z of PONI's axes 1, 2, 3
-    (slow, fast), (high, wide) = geometry.beam_center, geometry.pixel_size
-    corner = axes @ np.array([-slow * high, -fast * wide, geometry.distance])
-    vectors = corner, axes[:, 0] * high, axes[:, 1] * wide
-    x, s, f = ((float(v[0]), float(v[1]), float(v[2])) for v in vectors)
-    return (Panel((0, geometry.shape[0]), (0, geometry.shape[1]), x, s, f),)
 
 
 def _direction(vector: tuple[float, float, float], pixel: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Sequence
 from os import PathLike
@@ -17,7 +18,7 @@ from crystint.io.outputs import atomic_path
 from crystint.io.reflections.dials_rotation import Rotation
 from crystint.model.experiment import Detector, Experiment
 
-__all__ = ["write_dials_experiments"]
+__all__ = ["first_image", "identifiers_of", "write_dials_experiments"]
 
 _MM = 1e3
 
@@ -25,7 +26,7 @@ _MM = 1e3
 def write_dials_experiments(
     path: str | PathLike[str],
     experiment: Experiment,
-    images: str | PathLike[str] | Sequence[str | PathLike[str]],
+    images: str | PathLike[str] | Sequence[str | PathLike[str] | tuple[str, int]],
     *,
     rotation: Rotation | None = None,
     overwrite: bool = False,
@@ -37,8 +38,9 @@ def write_dials_experiments(
     path : path
     experiment : Experiment
         Stills, or the frames of one scan in their order. Its laboratory frame is taken over as it is.
-    images : path or sequence of paths
-        One file that holds all frames, or a file for each frame; of a scan, one file.
+    images : path, sequence of paths, or sequence of (path, number)
+        One file that holds all frames, or for each frame a file, with the number of the frame in it where it holds
+        several. Of a scan one file, or numbered files of one frame each.
     rotation : Rotation, optional
         Of the scan, whose crystal is that of the first frame.
     overwrite : bool
@@ -48,25 +50,19 @@ def write_dials_experiments(
     SettingError
         When the experiment has rotation frames, and there is no `rotation`.
     ShapeError
-        When there are fewer files than frames.
+        When there are fewer files than frames, or those of a scan are not numbered one after the other.
     FileError
         When the file exists or cannot be written.
     """
+    frames = int(experiment.frame.max()) + 1 if len(experiment) else 0
+    places = _places(images, frames)
     if rotation is not None:
-        if not isinstance(images, str | PathLike):
-            raise SettingError("images is a list of files, expected one file with all frames of the scan")
-        content = _scan(experiment, os.path.realpath(images), rotation)
+        content = _scan(experiment, places, rotation)
         with atomic_path(Path(path), overwrite) as temporary:
             temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
         return
     if experiment.sweep is not None:
         raise SettingError("the experiment has rotation frames; give the rotation of their scan")
-    single = isinstance(images, str | PathLike)
-    files: list[Any] = [images] if single else list(images)  # type: ignore[arg-type]
-    frames = int(experiment.frame.max()) + 1 if len(experiment) else 0
-    if not single and len(files) < frames:
-        raise ShapeError(f"images has {len(files)} files, the experiment {frames} frames")
-    names = [os.path.realpath(name) for name in files]
     beams, beam = np.unique(experiment.incident, axis=0, return_inverse=True)
     frame_numbers, imageset = np.unique(experiment.frame, return_inverse=True)
     crystals = [_crystal(setting, experiment) for setting in experiment.setting]
@@ -75,15 +71,15 @@ def write_dials_experiments(
         "experiment": [
             {
                 "__id__": "Experiment",
-                "identifier": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {number}")),
+                "identifier": identifier,
                 "beam": int(beam[number]),
                 "detector": int(experiment.detector[number]),
                 "crystal": number,
                 "imageset": int(imageset[number]),
             }
-            for number, name in enumerate(experiment.name)
+            for number, identifier in identifiers_of(experiment).items()
         ],
-        "imageset": [_imageset(names, int(number), single) for number in frame_numbers],
+        "imageset": [_imageset(*places[number]) for number in frame_numbers],
         "beam": [_beam(s0, experiment) for s0 in beams],
         "detector": [_detector(entry) for entry in experiment.detectors],
         "goniometer": [],
@@ -96,8 +92,53 @@ def write_dials_experiments(
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _scan(experiment: Experiment, images: str, rotation: Rotation) -> dict[str, Any]:
-    """The frames of one file as one experiment."""
+def identifiers_of(experiment: Experiment, *, scan: bool = False) -> dict[int, str]:
+    """Identifier of each experiment, as they stand in the file: of each image, or of the one scan.
+
+    Tables of reflections name the experiments of their rows by them.
+    """
+    if scan:
+        return {0: str(uuid.uuid5(uuid.NAMESPACE_OID, experiment.name[0]))}
+    names = enumerate(experiment.name)
+    return {number: str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {number}")) for number, name in names}
+
+
+def first_image(images: Sequence[str | PathLike[str] | tuple[str, int]]) -> int:
+    """Number that the first of the files of a scan has for DIALS."""
+    return _sequence(_places(images, len(images)))[1]
+
+
+def _places(images: Any, frames: int) -> list[tuple[str, int]]:
+    """File of each frame with its whole name, and number of the frame in it."""
+    if isinstance(images, str | PathLike):
+        return [(os.path.realpath(images), number) for number in range(frames)]
+    places = [each if isinstance(each, tuple) else (each, 0) for each in images]
+    if len(places) < frames:
+        raise ShapeError(f"images has {len(places)} files, the experiment {frames} frames")
+    return [(os.path.realpath(name), int(number)) for name, number in places]
+
+
+def _sequence(places: list[tuple[str, int]]) -> tuple[str, int, list[int] | None]:
+    """Template of the files of a scan, number of its first image, and the numbers in the file where it is one."""
+    files = [name for name, _ in places]
+    if len(set(files)) == 1 and len(files) > 1:
+        return files[0], 1, [number for _, number in places]
+    first, last = files[0], files[-1]
+    runs = [match for match in re.finditer(r"\d+", first) if len(match[0])]
+    for run in reversed(runs):
+        begin, end, width = run.start(), run.end(), len(run[0])
+        wanted = [f"{first[:begin]}{int(run[0]) + step:0{width}d}{first[end:]}" for step in range(len(files))]
+        if wanted == files:
+            return f"{first[:begin]}{'#' * width}{first[end:]}", int(run[0]), None
+    raise ShapeError(
+        f"the files of a scan are not numbered one after the other, {first} to {last}: DIALS knows one by a template; "
+        "write the images as stills, or name the files so"
+    )
+
+
+def _scan(experiment: Experiment, places: list[tuple[str, int]], rotation: Rotation) -> dict[str, Any]:
+    """The frames of one scan as one experiment."""
+    template, first, inside = _sequence(places)
     frames, start = len(experiment), float(np.degrees(rotation.start))
     still = np.linalg.inv(rotation.at(np.array([0.5]))[0]) @ experiment.setting[0]
     return {
@@ -105,7 +146,7 @@ def _scan(experiment: Experiment, images: str, rotation: Rotation) -> dict[str, 
         "experiment": [
             {
                 "__id__": "Experiment",
-                "identifier": str(uuid.uuid5(uuid.NAMESPACE_OID, experiment.name[0])),
+                "identifier": identifiers_of(experiment, scan=True)[0],
                 "beam": 0,
                 "detector": 0,
                 "goniometer": 0,
@@ -117,8 +158,8 @@ def _scan(experiment: Experiment, images: str, rotation: Rotation) -> dict[str, 
         "imageset": [
             {
                 "__id__": "ImageSequence",
-                "template": images,
-                "single_file_indices": list(range(frames)),
+                "template": template,
+                **({} if inside is None else {"single_file_indices": inside}),
                 "mask": None,
                 "gain": None,
                 "pedestal": None,
@@ -138,7 +179,7 @@ def _scan(experiment: Experiment, images: str, rotation: Rotation) -> dict[str, 
         ],
         "scan": [
             {
-                "image_range": [1, frames],
+                "image_range": [first, first + frames - 1],
                 "batch_offset": 0,
                 "oscillation": [start, float(np.degrees(rotation.step))],
                 "exposure_time": [0.0] * frames,
@@ -163,11 +204,11 @@ def _crystal(setting: Any, experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _imageset(names: list[str], number: int, single: bool) -> dict[str, Any]:
+def _imageset(name: str, number: int) -> dict[str, Any]:
     return {
         "__id__": "ImageSet",
-        "images": [names[0] if single else names[number]],
-        "single_file_indices": [number if single else 0],
+        "images": [name],
+        "single_file_indices": [number],
         "mask": None,
         "gain": None,
         "pedestal": None,
