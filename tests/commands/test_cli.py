@@ -95,7 +95,9 @@ def test_options_with_a_choice_list_it_in_their_help():
 
 
 def test_the_commands_are_those_of_the_contract():
-    expected = "bench cbc compare convert correlate demo densify devices frames index info mask merge-parts online peaks"
+    expected = (
+        "bench cbc compare convert correlate demo densify devices frames index info mask merge-parts online peaks"
+    )
     assert [*expected.split(), "plot", "roi", "sparsify", "stills", "sum", "verify", "view"] == COMMANDS
     assert "crystint demo" in run(0).stdout
     assert crystint.__version__ in run(0, "--version").stdout
