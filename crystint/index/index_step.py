@@ -137,7 +137,19 @@ def _tell_distance(indexed: Indexed, listed: PeakInput) -> None:
 
 
 def _rotation(scan: Scan) -> Rotation:
-    """The scan as DIALS tells one."""
+    """The scan as DIALS tells one.
+
+    Raises
+    ------
+    FileError
+        When it is several.
+    """
+    gaps = np.flatnonzero(~scan.follows[1:]) + 1
+    if len(gaps):
+        raise FileError(
+            f"frame {gaps[0]} does not follow the one before: these are {len(gaps) + 1} sweeps, and DIALS knows one "
+            "scan. Write .h5 or .stream, or index each sweep"
+        )
     fixed, outer = np.eye(3), np.eye(3)
     for number in range(scan.scan_axis):
         fixed = turns(scan.vectors[number], np.radians(scan.angles[number, 0])) @ fixed
@@ -216,7 +228,8 @@ def _write(
     q = spots.q(incident)
     width = _width(indexed, spots, q)
     record = job.provenance(width=vars(width), cell=list(experiment.cell))
-    rotation = None if listed.scan is None else _rotation(listed.scan)
+    dials = any(path.suffix.lower() in (".expt", ".refl") for path in job.outputs)
+    rotation = _rotation(listed.scan) if listed.scan is not None and dials else None
 
     def stills(path: Path) -> None:
         with StillsWriter(path, provenance=record, overwrite=job.overwrite) as writer:
@@ -266,7 +279,7 @@ def _columns(indexed: Indexed, spots: IndexSpots) -> dict[str, NDArray[Any]]:
         "intensity": spots.intensity,
         "sigma": spots.sigma,
         "ray": spots.ray,
-        "image": indexed.lattice,
+        "lattice": indexed.lattice,
         "hkl": indexed.hkl,
     }
 

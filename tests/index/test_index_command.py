@@ -287,6 +287,58 @@ def test_thaumatin_with_its_cell_imposed(tmp_path, name, least):
     assert c == pytest.approx(wanted[1], rel=2e-3)
 
 
+def test_two_crystals_of_a_scan(wedge, tmp_path):
+    """The spots of the wedge, and the same ones turned by 20 degrees about the beam."""
+    peaks = crystint.read_peaks(wedge / "peaks.h5")
+    with crystint.open_frames(sorted(wedge.glob("*.cbf"))) as frames:
+        geometry, scan = frames.geometry, frames.scan
+        sources = [frames.source(number) for number in range(15)]
+    place = geometry.as_panels[0].lab(peaks["slow"], peaks["fast"])
+    angle = np.radians(20.0)
+    more = peaks.copy()
+    x, y = np.cos(angle) * place[0] - np.sin(angle) * place[1], np.sin(angle) * place[0] + np.cos(angle) * place[1]
+    panel = geometry.as_panels[0]
+    matrix = np.stack([panel.slow_vector, panel.fast_vector, panel.origin], axis=1)
+    slow, fast, scale = np.linalg.inv(matrix) @ np.stack([x, y, place[2]])
+    more["slow"], more["fast"] = slow / scale, fast / scale
+    inside = (more["slow"] > 0) & (more["slow"] < 1679) & (more["fast"] > 0) & (more["fast"] < 1475)
+    both = np.concatenate([peaks, more[inside]])
+    both = both[np.argsort(both["frame"], kind="stable")]
+    crystint.write_peaks(tmp_path / "p.h5", both, shape=(1679, 1475), n_frames=15, scan=scan, frames_per_file=sources)
+    geometry.write(tmp_path / "g.json")
+    outputs = [tmp_path / f"i.{suffix}" for suffix in ("expt", "refl", "stream", "h5")]
+    index.index_files(
+        tmp_path / "p.h5", outputs, cell=WEDGE, space_group=GROUP, lattices=2, geometry=tmp_path / "g.json"
+    )
+    images = stills.read_experiment(tmp_path / "i.h5")
+    assert np.bincount(images.group).tolist() == [15, 15]
+    again = stills.read_experiment(tmp_path / "i.expt")
+    assert len(again) == 30
+    assert np.allclose(again.setting, images.setting, atol=1e-9)
+    table = read_table(tmp_path / "i.refl")
+    of_crystal = np.bincount(table["id"][table["id"] >= 0])
+    assert len(of_crystal) == 2
+    assert of_crystal.min() > 50
+    listed = stills.read_data(tmp_path / "i.stream", space_group=GROUP).observations
+    assert len(listed) == of_crystal.sum()
+
+
+def test_two_sweeps_are_no_scan_for_dials(wedge, tmp_path):
+    peaks = crystint.read_peaks(wedge / "peaks.h5")
+    files = sorted(wedge.glob("*.cbf"))
+    with crystint.open_frames(files) as frames:
+        geometry, scan = frames.geometry, frames.scan.select([*range(7), *range(8, 15)])
+    peaks = peaks[peaks["frame"] != 7]
+    peaks["frame"] -= peaks["frame"] > 7
+    crystint.write_peaks(tmp_path / "p.h5", peaks, shape=(1679, 1475), n_frames=14, scan=scan)
+    geometry.write(tmp_path / "g.json")
+    known = {"cell": WEDGE, "space_group": GROUP, "geometry": tmp_path / "g.json"}
+    outcome = index.index_files(tmp_path / "p.h5", [tmp_path / "i.h5"], **known)
+    assert "1 lattice of a scan of 14 frames" in outcome.text
+    with pytest.raises(FileError, match="frame 7 does not follow the one before: these are 2 sweeps"):
+        index.index_files(tmp_path / "p.h5", [tmp_path / "i.refl"], **known)
+
+
 def test_folders_of_frames_have_templates(tmp_path):
     """What DIALS calls a scan of numbered files."""
     from crystint.io.reflections.dials_experiments_out import first_image

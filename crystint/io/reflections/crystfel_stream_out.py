@@ -42,7 +42,8 @@ def write_stream(
     ----------
     path : path
     columns : mapping
-        frame, slow, fast (px), panel, intensity, sigma, image (-1 = none), hkl and ray of each peak, sorted by frame.
+        frame, slow, fast (px), panel, intensity, sigma, lattice (a group of the experiment; -1 = none), hkl and ray of
+        each peak, sorted by frame.
     experiment : Experiment
     geometry : Geometry
         Of the detector; it is written into the stream.
@@ -129,7 +130,9 @@ def _chunk(
             yield f"{place[0]:7.2f} {place[1]:7.2f} {length:10.4f} {columns['intensity'][row]:11.2f}   p{panel}"
         yield "End of peak list"
     for image in images:
-        yield from _crystal(columns, rows[columns["image"][rows] == image], experiment, image, radius)
+        yield from _crystal(
+            columns, rows[columns["lattice"][rows] == experiment.group[image]], experiment, image, radius
+        )
 
 
 def _on_panel(columns: Mapping[str, NDArray[Any]], row: int, experiment: Experiment) -> tuple[tuple[float, float], int]:

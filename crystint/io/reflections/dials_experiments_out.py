@@ -37,12 +37,13 @@ def write_dials_experiments(
     ----------
     path : path
     experiment : Experiment
-        Stills, or the frames of one scan in their order. Its laboratory frame is taken over as it is.
+        Stills, or the frames of one scan in their order, once for each crystal. The laboratory is taken over as it
+        is.
     images : path, sequence of paths, or sequence of (path, number)
         One file that holds all frames, or for each frame a file, with the number of the frame in it where it holds
         several. Of a scan one file, or numbered files of one frame each.
     rotation : Rotation, optional
-        Of the scan, whose crystal is that of the first frame.
+        Of the scan; each group of images is one of its crystals.
     overwrite : bool
 
     Raises
@@ -93,12 +94,13 @@ def write_dials_experiments(
 
 
 def identifiers_of(experiment: Experiment, *, scan: bool = False) -> dict[int, str]:
-    """Identifier of each experiment, as they stand in the file: of each image, or of the one scan.
+    """Identifier of each experiment, as they stand in the file: of each image, or of each crystal of a scan.
 
     Tables of reflections name the experiments of their rows by them.
     """
     if scan:
-        return {0: str(uuid.uuid5(uuid.NAMESPACE_OID, experiment.name[0]))}
+        more = ["", *(f" {number}" for number in range(1, len(np.unique(experiment.group))))]
+        return {n: str(uuid.uuid5(uuid.NAMESPACE_OID, experiment.name[0] + text)) for n, text in enumerate(more)}
     names = enumerate(experiment.name)
     return {number: str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {number}")) for number, name in names}
 
@@ -137,23 +139,25 @@ def _sequence(places: list[tuple[str, int]]) -> tuple[str, int, list[int] | None
 
 
 def _scan(experiment: Experiment, places: list[tuple[str, int]], rotation: Rotation) -> dict[str, Any]:
-    """The frames of one scan as one experiment."""
+    """The frames of one scan: an experiment for each of its crystals."""
     template, first, inside = _sequence(places)
-    frames, start = len(experiment), float(np.degrees(rotation.start))
-    still = np.linalg.inv(rotation.at(np.array([0.5]))[0]) @ experiment.setting[0]
+    starts = np.unique(experiment.group, return_index=True)[1]
+    frames, start = len(experiment) // len(starts), float(np.degrees(rotation.start))
+    stills = np.linalg.inv(rotation.at(np.array([0.5]))[0]) @ experiment.setting[starts]
     return {
         "__id__": "ExperimentList",
         "experiment": [
             {
                 "__id__": "Experiment",
-                "identifier": identifiers_of(experiment, scan=True)[0],
+                "identifier": identifier,
                 "beam": 0,
                 "detector": 0,
                 "goniometer": 0,
                 "scan": 0,
-                "crystal": 0,
+                "crystal": number,
                 "imageset": 0,
             }
+            for number, identifier in identifiers_of(experiment, scan=True).items()
         ],
         "imageset": [
             {
@@ -187,7 +191,7 @@ def _scan(experiment: Experiment, places: list[tuple[str, int]], rotation: Rotat
                 "valid_image_ranges": {},
             }
         ],
-        "crystal": [_crystal(still, experiment)],
+        "crystal": [_crystal(still, experiment) for still in stills],
         "profile": [],
         "scaling_model": [],
     }

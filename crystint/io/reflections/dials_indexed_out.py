@@ -37,11 +37,11 @@ def write_indexed(
     ----------
     path : path
     columns : mapping
-        frame, z, slow, fast (px of the frame), panel, intensity, sigma, ray [n, 3], image (-1 = none) and hkl [n, 3] of
-        each spot.
+        frame, z, slow, fast (px of the frame), panel, intensity, sigma, ray [n, 3], lattice (a group of the experiment;
+        -1 = none) and hkl [n, 3] of each spot.
     experiment : Experiment
     rotation : Rotation, optional
-        Of the scan whose frames the images are: then z goes along the scan. Otherwise ``id`` is the image.
+        Of the scan whose frames the images are: then z goes along the scan.
     first : int
         Number of the first image of the scan.
     overwrite : bool
@@ -51,8 +51,8 @@ def write_indexed(
     FileError
         When the file exists and `overwrite` is False, or cannot be written.
     """
-    image, rows = columns["image"], len(columns["image"])
-    indexed = image >= 0
+    lattice, rows = columns["lattice"], len(columns["lattice"])
+    indexed = lattice >= 0
     detector = experiment.detectors[0]
     corner = np.array([(p.fast[0], p.slow[0]) for p in detector.panels], np.float64)[columns["panel"]]
     step = [(np.linalg.norm(p.fast_vector), np.linalg.norm(p.slow_vector)) for p in detector.panels]
@@ -67,7 +67,7 @@ def write_indexed(
                     np.floor(place[:, 1]) + 2, np.floor(z), np.floor(z) + 1], axis=1)  # fmt: skip
     s1 = columns["ray"] * float(np.linalg.norm(experiment.incident[0]))
     table = {
-        "id": ("int", np.where(indexed, 0 if scan else image, -1)),
+        "id": ("int", lattice),
         "imageset_id": (
             "int",
             np.zeros(rows) if scan else np.searchsorted(np.unique(experiment.frame), columns["frame"]),
