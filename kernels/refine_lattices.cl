@@ -2,18 +2,18 @@
  *
  * What      first turns alone: least squares of q - p over spots near their nodes p, in indices; then q = (1 + E) p with all nine
  *           elements of E, whose symmetric part has a prior of `strain`, in 1/angstrom with Tukey's weights
- * Launch    work-groups of one work-item, each LANES lattices of one frame; frames = the second dimension
+ * Launch    work-groups of LOCAL_SIZE work-items, each LANES lattices of one frame; frames = the second dimension
  * In        spots      [spots]          q in 1/angstrom; the fourth is not used
  *           first      [frames + 1]     frame f has the spots first[f] .. first[f + 1] - 1
  *           radius     [RADII]          ascending, 1/angstrom
  *           spread     [lattices]       expected distance of spots from their nodes, 1/angstrom: weights end at 7.5 to 2.5 of it
  *           widest                      no weight beyond this distance, 1/angstrom
  *           strain                      prior, relative
- *           lattices                    of a frame, a multiple of LANES
+ *           lattices                    of a frame, a multiple of LANES LOCAL_SIZE
  *           basis      [frames][9][lattices]  vectors a, b, c, angstrom
  * Out       basis                       the same, refined
  *           inside     [frames][RADII][lattices]  spots whose nearest node (not 0 0 0) is within each radius
- * Defines   LANES = 1 | 8; RADII
+ * Defines   LANES = 1 | 8; LOCAL_SIZE; one of the two is 1; RADII
  * Exact     float
  * Limits    spots < 2^31
  * Method    docs/indexing.md; J. W. Tukey's biweight; systems of nine are solved by Cholesky's factors
@@ -140,7 +140,7 @@ static inline void fit_strain(__global const float4 *spots, const int from, cons
     for (int i = 0; i < 9; i++) basis[i] = made[i];
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+__kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
 void refine_lattices(__global const float4 *spots,
                      __global const int *first,
                      __global const float *radius,

@@ -2,14 +2,14 @@
  *
  * What      least squares of v . q to the nearest whole numbers, round after round with weights 1 - (d / t)^2 below a limit t that
  *           becomes narrower; the length is put back at the end
- * Launch    work-groups of one work-item, each LANES vectors of one frame; frames = the second dimension
+ * Launch    work-groups of LOCAL_SIZE work-items, each LANES vectors of one frame; frames = the second dimension
  * In        spots      [spots]          q in 1/angstrom; the fourth is not used
  *           first      [frames + 1]     frame f has the spots first[f] .. first[f + 1] - 1
  *           lengths    [vectors]        of the vectors of a frame, angstrom
- *           vectors                     of a frame, a multiple of LANES
+ *           vectors                     of a frame, a multiple of LANES LOCAL_SIZE
  *           vector     [frames][3][vectors]  components, angstrom
  * Out       vector                      the same, refined
- * Defines   LANES = 1 | 8
+ * Defines   LANES = 1 | 8; LOCAL_SIZE; one of the two is 1
  * Exact     float
  * Limits    spots < 2^31
  * Method    docs/indexing.md. The spots of a still leave one direction nearly free: a weak term holds the vector where it is
@@ -21,7 +21,7 @@
 #define FEWEST 5.0f /* spots */
 #define HOLD 1e-4f  /* of the trace */
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+__kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
 void refine_vectors(__global const float4 *spots,
                     __global const int *first,
                     __global const float *lengths,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
-__all__ = ["FITTED", "RADII", "evidence"]
+__all__ = ["FITTED", "RADII", "evidence", "orientations"]
 
 RADII = np.array([0.4, 0.6, 0.9, 1.3, 2.0, 3.0, 4.5, 7.0]) * 1e-3
 """1/angstrom: distances from the nodes within which spots are counted"""
@@ -18,10 +18,30 @@ _SHARE = 0.2
 """of reciprocal space within the radius: a larger one tells nothing"""
 
 
+def orientations(length: float, q_max: float) -> float:
+    """How many orientations of a lattice differ by an index of the spots farthest out: 8 pi^2 (length q_max)^3.
+
+    Parameters
+    ----------
+    length : float
+        The longest of the reduced basis, angstrom.
+    q_max : float
+        1/angstrom.
+    """
+    return 8.0 * np.pi**2 * max(length * q_max, 1.0) ** 3
+
+
 def evidence(
-    spots: ArrayLike, inside: NDArray[np.integer[Any]], volume: float, radii: NDArray[np.float64] = RADII
+    spots: ArrayLike,
+    inside: NDArray[np.integer[Any]],
+    volume: float,
+    radii: NDArray[np.float64] = RADII,
+    *,
+    tried: float = 1.0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """-log10 of the chance that as many spots, thrown at random, lie as near to nodes; the largest over the radii.
+    """-log10 of the chance that as many spots, thrown at random, lie as near to nodes of any of the lattices tried.
+
+    The largest over the radii.
 
     Parameters
     ----------
@@ -33,6 +53,8 @@ def evidence(
         Of the primitive cell, cubic angstrom.
     radii : float64 [radii]
         1/angstrom.
+    tried : float
+        Lattices among which it is the best, as `orientations`; the chance is so many times as large.
 
     Returns
     -------
@@ -61,4 +83,4 @@ def evidence(
     value = np.where((k > n * share) & (k > 0) & (share <= _SHARE), value, 0.0)
     best = value.argmax(axis=-1)
     most = np.take_along_axis(value, best[..., None], axis=-1)[..., 0]
-    return np.maximum(most, 0.0), np.where(most > 0.0, radii[best], np.nan)
+    return np.maximum(most - np.log10(tried), 0.0), np.where(most > 0.0, radii[best], np.nan)

@@ -36,7 +36,8 @@ class Indexed:
     frame: NDArray[np.int64]
     """int64 [lattices]: of each; of a scan 0"""
     evidence: NDArray[np.float64]
-    """float64 [lattices]: -log10 of the chance that spots thrown at random lie as near to the nodes"""
+    """float64 [lattices]: -log10 of the chance that spots thrown at random lie as near to the nodes of any
+    lattice that was tried"""
     refined: RefinedLattices
     """its columns of spots are of those of `rows`"""
     rows: NDArray[np.intp]

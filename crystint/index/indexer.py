@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crystint.engine.engine import Engine
 from crystint.index.defaults import ACCEPTED
-from crystint.index.evidence import RADII, evidence
+from crystint.index.evidence import RADII, evidence, orientations
 from crystint.index.known_cell import KnownCell
 from crystint.ops.lattice_search import LatticeSearch, SearchEffort
 
@@ -36,7 +36,7 @@ class Solution:
     setting: NDArray[np.float64]
     """float64 [3, 3]: columns a*, b*, c* of the user's cell, 1/angstrom, not constrained"""
     evidence: float
-    """-log10 of the chance that spots thrown at random lie as near"""
+    """-log10 of the chance that spots thrown at random lie as near to the nodes of any lattice that was tried"""
     radius: float
     """1/angstrom, at which that is"""
 
@@ -61,6 +61,7 @@ class Indexer:
     ) -> None:
         self.engine, self.cell, self.q_max = engine, cell, q_max
         self.accepted, self.lattices = accepted, lattices
+        self.tried = orientations(float(np.linalg.norm(cell.reduced, axis=1).max()), q_max)
         self._searches: list[LatticeSearch] = []
 
     def _search(self, attempt: int) -> LatticeSearch:
@@ -116,7 +117,7 @@ class Indexer:
         counts = np.array([len(q) for q in some])
         first = np.concatenate([[0], np.cumsum(counts)])
         result = search.search(np.concatenate(some), first)
-        value, radius = evidence(counts[:, None], result.inside, self.cell.volume)
+        value, radius = evidence(counts[:, None], result.inside, self.cell.volume, tried=self.tried)
         best = value.argmax(axis=1)
         rows = np.arange(len(frames))
         settings = self.cell.settings(result.basis[rows, best])

@@ -28,7 +28,7 @@ class IndexSettings(StepSettings):
     )
     d_min: Positive | None = setting(None, "spots of higher resolution are left out, angstrom", metavar="A")
     evidence: Positive = setting(
-        ACCEPTED, "a lattice is taken when spots thrown at random lie as near once in 10 to this power", metavar="E"
+        ACCEPTED, "a lattice is taken when random spots give one as good at most once in 10 to this power", metavar="E"
     )
     strain: NotNegative = setting(
         STRAIN,

@@ -141,6 +141,7 @@ class LatticeSearch:
         self._others = self._other_two()
         self._send_kinds()
         self._lanes, self._group = (16, 1) if engine.on_cpu else (1, 64)
+        self._side_by_side = (_LANES, 1) if engine.on_cpu else (1, _LANES)
 
     def _different(self) -> list[int]:
         """Basis vectors of different lengths, the shortest first."""
@@ -256,11 +257,11 @@ class LatticeSearch:
         vectors = np.ascontiguousarray(np.concatenate(parts, axis=1).transpose(0, 2, 1), np.float32)
         buffer = engine.send(vectors.reshape(-1), writable=True)
         number = vectors.shape[2]
-        lanes = _LANES if engine.on_cpu else 1
+        lanes, group = self._side_by_side
+        kernel = engine.kernel("refine_vectors.cl", LANES=lanes, LOCAL_SIZE=group)
         engine.launch(
-            engine.kernel("refine_vectors.cl", LANES=lanes), number // lanes, 1, **sent, frames=frames,
-            lengths=self._length, vectors=number, vector=buffer,
-        )  # fmt: skip
+            kernel, number // _LANES, group, **sent, frames=frames, lengths=self._length, vectors=number, vector=buffer
+        )
         sent["vector"] = buffer
         return engine.receive(buffer, vectors.size).reshape(vectors.shape)
 
@@ -309,12 +310,12 @@ class LatticeSearch:
         spread = engine.send(np.tile(np.array(_SPREADS, np.float32), lattices // len(_SPREADS)))
         buffer = engine.send(basis.reshape(-1), writable=True)
         inside = engine.empty(frames * len(self.radii) * lattices, np.float32)
-        lanes = _LANES if engine.on_cpu else 1
-        kernel = engine.kernel("refine_lattices.cl", LANES=lanes, RADII=len(self.radii))
+        lanes, group = self._side_by_side
+        kernel = engine.kernel("refine_lattices.cl", LANES=lanes, LOCAL_SIZE=group, RADII=len(self.radii))
         engine.launch(
-            kernel, lattices // lanes, 1, spots=sent["spots"], first=sent["first"], radius=self._radius, spread=spread,
-            widest=0.3 / float(self.lengths.max()), strain=strain, lattices=lattices, basis=buffer, inside=inside,
-            frames=frames,
+            kernel, lattices // _LANES, group, spots=sent["spots"], first=sent["first"], radius=self._radius,
+            spread=spread, widest=0.3 / float(self.lengths.max()), strain=strain, lattices=lattices,
+            basis=buffer, inside=inside, frames=frames,
         )  # fmt: skip
         refined = engine.receive(buffer, basis.size).reshape(frames, 3, 3, lattices)
         count = engine.receive(inside, frames * len(self.radii) * lattices).reshape(frames, len(self.radii), lattices)

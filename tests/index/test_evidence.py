@@ -7,7 +7,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import binom
 
-from crystint.index.evidence import FITTED, RADII, evidence
+from crystint.index.evidence import FITTED, RADII, evidence, orientations
 
 
 @pytest.mark.parametrize("volume", [532.0, 240e3, 6e6])
@@ -41,3 +41,10 @@ def test_thousands_of_spots_do_not_overflow():
     value, _ = evidence(30000, np.full(8, 29000), 532.0)
     assert np.isfinite(value)
     assert value > 1e4
+
+
+def test_the_chance_is_that_of_any_lattice_that_was_tried():
+    inside = np.array([1, 9, 20, 22, 24, 25, 25, 26])
+    alone, _ = evidence(40, inside, 240e3)
+    among, _ = evidence(40, inside, 240e3, tried=orientations(80.0, 0.5))
+    assert alone - among == pytest.approx(np.log10(8 * np.pi**2 * 64000))
