@@ -11,6 +11,7 @@ import sys
 import time
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystint.engine import Engine
 from crystint.index.defaults import ACCEPTED
@@ -63,7 +64,7 @@ def rates(rng: np.random.Generator, engine: Engine, frames: int) -> bool:
     return good
 
 
-def off(solutions: list[Solution], stills: list[Still]) -> np.ndarray:
+def off(solutions: list[Solution], stills: list[Still]) -> NDArray[np.float64]:
     """Degrees from the truth of each frame; 180 = not indexed."""
     away = np.full(len(stills), 180.0)
     for each in solutions:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+Array = NDArray[Any]
 WAVELENGTH, DISTANCE, HALF, PIXEL = 1.0, 0.2, 0.16, 75e-6
 """angstrom; m"""
 BEAM = np.array([0.0, 0.0, 1.0 / WAVELENGTH])
@@ -19,7 +23,7 @@ CELLS = {
 }
 
 
-def basis_of(cell):
+def basis_of(cell: Sequence[float]) -> Array:
     """Rows a, b, c of a cell, from its six constants alone."""
     a, b, c = cell[:3]
     ca, cb, cg = np.cos(np.radians(cell[3:]))
@@ -32,25 +36,25 @@ def basis_of(cell):
 class Still:
     """What is seen, and what is so."""
 
-    place: np.ndarray
+    place: Array
     """m, x and y across the beam"""
-    basis: np.ndarray
+    basis: Array
     """rows a, b, c in the laboratory"""
 
     @property
-    def q(self):
+    def q(self) -> Array:
         """1/angstrom, as an indexer has it that knows the distance."""
         return q_of(self.place)
 
 
-def q_of(place, distance=DISTANCE):
+def q_of(place: Array, distance: float = DISTANCE) -> Array:
     """Scattering vectors of places, m."""
     ray = np.column_stack([place, np.full(len(place), distance)])
     ray /= np.linalg.norm(ray, axis=1)[:, None]
     return (ray - [0, 0, 1]) / WAVELENGTH
 
 
-def nodes_near(basis, q_max, width):
+def nodes_near(basis: Array, q_max: float, width: float) -> tuple[Array, Array]:
     """Reciprocal lattice points whose distance from the sphere is a few widths at most, and that distance."""
     setting = np.linalg.inv(basis)
     most = np.ceil(np.linalg.norm(basis, axis=1) * q_max).astype(int)
@@ -70,7 +74,15 @@ def nodes_near(basis, q_max, width):
     return p[chosen], away[chosen]
 
 
-def still(rng, cell, spots, strays, *, error=0.2, width=4e-4):
+def still(
+    rng: np.random.Generator,
+    cell: Sequence[float],
+    spots: int,
+    strays: float,
+    *,
+    error: float = 0.2,
+    width: float = 4e-4,
+) -> Still:
     """A random orientation: its strongest spots, and a share of strays at radii of spots and any azimuth."""
     basis = basis_of(cell) @ Rotation.random(random_state=rng).as_matrix().T
     p, away = nodes_near(basis, 2 * np.sin(0.5 * np.arctan(HALF / DISTANCE)) / WAVELENGTH, width)
@@ -85,7 +97,7 @@ def still(rng, cell, spots, strays, *, error=0.2, width=4e-4):
     return Still(place[rng.permutation(len(place))], basis)
 
 
-def misorientation(basis, truth):
+def misorientation(basis: Array, truth: Array) -> float:
     """Degrees between two lattices, however their axes are named; 180 where they are different ones."""
     change = np.rint(basis @ np.linalg.inv(truth))
     if abs(abs(np.linalg.det(change)) - 1) > 0.01:
