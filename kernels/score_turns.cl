@@ -18,7 +18,7 @@
  * Method    docs/indexing.md; the two axes across a vector are those of `axes_across` in crystint/ops/lattice_search.py
  * Oracle    tests/oracles/lattice.py
  */
-#include "group_barrier.h"
+#include "best_of_group.h"
 #include "lattice.h"
 
 __kernel __attribute__((reqd_work_group_size(LOCAL_SIZE, 1, 1)))
@@ -35,7 +35,7 @@ void score_turns(__global const float4 *spots,
                  __global int *which)
 {
     __local float slot[LOCAL_SIZE];
-    __local int place[LOCAL_SIZE];
+    __local int places[LOCAL_SIZE];
     const int frame = get_global_id(1), k = get_group_id(0) / sectors, sector = get_group_id(0) % sectors, me = get_local_id(0);
     const int from = first[frame], to = first[frame + 1];
     vector += (size_t)frame * 3 * vectors + k;
@@ -63,16 +63,10 @@ void score_turns(__global const float4 *spots,
         for (int lane = 0; lane < LANES; lane++)
             if (LANE(sum, lane) > top) top = LANE(sum, lane), at = o + lane;
     }
-    slot[me] = top;
-    place[me] = at;
-    for (int size = LOCAL_SIZE / 2; size > 0; size >>= 1) {
-        GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
-        if (me < size && (slot[me + size] > slot[me] || (slot[me + size] == slot[me] && place[me + size] < place[me])))
-            slot[me] = slot[me + size], place[me] = place[me + size];
-    }
+    best_of_group(&top, &at, slot, places);
     if (me == 0) {
         const size_t out = ((size_t)frame * vectors + k) * sectors + sector;
-        best[out] = slot[0];
-        which[out] = place[0];
+        best[out] = top;
+        which[out] = at;
     }
 }

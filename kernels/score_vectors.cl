@@ -17,7 +17,7 @@
  * Method    docs/indexing.md; TORO and XGANDALF score with other functions of the same distance
  * Oracle    tests/oracles/lattice.py
  */
-#include "group_barrier.h"
+#include "best_of_group.h"
 #include "lattice.h"
 
 static inline floats closeness(const floats x)
@@ -39,7 +39,7 @@ void score_vectors(__global const float4 *spots,
                    __global int *which)
 {
     __local float slot[LOCAL_SIZE];
-    __local int place[LOCAL_SIZE];
+    __local int places[LOCAL_SIZE];
     const int frame = get_global_id(1), patch = get_group_id(0), me = get_local_id(0);
     const int from = first[frame], to = first[frame + 1];
     float top = -1.0f;
@@ -61,15 +61,9 @@ void score_vectors(__global const float4 *spots,
         for (int lane = 0; lane < LANES; lane++)
             if (LANE(sum2, lane) > top) top = LANE(sum2, lane), at = o + LANES + lane;
     }
-    slot[me] = top;
-    place[me] = at;
-    for (int size = LOCAL_SIZE / 2; size > 0; size >>= 1) {
-        GROUP_BARRIER(CLK_LOCAL_MEM_FENCE);
-        if (me < size && (slot[me + size] > slot[me] || (slot[me + size] == slot[me] && place[me + size] < place[me])))
-            slot[me] = slot[me + size], place[me] = place[me + size];
-    }
+    best_of_group(&top, &at, slot, places);
     if (me == 0) {
-        best[frame * patches + patch] = slot[0];
-        which[frame * patches + patch] = place[0];
+        best[frame * patches + patch] = top;
+        which[frame * patches + patch] = at;
     }
 }

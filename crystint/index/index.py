@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from crystint.engine.engine import Engine
 from crystint.index.defaults import ACCEPTED, STRAIN
-from crystint.index.indexer import FEWEST, Indexer, Solution
+from crystint.index.indexer import FEWEST, Indexer, Solution, off_nodes
 from crystint.index.known_cell import KnownCell
 from crystint.index.refinement import RefinedLattices, SpotRays, refine
 from crystint.index.spots import IndexSpots
@@ -98,27 +98,29 @@ def index_spots(
     >>> indexed.frame.tolist(), bool((indexed.lattice >= 0).mean() > 0.8)
     ([0, 1], True)
     """
-    q = spots.q(incident)
-    frame = spots.frame if spots.turned is None else np.zeros(len(spots), np.int64)
-    order = np.arange(len(spots)) if spots.turned is None else np.argsort(-spots.intensity, kind="stable")
-    count = int(frame.max(initial=-1)) + 1
-    members = [order[frame[order] == number] for number in range(count)] if spots.turned is not None else _split(frame)
-    searched = [_to_search(rows, spots.ice) for rows in members]
-    long = np.linalg.norm(q, axis=1)
-    indexer = Indexer(
-        engine, cell, float(np.quantile(long, 0.99)) if len(long) else 0.1, accepted=accepted, lattices=lattices
+    groups = _Groups.of(spots, incident)
+    searched = [groups.q[_to_search(rows, spots.ice)] for rows in groups.rows]
+    long = np.linalg.norm(groups.q, axis=1)
+    q_max = float(np.quantile(long, 0.99)) if len(long) else 0.1
+    solutions = Indexer(engine, cell, q_max, accepted=accepted, lattices=lattices).index(searched)
+    solutions, refined = _refined(solutions, groups, cell, strain)
+    rows, rays = groups.rays(solutions)
+    inside = rows[refined.inlier]
+    lattice, hkl = np.full(len(spots), -1, np.intp), np.zeros((len(spots), 3), np.int32)
+    lattice[inside], hkl[inside] = rays.lattice[refined.inlier], refined.hkl[refined.inlier]
+    held = None
+    if len(solutions) >= _SHARED:
+        held = refine(rays, refined.setting, cell, strain=0.0, shift_sigma=_SHIFT, distance_sigma=_DISTANCE)
+    return Indexed(
+        frame=np.array([each.frame for each in solutions], np.int64),
+        evidence=np.array([each.evidence for each in solutions]),
+        refined=refined,
+        rows=rows,
+        lattice=lattice,
+        hkl=hkl,
+        held=held,
+        tried=sum(len(q) >= FEWEST for q in searched),
     )
-    solutions = indexer.index([q[rows] for rows in searched])
-    different, result = _refined(solutions, members, spots, q, incident, cell, strain)
-    tried = sum(len(rows) >= FEWEST for rows in searched)
-    return _indexed(different, result, members, spots, q, incident, cell, tried)
-
-
-def _split(frame: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """Rows of each frame, which are sorted by it."""
-    count = int(frame.max(initial=-1)) + 1
-    ends = np.searchsorted(frame, np.arange(count + 1))
-    return [np.arange(a, b) for a, b in pairwise(ends)]
 
 
 def _to_search(rows: NDArray[np.intp], ice: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -127,56 +129,50 @@ def _to_search(rows: NDArray[np.intp], ice: NDArray[np.bool_]) -> NDArray[np.int
     return without if len(without) >= WITHOUT_ICE else rows
 
 
-def _rays(
-    solutions: list[Solution],
-    members: list[NDArray[np.intp]],
-    spots: IndexSpots,
-    q: NDArray[np.float64],
-    incident: NDArray[np.float64],
-) -> tuple[NDArray[np.intp], SpotRays]:
-    """Rows of the spots of each lattice, and their rays: of several lattices a spot is of the nearest."""
-    rows, lattice = [], []
-    of_frame: dict[int, list[int]] = {}
-    for number, each in enumerate(solutions):
-        of_frame.setdefault(each.frame, []).append(number)
-    for frame, numbers in of_frame.items():
-        own = members[frame]
-        away = np.stack([_off(q[own], solutions[number].setting) for number in numbers])
-        nearest = away.argmin(axis=0)
-        rows.append(own)
-        lattice.append(np.asarray(numbers)[nearest])
-    none = np.zeros(0, np.intp)
-    which = np.concatenate([none, *rows])
-    rays = SpotRays(
-        spots.ray[which],
-        spots.reach[which],
-        np.broadcast_to(incident, (len(which), 3)),
-        np.concatenate([none, *lattice]),
-        None if spots.turned is None else spots.turned[which],
-    )
-    return which, rays
+@dataclass(frozen=True, slots=True, eq=False)
+class _Groups:
+    """Spots that are searched together: those of a still, or all of a scan, the strongest first."""
 
+    spots: IndexSpots
+    incident: NDArray[np.float64]
+    q: NDArray[np.float64]
+    rows: list[NDArray[np.intp]]
+    """of each group"""
 
-def _off(q: NDArray[np.float64], setting: NDArray[np.float64]) -> NDArray[np.float64]:
-    node = np.rint(q @ np.linalg.inv(setting).T) @ setting.T
-    return np.asarray(np.linalg.norm(q - node, axis=1))
+    @classmethod
+    def of(cls, spots: IndexSpots, incident: NDArray[np.float64]) -> _Groups:
+        """Those of stills, or of a scan."""
+        q = spots.q(incident)
+        if spots.turned is not None:
+            return cls(spots, incident, q, [np.argsort(-spots.intensity, kind="stable")])
+        ends = np.searchsorted(spots.frame, np.arange(int(spots.frame.max(initial=-1)) + 2))
+        return cls(spots, incident, q, [np.arange(a, b) for a, b in pairwise(ends)])
+
+    def rays(self, solutions: list[Solution]) -> tuple[NDArray[np.intp], SpotRays]:
+        """Rows of the spots of each lattice, and their rays: of several lattices a spot is of the nearest."""
+        of_group: dict[int, list[int]] = {}
+        for number, each in enumerate(solutions):
+            of_group.setdefault(each.frame, []).append(number)
+        rows, lattice = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
+        for group, numbers in of_group.items():
+            own = self.rows[group]
+            away = np.stack([off_nodes(self.q[own], solutions[number].setting) for number in numbers])
+            rows.append(own)
+            lattice.append(np.asarray(numbers)[away.argmin(axis=0)])
+        which, spots = np.concatenate(rows), self.spots
+        incident = np.broadcast_to(self.incident, (len(which), 3))
+        turned = None if spots.turned is None else spots.turned[which]
+        return which, SpotRays(spots.ray[which], spots.reach[which], incident, np.concatenate(lattice), turned)
 
 
 def _refined(
-    solutions: list[Solution],
-    members: list[NDArray[np.intp]],
-    spots: IndexSpots,
-    q: NDArray[np.float64],
-    incident: NDArray[np.float64],
-    cell: KnownCell,
-    strain: float,
+    solutions: list[Solution], groups: _Groups, cell: KnownCell, strain: float
 ) -> tuple[list[Solution], RefinedLattices]:
     """Solutions that are different lattices after their refinement."""
     while True:
         shift = _SHIFT if len(solutions) >= _SHARED else 0.0
-        _, rays = _rays(solutions, members, spots, q, incident)
         settings = np.array([each.setting for each in solutions]).reshape(-1, 3, 3)
-        refined = refine(rays, settings, cell, strain=strain, shift_sigma=shift)
+        refined = refine(groups.rays(solutions)[1], settings, cell, strain=strain, shift_sigma=shift)
         different = [
             number
             for number, each in enumerate(solutions)
@@ -197,34 +193,3 @@ def _is_same(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
         return False
     turn = other @ np.linalg.inv(one @ change)
     return bool(np.abs(turn - np.eye(3)).max() < np.radians(_SAME))
-
-
-def _indexed(
-    solutions: list[Solution],
-    refined: RefinedLattices,
-    members: list[NDArray[np.intp]],
-    spots: IndexSpots,
-    q: NDArray[np.float64],
-    incident: NDArray[np.float64],
-    cell: KnownCell,
-    tried: int,
-) -> Indexed:
-    rows, rays = _rays(solutions, members, spots, q, incident)
-    lattice = np.full(len(spots), -1, np.intp)
-    hkl = np.zeros((len(spots), 3), np.int32)
-    inside = rows[refined.inlier]
-    lattice[inside] = rays.lattice[refined.inlier]
-    hkl[inside] = refined.hkl[refined.inlier]
-    held = None
-    if len(solutions) >= _SHARED:
-        held = refine(rays, refined.setting, cell, strain=0.0, shift_sigma=_SHIFT, distance_sigma=_DISTANCE)
-    return Indexed(
-        frame=np.array([each.frame for each in solutions], np.int64),
-        evidence=np.array([each.evidence for each in solutions]),
-        refined=refined,
-        rows=rows,
-        lattice=lattice,
-        hkl=hkl,
-        held=held,
-        tried=tried,
-    )

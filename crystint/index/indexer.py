@@ -15,7 +15,7 @@ from crystint.index.evidence import RADII, evidence, orientations
 from crystint.index.known_cell import KnownCell
 from crystint.ops.lattice_search import LatticeSearch, SearchEffort
 
-__all__ = ["Indexer", "Solution"]
+__all__ = ["Indexer", "Solution", "off_nodes"]
 
 SPREAD = 1e-3
 """1/angstrom: of spots about their nodes, before anything is known"""
@@ -92,7 +92,7 @@ class Indexer:
             rest: dict[int, NDArray[np.float64]] = {}
             for each in new:
                 q = left[each.frame]
-                apart = q[_distance(q, each.setting) > max(each.radius, 2.5 * SPREAD)]
+                apart = q[off_nodes(q, each.setting) > max(each.radius, 2.5 * SPREAD)]
                 if len(apart) >= FEWEST:
                     rest[each.frame] = apart
             left = rest
@@ -129,7 +129,7 @@ class Indexer:
         }
 
 
-def _distance(q: NDArray[np.float64], setting: NDArray[np.float64]) -> NDArray[Any]:
+def off_nodes(q: NDArray[np.float64], setting: NDArray[np.float64]) -> NDArray[Any]:
     """1/angstrom from each spot to its nearest node."""
     node = np.rint(q @ np.linalg.inv(setting).T) @ setting.T
     return np.asarray(np.linalg.norm(q - node, axis=1))
