@@ -105,6 +105,7 @@ class Interruption:
                 self.number, since = number, time.monotonic()
                 os.write(2, _NOTE)  # in a handler, buffered output may be in use already
             elif number == signal.SIGINT and time.monotonic() - since > _ONE_KEY_S:
+                since = time.monotonic()
                 interrupt(number, frame)
 
         try:

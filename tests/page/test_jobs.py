@@ -141,7 +141,7 @@ def test_the_page_of_a_job_by_keyboard(measured, open_page):
 
 
 def test_progress_cancel_and_reload(measured, open_page):
-    for number in range(30):
+    for number in range(200):
         os.link(measured.root / "run.h5", measured.root / "more" / f"part_{number}.h5")
     page = open_page(measured)
     page.get_by_role("tab", name="Jobs").click()
@@ -149,7 +149,7 @@ def test_progress_cancel_and_reload(measured, open_page):
     page.locator("#job-input-frames").fill("more/part_*.h5")
     page.locator(".new-job").get_by_role("button", name="Start").click()
     row = page.locator(".job").first
-    expect(row).to_contain_text(re.compile(r"peaks [1-9]\d*/120"), timeout=LONG)
+    expect(row).to_contain_text(re.compile(r"peaks [1-9]\d*/800"), timeout=LONG)
     page.reload()
     page.get_by_role("tab", name="Jobs").click()
     row = page.locator(".job").first
