@@ -566,12 +566,12 @@ def test_a_second_ctrl_c_ends_at_once_and_keeps_the_journal(many, tmp_path):
 import sys, threading
 from crystint.cli import main
 from crystint.separation.frame_step import SeparationWorker
-real = SeparationWorker.record
-def stuck(self, number, first):
-    if number == 60:
+real = SeparationWorker.records
+def stuck(self, numbers, first):
+    if 60 in numbers:
         threading.Event().wait({LONG})
-    return real(self, number, first)
-SeparationWorker.record = stuck
+    return real(self, numbers, first)
+SeparationWorker.records = stuck
 main()
 """
     process = started([sys.executable, "-c", driver, *command("sparsify", many)[3:]], tmp_path)
