@@ -228,6 +228,7 @@ def _write(
     q = spots.q(incident)
     width = _width(indexed, spots, q)
     record = job.provenance(width=vars(width), cell=list(experiment.cell))
+    columns = _columns(indexed, spots)
     dials = any(path.suffix.lower() in (".expt", ".refl") for path in job.outputs)
     rotation = _rotation(listed.scan) if listed.scan is not None and dials else None
 
@@ -241,7 +242,7 @@ def _write(
                     "warnings": messages,
                     "evidence": indexed.evidence,
                     "covariance": indexed.refined.covariance,
-                    **{f"spot_{name}": values for name, values in _columns(indexed, spots).items()},
+                    **{f"spot_{name}": values for name, values in columns.items()},
                 },
             )
 
@@ -256,11 +257,11 @@ def _write(
     writers: dict[str, Callable[[Path], None]] = {
         ".expt": experiments,
         ".refl": partial(
-            write_indexed, columns=_columns(indexed, spots), experiment=experiment, rotation=rotation,
+            write_indexed, columns=columns, experiment=experiment, rotation=rotation,
             first=first_image(listed.sources) if rotation and listed.sources else 1, overwrite=job.overwrite,
         ),
         ".stream": partial(
-            write_stream, columns=_columns(indexed, spots), experiment=experiment, geometry=listed.geometry,
+            write_stream, columns=columns, experiment=experiment, geometry=listed.geometry,
             radius=width.domain, frames=listed.frames, sources=listed.sources, overwrite=job.overwrite,
         ),
         **dict.fromkeys(HDF5, stills),

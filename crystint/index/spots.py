@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from crystint.errors import GeometryError
 from crystint.model.experiment import Detector
@@ -130,7 +129,10 @@ class IndexSpots:
         rows, frame, z = rows[inside], frame[inside], z[inside]
         slow, fast, panel = slow[inside], fast[inside], panel[inside]
         place = places_on(detector, panel, slow, fast)
-        turned = None if scan is None else _rotations(scan, z)
+        turned = None
+        if scan is not None:
+            number = np.clip(np.floor(z).astype(np.int64), 0, len(scan) - 1)
+            turned = scan.rotation(number, z - number)
         return cls(
             frame=frame,
             z=z,
@@ -168,13 +170,3 @@ def places_on(
         here = panel == number
         place[here] = detector.panels[number].lab(slow[here], fast[here]).T
     return place
-
-
-def _rotations(scan: Scan, z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the goniometer at places along the scan."""
-    number = np.clip(np.floor(z).astype(np.int64), 0, len(scan) - 1)
-    rest = z - number
-    start, end = scan.rotation(number, 0.0), scan.rotation(number, 1.0)
-    whole = end @ start.swapaxes(1, 2)
-    part = Rotation.from_rotvec(Rotation.from_matrix(whole).as_rotvec() * rest[:, None]).as_matrix()
-    return np.asarray(part @ start)

@@ -120,14 +120,14 @@ class Scan:
             follows[1:] = turning & (off <= 0.1 * np.abs(width))
         return follows
 
-    def rotation(self, frames: ArrayLike, at: float = 0.5) -> NDArray[np.float64]:
+    def rotation(self, frames: ArrayLike, at: ArrayLike = 0.5) -> NDArray[np.float64]:
         """What turns the crystal from angles of 0 to where it is in frames.
 
         Parameters
         ----------
         frames : int [...]
-        at : float
-            Moment in the frame: 0 = start, 1 = end.
+        at : float, or float [...]
+            Moment in the frame, of all or of each: 0 = start, 1 = end.
 
         Returns
         -------
@@ -138,7 +138,7 @@ class Scan:
         for number, vector in enumerate(self.vectors):
             angles = self.angles[number][numbers]
             if number == self.scan_axis:
-                angles = angles + at * self.width[numbers]
+                angles = angles + np.asarray(at) * self.width[numbers]
             turned = turns(vector, np.radians(angles)) @ turned
         return np.array(turned)
 

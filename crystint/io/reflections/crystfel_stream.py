@@ -22,7 +22,7 @@ from crystint.model.observations import Flag, Observations
 from crystint.model.peaks import PeakList, unknown_peaks
 from crystint.units import wavelength_of
 
-__all__ = ["StreamData", "StreamImages", "read_stream", "read_stream_images"]
+__all__ = ["FWHM", "StreamData", "StreamImages", "read_stream", "read_stream_images"]
 
 _LOWEST = {
     "triclinic": "1",
@@ -34,7 +34,8 @@ _LOWEST = {
     "cubic": "2 3",
 }
 """the point group of lowest symmetry with each lattice"""
-_FWHM = 2.3548200450309493
+FWHM = 2.3548200450309493
+"""full width at half maximum of a normal distribution, in standard deviations"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +202,7 @@ def _experiment(reader: StreamReader, space_group: gemmi.SpaceGroup | None) -> E
     models, which = _detectors(reader)
     if space_group is None:
         space_group = _lattice(reader)
-    bandwidth = float(np.median([crystal["bandwidth"] for crystal in reader.crystals])) / _FWHM
+    bandwidth = float(np.median([crystal["bandwidth"] for crystal in reader.crystals])) / FWHM
     return Experiment(
         setting=setting,
         incident=np.stack([0.0 * wavelength, 0.0 * wavelength, 1.0 / wavelength], axis=1),

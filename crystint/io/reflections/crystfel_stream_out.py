@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crystint import __version__
 from crystint.io.geometry.crystfel_out import geom_text
 from crystint.io.outputs import atomic_path
+from crystint.io.reflections.crystfel_stream import FWHM
 from crystint.model.cells import cells_of
 from crystint.model.experiment import Experiment
 from crystint.model.geometry import Geometry
@@ -117,7 +118,7 @@ def _chunk(
     yield f"indexed_by = {'crystint' if images else 'none'}"
     yield f"photon_energy_eV = {energy_of(geometry.wavelength):.6f}"
     yield "beam_divergence = 0.00e+00 rad"
-    yield f"beam_bandwidth = {2.3548200450309493 * experiment.bandwidth:.2e} (fraction)"
+    yield f"beam_bandwidth = {FWHM * experiment.bandwidth:.2e} (fraction)"
     yield f"average_camera_length = {geometry.distance:.6f} m"
     yield f"num_peaks = {len(rows)}"
     most = float(q.max(initial=0.0))
